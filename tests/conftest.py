@@ -108,7 +108,7 @@ def loopback_models() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without records, to be copied: making one takes half a second."""
-    from musterd.store.upgrade import upgrade_sqlite  # not before the environment is bare
+    from musterd.store.sqlite_upgrade import upgrade_sqlite  # not before the environment is bare
 
     path = tmp_path_factory.mktemp("template") / "musterd.db"
     upgrade_sqlite(path)

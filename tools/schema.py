@@ -6,7 +6,8 @@ python tools/schema.py
 import tempfile
 from pathlib import Path
 
-from musterd.store.upgrade import SCHEMA, render_schema
+from musterd.store.schema import SCHEMA
+from musterd.store.sqlite_upgrade import render_schema
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
-from musterd.http.routes import endpoints, routes
+from musterd.http.routes import operations, routes
 from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
@@ -113,7 +113,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
 
 
 def _routes(server: Server) -> list[Route]:
-    served = endpoints(server)
+    served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
     return [*routes(served, server), *(docs if server.settings.docs_enabled else [])]
 

@@ -56,13 +56,13 @@ async def works(engines: Engines) -> AsyncIterator[Works]:
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     """Its moments are also those just before and just after a commit."""
-    found, store = Fuse(), Outbox._until_stored
+    fuse, write = Fuse(), Outbox._write
 
-    async def until_stored(self: Outbox, write: Any) -> Any:
-        await found.tick()
-        result = await store(self, write)
-        await found.tick()
+    async def ticking_write(self: Outbox, work: Any) -> Any:
+        await fuse.tick()
+        result = await write(self, work)
+        await fuse.tick()
         return result
 
-    monkeypatch.setattr(Outbox, "_until_stored", until_stored)
-    return found
+    monkeypatch.setattr(Outbox, "_write", ticking_write)
+    return fuse

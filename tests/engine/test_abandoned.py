@@ -14,7 +14,8 @@ from musterd import Agent, Budget, Team, ToolContext, tool
 from musterd.core.callers import Caller
 from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
-from musterd.engine import attempt
+from musterd.engine import attempt_execution
+from musterd.engine.time_limit import TimeLimit
 from musterd.loop import task_abandonment
 from musterd.models.scripted import ScriptedModel
 from tests.engine.conftest import Engines
@@ -49,7 +50,7 @@ class Stubborn:
 @pytest.fixture
 async def stubborn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stubborn]:
     monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.05)
-    monkeypatch.setattr(attempt, "DRIVE_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(attempt_execution, "LOOP_STOP_SECONDS", 0.2)
     found = Stubborn()
     yield found
     found.may_end.set()
@@ -145,13 +146,22 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("limit", ENDS)
-async def test_the_runs_own_limits_hold(engines: Engines, model: HeldModel, stubborn: Stubborn, limit: str) -> None:
+async def test_the_runs_own_limits_hold(
+    engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
     declared, wanted, settings, code = ENDS[limit]
+    time_limits: list[TimeLimit] = []
+
+    def remembered(run_seconds: float, deadline_at: float | None) -> TimeLimit:
+        time_limits.append(TimeLimit(run_seconds, deadline_at))
+        return time_limits[-1]
+
+    monkeypatch.setattr(attempt_execution, "TimeLimit", remembered)
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[stubborn.tool()])], **declared)
     async with engines(teams=[team], **settings) as works:
         await works.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
         await stubborn.began.wait()
-        works.engine.live_attempts()["r1"]._timeout.reschedule(asyncio.get_running_loop().time())  # a minute later
+        time_limits[0].timeout.reschedule(asyncio.get_running_loop().time())  # a minute later
         view = await works.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
         states = await works.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")

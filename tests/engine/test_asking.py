@@ -16,6 +16,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_calls, check_told
 from tests.support.engine import NOBODY, Works, read_all
@@ -83,7 +84,7 @@ def waiting(view: RunView) -> list[dict[str, Any]]:
 
 async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, **said: Any) -> RunRow:
     decision = Decision(key=key, verdict=verdict, **said)
-    return (await works.runs.decide(works.component(), "r1", "s1", [decision], NOBODY)).run
+    return (await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [decision])).run
 
 
 async def approvals(works: Works) -> list[tuple[str, str]]:

@@ -62,12 +62,12 @@ def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
 
 async def test_nobody_beats_who_is_alone(works: Works) -> None:
     own = works.engine.worker_id
-    with_another = [{"id": own, "beat": 1}, {"id": "x", "beat": 0}]
+    with_another = [{"id": own, "heartbeat": 1}, {"id": "x", "heartbeat": 0}]
     assert await works.database.write(lambda tx: workers.beat(tx, own))
-    assert await works.records.select("SELECT id, beat FROM workers") == [{"id": own, "beat": 0}]
+    assert await works.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
     await works.database.write(lambda tx: workers.add(tx, "x", [], "here", 1, 1.0))
     assert await works.database.write(lambda tx: workers.beat(tx, own))
-    found = await works.records.select("SELECT id, beat FROM workers ORDER BY id = 'x'")
+    found = await works.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
     assert found == with_another
     assert not await works.database.write(lambda tx: workers.beat(tx, "nobody"))
 

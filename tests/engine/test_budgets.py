@@ -13,6 +13,7 @@ from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.recovery import worked_seconds
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
+from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
@@ -281,7 +282,7 @@ async def test_a_paused_run_keeps_what_it_spent(engines: Engines, model: HeldMod
         before = budget_of(paused, "seconds")["spent"], budget_of(paused, "tokens")["spent"]
         assert paused.output is not None
         decision = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await second.runs.decide(second.component(), "r1", "s1", [decision], NOBODY)
+        await second.runs.decide(RunRef(second.component(), "r1", "s1", NOBODY), [decision])
         await second.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
         view = await second.end_of("r1")
     assert view.row.state is RunState.COMPLETED

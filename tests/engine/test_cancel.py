@@ -12,6 +12,7 @@ from musterd import Agent, Team, tool
 from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
+from musterd.engine import attempt_execution, loading
 from musterd.engine.attempt import Attempt
 from musterd.engine.outbox import Outbox
 from musterd.engine.worker import Worker
@@ -260,13 +261,13 @@ async def test_twice_and_after_the_end(works: Works) -> None:
 
 
 async def test_before_the_loop_has_read_anything(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Attempt._load
+    load = loading.load
 
-    async def cancel_first(self: Attempt) -> object:
+    async def cancel_first(attempt: Attempt) -> object:
         await works.ask_to_cancel("r1")
-        return await load(self)
+        return await load(attempt)
 
-    monkeypatch.setattr(Attempt, "_load", cancel_first)
+    monkeypatch.setattr(attempt_execution, "load", cancel_first)
     await works.start("hello", "r1")
     assert (await works.end_of("r1")).row.state is RunState.CANCELLED
 

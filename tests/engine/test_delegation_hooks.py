@@ -10,6 +10,7 @@ import pytest
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.engine.test_modes import Place, told_once
 from tests.engine.test_replay import killed_in_second_turn, tool_results
@@ -134,7 +135,7 @@ async def test_hooks_are_called_again_when_a_member_goes_on_after_a_pause(engine
         (requirement,) = view.output.requirements
     async with engines(teams=[team]) as second:
         decision = Decision(key=requirement["id"], verdict=Verdict.RUN)
-        await second.runs.decide(second.component(), "r1", "s1", [decision], NOBODY)
+        await second.runs.decide(RunRef(second.component(), "r1", "s1", NOBODY), [decision])
         view = await second.end_of("r1")
         await told_once(second, "r1")
     assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Done: paid", False)])

@@ -8,7 +8,7 @@ import pytest
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
-from musterd.engine.attempt import Attempt
+from musterd.engine import worker
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_told
 from tests.support.engine import Works
@@ -140,7 +140,7 @@ async def test_a_run_that_is_launched_in_the_stop_is_handed_over(
         assert first.engine.reserve() is not None
         row = (await first.records.accept("r1", slot=first.engine.worker_id)).run
         first.server.begin_stop()
-        monkeypatch.setattr(Attempt, "execute", None)
+        monkeypatch.setattr(worker, "execute", None)
         first.engine.launch(row)
     monkeypatch.undo()
     async with engines(**DRAIN) as second:

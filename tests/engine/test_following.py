@@ -11,6 +11,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Input
 from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.service.session_subscription import SessionSubscription
 from musterd.store import runs
@@ -32,14 +33,14 @@ async def test_another_users_run_is_not_there(works: Works) -> None:
     await works.idle()
     component, following = works.component(), works.runs.following
     for caller in (ADA, ADMIN, NOBODY):
-        found, reading = await following.open(component, "r1", "s1", caller, -1)
+        found, reading = await following.open(RunRef(component, "r1", "s1", caller), -1)
         reading.close()
-        assert found == await following.find(component, "r1", "s1", caller, -1)
+        assert found == await following.find(RunRef(component, "r1", "s1", caller), -1)
     for session in ("s1", None):
         with pytest.raises(NotFound):
-            await following.open(component, "r1", session, BOB, -1)
+            await following.open(RunRef(component, "r1", session, BOB), -1)
         with pytest.raises(NotFound):
-            await following.find(component, "r1", session, BOB, -1)
+            await following.find(RunRef(component, "r1", session, BOB), -1)
     assert not works.broadcaster._audiences
 
 
@@ -111,8 +112,8 @@ async def test_company_on_another_process_keeps_a_run_from_being_abandoned(
             await first.start("wait", run_id, run_id, cancel_on_disconnect=True)
             first.runs.connected_clients.enter(run_id)
             await first.told(run_id, lambda event: event.kind is EventKind.CONTENT)
-        _, reading = await second.runs.following.open(second.component(), "read", "read", NOBODY, -1)
-        await second.runs.settled_view(second.component(), "polled", "polled", NOBODY, 0.001)
+        _, reading = await second.runs.following.open(RunRef(second.component(), "read", "read", NOBODY), -1)
+        await second.runs.settled_view(RunRef(second.component(), "polled", "polled", NOBODY), 0.001)
         for run_id in ("read", "polled", "left"):
             first.runs.connected_clients.leave(run_id)
         await first.told("left", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
@@ -166,7 +167,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         await first.start("wait", "r1", "s1")
         await hold.reached.wait()
         await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
-        _, reading = await second.runs.following.open(second.component(), "r1", "s1", NOBODY, -1)
+        _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
         told = asyncio.ensure_future(read_all(reading))
         await second.engine.peer_watcher.look()
         sent: list[str] = []
@@ -196,7 +197,7 @@ async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
         running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         await first.start("wait", "r1", "s1")
-        _, reading = await second.runs.following.open(second.component(), "r1", "s1", NOBODY, -1)
+        _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
         waiting = [asyncio.ensure_future(second.end_of("r1")) for _ in range(20)]
         reader = asyncio.ensure_future(read_all(reading))
         await asyncio.wait(waiting, timeout=0.01)
@@ -218,7 +219,7 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
         await start_as(first, ADA, "r1", "s1", "wait")
         await hold.reached.wait()
         await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
-        _, reading = await second.runs.following.open(second.component(), "r1", "s1", ADA, -1)
+        _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", ADA), -1)
         peer_watcher = second.engine.peer_watcher
         await peer_watcher.look()
         found = [event async for flush in reading.available() for event in flush.events]

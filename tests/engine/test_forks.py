@@ -19,6 +19,7 @@ from musterd.core.records import RunRow, RunView
 from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
+from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
@@ -76,7 +77,7 @@ def shop() -> Shop:
 
 
 async def fork(works: Works, of: str = "r1", run_id: str = "r2", **wanted: Any) -> RunRow:
-    failed = await works.runs.view(works.component(), of, None, NOBODY)
+    failed = await works.runs.view(RunRef(works.component(), of, None, NOBODY))
     accepted = await works.server.forks.start(works.component(), failed, ForkRequest(run_id=run_id, **wanted), NOBODY)
     return accepted.run
 
@@ -98,7 +99,7 @@ async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -
         (old,) = await works.runs.members("r1")
         ledger = await works.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
         events = [event.kind.value for _, event in await works.stored("r2")]
-        again = await works.runs.view(works.component(), "r1", None, NOBODY)
+        again = await works.runs.view(RunRef(works.component(), "r1", None, NOBODY))
     assert (row.forked_from, row.session_id) == ("r1", failed.row.session_id)
     assert view.row.state is RunState.COMPLETED
     assert content_of(view) == "Done: marked 1 | Done: marked 2"
@@ -242,7 +243,7 @@ async def test_a_fork_knows_what_was_said_to_the_failed_run(engines: Engines, sh
         await works.start('[[TOOL mark {"n": 1}]]', "r1")
         await shop.hanging.wait()
         said = SentMessage(text='[[TOOL mark {"n": 2}]]')
-        await works.runs.steering.send(works.component(), "r1", said, NOBODY)
+        await works.runs.steering.send(RunRef(works.component(), "r1", None, NOBODY), said)
         shop.go_on.set()
         shop.model.down_from = 2
         assert (await works.end_of("r1")).row.state is RunState.ERROR

@@ -12,6 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import Input
 from musterd.core.states import RunState
 from musterd.engine.broadcaster import EndWaiter
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.store import workers
 from tests.engine.conftest import Engines
@@ -218,7 +219,7 @@ async def test_readers_are_told_that_the_server_stops(engines: Engines, model: H
     async with engines() as works:
         reading = works.runs.subscribe("r1")
         await works.start("held", "r1")
-        waiting = asyncio.ensure_future(works.runs.settled_view(works.component(), "r1", None, NOBODY, 30))
+        waiting = asyncio.ensure_future(works.runs.settled_view(RunRef(works.component(), "r1", None, NOBODY), 30))
         await hold.reached.wait()
     assert (await waiting).row.state is RunState.RUNNING
     assert reading.is_closed

@@ -12,6 +12,7 @@ from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.mcp import sdk
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import DecisionResult
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
@@ -86,7 +87,7 @@ async def test_a_server_that_dies_in_a_call_pauses_the_run_and_a_person_has_it_m
         assert view.output is not None
         (found,) = view.output.requirements
         decided: DecisionResult = await works.runs.decide(
-            works.component(), "r1", "s1", [Decision(key=found["id"], verdict=Verdict.RUN)], NOBODY
+            RunRef(works.component(), "r1", "s1", NOBODY), [Decision(key=found["id"], verdict=Verdict.RUN)]
         )
         assert decided.run.run_id == "r1"
         view = await works.end_of("r1")

@@ -13,6 +13,7 @@ from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.guards import PIIDetectionGuardrail
+from musterd.service.run_ref import RunRef
 from musterd.store import steering
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
@@ -73,7 +74,7 @@ async def test_a_call_that_was_agreed_to_is_not_left_open_where_its_member_is_st
         paused = await works.run("[[DELEGATE one: <TOOL pay>]]", "r1")
         assert paused.output is not None
         agreed = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await works.runs.decide(works.component(), "r1", "s1", [agreed], NOBODY)
+        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [agreed])
         await began.wait()
         await works.cancel((await member_of(works, "r1")).row.run_id)
         view = await works.end_of("r1")
@@ -169,7 +170,7 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
         view = await works.end_of(run_id)
         assert view.output is not None
         decision = Decision(key=view.output.requirements[0]["id"], verdict=Verdict.RUN, **said)
-        await works.runs.decide(works.component(), run_id, "s1", [decision], NOBODY)
+        await works.runs.decide(RunRef(works.component(), run_id, "s1", NOBODY), [decision])
         while (view := await works.end_of(run_id)).row.state is RunState.PAUSED:
             pass
         return view
@@ -275,7 +276,7 @@ async def test_what_a_turn_has_heard_stands_when_the_same_attempt_drives_again(
         await begun["second"].wait()
         (asked,) = await works.records.select("SELECT id FROM approvals")
         agreed = Decision(key=asked["id"], verdict=Verdict.RUN)
-        await works.runs.decide(works.component(), "r1", "s1", [agreed], NOBODY)
+        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [agreed])
         go_on["second"].set()
         view = await works.end_of("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
@@ -326,7 +327,7 @@ async def test_a_result_that_is_shown_is_told_where_a_person_gives_it(engines: E
         paused = await works.run("[[TOOL mail]]", "r1")
         assert paused.output is not None
         happened = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.HAPPENED, result="sent")
-        await works.runs.decide(works.component(), "r1", "s1", [happened], NOBODY)
+        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [happened])
         while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
             pass
         events = await works.stored("r1")
@@ -396,7 +397,7 @@ async def test_a_decision_about_a_member_that_is_gone_keeps_no_run_from_pausing(
         assert paused.output is not None
         given.discard("one")
         first = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await works.runs.decide(works.component(), "r1", "s1", [first], NOBODY)
+        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [first])
         await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED and event.place == "attempt 2")
         rows = {view.row.component_id: view.row.state for view in await works.runs.members("r1")}
         approvals = await works.records.select("SELECT state FROM approvals ORDER BY path")

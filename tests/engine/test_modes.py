@@ -11,6 +11,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.events import EventKind
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import tool_results
 from tests.support.engine import NOBODY, Works
@@ -144,7 +145,7 @@ async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(en
     assert paused.output is not None
     async with engines(teams=[team]) as second:
         agreed = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await second.runs.decide(second.component(), "r1", "s1", [agreed], NOBODY)
+        await second.runs.decide(RunRef(second.component(), "r1", "s1", NOBODY), [agreed])
         view = await second.end_of("r1")
         await told_once(second, "r1")
     assert view.output is not None

@@ -14,9 +14,9 @@ from pydantic_ai.models import StreamedResponse
 from musterd import Agent
 from musterd.core import flush_window
 from musterd.core.events import Event, EventKind
-from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.engine.outbox import Outbox
+from musterd.engine.step_gate import StepGate
 from musterd.models.scripted import ScriptedModel
 from musterd.store.attempts import Lease
 from tests.engine.conftest import Engines
@@ -64,7 +64,7 @@ def test_a_window_of_any_length_says_when_it_ends(
 
     async def tell() -> float:
         broadcaster = cast(Any, SimpleNamespace(has_subscribers=lambda _: False))
-        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, Metrics())
+        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, StepGate())
         assert outbox.flush_at() is None
         outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
         at = outbox.flush_at()

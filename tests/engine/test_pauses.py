@@ -13,6 +13,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import DecisionResult
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_told
@@ -79,7 +80,7 @@ def waiting(view: RunView) -> list[dict[str, Any]]:
 
 async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, run_id: str = "r1", **said: Any) -> RunRow:
     decision = Decision(key=key, verdict=verdict, **said)
-    return (await works.runs.decide(works.component(), run_id, f"of {run_id}", [decision], NOBODY)).run
+    return (await works.runs.decide(RunRef(works.component(), run_id, f"of {run_id}", NOBODY), [decision])).run
 
 
 async def approvals(works: Works) -> list[str]:
@@ -193,7 +194,7 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
         decision = Decision(key=found["id"], verdict=Verdict.RUN)
 
         async def ask() -> DecisionResult:
-            return await second.runs.decide(second.component(), "r1", "of r1", [decision], NOBODY, "k")
+            return await second.runs.decide(RunRef(second.component(), "r1", "of r1", NOBODY), [decision], "k")
 
         both = await asyncio.gather(ask(), ask())
         assert sorted(decided.is_replay for decided in both) == [False, True]

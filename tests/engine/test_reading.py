@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
-from musterd.core.metrics import Metrics
 from musterd.core.records import Output
 from musterd.core.states import RunState
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.outbox import Outbox
+from musterd.engine.step_gate import StepGate
 from musterd.service.subscription import RunSubscription
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
@@ -46,7 +46,7 @@ class Telling:
     def __init__(self, records: Records, broadcaster: Broadcaster, root: str, attempt: int) -> None:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
-        self.outbox = Outbox(records.database, broadcaster, Lease(root, attempt), own, Metrics())
+        self.outbox = Outbox(records.database, broadcaster, Lease(root, attempt), own, StepGate())
         self.told: defaultdict[str, str] = defaultdict(str)
 
     def name(self, run: str) -> str:

@@ -12,8 +12,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
-from musterd.engine import outbox, worker
-from musterd.engine.attempt import Attempt
+from musterd.engine import attempt_execution, database_retry, worker
 from musterd.engine.broadcaster import EndWaiter
 from musterd.engine.journal import Journal
 from musterd.loop.loop import Loop
@@ -37,7 +36,7 @@ class Outage:
         self.left = self.refused = 0
         self._write = works.database.write
         monkeypatch.setattr(works.database, "write", self._or_refuse)
-        monkeypatch.setattr(outbox, "clock", self)
+        monkeypatch.setattr(database_retry, "clock", self)
         monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
         self.waited: list[float] = []
 
@@ -138,13 +137,13 @@ BROKEN = [
     (Toolbox, "call_all"),
     (Journal, "intend"),
     (Journal, "tool"),
-    (Attempt, "_load"),
+    (attempt_execution, "load"),
 ]
 
 
 @pytest.mark.parametrize("owner, name", BROKEN, ids=lambda value: value if isinstance(value, str) else value.__name__)
 async def test_a_broken_part_ends_the_run_in_words(
-    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
 ) -> None:
     def broken(*given: object, **more: object) -> None:
         raise ZeroDivisionError("a secret of the house")
@@ -340,7 +339,7 @@ async def test_a_lost_attempt_gives_up_its_model_call(works: Works) -> None:
     await hold.reached.wait()
     live = works.engine._live["r1"]
     await works.records.execute("UPDATE runs SET attempt = attempt + 1, worker = 'other' WHERE run_id = 'r1'")
-    live.attempt._outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "late"}))
+    live.attempt.outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "late"}))
     await hold.stopped.wait()
     await live.task
     assert "late" not in str(await works.stored("r1"))

@@ -4,6 +4,7 @@ from musterd import Agent
 from musterd.core.callers import Caller
 from musterd.core.records import Input
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel
@@ -17,7 +18,7 @@ async def begin(works: Works, message: str, run_id: str, caller: Caller) -> None
 
 
 async def state(works: Works, run_id: str, caller: Caller) -> RunState:
-    return (await works.runs.find(works.component(), run_id, None, caller)).row.state
+    return (await works.runs.find(RunRef(works.component(), run_id, None, caller))).row.state
 
 
 async def test_one_users_runs_wait_while_anothers_begin(database_url: str) -> None:
@@ -29,12 +30,12 @@ async def test_one_users_runs_wait_while_anothers_begin(database_url: str) -> No
         await first.reached.wait()
         await begin(works, "second", "a2", ALICE)
         await begin(works, "hello", "b1", BOB)
-        done = await works.runs.settled_view(works.component(), "b1", None, BOB, 30)
+        done = await works.runs.settled_view(RunRef(works.component(), "b1", None, BOB), 30)
         assert done.row.state is RunState.COMPLETED
         assert await state(works, "a2", ALICE) is RunState.READY
         first.release()
         await second.reached.wait()  # long before upkeep looks
         second.release()
-        done = await works.runs.settled_view(works.component(), "a2", None, ALICE, 30)
+        done = await works.runs.settled_view(RunRef(works.component(), "a2", None, ALICE), 30)
         assert done.row.state is RunState.COMPLETED
         await works.idle()

@@ -11,6 +11,7 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.events import EventKind
 from musterd.core.records import Message, RunView, StepState
 from musterd.core.states import RunState
+from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from musterd.store import steering
 from tests.engine.conftest import Engines
@@ -22,12 +23,12 @@ SLOW = "[[WORDS 3]] slow"
 
 async def send(works: Works, run_id: str, text: str, member: str | None = None, key: str | None = None) -> Message:
     said = SentMessage(text=text, member_run_id=member)
-    _, sent, _ = await works.runs.steering.send(works.component(), run_id, said, NOBODY, key)
+    _, sent, _ = await works.runs.steering.send(RunRef(works.component(), run_id, None, NOBODY), said, key)
     return sent
 
 
 async def sent_to(works: Works, run_id: str) -> list[Message]:
-    return await works.runs.steering.messages(works.component(), run_id, "s1", NOBODY)
+    return await works.runs.steering.messages(RunRef(works.component(), run_id, "s1", NOBODY))
 
 
 async def member_of(works: Works, run_id: str) -> RunView:
@@ -170,7 +171,7 @@ async def test_a_member_is_stopped_alone_and_the_leader_goes_on(engines: Engines
         row = await works.cancel(ann.row.run_id)
         view = await works.end_of("r1")
         rows = {one.row.component_id: one for one in await works.runs.members("r1")}
-        steps = await works.runs.steps(works.component(), "r1", "s1", NOBODY)
+        steps = await works.runs.steps(RunRef(works.component(), "r1", "s1", NOBODY))
     assert hold.stopped.is_set(), "its model call was ended"
     assert row.state is RunState.CANCELLED
     assert view.row.state is RunState.COMPLETED
@@ -197,7 +198,9 @@ async def test_a_tool_of_a_member_that_is_stopped_is_not_left_open(engines: Engi
         await began.wait()
         await works.cancel((await member_of(works, "r1")).row.run_id)
         assert (await works.end_of("r1")).row.state is RunState.COMPLETED
-        steps = {step.path: step.state for step in await works.runs.steps(works.component(), "r1", "s1", NOBODY)}
+        steps = {
+            step.path: step.state for step in await works.runs.steps(RunRef(works.component(), "r1", "s1", NOBODY))
+        }
     assert steps["t0/c0/t0/c0"] is StepState.UNKNOWN
     assert steps["t0/c0"] is StepState.FAILED
 

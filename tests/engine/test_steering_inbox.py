@@ -6,6 +6,7 @@ from typing import Any, cast
 from musterd.core.records import Message
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.store.database import Database
+from tests.support.store import new_run
 
 
 class SlowDatabase:
@@ -30,7 +31,8 @@ async def _no_work() -> None:
 
 async def test_a_message_whose_signal_comes_during_a_read_is_in_the_same_take() -> None:
     database = SlowDatabase()
-    inbox = SteeringInbox(cast(Database, database), "r1", 1, lambda run_id: None)
+    inbox = SteeringInbox(cast(Database, database), new_run("r1", signals=1))
+    inbox.open()
     await database.began(1)
     taking = asyncio.ensure_future(inbox.take("r1"))
     inbox.signalled(2)

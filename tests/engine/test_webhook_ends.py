@@ -9,6 +9,7 @@ import pytest
 from musterd import Agent, tool
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.service.forks import ForkRequest
+from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
@@ -162,7 +163,7 @@ async def test_a_fork_keeps_the_runs_own_webhook(engines: Engines, receiver: Rec
     own = receiver.url + "&own=1"
     async with telling(engines, receiver, model, webhook_private_hosts=("127.0.0.1",)) as works:
         await works.run("[[ERROR 402]]", "r1", options={"webhook_url": own})
-        failed = await works.server.forks.find_failed(works.component(), "r1", "s1", NOBODY, None)
+        failed = await works.server.forks.find_failed(RunRef(works.component(), "r1", "s1", NOBODY), None)
         assert failed is not None
         await works.server.forks.start(works.component(), failed, ForkRequest(run_id="r2"), NOBODY)
         taken = await receiver.has(4)
@@ -176,7 +177,7 @@ async def test_a_run_of_words_that_no_call_read_keeps_it(
     own = receiver.url + "&own=1"
     async with telling(engines, receiver, model, webhook_urls=(), webhook_private_hosts=("127.0.0.1",)) as works:
         await works.run('[[TOOL pay {"n": 1}]]', "r1", options={"webhook_url": own})
-        await works.runs.steering.send(works.component(), "r1", SentMessage(text="Well?"), NOBODY, None)
+        await works.runs.steering.send(RunRef(works.component(), "r1", None, NOBODY), SentMessage(text="Well?"), None)
         await works.records.execute("UPDATE runs SET expires_at = 1")
         await works.engine.upkeep.once()
         taken = await receiver.has(4)

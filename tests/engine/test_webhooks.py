@@ -113,16 +113,6 @@ async def test_what_is_taken_is_delivered(
     assert taken.headers["Content-Type"] == "application/json"
 
 
-async def test_what_an_older_program_left_of_a_removed_run_goes(engines: Engines, receiver: Receiver) -> None:
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
-        await works.run("hello", "r2", "s2")
-        await works.records.execute("DELETE FROM runs WHERE run_id = 'r1'")
-        await sent(webhooks)
-        assert [delivery.state for delivery in await listed(works)] == ["delivered"]
-        assert (await works.records.counts())["deliveries"] == 1
-
-
 async def test_the_library_verifies_it(engines: Engines) -> None:
     bodies: list[tuple[str, dict[str, str]]] = []
 

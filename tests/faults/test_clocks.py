@@ -28,10 +28,10 @@ def jump(place: Fleet, seconds: float) -> None:
     new = place.folder / "shift.new"
     new.write_text(str(seconds))
     new.replace(place.folder / "shift")
-    goal = {row["id"]: row["beat"] + BEATS for row in place.select("SELECT id, beat FROM workers")}
+    goal = {row["id"]: row["heartbeat"] + BEATS for row in place.select("SELECT id, heartbeat FROM workers")}
 
     def have_beaten() -> bool:
-        beats = {row["id"]: row["beat"] for row in place.select("SELECT id, beat FROM workers")}
+        beats = {row["id"]: row["heartbeat"] for row in place.select("SELECT id, heartbeat FROM workers")}
         return all(beats[worker] >= beat for worker, beat in goal.items())
 
     until(have_beaten, "both go on showing that they live")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from musterd.store.upgrade import HEAD
+from musterd.store.schema import HEAD
 from tests.support.postgres import EMPTY, PostgresServer
 from tests.support.process import Process, Site, sites, until
+from tests.support.schemas import NEXT
 
 HOUSE = Path(__file__).with_name("versions.py")
 OLD, NEW = {"test_version": "old"}, {"test_version": "new"}
@@ -146,17 +147,35 @@ def test_processes_that_start_at_once_on_an_empty_database(bare_fleet: Site) -> 
     assert serving.ended("r1")["content"] == "hello"
 
 
-def test_an_old_process_on_a_schema_that_is_newer_than_it(fleet: Site) -> None:
-    running = fleet.serve(**OLD)
-    fleet.execute("UPDATE alembic_version SET version_num = '9999'")
-    running.accepted("[[SAY on]]", "r1")
-    assert running.ended("r1")["content"] == "on", "what runs goes on"
-    again = fleet.serve(**OLD)
-    again.accepted("[[SAY back]]", "r2")
-    assert again.ended("r2")["content"] == "back", "and may start again"
-    fleet.execute("UPDATE instance SET oldest_writer = '9998'")
+def test_a_new_release_migrates_the_schema_while_the_old_one_works(fleet: Site, tmp_path: Path) -> None:
+    old = fleet.serve(**OLD)
+    old.accepted('[[TOOL wait {"name": "go"}]]', "r1")
+    fleet.reached("go")
+    folder = tmp_path / "next"
+    folder.mkdir()
+    new = fleet.serve(**NEW, test_schema=folder)
+    assert fleet.select("SELECT version_num FROM alembic_version") == [{"version_num": NEXT}]
+    assert fleet.select("SELECT added FROM sessions") == [{"added": None}]
+    fleet.release("go")
+    assert old.ended("r1")["content"] == "Done: waited go", "what runs goes on"
+    for number, process in enumerate([old, new, fleet.serve(**OLD)]):
+        process.accepted("[[SAY on]]", f"s{number}")
+        assert process.ended(f"s{number}")["content"] == "on", "an old one may start again"
+
+
+def test_a_schema_that_an_old_process_must_not_write(fleet: Site) -> None:
+    fleet.serve(**OLD)
+    fleet.execute("UPDATE alembic_version SET version_num = 'v9999'")
+    fleet.execute("UPDATE instance SET oldest_writer = 'v9998'")
     for command in ("serve", "worker"):
-        assert "newer musterd (schema 9999, this one writes" in refused(fleet.begin(command, **OLD))
+        assert "newer musterd (schema v9999, this one writes" in refused(fleet.begin(command, **OLD))
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_database_of_a_development_version(fleet: Site, command: str) -> None:
+    fleet.execute("UPDATE alembic_version SET version_num = '0004'")
+    assert "made by a development version of musterd (schema 0004)" in refused(fleet.begin(command, **NEW))
+    assert fleet.select("SELECT version_num FROM alembic_version") == [{"version_num": "0004"}]
 
 
 def refused(process: Process) -> str:

@@ -72,13 +72,13 @@ def test_one_that_comes_back_from_the_dead_writes_nothing(site: Site, point: str
 def test_a_blocked_event_loop_is_not_death(site: Site) -> None:
     first = site.serve(**QUICK)
     second = site.serve(**QUICK)
-    (worker,) = site.select("SELECT id, beat FROM workers WHERE pid = :pid", pid=first.popen.pid)
+    (worker,) = site.select("SELECT id, heartbeat FROM workers WHERE pid = :pid", pid=first.popen.pid)
     first.post('[[TOOL block {"name": "go"}]]', "r1")
     site.reached("go")
 
     def beats() -> int:
-        (row,) = site.select("SELECT beat FROM workers WHERE id = :id", id=worker["id"])
-        return int(row["beat"])
+        (row,) = site.select("SELECT heartbeat FROM workers WHERE id = :id", id=worker["id"])
+        return int(row["heartbeat"])
 
     before = beats()
     until(lambda: beats() > before + 20, "its thread goes on")

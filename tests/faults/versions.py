@@ -1,12 +1,14 @@
 """What old and new processes serve beside each other; MUSTERD_TEST_VERSION says which of the two it is.
 
 The new one has an agent, a tool and other instructions that the old one has not; a tool and members of the old one are
-gone in it, and a member that was a team is an agent.
+gone in it, and a member that was a team is an agent. With MUSTERD_TEST_SCHEMA, a folder, it is also a program of a next
+release, whose migration changes the schema.
 """
 
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic_ai import RunContext
@@ -17,9 +19,12 @@ from pydantic_ai.settings import ModelSettings
 from musterd import Agent, Team, tool
 from musterd.models.plain_messages import plain_messages
 from tests.faults.house import CountingModel, count, mark, wait, wait_for
+from tests.support.schemas import become_next_release
 
 OLD_WAY, NEW_WAY = "the old way", "the new way"
 IS_NEW = os.environ["MUSTERD_TEST_VERSION"] == "new"
+if folder := os.environ.get("MUSTERD_TEST_SCHEMA"):
+    become_next_release(Path(folder), setattr)
 
 
 class TellingModel(CountingModel):

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from musterd.http.routes import endpoints
+from musterd.http.routes import operations
 from tests.flow.test_approvals import BOOK, MAIL, MEMBERS, PAY, TEAM, Shop, paused
 from tests.support.app import Serve
 from tests.support.http import House, problem
@@ -80,7 +80,7 @@ async def test_the_documented_operation_is_the_reference_s(served: dict[str, Any
 
 
 async def test_everything_that_is_served_is_documented(house: House, served: dict[str, Any]) -> None:
-    assert set(by_id(served)) == {operation.operation_id for operation in endpoints(house.server)}
+    assert set(by_id(served)) == {operation.operation_id for operation in operations(house.server)}
 
 
 async def test_every_answer_says_what_it_holds(served: dict[str, Any]) -> None:

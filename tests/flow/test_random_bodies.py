@@ -194,10 +194,10 @@ async def test_ten_thousand_requests(database: Path) -> None:
 def asked_of(server: Server) -> list[Shape]:
     """What is asked: everything that is served; what changes something, and what has a body, more often."""
     from musterd.http.openapi.document import document
-    from musterd.http.routes import endpoints
+    from musterd.http.routes import operations
 
-    found = shapes(document(endpoints(server), title="musterd", version="1"))
-    assert len(found) == len(endpoints(server))
+    found = shapes(document(operations(server), title="musterd", version="1"))
+    assert len(found) == len(operations(server))
     return [shape for shape in found for _ in range(weight(shape))]
 
 

@@ -9,7 +9,7 @@ import pytest
 from musterd.core.errors import StoreUnavailable
 from musterd.http import readiness
 from musterd.http.auth import middleware
-from musterd.store.upgrade import HEAD
+from musterd.store.schema import HEAD
 from tests.support.app import Serve
 from tests.support.http import House, problem
 from tests.support.store import Records
@@ -59,8 +59,8 @@ async def test_a_database_that_does_not_answer(house: House, monkeypatch: pytest
 
 async def test_it_is_written_once_a_second_at_most(house: House) -> None:
     async def beat() -> int:
-        rows = await Records(house.server.database).select("SELECT beat FROM workers")
-        return int(rows[0]["beat"])
+        rows = await Records(house.server.database).select("SELECT heartbeat FROM workers")
+        return int(rows[0]["heartbeat"])
 
     before = await beat()
     for _ in range(5):
@@ -70,17 +70,22 @@ async def test_it_is_written_once_a_second_at_most(house: House) -> None:
 
 async def test_a_newer_program_has_changed_the_schema(house: House) -> None:
     records = Records(house.server.database)
-    await records.execute("UPDATE alembic_version SET version_num = '9999'")
+    await records.execute("UPDATE alembic_version SET version_num = 'v9999'")
     assert await failing(house) == {}, "it says that this one may go on"
-    await records.execute("UPDATE instance SET oldest_writer = '9999'")
+    await records.execute("UPDATE instance SET oldest_writer = 'v9999'")
     assert "newer musterd" in (await failing(house))["schema"]
     await records.execute("UPDATE alembic_version SET version_num = :head", head=HEAD)
     assert await failing(house) == {}
 
 
-async def test_an_older_file_was_put_in_its_place(house: House) -> None:
-    await Records(house.server.database).execute("UPDATE alembic_version SET version_num = '0001'")
+async def test_an_older_file_was_put_in_its_place(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "HEAD", "v9999")
     assert "older schema" in (await failing(house))["schema"]
+
+
+async def test_a_development_version_s_file_was_put_in_its_place(house: House) -> None:
+    await Records(house.server.database).execute("UPDATE alembic_version SET version_num = '0001'")
+    assert "development version" in (await failing(house))["schema"]
 
 
 async def test_a_process_that_does_not_show_that_it_lives(house: House) -> None:

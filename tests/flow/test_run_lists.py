@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from dirty_equals import IsStr
 
-from musterd.core.callers import Caller
 from musterd.store.database import Statement, Tx
+from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
+from tests.support.tokens import Issuer, public_pem, rsa_key
 
+AUDIENCE = "musterd-test"
+ISSUER = Issuer(claims={"aud": AUDIENCE})
+SCOPES = ("runs:read", "teams:run")
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
 
@@ -85,15 +89,16 @@ async def test_queries_that_are_none(house: House, query: dict[str, str], place:
     assert wrong_fields(await house.http.get("/runs", params=query)) == [("query", place)]
 
 
-async def test_everybody_sees_its_own(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    await house.run(session_id="s1", user_id="alice")
-    monkeypatch.setattr("musterd.http.runs.caller_of", lambda request: Caller(user_id="alice", label="alice"))
-    done = await house.run(session_id="s2")
-    monkeypatch.setattr("musterd.http.run_lists.caller_of", lambda request: Caller(user_id="alice", label="alice"))
-    assert await page(house) == [done["run_id"]]
-    assert await page(house, session_id="s1") == []
-    monkeypatch.setattr("musterd.http.run_lists.caller_of", lambda request: Caller(user_id="bob", label="bob"))
-    assert await page(house) == []
+async def test_everybody_sees_its_own(serve: Serve) -> None:
+    async with serve(jwt_verification_key=public_pem(rsa_key()), jwt_audience=AUDIENCE) as house:
+        house.http.headers.update(ISSUER.bearer("bob", *SCOPES))
+        await house.run(session_id="s1", user_id="alice")
+        house.http.headers.update(ISSUER.bearer("alice", *SCOPES))
+        done = await house.run(session_id="s2")
+        assert await page(house) == [done["run_id"]]
+        assert await page(house, session_id="s1") == []
+        house.http.headers.update(ISSUER.bearer("carol", *SCOPES))
+        assert await page(house) == []
 
 
 # --- of one session -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from musterd.features.accounts.service import AccountService
-from musterd.http.routes import endpoints
+from musterd.http.routes import operations
 from tests.support.app import Serve
 from tests.support.http import House
 from tests.support.tokens import SECRET, Issuer
@@ -52,7 +52,7 @@ def lines() -> Any:
 async def walk(house: House, headers: dict[str, str]) -> list[str]:
     """What every route answers: nothing sent, nonsense sent, and as it is asked for by mistake."""
     texts = []
-    for operation in endpoints(house.server):
+    for operation in operations(house.server):
         path = re.sub(r"\{\w+\}", "demo-team", operation.path)
         if "/events" in path or "stream" in path:  # the same answers, without an end
             continue

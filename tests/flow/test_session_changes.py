@@ -7,9 +7,13 @@ import httpx2
 import pytest
 from dirty_equals import IsStr
 
-from musterd.core.callers import Caller
+from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
+from tests.support.tokens import Issuer, public_pem, rsa_key
 
+AUDIENCE = "musterd-test"
+ISSUER = Issuer(claims={"aud": AUDIENCE})
+SCOPES = ("sessions:read", "sessions:write")
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -242,13 +246,14 @@ async def test_a_session_that_is_not_there(house: House) -> None:
     assert problem(answer, 404, "NOT_FOUND") == "No database found with id 'zz'"
 
 
-async def test_a_session_of_another_user(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.http.sessions.caller_of", lambda request: Caller(user_id="alice", label="alice"))
-    created = await made(house, {"session_id": "s1", "user_id": "somebody"})
-    assert created["user_id"] == "alice"
-    monkeypatch.setattr("musterd.http.sessions.caller_of", lambda request: Caller(user_id="bob", label="bob"))
-    problem(await rename(house, "x"), 404, "NOT_FOUND")
-    problem(await patch(house, session_name="x"), 404, "NOT_FOUND")
-    problem(await create(house, {"session_id": "s1"}), 409, "CONFLICT")
-    problem(await house.http.get("/sessions/s1/active"), 404, "NOT_FOUND")
-    problem(await house.http.get("/sessions/s1/run-previews"), 404, "NOT_FOUND")
+async def test_a_session_of_another_user(serve: Serve) -> None:
+    async with serve(jwt_verification_key=public_pem(rsa_key()), jwt_audience=AUDIENCE) as house:
+        house.http.headers.update(ISSUER.bearer("alice", *SCOPES))
+        created = await made(house, {"session_id": "s1", "user_id": "somebody"})
+        assert created["user_id"] == "alice"
+        house.http.headers.update(ISSUER.bearer("bob", *SCOPES))
+        problem(await rename(house, "x"), 404, "NOT_FOUND")
+        problem(await patch(house, session_name="x"), 404, "NOT_FOUND")
+        problem(await create(house, {"session_id": "s1"}), 409, "CONFLICT")
+        problem(await house.http.get("/sessions/s1/active"), 404, "NOT_FOUND")
+        problem(await house.http.get("/sessions/s1/run-previews"), 404, "NOT_FOUND")

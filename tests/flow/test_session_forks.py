@@ -7,10 +7,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from musterd.core.callers import Caller
+from musterd.core.scopes import ADMIN
 from tests.support.app import Serve
 from tests.support.http import House, problem, read_stream, wrong_fields
+from tests.support.tokens import Issuer, public_pem, rsa_key
 
+AUDIENCE = "musterd-test"
+ISSUER = Issuer(claims={"aud": AUDIENCE})
 DELEGATE = "Ask. [[DELEGATE writer-agent: <SAY a>]]"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 
@@ -147,14 +150,20 @@ async def test_media_are_there_as_long_as_one_of_the_two_is(house: House) -> Non
     assert before[0]["content"]
 
 
-async def test_the_user_is_whom_the_caller_names(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_user_is_whom_the_caller_names(house: House) -> None:
     await house.run("one", session_id="s1", user_id="u1")
     fork = await forked(house, user_id="u2")
     assert (await house.get(f"/sessions/{fork}"))["user_id"] == "u2"
     assert {run["user_id"] for run in (await house.get("/runs", session_id=fork))["data"]} == {"u2"}
-    monkeypatch.setattr("musterd.http.history.caller_of", lambda request: Caller(user_id="alice", label="alice"))
-    words = problem(await send(house), 404, "NOT_FOUND")
-    assert words == "Session with ID s1 not found"
+
+
+async def test_the_session_of_another_user_cannot_be_forked(serve: Serve) -> None:
+    async with serve(jwt_verification_key=public_pem(rsa_key()), jwt_audience=AUDIENCE) as house:
+        house.http.headers.update(ISSUER.bearer("bob", "teams:run"))
+        await house.run("one", session_id="s1")
+        house.http.headers.update(ISSUER.bearer("alice", "teams:run"))
+        words = problem(await send(house), 404, "NOT_FOUND")
+        assert words == "Session with ID s1 not found"
 
 
 async def test_what_cannot_be_forked(house: House) -> None:
@@ -201,15 +210,14 @@ async def test_a_copy_is_a_trace_of_its_own(house: House) -> None:
 
 
 @pytest.mark.parametrize("is_own", [True, False])
-async def test_what_goes_on_from_a_copy_tells_no_other_users_webhook(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, is_own: bool
-) -> None:
+async def test_what_goes_on_from_a_copy_tells_no_other_users_webhook(serve: Serve, is_own: bool) -> None:
     hook = {"webhook_url": "https://example.com/hook"}
-    async with serve(webhook_secret="whsec_" + "A" * 32, upkeep_seconds=3600) as house:
+    tokens = {"jwt_verification_key": public_pem(rsa_key()), "jwt_audience": AUDIENCE}
+    async with serve(webhook_secret="whsec_" + "A" * 32, upkeep_seconds=3600, **tokens) as house:
+        house.http.headers.update(ISSUER.bearer("ada", ADMIN))
         await house.run("[[ERROR 402]]", session_id="s1", **hook)
         if not is_own:
-            root = Caller(user_id="root", label="root", is_admin=True)
-            monkeypatch.setattr("musterd.http.history.caller_of", lambda request: root)
+            house.http.headers.update(ISSUER.bearer("root", ADMIN))
         fork = await forked(house)
         (copy,) = await house.get(f"/sessions/{fork}/runs")
         data = {"session_id": fork, "stream": "false"}

@@ -14,9 +14,7 @@ from musterd.features.accounts import api as accounts_api
 from musterd.features.accounts import store as accounts
 from musterd.features.memories import api as memories_api
 from musterd.features.memories import store as memories
-from musterd.store import session_search
 from musterd.store.database import for_postgres, for_sqlite
-from musterd.wire import query
 from tests.support.lists import Read, every_read
 
 ONE_OF_FEW = re.compile(r"\b(user_id|owner|session_id|run_id|root_id|memory_id)\b\)? ?(=|IN|<|>)")
@@ -87,7 +85,6 @@ def _depth(step: str) -> int:
 @pytest.mark.parametrize(
     "asked_for, orders",
     [
-        (query.SORTABLE, session_search.ORDERS),
         (memories_api.SORTABLE, memories.ORDERS),
         (accounts_api.SORTABLE, accounts.ORDERS),
     ],

@@ -53,11 +53,13 @@ from musterd.store import (
     stats,
     steering,
     suspects,
+    transitions,
     user_limits,
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
 from musterd.store.rows import GET_RUN, RUN_FIELDS
+from tests.support.store import statements_of
 
 ROWS = 10_000
 MODULES = [
@@ -86,7 +88,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     schedule.DUE: {"now": 9_000.0, "limit": 100},
     schedule.OVERDUE: {"now": 9_000.0, "limit": 100},
     acceptance.WAITING: {},
-    attempts.CLAIM: {
+    transitions.CLAIM: {
         "worker": "w",
         "now": 1.0,
         "components": '["agent:solo"]',
@@ -95,17 +97,17 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "most_crashes": 1,
     },
     attempts.GUARD: {"root": "r70", "attempt": 1, "count": 1, "first_token_at": None, "has_ended_steps": False},
-    attempts.CLOSE_MEMBERS: {"root": "r70", "state": "error", "now": 1.0},
-    attempts.PROMOTE: LANE,
-    attempts.RESUME_MEMBERS: {"root": "r70"},
+    transitions.CLOSE_MEMBERS[RunState.ERROR]: {"root": "r70", "now": 1.0},
+    transitions.PROMOTE: LANE,
+    transitions.RESUME_MEMBERS: {"root": "r70"},
     attempt_input.GET_MESSAGES: {"run_id": "r70"},
     journal.STEPS: {"root_id": "r70"},
     journal.USAGE: {"root_id": "r70"},
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},
     approvals.CLOSE: {"root": "r70", "status": "cancelled"},
-    pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
-    pauses.PAUSE_MEMBERS: {"root": "r70"},
+    transitions.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
+    transitions.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},
     events.AFTER: {"root_id": "r70", "start": 900, "limit": 200},
     sessions.GET: {"session_id": "s7"},
@@ -161,8 +163,21 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     steering.MEMBER: {"root": "r70", "run_id": "r71"},
     steering.FLAGGED: {"root": "r70"},
     approvals.CLOSE_BELOW: {"root": "r70", "below": "t0/c0/%"},
-    attempts.CLOSE_MEMBERS_BELOW: {"root": "r70", "state": "error", "now": 1.0, "below": "t0/c0/%"},
-    session_queue.GO_ON: {"run_id": "r70", "state": "ready", "holder": "s7"},
+    transitions.CLOSE_MEMBERS_BELOW[RunState.ERROR]: {"root": "r70", "now": 1.0, "below": "t0/c0/%"},
+    transitions.FINISH[RunState.COMPLETED]: {
+        "root": "r70",
+        "attempt": 1,
+        "count": 1,
+        "now": 1.0,
+        "error_code": None,
+        "first_token_at": None,
+    },
+    transitions.FINISH_MEMBER[RunState.COMPLETED]: {"run_id": "r70", "now": 1.0, "error_code": None},
+    transitions.RESUME[RunState.READY]: {"run_id": "r70", "holder": "s7"},
+    transitions.JOIN_QUEUE[RunState.READY]: {"run_id": "r70", "seq": 1, "holder": "s7", "now": 1.0},
+    transitions.RELEASE: {"run_id": "r70", "attempt": 1, "not_before": None, "crashes": 0, "in_all": 0},
+    transitions.CANCEL: {"run_id": "r70", "state": "ready", "now": 1.0, "by": "client"},
+    transitions.FAIL: {"run_id": "r70", "state": "ready", "attempt": 1, "now": 1.0, "code": "deadline"},
     sessions.TAKE_SEQ: {"session_id": "s7"},
     runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     run_forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
@@ -285,9 +300,9 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
 
 
 def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
-    asked = {**HOT[attempts.CLAIM], "most_of_owner": 2}
+    asked = {**HOT[transitions.CLAIM], "most_of_owner": 2}
     reads = [
-        step for step in plan(big, user_limits.CLAIM_FAIRLY, asked) if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)
+        step for step in plan(big, transitions.CLAIM_FAIRLY, asked) if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)
     ]
     assert any("runs_ready" in step for step in reads)
     assert all(re.search("INDEX|PRIMARY KEY|SCAN [pb]", step) for step in reads), reads
@@ -304,10 +319,10 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
 @pytest.mark.parametrize(
     "statement, index",
     [
-        (attempts.CLAIM, "runs_ready"),
-        (attempts.PROMOTE, "runs_queued"),
+        (transitions.CLAIM, "runs_ready"),
+        (transitions.PROMOTE, "runs_queued"),
         (session_queue.HOLDER, "runs_holder"),
-        (attempts.PROMOTE, "runs_interrupting"),
+        (transitions.PROMOTE, "runs_interrupting"),
         (schedule.DUE, "runs_scheduled"),
         (schedule.OVERDUE, "runs_deadline"),
         (runs.AHEAD_OF_INTERRUPTER, "runs_interrupting"),
@@ -331,9 +346,9 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (session_deletion.OVER, "sessions_deleted"),
         (run_lists.LIVE, "runs_live"),
         (user_limits.LIVE, "runs_of_owner"),
-        (retention.OVER, "runs_over"),
+        (retention.OVER, "runs_finished"),
         (retention.UNUSED, "sessions_updated"),
-        (event_compaction.UNJOINED, "runs_over"),
+        (event_compaction.UNJOINED, "runs_finished"),
         (stats.PENDING, "approvals_inbox"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
@@ -343,7 +358,7 @@ def test_the_index_made_for_it_is_used(big: sqlite3.Connection, statement: State
 
 
 @pytest.mark.parametrize(
-    "statement", [attempts.CLAIM, attempts.PROMOTE, runs.HISTORY, deliveries.DUE], ids=lambda found: found.name
+    "statement", [transitions.CLAIM, transitions.PROMOTE, runs.HISTORY, deliveries.DUE], ids=lambda found: found.name
 )
 def test_order_comes_from_the_index(big: sqlite3.Connection, statement: Statement) -> None:
     assert [step for step in plan(big, statement, HOT[statement]) if "TEMP B-TREE" in step] == []
@@ -385,8 +400,8 @@ STEPS = 5_000  # a look at each of 1,000 rows takes more
     [
         (runs.VIEW, HOT[runs.VIEW]),
         (runs.AHEAD, {"lane": "s7", "seq": 9017}),
-        (attempts.CLAIM, HOT[attempts.CLAIM]),
-        (attempts.PROMOTE, HOT[attempts.PROMOTE]),
+        (transitions.CLAIM, HOT[transitions.CLAIM]),
+        (transitions.PROMOTE, HOT[transitions.PROMOTE]),
         (runs.HISTORY, HOT[runs.HISTORY]),
         (events.AFTER, {"root_id": "r70", "start": 9_900, "limit": 50}),
         (session_runs.AFTER, {"session_id": "s7", "seq": 9_900, "limit": 100}),
@@ -515,8 +530,7 @@ def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, wan
 
 
 def test_every_statement_has_a_name_of_its_own() -> None:
-    found: dict[str, Statement] = {}
+    by_name: dict[str, Statement] = {}
     for module in MODULES:
-        for value in vars(module).values():
-            if isinstance(value, Statement):
-                assert found.setdefault(value.name, value) is value
+        for statement in statements_of(module):
+            assert by_name.setdefault(statement.name, statement) is statement

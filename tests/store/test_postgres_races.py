@@ -14,12 +14,12 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempts, cancels, session_deletion, sessions, workers
+from musterd.store import acceptance, attempts, cancels, session_deletion, sessions, transitions, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
-from musterd.store.rows import ADD_RUN, run_params
+from musterd.store.rows import run_params
 from musterd.store.user_limits import UserLimits
 from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run
 
@@ -300,7 +300,7 @@ async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
     """No store function takes rows in two orders; should one ever, nobody is told that it failed."""
     for name in ("a", "b"):
         await records.accept(name, name)
-    touch = Statement("test_touch", "UPDATE sessions SET version = version + 1 WHERE session_id = :id")
+    touch = Statement("test_touch", "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :id")
     both_hold_one = asyncio.Barrier(2)
     tries = 0
 
@@ -316,7 +316,7 @@ async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
         records.database.write(lambda tx: cross(tx, "a", "b")), records.database.write(lambda tx: cross(tx, "b", "a"))
     )
     assert tries >= 3
-    assert [row["version"] for row in await records.select("SELECT version FROM sessions")] == [2, 2]
+    assert [row["next_seq"] for row in await records.select("SELECT next_seq FROM sessions")] == [3, 3]
 
 
 async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(records: Records) -> None:
@@ -325,7 +325,7 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
     await records.cancel("r0")
 
     async def take_the_line(tx: Tx) -> None:
-        await tx.run(ADD_RUN, run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
+        await tx.run(transitions.ACCEPT[RunState.READY], run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
 
     async with held(records, take_the_line):
         joining = await waiting(records, records.accept("r2"))

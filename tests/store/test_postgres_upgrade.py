@@ -1,4 +1,4 @@
-"""The schema on Postgres: made once by whoever comes first, refused in words where it cannot be."""
+"""The schema on Postgres: created once, migrated once, or refused with a reason and left unchanged."""
 
 import contextlib
 import re
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -13,19 +14,20 @@ import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.errors import SchemaTooNew, StartError
-from musterd.store import postgres_upgrade, sessions, workers
+from musterd.store import sessions, workers
 from musterd.store.open_database import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
-from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, SCHEMA
+from musterd.store.schema import HEAD, SCHEMA
 from tests.support.postgres import EMPTY, PostgresServer
+from tests.support.schemas import DEVELOPMENT, NEXT, become_next_release
 
 ROLE = "musterd_rows"
 
 
-def query(url: str, text: str) -> list[tuple[Any, ...]]:
+def query(url: str, text: str, *values: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(text.encode())
+        cursor = connection.execute(text.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -57,12 +59,12 @@ def test_it_holds_the_tables_and_indexes_of_the_other_database(empty_url: str) -
     upgrade_postgres(empty_url)
     expected = set(re.findall(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX) (\w+)", SCHEMA.read_text(), re.MULTILINE))
     expected -= {"sessions_names"}  # long names do not fit into it, and what is long lies apart anyway
-    found = query(
+    rows = query(
         empty_url,
         """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
            AND relname NOT LIKE '%\\_pkey' AND relname NOT LIKE '%\\_pkc'""",
     )
-    assert {row[0] for row in found} == expected
+    assert {row[0] for row in rows} == expected
     unique = query(empty_url, "SELECT indexdef FROM pg_indexes WHERE indexname IN ('runs_holder', 'runs_ready')")
     assert sorted(row[0].partition(" ON ")[0] for row in unique) == [
         "CREATE INDEX runs_ready",
@@ -71,13 +73,62 @@ def test_it_holds_the_tables_and_indexes_of_the_other_database(empty_url: str) -
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-@pytest.mark.parametrize("revision", [None, "0004"])
-def test_processes_that_start_together_migrate_once(empty_url: str, revision: str | None) -> None:
-    if revision is not None:
-        made_at(empty_url, revision)
+def revision(url: str) -> str:
+    ((name,),) = query(url, "SELECT version_num FROM alembic_version")
+    return str(name)
+
+
+@pytest.fixture
+def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of the next release in this process."""
+    become_next_release(tmp_path, monkeypatch.setattr, oldest_writer=NEXT)
+
+
+def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
+    probe = (
+        "import sys; from musterd.store import postgres_upgrade; migrate = postgres_upgrade.migrate_to_head;"
+        "postgres_upgrade.migrate_to_head = lambda bound: (print('migrated', flush=True), migrate(bound));"
+        "print('here', flush=True); sys.stdin.readline();"
+        f"postgres_upgrade.upgrade_postgres({empty_url!r})"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", probe], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    output = []
+    for process in started:
+        output.append(process.communicate(timeout=60)[0])
+        assert process.returncode == 0
+    assert "".join(output) == "migrated\n"
+    assert revision(empty_url) == HEAD
+
+
+def test_threads_that_start_together_migrate_once(empty_url: str) -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(upgrade_postgres, [empty_url] * 6))
-    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert revision(empty_url) == HEAD
+
+
+@pytest.mark.usefixtures("next_release")
+def test_threads_that_start_together_on_an_older_schema_migrate_once(postgres_url: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(upgrade_postgres, [postgres_url] * 6))
+    assert revision(postgres_url) == NEXT
+
+
+def test_threads_that_migrate_different_databases_do_not_disturb_each_other(postgres_server: PostgresServer) -> None:
+    """Alembic keeps the migration in progress in globals."""
+    with contextlib.ExitStack() as databases, ThreadPoolExecutor(4) as threads:
+        urls = [databases.enter_context(postgres_server.database(EMPTY)) for _ in range(4)]
+        list(threads.map(upgrade_postgres, urls))
+        assert [revision(url) for url in urls] == [HEAD] * 4
 
 
 def upgrade_beside(url: str, first: LiteralString, waiting: LiteralString, then: LiteralString) -> None:
@@ -96,31 +147,31 @@ def upgrade_beside(url: str, first: LiteralString, waiting: LiteralString, then:
         upgrade.result()
 
 
-def test_who_writes_with_an_older_program_meanwhile_goes_on_before_it_or_after_it(empty_url: str) -> None:
+@pytest.mark.usefixtures("next_release")
+def test_who_writes_with_an_older_program_meanwhile_goes_on_before_it_or_after_it(postgres_url: str) -> None:
     """One that holds a session, and comes for a run of it when the schema is about to be changed."""
-    made_at(empty_url, "0004")
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation IN ('runs'::regclass, 'sessions'::regclass)"
-    upgrade_beside(empty_url, "SELECT * FROM sessions FOR UPDATE", waiting, "UPDATE runs SET version = version + 1")
-    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    upgrade_beside(postgres_url, "SELECT * FROM sessions FOR UPDATE", waiting, "UPDATE runs SET version = version + 1")
+    assert revision(postgres_url) == NEXT
 
 
-def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(empty_url: str) -> None:
+@pytest.mark.usefixtures("next_release")
+def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(postgres_url: str) -> None:
     """One that has read runs, and comes for sessions: of the two, the upgrade is the one that is told to try again."""
-    made_at(empty_url, "0004")
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
-    upgrade_beside(empty_url, "SELECT * FROM runs", waiting, "SELECT * FROM sessions")
-    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    upgrade_beside(postgres_url, "SELECT * FROM runs", waiting, "SELECT * FROM sessions")
+    assert revision(postgres_url) == NEXT
 
 
-def test_older_programs_keep_no_statement_that_was_planned_for_the_tables_of_before(empty_url: str) -> None:
-    made_at(empty_url, "0004")
+@pytest.mark.usefixtures("next_release")
+def test_older_programs_keep_no_statement_that_was_planned_for_the_tables_of_before(postgres_url: str) -> None:
     with (
-        psycopg.connect(empty_url, application_name="musterd", autocommit=True) as older,
-        psycopg.connect(empty_url, application_name="another", autocommit=True) as another,
+        psycopg.connect(postgres_url, application_name="musterd", autocommit=True) as older,
+        psycopg.connect(postgres_url, application_name="another", autocommit=True) as another,
     ):
         for _ in range(10):  # it is prepared
             older.execute("SELECT * FROM sessions")
-        upgrade_postgres(empty_url)
+        upgrade_postgres(postgres_url)
         with pytest.raises(psycopg.errors.AdminShutdown):  # which it takes for what it is: a lost connection
             older.execute("SELECT * FROM sessions")
         assert another.execute("SELECT 1").fetchone() == (1,), "others' connections stay"
@@ -141,21 +192,6 @@ async def test_a_statement_that_was_planned_for_the_tables_of_before_is_planned_
         await database.close()
 
 
-def made_at(url: str, revision: str) -> None:
-    """Make the schema as programs of a revision left it."""
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-
 def test_an_up_to_date_schema_needs_nothing_that_migrates(postgres_url: str) -> None:
     probe = (
         "import sys; from musterd.store.postgres_upgrade import upgrade_postgres;"
@@ -167,36 +203,61 @@ def test_an_up_to_date_schema_needs_nothing_that_migrates(postgres_url: str) -> 
 
 
 def test_a_newer_schema_is_refused_and_left_alone(postgres_url: str) -> None:
-    query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
-    assert "newer musterd (schema 9999" in refusal(postgres_url, SchemaTooNew)
-    assert query(postgres_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+    query(postgres_url, "UPDATE alembic_version SET version_num = 'v9999'")
+    assert "newer musterd (schema v9999" in refusal(postgres_url, SchemaTooNew)
+    assert revision(postgres_url) == "v9999"
 
 
-def test_a_newer_schema_says_who_may_still_write(postgres_url: str) -> None:
-    query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
-    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, '9998')")
-    assert "newer musterd (schema 9999" in refusal(postgres_url, SchemaTooNew)
-    query(postgres_url, "UPDATE instance SET oldest_writer = '0001'")
+def test_a_newer_schema_says_which_programs_may_write(postgres_url: str) -> None:
+    query(postgres_url, "UPDATE alembic_version SET version_num = 'v9999'")
+    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, 'v9998')")
+    assert "newer musterd (schema v9999" in refusal(postgres_url, SchemaTooNew)
+    query(postgres_url, "UPDATE instance SET oldest_writer = %s", HEAD)
     upgrade_postgres(postgres_url)
-    assert query(postgres_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert revision(postgres_url) == "v9999"
 
 
-def test_bringing_a_schema_up_to_date_says_who_may_still_write(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, '0000')")
-    monkeypatch.setattr(postgres_upgrade, "_is_older", lambda revision: True)
+@pytest.mark.usefixtures("next_release")
+def test_a_next_release_migrates_the_schema(postgres_url: str) -> None:
+    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, %s)", HEAD)
     upgrade_postgres(postgres_url)
-    assert query(postgres_url, "SELECT id, oldest_writer FROM instance") == [("one", OLDEST_WRITER)]
+    assert revision(postgres_url) == NEXT
+    assert query(postgres_url, "SELECT id, oldest_writer FROM instance") == [("one", NEXT)]
+    assert query(postgres_url, "SELECT added FROM sessions") == []
 
 
-@pytest.mark.parametrize("revision", ["0004", HEAD])
-def test_tables_that_their_revision_does_not_make_are_left_alone(empty_url: str, revision: str) -> None:
-    made_at(empty_url, revision)
-    query(empty_url, "ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
-    said = refusal(empty_url)
-    assert f"schema {revision} (blob_uses.root_id is missing, blob_uses.session_id is unknown)" in said
-    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(revision,)]
+@pytest.mark.parametrize("name", DEVELOPMENT)
+@pytest.mark.parametrize("edit", ["SELECT 1", "ALTER TABLE runs DROP COLUMN webhooks", "DROP TABLE journal"])
+def test_a_development_version_s_database_is_refused_and_left_alone(postgres_url: str, name: str, edit: str) -> None:
+    query(postgres_url, "UPDATE alembic_version SET version_num = %s", name)
+    query(postgres_url, edit)
+    before = columns(postgres_url)
+    assert f"made by a development version of musterd (schema {name})" in refusal(postgres_url)
+    assert (revision(postgres_url), columns(postgres_url)) == (name, before)
+
+
+def test_tables_that_their_revision_does_not_create_are_left_alone(postgres_url: str) -> None:
+    query(postgres_url, "ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
+    message = refusal(postgres_url)
+    assert f"schema {HEAD} (blob_uses.root_id is missing, blob_uses.session_id is unknown)" in message
+    assert revision(postgres_url) == HEAD
+
+
+@pytest.mark.usefixtures("next_release")
+def test_a_migration_that_ends_at_other_tables_is_rolled_back(postgres_url: str) -> None:
+    query(postgres_url, "ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
+    before = columns(postgres_url)
+    message = refusal(postgres_url)
+    assert f"schema {HEAD} (blob_uses.root_id is missing, blob_uses.session_id is unknown)" in message
+    assert (revision(postgres_url), columns(postgres_url)) == (HEAD, before)
+
+
+def columns(url: str) -> list[tuple[Any, ...]]:
+    return query(
+        url,
+        """SELECT table_name, column_name, data_type FROM information_schema.columns
+           WHERE table_schema = 'public' ORDER BY table_name, ordinal_position""",
+    )
 
 
 def test_another_programs_database_is_refused_and_left_alone(empty_url: str) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from musterd.store.upgrade import SCHEMA, render_schema
+from musterd.store.schema import SCHEMA
+from musterd.store.sqlite_upgrade import render_schema
 
 
 def test_a_first_start_makes_what_the_migrations_make(tmp_path: Path) -> None:

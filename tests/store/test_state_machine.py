@@ -22,7 +22,7 @@ from musterd.core.errors import Conflict, LeaseLost, NotFound
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.scheduling import OnBusy
-from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
+from musterd.core.states import ACCEPTED_AS, FINAL, MEMBER_EDGES, PENDING, RunState, is_edge
 from musterd.store import attempts, cancels, decisions, pauses, schedule, session_deletion, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
@@ -405,6 +405,9 @@ class Runs(RuleBasedStateMachine):
     def check_below(self) -> None:
         """Members and approvals follow their root."""
         for member in self.now.members.values():
+            earlier = self.before.members.get(member.run_id)
+            state = RunState.RUNNING if earlier is None else earlier.state
+            assert member.state is state or is_edge(state, member.state, MEMBER_EDGES), f"{state} to {member.state}"
             root = self.now.roots[member.root_id]
             if root.state.is_final:
                 assert member.state.is_final

@@ -14,6 +14,7 @@ from musterd.core.records import Input, RunRow, RunView
 from musterd.declare import Component, Registry
 from musterd.engine.worker import Worker
 from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.service.subscription import RunSubscription
 from musterd.store import cancels
@@ -57,7 +58,7 @@ class Works:
 
     async def end_of(self, run_id: str, *, of: str = "") -> RunView:
         """The run after it has finished."""
-        found = await self.runs.settled_view(self.component(of), run_id, None, NOBODY, PATIENCE_SECONDS)
+        found = await self.runs.settled_view(RunRef(self.component(of), run_id, None, NOBODY), PATIENCE_SECONDS)
         assert found.row.state.is_settled, f"{run_id} is {found.row.state} after {PATIENCE_SECONDS} s"
         return found
 
@@ -68,7 +69,7 @@ class Works:
 
     async def cancel(self, run_id: str, *, of: str = "") -> RunRow:
         """Cancel a run."""
-        return (await self.runs.cancel(self.component(of), run_id, NOBODY)).view.row
+        return (await self.runs.cancel(RunRef(self.component(of), run_id, None, NOBODY))).view.row
 
     async def ask_to_cancel(self, run_id: str) -> None:
         """Store and announce a cancel without waiting until the run has stopped."""
@@ -156,7 +157,7 @@ async def cut_off(engine: Worker) -> None:
     """End every attempt of an engine immediately, like a crash: nothing more is stored."""
     tasks = [live.task for live in engine._live.values()]
     for live in list(engine._live.values()):
-        live.attempt._outbox.close()
+        live.attempt.outbox.close()
         live.task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)

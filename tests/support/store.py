@@ -1,8 +1,9 @@
 """Records for the tests of the store: new runs, attempts that write, and the contents of tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from musterd.core.callers import Caller
@@ -34,6 +35,13 @@ TABLES = (
 )
 COMPONENTS = ("agent:solo",)
 NOBODY = Caller()
+
+
+def statements_of(module: ModuleType) -> Iterator[Statement]:
+    """The statements of a module, alone or in a mapping."""
+    for value in vars(module).values():
+        members = value.values() if isinstance(value, Mapping) else [value]
+        yield from (member for member in members if isinstance(member, Statement))
 
 
 def new_run(run_id: str, session_id: str = "s1", **changes: Any) -> RunRow:

@@ -10,7 +10,7 @@ from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.backup import back_up
 from musterd.store.open_database import redacted_url, sqlite_path
-from musterd.store.upgrade import HEAD
+from musterd.store.schema import HEAD
 
 
 def info(settings: Settings, *, as_json: bool) -> int:

@@ -8,7 +8,8 @@ from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import Inspected, Place
 from musterd.store.open_database import redacted_url, sqlite_path
-from musterd.store.upgrade import HEAD, require_usable_place
+from musterd.store.schema import HEAD
+from musterd.store.sqlite_upgrade import require_usable_place
 
 FREE_BYTES = 1024**3
 """Less free space than this is a warning."""
@@ -34,7 +35,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     if revision is None:
         yield ok("schema", f"none yet; the first start creates schema {HEAD}")
         return
-    inspection.require_promised_tables(url)
+    inspection.require_head_tables(url)
     if revision == HEAD:
         yield ok("schema", revision)
     elif revision < HEAD:

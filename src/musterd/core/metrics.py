@@ -91,32 +91,30 @@ class Metrics:
     """The metrics of one server. Each server has its own, because a process may contain several."""
 
     def __init__(self) -> None:
-        self.runs_accepted = Counter("runs_accepted", "Runs that were accepted here.", _COMPONENT_LABELS)
+        self.runs_accepted = Counter("runs_accepted", "Runs accepted by this process.", _COMPONENT_LABELS)
         self.runs_ended = Counter(
-            "runs_ended", "Runs that ended here, by their state; paused ones may go on.", (*_COMPONENT_LABELS, "state")
+            "runs_ended", "Runs that finished or paused in this process, by state.", (*_COMPONENT_LABELS, "state")
         )
         self.run_seconds = Histogram(
             "run_duration_seconds", "From a run's first start to its end.", RUNS, (*_COMPONENT_LABELS, "state")
         )
         self.wait_seconds = Histogram(
-            "run_wait_seconds", "From when a run could have begun to its first start.", WAITS, _COMPONENT_LABELS
+            "run_wait_seconds", "From when a run could have started to its first start.", WAITS, _COMPONENT_LABELS
         )
         self.first_text_seconds = Histogram(
             "run_first_text_seconds", "From a run's first start to its own first text.", WAITS, _COMPONENT_LABELS
         )
-        self.attempts = Counter("attempts", "Attempts that began here: first, later.", ("which",))
-        self.recoveries = Counter("recoveries", "Runs that this process took from a dead worker.")
-        self.handovers = Counter("handovers", "Runs that this process gave up at a step, for another to go on with.")
-        self.leases_lost = Counter("leases_lost", "Attempts that stopped here because another has their run.")
-        self.model_calls = Counter("model_calls", "Model calls by how they ended.", (*_MODEL_LABELS, "outcome"))
-        self.model_retries = Counter(
-            "model_retries", "Tries of model calls that failed and were made again.", _MODEL_LABELS
-        )
+        self.attempts = Counter("attempts", "Attempts started by this process: first, later.", ("which",))
+        self.recoveries = Counter("recoveries", "Runs that this process reassigned from a dead worker.")
+        self.handovers = Counter("handovers", "Runs that this process released after a step when it stopped.")
+        self.leases_lost = Counter("leases_lost", "Attempts that stopped because another attempt owns their run.")
+        self.model_calls = Counter("model_calls", "Model calls by outcome.", (*_MODEL_LABELS, "outcome"))
+        self.model_retries = Counter("model_retries", "Retries of model calls.", _MODEL_LABELS)
         self.model_seconds = Histogram(
-            "model_call_duration_seconds", "A model call with its tries and waits.", WAITS, _MODEL_LABELS
+            "model_call_duration_seconds", "Duration of a model call with its tries and waits.", WAITS, _MODEL_LABELS
         )
         self.model_first_seconds = Histogram(
-            "model_first_token_seconds", "From a model call to the first piece of its answer.", WAITS, _MODEL_LABELS
+            "model_first_token_seconds", "From a model call to the first chunk of its answer.", WAITS, _MODEL_LABELS
         )
         self.model_tokens = Counter(
             "model_tokens", "Tokens of answered model calls, by kind.", (*_MODEL_LABELS, "kind")
@@ -124,22 +122,24 @@ class Metrics:
         self.model_cost = Counter(
             "model_cost_dollars", "List price of answered model calls, in US dollars.", _MODEL_LABELS
         )
-        self.tool_calls = Counter("tool_calls", "Tool calls and delegations by how they ended.", ("kind", "outcome"))
-        self.tool_seconds = Histogram("tool_call_duration_seconds", "A tool call or delegation.", WAITS, ("kind",))
-        self.removed = Counter("retention_removed", "Runs and sessions that this process removed for their age.")
-        self.readers_dropped = Counter("readers_dropped", "Readers of streams that were dropped: they lagged behind.")
+        self.tool_calls = Counter("tool_calls", "Tool calls and delegations by outcome.", ("kind", "outcome"))
+        self.tool_seconds = Histogram(
+            "tool_call_duration_seconds", "Duration of a tool call or delegation.", WAITS, ("kind",)
+        )
+        self.removed = Counter("retention_removed", "Runs and sessions that retention in this process removed.")
+        self.readers_dropped = Counter("readers_dropped", "Subscribers that were dropped because they lagged.")
         self.webhook_posts = Counter(
             "webhook_posts", "Requests to webhooks, by the outcome of the delivery.", ("outcome",)
         )
-        self.wrong_tokens = Counter("wrong_tokens", "Requests that showed a wrong key or token.")
-        self.commit_seconds = Histogram("store_commit_seconds", "A commit of the database, shared or not.", SHORT)
+        self.wrong_tokens = Counter("wrong_tokens", "Requests with a wrong key or token.")
+        self.commit_seconds = Histogram("store_commit_seconds", "Duration of a database commit, shared or not.", SHORT)
         self.commit_group = Histogram("store_commit_transactions", "Transactions that shared a commit.", SIZES)
-        self.requests = Counter("http_requests", "Requests by operation and class of status.", ("operation", "status"))
+        self.requests = Counter("http_requests", "Requests by operation and status class.", ("operation", "status"))
         self.request_seconds = Histogram(
-            "http_request_duration_seconds", "From a request to the beginning of its answer.", WAITS, ("operation",)
+            "http_request_duration_seconds", "From a request to the start of its response.", WAITS, ("operation",)
         )
         self.loop_lag_seconds = Histogram(
-            "event_loop_lag_seconds", "How late the event loop woke up, each second.", SHORT
+            "event_loop_lag_seconds", "Delay of the event loop's wake-up, measured each second.", SHORT
         )
 
     @property

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
     """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. AgentOS's name: ``DOCS_ENABLED``."""
 
-    # Who may come in
+    # Authentication
 
     security_key: str = Field(default="", validation_alias="OS_SECURITY_KEY", repr=False)
     """The key that every request must carry as a bearer token. AgentOS's name: ``OS_SECURITY_KEY``."""
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
     """Browser origins that may call the API, separated by commas; ``*``: any."""
 
-    # How often
+    # Rate limits
 
     rate_per_minute: Limit = 0
     """Requests per minute and caller; any more get 429. 0: no limit."""

@@ -1,9 +1,10 @@
-"""The states of a run and the transitions between them.
+"""The states of a run and the edges between them.
 
-Tests check the SQL statements, the HTTP status names and the diagram in the docs against this table.
-``docs/internals/runs.md`` explains the guards and writes of each transition.
+``store/transitions.py`` builds every statement that changes a state from these tables and refuses any other edge. Tests
+check the HTTP status names and the diagrams and tables in the docs against them.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -33,7 +34,10 @@ class RunState(StrEnum):
 FINAL = frozenset({RunState.COMPLETED, RunState.ERROR, RunState.CANCELLED})
 PENDING = frozenset({RunState.SCHEDULED, RunState.QUEUED, RunState.READY})
 
-EDGES: dict[RunState, frozenset[RunState]] = {
+Edges = Mapping[RunState, frozenset[RunState]]
+"""The states that each state may change to."""
+
+EDGES: Edges = {
     RunState.SCHEDULED: frozenset({RunState.QUEUED, RunState.READY, RunState.CANCELLED, RunState.ERROR}),
     RunState.QUEUED: frozenset({RunState.READY, RunState.CANCELLED, RunState.ERROR}),
     RunState.READY: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.ERROR}),
@@ -45,11 +49,22 @@ EDGES: dict[RunState, frozenset[RunState]] = {
     RunState.ERROR: frozenset(),
     RunState.CANCELLED: frozenset(),
 }
-"""The states that each state may change to. A run is created as scheduled, queued, ready or running."""
+"""The edges of root runs."""
 
 ACCEPTED_AS = frozenset({RunState.SCHEDULED, RunState.QUEUED, RunState.READY, RunState.RUNNING})
+"""The states in which a root run is created."""
+
+MEMBER_EDGES: Edges = {
+    RunState.RUNNING: frozenset({RunState.COMPLETED, RunState.ERROR, RunState.CANCELLED, RunState.PAUSED}),
+    RunState.PAUSED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.ERROR}),
+}
+"""The edges of member runs. A member is created as running and has neither queue nor worker. It pauses and resumes with
+its root, and it finishes before its root or with it."""
 
 
-def is_edge(source: RunState, target: RunState) -> bool:
-    """Whether a run may change from ``source`` to ``target`` in one transition."""
-    return target in EDGES[source]
+def is_edge(source: RunState, target: RunState, edges: Edges = EDGES) -> bool:
+    """Whether a run may change from ``source`` to ``target`` in one transition.
+
+    :param edges: the table for root runs or the one for member runs.
+    """
+    return target in edges.get(source, ())

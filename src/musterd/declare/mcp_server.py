@@ -64,14 +64,14 @@ class MCPServer(Declared):
     kind = "MCP server"
     removed = _REMOVED
 
-    name: str | None = field(default=None, metadata=about(TEXT, "What messages and the log call it."))
+    name: str | None = field(default=None, metadata=about(TEXT, "Its name in messages and logs."))
     command: str | Sequence[str] | None = field(
         default=None,
-        metadata=about(TEXTS, "The program to start, with its arguments; it speaks over standard input and output."),
+        metadata=about(TEXTS, "The program to start, with arguments; it uses standard input and output."),
     )
     url: str | None = field(
         default=None,
-        metadata=about(TEXT, "The address of a server that speaks streamable HTTP, in place of `command`."),
+        metadata=about(TEXT, "The URL of a server with streamable HTTP, instead of `command`."),
     )
     env: Mapping[str, str] | None = field(
         default=None, metadata=about(_STRING_MAPPING, "Variables of the program's environment.", part_of="command")
@@ -81,25 +81,23 @@ class MCPServer(Declared):
         default=None, metadata=about(_STRING_MAPPING, "Headers of each request.", part_of="url")
     )
     include_tools: Sequence[str] | None = field(
-        default=None, metadata=about(LIST, "The server's tools that count; none named: all.")
+        default=None, metadata=about(LIST, "Offer only these of the server's tools.")
     )
-    exclude_tools: Sequence[str] | None = field(
-        default=None, metadata=about(LIST, "The server's tools that do not count.")
-    )
+    exclude_tools: Sequence[str] | None = field(default=None, metadata=about(LIST, "Do not offer these."))
     retry_safe_tools: Sequence[str] | None = field(
         default=None,
-        metadata=about(LIST, "Those that are `retry_safe`, beside what it calls read-only or idempotent itself."),
+        metadata=about(LIST, "Further `retry_safe` tools; those that the server calls read-only or idempotent are."),
     )
     tool_name_prefix: str | None = field(
-        default=None, metadata=about(TEXT, "Stands before each tool's name, with an underscore.")
+        default=None, metadata=about(TEXT, "A prefix for each tool's name, followed by an underscore.")
     )
     instructions: str | None = field(
-        default=None, metadata=about(TEXT, "How to use its tools: part of the system message.")
+        default=None, metadata=about(TEXT, "How to use its tools; part of the system message.")
     )
-    timeout_seconds: float = field(default=60.0, metadata=about(_SECONDS, "Longest time of one call."))
+    timeout_seconds: float = field(default=60.0, metadata=about(_SECONDS, "Timeout of a call."))
     connect_seconds: float = field(
         default=10.0,
-        metadata=about(_SECONDS, "Longest time from its start, or the first request, to its list of tools."),
+        metadata=about(_SECONDS, "Timeout from the start, or the first request, to the list of tools."),
     )
     declared_at: Place = field(default_factory=current_place, init=False)
 

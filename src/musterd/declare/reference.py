@@ -39,9 +39,11 @@ def _table(name: str) -> Iterator[str]:
     shared = options_of(Agent)
     only_teams = {key: option for key, option in options_of(Team).items() if key not in shared}
     if name == "removed":
-        yield "| field | what to do |"
+        yield "| fields | reason or replacement |"
         yield "|---|---|"
-        yield from (f"| `{field}` | {fix} |" for field, fix in REMOVED.items())
+        for reason in dict.fromkeys(REMOVED.values()):
+            fields = ", ".join(f"`{field}`" for field, other in REMOVED.items() if other == reason)
+            yield f"| {fields} | {reason.removeprefix('remove it: ')} |"
         return
     other_options = {"mcp": options_of(MCPServer)}
     options = other_options.get(name) or (shared if name.startswith("shared") else only_teams)

@@ -7,11 +7,13 @@ budget uses the plain :class:`Journal`.
 from collections.abc import Awaitable, Callable, Sequence
 
 from musterd.core import clock
+from musterd.core.metrics import Metrics
 from musterd.core.records import RunRow, StepKind, StepRow, StepState, Usage
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.step_gate import StepGate
 from musterd.loop.budget import Amount, Budgets, is_tool_call
 from musterd.loop.metering import ModelStep, current_model_step
 from musterd.loop.steps import Intent, MemberEnd, MemberStart
@@ -22,9 +24,16 @@ class BudgetedJournal(Journal):
     """A journal that counts tool calls against the budgets, and stores the start of each model call."""
 
     def __init__(
-        self, outbox: Outbox, root: RunRow, recovered: Recovered, steering_inbox: SteeringInbox, budgets: Budgets
+        self,
+        outbox: Outbox,
+        gate: StepGate,
+        root: RunRow,
+        recovered: Recovered,
+        inbox: SteeringInbox,
+        metrics: Metrics,
+        budgets: Budgets,
     ) -> None:
-        super().__init__(outbox, root, recovered, steering_inbox)
+        super().__init__(outbox, gate, root, recovered, inbox, metrics)
         self._budgets = budgets
         self._member_paths: dict[str, str] = {}
 
@@ -65,12 +74,12 @@ class BudgetedJournal(Journal):
 
         Committed before the call is made: an attempt that dies during the call has spent the tokens all the same.
         """
-        self._outbox.record(self._model_step(model_call, StepState.STARTED, estimate))
+        self._outbox.batch.steps.append(self._model_step(model_call, StepState.STARTED, estimate))
         await self._outbox.commit()
 
     def model_call_failed(self, model_call: ModelStep) -> None:
         """Record that the model did not answer; the call counts for nothing."""
-        self._outbox.record(self._model_step(model_call, StepState.FAILED, Amount()))
+        self._outbox.batch.steps.append(self._model_step(model_call, StepState.FAILED, Amount()))
 
     def _model_step(self, model_call: ModelStep, state: StepState, estimate: Amount) -> StepRow:
         tokens, cost = self._budgets.cut_off(model_call.path)

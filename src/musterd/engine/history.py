@@ -8,7 +8,7 @@ from pydantic_ai.messages import ModelMessage
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow
 from musterd.declare import Agent, Component, Team
-from musterd.engine.outbox import until_available
+from musterd.engine.database_retry import until_available
 from musterd.loop.conversation import earlier_messages
 from musterd.loop.history import (
     ComponentKey,

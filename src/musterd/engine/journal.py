@@ -5,21 +5,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from musterd.core import clock, faults, jsontext
-from musterd.core.errors import ReplayDiverged
+from musterd.core.errors import HandedOver, ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import contents
+from musterd.core.metrics import Metrics
 from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, StepState
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.step_gate import StepGate
 from musterd.loop.conversation import message_text
 from musterd.loop.pausing import Waits
 from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
 from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
-from musterd.store.attempts import MemberRecord
+from musterd.store.attempts import MemberRecord, TakenMessage
 
 _CALLS = (StepKind.TOOL, StepKind.DELEGATE)
 CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
@@ -33,19 +35,29 @@ class Journal:
     ``cut_off`` lists the steps that were under way when the attempt was stopped: path, kind, name and outcome of each.
 
     :param recovered: what earlier attempts stored.
-    :param steering_inbox: messages that are sent to the run while it is at work.
+    :param inbox: messages that are sent to the run while it is at work.
     """
 
-    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, steering_inbox: SteeringInbox) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        gate: StepGate,
+        root: RunRow,
+        recovered: Recovered,
+        inbox: SteeringInbox,
+        metrics: Metrics,
+    ) -> None:
         self._outbox = outbox
+        self._gate = gate
         self._root = root
+        self._metrics = metrics
         self._earlier_steps = recovered.steps
         self._earlier_members = recovered.members
         self._approvals = recovered.approvals
         self._contents = recovered.contents
         self._open_members: dict[str, RunRow] = {}
         self._seen_messages = recovered.seen_messages
-        self._steering_inbox = steering_inbox
+        self._inbox = inbox
         self._message_ids: dict[str, list[str]] = {}
         steps = recovered.steps.values()
         self._open_calls = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
@@ -60,14 +72,14 @@ class Journal:
         now = clock.now()
         step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
         step.ended_at, step.result = now, jsontext.dumps(taken)
-        self._outbox.record(step)
+        self._outbox.batch.steps.append(step)
         return taken
 
     async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """The messages that the model call at ``path`` is to see: new ones, or those that the stored call saw."""
         if (stored := self._earlier_steps.get(path)) is not None and stored.result is not None:
             return self._seen_messages.get(path, ())
-        messages = await self._steering_inbox.take(run_id)
+        messages = await self._inbox.take(run_id)
         if messages:
             # Marked as taken in the commit of the model step: a crash before it leaves them for the next attempt.
             self._message_ids[path] = [message.id for message in messages]
@@ -76,7 +88,7 @@ class Journal:
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Read a value from outside the run and record it with the next commit, or return the stored one."""
         if (stored := self._stored_step(path, StepKind.PREPARE, fingerprint)) is None:
-            await self._outbox.begin_step()
+            await self._begin_step()
             return self.prepared(path, fingerprint, await look())
         return loaded(stored)
 
@@ -86,46 +98,46 @@ class Journal:
         """Make one model call and record it with the next commit, or return the stored answer."""
         if (stored := self._stored_step(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored, self._contents), stored.result
-        await self._outbox.begin_step()
+        await self._begin_step()
         # The step has no commit of its own: it goes into that of the tool calls which the answer asks for, or into the
         # run's end. A crash before that repeats only the model call.
         started_at = clock.now()
         faults.point("asking")
         try:
             answer = await call()
-            self._outbox.require_not_stopped()  # a model may swallow a cancel; its answer is void then
+            self._gate.require_open()  # a model may swallow a cancel; its answer is void then
         except asyncio.CancelledError:
             self._note_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
             raise
         faults.point("asked")
         for binary in binaries(answer.response):
-            self._outbox.add_content(binary.data)
+            self._outbox.batch.contents.append(binary.data)
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
-        self._outbox.record(step)
+        self._outbox.batch.steps.append(step)
         for message_id in self._message_ids.pop(path, ()):
-            self._outbox.message_taken(message_id, path)
+            self._outbox.batch.taken.append(TakenMessage(message_id, path))
         self._costs[path] = answer.cost
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Commit everything recorded so far, together with the intents of these calls and the rows of these members."""
-        await self._outbox.begin_step()
+        await self._begin_step()
         now = clock.now()
         for start in members:
             if (row := self._earlier_members.get(start.run_id)) is not None:
                 self._open_members[row.run_id] = row
             elif not self._has_result(start.path):
-                self._outbox.member_started(self._member_record(start))
+                self._outbox.batch.started.append(self._member_record(start))
         for intent in intents:
             if self._stored_step(intent.path, intent.kind, intent.fingerprint) is None:
                 state = StepState.STARTED if intent.asks is None else StepState.WAITING
                 step = self._step(intent.path, intent.kind, state, intent.fingerprint, now)
                 self._open_calls[intent.path] = step
-                self._outbox.record(step)
+                self._outbox.batch.steps.append(step)
                 if intent.asks is not None:
-                    self._outbox.requirement_opened(intent.asks)
+                    self._outbox.batch.opened.append(intent.asks)
         # One commit, before any of the calls begins: a call without a stored intent was never made, and one with an
         # intent and no result was cut off. The model step is in it, so no later attempt can ask for other calls.
         faults.point("intending")
@@ -168,14 +180,26 @@ class Journal:
         """Do something of the loop's own and commit its result, or return the stored result."""
         if (stored := self._stored_step(path, kind, fingerprint)) is not None and stored.result is not None:
             return loaded(stored)
-        await self._outbox.begin_step()
+        await self._begin_step()
         # No intent is stored: if a crash cuts it off, the next attempt does it again.
         step = self._step(path, kind, StepState.COMPLETED, fingerprint, clock.now())
         result = await call()
         step.ended_at, step.result = clock.now(), jsontext.dumps(result)
-        self._outbox.record(step)
+        self._outbox.batch.steps.append(step)
         await self._outbox.commit()
         return result
+
+    async def _begin_step(self) -> None:
+        """Check that a step may begin.
+
+        :raises CancelledError: the loop has to end.
+        :raises HandedOver: another attempt goes on from here; everything done so far is stored.
+        """
+        self._gate.require_open()
+        if self._gate.is_handing_over:
+            # Model steps have no commit of their own: without this one, the next attempt would make the calls again.
+            await self._outbox.commit()
+            raise HandedOver
 
     async def _record_tool(self, intent: Intent, outcome: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, outcome.state, intent.fingerprint, outcome.started_at)
@@ -186,8 +210,8 @@ class Journal:
         if intent.kind is StepKind.DELEGATE and (outcome.is_error or outcome.hook_effect == "skipped"):
             self._end_leftover_members(intent.path)
         for content in contents(outcome.media).values():
-            self._outbox.add_content(content)
-        self._outbox.record(step)
+            self._outbox.batch.contents.append(content)
+        self._outbox.batch.steps.append(step)
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
@@ -207,15 +231,14 @@ class Journal:
             self._note_cut_off(intent.path, intent.kind, outcome, intent.name)
             raise
         faults.point("performed")
-        if self._outbox.is_stopped:  # it finished in spite of the stop; its result is not stored
+        if self._gate.is_closed:  # it finished in spite of the stop; its result is not stored
             self._note_cut_off(intent.path, intent.kind, StepOutcome.FINISHED, intent.name)
         return result
 
     def _count_call(self, kind: StepKind, outcome: str, seconds: float | None) -> None:
-        metrics = self._outbox.metrics
-        metrics.tool_calls.add(kind.value, outcome)
+        self._metrics.tool_calls.add(kind.value, outcome)
         if seconds is not None:
-            metrics.tool_seconds.observe(seconds, kind.value)
+            self._metrics.tool_seconds.observe(seconds, kind.value)
 
     def _note_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
         self.cut_off.append({"path": path, "kind": kind.value, "name": name, "outcome": outcome.value})
@@ -235,7 +258,7 @@ class Journal:
         approval = self._approvals.pop(intent.path, None)  # a decision counts for one call: a second cut asks again
         if approval is not None and approval.decision is not None:
             # Not committed here but with its effect, below: the result, or the intent of the call that is made again.
-            self._outbox.decision_consumed(intent.path)
+            self._outbox.batch.consumed.append(intent.path)
             return await self._apply_decision(intent, started_at, approval.decision, CUT_OFF)
         if intent.on_unknown == "retry":
             return None
@@ -249,8 +272,8 @@ class Journal:
         requirement = replace(question, id=own_id, started_at=started_at)
         unknown_step = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
         # One commit for the step and its question: no step is unknown without a question that can settle it.
-        self._outbox.record(unknown_step)
-        self._outbox.requirement_opened(requirement)
+        self._outbox.batch.steps.append(unknown_step)
+        self._outbox.batch.opened.append(requirement)
         await self._outbox.commit()
         raise Waits([requirement])
 
@@ -261,7 +284,7 @@ class Journal:
         """
         if approval.decision is None:
             raise Waits([approval.requirement])
-        self._outbox.decision_consumed(intent.path)
+        self._outbox.batch.consumed.append(intent.path)
         return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE)
 
     async def _apply_decision(
@@ -276,13 +299,13 @@ class Journal:
         # leaves a call that was cut off, and a new question; the old decision cannot make the call twice.
         step = self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, clock.now())
         self._open_calls[intent.path] = step
-        self._outbox.record(step)
+        self._outbox.batch.steps.append(step)
         await self._outbox.commit()
         return None
 
     def input_changed(self, run_id: str, text: str) -> None:
         """Record a run's new input with the next commit."""
-        self._outbox.input_changed(run_id, text)
+        self._outbox.batch.inputs[run_id] = text
 
     def member_ended(self, end: MemberEnd) -> None:
         """Record the end of a member's run with the next commit."""
@@ -295,7 +318,7 @@ class Journal:
         if end.is_stopped:  # the root goes on: these steps do not belong to a later cancel of the root
             self.cut_off = [step for step in self.cut_off if step not in end.output.cut_off]
         end.output.cost = self.cost_below(f"{run.path}/")
-        self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+        self._outbox.batch.ended.append(MemberRecord(run=run, output=end.output, messages=end.messages))
 
     def _end_leftover_members(self, path: str) -> None:
         """End the members that an earlier attempt began for a delegation which this attempt's hooks refuse."""
@@ -303,7 +326,7 @@ class Journal:
             if not row.state.is_final and f"{row.path}/".startswith(f"{path}/"):
                 row.state, row.ended_at = RunState.CANCELLED, clock.now()
                 self._close_below(row.path)
-                self._outbox.member_ended(MemberRecord(run=row))
+                self._outbox.batch.ended.append(MemberRecord(run=row))
 
     def cost_below(self, prefix: str) -> float | None:
         """The cost of the model calls at paths that begin with ``prefix``; None if one of them has no list price."""
@@ -317,11 +340,13 @@ class Journal:
             step = self._open_calls.pop(below)
             may_have_happened = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
             state = StepState.UNKNOWN if may_have_happened else StepState.FAILED
-            self._outbox.record(replace(step, state=state))
+            self._outbox.batch.steps.append(replace(step, state=state))
 
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
-        self._outbox.first_token(at)
+        batch = self._outbox.batch
+        if batch.first_token_at is None:
+            batch.first_token_at = at
 
     def _stored_step(self, path: str, kind: StepKind, fingerprint: str) -> StepRow | None:
         """The step that an earlier attempt stored under this path.

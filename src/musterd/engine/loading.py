@@ -1,7 +1,6 @@
 """Loads what an attempt starts from (the request, the session, earlier attempts' records) in the loop's terms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from musterd.core import clock, jsontext
 from musterd.core.errors import LimitReached
@@ -11,20 +10,21 @@ from musterd.core.records import RunRow
 from musterd.core.settings import Settings
 from musterd.declare import Component
 from musterd.engine import recovery
+from musterd.engine.attempt import Attempt
 from musterd.engine.budgeted_journal import BudgetedJournal
+from musterd.engine.database_retry import until_available
 from musterd.engine.history import StoredHistory, history_of, history_query_of, shown_history
 from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
-from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.recovery import Recovered
-from musterd.engine.resources import Resources
-from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.tracing import traced
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, PriorUsage
+from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.history import NO_MEMBER_HISTORY
+from musterd.loop.loop import Loop
 from musterd.loop.media import readable_by
-from musterd.loop.member_stops import MemberStops
 from musterd.loop.metering import budgets_of, metered
 from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
@@ -32,46 +32,23 @@ from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.store import attempt_input
 from musterd.store.attempt_input import AttemptInput
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What an attempt drives, and with what.
-
-    :param tree: what all runs of the tree share.
-    :param assignment: the root's run as the loop drives it.
-    :param budgets: the budgets that the run counts against; None if it has none.
-    :param state_before: the session's state before the run.
-    """
-
-    tree: RunTree
-    assignment: Assignment
-    journal: Journal
-    budgets: Budgets | None
-    state_before: JsonObject
-
-
 NOTHING_STORED = Recovered()
 """What the first attempt of a run recovers."""
 _NO_MEMBERS: Mapping[str, str] = {}
 
 
-async def load(
-    resources: Resources, run: RunRow, outbox: Outbox, inbox: SteeringInbox, stops: MemberStops, *, is_resumed: bool
-) -> Loaded:
-    """Load what an attempt of ``run`` starts from.
+async def load(attempt: Attempt) -> Loop:
+    """Load what the attempt starts from, and return the loop that drives its run.
 
-    :param is_resumed: whether this attempt drove the run before, until it would have paused and found a decision.
+    :raises LimitReached: the request makes the session's state too large.
+    :raises ReplayDiverged: a newer version of musterd stored a step in a format that this one cannot read.
+    :raises RunFailed: the function that returns the team's members failed.
     """
-    component = resources.component(run.component_kind, run.component_id)
-    if component is None:
-        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served by this process")
-    await resources.models.load(component)
-    emit = _emit_for(component, run, outbox)
-    is_first = run.attempt == 1 and not is_resumed and run.forked_from is None
-    recovered = NOTHING_STORED if is_first else await _recover(resources, run, outbox, emit)
-    if recovered.has_closed:
-        # The member's cancel that closed the question must be known before the member is driven again.
-        await inbox.look()
+    resources, run = attempt.resources, attempt.run
+    attempt.inbox.open()
+    component = await _component_with_models(attempt)
+    emit = _emit_for(component, attempt)
+    recovered = await _recover(attempt, emit)
     earlier_values = recovered.prepared
     history_query = history_query_of(component, earlier_values)
     inputs = await until_available(
@@ -79,7 +56,7 @@ async def load(
     )
     options = inputs.input.options
     budgets = _budgets(component, options, recovered, resources.models)
-    journal, models, settings = _journal_and_models(resources, run, outbox, inbox, recovered, budgets)
+    journal, models, settings = _journal_and_models(attempt, recovered, budgets)
     tree = RunTree(
         root_id=run.run_id,
         session_id=run.session_id,
@@ -93,7 +70,7 @@ async def load(
         dependencies=options.get("dependencies") or {},
         metadata=options.get("metadata") or {},
         call_ids=recovered.call_ids,
-        stops=stops,
+        stops=attempt.inbox.member_stops,
         servers=resources.servers,
         history=StoredHistory(resources.database, run),
         member_history=shown_history(inputs.shown) if history_query.shown else NO_MEMBER_HISTORY,
@@ -103,13 +80,49 @@ async def load(
     assignment = _assignment(component, run, inputs, resources.models)
     if earlier_values is None and "session_state" in options:
         _check_state_size(assignment.state, settings)
-    return Loaded(
-        tree=tree,
-        assignment=assignment,
-        journal=journal,
-        budgets=budgets,
-        state_before=inputs.state if earlier_values is None else earlier_values["session_state"],
-    )
+    attempt.journal, attempt.budgets = journal, budgets
+    attempt.state_before = inputs.state if earlier_values is None else earlier_values["session_state"]
+    if attempt.span is not None:
+        tree = traced(tree, attempt.span)
+    return Loop(tree, await with_dynamic_members(tree, assignment))
+
+
+async def _component_with_models(attempt: Attempt) -> Component:
+    """The run's component, once its models can be used."""
+    resources, run = attempt.resources, attempt.run
+    component = resources.component(run.component_kind, run.component_id)
+    if component is None:
+        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served by this process")
+    await resources.models.load(component)
+    return component
+
+
+async def _recover(attempt: Attempt, emit: Emit) -> Recovered:
+    """Read what earlier attempts stored, and emit which of their streams are void."""
+    run, database = attempt.run, attempt.resources.database
+    if run.attempt == 1 and not attempt.is_resumed and run.forked_from is None:
+        return NOTHING_STORED
+    # A resumed attempt has recorded steps itself. They are stored first, so that the read below finds them.
+    await attempt.outbox.commit()
+    recovered = await until_available(lambda: database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
+    if recovered.emitted_keys:  # else no event is stored: for subscribers, the run starts now
+        attempt.outbox.resume(recovered.emitted_keys, recovered.model_calls)
+        _emit_continued(run, recovered, emit)
+    if recovered.has_closed:
+        # The member's cancel that closed the question must be known before the member is driven again.
+        await attempt.inbox.look()
+    return recovered
+
+
+def _emit_continued(run: RunRow, recovered: Recovered, emit: Emit) -> None:
+    """Emit that the run goes on, and those of its members that waited for a decision."""
+    is_decided = any(row.state == "decided" for row in recovered.approvals.values())
+    data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
+    now, place = clock.now(), f"attempt {run.attempt}"
+    root_data = {**data, "superseded": recovered.superseded}
+    emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, root_data, place))
+    for member_run_id in recovered.continued:
+        emit(Event(EventKind.RUN_CONTINUED, member_run_id, now, data, place))
 
 
 def _check_state_size(state_with_request: JsonObject, settings: Settings) -> None:
@@ -163,45 +176,25 @@ def _budgets(component: Component, options: JsonObject, recovered: Recovered, mo
 
 
 def _journal_and_models(
-    resources: Resources,
-    run: RunRow,
-    outbox: Outbox,
-    steering_inbox: SteeringInbox,
-    recovered: Recovered,
-    budgets: Budgets | None,
+    attempt: Attempt, recovered: Recovered, budgets: Budgets | None
 ) -> tuple[Journal, Models, Settings]:
     """The journal, the models and the settings that the loop is driven with; with a budget, they count against it."""
+    resources = attempt.resources
+    parts = (attempt.outbox, attempt.gate, attempt.run, recovered, attempt.inbox, resources.metrics)
     if budgets is None:
-        return Journal(outbox, run, recovered, steering_inbox), resources.models, resources.settings
-    journal = BudgetedJournal(outbox, run, recovered, steering_inbox, budgets)
+        return Journal(*parts), resources.models, resources.settings
+    journal = BudgetedJournal(*parts, budgets)
     return journal, *metered(resources.models, resources.settings, budgets, journal)
 
 
-async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit) -> Recovered:
-    """Read what earlier attempts stored, and emit which of their streams are void."""
-    # A resumed attempt has recorded steps itself. They are stored first, so that the read below finds them.
-    await outbox.commit()
-    recovered = await until_available(lambda: resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
-    if not recovered.emitted_keys:  # no event is stored: for subscribers, the run starts now
-        return recovered
-    outbox.resume(recovered.emitted_keys, recovered.requests)
-    is_decided = any(row.state == "decided" for row in recovered.approvals.values())
-    data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
-    now, place = clock.now(), f"attempt {run.attempt}"
-    root_data = {**data, "superseded": recovered.superseded}
-    emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, root_data, place))
-    for member_run_id in recovered.continued:
-        emit(Event(EventKind.RUN_CONTINUED, member_run_id, now, data, place))
-    return recovered
-
-
-def _emit_for(component: Component, run: RunRow, outbox: Outbox) -> Emit:
+def _emit_for(component: Component, attempt: Attempt) -> Emit:
     """How the run emits events: those of all runs of the tree, or only its own."""
+    outbox, run_id = attempt.outbox, attempt.run.run_id
     if component.team is None or component.team.stream_member_events:
         return outbox.emit
 
     def emit_own(event: Event) -> None:
-        if event.run_id == run.run_id:
+        if event.run_id == run_id:
             outbox.emit(event)
 
     return emit_own

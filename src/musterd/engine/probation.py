@@ -11,7 +11,7 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.records import RunRow
-from musterd.engine.outbox import until_available
+from musterd.engine.database_retry import until_available
 from musterd.engine.slots import Slots
 from musterd.store import suspects
 from musterd.store.database import Database

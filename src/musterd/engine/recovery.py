@@ -11,7 +11,8 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
-from musterd.engine.outbox import EventKey, Requests, note_request
+from musterd.engine.outbox import EventKey
+from musterd.engine.superseded_text import ModelCallStarts, note_model_calls
 from musterd.loop.conversation import NOTES, parse_response
 from musterd.loop.steps import ToolStep
 from musterd.loop.stored_media import with_contents
@@ -30,7 +31,7 @@ class Recovered:
     :param approvals: open questions to persons, and decisions that were not acted on yet, by path.
     :param contents: the media that steps refer to, by hash.
     :param questions: the last question to a person at each path, in whatever state.
-    :param requests: the model calls whose start was emitted.
+    :param model_calls: the model calls whose start was emitted.
     :param superseded: the streams that were cut off; the text of each is void from its first event on.
     :param seen_messages: the messages that stored model calls saw, by the call's path.
     :param lost_characters: the length of the text of each stream that was cut off, by the path of its step.
@@ -47,7 +48,7 @@ class Recovered:
     worked_seconds: float = 0.0
     contents: dict[str, bytes] = field(default_factory=dict)
     questions: dict[str, ApprovalRow] = field(default_factory=dict)
-    requests: Requests = field(default_factory=dict)
+    model_calls: ModelCallStarts = field(default_factory=dict)
 
     @property
     def call_ids(self) -> dict[str, None]:
@@ -96,6 +97,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
     questions |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    model_calls: ModelCallStarts = {}
+    note_model_calls(model_calls, stored_events)
     return Recovered(
         steps=steps,
         members=members,
@@ -107,15 +110,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         worked_seconds=worked_seconds(stored_events, run.run_id),
         contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
         questions=questions,
-        requests=_requests(stored_events),
+        model_calls=model_calls,
     )
-
-
-def _requests(stored_events: Iterable[tuple[int, Event]]) -> Requests:
-    requests: Requests = {}
-    for index, event in stored_events:
-        note_request(requests, index, event)
-    return requests
 
 
 async def _earlier_decisions(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:

@@ -1,10 +1,10 @@
 """Messages to a run at work, and cancels of its members."""
 
 import asyncio
-from collections.abc import Callable
 
-from musterd.core.records import Message
-from musterd.engine.outbox import until_available
+from musterd.core.records import Message, RunRow
+from musterd.engine.database_retry import until_available
+from musterd.loop.member_stops import MemberStops
 from musterd.store import messages, steering
 from musterd.store.database import Database, Tx
 
@@ -14,24 +14,33 @@ _NO_IDS: frozenset[str] = frozenset()  # one for all: there may be thousands of 
 class SteeringInbox:
     """The inbox of one attempt. It reads the database only when it learns of new signals.
 
-    :param seen: the number of signals when the attempt began; they are read before its first turn.
-    :param stop_member: stops one member's run.
+    ``member_stops`` stops the members' runs that were cancelled.
+
+    :param run: the root's row; its ``signals`` is kept up to date.
     """
 
-    def __init__(self, database: Database, root_id: str, seen: int, stop_member: Callable[[str], object]) -> None:
+    def __init__(self, database: Database, run: RunRow) -> None:
+        self.member_stops = MemberStops()
         self._database = database
-        self._root_id = root_id
+        self._run = run
+        self._is_open = False
         self._seen = 0
-        self._stop_member = stop_member
         self._reading: asyncio.Task[None] | None = None
         self._unread: dict[str, list[Message]] = {}
         self._delivered_ids = _NO_IDS
-        self.signalled(seen)
+
+    def open(self) -> None:
+        """Read the signals that the run has, and from now on each new one. Opening it again changes nothing."""
+        self._is_open = True
+        self.signalled(self._run.signals)
 
     def signalled(self, count: int) -> None:
         """Note that the run has ``count`` signals now, and read if they are new."""
-        if count > self._seen:
-            self._seen = count
+        # Kept in the row, because a signal may come before the inbox is open, and a resumed loop reads the messages
+        # only if there are signals.
+        self._run.signals = max(self._run.signals, count)
+        if self._is_open and self._run.signals > self._seen:
+            self._seen = self._run.signals
             self._reading = asyncio.create_task(self._read(self._reading))
 
     async def look(self) -> None:
@@ -57,15 +66,17 @@ class SteeringInbox:
             self._reading.cancel()
 
     async def _read(self, earlier: "asyncio.Task[None] | None") -> None:
+        root_id = self._run.run_id
+
         async def work(tx: Tx) -> tuple[list[Message], list[str]]:
-            return await messages.of_root(tx, self._root_id), await steering.flagged(tx, self._root_id)
+            return await messages.of_root(tx, root_id), await steering.flagged(tx, root_id)
 
         if earlier is not None:  # one read at a time: an older result must not replace a newer one
             await asyncio.wait([earlier])
-        all_messages, stopped_run_ids = await until_available(lambda: self._database.scan(work), self._root_id)
+        all_messages, stopped_run_ids = await until_available(lambda: self._database.scan(work), root_id)
         self._unread = {}
         for message in all_messages:
             if message.taken_at is None and message.id not in self._delivered_ids:
                 self._unread.setdefault(message.run_id, []).append(message)
         for run_id in stopped_run_ids:
-            self._stop_member(run_id)
+            self.member_stops.stop(run_id)

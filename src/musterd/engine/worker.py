@@ -14,6 +14,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
+from musterd.engine.attempt_execution import Unsettled, execute
 from musterd.engine.broadcaster import Flush
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.engine.log_context import context_of
@@ -25,9 +26,10 @@ from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, suspects, workers
+from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
-from musterd.store.upgrade import OLDEST_WRITER
+from musterd.store.schema import OLDEST_WRITER
 
 log = structlog.get_logger("musterd.engine")
 
@@ -359,10 +361,10 @@ class Worker:
         self._live[run.run_id] = _LiveAttempt(attempt, task)
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
-        settled = None
+        end: Settled | Unsettled | None = None
         try:
-            settled = await attempt.execute()
-            if attempt.is_handed_over:
+            end = await execute(attempt)
+            if end is Unsettled.HANDED_OVER:
                 await self._hand_over(run)
         except Exception as error:
             # Not even a failure could be stored as the end. Counted as a crash, so that the retries are bounded.
@@ -375,11 +377,11 @@ class Worker:
             self._slot_freed()
             # Last: a waiter that starts the next run finds the slot free.
             self._resources.broadcaster.settled(run.run_id)
-        if settled is None:
+        if not isinstance(end, Settled):
             return
-        if settled.promoted is not None:
+        if end.promoted is not None:
             self._wake.set()
-        if settled.is_session_deleted:
+        if end.is_session_deleted:
             self._spawn(self._remove_session(run.session_id))
 
     def _slot_freed(self) -> None:

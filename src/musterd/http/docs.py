@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from musterd.core import jsontext
 from musterd.core.errors import NotFound
+from musterd.http.operation import Operation
 from musterd.http.responses import JSON
-from musterd.http.routes import Endpoint
 
 _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 _REDOC_ASSET = "redoc.standalone.js"
@@ -73,11 +73,11 @@ _REDOC_SCRIPT = 'Redoc.init("openapi.json", {}, document.getElementById("page"))
 class Docs:
     """Serves the OpenAPI document and its pages.
 
-    :param endpoints: the endpoints of the application, in the order of the document.
+    :param operations: the operations of the application, in the order of the document.
     """
 
-    def __init__(self, endpoints: list[Endpoint], *, title: str, version: str) -> None:
-        self._endpoints = endpoints
+    def __init__(self, operations: list[Operation], *, title: str, version: str) -> None:
+        self._operations = operations
         self._title = title
         self._version = version
         self._documents: dict[str, bytes] = {}
@@ -86,7 +86,7 @@ class Docs:
         """The OpenAPI document of an application that is mounted at ``root_path``."""
         from musterd.http.openapi.document import document
 
-        return document(self._endpoints, title=self._title, version=self._version, root_path=root_path)
+        return document(self._operations, title=self._title, version=self._version, root_path=root_path)
 
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI document as JSON."""
@@ -123,9 +123,9 @@ class Docs:
         return _asset((await _read(name)).replace(_REDOC_LOGO, _EMPTY_LOGO), "text/javascript")
 
 
-def docs_routes(endpoints: list[Endpoint], *, title: str, version: str) -> list[Route]:
+def docs_routes(operations: list[Operation], *, title: str, version: str) -> list[Route]:
     """The routes of ``/openapi.json``, ``/docs`` and ``/redoc``."""
-    docs = Docs(endpoints, title=title, version=version)
+    docs = Docs(operations, title=title, version=version)
     return [
         Route("/openapi.json", docs.openapi),
         Route("/docs", docs.swagger),

@@ -1,114 +1,185 @@
-"""The operations on runs' events: what was stored, page by page, and streams of it that go on where one broke off."""
+"""The operations that read events of runs: pages of stored events, and streams that go on where another one ended."""
 
+from typing import ClassVar
+
+from pydantic import Field, field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core.records import ComponentKind
+from musterd.core.callers import Caller
 from musterd.declare import Component
-from musterd.http.forms import read_resume
-from musterd.http.paths import path_identifier
-from musterd.http.request_caller import caller_of
+from musterd.http.forms import Form
+from musterd.http.operation import Answer
+from musterd.http.parameters import Headers, Identifier, refuse_boolean
+from musterd.http.run_operation import RunQuery, run_operation
 from musterd.http.run_stream import Notes, RunSource
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.following import FollowedRun
+from musterd.service.run_ref import RunRef
 from musterd.wire import resume, sse
 from musterd.wire.event_filter import Shown
-from musterd.wire.event_pages import EventPage
-from musterd.wire.query import EventsQuery, parse_events_query
+from musterd.wire.event_pages import EventPage, RunEventsPage
+from musterd.wire.pages import PAGE_LIMIT
+from musterd.wire.sse import ResumedStreamEvent, StreamEvent
 
 EVENT_STREAM = "text/event-stream"
-CURSOR_HEADER = "last-event-id"
+MAX_INDEX = 2**53
 
 
-class EventOperations:
-    """Read the events of runs of one kind of component."""
+class EventsQuery(RunQuery):
+    """The query of a run's events."""
 
-    def __init__(self, server: Server, kind: ComponentKind) -> None:
-        self._server = server
-        self._kind = kind
-
-    def _component(self, request: Request) -> Component:
-        return self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
-
-    async def resume(self, request: Request) -> Response:
-        """Go on with a stream that broke off: what was missed, then what comes; both are announced."""
-        component, run_id = self._component(request), path_identifier(request, "run_id")
-        asked, following = await read_resume(request, self._server.settings), self._server.runs.following
-        after = asked.after
-        found, reading = await following.open(component, run_id, asked.session_id, caller_of(request), after)
-        try:
-            shows_all = found.shows_all if asked.stream_events is None else asked.stream_events
-            notes = _notes(found, await self._missed(found, shows_all), after)
-        except BaseException:
-            reading.close()
-            raise
-        source = RunSource(self._server, reading, found.root, _shown(found, shows_all), notes)
-        return EventStream(source, self._server.settings)
-
-    async def events(self, request: Request) -> Response:
-        """The events behind an index: as a page, or as a stream where the request asks for one."""
-        component, run_id = self._component(request), path_identifier(request, "run_id")
-        query = parse_events_query(request.query_params, request.headers.get(CURSOR_HEADER))
-        if EVENT_STREAM in request.headers.get("accept", "").lower():
-            return await self._stream(component, run_id, query, request)
-        following = self._server.runs.following
-        found = await following.find(component, run_id, query.session_id, caller_of(request), query.after)
-        page = await self._page(found, query)
-        return Response(page.as_json(found.run), media_type="application/json", headers={"Cache-Control": "no-cache"})
-
-    async def _stream(self, component: Component, run_id: str, query: EventsQuery, request: Request) -> Response:
-        following, caller = self._server.runs.following, caller_of(request)
-        found, reading = await following.open(component, run_id, query.session_id, caller, query.after)
-        shown = _shown(found, query.stream_events)
-        try:
-            has_all = shown.is_over and await self._missed(found, query.stream_events) == 0
-        except BaseException:
-            reading.close()
-            raise
-        if has_all and (found.root.state.is_final or found.run.state.is_final):
-            reading.close()
-            return Response(status_code=204, headers=sse.HEADERS)  # browsers ask again and again, but for this
-        if has_all:  # of what waits for a person the pause is told already: wait for the rest
-            shown.is_over = False
-        return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings)
-
-    async def _page(self, found: FollowedRun, query: EventsQuery) -> EventPage:
-        shown, frames = _shown(found, query.stream_events), self._server.frames.of(found.root)
-        page = EventPage(after=found.after, limit=query.limit)
-        async for stored in self._server.runs.following.stored_pages(found.root.run_id, found.after):
-            for flush in stored.flushes:
-                made = await frames.of(flush)
-                for offset, event in enumerate(flush.events):
-                    if not page.take(flush.first_index + offset, made[offset] if shown.takes(event) else None):
-                        return page
-            page.last_index = stored.last_index
-        return page
-
-    async def _missed(self, found: FollowedRun, shows_all: bool) -> int:
-        """How many of the events that are stored so far follow behind the reader's last."""
-        if found.subtree_ids is None and shows_all:
-            return found.last_index - found.after
-        shown, count = _shown(found, shows_all), 0
-        async for stored in self._server.runs.following.stored_pages(found.root.run_id, found.after):
-            for flush in stored.flushes:
-                for index, event in enumerate(flush.events, flush.first_index):
-                    if index > found.last_index:
-                        return count
-                    count += shown.takes(event)
-        return count
+    after: int = Field(-1, ge=-1, le=MAX_INDEX, description="Only events after this `event_index`")
+    limit: int = Field(PAGE_LIMIT, ge=1, le=PAGE_LIMIT, description="Events on a page")
+    stream_events: bool = Field(True, description="false: only text, events of members, and the end")
 
 
-def _shown(found: FollowedRun, shows_all: bool) -> Shown:
-    is_over = found.root.state.is_settled or found.run.state.is_final
-    return Shown(found.root.run_id, found.run.run_id, below=found.subtree_ids, shows_all=shows_all, is_over=is_over)
+class LastEventHeaders(Headers):
+    """The header of a client that goes on with a stream."""
+
+    last_event_id: int | None = Field(
+        None,
+        ge=-1,
+        le=MAX_INDEX,
+        alias="Last-Event-ID",
+        description="The `id` of the last event that the client received; it has precedence over `after`",
+    )
 
 
-def _notes(found: FollowedRun, missed: int, after: int) -> Notes:
-    run_id, state, total = found.run.run_id, found.run.state, found.last_index + 1
-    if found.root.state.is_settled or state.is_final:
-        value = resume.replay(run_id, state, missed, total, after)
-        return Notes(first=sse.frame("replay", value), caught_up=None, last_index=found.last_index)
-    first = sse.frame("catch_up", resume.catch_up(run_id, state, missed, total))
+class ResumeForm(Form):
+    """Where a client's stream ended."""
+
+    is_required: ClassVar[bool] = False
+
+    last_event_index: int | None = Field(
+        None,
+        ge=-1,
+        le=MAX_INDEX,
+        description="The `event_index` of the last event that the client received; without it, all are sent.",
+    )
+    session_id: Identifier | None = Field(None, description="The run's session; if it is given, it must be that.")
+    stream_events: bool | None = Field(
+        None, description="Whether all events are sent; by default as the run was started."
+    )
+
+    _refuse_booleans = field_validator("last_event_index", mode="before")(refuse_boolean)
+
+
+@run_operation(
+    "POST",
+    "/runs/{run_id}/resume",
+    "resume_{kind}_run_stream",
+    summary="Resume {Kind} Run Stream",
+    errors={400: "The form cannot be read", 404: "{Kind} or run not found"},
+    answers=lambda kind: {200: Answer(event=ResumedStreamEvent)},
+)
+async def resume_stream(
+    component: Component, run_id: str, server: Server, caller: Caller, body: ResumeForm
+) -> Response:
+    """Go on with a stream that was interrupted, on any process, as long as the run is stored.
+
+    For an active run: `catch_up`, the missed events, `subscribed`, then live events. For one that has finished or
+    paused: `replay`, then the missed events.
+    """
+    after = -1 if body.last_event_index is None else body.last_event_index
+    followed, subscription = await server.runs.following.open(RunRef(component, run_id, body.session_id, caller), after)
+    try:
+        shows_all = followed.shows_all if body.stream_events is None else body.stream_events
+        notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
+    except BaseException:
+        subscription.close()
+        raise
+    source = RunSource(server, subscription, followed.root, _filter(followed, shows_all), notes)
+    return EventStream(source, server.settings)
+
+
+@run_operation(
+    "GET",
+    "/runs/{run_id}/events",
+    "list_{kind}_run_events",
+    summary="List {Kind} Run Events",
+    errors={404: "{Kind} or run not found"},
+    answers=lambda kind: {200: Answer(RunEventsPage, event=StreamEvent), 204: Answer()},
+)
+async def list_events(
+    component: Component,
+    run_id: str,
+    request: Request,
+    server: Server,
+    caller: Caller,
+    query: EventsQuery,
+    headers: LastEventHeaders,
+) -> Response:
+    """List the events of a run and its members, or of one member, after an index.
+
+    With `Accept: text/event-stream` they are streamed, followed by live events until the run finishes or pauses. A
+    client that has read of the pause gets what follows it; one that has read all of a finished run gets 204.
+    """
+    after = query.after if headers.last_event_id is None else headers.last_event_id
+    following = server.runs.following
+    if EVENT_STREAM not in request.headers.get("accept", "").lower():
+        followed = await following.find(RunRef(component, run_id, query.session_id, caller), after)
+        page = await _page(server, followed, query)
+        content = page.as_json(followed.run)
+        return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
+    followed, subscription = await following.open(RunRef(component, run_id, query.session_id, caller), after)
+    event_filter = _filter(followed, query.stream_events)
+    try:
+        has_all = event_filter.is_over and await _count_missed(server, followed, query.stream_events) == 0
+    except BaseException:
+        subscription.close()
+        raise
+    if has_all and (followed.root.state.is_final or followed.run.state.is_final):
+        subscription.close()
+        return Response(status_code=204, headers=sse.HEADERS)  # after any other status, browsers connect again
+    if has_all:  # the run has paused, and the client knows it: wait for what follows
+        event_filter.is_over = False
+    return EventStream(RunSource(server, subscription, followed.root, event_filter), server.settings)
+
+
+async def _page(server: Server, followed: FollowedRun, query: EventsQuery) -> EventPage:
+    event_filter, frames_of_run = _filter(followed, query.stream_events), server.frames.of(followed.root)
+    page = EventPage(after=followed.after, limit=query.limit)
+    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+        for flush in stored.flushes:
+            frames = await frames_of_run.of(flush)
+            for offset, event in enumerate(flush.events):
+                frame = frames[offset] if event_filter.takes(event) else None
+                if not page.take(flush.first_index + offset, frame):
+                    return page
+        page.last_index = stored.last_index
+    return page
+
+
+async def _count_missed(server: Server, followed: FollowedRun, shows_all: bool) -> int:
+    """The number of events that are stored now and that the client has not received."""
+    if followed.subtree_ids is None and shows_all:
+        return followed.last_index - followed.after
+    event_filter, count = _filter(followed, shows_all), 0
+    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+        for flush in stored.flushes:
+            for index, event in enumerate(flush.events, flush.first_index):
+                if index > followed.last_index:
+                    return count
+                count += event_filter.takes(event)
+    return count
+
+
+def _filter(followed: FollowedRun, shows_all: bool) -> Shown:
+    root, run = followed.root, followed.run
+    is_over = root.state.is_settled or run.state.is_final
+    return Shown(root.run_id, run.run_id, below=followed.subtree_ids, shows_all=shows_all, is_over=is_over)
+
+
+def _notes(followed: FollowedRun, missed_count: int, after: int) -> Notes:
+    run_id, state, total = followed.run.run_id, followed.run.state, followed.last_index + 1
+    if followed.root.state.is_settled or state.is_final:
+        value = resume.replay(run_id, state, missed_count, total, after)
+        return Notes(first=sse.frame("replay", value), caught_up=None, last_index=followed.last_index)
+    first = sse.frame("catch_up", resume.catch_up(run_id, state, missed_count, total))
     caught_up = sse.frame("subscribed", resume.subscribed(run_id, state, total))
-    return Notes(first=first, caught_up=caught_up, last_index=found.last_index)
+    return Notes(first=first, caught_up=caught_up, last_index=followed.last_index)
+
+
+OPERATIONS = (resume_stream, list_events)

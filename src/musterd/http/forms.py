@@ -1,74 +1,77 @@
-"""The body of a request that starts a run: a form of either kind, or JSON."""
+"""Bodies that clients may send as a form, multipart or urlencoded, or as JSON."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
+from pydantic import PrivateAttr
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from musterd.core.settings import Settings
 from musterd.http.form_bodies import read_form
-from musterd.http.json_bodies import read_json, read_object
+from musterd.http.json_bodies import read_object
+from musterd.http.parameters import Body, validated
 from musterd.wire.files import Upload, media_of
-from musterd.wire.form import (
-    ContinueRequest,
-    ResumeRequest,
-    StartRequest,
-    parse_continue,
-    parse_json_body,
-    parse_resume,
-    parse_start,
-)
-from musterd.wire.steering import MessageRequest, parse_message
+
+MediaByName = dict[str, list[dict[str, Any]]]
+"""Media by the name of their field: images, audio, videos, files."""
 
 
-async def read_start(request: Request, settings: Settings) -> StartRequest:
-    """The request that starts a run.
+class Form(Body):
+    """The body of a request as a form or as a JSON object.
 
-    :raises InvalidInput: with everything that is wrong.
-    :raises BadRequest: the body is not a form, a field is too long, or a file is of a type that is not taken.
+    Its fields are declared once. In JSON they have their own types; in a form all of them are texts, objects and lists
+    as JSON text. So the types of its fields have to accept both. Of a field that is repeated in a form, the last value
+    counts.
     """
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json":
-        return parse_json_body(await read_json(request, settings, takes_media=True))
-    form = await read_form(request, content_type, settings)
-    try:
-        values: dict[str, Any] = {}
-        uploads: list[Upload] = []
-        for name, value in form.multi_items():
-            if not isinstance(value, UploadFile):
-                values[name] = value
-            elif value.filename or value.size:  # a browser sends an empty one where nothing was chosen
-                uploads.append(await _upload(value))
-        return parse_start(values, media_of(uploads))
-    finally:
-        await form.close()
 
+    takes_uploads: ClassVar[bool] = False
+    """Whether it may contain media: uploaded files in a multipart form, and lists of media in long fields."""
 
-async def read_continue(request: Request, settings: Settings) -> ContinueRequest:
-    """The decisions about a paused run. Errors as of :func:`read_start`."""
-    return parse_continue(await _fields(request, settings))
+    _uploads: MediaByName = PrivateAttr(default_factory=dict)
 
+    @classmethod
+    async def read(cls, request: Request, settings: Settings) -> Self:
+        """Read the body of ``request``. A body of another content type counts as an empty form.
 
-async def read_resume(request: Request, settings: Settings) -> ResumeRequest:
-    """Where a reader of a stream left off. Errors as of :func:`read_start`."""
-    return parse_resume(await _fields(request, settings))
+        :raises InvalidInput: it is not a JSON object, or a value is wrong; it names each.
+        :raises BadRequest: it cannot be read, a field is too long, or a file is of a type that is not supported.
+        """
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        uploads: MediaByName = {}
+        if content_type == "application/json":
+            is_optional, takes_media = not cls.is_required, cls.takes_uploads
+            values = await read_object(request, settings, may_be_empty=is_optional, takes_media=takes_media)
+        else:
+            values, uploads = await cls._read_form(request, content_type, settings)
+        return cls.of(values, uploads)
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], uploads: MediaByName | None = None) -> Self:
+        """The body with these values. Null and an empty text count as absent.
 
-async def read_message(request: Request, settings: Settings) -> MessageRequest:
-    """A message to a run at work. Errors as of :func:`read_start`."""
-    return parse_message(await _fields(request, settings))
+        :raises InvalidInput: a value is wrong; it names each.
+        """
+        body = validated(cls, {name: value for name, value in values.items() if value not in (None, "")}, "body")
+        if uploads:
+            body._uploads = uploads
+        return body
 
-
-async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
-    """The fields of a form without files, or of a JSON object."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json":
-        return await read_object(request, settings, may_be_empty=True)
-    form = await read_form(request, content_type, settings)
-    try:
-        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    finally:
-        await form.close()
+    @classmethod
+    async def _read_form(
+        cls, request: Request, content_type: str, settings: Settings
+    ) -> tuple[dict[str, Any], MediaByName]:
+        """The texts of a form, and its files if it takes any."""
+        form = await read_form(request, content_type, settings)
+        try:
+            values = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+            if not cls.takes_uploads:
+                return values, {}
+            # A browser sends an empty file for a file field in which nothing was chosen.
+            return values, media_of([await _upload(file) for file in files if file.filename or file.size])
+        finally:
+            await form.close()
 
 
 async def _upload(file: UploadFile) -> Upload:

@@ -1,49 +1,94 @@
-"""The operations on what has been said: checkpoints of a run, a new session that begins with an old one's runs."""
+"""The operations on conversations: checkpoints of a run, and forks of a session."""
 
-from starlette.requests import Request
+from pydantic import Field
 from starlette.responses import Response
 
-from musterd.core.errors import InvalidInput
-from musterd.core.records import ComponentKind, RunView
-from musterd.http.paths import path_identifier
-from musterd.http.request_caller import caller_of
+from musterd.core.callers import Caller
+from musterd.declare import Component
+from musterd.http.operation import Answer
+from musterd.http.parameters import Identifier, Query
 from musterd.http.responses import json_answer
-from musterd.http.runs import idempotency_key, replayed
+from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders, RunQuery, run_operation
 from musterd.http.server import Server
-from musterd.wire.checkpoints import checkpoint_list, checkpoint_snapshot
-from musterd.wire.query import parse_session_id, parse_user_id
+from musterd.service.run_ref import RunRef
+from musterd.wire.checkpoints import (
+    ForkedSession,
+    RunCheckpoints,
+    RunSnapshot,
+    checkpoint_list,
+    checkpoint_snapshot,
+)
 
-INDEX_DIGITS = 9
+
+class ForkQuery(Query):
+    """The query of a fork."""
+
+    user_id: Identifier | None = Field(None, description="The user of the new session; by default that of this one")
 
 
-class HistoryOperations:
-    """Look back, and fork: for one kind of component."""
+@run_operation(
+    "GET",
+    "/runs/{run_id}/checkpoints",
+    "list_{kind}_run_checkpoints",
+    summary="List {Kind} Run Checkpoints",
+    errors={404: "{Kind} or run not found"},
+)
+async def list_checkpoints(
+    component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
+) -> RunCheckpoints:
+    """List the places at which the conversation of a run can be cut.
 
-    def __init__(self, server: Server, kind: ComponentKind) -> None:
-        self._server = server
-        self._kind = kind
+    These are after each message, but not between a tool call and its result. A running run has those that it has
+    passed.
+    """
+    return checkpoint_list(await server.history.view(RunRef(component, run_id, query.session_id, caller)))
 
-    async def checkpoints(self, request: Request) -> Response:
-        """Where the conversation of a run can be cut."""
-        return json_answer(checkpoint_list(await self._run(request)))
 
-    async def checkpoint(self, request: Request) -> Response:
-        """The run as it was at a checkpoint."""
-        text = request.path_params["message_index"]
-        if not (text.isascii() and text.isdigit() and len(text) <= INDEX_DIGITS):
-            raise InvalidInput.at(("path", "message_index"), "int_parsing", "Input should be a valid integer")
-        return json_answer(checkpoint_snapshot(await self._run(request), int(text)))
+@run_operation(
+    "GET",
+    "/runs/{run_id}/checkpoints/{message_index}",
+    "get_{kind}_run_checkpoint_snapshot",
+    summary="Get {Kind} Run Checkpoint Snapshot",
+    errors={400: "It never had so many messages", 404: "{Kind} or run not found"},
+)
+async def get_checkpoint(
+    component: Component, message_index: int, run_id: str, server: Server, caller: Caller, query: RunQuery
+) -> RunSnapshot:
+    """Get a run as it was after so many messages; between a tool call and its result, as before the call."""
+    view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
+    return checkpoint_snapshot(view, message_index)
 
-    async def _run(self, request: Request) -> RunView:
-        component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
-        run_id, session_id = path_identifier(request, "run_id"), parse_session_id(request.query_params)
-        return await self._server.history.view(component, run_id, session_id, caller_of(request))
 
-    async def fork(self, request: Request) -> Response:
-        """Make a session that begins with the runs that have ended in another one."""
-        component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
-        session_id, user_id = path_identifier(request, "session_id"), parse_user_id(request.query_params)
-        key, caller = idempotency_key(request), caller_of(request)
-        forked, is_replay = await self._server.sessions.fork(component, session_id, caller, user_id=user_id, key=key)
-        body = {"session_id": forked, "forked_from_session_id": session_id}
-        return json_answer(body, headers=replayed(key, is_replay))
+@run_operation(
+    "POST",
+    "/sessions/{session_id}/fork",
+    "fork_{kind}_session",
+    summary="Fork {Kind} Session",
+    errors={
+        400: "No run of the session has finished",
+        404: "{Kind} or session not found",
+        409: "Runs of the session were deleted while it was forked, or the key is taken by another request",
+    },
+    answers=lambda kind: {200: Answer(ForkedSession, headers=[REPLAYED_HEADER])},
+)
+async def fork_session(
+    component: Component,
+    session_id: str,
+    server: Server,
+    caller: Caller,
+    query: ForkQuery,
+    headers: IdempotencyHeaders,
+) -> Response:
+    """Make a new session that begins with copies of the finished runs of this one.
+
+    The copies have ids of their own, and members, conversations and media of the originals. Nothing is executed again,
+    and this session stays as it is.
+    """
+    forked_id, is_replay = await server.sessions.fork(
+        component, session_id, caller, user_id=query.user_id, key=headers.key
+    )
+    answer: ForkedSession = {"session_id": forked_id, "forked_from_session_id": session_id}
+    return json_answer(answer, headers=headers.replayed(is_replay))
+
+
+OPERATIONS = (list_checkpoints, get_checkpoint, fork_session)

@@ -30,16 +30,19 @@ async def read_json(request: Request, settings: Settings, *, takes_media: bool =
     return value
 
 
-async def read_object(request: Request, settings: Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The JSON object in the body, whatever type it is said to be.
+async def read_object(
+    request: Request, settings: Settings, *, may_be_empty: bool = False, takes_media: bool = False
+) -> dict[str, Any]:
+    """The JSON object in the body, whatever its content type is.
 
-    :param may_be_empty: whether no body at all is an object without keys.
-    :raises InvalidInput: there is none.
+    :param may_be_empty: whether an empty body counts as an empty object.
+    :param takes_media: see :func:`read_json`.
+    :raises InvalidInput: the body is not a JSON object.
     :raises BadRequest: it is too long.
     """
     if may_be_empty and not await request.body():
         return {}
-    body = await read_json(request, settings)
+    body = await read_json(request, settings, takes_media=takes_media)
     if not isinstance(body, dict):
         raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
     return body

@@ -21,7 +21,7 @@ def media_answer(request: Request, item: dict[str, Any], content: bytes, name: s
     headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Authorization"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    # Rows of earlier versions may hold names and types as clients and tools gave them.
+    # The id may be any text that a client or a tool chose.
     filename = quote(plain_name(item.get("filename") or item.get("id") or "") or name, safe="")
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{filename}"
     headers["X-Content-Type-Options"] = "nosniff"

@@ -29,15 +29,15 @@ ChooseEncoder = Callable[[str], tuple[Callable[["CollectorRegistry"], bytes], st
 
 PREFIX = "musterd_"
 GAUGES = {
-    "info": "The version that runs, as a label; always 1.",
-    "runs": "Root runs that have not ended, by state, in the whole database.",
-    "oldest_ready_seconds": "How long the run waits that waits longest for a worker.",
-    "approvals_pending": "Questions that wait for a person.",
-    "workers": "Processes that have announced themselves.",
-    "database_up": "Whether the database answered this fetch; where not, what it alone knows is left out.",
-    "runs_driven": "Runs that this process drives now.",
-    "run_slots": "Runs that this process may drive at once.",
-    "readers": "Readers of streams that this process serves now.",
+    "info": "The running version, as a label; always 1.",
+    "runs": "Unfinished root runs in the database, by state.",
+    "oldest_ready_seconds": "Longest time that a ready run has waited for a worker.",
+    "approvals_pending": "Approvals that wait for a person.",
+    "workers": "Registered worker processes.",
+    "database_up": "Whether the database answered this scrape; if not, metrics from the database are missing.",
+    "runs_driven": "Runs that this process is driving.",
+    "run_slots": "Maximum number of runs that this process drives at once.",
+    "readers": "Subscribers that this process is serving.",
     "ready": "Whether this process accepts runs.",
 }
 """The gauges, whose values are read at each scrape; names without the prefix."""

@@ -7,7 +7,7 @@ from musterd.core.errors import InvalidInput, NotFound
 from musterd.http.operation import operation
 from musterd.http.parameters import Query, Text
 from musterd.http.server import Server
-from musterd.store.upgrade import HEAD
+from musterd.store.schema import HEAD
 from musterd.wire.components import DB_ID
 
 _ERRORS = {404: "Database not found", 422: "Not the schema of this version"}

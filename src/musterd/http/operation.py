@@ -7,8 +7,9 @@
 A parameter is filled according to its type:
 
 - :class:`Caller`, :class:`Server` or :class:`Request`: the caller, the server, the request itself;
-- a subclass of :class:`Query` or :class:`Body`: the validated query or JSON body;
-- a ``str`` with the name of a parameter in the path: that identifier;
+- a subclass of :class:`Query`, :class:`Headers` or :class:`Body`: the validated query, header fields or body;
+- :class:`Component`: the agent or team that the path names;
+- a ``str`` or ``int`` with the name of a parameter in the path: that identifier or number;
 - any other class: the service of that class.
 
 The handler answers a JSON value (a ``TypedDict`` gives its schema), None (204), or a :class:`Response` of its own. The
@@ -28,9 +29,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
+from musterd.core.records import ComponentKind
+from musterd.declare import Component
 from musterd.http.auth.scopes import Handler
-from musterd.http.parameters import Body, Query
-from musterd.http.paths import path_identifier
+from musterd.http.parameters import Body, Headers, Query
+from musterd.http.paths import path_identifier, path_number
 from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
 from musterd.http.server import Server
@@ -46,11 +49,13 @@ class Answer:
     :param kind: the type of its JSON; None: it has none.
     :param headers: its own headers, by their names in the OpenAPI document.
     :param media_type: if it is not JSON.
+    :param event: the type of the events, if it may be a stream.
     """
 
     kind: Any = None
     headers: Sequence[str] = ()
     media_type: str = "application/json"
+    event: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,13 @@ class Operation:
         return next((kind for kind in self.parameters.values() if issubclass(kind, Query)), None)
 
     @property
+    def headers(self) -> type[Headers] | None:
+        """The type of the header fields, if it reads any."""
+        return next((kind for kind in self.parameters.values() if issubclass(kind, Headers)), None)
+
+    @property
     def body(self) -> type[Body] | None:
-        """The type of the JSON body, if it takes one."""
+        """The type of the body, if it takes one."""
         return next((kind for kind in self.parameters.values() if issubclass(kind, Body)), None)
 
     def bind(self, server: Server) -> Handler:
@@ -105,7 +115,9 @@ class Operation:
             arguments = {name: read(request) for name, read in readers.items()}
             if body is not None:
                 arguments[body_name] = await body.read(request, server.settings)
-            answer = await function(**arguments)
+            answering = function(**arguments)
+            del arguments  # a handler that answers slowly can drop its body, which may be an upload of many megabytes
+            answer = await answering
             if answer is None:
                 return Response(status_code=204)
             return answer if isinstance(answer, Response) else json_answer(answer)
@@ -114,13 +126,17 @@ class Operation:
 
     def _reader(self, name: str, kind: type[Any], server: Server) -> Callable[[Request], Any]:
         if f"{{{name}}}" in self.path:
-            return partial(path_identifier, name=name)
-        if issubclass(kind, Query):
+            return partial(path_number if kind is int else path_identifier, name=name)
+        if issubclass(kind, (Query, Headers)):
             return kind.read
         if kind is Caller:
             return caller_of
         if kind is Request:
             return lambda request: request
+        if kind is Component:
+            component_kind: ComponentKind = "team" if "{team_id}" in self.path else "agent"
+            name = f"{component_kind}_id"
+            return lambda request: server.component(component_kind, path_identifier(request, name))
         value = server if kind is Server else server.service(kind)
         return lambda request: value
 

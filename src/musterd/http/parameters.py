@@ -1,24 +1,27 @@
-"""Requests as types: base classes for the query and the JSON body of an operation, and the types of their fields.
+"""Requests as types: base classes for the query, the headers and the JSON body of an operation, and types of fields.
 
-Both are pydantic models. An invalid request is answered with status 422 and pydantic's own messages, because clients
+All are pydantic models. An invalid request is answered with status 422 and pydantic's own messages, because clients
 of AgentOS, which is a FastAPI application, know these. An empty value of an optional field counts as absent.
 """
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from starlette.datastructures import Headers as RequestHeaders
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from musterd.core import jsontext
-from musterd.core.errors import InvalidInput, NotFound
+from musterd.core.errors import NotFound
 from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.core.settings import Settings
-from musterd.http.json_bodies import read_json
+from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
-from musterd.wire.fields import NOT_STORABLE, json_problem
+from musterd.wire.json_values import NOT_STORABLE, json_problem
 from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.problems import Problems
 
@@ -43,7 +46,22 @@ Identifier = Annotated[Text, Field(max_length=MAX_LENGTH), AfterValidator(_requi
 """An opaque id that a client may choose: up to 255 characters, no control characters."""
 
 
-def _require_json_object(value: Any) -> Any:
+def refuse_boolean(value: Any) -> Any:
+    """Refuse true and false, which pydantic reads as the numbers 1 and 0. For validators of the mode ``before``."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "Input should be a valid number")
+    return value
+
+
+Unread = Annotated[Any, WithJsonSchema({"type": "string"})]
+"""A value that is accepted and has no effect."""
+
+
+def json_value(value: Any) -> Any:
+    """The JSON value, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply.
+
+    :raises PydanticCustomError: it is not.
+    """
     if isinstance(value, str):
         try:
             value = jsontext.loads(value)
@@ -51,13 +69,33 @@ def _require_json_object(value: Any) -> Any:
             raise PydanticCustomError("json_invalid", "Invalid JSON") from None
     if (problem := json_problem(value)) is not None:
         raise PydanticCustomError(*problem)
+    return value
+
+
+def require_json_object(value: Any) -> Any:
+    """The JSON object that ``value`` is or contains as text; a validator to use before the one of a type."""
+    value = json_value(value)
     if value is not None and not isinstance(value, dict):
         raise PydanticCustomError("dict_type", "Input should be a JSON object")
     return value
 
 
-JsonObjectField = Annotated[dict[str, Any], BeforeValidator(_require_json_object)]
+JsonObjectField = Annotated[dict[str, Any], BeforeValidator(require_json_object)]
 """A JSON object, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
+OptionalJsonObject = Annotated[dict[str, Any] | None, BeforeValidator(require_json_object)]
+"""The same, or null, native or as text."""
+
+
+def invalid(problems: Iterable[tuple[Sequence[str | int], str, str, Any]]) -> ValidationError:
+    """An error for validators to raise that have more than one problem, or one below their own field.
+
+    :param problems: the location below the field, the type, the message and the input of each.
+    """
+    details = [
+        InitErrorDetails(type=PydanticCustomError(kind, message), loc=tuple(location), input=value)
+        for location, kind, message, value in problems
+    ]
+    return ValidationError.from_exception_data("", details)
 
 
 def comma_separated(values: list[str]) -> list[str]:
@@ -85,11 +123,20 @@ class Query(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        parameters = request.query_params
-        values: dict[str, Any] = {name: value for name, value in parameters.items() if value}
-        for name in _list_fields(cls) & parameters.keys():
-            values[name] = parameters.getlist(name)
-        return _validated(cls, values, "query")
+        return validated(cls, _values_of(cls, request.query_params), "query")
+
+
+class Headers(Parameters):
+    """Header fields of a request. The alias of a field is the name of its header: ``Field(alias="Last-Event-ID")``."""
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """Read the headers of ``request``.
+
+        :raises InvalidInput: a value is wrong; it names each.
+        """
+        values = _values_of(cls, request.headers)
+        return validated(cls, values, "header") if values else _without_headers(cls)
 
 
 class DatabaseQuery(Query):
@@ -131,6 +178,11 @@ class PageQuery(Query):
 class Body(Parameters):
     """The JSON object in the body of a request."""
 
+    is_required: ClassVar[bool] = True
+    """Whether there must be a body. A missing one reads as ``{}`` if it is not required."""
+    empty_texts: ClassVar[frozenset[str]] = frozenset()
+    """The optional fields in which an empty text is a value of its own."""
+
     @classmethod
     async def read(cls, request: Request, settings: Settings) -> Self:
         """Read the body of ``request``.
@@ -138,20 +190,46 @@ class Body(Parameters):
         :raises InvalidInput: it is not a JSON object, or a value is wrong; it names each.
         :raises BadRequest: it is too long.
         """
-        body = await read_json(request, settings)
-        if not isinstance(body, dict):
-            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+        body = await read_object(request, settings, may_be_empty=not cls.is_required)
         required = {name for name, field in cls.model_fields.items() if field.is_required()}
-        values = {name: value for name, value in body.items() if name in required or value not in (None, "")}
-        return _validated(cls, values, "body")
+        values = {
+            name: value
+            for name, value in body.items()
+            if name in required or value not in (None, "") or (value == "" and name in cls.empty_texts)
+        }
+        return validated(cls, values, "body")
 
 
 @cache
-def _list_fields(query: type[Query]) -> frozenset[str]:
-    return frozenset(name for name, field in query.model_fields.items() if get_origin(field.annotation) is list)
+def _fields(model: type[Parameters]) -> tuple[tuple[str, bool], ...]:
+    """The names that the fields have in a request, and whether each is a list, whose name may be repeated."""
+    return tuple(
+        (field.alias or name, get_origin(field.annotation) is list) for name, field in model.model_fields.items()
+    )
 
 
-def _validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
+@cache
+def _without_headers(model: type[Model]) -> Model:
+    """What most requests have. It cannot be changed, so it is validated once."""
+    return validated(model, {}, "header")
+
+
+def _values_of(model: type[Parameters], source: QueryParams | RequestHeaders) -> dict[str, Any]:
+    """The values of the fields of ``model``. An empty value counts as absent, except in a list."""
+    values: dict[str, Any] = {}
+    for name, is_list in _fields(model):
+        value = source.getlist(name) if is_list else source.get(name)
+        if value:
+            values[name] = value
+    return values
+
+
+def validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
+    """The model of these values.
+
+    :param part: the part of the request that they come from: ``path``, ``query``, ``header`` or ``body``.
+    :raises InvalidInput: a value is wrong; it names each.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -8,12 +8,13 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from musterd.core.errors import NotFound
+from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 
 _SLASH, _NO_SLASH = "\x1f", "\x1e"
 """Placeholders for an escaped slash during routing; identifiers may not contain either of them."""
 
+_MAX_DIGITS = 9
 _ESCAPED = re.compile(rb"%(?:2f|1f)", re.IGNORECASE)
 
 
@@ -63,3 +64,14 @@ def path_identifier(request: Request, name: str) -> str:
     :raises InvalidInput: it is not a valid identifier.
     """
     return require_identifier(request.path_params[name].replace(_SLASH, "/"), ("path", name))
+
+
+def path_number(request: Request, name: str) -> int:
+    """The path parameter ``name`` of a request, as a whole number of at most nine digits.
+
+    :raises InvalidInput: it is not such a number.
+    """
+    text: str = request.path_params[name]
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise InvalidInput.at(("path", name), "int_parsing", "Input should be a valid integer")
+    return int(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.store import stats, workers
-from musterd.store.upgrade import HEAD, require_known
+from musterd.store.schema import HEAD, require_known
 
 if TYPE_CHECKING:
     from musterd.http.server import Server

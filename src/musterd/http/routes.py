@@ -1,155 +1,64 @@
-"""The table of endpoints: operations with their handlers, in the order of the docs."""
+"""The table of operations, in the order of the docs, and their routes."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from musterd.core.records import ComponentKind
-from musterd.http import approvals, core, migrations, webhooks
+from musterd.http import (
+    approvals,
+    core,
+    events,
+    history,
+    migrations,
+    run_lists,
+    run_messages,
+    runs,
+    session_stream,
+    sessions,
+    webhooks,
+)
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.chosen_run_ids import by_name
-from musterd.http.events import EventOperations
-from musterd.http.history import HistoryOperations
 from musterd.http.operation import OPEN, Operation
-from musterd.http.run_lists import RunListOperations
-from musterd.http.runs import RunOperations
+from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
-from musterd.http.session_stream import SessionEventOperations
-from musterd.http.sessions import SessionOperations
 from musterd.service.chosen_run_ids import ChosenRunIds
 
 LIMITABLE = frozenset({"agents", "teams"})
 """What a scope may be limited to one of: ``teams:desk:run``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An operation with its handler, bound to a server.
-
-    The parameters are those of :class:`musterd.http.operation.Operation`.
-
-    :param declaration: its declaration; None: :mod:`musterd.http.openapi` describes it under its id.
-    """
-
-    method: str
-    path: str
-    operation_id: str
-    scope: str | None
-    handler: Handler
-    lists: bool = False
-    declaration: Operation | None = None
-
-    @property
-    def guarded(self) -> Handler:
-        """The handler, behind the check of the scope."""
-        if self.scope is OPEN:
-            return self.handler
-        resource = self.scope.partition(":")[0]
-        named = f"{resource.removesuffix('s')}_id" if resource in LIMITABLE else None
-        named = named if f"{{{named}}}" in self.path else None
-        return guarded(self.handler, self.method, self.scope, named, lists=self.lists)
-
-
-def endpoints(server: Server) -> list[Endpoint]:
-    """Every endpoint, in the order of the docs."""
+def operations(server: Server) -> list[Operation]:
+    """Every operation that is served, in the order of the docs."""
+    on_runs = (*runs.OPERATIONS, *run_messages.OPERATIONS, *events.OPERATIONS, *history.OPERATIONS)
     return [
-        *(_declared(operation, server) for operation in core.OPERATIONS),
-        *_run_operations(server, "agent"),
-        *_history_operations(HistoryOperations(server, "agent"), "agent"),
-        *_run_operations(server, "team"),
-        *_history_operations(HistoryOperations(server, "team"), "team"),
-        Endpoint("GET", "/runs", "list_runs", "runs:read", RunListOperations(server).list),
-        *(_declared(operation, server) for operation in approvals.OPERATIONS),
-        *_session_operations(SessionOperations(server)),
-        *_session_event_operations(SessionEventOperations(server)),
-        *(_declared(operation, server) for operation in webhooks.OPERATIONS),
-        *_feature_operations(server),
-        *(_declared(operation, server) for operation in migrations.OPERATIONS),
+        *core.OPERATIONS,
+        *(of_kinds[kind] for kind in KINDS for of_kinds in on_runs),
+        *run_lists.OPERATIONS,
+        *approvals.OPERATIONS,
+        *sessions.OPERATIONS,
+        *session_stream.OPERATIONS,
+        *webhooks.OPERATIONS,
+        *(operation for feature in server.features for operation in feature.operations),
+        *migrations.OPERATIONS,
     ]
 
 
-def _run_operations(server: Server, kind: ComponentKind) -> list[Endpoint]:
-    """Operations on runs. A caller who may run a team may do everything with its own runs."""
-    runs, events = RunOperations(server, kind), EventOperations(server, kind)
-    every, scope = f"/{kind}s/{{{kind}_id}}/runs", f"{kind}s:run"
-    one = f"{every}/{{run_id}}"
-    return [
-        Endpoint("POST", every, f"create_{kind}_run", scope, runs.create),
-        Endpoint("GET", every, f"list_{kind}_runs", scope, runs.list),
-        Endpoint("GET", one, f"get_{kind}_run", scope, runs.get),
-        Endpoint("POST", f"{one}/cancel", f"cancel_{kind}_run", scope, runs.cancel),
-        Endpoint("POST", f"{one}/continue", f"continue_{kind}_run", scope, runs.continue_),
-        Endpoint("GET", f"{one}/steps", f"list_{kind}_run_steps", scope, runs.steps),
-        Endpoint("GET", f"{one}/messages", f"list_{kind}_run_messages", scope, runs.messages),
-        Endpoint("POST", f"{one}/messages", f"send_{kind}_run_message", scope, runs.send_message),
-        Endpoint("GET", f"{one}/media/{{media_id}}", f"get_{kind}_run_media", scope, runs.medium),
-        Endpoint("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, events.resume),
-        Endpoint("GET", f"{one}/events", f"list_{kind}_run_events", scope, events.events),
-    ]
-
-
-def _history_operations(history: HistoryOperations, kind: ComponentKind) -> list[Endpoint]:
-    """Checkpoints and forks, under the same scope as runs."""
-    one, scope = f"/{kind}s/{{{kind}_id}}", f"{kind}s:run"
-    checkpoints, snapshot = f"{one}/runs/{{run_id}}/checkpoints", f"get_{kind}_run_checkpoint_snapshot"
-    return [
-        Endpoint("GET", checkpoints, f"list_{kind}_run_checkpoints", scope, history.checkpoints),
-        Endpoint("GET", f"{checkpoints}/{{message_index}}", snapshot, scope, history.checkpoint),
-        Endpoint("POST", f"{one}/sessions/{{session_id}}/fork", f"fork_{kind}_session", scope, history.fork),
-    ]
-
-
-def _session_operations(sessions: SessionOperations) -> list[Endpoint]:
-    one, read, write, delete = "/sessions/{session_id}", "sessions:read", "sessions:write", "sessions:delete"
-    return [
-        Endpoint("GET", "/sessions", "get_sessions", read, sessions.list),
-        Endpoint("POST", "/sessions", "create_session", write, sessions.create),
-        Endpoint("DELETE", "/sessions", "delete_sessions", delete, sessions.delete_many),
-        Endpoint("GET", one, "get_session_by_id", read, sessions.get),
-        Endpoint("PATCH", one, "update_session", write, sessions.update),
-        Endpoint("POST", f"{one}/rename", "rename_session", write, sessions.rename),
-        Endpoint("DELETE", one, "delete_session", delete, sessions.delete),
-        Endpoint("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
-        Endpoint("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
-        Endpoint("GET", f"{one}/run-previews", "get_session_run_previews", read, sessions.run_previews),
-        Endpoint("GET", f"{one}/active", "list_active_session_runs", read, sessions.active),
-    ]
-
-
-def _feature_operations(server: Server) -> list[Endpoint]:
-    return [_declared(operation, server) for feature in server.features for operation in feature.operations]
-
-
-def _declared(operation: Operation, server: Server) -> Endpoint:
-    return Endpoint(
-        operation.method,
-        operation.path,
-        operation.operation_id,
-        operation.scope,
-        operation.bind(server),
-        operation.lists,
-        declaration=operation,
-    )
-
-
-def _session_event_operations(events: SessionEventOperations) -> list[Endpoint]:
-    return [Endpoint("GET", "/sessions/{session_id}/events", "follow_session", "sessions:read", events.follow)]
-
-
-def routes(endpoints_served: list[Endpoint], server: Server) -> list[Route]:
-    """A route for each endpoint."""
+def routes(served: Iterable[Operation], server: Server) -> list[Route]:
+    """A route for each operation."""
     run_names = ChosenRunIds(server.database)
     return [
-        Route(endpoint.path, _named(endpoint, run_names), methods=[endpoint.method]) for endpoint in endpoints_served
+        Route(operation.path, _handler(operation, server, run_names), methods=[operation.method])
+        for operation in served
     ]
 
 
-def _named(endpoint: Endpoint, run_names: ChosenRunIds) -> Handler:
-    """The endpoint's handler, which first notes the operation for the middleware."""
-    name, handler = endpoint.operation_id, endpoint.guarded
-    if "{run_id}" in endpoint.path:
+def _handler(operation: Operation, server: Server, run_names: ChosenRunIds) -> Handler:
+    """The operation's handler, which first notes the operation for the middleware, and checks the scope."""
+    name, handler = operation.operation_id, _guarded(operation, operation.bind(server))
+    if "{run_id}" in operation.path:
         handler = by_name(handler, run_names)
 
     async def handle(request: Request) -> Response:
@@ -157,3 +66,13 @@ def _named(endpoint: Endpoint, run_names: ChosenRunIds) -> Handler:
         return await handler(request)
 
     return handle
+
+
+def _guarded(operation: Operation, handler: Handler) -> Handler:
+    """The handler, preceded by the check of the scope."""
+    if operation.scope is OPEN:
+        return handler
+    resource = operation.scope.partition(":")[0]
+    parameter = f"{resource.removesuffix('s')}_id" if resource in LIMITABLE else None
+    parameter = parameter if f"{{{parameter}}}" in operation.path else None
+    return guarded(handler, operation.method, operation.scope, parameter, lists=operation.lists)

@@ -2,22 +2,24 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from starlette.requests import Request
+from pydantic import Field
 from starlette.responses import Response
 
+from musterd.core.callers import Caller
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
+from musterd.core.session_cursors import Cursor
 from musterd.engine.broadcaster import Flush
 from musterd.http.event_frames import RunFrames
-from musterd.http.paths import path_identifier
-from musterd.http.request_caller import caller_of
+from musterd.http.operation import Answer, operation
+from musterd.http.parameters import Headers, Query, Text
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.session_subscription import SessionSubscription, SubscribedRun
 from musterd.wire import sse
-from musterd.wire.cursor import cursor_text
+from musterd.wire.cursor import cursor_text, parse_cursor
 from musterd.wire.events import is_content_only
-from musterd.wire.query import parse_session_events_query
+from musterd.wire.sse import SessionStreamEvent
 
 
 class SessionSource:
@@ -71,21 +73,56 @@ class SessionSource:
         """Nothing to do: closing the reading ends the count for each run."""
 
 
-class SessionEventOperations:
-    """The operation that follows a session."""
+class FollowSessionQuery(Query):
+    """The query of ``GET /sessions/{session_id}/events``."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    after: Text | None = Field(None, description="The `id` of the last event that the client has")
+    stream_events: bool = Field(True, description="false: only text, members' events, and the end of each run")
 
-    async def follow(self, request: Request) -> Response:
-        """Stream the session's current and future runs until the client disconnects."""
-        session_id = path_identifier(request, "session_id")
-        query = parse_session_events_query(request.query_params, request.headers.get("last-event-id"))
-        reading = self._server.sessions.subscribe(session_id, caller_of(request))
-        try:
-            await reading.begin(query.cursor)
-        except BaseException:
-            reading.close()
-            raise
-        source = SessionSource(self._server, reading, shows_all=query.stream_events)
-        return EventStream(source, self._server.settings)
+
+class LastEventId(Headers):
+    """The header with which an SSE client reconnects."""
+
+    last_event_id: str | None = Field(
+        None,
+        alias="Last-Event-ID",
+        description="The `id` of the last event that the client has; takes precedence over `after`",
+    )
+
+
+@operation(
+    "GET",
+    "/sessions/{session_id}/events",
+    "follow_session",
+    scope="sessions:read",
+    tag="Sessions",
+    summary="Follow Session",
+    errors={404: "Session not found"},
+    other_answers={200: Answer(event=SessionStreamEvent)},
+)
+async def follow_session(
+    server: Server, caller: Caller, session_id: str, query: FollowSessionQuery, headers: LastEventId
+) -> Response:
+    """Stream the events of the session's runs: unfinished ones from their start, and runs that begin later.
+
+    The `id` of an event is a cursor over all runs. A client that reconnects with it, to any process, misses nothing.
+    The stream ends when the client disconnects or the session is deleted.
+    """
+    cursor = _cursor(query, headers)
+    subscription = server.sessions.subscribe(session_id, caller)
+    try:
+        await subscription.begin(cursor)
+    except BaseException:
+        subscription.close()
+        raise
+    source = SessionSource(server, subscription, shows_all=query.stream_events)
+    return EventStream(source, server.settings)
+
+
+def _cursor(query: FollowSessionQuery, headers: LastEventId) -> Cursor | None:
+    if headers.last_event_id is not None:
+        return parse_cursor(headers.last_event_id, ("header", "Last-Event-ID"))
+    return None if query.after is None else parse_cursor(query.after, ("query", "after"))
+
+
+OPERATIONS = [follow_session]

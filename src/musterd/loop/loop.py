@@ -25,6 +25,7 @@ from musterd.core.records import Output, StepKind, ToolCall
 from musterd.loop import hooks, reasoning_steps, state
 from musterd.loop.answer_models import answers_in_form, apply_answer_models, has_output_model
 from musterd.loop.approval_gate import arguments_from_person
+from musterd.loop.argument_limits import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.context import examples, introduction, shown_runs_record, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
@@ -43,7 +44,6 @@ from musterd.loop.structured_answers import (
     invalid_output,
 )
 from musterd.loop.tasks_mode import iterate, with_open_tasks
-from musterd.loop.tool_arguments import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.tool_choice import tool_settings
 from musterd.loop.tool_set import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.loop.toolbox import Toolbox

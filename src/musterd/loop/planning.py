@@ -10,13 +10,13 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.declare import Component, Tool, ToolArgumentsInvalid
 from musterd.loop.approval_gate import apply_decision, is_undecided, may_begin, requirement_before_call
+from musterd.loop.argument_limits import read_arguments
 from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import Delegations, Refused, delegations_of, is_delegation
 from musterd.loop.run_tools import NO_RUN_TOOLS
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.steps import Intent
 from musterd.loop.task_runs import is_task_run, task_runs_of
-from musterd.loop.tool_arguments import read_arguments
 from musterd.loop.tool_set import tool_digests, tool_of, tools_of
 
 

@@ -27,11 +27,11 @@ from pydantic_ai.models import ModelRequestParameters
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
+from musterd.loop.argument_limits import final_arguments, refuse_unusable_arguments
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, invalid_output
-from musterd.loop.tool_arguments import final_arguments, refuse_unusable_arguments
 from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.names import ModelInfo, describe

@@ -4,17 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from musterd.core import clock
-from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
 from musterd.core.records import RunRow, RunView
-from musterd.declare import Component
 from musterd.engine.broadcaster import Stored
 from musterd.engine.resources import Resources
 from musterd.service.connected_clients import ConnectedClients
+from musterd.service.run_ref import RunRef
 from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, stored_after
 from musterd.store import disconnect, runs
 
-FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
+FindRun = Callable[[RunRef], Awaitable[RunView]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,24 +59,20 @@ class Following:
         self._find_run = find_run
         self.connected_clients = connected_clients
 
-    async def find(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, after: int
-    ) -> FollowedRun:
+    async def find(self, ref: RunRef, after: int) -> FollowedRun:
         """A run whose events after index ``after`` are requested.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self._find_run(component, run_id, session_id, caller)
+        view = await self._find_run(ref)
         return await self._followed(view, after)
 
-    async def open(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, after: int
-    ) -> tuple[FollowedRun, RunSubscription]:
+    async def open(self, ref: RunRef, after: int) -> tuple[FollowedRun, RunSubscription]:
         """Subscribe to a run's events after index ``after``. The caller closes the subscription.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self._find_run(component, run_id, session_id, caller)
+        view = await self._find_run(ref)
         subscription = RunSubscription(self._resources, view.row.root_id)
         try:
             # Read the row only after subscribing: events stored before the read come from the store, later ones live.

@@ -14,6 +14,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
+from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest, RunService
 from musterd.store import idempotency, run_forks
 from musterd.store.acceptance import Accepted, Candidate
@@ -43,22 +44,20 @@ class ForkService:
         self._engine = engine
         self._runs = runs
 
-    async def find_failed(
-        self, component: Component, run_id: str, session_id: str, caller: Caller, key: str | None
-    ) -> RunView | None:
+    async def find_failed(self, ref: RunRef, key: str | None) -> RunView | None:
         """The failed run that a continue request is about. None if the request is about decisions.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self._runs.find(component, run_id, session_id, caller)
+        view = await self._runs.find(ref)
         if view.row.state is not RunState.ERROR or view.row.parent_id is not None:
             return None
         if key is not None:
             # The run may have failed after an earlier request with this key had decided about it. That request, sent
             # again, must get its first answer and not begin a fork.
-            request = Request(caller=caller.label, kind="continue", key=key, fingerprint="")
+            request = Request(caller=ref.caller.label, kind="continue", key=key, fingerprint="")
             earlier = await self._resources.database.read(lambda tx: idempotency.find(tx, request))
-            if earlier is not None and earlier["run_id"] == run_id:
+            if earlier is not None and earlier["run_id"] == ref.run_id:
                 return None
         return view
 

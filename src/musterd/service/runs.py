@@ -24,6 +24,7 @@ from musterd.service.following import Following
 from musterd.service.input_media import extract_media, fill_in_media, media_item, require_readable
 from musterd.service.output_schemas import require_output_schema, with_parsed_message
 from musterd.service.run_end import until_settled
+from musterd.service.run_ref import RunRef
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
@@ -201,36 +202,35 @@ class RunService:
 
     # --- read and wait ----------------------------------------------------------------------------
 
-    async def view(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
-        """A run of this component, or a member's run in one, with the content of its media.
+    async def view(self, ref: RunRef) -> RunView:
+        """A run with the content of its media.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self.find(component, run_id, session_id, caller)
+        view = await self.find(ref)
         await fill_in_media(self._resources.database, view)
         return view
 
-    async def media_item(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, blob_hash: str
-    ) -> tuple[JsonObject, bytes]:
+    async def media_item(self, ref: RunRef, blob_hash: str) -> tuple[JsonObject, bytes]:
         """One media item of a run's input or output: its description and its content.
 
         :raises NotFound: there is no such run that this caller may see, or no such item in it.
         """
-        view = await self.find(component, run_id, session_id, caller)
+        view = await self.find(ref)
         item = media_item(view, blob_hash)
         content = None if item is None else await self._resources.database.read(lambda tx: blobs.get(tx, blob_hash))
         if item is None or content is None:
             raise NotFound("Media not found")
         return item, content
 
-    async def find(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
+    async def find(self, ref: RunRef) -> RunView:
         """The same as :meth:`view`, but with references in place of the content of media.
 
         :raises NotFound: there is no such run that this caller may see.
         """
+        kind, component_id = ref.component.kind, ref.component.id
         view = await self._resources.database.read(
-            lambda tx: runs.view(tx, run_id, component.kind, component.id, session_id, caller)
+            lambda tx: runs.view(tx, ref.run_id, kind, component_id, ref.session_id, ref.caller)
         )
         if view is None:
             raise NotFound("Run not found")
@@ -240,20 +240,18 @@ class RunService:
         """The part of its budget that an unfinished run has spent. None if it has no budget."""
         return await spent_so_far(self._resources.database, component, view)
 
-    async def settled_view(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
-    ) -> RunView:
+    async def settled_view(self, ref: RunRef, seconds: float) -> RunView:
         """The run after it has finished or paused, or as it is after ``seconds``.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self.find(component, run_id, session_id, caller)
+        view = await self.find(ref)
         if not view.row.state.is_settled and seconds > 0:
             root = await self.following.root_of(view.row)
             await self.following.note_subscriber(root)
             with self.connected_clients.waiting(root.run_id):
                 await until_settled(self._resources, view.row, seconds)
-            view = await self.find(component, run_id, session_id, caller)
+            view = await self.find(ref)
         await fill_in_media(self._resources.database, view)
         return view
 
@@ -272,15 +270,7 @@ class RunService:
 
     # --- decide -----------------------------------------------------------------------------------
 
-    async def decide(
-        self,
-        component: Component,
-        run_id: str,
-        session_id: str,
-        decisions: Sequence[Decision],
-        caller: Caller,
-        key: str | None = None,
-    ) -> DecisionResult:
+    async def decide(self, ref: RunRef, decisions: Sequence[Decision], key: str | None = None) -> DecisionResult:
         """Store a person's decisions. A paused run goes on after the first of them.
 
         :raises NotFound: there is no such run that this caller may see.
@@ -288,15 +278,15 @@ class RunService:
         :raises Forbidden: the tool call needs approval in the inbox.
         :raises Conflict: another decision was stored before, or the key was used for another request.
         """
-        view = await self.find(component, run_id, session_id, caller)
+        view = await self.find(ref)
         if view.row.parent_id is not None:
             raise NotFound("Run not found")
-        now, by = clock.now(), caller.user_id or "client"
+        run_id, source = ref.run_id, DecisionSource(by=ref.caller.user_id or "client", now=clock.now())
         decisions_text = jsontext.canonical([[decision.key, decision.as_json()] for decision in decisions])
-        request = request_of("continue", key, caller, component.kind, component.id, run_id, decisions_text)
+        request = request_of("continue", key, ref.caller, *ref.key_parts, decisions_text)
 
         async def store(tx: Tx) -> Performed[DecisionResult]:
-            run = await decide(tx, run_id, decisions, DecisionSource(by=by, now=now))
+            run = await decide(tx, run_id, decisions, source)
             # If the run stays settled, its stream would be empty: include the pause or the end once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
             return Performed(DecisionResult(run, after), run_id, answer=str(after))
@@ -309,34 +299,34 @@ class RunService:
             self._engine.wake()
         return result
 
-    async def steps(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[StepRow]:
+    async def steps(self, ref: RunRef) -> list[StepRow]:
         """The journal of a run: every step of the run and of the runs below it, in the order of their start.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        row = (await self.find(component, run_id, session_id, caller)).row
+        row = (await self.find(ref)).row
         steps = await self._resources.database.scan(lambda tx: journal.steps(tx, row.root_id))
         return [step for step in steps if row.parent_id is None or step.path.startswith(f"{row.path}/")]
 
     # --- cancel -----------------------------------------------------------------------------------
 
-    async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> CancelResult:
+    async def cancel(self, ref: RunRef, key: str | None = None) -> CancelResult:
         """Cancel a run or a member's run, wait a short time until it has stopped, and return it as it is then.
 
         :raises NotFound: there is no such run that this caller may see.
         :raises Conflict: the key was used for another request.
         """
-        run = (await self.find(component, run_id, None, caller)).row
-        request = request_of("cancel", key, caller, component.kind, component.id, run_id)
+        run, by = (await self.find(ref)).row, ref.caller.user_id or "client"
+        request = request_of("cancel", key, ref.caller, *ref.key_parts)
         if run.state.is_final and request is None:
-            return CancelResult(await self.view(component, run_id, None, caller))
-        if not run.state.is_final and run.root_id != run_id:
-            is_replay = await self.steering.cancel_member(run, caller.user_id or "client", request)
-            return CancelResult(await self.view(component, run_id, None, caller), is_replay)
-        state, is_replay = await self._cancel_once(run, caller.user_id or "client", request)
+            return CancelResult(await self.view(ref))
+        if not run.state.is_final and run.root_id != run.run_id:
+            is_replay = await self.steering.cancel_member(run, by, request)
+            return CancelResult(await self.view(ref), is_replay)
+        state, is_replay = await self._cancel_once(run, by, request)
         if state is RunState.RUNNING:
             await until_settled(self._resources, run, self._resources.settings.cancel_wait_seconds)
-        return CancelResult(await self.view(component, run_id, None, caller), is_replay)
+        return CancelResult(await self.view(ref), is_replay)
 
     async def _cancel_once(self, run: RunRow, by: str, request: Request | None) -> tuple[RunState, bool]:
         """Cancel a run once for each request. Returns its state, and whether the request was received before."""

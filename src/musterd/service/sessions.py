@@ -60,12 +60,17 @@ class SessionService:
         page, count = await self._resources.database.scan(lambda tx: session_search.search(tx, session_filter, caller))
         return list(page), count
 
-    async def view(self, session_id: str, caller: Caller) -> SessionView | None:
-        """A session with its runs. None if there is no such session that this caller may see."""
+    async def view(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> SessionView | None:
+        """A session with its runs. None if there is no such session that this caller may see.
+
+        :param user_id: if given, the session must have this label.
+        """
 
         async def work(tx: Tx) -> SessionView | None:
             session = await sessions.get(tx, session_id, caller)
-            return None if session is None else SessionView(session, await sessions.runs(tx, session_id))
+            if session is None or (user_id and session.user_id != user_id):
+                return None
+            return SessionView(session, await sessions.runs(tx, session_id))
 
         return await self._resources.database.scan(work)
 

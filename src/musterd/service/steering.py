@@ -15,11 +15,12 @@ from musterd.engine.worker import Worker
 from musterd.loop import hooks, state
 from musterd.loop.run_tree import digest
 from musterd.service.run_end import until_settled
+from musterd.service.run_ref import RunRef
 from musterd.store import messages, runs, sessions, steering
 from musterd.store.database import Tx
 from musterd.store.idempotency import Performed, Request, once
 
-FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
+FindRun = Callable[[RunRef], Awaitable[RunView]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,6 @@ class SentMessage:
     """
 
     text: str
-    session_id: str | None = None
     member_run_id: str | None = None
 
 
@@ -45,9 +45,7 @@ class Steering:
         self._engine = engine
         self._find_run = find_run
 
-    async def send(
-        self, component: Component, run_id: str, message: SentMessage, caller: Caller, key: str | None = None
-    ) -> tuple[RunRow, Message, bool]:
+    async def send(self, ref: RunRef, message: SentMessage, key: str | None = None) -> tuple[RunRow, Message, bool]:
         """Send a run, or one of its members, a message that its next model call sees.
 
         :return: the run, the message, and whether the same request was received before.
@@ -55,20 +53,21 @@ class Steering:
         :raises Conflict: the run, or the member, has finished; or the key was used for another request.
         :raises InvalidInput: a hook rejects the message, as it would reject it as the input of a run.
         """
-        view = await self._find_run(component, run_id, message.session_id, caller)
+        view, component = await self._find_run(ref), ref.component
         run = view.row
         if run.parent_id is not None:
             raise NotFound("Run not found")
-        recipient_id, components = run_id, [component]
+        recipient_id, components = run.run_id, [component]
         if message.member_run_id is not None:
-            member = (await self._find_run(component, message.member_run_id, run.session_id, caller)).row
-            if member.root_id != run_id:
+            member_ref = RunRef(component, message.member_run_id, run.session_id, ref.caller)
+            member = (await self._find_run(member_ref)).row
+            if member.root_id != run.run_id:
                 raise NotFound("Run not found")
             recipient_id = member.run_id
             components += [node for node in component.tree() if _is_of(member, node)][:1]
-        request = request_of("message", key, caller, component.kind, component.id, recipient_id, message.text)
+        request = request_of("message", key, ref.caller, component.kind, component.id, recipient_id, message.text)
         text = await self._apply_hooks(components, view, message.text)
-        sent, is_replay = await self._send(run_id, recipient_id, text, caller.user_id or "client", request)
+        sent, is_replay = await self._send(run.run_id, recipient_id, text, ref.caller.user_id or "client", request)
         return run, sent, is_replay
 
     async def _apply_hooks(self, components: Sequence[Component], view: RunView, text: str) -> str:
@@ -96,12 +95,12 @@ class Steering:
                 raise InvalidInput.at(("body", "message"), error.code, error.message) from error
         return text
 
-    async def messages(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[Message]:
+    async def messages(self, ref: RunRef) -> list[Message]:
         """The messages to a run and the runs below it, oldest first.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        row = (await self._find_run(component, run_id, session_id, caller)).row
+        row = (await self._find_run(ref)).row
 
         async def work(tx: Tx) -> list[Message]:
             root_messages = await messages.of_root(tx, row.root_id)

@@ -8,11 +8,11 @@ from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.core.trace_ids import stored_trace_id
-from musterd.store import idempotency, session_queue, sessions, user_limits
+from musterd.store import idempotency, runs, session_queue, sessions, user_limits
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.idempotency import Request
-from musterd.store.rows import GET_RUN, add_run, run_row
+from musterd.store.rows import GET_RUN, run_row
 from musterd.store.user_limits import UserLimits
 
 WAITING = Statement(  # each count uses an index of that state; only root runs have these states
@@ -115,7 +115,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
         await user_limits.require_room(tx, run.owner, candidate.shares)
-    await add_run(tx, run, jsontext.dumps(candidate.input.as_json()))
+    await runs.add(tx, run, jsontext.dumps(candidate.input.as_json()))
     if candidate.has_chosen_id:
         await idempotency.keep(tx, candidate.by_run_id, run.run_id, now)
     if candidate.by_key is not None:

@@ -19,8 +19,7 @@ OF_ROOT = Statement(
 )
 CONSUME = Statement(
     "approval_consume",
-    """UPDATE approvals SET state = 'consumed', consumed_at = :now
-       WHERE root_id = :root AND path = :path AND state = 'decided'""",
+    "UPDATE approvals SET state = 'consumed' WHERE root_id = :root AND path = :path AND state = 'decided'",
 )
 CLOSE = Statement(
     "approvals_close",

@@ -25,28 +25,16 @@ from musterd.store import (
     history,
     messages,
     run_outputs,
+    runs,
     sessions,
+    transitions,
     user_limits,
 )
-from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
+from musterd.store.crashes import SUSPECT_FROM
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import RUN_COLUMNS, add_run, run_row
+from musterd.store.rows import run_row
 
 NO_SUSPECTS = (0, SUSPECT_FROM - 1)
-# Two workers may claim at the same time. LOCK_FREE_ROWS makes each skip the rows that the other has locked, so a run is
-# claimed once and no claim waits. MATERIALIZED stops Postgres from evaluating the locking subquery more than once.
-CLAIM = Statement(
-    "runs_claim",
-    f"""WITH picked AS MATERIALIZED (
-          SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
-          AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND crashes BETWEEN :least_crashes AND :most_crashes AND {HAS_WAITED}
-          ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
-        UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = {sessions.BEGUN_AT}, not_before = {NOTHING_STORED}
-        WHERE run_id IN (SELECT run_id FROM picked)
-        RETURNING {RUN_COLUMNS}""",
-)
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
 # reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
 GUARD = Statement(
@@ -54,21 +42,6 @@ GUARD = Statement(
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
                        crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
-)
-# The same fence. A cancel that was stored first wins: the run may then only finish as cancelled.
-SETTLE = Statement(
-    "attempt_settle",
-    """UPDATE runs SET next_event = next_event + :count, state = :state, version = version + 1, holder = NULL,
-                       worker = NULL, ended_at = :now, error_code = :error_code, not_before = NULL,
-                       first_token_at = COALESCE(first_token_at, :first_token_at)
-       WHERE run_id = :root AND attempt = :attempt AND state = 'running'
-         AND (:state = 'cancelled' OR cancel_requested_at IS NULL)
-       RETURNING next_event, signals""",
-)
-RESUME_MEMBERS = Statement(
-    "members_resume",
-    """UPDATE runs SET state = 'running', version = version + 1
-       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'paused'""",
 )
 CANCEL_STORED = Statement(
     "attempt_cancel_stored",
@@ -91,36 +64,10 @@ PUT_STEP = Statement(
            ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage,
            cost = excluded.cost""",
 )
-END_MEMBER = Statement(
-    "member_end",
-    """UPDATE runs SET state = :state, ended_at = :now, error_code = :error_code, version = version + 1
-       WHERE run_id = :run_id AND state = 'running'""",
-)
-CLOSE_MEMBERS = Statement(
-    "members_close",
-    """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
-       WHERE root_id = :root AND parent_id IS NOT NULL AND state IN ('running', 'paused')""",
-)
-CLOSE_MEMBERS_BELOW = Statement(
-    "members_close_below",
-    """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
-       WHERE root_id = :root AND path LIKE :below AND state IN ('running', 'paused')""",
-)
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
     """UPDATE journal SET state = CASE WHEN kind = 'tool' AND state = 'started' THEN 'unknown' ELSE 'failed' END
        WHERE root_id = :root AND state IN ('started', 'waiting')""",
-)
-# The new head takes `holder`, which is unique: even without the session's lock a session cannot have two heads.
-PROMOTE = Statement(
-    "lane_promote",
-    """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
-       WHERE run_id = COALESCE(
-           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' AND on_busy = 'interrupt'
-            ORDER BY seq LIMIT 1),
-           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1))
-         AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane)
-       RETURNING run_id""",
 )
 
 
@@ -159,6 +106,17 @@ class MemberRecord:
     messages: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that a model call saw.
+
+    :param path: the path of the call.
+    """
+
+    message_id: str
+    path: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """The writes of one transaction of an attempt.
@@ -166,7 +124,7 @@ class Batch:
     :param contents: the content of media that the steps refer to.
     :param opened: requirements that start to wait for a person.
     :param consumed: paths of requirements whose decisions these steps act on.
-    :param taken: messages that a model call saw, as pairs of message id and path of the call.
+    :param taken: messages that model calls saw.
     :param inputs: new input texts that replace those of runs, by run id.
     :param first_token_at: when the root's model produced its first text, once known.
     :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
@@ -179,10 +137,17 @@ class Batch:
     ended: list[MemberRecord] = field(default_factory=list)
     opened: list[Requirement] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
-    taken: list[tuple[str, str]] = field(default_factory=list)
+    taken: list[TakenMessage] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store. The time of the first token alone is stored with a later batch."""
+        records = (self.events, self.steps, self.contents, self.started, self.ended)
+        human_input = (self.opened, self.consumed, self.taken, self.inputs)
+        return not any(records) and not any(human_input)
 
     @property
     def has_ended_steps(self) -> bool:
@@ -254,14 +219,14 @@ async def claim(
         # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
         # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
         await tx.one(user_limits.TURN, {})
-        rows = await tx.all(user_limits.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
+        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
     else:
-        rows = await tx.all(CLAIM, params)
-    runs = [run_row(row) for row in rows]
-    for run in runs:
+        rows = await tx.all(transitions.CLAIM, params)
+    claimed = [run_row(row) for row in rows]
+    for run in claimed:
         if run.attempt > 1:  # the run may have been paused, and its members with it
-            await tx.run(RESUME_MEMBERS, {"root": run.run_id})
-    return sorted(runs, key=lambda run: (-run.priority, run.queued_at or 0.0))
+            await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
+    return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
 
 async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
@@ -295,7 +260,6 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         "root": lease.root_id,
         "attempt": lease.attempt,
         "count": len(batch.events),
-        "state": end.state.value,
         "now": end.at,
         "error_code": end.output.error["code"] if end.output.error else None,
         "first_token_at": batch.first_token_at,
@@ -303,7 +267,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     # Session before root, as in every transaction that moves the queue (see sessions.lock). An acceptance that queues
     # a run in this session either commits before this lock, and `promote` sees its run, or finds the queue free.
     session = await sessions.lock(tx, end.session_id)
-    row = await tx.one(SETTLE, params)
+    row = await tx.one(transitions.FINISH[end.state], params)
     if row is None:
         # Either the fence or the stored cancel refused the update. Only the second lets this attempt write an end.
         if await tx.one(CANCEL_STORED, {"root": lease.root_id, "attempt": lease.attempt}) is not None:
@@ -313,7 +277,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await write(tx, lease, batch, first_index)
     # Members that are still open finish as their root does. Members that finished before keep their state.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
-    await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
+    await tx.run(transitions.CLOSE_MEMBERS[member_state], {"root": lease.root_id, "now": end.at})
     await approvals.close(tx, lease.root_id)
     if lease.drops_media and end.state is not RunState.ERROR:  # a fork of a failed run still needs its media
         await blobs.release(tx, lease.root_id)
@@ -355,14 +319,14 @@ async def promote(tx: Tx, session_id: str) -> str | None:
 
     :return: its id, or None. The caller holds the session's lock.
     """
-    row = await tx.one(PROMOTE, {"lane": session_id})
+    row = await tx.one(transitions.PROMOTE, {"lane": session_id})
     return None if row is None else str(row["run_id"])
 
 
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     """Store the contents of a batch; the caller has passed the guard."""
     for member in batch.started:
-        await add_run(tx, member.run, member.input_text)
+        await runs.add(tx, member.run, member.input_text)
     if batch.contents:
         await blobs.put(tx, lease.root_id, batch.contents, clock.now(), until_end=lease.drops_media)
     for step in batch.steps:
@@ -387,9 +351,9 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
     # Consumed in the same commit as the step's result or its new intent: after a crash a decision is either still to be
     # acted on or was acted on, and never both.
     for path in batch.consumed:
-        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
-    for message_id, path in batch.taken:
-        await messages.take(tx, message_id, path, clock.now())
+        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path})
+    for message in batch.taken:
+        await messages.take(tx, message.message_id, message.path, clock.now())
     for run_id, text in batch.inputs.items():
         await run_outputs.change_input(tx, run_id, text)
 
@@ -420,16 +384,15 @@ def _step_params(step: StepRow) -> dict[str, Any]:
 async def _end_member(tx: Tx, member: MemberRecord) -> None:
     run, output = member.run, member.output or Output()
     await tx.run(
-        END_MEMBER,
+        transitions.FINISH_MEMBER[run.state],
         {
             "run_id": run.run_id,
-            "state": run.state.value,
             "now": run.ended_at,
             "error_code": output.error["code"] if output.error else None,
         },
     )
     await run_outputs.put(tx, run.run_id, output, member.messages)
     if run.state is not RunState.COMPLETED:  # members below it that wait for a person will not be driven again
-        end = {"state": run.state.value, "now": run.ended_at, "below": f"{run.path}/%"}
-        await tx.run(CLOSE_MEMBERS_BELOW, {"root": run.root_id, **end})
+        params = {"root": run.root_id, "now": run.ended_at, "below": f"{run.path}/%"}
+        await tx.run(transitions.CLOSE_MEMBERS_BELOW[run.state], params)
         await approvals.close_below(tx, run.root_id, run.path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.store.sqlite_errors import advice
-from musterd.store.upgrade import BUSY_SECONDS, revision_of
+from musterd.store.sqlite_upgrade import BUSY_SECONDS, revision_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from musterd.core.deliveries import Notice
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, blobs, deliveries, run_outputs
+from musterd.store import approvals, attempts, blobs, deliveries, run_outputs, transitions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -18,15 +18,8 @@ LOCK_SESSION = Statement(
 GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
 FLAG = Statement(
     "cancel_flag",
-    """UPDATE runs SET cancel_requested_at = :now, cancel_by = :by, version = version + 1
-       WHERE run_id = :run_id AND state = 'running' AND cancel_requested_at IS NULL""",
-)
-END = Statement(
-    "cancel_end",
-    """UPDATE runs SET state = 'cancelled', holder = NULL, worker = NULL, ended_at = :now, version = version + 1,
-                       cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_by = COALESCE(cancel_by, :by),
-                       next_event = next_event + 1
-       WHERE run_id = :run_id AND state = :state RETURNING next_event""",
+    f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by
+        WHERE run_id = :run_id AND state = 'running' AND cancel_requested_at IS NULL""",
 )
 OPEN_STEPS = Statement(
     "steps_open", "SELECT path, kind FROM journal WHERE root_id = :root AND state = 'started' ORDER BY path"
@@ -88,7 +81,8 @@ async def _lock_run(tx: Tx, root_id: str) -> RunRow | None:
 
 async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     """Finish a run as cancelled that no attempt drives; the caller has locked it and its session."""
-    row = await tx.one(END, {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by})
+    params = {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by}
+    row = await tx.one(transitions.CANCEL, params)
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
     index = int(row["next_event"]) - 1
@@ -96,12 +90,12 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     await attempts.add_events(tx, run.run_id, index, [event])
     if run.attempt:
         await _close_steps(tx, run.run_id)
-    await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
+    await tx.run(transitions.CLOSE_MEMBERS[RunState.CANCELLED], {"root": run.run_id, "now": now})
     await approvals.close(tx, run.run_id)
     await blobs.release(tx, run.run_id)
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.CANCELLED, now))
-    # Only the head of the queue leaves a place for the next run. Its `holder` was cleared by END above.
+    # Only the head of the queue leaves a place for the next run. Its `holder` was cleared by CANCEL above.
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))

@@ -50,7 +50,7 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
     :raises Conflict: a different decision is stored already, or the run has finished.
     """
     # Locked until the commit: a pause of this run waits, and is then refused because of the stored decision
-    # (pauses.PAUSE), so a decision can never be stored for a run that nothing resumes.
+    # (transitions.PAUSE), so a decision can never be stored for a run that nothing resumes.
     run = await _lock(tx, root_id)
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not (rows and decisions):

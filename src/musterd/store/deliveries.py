@@ -25,12 +25,12 @@ from musterd.store.database import Row, Statement, Tx
 
 ADD = Statement(
     "delivery_add",
-    """INSERT INTO deliveries (id, run_id, url, place, happening, run_attempts, facts, state, due_at, created_at)
-       VALUES (:id, :run_id, :url, :place, :happening, :run_attempts, :facts, 'pending', :now, :now)""",
+    """INSERT INTO deliveries (id, run_id, url, host, happening, run_attempts, facts, state, due_at, created_at)
+       VALUES (:id, :run_id, :url, :host, :happening, :run_attempts, :facts, 'pending', :now, :now)""",
 )
 DUE = Statement(
     "deliveries_due",
-    """SELECT id, place FROM deliveries WHERE state = 'pending' AND due_at <= :now AND NOT IN_LIST(place, :busy)
+    """SELECT id, host FROM deliveries WHERE state = 'pending' AND due_at <= :now AND NOT IN_LIST(host, :busy)
        ORDER BY due_at, id LIMIT :limit""",
 )
 CLAIM = Statement(
@@ -76,11 +76,6 @@ order of a CROSS JOIN."""
 CLAIMED = Statement(
     "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
 )
-REMOVE_ORPHANS = Statement(
-    "deliveries_remove_left",
-    """DELETE FROM deliveries WHERE IN_LIST(id, :ids) AND lease = :lease
-       AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = deliveries.run_id)""",
-)
 GET = Statement(
     "delivery_get",
     f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
@@ -116,7 +111,7 @@ async def add(tx: Tx, notice: Notice) -> None:
         "now": notice.at,
     }
     for url in (notice.webhooks or "").split():
-        await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "place": host_and_port(url)})
+        await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "host": host_and_port(url)})
 
 
 async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple[str, str]]:
@@ -125,7 +120,7 @@ async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple
     :param busy: hosts that are left out because enough deliveries are being sent to them.
     """
     rows = await tx.all(DUE, {"now": now, "busy": jsontext.dumps(list(busy)), "limit": limit})
-    return [(row["id"], row["place"]) for row in rows]
+    return [(row["id"], row["host"]) for row in rows]
 
 
 async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float) -> list[Delivery]:
@@ -135,10 +130,7 @@ async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float
     """
     claim_key = {"ids": jsontext.dumps(list(ids)), "lease": lease}
     await tx.run(CLAIM, {**claim_key, "now": now, "until": until})
-    claimed = [_delivery(row) for row in await tx.all(CLAIMED, claim_key)]
-    if len(claimed) < len(ids):  # an older program without webhooks may have removed the run but not its deliveries
-        await tx.run(REMOVE_ORPHANS, claim_key)
-    return claimed
+    return [_delivery(row) for row in await tx.all(CLAIMED, claim_key)]
 
 
 async def record_outcome(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress) -> bool:

@@ -19,12 +19,12 @@ from musterd.store.database import Statement, Tx
 
 UNJOINED = Statement(
     "joining_unjoined",
-    """SELECT run_id FROM runs WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined = 0
+    """SELECT run_id FROM runs WHERE parent_id IS NULL AND ended_at IS NOT NULL AND is_compacted = 0
        AND ended_at <= :before LIMIT :limit""",
 )
 TAKE = Statement(
     "joining_take",
-    "UPDATE runs SET pieces_joined = 1 WHERE run_id = :root AND pieces_joined = 0 AND ended_at IS NOT NULL",
+    "UPDATE runs SET is_compacted = 1 WHERE run_id = :root AND is_compacted = 0 AND ended_at IS NOT NULL",
 )
 ROWS = Statement(
     "joining_rows",

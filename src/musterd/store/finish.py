@@ -5,27 +5,21 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, deliveries, follow_ups, run_outputs
+from musterd.store import approvals, attempts, deliveries, follow_ups, run_outputs, transitions
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Tx
 
 EXPIRED = "expired"
 """The error code of a run for which no decision came in time."""
-END = Statement(
-    "run_end_in_error",
-    """UPDATE runs SET state = 'error', holder = NULL, worker = NULL, ended_at = :now, error_code = :code,
-                       version = version + 1, next_event = next_event + 1
-       WHERE run_id = :run_id AND state = :state AND attempt = :attempt RETURNING next_event""",
-)
 
 
 async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     """Finish a run that no attempt drives as ERROR, and keep its output so far.
 
-    The caller has locked the run and its session, so END always matches; else the caller has a bug.
+    The caller has locked the run and its session, so FAIL always matches; else the caller has a bug.
     """
     key = {"run_id": run.run_id, "state": run.state.value, "attempt": run.attempt}
-    row = await tx.one(END, {**key, "code": error.code, "now": now})
+    row = await tx.one(transitions.FAIL, {**key, "code": error.code, "now": now})
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
     index = int(row["next_event"]) - 1
@@ -36,7 +30,7 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     event = Event(EventKind.RUN_ERROR, run.run_id, now, {"content": error.message, "error": output.error})
     await attempts.add_events(tx, run.run_id, index, [event])
     await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
-    await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.ERROR.value, "now": now})
+    await tx.run(transitions.CLOSE_MEMBERS[RunState.ERROR], {"root": run.run_id, "now": now})
     await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.ERROR, now, output.error))

@@ -6,9 +6,9 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
-from musterd.store import messages, run_outputs, sessions
+from musterd.store import messages, run_outputs, runs, sessions
 from musterd.store.database import Tx
-from musterd.store.rows import GET_RUN, add_run, run_row
+from musterd.store.rows import GET_RUN, run_row
 
 _INHERITED = ("budget", "dependencies", "metadata", "webhook_url")
 """Options that the next run inherits from the finished one; so a message cannot be used to get around a budget."""
@@ -30,7 +30,7 @@ async def begin_next(tx: Tx, root_id: str, now: float) -> str | None:
     text = "\n\n".join(message.text for message in untaken)
     inherited = (name for name in _INHERITED if name in finished_input.options)
     options: JsonObject = {name: finished_input.options[name] for name in inherited}
-    await add_run(tx, run, jsontext.dumps(Input(message=text, options=options).as_json()))
+    await runs.add(tx, run, jsontext.dumps(Input(message=text, options=options).as_json()))
     await tx.run(messages.BEGAN_NEXT, {"root": root_id, "next": run.run_id, "now": now})
     return run.run_id
 

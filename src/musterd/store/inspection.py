@@ -11,8 +11,8 @@ from musterd.store import stats
 from musterd.store.database import Statement, Tx
 from musterd.store.locks import WorkerLocks
 from musterd.store.open_database import open_database, redacted_url, sqlite_path
+from musterd.store.sqlite_upgrade import file_system, revision_of
 from musterd.store.stats import DatabaseStats, Schema
-from musterd.store.upgrade import file_system, revision_of
 
 IDENTITY = Statement("inspection_identity", "SELECT id, created_at FROM instance")
 WORKERS = Statement("inspection_workers", "SELECT id, host, pid FROM workers ORDER BY started_at")
@@ -86,17 +86,17 @@ def revision(url: str) -> str | None:
     return revision_at(url)
 
 
-def require_promised_tables(url: str) -> None:
-    """Check that the tables are those of their revision. The database has a schema, see :func:`revision`.
+def require_head_tables(url: str) -> None:
+    """Check that the tables of a database at this program's revision are those that it creates.
 
     :raises StartError: they are not; the message says which differ.
     """
     if is_file(url):
-        from musterd.store.upgrade import require_promised_tables as require
+        from musterd.store.sqlite_upgrade import require_head_tables as require
 
         require(sqlite_path(url))
     else:
-        from musterd.store.postgres_upgrade import require_promised_tables as require_at
+        from musterd.store.postgres_upgrade import require_head_tables as require_at
 
         require_at(url)
 
@@ -124,7 +124,7 @@ def require_writable(url: str) -> None:
     :raises StartError: it cannot be written; the message says why.
     """
     if is_file(url):
-        from musterd.store.upgrade import require_writable as require
+        from musterd.store.sqlite_upgrade import require_writable as require
 
         require(sqlite_path(url))
     else:

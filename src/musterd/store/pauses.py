@@ -7,30 +7,11 @@ from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, decisions, finish, run_outputs, sessions
+from musterd.store import attempts, cancels, decisions, finish, run_outputs, sessions, transitions
 from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.schedule import Moved
 
-# The fence of every write of an attempt, plus three more conditions: no stored cancel, no decision and no member's
-# cancel that the attempt has not seen. Without them a run could pause just after its decision came, and never resume.
-PAUSE = Statement(
-    "attempt_pause",
-    """UPDATE runs SET next_event = next_event + :count, state = 'paused', version = version + 1, worker = NULL,
-                       holder = CASE WHEN hold_paused = 1 THEN holder END, expires_at = :expires_at,
-                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0, not_before = NULL,
-                       cancel_on_disconnect = 0
-       WHERE run_id = :root AND attempt = :attempt AND state = 'running' AND cancel_requested_at IS NULL
-         AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
-         AND NOT EXISTS (SELECT 1 FROM runs AS member WHERE member.root_id = :root AND member.parent_id IS NOT NULL
-                         AND member.cancel_requested_at IS NOT NULL AND member.state IN ('running', 'paused'))
-       RETURNING next_event""",
-)
-PAUSE_MEMBERS = Statement(
-    "members_pause",
-    """UPDATE runs SET state = 'paused', version = version + 1
-       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
-)
 STILL_OURS = Statement(
     "attempt_still_ours",
     "SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'",
@@ -79,7 +60,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     # Decisions lock the session too, so each is committed either before this pause, which is then refused, or after it,
     # and then the decision finds a paused run that it can resume.
     session = await sessions.lock(tx, details.session_id)
-    row = await tx.one(PAUSE, {**attempt_key, **params})
+    row = await tx.one(transitions.PAUSE, {**attempt_key, **params})
     if row is None:
         if await tx.one(attempts.CANCEL_STORED, attempt_key) is not None:
             raise attempts.CancelStored
@@ -88,7 +69,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
     await attempts.write(tx, lease, batch, first_index)
-    await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
+    await tx.run(transitions.PAUSE_MEMBERS, {"root": lease.root_id})
     await run_outputs.put(tx, lease.root_id, details.output, details.messages)
     if lease.webhooks:
         facts: JsonObject = {"requirements": details.output.requirements}

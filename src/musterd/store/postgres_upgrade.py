@@ -14,7 +14,7 @@ from psycopg.rows import scalar_row, tuple_row
 
 from musterd.core.errors import StartError
 from musterd.store.postgres_errors import advice, place
-from musterd.store.upgrade import HEAD, STATE_OLDEST_WRITER, require_known, require_promised, upgrade_to
+from musterd.store.schema import HEAD, migrate_to_head, require_columns, require_known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -87,11 +87,10 @@ def upgrade_postgres(url: str) -> None:
             def query(text: str) -> list[Any]:
                 return connection.execute(text.encode()).fetchall()
 
-            revision = _revision(query, database)
-            if revision is not None:
-                _require_promised(query, database)
-            if _is_older(revision):
+            if _is_older(_revision(query, database)):
                 _migrate(connection, database, conninfo.conninfo_to_dict(url).get("application_name"))
+            else:
+                _require_head_tables(query, database)
             if forbidden := query(FORBIDDEN):
                 raise StartError(f"{database}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
         except psycopg.Error as error:
@@ -128,12 +127,12 @@ def require_allowed(url: str) -> None:
         raise StartError(f"{place(url)}: the role may not use table {forbidden[0]} — {GRANT}")
 
 
-def require_promised_tables(url: str) -> None:
-    """Check that the tables are those of their revision. The database has a schema.
+def require_head_tables(url: str) -> None:
+    """Check that the tables of a database at revision HEAD are those of this program.
 
     :raises StartError: they are not, or the database cannot be used.
     """
-    _inspect(url, lambda query: _require_promised(query, place(url)))
+    _inspect(url, lambda query: _require_head_tables(query, place(url)))
 
 
 def _inspect(url: str, read: Callable[[Query], T]) -> T:
@@ -174,6 +173,7 @@ def _revision(query: Query, database: str) -> str | None:
     """The schema's revision, or None for a database without a schema.
 
     :raises SchemaTooNew: this program must not write it.
+    :raises StartError: this program cannot use or migrate it; the message says why.
     """
     tables = set(query(TABLES))
     if not tables:
@@ -184,17 +184,16 @@ def _revision(query: Query, database: str) -> str | None:
             "name another database, or a schema of its own with ?options=-csearch_path%3DNAME"
         )
     revisions = query("SELECT version_num FROM alembic_version")
-    if not revisions:
-        return None
-    oldest = query("SELECT oldest_writer FROM instance") if revisions[0] > HEAD else []
-    require_known(database, revisions[0], oldest[0] if oldest else None)
-    return str(revisions[0])
+    revision = str(revisions[0]) if revisions else "none"
+    oldest = query("SELECT oldest_writer FROM instance") if revision > HEAD else []
+    require_known(database, revision, oldest[0] if oldest else None)
+    return revision
 
 
-def _require_promised(query: Query, database: str) -> None:
-    names = query(COLUMNS)
-    revision = next(name.removeprefix(".") for name in names if name.startswith("."))
-    require_promised(database, revision, names)
+def _require_head_tables(query: Query, database: str) -> None:
+    columns = query(COLUMNS)
+    if f".{HEAD}" in columns:
+        require_columns(database, HEAD, columns)
 
 
 def _is_older(revision: str | None) -> bool:
@@ -215,21 +214,25 @@ def _migrate(connection: psycopg.Connection[Any], database: str, name: Any) -> N
 
     def migrate() -> None:
         with engine.begin() as bound:
+
+            def query(text: str) -> list[Any]:
+                return list(bound.exec_driver_sql(text).scalars())
+
             # One migration at a time. The revision is read again under the lock; the earlier read only decided whether
             # a migration may be needed.
             bound.exec_driver_sql(LOCK)
-            revision = _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), database)
-            if _is_older(revision):
+            revision = _revision(query, database)
+            if revision is None:
+                migrate_to_head(bound)
+            elif _is_older(revision):
                 # Take both tables at once. DDL would lock them one by one, in the order of the migrations, and so
                 # deadlock with transactions of older programs.
-                if revision is not None:
-                    bound.exec_driver_sql(LOCK_TABLES)
-                upgrade_to(bound, "head")
-                bound.exec_driver_sql(STATE_OLDEST_WRITER)
+                bound.exec_driver_sql(LOCK_TABLES)
+                migrate_to_head(bound)
+                require_columns(database, revision, query(COLUMNS))
                 # Before the commit, while the tables are still locked: a connection that older programs open now waits
                 # too, and plans its statements for the new tables.
-                if revision is not None:
-                    _end_plans(bound, name)
+                _end_plans(bound, name)
 
     try:
         _retry_deadlocks(migrate)

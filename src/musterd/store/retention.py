@@ -26,7 +26,7 @@ _LIVE = " UNION ALL ".join(
 OVER = Statement(
     "retention_over",
     f"""SELECT {run_removal.COLUMNS} FROM runs
-        WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined IN (0, 1) AND ended_at <= :before
+        WHERE parent_id IS NULL AND ended_at IS NOT NULL AND is_compacted IN (0, 1) AND ended_at <= :before
           AND session_id NOT IN ({_LIVE})
           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
         LIMIT :limit""",

@@ -6,17 +6,12 @@ from typing import Any
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store.database import Row, Statement, Tx
+from musterd.store.database import Row, Statement
 
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
 """The columns of ``runs`` that make up a :class:`RunRow`."""
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
-ADD_RUN = Statement(
-    "run_add",
-    f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
-)
-ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 _BOOLEANS = ("is_background", "hold_paused")
 
 
@@ -43,12 +38,6 @@ def run_params(run: RunRow) -> dict[str, Any]:
     for name in _BOOLEANS:
         values[name] = int(values[name])
     return values
-
-
-async def add_run(tx: Tx, run: RunRow, input_text: str) -> None:
-    """Store a new run, and its input as JSON text."""
-    await tx.run(ADD_RUN, run_params(run))
-    await tx.run(ADD_IO, {"run_id": run.run_id, "input": input_text})
 
 
 def run_view(row: Row) -> RunView:

@@ -1,4 +1,4 @@
-"""Reading runs: views for clients, queue positions and history."""
+"""Adding runs, and reading them: views for clients, queue positions and history."""
 
 import json
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import PENDING, RunState
+from musterd.store import transitions
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.rows import RUN_COLUMNS, qualified, run_row, run_view
+from musterd.store.rows import RUN_COLUMNS, qualified, run_params, run_row, run_view
 
+ADD_INPUT = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
                    root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner
             FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
@@ -43,6 +45,16 @@ HISTORY = Statement(
        AND (r.state = 'completed' OR (r.state = 'cancelled' AND r.first_token_at IS NOT NULL))
        ORDER BY r.seq DESC LIMIT :limit""",
 )
+
+
+async def add(tx: Tx, run: RunRow, input_text: str) -> None:
+    """Store a new root run in its first state, or a new member run as running.
+
+    :param input_text: its input, as JSON.
+    """
+    is_member = run.parent_id is not None
+    await tx.run(transitions.START_MEMBER if is_member else transitions.ACCEPT[run.state], run_params(run))
+    await tx.run(ADD_INPUT, {"run_id": run.run_id, "input": input_text})
 
 
 def _is_visible(row: Row, caller: Caller) -> bool:

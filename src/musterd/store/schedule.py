@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, LimitReached, RunFailed
 from musterd.core.records import RunRow
 from musterd.core.states import PENDING, RunState
-from musterd.store import cancels, finish, session_queue, sessions
+from musterd.store import cancels, finish, session_queue, sessions, transitions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
@@ -28,12 +28,6 @@ OVERDUE = Statement(
 LOCK_SESSIONS = Statement(  # always in the same order, so that two processes cannot deadlock
     "schedule_lock_sessions",
     "SELECT session_id FROM sessions WHERE IN_LIST(session_id, :sessions) ORDER BY session_id LOCK_ROW",
-)
-JOIN = Statement(
-    "lane_join",
-    """UPDATE runs SET state = :state, seq = :seq, holder = :holder, queued_at = :now, not_before = NULL,
-                       version = version + 1
-       WHERE run_id = :run_id AND state = 'scheduled'""",
 )
 DEADLINE = "deadline"
 BUSY = "busy"
@@ -79,8 +73,8 @@ async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
     except Conflict as busy:
         moved.stopped.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
         return
-    params = {"run_id": run.run_id, "state": run.state.value, "seq": run.seq, "holder": run.holder, "now": now}
-    await tx.run(JOIN, params)
+    params = {"run_id": run.run_id, "seq": run.seq, "holder": run.holder, "now": now}
+    await tx.run(transitions.JOIN_QUEUE[run.state], params)
     run.version += 1
     # Stored before the interrupt: a head that ends at once promotes the next run in the queue.
     if at_work is not None and (cancelled := await session_queue.interrupt(tx, at_work, run, now)):

@@ -12,7 +12,7 @@ CREATE TABLE instance (
 
 CREATE TABLE workers (
 	id TEXT NOT NULL,
-	beat BIGINT DEFAULT '0' NOT NULL,
+	heartbeat BIGINT DEFAULT '0' NOT NULL,
 	components TEXT NOT NULL,
 	host TEXT NOT NULL,
 	pid BIGINT DEFAULT '0' NOT NULL,
@@ -32,10 +32,10 @@ CREATE TABLE sessions (
 	metadata TEXT,
 	summary TEXT,
 	next_seq BIGINT DEFAULT '0' NOT NULL,
-	version BIGINT DEFAULT '0' NOT NULL,
 	created_at DOUBLE NOT NULL,
 	updated_at DOUBLE NOT NULL,
-	deleted_at DOUBLE, forked_from TEXT,
+	deleted_at DOUBLE,
+	forked_from TEXT,
 	PRIMARY KEY (session_id)
 )
  WITHOUT ROWID;
@@ -45,6 +45,7 @@ CREATE TABLE runs (
 	root_id TEXT NOT NULL,
 	parent_id TEXT,
 	forked_from TEXT,
+	copied_from TEXT,
 	path TEXT NOT NULL,
 	session_id TEXT NOT NULL,
 	owner TEXT,
@@ -69,6 +70,7 @@ CREATE TABLE runs (
 	worker TEXT,
 	salt TEXT,
 	next_event BIGINT DEFAULT '0' NOT NULL,
+	signals BIGINT DEFAULT '0' NOT NULL,
 	is_background BIGINT DEFAULT '0' NOT NULL,
 	cancel_on_disconnect BIGINT DEFAULT '0' NOT NULL,
 	created_at DOUBLE NOT NULL,
@@ -82,7 +84,10 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT, trace_id TEXT, copied_from TEXT, pieces_joined BIGINT DEFAULT '0' NOT NULL,
+	webhooks TEXT,
+	traceparent TEXT,
+	trace_id TEXT,
+	is_compacted BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -127,6 +132,14 @@ CREATE TABLE blobs (
 	PRIMARY KEY (hash)
 );
 
+CREATE TABLE blob_uses (
+	root_id TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	until_end BOOLEAN NOT NULL,
+	PRIMARY KEY (root_id, hash)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE requests (
 	caller TEXT NOT NULL,
 	kind TEXT NOT NULL,
@@ -146,14 +159,16 @@ CREATE TABLE approvals (
 	path TEXT NOT NULL,
 	kind TEXT NOT NULL,
 	state TEXT NOT NULL,
+	status TEXT DEFAULT 'pending' NOT NULL,
+	approval_type TEXT,
 	request TEXT NOT NULL,
 	decision TEXT,
 	decided_by TEXT,
+	resolution_data TEXT,
 	created_at DOUBLE NOT NULL,
 	decided_at DOUBLE,
-	consumed_at DOUBLE,
 	expires_at DOUBLE,
-	default_decision TEXT, status TEXT DEFAULT 'pending' NOT NULL, approval_type TEXT, resolution_data TEXT,
+	default_decision TEXT,
 	PRIMARY KEY (id)
 )
  WITHOUT ROWID;
@@ -169,14 +184,6 @@ CREATE TABLE run_messages (
 	taken_path TEXT,
 	next_run_id TEXT,
 	PRIMARY KEY (id)
-)
- WITHOUT ROWID;
-
-CREATE TABLE blob_uses (
-	root_id TEXT NOT NULL,
-	hash TEXT NOT NULL,
-	until_end BOOLEAN NOT NULL,
-	PRIMARY KEY (root_id, hash)
 )
  WITHOUT ROWID;
 
@@ -199,7 +206,7 @@ CREATE TABLE deliveries (
 	id TEXT NOT NULL,
 	run_id TEXT NOT NULL,
 	url TEXT NOT NULL,
-	place TEXT NOT NULL,
+	host TEXT NOT NULL,
 	happening TEXT NOT NULL,
 	run_attempts BIGINT NOT NULL,
 	facts TEXT NOT NULL,
@@ -244,6 +251,20 @@ CREATE INDEX sessions_user ON sessions (user_id, updated_at);
 
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
 
+CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
+
+CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX sessions_names ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, name, first_message, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_created ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_updated ON sessions (updated_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_title ON sessions (substr(COALESCE(name, first_message), 1, 100), session_id) WHERE deleted_at IS NULL;
+
 CREATE UNIQUE INDEX runs_holder ON runs (holder);
 
 CREATE INDEX runs_session ON runs (session_id, seq);
@@ -264,19 +285,55 @@ CREATE INDEX runs_interrupting ON runs (lane, seq) WHERE state = 'queued' AND on
 
 CREATE INDEX runs_deadline ON runs (deadline_at) WHERE state IN ('scheduled', 'queued', 'ready') AND deadline_at IS NOT NULL;
 
+CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
+
+CREATE INDEX runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL;
+
+CREATE INDEX runs_traceparent ON runs (traceparent) WHERE traceparent IS NOT NULL;
+
+CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+CREATE INDEX runs_finished ON runs (is_compacted, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
+
+CREATE INDEX runs_created ON runs (created_at, run_id, parent_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id, parent_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_user ON runs (user_id, created_at, run_id, parent_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
+
+CREATE INDEX runs_component ON runs (component_kind, component_id, created_at, run_id, parent_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_error ON runs (created_at, run_id, parent_id, state) WHERE state = 'error' AND parent_id IS NULL;
+
+CREATE INDEX runs_cancelled ON runs (created_at, run_id, parent_id, state) WHERE state = 'cancelled' AND parent_id IS NULL;
+
+CREATE INDEX runs_live_created ON runs (created_at, run_id, parent_id, state) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+CREATE INDEX runs_not_started ON runs (created_at, run_id, parent_id, started_at) WHERE parent_id IS NULL AND started_at IS NULL;
+
+CREATE INDEX blob_uses_hash ON blob_uses (hash);
+
 CREATE INDEX requests_run ON requests (run_id);
 
 CREATE INDEX approvals_root ON approvals (root_id, path);
 
-CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
+CREATE INDEX approvals_created ON approvals (created_at, id, root_id, approval_type, kind, status);
 
-CREATE INDEX blob_uses_hash ON blob_uses (hash);
+CREATE INDEX approvals_inbox ON approvals (status, created_at, id, root_id, approval_type, kind);
+
+CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE UNIQUE INDEX service_accounts_token ON service_accounts (token_hash);
 
 CREATE UNIQUE INDEX service_accounts_name ON service_accounts (name) WHERE revoked_at IS NULL;
 
-CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
+CREATE INDEX service_accounts_created ON service_accounts (created_at, id);
+
+CREATE INDEX service_accounts_names ON service_accounts (name, id);
+
+CREATE INDEX service_accounts_expires_at ON service_accounts ((COALESCE(expires_at, 0)), id);
+
+CREATE INDEX service_accounts_last_used_at ON service_accounts ((COALESCE(last_used_at, 0)), id);
 
 CREATE INDEX deliveries_run ON deliveries (run_id, created_at, id);
 
@@ -294,34 +351,6 @@ CREATE INDEX memories_user ON memories (user_id, updated_at, memory_id);
 
 CREATE INDEX memories_owner ON memories (owner, updated_at, memory_id);
 
-CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
-
-CREATE INDEX runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL;
-
-CREATE INDEX runs_traceparent ON runs (traceparent) WHERE traceparent IS NOT NULL;
-
-CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
-
-CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
-
-CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
-
-CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
-
-CREATE INDEX runs_over ON runs (pieces_joined, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
-
-CREATE INDEX sessions_names ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, name, first_message, deleted_at) WHERE deleted_at IS NULL;
-
-CREATE INDEX sessions_created ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
-
-CREATE INDEX sessions_updated ON sessions (updated_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
-
-CREATE INDEX sessions_title ON sessions (substr(COALESCE(name, first_message), 1, 100), session_id) WHERE deleted_at IS NULL;
-
-CREATE INDEX approvals_created ON approvals (created_at, id, root_id, approval_type, kind, status);
-
-CREATE INDEX approvals_inbox ON approvals (status, created_at, id, root_id, approval_type, kind);
-
 CREATE INDEX memories_created ON memories (created_at, memory_id);
 
 CREATE INDEX memories_agent ON memories (agent_id, updated_at, memory_id);
@@ -330,28 +359,6 @@ CREATE INDEX memories_team ON memories (team_id, updated_at, memory_id);
 
 CREATE INDEX memories_text ON memories (substr(memory, 1, 100), memory_id);
 
-CREATE INDEX service_accounts_created ON service_accounts (created_at, id);
+CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
 
-CREATE INDEX service_accounts_names ON service_accounts (name, id);
-
-CREATE INDEX service_accounts_expires_at ON service_accounts ((COALESCE(expires_at, 0)), id);
-
-CREATE INDEX service_accounts_last_used_at ON service_accounts ((COALESCE(last_used_at, 0)), id);
-
-CREATE INDEX runs_created ON runs (created_at, run_id, parent_id) WHERE parent_id IS NULL;
-
-CREATE INDEX runs_owner ON runs (owner, created_at, run_id, parent_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
-
-CREATE INDEX runs_user ON runs (user_id, created_at, run_id, parent_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
-
-CREATE INDEX runs_component ON runs (component_kind, component_id, created_at, run_id, parent_id) WHERE parent_id IS NULL;
-
-CREATE INDEX runs_error ON runs (created_at, run_id, parent_id, state) WHERE state = 'error' AND parent_id IS NULL;
-
-CREATE INDEX runs_cancelled ON runs (created_at, run_id, parent_id, state) WHERE state = 'cancelled' AND parent_id IS NULL;
-
-CREATE INDEX runs_live_created ON runs (created_at, run_id, parent_id, state) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
-
-CREATE INDEX runs_not_begun ON runs (created_at, run_id, parent_id, started_at) WHERE parent_id IS NULL AND started_at IS NULL;
-
-INSERT INTO alembic_version VALUES ('0011');
+INSERT INTO alembic_version VALUES ('v0001');

@@ -17,9 +17,10 @@ from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest, Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, SessionRow
-from musterd.store import sessions
+from musterd.core.states import RunState
+from musterd.store import sessions, transitions
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.rows import ADD_RUN, qualified, run_params, run_row
+from musterd.store.rows import qualified, run_params, run_row
 from musterd.store.session_copies import (
     Ids,
     events_copy,
@@ -223,8 +224,12 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
     runs = [run_row(row) for row in await tx.all(RUNS, names)]
     if {run.run_id for run in runs if run.parent_id is None} != set(roots):  # retention removed some of them meanwhile
         raise Conflict(f"Runs of session {fork.source_id} were removed while it was being forked; fork it again.")
-    run_copies = [run_copy(run, fork.session, fork.ids, seqs.get(run.run_id)) for run in runs]
-    await tx.many(ADD_RUN, [run_params(run) for run in run_copies])
+    params_by_state: dict[RunState, list[JsonObject]] = {}
+    for run in runs:
+        copy = run_copy(run, fork.session, fork.ids, seqs.get(run.run_id))
+        params_by_state.setdefault(copy.state, []).append(run_params(copy))
+    for state, params in params_by_state.items():
+        await tx.many(transitions.COPY[state], params)
     if uses := [use_copy(row, fork.ids) for row in await tx.all(USES, names)]:
         await tx.many(ADD_USE, uses)
 

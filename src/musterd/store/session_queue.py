@@ -7,17 +7,12 @@ from musterd.core.errors import Conflict
 from musterd.core.records import RunRow
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import cancels
+from musterd.store import cancels, transitions
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import NOTHING_STORED
 from musterd.store.database import Statement, Tx
 
 HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
-GO_ON = Statement(
-    "run_go_on",
-    """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
-       WHERE run_id = :run_id AND state = 'paused'""",
-)
 INTERRUPTED = "interrupt"
 """The ``cancel_by`` of a run that another run interrupted."""
 
@@ -82,4 +77,4 @@ async def resume(tx: Tx, run: RunRow) -> None:
         run.state, run.holder = RunState.READY, run.lane
     else:
         run.state = RunState.QUEUED
-    await tx.run(GO_ON, {"run_id": run.run_id, "state": run.state.value, "holder": run.holder})
+    await tx.run(transitions.RESUME[run.state], {"run_id": run.run_id, "holder": run.holder})

@@ -40,13 +40,9 @@ ADD = Statement(
 CHANGE = Statement(
     "session_change",
     """UPDATE sessions SET name = :name, state = :state, metadata = :metadata, summary = :summary,
-           version = version + 1, updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
+           updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
        WHERE session_id = :session_id""",
 )
-BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.updated_at ELSE :now END
-                                                FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
-"""The start time of a claimed run, in SQL. It is never before the last end in the session: the claimer read its clock
-before the transaction, which may have waited for that end to commit."""
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
 TAKE_SEQ = Statement(
@@ -55,7 +51,7 @@ TAKE_SEQ = Statement(
 )
 SET_STATE = Statement(
     "session_set_state",
-    "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
+    "UPDATE sessions SET state = :state, updated_at = :now WHERE session_id = :session_id",
 )
 SET_FIRST_MESSAGE = Statement(
     "session_set_first_message", "UPDATE sessions SET first_message = :text WHERE session_id = :session_id"

@@ -25,7 +25,7 @@ from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_errors import file_at, is_database_fault, moved, unavailable
 from musterd.store.sqlite_thread import SqliteThreadConnection
 from musterd.store.sqlite_tx import SqliteTx
-from musterd.store.upgrade import upgrade_sqlite
+from musterd.store.sqlite_upgrade import upgrade_sqlite
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0

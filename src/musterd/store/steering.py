@@ -11,7 +11,7 @@ from dataclasses import replace
 from musterd.core.errors import Conflict
 from musterd.core.records import Message, RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, cancels, messages, session_queue
+from musterd.store import approvals, cancels, messages, session_queue, transitions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -19,8 +19,8 @@ SIGNAL = Statement("signals_raise", "UPDATE runs SET signals = signals + 1 WHERE
 MEMBER = Statement("signals_member", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND root_id = :root")
 FLAG_MEMBER = Statement(
     "member_cancel_flag",
-    """UPDATE runs SET cancel_requested_at = :now, cancel_by = :by, version = version + 1
-       WHERE run_id = :run_id AND cancel_requested_at IS NULL""",
+    f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by
+        WHERE run_id = :run_id AND cancel_requested_at IS NULL""",
 )
 FLAGGED = Statement(
     "members_flagged",

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from musterd.core.errors import TooManyRequests
 from musterd.core.states import RunState
-from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import RUN_COLUMNS
-from musterd.store.sessions import BEGUN_AT
 
 LIVES = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
 """The condition of the partial index ``runs_of_owner``, word for word: otherwise SQLite does not use the index."""
@@ -20,34 +17,6 @@ LIVE = Statement(
 # no row could be locked for it.
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
 QUEUE_TURN = Statement("owner_queue_turn", "SELECT TURN('queue', :owner) AS held")
-# Suspects come first in their user's share; otherwise other runs of the user could keep them waiting for ever. `chosen`
-# locks nothing, so `picked` checks the state once more when it locks the rows.
-CLAIM_FAIRLY = Statement(
-    "runs_claim_fairly",
-    f"""WITH placed AS (
-          SELECT run_id, owner, priority, queued_at, crashes,
-                 row_number() OVER (PARTITION BY owner
-                                    ORDER BY CASE WHEN crashes >= {SUSPECT_FROM} THEN 0 ELSE 1 END,
-                                             priority DESC, queued_at) AS place
-          FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
-          AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND {HAS_WAITED}),
-        busy AS (
-          SELECT COALESCE(owner, '') AS owner, count(*) AS n FROM runs
-          WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
-        chosen AS (
-          SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
-          WHERE p.crashes BETWEEN :least_crashes AND :most_crashes
-          AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
-          ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
-        picked AS MATERIALIZED (
-          SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
-          AND state = 'ready' AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
-        UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
-        WHERE run_id IN (SELECT run_id FROM picked)
-        RETURNING {RUN_COLUMNS}""",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, finish
+from musterd.store import cancels, finish, transitions
 from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import Crashes
@@ -22,14 +23,14 @@ ADD = Statement(
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
     "workers_all",
-    """SELECT id, beat FROM workers
+    """SELECT id, heartbeat FROM workers
        UNION ALL SELECT DISTINCT worker, CAST(NULL AS BIGINT) FROM runs WHERE state = 'running' AND parent_id IS NULL
                  AND worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers)""",
 )
 SEEN = Statement(
     "worker_seen", "SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own FROM workers"
 )
-BEAT = Statement("worker_beat", "UPDATE workers SET beat = beat + 1 WHERE id = :id")
+BEAT = Statement("worker_beat", "UPDATE workers SET heartbeat = heartbeat + 1 WHERE id = :id")
 SERVED = Statement("workers_served", "SELECT components FROM workers")
 WAITING = Statement(
     "components_waiting",
@@ -48,12 +49,6 @@ RUNNING = Statement(
     "worker_runs",
     f"""SELECT {RUN_COLUMNS}, crashes_in_all FROM runs
         WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW""",
-)
-RELEASE = Statement(
-    "worker_release",
-    """UPDATE runs SET state = 'ready', worker = NULL, version = version + 1, not_before = :not_before,
-                       crashes = :crashes, crashes_in_all = :in_all
-       WHERE run_id = :run_id AND attempt = :attempt AND state = 'running'""",
 )
 CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id")
 COUNT_CRASH = Statement(
@@ -92,7 +87,7 @@ async def heartbeats(tx: Tx) -> dict[str, int | None]:
 
     Workers that hold runs without being announced are included, with None: their runs must be reassigned as well.
     """
-    return {row["id"]: row["beat"] for row in await tx.all(ALL, {})}
+    return {row["id"]: row["heartbeat"] for row in await tx.all(ALL, {})}
 
 
 async def beat(tx: Tx, worker: str) -> bool:
@@ -175,7 +170,7 @@ async def _release(
     :param crashed: its crashes including this one, or None if it did not crash.
     """
     crashes = crashed or before
-    params = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
+    params: dict[str, Any] = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
     if run.cancel_requested_at is not None:
         released.ended.append(await cancels.end(tx, run, run.cancel_by or "", now))
     elif crashed is not None and crashed.is_given_up:
@@ -184,5 +179,7 @@ async def _release(
         released.ended.append(await finish.fail(tx, run, error, now))
     else:
         wait = 0.0 if crashed is None else crashed.wait_seconds
-        await tx.run(RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None})
+        await tx.run(
+            transitions.RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None}
+        )
         released.ready.append(run)

@@ -6,12 +6,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.approvals import STATUSES, Approval
-from musterd.wire.requirements import requirement_object
-from musterd.wire.states import STATUS
+from musterd.wire.requirements import RunRequirement, requirement_object
+from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.times import whole_seconds
 
 _Status = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
-_RunStatus = Annotated[str, Field(json_schema_extra={"enum": sorted(set(STATUS.values()))})]
 
 
 class ApprovalResponse(TypedDict):
@@ -34,14 +33,14 @@ class ApprovalResponse(TypedDict):
     schedule_id: str | None
     schedule_run_id: str | None
     source_name: str | None
-    requirements: list[dict[str, Any]] | None
+    requirements: list[RunRequirement] | None
     context: dict[str, Any] | None
     resolution_data: dict[str, Any] | None
     resolved_by: str | None
     resolved_at: int | None
     created_at: int | None
     updated_at: int | None
-    run_status: _RunStatus | None
+    run_status: RunStatus | None
 
 
 class ApprovalStatusResponse(TypedDict):

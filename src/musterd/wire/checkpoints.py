@@ -1,57 +1,110 @@
-"""Checkpoints of a run: its conversation up to a message, as far as one can go on from there.
+"""Checkpoints of a run, and the session that is forked from another one.
 
-The conversation may be cut anywhere but between a tool call and its result. A checkpoint is named by how many messages
-it holds.
+A checkpoint is a prefix of the run's conversation from which one can continue: any prefix that does not end between a
+tool call and its result. Its name is the number of its messages.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core.errors import BadRequest
 from musterd.core.records import RunView
-from musterd.wire.runs import messages_of, run_output
-from musterd.wire.states import STATUS
+from musterd.wire.messages import Message
+from musterd.wire.runs import AnyRunOutput, messages_of, run_output
+from musterd.wire.states import STATUS, RunStatus
 
 PREVIEW_CHARACTERS = 120
 
-
-def checkpoint_list(view: RunView) -> dict[str, Any]:
-    """The checkpoints of a run, in the order of its conversation; none while there is no stored conversation."""
-    found = _checkpoints(view, messages_of(view) or [])
-    return {"run_id": view.row.run_id, "session_id": view.row.session_id, "checkpoints": found}
+_Reason = Literal["checkpoint", "end", "snapshot"]
 
 
-def checkpoint_snapshot(view: RunView, message_index: int) -> dict[str, Any]:
-    """The run as it was after so many messages; inside an exchange with tools, as it was before that.
+class RunCheckpoint(TypedDict):
+    """A checkpoint of a run, or another position in its conversation."""
 
-    :raises BadRequest: it never had so many.
+    checkpoint_id: Annotated[str | None, Field(description="Its number, from 1; null if it is not a checkpoint.")]
+    run_id: str
+    session_id: str
+    message_index: Annotated[int, Field(ge=0, description="The number of messages so far.")]
+    continue_from: Annotated[int, Field(ge=0, description="The same.")]
+    status: RunStatus
+    reason: _Reason
+    created_at: Annotated[int, Field(description="Unix time of its last message.")]
+    message_id: str | None
+    message_role: str | None
+    message_preview: Annotated[str | None, Field(description="The start of its last message.")]
+    is_latest: Annotated[bool, Field(description="Whether it is the end of the conversation so far.")]
+
+
+class RunCheckpoints(TypedDict):
+    """The checkpoints of a run."""
+
+    run_id: str
+    session_id: str
+    checkpoints: list[RunCheckpoint]
+
+
+class RunSnapshot(TypedDict):
+    """A run as it was at a position in its conversation."""
+
+    checkpoint: RunCheckpoint
+    snapshot: Annotated[
+        AnyRunOutput,
+        Field(description="The run with the messages, tools and requirements that it had then."),
+    ]
+
+
+class ForkedSession(TypedDict):
+    """A new session that begins with copies of another session's runs."""
+
+    session_id: str
+    forked_from_session_id: str
+
+
+def checkpoint_list(view: RunView) -> RunCheckpoints:
+    """The checkpoints of a run, in the order of its conversation; none before a conversation is stored."""
+    checkpoints = _checkpoints(view, messages_of(view) or [])
+    return {"run_id": view.row.run_id, "session_id": view.row.session_id, "checkpoints": checkpoints}
+
+
+def checkpoint_snapshot(view: RunView, message_index: int) -> RunSnapshot:
+    """The run as it was after ``message_index`` messages; between a tool call and its result, as before the call.
+
+    :raises BadRequest: the run has fewer messages.
     """
     messages = messages_of(view) or []
     if not 0 <= message_index <= len(messages):
         raise BadRequest(f"message_index must be between 0 and {len(messages)}")
-    checkpoint = _entry(view, messages, message_index, "snapshot")
-    known = {entry["message_index"]: entry["checkpoint_id"] for entry in _checkpoints(view, messages)}
-    checkpoint["checkpoint_id"] = known.get(message_index)
+    checkpoint = _checkpoint(view, messages, message_index, "snapshot")
+    ids = {entry["message_index"]: entry["checkpoint_id"] for entry in _checkpoints(view, messages)}
+    checkpoint["checkpoint_id"] = ids.get(message_index)
     kept = messages[: max(end for end in _boundaries(messages) if end <= message_index)]
-    snapshot = {**run_output(view), "messages": kept, "last_checkpoint_at_message_index": len(kept)}
-    calls = _calls(kept)
-    for name, place in (("tools", ()), ("requirements", ("tool_execution",))):
-        if name in snapshot:
-            snapshot[name] = [item for item in snapshot[name] if _call_of(item, place) in calls]
-    return {"checkpoint": checkpoint, "snapshot": snapshot}
+    calls = _tool_calls(kept)
+    run = run_output(view)
+    run["messages"] = kept
+    run["last_checkpoint_at_message_index"] = len(kept)
+    if "tools" in run:
+        run["tools"] = [tool for tool in run["tools"] if tool["tool_call_id"] in calls]
+    if "requirements" in run:
+        run["requirements"] = [
+            requirement for requirement in run["requirements"] if requirement["tool_execution"]["tool_call_id"] in calls
+        ]
+    return {"checkpoint": checkpoint, "snapshot": run}
 
 
-def _checkpoints(view: RunView, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _checkpoints(view: RunView, messages: Sequence[Message]) -> list[RunCheckpoint]:
     ends = _boundaries(messages)[1:]
-    entries = [_entry(view, messages, end, "end" if end == len(messages) else "checkpoint") for end in ends]
-    for number, entry in enumerate(entries, 1):
-        entry["checkpoint_id"] = str(number)
-    return entries
+    checkpoints = [_checkpoint(view, messages, end, "end" if end == len(messages) else "checkpoint") for end in ends]
+    for number, checkpoint in enumerate(checkpoints, 1):
+        checkpoint["checkpoint_id"] = str(number)
+    return checkpoints
 
 
-def _entry(view: RunView, messages: Sequence[Mapping[str, Any]], index: int, reason: str) -> dict[str, Any]:
-    message = messages[index - 1] if index else {}
-    words = message.get("content")
+def _checkpoint(view: RunView, messages: Sequence[Message], index: int, reason: _Reason) -> RunCheckpoint:
+    last = messages[index - 1] if index else None
+    text = last.get("content") if last else None
     return {
         "checkpoint_id": None,
         "run_id": view.row.run_id,
@@ -60,10 +113,10 @@ def _entry(view: RunView, messages: Sequence[Mapping[str, Any]], index: int, rea
         "continue_from": index,
         "status": STATUS[view.row.state],
         "reason": reason,
-        "created_at": message.get("created_at", int(view.row.created_at)),
-        "message_id": message.get("id"),
-        "message_role": message.get("role"),
-        "message_preview": None if words is None else _preview(str(words)),
+        "created_at": last["created_at"] if last else int(view.row.created_at),
+        "message_id": last["id"] if last else None,
+        "message_role": last["role"] if last else None,
+        "message_preview": None if text is None else _preview(text),
         "is_latest": index == len(messages),
     }
 
@@ -73,23 +126,19 @@ def _preview(text: str) -> str:
     return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1]}..."
 
 
-def _boundaries(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Where every call that was made has its result: after so many messages. The start is one, and so is the end."""
-    found, open_calls = [0], set[Any]()
-    for place, message in enumerate(messages, 1):
+def _boundaries(messages: Sequence[Message]) -> list[int]:
+    """The numbers of messages after which every tool call has its result, from 0 to the end of the conversation."""
+    boundaries, open_calls = [0], set[str | None]()
+    for end, message in enumerate(messages, 1):
         open_calls.update(call["id"] for call in message.get("tool_calls", ()))
         open_calls.discard(message.get("tool_call_id"))
-        if not open_calls or place == len(messages):  # what was cut off in its calls, or waits for a person, ends too
-            found.append(place)
-    return found
+        # The end is always a boundary, even of a run that was interrupted in a call or waits for a person.
+        if not open_calls or end == len(messages):
+            boundaries.append(end)
+    return boundaries
 
 
-def _calls(messages: Sequence[Mapping[str, Any]]) -> set[str]:
-    made = {call["id"] for message in messages for call in message.get("tool_calls", ())}
-    return made | {message["tool_call_id"] for message in messages if "tool_call_id" in message}
-
-
-def _call_of(item: Mapping[str, Any], place: tuple[str, ...]) -> Any:
-    for name in place:
-        item = item[name]
-    return item["tool_call_id"]
+def _tool_calls(messages: Sequence[Message]) -> set[str]:
+    """The ids of the tool calls in ``messages``, also of those with a result only."""
+    called = {call["id"] for message in messages for call in message.get("tool_calls", ())}
+    return called | {message["tool_call_id"] for message in messages if "tool_call_id" in message}

@@ -13,7 +13,8 @@ from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
-from musterd.wire.runs import cancel_reason, media_of, run_output
+from musterd.wire.run_media import media_of
+from musterd.wire.runs import cancel_reason, run_output
 from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
 
@@ -307,7 +308,7 @@ there, and an empty one is there too."""
 
 def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
     requirements = requirement_objects(event.data.get("requirements") or (), event.run_id)
-    tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
+    tools = [requirement["tool_execution"] for requirement in requirements]
     value = {"content": event.data.get("content") or "", "tools": tools, "requirements": requirements}
     for name, flag in _BY_KIND.items():
         if waiting := [tool for tool in tools if tool.get(flag)]:

@@ -1,37 +1,157 @@
-"""Runs in lists: TeamRunSchema and RunSchema, another shape than the run itself; previews; runs without conversation.
+"""Runs in lists: in AgentOS's formats for lists, as previews, and as runs without their conversation.
 
-``/teams/{id}/runs`` and ``/agents/{id}/runs`` keep their nulls; ``/sessions/{id}/runs`` leaves them out.
+``/teams/{id}/runs`` and ``/agents/{id}/runs`` keep keys whose value is null; ``/sessions/{id}/runs`` leaves them out.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypeAliasType, TypedDict
 
 from musterd.core import jsontext
-from musterd.core.records import RunView
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import RunRow, RunView
+from musterd.core.states import RunState
+from musterd.wire.messages import Message
+from musterd.wire.metrics import RunMetrics
+from musterd.wire.run_media import InputMedia, MediaItem, input_media, media_of
 from musterd.wire.runs import (
+    AnyRunOutput,
+    RunOutput,
+    TeamRunOutput,
+    agent_run_output,
     content_of,
-    input_object,
     last_event,
-    media_of,
     messages_of,
     metrics_of,
     run_output,
+    team_run_output,
     tools_of,
 )
-from musterd.wire.shapes import without_nulls
-from musterd.wire.states import STATUS
+from musterd.wire.shapes import Time, UnixTime, without_nulls
+from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.times import iso_seconds
+from musterd.wire.tools import ToolExecution
 
 PREVIEW_CHARACTERS = 280
-"""What a preview shows of a text."""
+"""The length of a text in a preview."""
 
-_NO_MEDIA: dict[str, Any] = {"images": [], "videos": [], "audio": [], "files": []}
+# --- shapes -------------------------------------------------------------------------------------------
+
+_ParentRunId = Annotated[str, Field(description='The run of the team that delegated this one; "" for a root run.')]
+_ResponseFormat = Literal["text", "json"]
+
+
+class _ListedMedia(TypedDict):
+    images: list[MediaItem]
+    videos: list[MediaItem]
+    audio: list[MediaItem]
+    files: list[MediaItem]
+
+
+class _ListedRun(_ListedMedia):
+    run_id: str
+    parent_run_id: _ParentRunId
+    status: RunStatus
+    run_input: Annotated[str, Field(description="The message.")]
+    content: Annotated[Json, Field(description='The answer; "" until the run has finished or paused.')]
+    run_response_format: _ResponseFormat
+    reasoning_content: str
+    reasoning_steps: list[JsonObject]
+    metrics: RunMetrics
+    messages: NotRequired[list[Message] | None]
+    tools: NotRequired[list[ToolExecution] | None]
+    events: NotRequired[list[JsonObject] | None]
+    created_at: Time
+    references: list[JsonObject]
+    citations: NotRequired[JsonObject | None]
+    reasoning_messages: list[JsonObject]
+    session_state: NotRequired[JsonObject | None]
+    input_media: InputMedia
+    response_audio: NotRequired[JsonObject | None]
+
+
+class TeamRunSchema(_ListedRun):
+    """A run in the list of a team."""
+
+    team_id: Annotated[str, Field(description='"" for a run of an agent.')]
+
+
+class RunSchema(_ListedRun):
+    """A run in the list of an agent."""
+
+    agent_id: Annotated[str, Field(description='"" for a run of a team.')]
+    user_id: NotRequired[str | None]
+
+
+class _Owner(TypedDict, total=False):
+    team_id: str
+    agent_id: str
+    user_id: str
+
+
+class SessionRunPreviewSchema(_Owner):
+    """A run with the start of its message and answer."""
+
+    run_id: str
+    parent_run_id: _ParentRunId
+    status: RunStatus
+    run_input: Annotated[str, Field(description="The start of the message.")]
+    content_preview: Annotated[
+        str, Field(description='The start of the answer; "" until the run has finished or paused.')
+    ]
+    created_at: Time
+
+
+class RunPause(TypedDict):
+    """The pause of a run."""
+
+    expires_at: Annotated[UnixTime, Field(description="Unix time at which it ends without a decision.")]
+
+
+class _ActiveState(TypedDict):
+    state: Annotated[
+        str,
+        WithJsonSchema({"type": "string", "enum": [state.value for state in RunState if not state.is_final]}),
+    ]
+    pause: NotRequired[RunPause]
+
+
+class ActiveTeamRun(TeamRunOutput, _ActiveState):
+    """A run of a team that has not finished."""
+
+
+class ActiveAgentRun(RunOutput, _ActiveState):
+    """A run of an agent that has not finished."""
+
+
+ActiveRun = TypeAliasType("ActiveRun", ActiveTeamRun | ActiveAgentRun)
+
+
+class RunPageInfo(TypedDict):
+    """The position of a page of runs."""
+
+    limit: int
+    next_cursor: Annotated[str | None, Field(description="`cursor` of the next page; null on the last page.")]
+
+
+class RunPage(TypedDict):
+    """A page of runs, without their conversations."""
+
+    data: list[AnyRunOutput]
+    meta: RunPageInfo
+
+
+_NO_MEDIA: _ListedMedia = {"images": [], "videos": [], "audio": [], "files": []}
+
+# --- answers ------------------------------------------------------------------------------------------
 
 
 def members_first(views: Iterable[RunView]) -> list[RunView]:
-    """The runs one after another, each after its members.
+    """All runs in one list, each after its members.
 
-    :param views: runs in order of acceptance; members may be nested in ``members``, or stand in the sequence.
+    :param views: runs in order of acceptance. Members may be nested in ``members``, or in the sequence itself.
     """
     flat: dict[str, RunView] = {}
     waiting = list(views)
@@ -44,76 +164,64 @@ def members_first(views: Iterable[RunView]) -> list[RunView]:
         children.setdefault(parent, []).append(view)
     ordered: list[RunView] = []
 
-    def place(parent: str | None) -> None:
+    def append_below(parent: str | None) -> None:
         for view in children.get(parent, ()):
-            place(view.row.run_id)
+            append_below(view.row.run_id)
             ordered.append(view)
 
-    place(None)
+    append_below(None)
     return ordered
 
 
-def team_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """``GET /teams/{id}/runs``: every run as TeamRunSchema, an agent's with ``team_id`` ""; nulls kept."""
+def team_runs(views: Iterable[RunView]) -> list[TeamRunSchema]:
+    """The answer of ``GET /teams/{id}/runs``. Runs of agents have the ``team_id`` ""."""
     return [team_run_schema(view) for view in members_first(views)]
 
 
-def agent_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """``GET /agents/{id}/runs``: every row as RunSchema; nulls included."""
+def agent_runs(views: Iterable[RunView]) -> list[RunSchema]:
+    """The answer of ``GET /agents/{id}/runs``. Runs of teams have the ``agent_id`` ""."""
     return [agent_run_schema(view) for view in members_first(views)]
 
 
-def session_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """``GET /sessions/{id}/runs``: team runs as TeamRunSchema, agents' as RunSchema; nulls left out."""
-    shown = (session_run(view) for view in members_first(views))
-    return [{name: item for name, item in run.items() if item is not None} for run in shown]
+def session_runs(views: Iterable[RunView]) -> list[TeamRunSchema | RunSchema]:
+    """The answer of ``GET /sessions/{id}/runs``: each run in the format of its kind, without nulls."""
+    return [without_nulls(session_run(view)) for view in members_first(views)]
 
 
-def session_run(view: RunView) -> dict[str, Any]:
-    """``GET /sessions/{id}/runs/{run_id}``: one run in the schema of its kind; nulls included."""
+def session_run(view: RunView) -> TeamRunSchema | RunSchema:
+    """The answer of ``GET /sessions/{id}/runs/{run_id}``: a run in the format of its kind, with nulls."""
     return team_run_schema(view) if view.row.component_kind == "team" else agent_run_schema(view)
 
 
-def session_run_previews(views: Iterable[RunView]) -> list[dict[str, Any]]:
-    """``GET /sessions/{id}/run-previews``: what each run was asked and says, cut short; nulls left out."""
+def session_run_previews(views: Iterable[RunView]) -> list[SessionRunPreviewSchema]:
+    """The answer of ``GET /sessions/{id}/run-previews``."""
     return [_preview(view) for view in members_first(views)]
 
 
-def run_page(views: Sequence[RunView], next_cursor: str | None, limit: int) -> dict[str, Any]:
-    """``GET /runs``: each run as :func:`run_summary`; ``next_cursor`` is null on the last page."""
-    data = [run_summary(view) for view in views]
+def run_page(views: Sequence[RunView], next_cursor: str | None, limit: int) -> RunPage:
+    """The answer of ``GET /runs``.
+
+    :param next_cursor: the cursor of the next page; None on the last page.
+    """
+    data = [run_output(_without_conversation(view)) for view in views]
     return {"data": data, "meta": {"limit": limit, "next_cursor": next_cursor}}
 
 
-def active_run(view: RunView, expires_at: float | None) -> dict[str, Any]:
-    """One of ``GET /sessions/{id}/active``: the run, where it stands in our own words, and until when it waits."""
-    value = {**run_summary(view), "state": view.row.state.value}
-    return value if expires_at is None else {**value, "pause": {"expires_at": expires_at}}
+def active_run(view: RunView, expires_at: float | None) -> ActiveTeamRun | ActiveAgentRun:
+    """An item of ``GET /sessions/{id}/active``: a run with its state.
+
+    :param expires_at: when the run's pause ends; None if it has not paused.
+    """
+    state: _ActiveState = {"state": view.row.state.value}
+    if expires_at is not None:
+        state["pause"] = {"expires_at": expires_at}
+    if view.row.component_kind == "team":
+        return {**team_run_output(_without_conversation(view)), **state}
+    return {**agent_run_output(_without_conversation(view)), **state}
 
 
-def run_summary(view: RunView) -> dict[str, Any]:
-    """The run as GET of one has it, without its conversation; of which component it is stands in either kind."""
-    view.messages = None
-    return run_output(view)
-
-
-def _preview(view: RunView) -> dict[str, Any]:
-    row, content = view.row, _content(view)
-    value = {
-        "run_id": row.run_id,
-        "parent_run_id": row.parent_id or "",
-        f"{row.component_kind}_id": row.component_id,
-        "user_id": row.user_id,
-        "status": STATUS[row.state],
-        "run_input": view.input.message[:PREVIEW_CHARACTERS],
-        "content_preview": (content if isinstance(content, str) else jsontext.dumps(content))[:PREVIEW_CHARACTERS],
-        "created_at": iso_seconds(row.created_at),
-    }
-    return without_nulls(value)
-
-
-def team_run_schema(view: RunView) -> dict[str, Any]:
-    """The run as TeamRunSchema, nulls included."""
+def team_run_schema(view: RunView) -> TeamRunSchema:
+    """A run in the list of a team, with nulls."""
     row = view.row
     return {
         "run_id": row.run_id,
@@ -134,15 +242,15 @@ def team_run_schema(view: RunView) -> dict[str, Any]:
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),
-        "input_media": _input_media(view),
+        "input_media": input_media(view.input),
         **_NO_MEDIA,
         **media_of(view.output),
         "response_audio": None,
     }
 
 
-def agent_run_schema(view: RunView) -> dict[str, Any]:
-    """The run as RunSchema, nulls included."""
+def agent_run_schema(view: RunView) -> RunSchema:
+    """A run in the list of an agent, with nulls."""
     row = view.row
     return {
         "run_id": row.run_id,
@@ -167,11 +275,39 @@ def agent_run_schema(view: RunView) -> dict[str, Any]:
         **_NO_MEDIA,
         **media_of(view.output),
         "response_audio": None,
-        "input_media": _input_media(view),
+        "input_media": input_media(view.input),
     }
 
 
-def _content(view: RunView) -> Any:
+# --- parts --------------------------------------------------------------------------------------------
+
+
+def _without_conversation(view: RunView) -> RunView:
+    view.messages = None
+    return view
+
+
+def _preview(view: RunView) -> SessionRunPreviewSchema:
+    row, content = view.row, _content(view)
+    return {
+        "run_id": row.run_id,
+        "parent_run_id": row.parent_id or "",
+        **_owner(row),
+        "status": STATUS[row.state],
+        "run_input": view.input.message[:PREVIEW_CHARACTERS],
+        "content_preview": (content if isinstance(content, str) else jsontext.dumps(content))[:PREVIEW_CHARACTERS],
+        "created_at": iso_seconds(row.created_at),
+    }
+
+
+def _owner(row: RunRow) -> _Owner:
+    owner: _Owner = {"team_id": row.component_id} if row.component_kind == "team" else {"agent_id": row.component_id}
+    if row.user_id is not None:
+        owner["user_id"] = row.user_id
+    return owner
+
+
+def _content(view: RunView) -> Json:
     content = content_of(view) if view.row.state.is_settled else None
     return "" if content is None else content
 
@@ -180,25 +316,20 @@ def _reasoning(view: RunView) -> str:
     return view.output.reasoning if view.output and view.row.state.is_settled else ""
 
 
-def _response_format(view: RunView) -> str:
+def _response_format(view: RunView) -> _ResponseFormat:
     return "text" if view.output is None or view.output.content_type == "str" else "json"
 
 
-def _tools(view: RunView) -> list[dict[str, Any]] | None:
+def _tools(view: RunView) -> list[ToolExecution] | None:
     if not view.output or not view.output.tools or not view.row.state.is_settled:
         return None
     return tools_of(view)
 
 
-def _events(view: RunView) -> list[dict[str, Any]] | None:
+def _events(view: RunView) -> list[JsonObject] | None:
     event = last_event(view)
     return None if event is None else [event]
 
 
-def _session_state(view: RunView) -> dict[str, Any] | None:
+def _session_state(view: RunView) -> JsonObject | None:
     return (view.output.session_state or None) if view.output and view.row.state.is_settled else None
-
-
-def _input_media(view: RunView) -> dict[str, Any]:
-    given = input_object(view.input)
-    return {name: given.get(name, []) for name in ("images", "videos", "audios", "files")}

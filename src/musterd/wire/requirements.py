@@ -1,70 +1,113 @@
-"""What a run waits for, as Agno shows it; and what a client sends back, as decisions.
+"""Requirements (tool calls that wait for a person) as AgentOS shows them, and the decisions that clients send.
 
 A confirmation may come as ``confirmation`` or as ``tool_execution.confirmed``, or both; a person's input as values in
 ``user_input_schema``, of the requirement or its tool; arguments that a person changes in a confirmation as the same
-values, or as ``tool_args`` of the tool; what happened elsewhere as ``external_execution_result`` or as
-the tool's ``result``.
+values, or as ``tool_args`` of the tool; the result of a call that was made elsewhere as ``external_execution_result``
+or as the tool's ``result``.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
-from musterd.core.requirements import Decision, Requirement, Verdict
-from musterd.wire.fields import json_problem
-from musterd.wire.tools import form_object, tool_object
+from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
+from musterd.wire.json_values import json_problem
+from musterd.wire.shapes import Time, UnixTime
+from musterd.wire.tools import ToolExecution, UserForm, form_object, tool_object
 
 _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
-"""Where values of a person's input stand: the schema, and its keys of a value's name and the value."""
+"""The keys of a person's values: of the form, and in each of its items of the value's name and the value."""
 
 
-def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]:
-    """A stored requirement as Agno's object, with ``kind`` and ``started_at`` of ours.
+class _Times(TypedDict, total=False):
+    expires_at: Annotated[
+        float, Field(description="Unix time at which the tool's default decision applies or the run fails.")
+    ]
+    started_at: UnixTime
 
-    :param of_run: the run that shows it: of another one's it says whose it is.
+
+class _Member(TypedDict, total=False):
+    member_agent_id: Annotated[str, Field(description="The member that made the call, if it was not the run itself.")]
+    member_agent_name: str
+    member_run_id: str
+
+
+class RunRequirement(UserForm, _Times, _Member):
+    """A tool call that waits for a person."""
+
+    id: Annotated[str, Field(description="Sent back with the decision.")]
+    created_at: Time
+    tool_execution: ToolExecution
+    kind: Annotated[
+        RequirementKind,
+        Field(description="Why it waits; `unknown_outcome`: the call was interrupted, and may have happened."),
+    ]
+
+
+def requirement_object(stored: Mapping[str, Any], of_run: str) -> RunRequirement:
+    """A requirement as AgentOS shows it, with ``kind``, ``expires_at`` and ``started_at`` of our own.
+
+    :param stored: as :meth:`Requirement.as_json` wrote it.
+    :param of_run: the run that shows it. If the call is not its own, the object names the member that made it.
     """
     requirement = Requirement.from_json(dict(stored))
-    value: dict[str, Any] = {
+    form: UserForm = {} if requirement.fields is None else form_object(requirement.fields)
+    times: _Times = {}
+    if requirement.expires_at is not None:
+        times["expires_at"] = requirement.expires_at
+    if requirement.started_at is not None:
+        times["started_at"] = requirement.started_at
+    return {
         "id": requirement.id,
         "created_at": datetime.fromtimestamp(requirement.created_at, UTC).isoformat(),
-        "tool_execution": tool_object(_as_asked(requirement)),
-        "kind": requirement.kind.value,
+        "tool_execution": tool_object(_call_with_approval(requirement)),
+        "kind": requirement.kind,
+        **form,
+        **times,
+        **_member(requirement, of_run),
     }
-    if requirement.fields is not None:
-        value.update(form_object(requirement.fields))
-    if requirement.expires_at is not None:
-        value["expires_at"] = requirement.expires_at
-    if requirement.started_at is not None:
-        value["started_at"] = requirement.started_at
-    if requirement.run_id != of_run:
-        value["member_agent_id"] = requirement.component_id
-        value["member_agent_name"] = requirement.component_name
-        value["member_run_id"] = requirement.run_id
-    return value
 
 
-def _as_asked(requirement: Requirement) -> ToolCall:
-    """The call as this requirement asks about it: not as an earlier one did."""
-    asked: dict[str, Any] = {"kind": requirement.kind.value, "approval_id": requirement.id}
-    given = {"fields": requirement.fields, "approval_type": requirement.approval_type}
-    kept = {"is_silent": (requirement.tool.asked or {}).get("is_silent")}
-    return replace(requirement.tool, asked={**asked, **given, **kept})
+def _member(requirement: Requirement, of_run: str) -> _Member:
+    if requirement.run_id == of_run:
+        return {}
+    return {
+        "member_agent_id": requirement.component_id,
+        "member_agent_name": requirement.component_name,
+        "member_run_id": requirement.run_id,
+    }
 
 
-def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[dict[str, Any]]:
-    """Stored requirements as Agno's objects, as the run ``of_run`` shows them."""
+def _call_with_approval(requirement: Requirement) -> ToolCall:
+    """The tool call with the approval that this requirement asks for, in place of an earlier one."""
+    approval: JsonObject = {
+        "kind": requirement.kind,
+        "approval_id": requirement.id,
+        "fields": requirement.fields,
+        "approval_type": requirement.approval_type,
+        "is_silent": (requirement.tool.asked or {}).get("is_silent"),
+    }
+    return replace(requirement.tool, asked=approval)
+
+
+def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[RunRequirement]:
+    """Requirements as AgentOS shows them. See :func:`requirement_object`."""
     return [requirement_object(item, of_run) for item in stored]
 
 
 def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
-    """The decisions in the fields ``requirements`` and ``tools``; items without one are left undecided.
+    """The decisions in the fields ``requirements`` and ``tools``; items without a decision are ignored.
 
-    :raises BadRequest: a field is no JSON.
-    :raises InvalidInput: it is no list of objects, or an object names nothing.
+    :raises BadRequest: a field is not JSON.
+    :raises InvalidInput: a field is not a list of objects, or an object has no id.
     """
     decisions: list[Decision] = []
     for field in ("requirements", "tools"):
@@ -97,7 +140,7 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
     tool = item.get("tool_execution") if field == "requirements" else item
     tool = tool if isinstance(tool, dict) else {}
     if field == "tools" and tool.get("tool_call_error") is not None:
-        return None  # a client may send back all tools of the run: this call is over
+        return None  # clients may send back all tools of the run; this call was made already
     key = item.get("id") if field == "requirements" else item.get("tool_call_id")
     if not isinstance(key, str) or not key:
         name = "id" if field == "requirements" else "tool_call_id"
@@ -126,7 +169,7 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
 
 
 def _values(item: Mapping[str, Any], field: str) -> dict[str, Any] | None:
-    """The values in the schema of a person's input."""
+    """The values that a person filled in."""
     for schema_name, name, value in _FORMS:
         schema = item.get(schema_name)
         if not schema:

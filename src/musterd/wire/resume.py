@@ -5,7 +5,7 @@ These are no events of the run: they have no ``event_index``, and no ``id``.
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.states import RunState
-from musterd.wire.states import status_of
+from musterd.wire.states import STATUS
 
 
 def catch_up(run_id: str, state: RunState, missed: int, total: int) -> JsonObject:
@@ -17,7 +17,7 @@ def catch_up(run_id: str, state: RunState, missed: int, total: int) -> JsonObjec
     return {
         "event": "catch_up",
         "run_id": run_id,
-        "status": status_of(state).lower(),
+        "status": STATUS[state].lower(),
         "missed_events": missed,
         "current_event_count": total,
         "message": f"Catching up on {missed} missed events.",
@@ -29,7 +29,7 @@ def subscribed(run_id: str, state: RunState, total: int) -> JsonObject:
     return {
         "event": "subscribed",
         "run_id": run_id,
-        "status": status_of(state).lower(),
+        "status": STATUS[state].lower(),
         "current_event_count": total,
         "message": "Subscribed to the run. Live events follow.",
     }
@@ -40,7 +40,7 @@ def replay(run_id: str, state: RunState, missed: int, total: int, after: int) ->
 
     :param after: the index of the last event that the reader has; -1: none.
     """
-    word = status_of(state)
+    word = STATUS[state]
     return {
         "event": "replay",
         "run_id": run_id,

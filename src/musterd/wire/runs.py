@@ -1,60 +1,357 @@
-"""A run as clients read it: TeamRunOutput and RunOutput, the answers of POST (stream=false) and of GET.
+"""A run as clients read it: the answers of POST (``stream=false``) and of GET.
 
-Keys whose value is None are left out. Key order is the peer's; what is ours stands last.
+The keys are AgentOS's, in AgentOS's order, followed by our own. Keys whose value is None are left out.
 """
 
-import base64
-import binascii
-from typing import Any
+from typing import Annotated, NotRequired, TypeAlias, cast
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
 
 from musterd.core.errors import RunFailed
-from musterd.core.records import Input, Output, RunRow, RunView
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.wire.messages import agno_messages
-from musterd.wire.metrics import run_metrics
-from musterd.wire.requirements import requirement_objects
-from musterd.wire.states import STATUS
-from musterd.wire.tools import tool_object
+from musterd.wire.messages import Message, agno_messages
+from musterd.wire.metrics import RunMetrics, run_metrics
+from musterd.wire.requirements import RunRequirement, requirement_objects
+from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
+from musterd.wire.shapes import UnixTime
+from musterd.wire.states import STATUS, RunStatus
+from musterd.wire.tools import ToolExecution, tool_object
 
-_MEDIA_NAMES = (("images", "images"), ("videos", "videos"), ("audio", "audios"), ("files", "files"))
+# --- shapes -------------------------------------------------------------------------------------------
 
 
-def run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> dict[str, Any]:
-    """The run as TeamRunOutput, or as RunOutput for a run of an agent.
+class CutOffStep(TypedDict):
+    """A step that was in progress when its run was cancelled."""
 
-    :param is_post: whether this answers the POST that ran it: then there is ``tools: []`` where GET has no
-        ``tools``, and no ``events: []``.
-    :param with_members: whether ``member_responses`` holds the outputs of ``view.members``: for teams that
-        declare ``store_member_responses``; else it is empty.
+    path: Annotated[str, Field(description="Its position in the run tree.")]
+    kind: StepKind
+    name: Annotated[str | None, Field(description="The name of the tool.")]
+    outcome: Annotated[
+        StepOutcome,
+        Field(
+            description="stopped: it was cancelled. finished: it finished first. unknown: its end was not observed. "
+            "abandoned: it ignored the cancellation."
+        ),
+    ]
+
+
+class CancelRequest(TypedDict):
+    """A request to cancel the run."""
+
+    requested_at: UnixTime
+    by: str | None
+    steps: NotRequired[
+        Annotated[list[CutOffStep], Field(description="The steps that were in progress; once the run is CANCELLED.")]
+    ]
+
+
+class RunError(TypedDict):
+    """Why a run failed."""
+
+    code: Annotated[str, Field(description="The kind of error, for programs.", examples=["model_error"])]
+    message: str
+    retryable: Annotated[bool, Field(description="Whether the same run may succeed another time.")]
+    error_id: NotRequired[
+        Annotated[str, Field(description="Why a hook rejected the run.", examples=["prompt_injection"])]
+    ]
+    additional_data: NotRequired[Annotated[JsonObject, Field(description="Further data of the hook.")]]
+    partial: NotRequired[
+        Annotated[str, Field(description="The text that the run had produced when its budget was spent.")]
+    ]
+
+
+class BudgetUse(TypedDict):
+    """One limit of a run's budget, and how much of it is spent and left."""
+
+    limit: float
+    spent: NotRequired[float]
+    left: NotRequired[float]
+
+
+class RunReceipt(TypedDict):
+    """The status of a run."""
+
+    run_id: str
+    session_id: Annotated[str, Field(description="Required to poll the run.")]
+    status: RunStatus
+
+
+class CancelReceipt(RunReceipt):
+    """The status of a run after a request to cancel it."""
+
+    cancel: NotRequired[Annotated[CancelRequest, Field(description="Absent if the run had finished before.")]]
+
+
+class _Parent(TypedDict, total=False):
+    parent_run_id: Annotated[str, Field(description="The run of the team that delegated this one.")]
+
+
+class _User(TypedDict, total=False):
+    user_id: str
+
+
+class _Answer(TypedDict):
+    content: NotRequired[
+        Annotated[
+            Json,
+            Field(
+                description="The answer: text, or an object if `content_type` names a schema. The error message of a "
+                "failed run; what a cancelled run had produced."
+            ),
+        ]
+    ]
+    content_type: Annotated[str, Field(description='"str", or the name of the schema of `content`.')]
+    reasoning_content: NotRequired[str]
+    reasoning_steps: NotRequired[list[JsonObject]]
+
+
+class _SessionState(TypedDict, total=False):
+    session_state: Annotated[JsonObject, Field(description="The session's state after the run.")]
+
+
+class _Events(TypedDict, total=False):
+    events: Annotated[
+        list[JsonObject], Field(description="The event with which the run failed or paused; otherwise empty.")
+    ]
+
+
+class _Conversation(ProducedMedia, total=False):
+    messages: Annotated[list[Message], Field(description="The conversation with the model.")]
+    metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
+    requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
+    tools: Annotated[list[ToolExecution], Field(description="The tool calls, in order.")]
+    last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
+
+
+class _History(TypedDict, total=False):
+    attempts: Annotated[int, Field(description="How often the run was started.")]
+    forked_from: Annotated[str, Field(description="The failed run that this one continues.")]
+    copied_from: Annotated[
+        str, Field(description="The run of another session that this is a copy of, if the session was forked.")
+    ]
+    queued_at: UnixTime
+    started_at: UnixTime
+    first_token_at: UnixTime
+    ended_at: UnixTime
+
+
+class _Progress(TypedDict, total=False):
+    queue_position: Annotated[int, Field(description="The number of runs ahead of this one, while PENDING.")]
+    cancel: CancelRequest
+    cost: Annotated[
+        float, Field(description="US dollars for the model calls of the run and its members; absent if unknown.")
+    ]
+    budget: Annotated[dict[str, BudgetUse], Field(description="The run's limits, by name.")]
+    error: RunError
+
+
+class _Run(_Parent, _User, _Answer, _SessionState, _Events, _Conversation, _History, _Progress):
+    run_id: str
+    session_id: Annotated[str, Field(description="Required to poll the run.")]
+    input: RunInput
+    model: Annotated[str, Field(description="The provider's name of the model.")]
+    model_provider: str
+    created_at: Annotated[int, Field(description="Unix time at which the run was accepted.")]
+    metrics: RunMetrics
+    status: RunStatus
+
+
+class RunOutput(_Run):
+    """A run of an agent. Keys without a value are left out."""
+
+    agent_id: str
+    agent_name: str
+
+
+class TeamRunOutput(_Run):
+    """A run of a team. Keys without a value are left out.
+
+    The run of a member that is an agent has `agent_id` and `agent_name` in place of the team's, and no members.
+    """
+
+    team_id: NotRequired[str]
+    team_name: NotRequired[str]
+    member_responses: NotRequired[
+        Annotated[
+            list["TeamRunOutput | RunOutput"],
+            WithJsonSchema(  # without references: a schema that contains itself cannot be resolved as a whole
+                {
+                    "type": "array",
+                    "items": {"type": "object", "additionalProperties": True},
+                    "description": "The members' runs (RunOutput or TeamRunOutput) if the team stores them; "
+                    "otherwise empty.",
+                }
+            ),
+        ]
+    ]
+
+
+AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput
+
+_NO_ANSWER: _Answer = {"content_type": "str"}
+_NO_STATE: _SessionState = {}
+_NO_CONVERSATION: _Conversation = {}
+
+# --- answers ------------------------------------------------------------------------------------------
+
+
+def run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> AnyRunOutput:
+    """A run of a team or an agent.
+
+    :param is_post: whether this answers the POST that started the run. As in AgentOS, it has ``tools: []``, which GET
+        leaves out, and no ``events: []``.
+    :param with_members: whether ``member_responses`` contains the outputs of ``view.members``, for teams that declare
+        ``store_member_responses``. Otherwise it is empty.
     """
     if view.row.component_kind == "agent":
-        return _agent_output(view, is_post)
-    value = _team_output(view, is_post)
-    if with_members:
-        value["member_responses"] = [run_output(member, is_post=True) for member in view.members]
-    return value
+        return agent_run_output(view, is_post=is_post)
+    return team_run_output(view, is_post=is_post, with_members=with_members)
 
 
-def accepted(row: RunRow) -> dict[str, str]:
-    """The answer 202 to ``background=true``: exactly these three keys."""
+def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> TeamRunOutput:
+    """A run of a team. See :func:`run_output`."""
+    row, is_settled = view.row, view.row.state.is_settled  # read once: a poll of a running run does little else
+    return {
+        "run_id": row.run_id,
+        "team_id": row.component_id,
+        "team_name": row.component_name,
+        "session_id": row.session_id,
+        **_parent(row),
+        **_user(row),
+        "input": input_object(view.input),
+        **(_answer(view) if is_settled else _NO_ANSWER),
+        "model": row.model,
+        "model_provider": row.model_provider,
+        "member_responses": [run_output(member, is_post=True) for member in view.members] if with_members else [],
+        **(_session_state(view) if is_settled else _NO_STATE),
+        "created_at": int(row.created_at),
+        **_events(view, is_post),
+        "metrics": metrics_of(view),
+        "status": STATUS[row.state],
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
+        **_history(row),
+        **_progress(view),
+    }
+
+
+def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
+    """A run of an agent. See :func:`run_output`."""
+    row, is_settled = view.row, view.row.state.is_settled
+    return {
+        "run_id": row.run_id,
+        "agent_id": row.component_id,
+        "agent_name": row.component_name,
+        "session_id": row.session_id,
+        **_user(row),
+        **_parent(row),
+        **(_answer(view) if is_settled else _NO_ANSWER),
+        "model": row.model,
+        "model_provider": row.model_provider,
+        **(_session_state(view) if is_settled else _NO_STATE),
+        "created_at": int(row.created_at),
+        "status": STATUS[row.state],
+        "metrics": metrics_of(view),
+        **_events(view, is_post),
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
+        "input": input_object(view.input),
+        **_history(row),
+        **_progress(view),
+    }
+
+
+def accepted(row: RunRow) -> RunReceipt:
+    """The answer 202 to ``background=true``. Clients expect exactly these three keys, and PENDING."""
     return {"run_id": row.run_id, "session_id": row.session_id, "status": "PENDING"}
 
 
-def settled(row: RunRow) -> dict[str, str]:
-    """The answer to a wait that a shutdown cut: where the run stands."""
+def settled(row: RunRow) -> RunReceipt:
+    """The current status of a run, for a request that could not wait for its end."""
     return {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}
 
 
-def cancelled(view: RunView) -> dict[str, Any]:
-    """The answer to a cancel request: where the run stands, and what became of the steps that were under way."""
+def cancelled(view: RunView) -> CancelReceipt:
+    """The answer to a request to cancel a run: its status, and what became of the steps that were in progress."""
     row = view.row
-    cancel = {"cancel": _cancel_object(row, view.output)} if row.cancel_requested_at is not None else {}
-    return {**settled(row), **cancel}
+    receipt: CancelReceipt = {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}
+    if (cancel := _cancel_request(view)) is not None:
+        receipt["cancel"] = cancel
+    return receipt
 
 
-def error_event(view: RunView) -> dict[str, Any]:
-    """The event that tells why a run ended in ERROR, as ``events`` of the run shows it."""
-    event = _last_event(view, "RunError")
+# --- parts that lists and events share ------------------------------------------------------------------
+
+
+def content_of(view: RunView) -> Json:
+    """The run's answer, its error message, or what a cancelled run had produced."""
+    state, output = view.row.state, view.output
+    content = output.content if output else None
+    if state is RunState.ERROR:
+        error = output.error if output else None
+        return (error or {}).get("message") or content or RunFailed().message
+    if state is RunState.CANCELLED and (content in (None, "") or (output and output.requirements)):
+        return cancel_reason(view.row.run_id)
+    return content
+
+
+def cancel_reason(run_id: str) -> str:
+    """The content of a cancelled run that had produced nothing."""
+    return f"Run {run_id} was cancelled"
+
+
+def messages_of(view: RunView) -> list[Message] | None:
+    """The run's conversation. None if none is stored."""
+    if not view.messages:
+        return None
+    tools = view.output.tools if view.output else ()
+    stopping = {call.id for call in tools if call.stops_run}
+    return agno_messages(view.row.run_id, view.messages, int(view.row.created_at), stopping)
+
+
+def metrics_of(view: RunView) -> RunMetrics:
+    """The run's metrics; ``{}`` until it has finished or paused."""
+    row = view.row
+    return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
+
+
+def tools_of(view: RunView) -> list[ToolExecution]:
+    """The run's tool calls, in order. Those that a paused run waits for are as in its requirements."""
+    if view.output is None:
+        return []
+    tools = [tool_object(call) for call in view.output.tools]
+    if view.row.state is not RunState.PAUSED:
+        return tools
+    requirements = requirement_objects(view.output.requirements, view.row.run_id)
+    waiting = {item["tool_execution"]["tool_call_id"]: item["tool_execution"] for item in requirements}
+    return [waiting.get(tool["tool_call_id"], tool) for tool in tools]
+
+
+def last_event(view: RunView) -> JsonObject | None:
+    """The event with which the run finished or paused, for lists. None if it did neither.
+
+    Lists of runs need it: agno-client takes a run that has content and no event for a run that failed early, and does
+    not show its content.
+    """
+    match view.row.state:
+        case RunState.ERROR:
+            return error_event(view)
+        case RunState.PAUSED:
+            return paused_event(view)
+        case RunState.CANCELLED:
+            return {**_event(view, "RunCancelled"), "reason": cancel_reason(view.row.run_id)}
+        case RunState.COMPLETED:
+            event = _event(view, "RunCompleted")
+            event["content"] = content_of(view)
+            event["content_type"] = view.output.content_type if view.output else "str"
+            return event
+    return None
+
+
+def error_event(view: RunView) -> JsonObject:
+    """The event with which the run failed."""
+    event = _event(view, "RunError")
     event["content"] = content_of(view)
     error = view.output.error if view.output else None
     if error:
@@ -63,41 +360,20 @@ def error_event(view: RunView) -> dict[str, Any]:
     return event
 
 
-def paused_event(view: RunView) -> dict[str, Any]:
-    """The event that tells what a paused run waits for, as ``events`` of the run shows it."""
-    event = _last_event(view, "RunPaused")
+def paused_event(view: RunView) -> JsonObject:
+    """The event with which the run paused."""
+    event = _event(view, "RunPaused")
     event["content"] = content_of(view) or ""
     requirements = requirement_objects(view.output.requirements if view.output else (), view.row.run_id)
-    event["tools"] = [found["tool_execution"] for found in requirements]
+    event["tools"] = [requirement["tool_execution"] for requirement in requirements]
     event["requirements"] = requirements
     return event
 
 
-def last_event(view: RunView) -> dict[str, Any] | None:
-    """The event that the run ended or paused with, as lists show it; None while it waits or works.
-
-    A list of runs needs it: agno-client takes a run that has content and no event for one that failed early, and does
-    not show what it said.
-    """
-    match view.row.state:
-        case RunState.ERROR:
-            return error_event(view)
-        case RunState.PAUSED:
-            return paused_event(view)
-        case RunState.CANCELLED:
-            return {**_last_event(view, "RunCancelled"), "reason": cancel_reason(view.row.run_id)}
-        case RunState.COMPLETED:
-            event = _last_event(view, "RunCompleted")
-            event["content"] = content_of(view)
-            event["content_type"] = view.output.content_type if view.output else "str"
-            return event
-    return None
-
-
-def _last_event(view: RunView, name: str) -> dict[str, Any]:
+def _event(view: RunView, name: str) -> JsonObject:
     row = view.row
     kind = row.component_kind
-    event: dict[str, Any] = {
+    event: JsonObject = {
         "created_at": int(row.ended_at or row.created_at),
         "event": f"Team{name}" if kind == "team" else name,
         f"{kind}_id": row.component_id,
@@ -110,204 +386,114 @@ def _last_event(view: RunView, name: str) -> dict[str, Any]:
     return event
 
 
-def content_of(view: RunView) -> Any:
-    """What the run says: its answer, the error in words, or what a cancelled run had produced."""
-    state, output = view.row.state, view.output
-    content = output.content if output else None
-    if state is RunState.ERROR:
-        error = output.error if output else None
-        return (error or {}).get("message") or content or RunFailed().message
-    if state is RunState.CANCELLED and (content in (None, "") or (output and output.requirements)):
-        return cancel_reason(view.row.run_id)
-    return content
+# --- parts of a run -----------------------------------------------------------------------------------
 
 
-def cancel_reason(run_id: str) -> str:
-    """What a cancelled run says when it had produced nothing."""
-    return f"Run {run_id} was cancelled"
+def _parent(row: RunRow) -> _Parent:
+    return {"parent_run_id": row.parent_id} if row.parent_id else {}
 
 
-def input_object(asked: Input) -> dict[str, Any]:
-    """``input`` of a run: the message and the media that came with it."""
-    value: dict[str, Any] = {"input_content": asked.message}
-    for name, shown in _MEDIA_NAMES:
-        if items := asked.media.get(name):
-            value[shown] = [_media_object(item) for item in items]
-    return value
+def _user(row: RunRow) -> _User:
+    return {} if row.user_id is None else {"user_id": row.user_id}
 
 
-def media_of(output: Output | None) -> dict[str, list[dict[str, Any]]]:
-    """The media that a run has produced, under the peer's names; those of which there are none are left out."""
-    media = output.media if output is not None else {}
-    return {name: media[name] for name in ("images", "videos", "audio", "files") if media.get(name)}
-
-
-def messages_of(view: RunView) -> list[dict[str, Any]] | None:
-    """The run's conversation in Agno's shape, or None while there is none."""
-    if not view.messages:
-        return None
-    tools = view.output.tools if view.output else ()
-    stopping = {call.id for call in tools if call.stops_run}
-    return agno_messages(view.row.run_id, view.messages, int(view.row.created_at), stopping)
-
-
-def metrics_of(view: RunView) -> dict[str, Any]:
-    """``metrics`` of the run: ``{}`` until it has ended or paused."""
-    row = view.row
-    return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
-
-
-def tools_of(view: RunView) -> list[dict[str, Any]]:
-    """The run's tool calls, in order; those that a paused run waits for as its requirements show them."""
-    if view.output is None:
-        return []
-    shown = requirement_objects(view.output.requirements, view.row.run_id)
-    waiting = {item["tool_execution"]["tool_call_id"]: item["tool_execution"] for item in shown}
-    is_paused = view.row.state is RunState.PAUSED
-    tools = [tool_object(call) for call in view.output.tools]
-    return [waiting.get(tool["tool_call_id"], tool) if is_paused else tool for tool in tools]
-
-
-def _team_output(view: RunView, is_post: bool) -> dict[str, Any]:
-    row, output = view.row, view.output
-    value: dict[str, Any] = {
-        "run_id": row.run_id,
-        "team_id": row.component_id,
-        "team_name": row.component_name,
-        "session_id": row.session_id,
-    }
-    if row.parent_id:
-        value["parent_run_id"] = row.parent_id
-    if row.user_id is not None:
-        value["user_id"] = row.user_id
-    value["input"] = input_object(view.input)
-    _add_content(value, view)
-    value["model"] = row.model
-    value["model_provider"] = row.model_provider
-    value["member_responses"] = []
-    if output and output.session_state and row.state.is_settled:
-        value["session_state"] = output.session_state
-    value["created_at"] = int(row.created_at)
-    _add_events(value, view, is_post)
-    value["metrics"] = metrics_of(view)
-    value["status"] = STATUS[row.state]
-    _add_conversation(value, view, is_post)
-    _add_ours(value, view)
-    return value
-
-
-def _agent_output(view: RunView, is_post: bool) -> dict[str, Any]:
-    row, output = view.row, view.output
-    value: dict[str, Any] = {
-        "run_id": row.run_id,
-        "agent_id": row.component_id,
-        "agent_name": row.component_name,
-        "session_id": row.session_id,
-    }
-    if row.user_id is not None:
-        value["user_id"] = row.user_id
-    if row.parent_id:
-        value["parent_run_id"] = row.parent_id
-    _add_content(value, view)
-    value["model"] = row.model
-    value["model_provider"] = row.model_provider
-    if output and output.session_state and row.state.is_settled:
-        value["session_state"] = output.session_state
-    value["created_at"] = int(row.created_at)
-    value["status"] = STATUS[row.state]
-    value["metrics"] = metrics_of(view)
-    _add_events(value, view, is_post)
-    _add_conversation(value, view, is_post)
-    value["input"] = input_object(view.input)
-    _add_ours(value, view)
-    return value
-
-
-def _add_content(value: dict[str, Any], view: RunView) -> None:
-    if not view.row.state.is_settled:
-        value["content_type"] = "str"
-        return
+def _answer(view: RunView) -> _Answer:
     content, output = content_of(view), view.output
-    if content is not None:
-        value["content"] = content
-    value["content_type"] = output.content_type if output and content is output.content else "str"
+    content_type = output.content_type if output and content is output.content else "str"
+    answer: _Answer = {"content": content, "content_type": content_type}
+    if content is None:
+        del answer["content"]
     if output and output.reasoning:
-        value["reasoning_content"] = output.reasoning
+        answer["reasoning_content"] = output.reasoning
     if output and output.reasoning_steps:
-        value["reasoning_steps"] = output.reasoning_steps
+        answer["reasoning_steps"] = output.reasoning_steps
+    return answer
 
 
-def _add_events(value: dict[str, Any], view: RunView, is_post: bool) -> None:
+def _session_state(view: RunView) -> _SessionState:
+    if view.output and view.output.session_state:
+        return {"session_state": view.output.session_state}
+    return {}
+
+
+def _events(view: RunView, is_post: bool) -> _Events:
     state = view.row.state
     if state is RunState.ERROR:
-        value["events"] = [error_event(view)]
-    elif state is RunState.PAUSED:
-        value["events"] = [paused_event(view)]
-    elif not (is_post and state.is_final):
-        value["events"] = []
+        return {"events": [error_event(view)]}
+    if state is RunState.PAUSED:
+        return {"events": [paused_event(view)]}
+    return {} if is_post and state.is_final else {"events": []}
 
 
-def _add_conversation(value: dict[str, Any], view: RunView, is_post: bool) -> None:
+def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
-    if not state.is_settled:
-        return
+    conversation: _Conversation = {}
     if messages := messages_of(view):
-        value["messages"] = messages
+        conversation["messages"] = messages
     if (metadata := view.input.options.get("metadata")) is not None:
-        value["metadata"] = metadata
-    tools = tools_of(view)
+        conversation["metadata"] = metadata
     if state is RunState.PAUSED and output:
-        value["requirements"] = requirement_objects(output.requirements, view.row.run_id)
+        conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)
+    tools = tools_of(view)
     if tools or (is_post and state is RunState.COMPLETED):
-        value["tools"] = tools
-    value.update(media_of(output))
+        conversation["tools"] = tools
+    return {**conversation, **media_of(output)}
 
 
-def _add_ours(value: dict[str, Any], view: RunView) -> None:
-    """What the peer does not tell: attempts, times, place in the queue, cancel and error."""
-    row = view.row
-    if row.parent_id is None:
-        value["attempts"] = row.attempt
-    for name in ("forked_from", "copied_from", "queued_at", "started_at", "first_token_at", "ended_at"):
-        if (known := getattr(row, name)) is not None:
-            value[name] = known
+def _history(row: RunRow) -> _History:
+    history: _History = {"attempts": row.attempt} if row.parent_id is None else {}
+    if row.forked_from is not None:
+        history["forked_from"] = row.forked_from
+    if row.copied_from is not None:
+        history["copied_from"] = row.copied_from
+    if row.queued_at is not None:
+        history["queued_at"] = row.queued_at
+    if row.started_at is not None:
+        history["started_at"] = row.started_at
+    if row.first_token_at is not None:
+        history["first_token_at"] = row.first_token_at
+    if row.ended_at is not None:
+        history["ended_at"] = row.ended_at
+    return history
+
+
+def _progress(view: RunView) -> _Progress:
+    row, output = view.row, view.output
+    progress: _Progress = {}
     if view.queue_position is not None and STATUS[row.state] == "PENDING":
-        value["queue_position"] = view.queue_position
-    if row.cancel_requested_at is not None:
-        value["cancel"] = _cancel_object(row, view.output)
-    if view.output is not None and view.output.cost:
-        value["cost"] = view.output.cost
-    if budget := view.budget or (view.output.budget if view.output is not None else None):
-        value["budget"] = budget
+        progress["queue_position"] = view.queue_position
+    if (cancel := _cancel_request(view)) is not None:
+        progress["cancel"] = cancel
+    if output is not None and output.cost:
+        progress["cost"] = output.cost
+    if budget := view.budget or (output.budget if output is not None else None):
+        progress["budget"] = budget
     if row.state is RunState.ERROR:
-        value["error"] = _error_object(view.output, row)
+        progress["error"] = _error_object(row, output)
+    return progress
 
 
-def _cancel_object(row: RunRow, output: Output | None) -> dict[str, Any]:
-    """Who asked for it when; once the run has stopped, what became of each step that was under way."""
-    value: dict[str, Any] = {"requested_at": row.cancel_requested_at, "by": row.cancel_by}
+def _cancel_request(view: RunView) -> CancelRequest | None:
+    row = view.row
+    if row.cancel_requested_at is None:
+        return None
+    cancel: CancelRequest = {"requested_at": row.cancel_requested_at, "by": row.cancel_by}
     if row.state is RunState.CANCELLED:
-        value["steps"] = output.cut_off if output else []
-    return value
+        cancel["steps"] = cast(list[CutOffStep], view.output.cut_off) if view.output else []
+    return cancel
 
 
-def _error_object(output: Output | None, row: RunRow) -> dict[str, Any]:
+def _error_object(row: RunRow, output: Output | None) -> RunError:
     error = (output.error if output else None) or {}
-    more = {name: error[name] for name in ("error_id", "additional_data", "partial") if error.get(name)}
-    return {
+    value: RunError = {
         "code": error.get("code") or row.error_code or RunFailed.run_code,
         "message": error.get("message") or RunFailed().message,
         "retryable": bool(error.get("retryable", False)),
-        **more,
     }
-
-
-def _media_object(item: dict[str, Any]) -> dict[str, Any]:
-    """One attachment; a text file's content is shown as text, as the peer does, any other as base64."""
-    content = item.get("content")
-    if content is None or not str(item.get("mime_type", "")).startswith("text/"):
-        return item
-    try:
-        return {**item, "content": base64.b64decode(content).decode("utf-8")}
-    except (binascii.Error, UnicodeDecodeError):
-        return item
+    if error_id := error.get("error_id"):
+        value["error_id"] = error_id
+    if additional_data := error.get("additional_data"):
+        value["additional_data"] = additional_data
+    if partial := error.get("partial"):
+        value["partial"] = partial
+    return value

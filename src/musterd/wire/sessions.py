@@ -1,32 +1,109 @@
 """Sessions as clients list and read them: a short item, a page of items, a detail with the chat so far.
 
-The detail has two shapes, by what the session is asked as: a team's and an agent's. The peer leaves nulls
-out of the answers to GET and POST, and keeps them after a rename or a change.
+The detail has two shapes, one for teams and one for agents; a client chooses with ``type``. As in AgentOS, answers to
+GET and POST leave out nulls, and answers to a rename or a change keep them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypeAlias
 
-from musterd.core.records import ComponentKind, RunView, SessionRow
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from musterd.core.records import ComponentKind, RunRow, RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
-from musterd.wire.metrics import summed_metrics, usage_shares
+from musterd.wire.messages import Message
+from musterd.wire.metrics import SessionMetrics, summed_metrics, usage_shares
 from musterd.wire.runs import messages_of
-from musterd.wire.shapes import PaginatedResponse, page_of, without_nulls
-from musterd.wire.summary import session_summary
+from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
+from musterd.wire.summary import SessionSummary, session_summary
 from musterd.wire.times import iso_seconds
 
-_TOLD = frozenset({RunState.COMPLETED, RunState.CANCELLED})
+_CHAT_STATES = frozenset({RunState.COMPLETED, RunState.CANCELLED})
 _CHAT_ROLES = frozenset({"user", "assistant"})
+
+SessionName = Annotated[str, Field(description="The name that a person gave, otherwise the first message.")]
+
+
+class SessionSchema(TypedDict):
+    """A session in a list."""
+
+    session_id: str
+    session_name: SessionName
+    session_state: dict[str, Any] | None
+    created_at: Time
+    updated_at: Time
+
+
+class ModelOfSession(TypedDict):
+    """The model of a session's team or agent."""
+
+    id: str
+    provider: str
+    name: NotRequired[Annotated[str, Field(description="The kind of model, if the team or agent is still served.")]]
+
+
+class TeamData(TypedDict):
+    """The team of a session, as of its first run."""
+
+    name: str
+    team_id: str
+    model: ModelOfSession
+
+
+class AgentData(TypedDict):
+    """The agent of a session, as of its first run."""
+
+    name: str
+    agent_id: str
+    model: ModelOfSession
+
+
+class _SessionDetail(TypedDict):
+    """The keys that both shapes of a session have."""
+
+    session_id: str
+    session_name: SessionName
+    user_id: NotRequired[str | None]
+    session_summary: NotRequired[SessionSummary | None]
+    session_state: NotRequired[dict[str, Any]]
+    metrics: Annotated[SessionMetrics, Field(description="What all its runs used.")]
+    metadata: NotRequired[dict[str, Any] | None]
+    chat_history: Annotated[list[Message], Field(description="The messages of the user and the leader.")]
+    created_at: Time
+    updated_at: Time
+    total_tokens: NotRequired[int | None]
+    forked_from_session_id: NotRequired[
+        Annotated[str, Field(description="The session whose finished runs were copied into it.")]
+    ]
+
+
+class TeamSessionDetailSchema(_SessionDetail):
+    """A session in the shape of a team's."""
+
+    team_id: NotRequired[str | None]
+    team_data: NotRequired[TeamData | None]
+
+
+class AgentSessionDetailSchema(_SessionDetail):
+    """A session in the shape of an agent's."""
+
+    agent_session_id: str
+    agent_id: NotRequired[str | None]
+    agent_data: NotRequired[AgentData | None]
+
+
+SessionDetail: TypeAlias = TeamSessionDetailSchema | AgentSessionDetailSchema
 
 
 def session_name(row: SessionRow) -> str:
-    """The name that a person gave, even if empty; else the session's first message."""
+    """The name that a person gave, even if it is empty, otherwise the session's first message."""
     return row.first_message if row.name is None else row.name
 
 
-def session_item(row: SessionRow) -> dict[str, Any]:
+def session_item(row: SessionRow) -> SessionSchema:
     """One session of a list."""
     return {
         "session_id": row.session_id,
@@ -37,8 +114,8 @@ def session_item(row: SessionRow) -> dict[str, Any]:
     }
 
 
-def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: int) -> PaginatedResponse[dict[str, Any]]:
-    """A page of sessions with the peer's ``meta``.
+def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: int) -> PaginatedResponse[SessionSchema]:
+    """A page of sessions.
 
     :param total: how many sessions match on all pages.
     """
@@ -52,22 +129,26 @@ def session_detail(
     kind: ComponentKind | None = None,
     model: ModelWords | None = None,
     with_nulls: bool = False,
-) -> dict[str, Any]:
+) -> SessionDetail:
     """One session.
 
-    :param runs: all its runs, members' too, nested or not, in order of acceptance.
-    :param kind: the shape that is asked for; None: that of the session's component.
+    :param runs: all its runs in order of acceptance, members' runs nested or not.
+    :param kind: the shape; None: that of the session's component.
     :param model: the model of the session's component, for ``team_data`` and ``agent_data``.
     :param with_nulls: whether keys without a value are kept.
     """
-    shape = _agent_detail if (kind or row.component_kind) == "agent" else _team_detail
-    value = shape(row, members_first(runs), model)
+    ordered = members_first(runs)
+    detail: SessionDetail
+    if (kind or row.component_kind) == "agent":
+        detail = _agent_detail(row, ordered, model)
+    else:
+        detail = _team_detail(row, ordered, model)
     if row.forked_from is not None:
-        value["forked_from_session_id"] = row.forked_from
-    return value if with_nulls else without_nulls(value)
+        detail["forked_from_session_id"] = row.forked_from
+    return detail if with_nulls else without_nulls(detail)
 
 
-def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> dict[str, Any]:
+def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> TeamSessionDetailSchema:
     metrics = _metrics(runs)
     return {
         "session_id": row.session_id,
@@ -77,7 +158,7 @@ def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None)
         "session_summary": session_summary(row.summary),
         "session_state": row.state,
         "metrics": metrics,
-        "team_data": _component_data(row, "team", runs, model),
+        "team_data": _team_data(row, runs, model),
         "metadata": row.metadata,
         "chat_history": list(_chat(runs)),
         "created_at": iso_seconds(row.created_at),
@@ -86,7 +167,7 @@ def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None)
     }
 
 
-def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> dict[str, Any]:
+def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> AgentSessionDetailSchema:
     metrics = _metrics(runs)
     return {
         "user_id": row.user_id,
@@ -97,7 +178,7 @@ def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None
         "session_state": row.state,
         "agent_id": (row.component_id or None) if row.component_kind == "agent" else None,
         "total_tokens": metrics.get("total_tokens"),
-        "agent_data": _component_data(row, "agent", runs, model),
+        "agent_data": _agent_data(row, runs, model),
         "metrics": metrics,
         "metadata": row.metadata,
         "chat_history": list(_chat(runs)),
@@ -106,31 +187,46 @@ def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None
     }
 
 
-def _component_data(
-    row: SessionRow, kind: ComponentKind, runs: list[RunView], model: ModelWords | None
-) -> dict[str, Any] | None:
-    """Name, id and model of the session's component; None for another kind, or before its first run."""
-    own = (view.row for view in runs if view.row.component_id == row.component_id and view.row.parent_id is None)
-    first = next(own, None)
-    if first is None or row.component_kind != kind:
+def _team_data(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> TeamData | None:
+    run = _first_run(row, "team", runs)
+    if run is None:
         return None
-    words = {"id": first.model, "provider": first.model_provider}
+    return {"name": run.component_name, "team_id": row.component_id, "model": _model_of(run, model)}
+
+
+def _agent_data(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> AgentData | None:
+    run = _first_run(row, "agent", runs)
+    if run is None:
+        return None
+    return {"name": run.component_name, "agent_id": row.component_id, "model": _model_of(run, model)}
+
+
+def _first_run(row: SessionRow, kind: ComponentKind, runs: list[RunView]) -> RunRow | None:
+    """The first run of the session's component; None before it, or if the component is of another kind."""
+    if row.component_kind != kind:
+        return None
+    roots = (view.row for view in runs if view.row.parent_id is None)
+    return next((run for run in roots if run.component_id == row.component_id), None)
+
+
+def _model_of(run: RunRow, model: ModelWords | None) -> ModelOfSession:
+    names: ModelOfSession = {"id": run.model, "provider": run.model_provider}
     if model is not None:
-        words["name"] = model.name
-    return {"name": first.component_name, f"{kind}_id": row.component_id, "model": words}
+        names["name"] = model.name
+    return names
 
 
-def _metrics(runs: list[RunView]) -> dict[str, Any]:
+def _metrics(runs: list[RunView]) -> SessionMetrics:
     outputs = ((view.output, view.row) for view in runs if view.output is not None)
     return summed_metrics(
         share for output, row in outputs for share in usage_shares(output, row.model, row.model_provider)
     )
 
 
-def _chat(runs: list[RunView]) -> Iterator[dict[str, Any]]:
-    """What the user and the leader said, of runs that were answered or cancelled with something said."""
+def _chat(runs: list[RunView]) -> Iterator[Message]:
+    """The messages of the user and the leader, in completed and cancelled runs."""
     for view in runs:
-        if view.row.parent_id is None and view.row.state in _TOLD:
+        if view.row.parent_id is None and view.row.state in _CHAT_STATES:
             for message in messages_of(view) or ():
                 if message["role"] in _CHAT_ROLES and not message["from_history"]:
                     yield message

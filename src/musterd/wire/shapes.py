@@ -8,7 +8,9 @@ from typing_extensions import TypedDict
 T = TypeVar("T")
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""A time as ISO 8601 has it."""
+"""A time in ISO 8601."""
+
+UnixTime = Annotated[float, Field(description="Unix time in seconds.")]
 
 
 class PaginationInfo(TypedDict):

@@ -7,7 +7,10 @@ breaks a real client.
 
 from collections.abc import Sequence
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
@@ -24,6 +27,36 @@ PING = b": ping\n\n"
 
 _LINE_BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters that JSON allows in a text but that line readers of clients (Python's among them) split at."""
+
+
+_Data = Annotated[
+    str,
+    Field(description="The event, as one line of JSON.", json_schema_extra={"contentMediaType": "application/json"}),
+]
+
+
+class StreamEvent(TypedDict):
+    """One event of a run's stream, which ends when the run does."""
+
+    event: Annotated[str, Field(description="The event's name, as in `data`.", examples=["TeamRunContent"])]
+    id: Annotated[str, Field(description="The event's index in the run.")]
+    data: _Data
+
+
+class ResumedStreamEvent(TypedDict):
+    """One event of a resumed stream. `catch_up`, `subscribed` and `replay` are not events of the run and have no id."""
+
+    event: Annotated[str, Field(description="The event's name, or `catch_up`, `subscribed`, `replay`; as in `data`.")]
+    id: NotRequired[Annotated[str, Field(description="The event's index in the run.")]]
+    data: _Data
+
+
+class SessionStreamEvent(TypedDict):
+    """One event of a session's stream."""
+
+    event: Annotated[str, Field(description="The event's name, as in `data`.")]
+    id: Annotated[str, Field(description="An opaque cursor: how far all runs of the session have been read.")]
+    data: _Data
 
 
 def frame(name: str, payload: dict[str, Any], index: int | None = None) -> bytes:

@@ -1,42 +1,37 @@
-"""Messages to a run at work: what a client sends, and how they are shown."""
+"""Messages to a running run, as they are shown."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core.records import Message
-from musterd.wire.fields import Fields
+from musterd.wire.shapes import UnixTime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRequest:
-    """A message to a run at work.
+class RunMessage(TypedDict):
+    """A message to a running run."""
 
-    :param member_run_id: the member that is to read it; None: the leader.
-    """
-
+    id: str
+    run_id: Annotated[str, Field(description="The run whose model is to read it: the team's or a member's.")]
     message: str
-    session_id: str | None = None
-    member_run_id: str | None = None
+    sent_by: Annotated[str, Field(description="The user, or `client`.")]
+    created_at: UnixTime
+    taken_at: Annotated[float | None, Field(description="Unix time at which a model call read it.")]
+    taken_path: Annotated[str | None, Field(description="The model call that read it: its path in the run's steps.")]
+    next_run_id: Annotated[
+        str | None, Field(description="The run of the session that it started, if no call of its own run read it.")
+    ]
 
 
-def parse_message(values: Mapping[str, Any]) -> MessageRequest:
-    """The message in a form or a JSON object.
+class StoredRunMessage(RunMessage):
+    """A message to a running run, as it was stored."""
 
-    :raises InvalidInput: with everything that is wrong.
-    """
-    fields = Fields(values)
-    text, session_id, member_run_id = (
-        fields.message(),
-        fields.identifier("session_id"),
-        fields.identifier("member_run_id"),
-    )
-    fields.problems.raise_if_any()
-    return MessageRequest(message=text, session_id=session_id, member_run_id=member_run_id)
+    session_id: str
 
 
-def message_object(message: Message) -> dict[str, Any]:
-    """A message: to whom, and what became of it."""
+def message_object(message: Message) -> RunMessage:
+    """A message, and what became of it."""
     return {
         "id": message.id,
         "run_id": message.run_id,
@@ -47,3 +42,8 @@ def message_object(message: Message) -> dict[str, Any]:
         "taken_path": message.taken_path,
         "next_run_id": message.next_run_id,
     }
+
+
+def stored_message(message: Message, session_id: str) -> StoredRunMessage:
+    """The answer to a request that sent a message."""
+    return {**message_object(message), "session_id": session_id}

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from musterd.cli import doctor_database
 from musterd.cli.main import main
 from musterd.cli.units import format_age, format_size
-from musterd.store.upgrade import HEAD
-from tests.support.schemas import made_at
+from musterd.store.schema import HEAD
+from tests.support.schemas import set_revision
 
 SOURCE = """
 from musterd import Agent, Team
@@ -136,12 +137,27 @@ def test_a_damaged_file(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -
     assert "key" in found, "the other checks are made all the same"
 
 
-def test_a_schema_of_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "older.db"
-    with made_at(path, "0009"):
-        pass
-    code, found = examine(capsys, "--db", f"sqlite:///{path}")
-    assert (code, found["schema"][0]["level"]) == (1, "warn")
+def test_the_schema_of_an_older_release(
+    sqlite_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_database, "HEAD", "v9999")
+    code, checks = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    assert (code, checks["schema"][0]["level"]) == (1, "warn")
+
+
+@pytest.mark.parametrize("command", ["doctor", "db info", "db backup", "token list"])
+def test_a_development_version_s_database(sqlite_file: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    set_revision(sqlite_file, "0004")
+    before = sqlite_file.read_bytes()
+    operands = ["copy.db"] if command == "db backup" else []
+    assert main([*command.split(), *operands, "--db", f"sqlite:///{sqlite_file}"]) == 2
+    output = capsys.readouterr()
+    message = f"{sqlite_file}: made by a development version of musterd (schema 0004), which no release can upgrade"
+    if command != "doctor":
+        (line,) = output.err.splitlines()
+        assert message in line
+    assert message in output.out + output.err
+    assert sqlite_file.read_bytes() == before
 
 
 def test_tables_that_no_version_makes(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

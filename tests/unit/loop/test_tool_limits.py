@@ -10,8 +10,8 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from musterd.declare.tool_result import Media, ToolResult
+from musterd.loop.argument_limits import read_arguments, refused_calls
 from musterd.loop.conversation import parse_response
-from musterd.loop.tool_arguments import read_arguments, refused_calls
 from musterd.loop.tool_results import ResultTooLarge, bounded_text
 from tests.support.loop import Call, Stage, TurnModel
 

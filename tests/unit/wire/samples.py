@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -26,6 +26,11 @@ ROOT_ID = "d491998a-97f3-4dd3-ab42-43244defd9be"
 MEMBER_ID = "cce11c37-9b08-4df2-a469-2e2bc975f66e"
 TASK = "weather in Paris and more than 26 characters"
 DELEGATION = {"member_id": "weather-agent", "task": TASK}
+
+
+def as_read(answer: object) -> dict[str, Any]:
+    """An answer as a client reads it: any JSON object."""
+    return cast(dict[str, Any], answer)
 
 
 def dumped(*messages: ModelMessage) -> list[dict[str, Any]]:

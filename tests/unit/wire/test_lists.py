@@ -65,7 +65,7 @@ AGENT_KEYS = [
 
 
 def test_a_running_run_in_a_teams_list() -> None:
-    (shown,) = team_runs([samples.plain_view(RunState.RUNNING)])
+    shown = samples.as_read(team_runs([samples.plain_view(RunState.RUNNING)])[0])
     assert shown == {
         "run_id": samples.ROOT_ID,
         "parent_run_id": "",
@@ -96,7 +96,7 @@ def test_a_running_run_in_a_teams_list() -> None:
 
 
 def test_members_stand_before_their_parent_without_a_team() -> None:
-    member, parent = team_runs([samples.delegating_view()])
+    member, parent = map(samples.as_read, team_runs([samples.delegating_view()]))
     assert (member["run_id"], member["parent_run_id"]) == (samples.MEMBER_ID, samples.ROOT_ID)
     assert (member["team_id"], parent["team_id"]) == ("", "demo-team")
     assert member["run_input"] == samples.TASK
@@ -106,7 +106,7 @@ def test_members_stand_before_their_parent_without_a_team() -> None:
 
 
 def test_a_sessions_runs_leave_nulls_out() -> None:
-    member, parent = session_runs([samples.delegating_view()])
+    member, parent = map(samples.as_read, session_runs([samples.delegating_view()]))
     nulls = {"citations", "session_state", "response_audio"}
     assert list(parent) == [name for name in TEAM_KEYS if name not in nulls]
     assert list(member) == [name for name in AGENT_KEYS if name not in nulls]
@@ -125,11 +125,11 @@ def test_an_agents_list() -> None:
 def test_an_error_in_a_list_shows_its_event_and_an_object_is_json() -> None:
     view = samples.plain_view(RunState.ERROR)
     view.output = samples.output(None, error={"code": "model_error", "message": "m", "retryable": True})
-    (shown,) = team_runs([view])
+    shown = samples.as_read(team_runs([view])[0])
     assert (shown["content"], shown["events"][0]["event"]) == ("m", "TeamRunError")
     view = samples.plain_view()
     view.output = samples.output({"a": 1}, content_type="P", session_state={"b": 2})
-    (shown,) = team_runs([view])
+    shown = samples.as_read(team_runs([view])[0])
     assert (shown["content"], shown["run_response_format"], shown["session_state"]) == (
         {"a": 1},
         "json",
@@ -186,7 +186,7 @@ def test_order_of_nested_views() -> None:
     ("state", "name"), [(RunState.COMPLETED, "TeamRunCompleted"), (RunState.CANCELLED, "TeamRunCancelled")]
 )
 def test_a_run_that_said_something_shows_how_it_ended(state: RunState, name: str) -> None:
-    (shown,) = team_runs([samples.plain_view(state)])
+    shown = samples.as_read(team_runs([samples.plain_view(state)])[0])
     assert shown["content"]
     assert [event["event"] for event in shown["events"]] == [name]
 

@@ -28,7 +28,7 @@ from tests.unit.wire import samples
 
 
 def shown(*messages: ModelRequest | ModelResponse, stopping: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    return agno_messages("my-run", samples.dumped(*messages), 7, stopping)
+    return [samples.as_read(message) for message in agno_messages("my-run", samples.dumped(*messages), 7, stopping)]
 
 
 def test_a_conversation_with_a_tool_has_the_peers_fields_in_its_order() -> None:

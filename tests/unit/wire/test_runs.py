@@ -113,7 +113,7 @@ def test_an_unfinished_run_shows_the_minimal_set(state: RunState, status: str) -
 
 
 def test_delegation_keeps_every_key_of_its_tool() -> None:
-    shown = run_output(samples.delegating_view())
+    shown = samples.as_read(run_output(samples.delegating_view()))
     assert shown["member_responses"] == []
     tool = {
         "tool_call_id": "call_28_0",
@@ -213,7 +213,7 @@ def test_times_and_place_in_the_queue_are_told() -> None:
     done.queue_position = 2
     names = ("queued_at", "started_at", "first_token_at", "ended_at")
     shown = run_output(done)
-    assert [shown[name] for name in names] == [1.5, 2.5, 3.5, 4.5]
+    assert [samples.as_read(shown)[name] for name in names] == [1.5, 2.5, 3.5, 4.5]
     assert "queue_position" not in shown
 
 
@@ -264,5 +264,6 @@ def test_rendering_a_small_run_is_cheap() -> None:
 
 
 def test_members_outputs_stand_in_the_run_where_the_team_keeps_them() -> None:
-    (member,) = run_output(samples.delegating_view(), with_members=True)["member_responses"]
+    run = samples.as_read(run_output(samples.delegating_view(), with_members=True))
+    (member,) = run["member_responses"]
     assert (member["agent_id"], member["content"]) == ("weather-agent", "Done: Sunny in Paris")

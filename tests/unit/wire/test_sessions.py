@@ -1,8 +1,9 @@
 """Sessions: items, pages, details in both shapes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-from musterd.core.records import SessionRow
+from musterd.core.records import RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.models.names import ModelInfo
 from musterd.wire.sessions import session_detail, session_item, session_page
@@ -30,6 +31,10 @@ def session(**changes: Any) -> SessionRow:
     return SessionRow(**{**fields, **changes})
 
 
+def detail(row: SessionRow, runs: Sequence[RunView], **options: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], session_detail(row, runs, **options))
+
+
 def test_an_item_is_named_after_its_first_message() -> None:
     assert session_item(session()) == {
         "session_id": "s-sync",
@@ -53,7 +58,7 @@ def test_a_teams_session() -> None:
     other = samples.delegating_view()
     other.row.run_id = "other"
     other.members[0].row.parent_id = "other"
-    shown = session_detail(session(), [samples.plain_view(), other], model=MODEL)
+    shown = detail(session(), [samples.plain_view(), other], model=MODEL)
     chat = shown.pop("chat_history")
     assert shown == {
         "session_id": "s-sync",
@@ -82,7 +87,7 @@ def test_a_teams_session() -> None:
 
 
 def test_a_teams_session_asked_as_an_agents() -> None:
-    shown = session_detail(session(), [samples.plain_view()], kind="agent")
+    shown = detail(session(), [samples.plain_view()], kind="agent")
     assert list(shown) == [
         "user_id",
         "agent_session_id",
@@ -101,7 +106,7 @@ def test_an_agents_session() -> None:
     view = samples.member_view()
     view.row.parent_id = None
     row = session(component_kind="agent", component_id="weather-agent")
-    shown = session_detail(row, [view], model=MODEL)
+    shown = detail(row, [view], model=MODEL)
     assert shown["agent_id"] == "weather-agent"
     assert shown["agent_data"] == {
         "name": "Weather Agent",
@@ -112,7 +117,7 @@ def test_an_agents_session() -> None:
 
 def test_a_session_without_runs() -> None:
     row = session(name="made", state={"x": 1}, metadata={"m": 1})
-    assert session_detail(row, []) == {
+    assert detail(row, []) == {
         "session_id": "s-sync",
         "session_name": "made",
         "user_id": "u1",
@@ -124,19 +129,19 @@ def test_a_session_without_runs() -> None:
         "created_at": "2026-11-25T08:54:52Z",
         "updated_at": "2026-11-25T08:54:53Z",
     }
-    minimal = session_detail(session(component_id="", user_id=None, first_message=""), [])
+    minimal = detail(session(component_id="", user_id=None, first_message=""), [])
     assert {"team_id", "user_id", "team_data"} & set(minimal) == set()
     assert minimal["session_name"] == ""
 
 
 def test_nulls_stay_after_a_change() -> None:
-    shown = session_detail(session(), [], with_nulls=True)
+    shown = detail(session(), [], with_nulls=True)
     assert (shown["session_summary"], shown["metadata"], shown["total_tokens"]) == (None, None, None)
 
 
 def test_what_failed_or_goes_on_is_no_chat() -> None:
     views = [samples.plain_view(state, run_id=state) for state in RunState]
-    chat = session_detail(session(), views)["chat_history"]
+    chat = detail(session(), views)["chat_history"]
     assert len(chat) == 4  # COMPLETED and CANCELLED, two messages each
 
 
@@ -145,5 +150,5 @@ def test_earlier_messages_are_told_once() -> None:
     history = samples.prompt("before")
     history.metadata = {"musterd": {"from_history": True}}
     view.messages = [*samples.dumped(history), *(view.messages or [])]
-    chat = session_detail(session(), [view])["chat_history"]
+    chat = detail(session(), [view])["chat_history"]
     assert [message["content"] for message in chat] == ["hello", "Echo: hello"]

@@ -4,12 +4,12 @@ import pytest
 
 from musterd.core.errors import InvalidInput
 from musterd.core.states import PENDING, RunState
-from musterd.wire.states import parse_status, status_of
+from musterd.wire.states import STATUS, parse_status
 
 
 def test_six_words() -> None:
     words = {"PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR"}
-    assert {status_of(state) for state in RunState} == words
+    assert {STATUS[state] for state in RunState} == words
 
 
 @pytest.mark.parametrize("text", ["PENDING", "pending", "Pending"])
@@ -19,7 +19,7 @@ def test_a_filter_takes_any_case(text: str) -> None:
 
 def test_every_word_filters_what_it_names() -> None:
     for state in RunState:
-        states = parse_status(status_of(state))
+        states = parse_status(STATUS[state])
         assert states
         assert state in states
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, as data: handlers read requests by hand, so what they take and answer is written here.
+"""The OpenAPI document, made from the declarations of the operations.
 
-Nothing of it is imported before somebody asks for the document.
+Nothing of it is imported before a client requests the document.
 """

@@ -92,12 +92,13 @@ HEADERS: dict[str, Schema] = {
         "schema": {"type": "string"},
     },
 }
-"""The headers of answers, under ``components``. ``Poll-After`` is sent as ``Retry-After``."""
+"""The headers of answers, by the names under which the document has them."""
+_SENT_AS = {"Poll-After": "Retry-After"}
 
 
-def header(name: str, component: str | None = None) -> Schema:
-    """A header of an answer."""
-    return {name: {"$ref": f"#/components/headers/{component or name}"}}
+def header(name: str) -> Schema:
+    """A header of an answer, one of :data:`HEADERS`."""
+    return {_SENT_AS.get(name, name): {"$ref": f"#/components/headers/{name}"}}
 
 
 def answer(description: str, schema: Schema | None = None, *headers: Schema) -> Schema:

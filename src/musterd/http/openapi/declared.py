@@ -10,10 +10,13 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
+from musterd.http.forms import Form
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.described import Answers, Described, Schema
+from musterd.http.openapi.form_schemas import MULTIPART, URLENCODED, form_schema
 from musterd.http.operation import OPEN, Answer, Operation
 
+EVENT_STREAM = "text/event-stream"
 REF = "#/components/schemas/{model}"
 _IN_PATH = re.compile(r"{(\w+)}")
 _Mode = Literal["validation", "serialization"]
@@ -37,65 +40,93 @@ def described(operations: Sequence[Operation]) -> tuple[dict[str, Described], di
     for operation in operations:
         if operation.body is not None:
             inputs.append((operation.operation_id, "validation", TypeAdapter(operation.body)))
-        for status, kind in _typed_answers(operation):
-            inputs.append((f"{operation.operation_id} {status}", "serialization", TypeAdapter(kind)))
+        for status, answered in _own_answers(operation).items():
+            for media_type, kind in _contents(answered):
+                inputs.append((_key(operation, status, media_type), "serialization", TypeAdapter(kind)))
     schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=_Schemas)
     named: dict[str, Schema] = dict(definitions.get("$defs", {}))
     descriptions: dict[str, Described] = {}
     for operation in operations:
         parameters, enums = _parameters(operation)
         named.update(enums)
-        body = schemas.get((operation.operation_id, "validation"))
         descriptions[operation.operation_id] = Described(
             tags=(operation.tag,),
             summary=operation.summary,
             description=inspect.getdoc(operation.function) or "",
             parameters=parameters,
-            body=None if body is None else {"required": True, "content": {"application/json": {"schema": body}}},
+            body=_body(operation, schemas, named),
             answers=_answers(operation, schemas),
             is_open=operation.scope is OPEN,
         )
     return descriptions, named
 
 
+def _body(
+    operation: Operation, schemas: Mapping[tuple[str, _Mode], Schema], named: Mapping[str, Schema]
+) -> Schema | None:
+    body = operation.body
+    if body is None:
+        return None
+    schema = schemas[operation.operation_id, "validation"]
+    content = {"application/json": {"schema": schema}}
+    if issubclass(body, Form):
+        for media_type in (URLENCODED, MULTIPART):
+            takes_uploads = body.takes_uploads and media_type == MULTIPART
+            content[media_type] = {"schema": form_schema(schema, named, takes_uploads=takes_uploads)}
+    return {"required": body.is_required, "content": content}
+
+
 def _parameters(operation: Operation) -> tuple[list[Schema], dict[str, Schema]]:
-    """The parameters in path and query, and the schemas that those of the query refer to."""
+    """The parameters in path, query and headers, and the schemas that they refer to."""
     parameters: list[Schema] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(operation.parameters.get(name))}
         for name in _IN_PATH.findall(operation.path)
     ]
-    if operation.query is None:
-        return parameters, {}
-    schema = operation.query.model_json_schema(ref_template=REF, schema_generator=_Schemas)
-    for name, value in schema["properties"].items():
-        about = {"description": value["description"]} if "description" in value else {}
-        is_required = name in schema.get("required", ())
-        parameters.append({"name": name, "in": "query", "required": is_required, "schema": value, **about})
-    return parameters, schema.get("$defs", {})
+    named: dict[str, Schema] = {}
+    for part, model in (("query", operation.query), ("header", operation.headers)):
+        if model is None:
+            continue
+        schema = model.model_json_schema(ref_template=REF, schema_generator=_Schemas)
+        named.update(schema.get("$defs", {}))
+        for name, value in schema["properties"].items():
+            about = {"description": value["description"]} if "description" in value else {}
+            is_required = name in schema.get("required", ())
+            parameters.append({"name": name, "in": part, "required": is_required, "schema": value, **about})
+    return parameters, named
 
 
-def _typed_answers(operation: Operation) -> list[tuple[int, Any]]:
-    """The statuses and types of the answers that are JSON."""
-    own = [] if operation.answer is None else [(200, operation.answer)]
-    others = ((status, other.kind) for status, other in operation.other_answers.items() if other.kind is not None)
-    return [*own, *others]
+def _path_schema(kind: type[Any] | None) -> Schema:
+    return {"type": "integer", "minimum": 0} if kind is int else {"type": "string"}
+
+
+def _own_answers(operation: Operation) -> dict[int, Answer]:
+    """The answers other than errors, by status."""
+    own = {} if operation.answer is None else {200: Answer(operation.answer)}
+    return {**own, **operation.other_answers} or {204: Answer()}
+
+
+def _contents(answered: Answer) -> list[tuple[str, Any]]:
+    """The media types of an answer with the types of their content."""
+    contents = [(answered.media_type, answered.kind), (EVENT_STREAM, answered.event)]
+    return [(media_type, kind) for media_type, kind in contents if kind is not None]
+
+
+def _key(operation: Operation, status: int, media_type: str) -> str:
+    return f"{operation.operation_id} {status} {media_type}"
 
 
 def _answers(operation: Operation, schemas: Mapping[tuple[str, _Mode], Schema]) -> Answers:
-    takes_input = operation.query is not None or operation.body is not None
+    takes_input = any((operation.query, operation.headers, operation.body))
     statuses = ["401", "503"] if operation.scope is not OPEN else []
     statuses += ["422"] if takes_input or "{" in operation.path else []
     statuses += ["403", "413"] if operation.method != "GET" else []  # a body is read even if none is expected
     answers: Answers = {}
-    for status, _ in _typed_answers(operation):
-        schema = schemas[f"{operation.operation_id} {status}", "serialization"]
-        other = operation.other_answers.get(status, Answer())
-        answers[str(status)] = answer(HTTPStatus(status).phrase, schema, *map(header, other.headers))
-        answers[str(status)]["content"] = {other.media_type: {"schema": schema}}
-    for status, other in operation.other_answers.items():
-        if other.kind is None:
-            answers[str(status)] = answer(HTTPStatus(status).phrase, None, *map(header, other.headers))
-    if not answers:
-        answers["204"] = answer(HTTPStatus.NO_CONTENT.phrase)
+    for status, answered in _own_answers(operation).items():
+        answers[str(status)] = answer(HTTPStatus(status).phrase, None, *map(header, answered.headers))
+        if contents := _contents(answered):
+            answers[str(status)]["content"] = {
+                media_type: {"schema": schemas[_key(operation, status, media_type), "serialization"]}
+                for media_type, _ in contents
+            }
     own = {f"_{code}": words for code, words in operation.errors.items()}
     return {**errors(*statuses, **own), **answers}

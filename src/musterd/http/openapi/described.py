@@ -52,29 +52,9 @@ def text(description: str = "", **more: Any) -> Schema:
     return _typed("string", description, more)
 
 
-def whole(description: str = "", **more: Any) -> Schema:
-    """A whole number."""
-    return _typed("integer", description, more)
-
-
-def number(description: str = "", **more: Any) -> Schema:
-    """A number."""
-    return _typed("number", description, more)
-
-
-def flag(description: str = "", **more: Any) -> Schema:
-    """A bool."""
-    return _typed("boolean", description, more)
-
-
 def many(items: Schema, description: str = "", **more: Any) -> Schema:
     """A list."""
     return _typed("array", description, {"items": items, **more})
-
-
-def free(description: str = "", **more: Any) -> Schema:
-    """An object of any keys."""
-    return _typed("object", description, {"additionalProperties": True, **more})
 
 
 def record(title: str, properties: Mapping[str, Schema], *, optional: Sequence[str] = (), **more: Any) -> Schema:
@@ -84,22 +64,6 @@ def record(title: str, properties: Mapping[str, Schema], *, optional: Sequence[s
     if required:
         found["required"] = required
     return {**found, **more}
-
-
-def nullable(schema: Schema) -> Schema:
-    """The schema, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def in_path(name: str, description: str) -> Schema:
-    """A parameter in the path."""
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": description}
-
-
-def in_query(name: str, schema: Schema, *, is_required: bool = False) -> Schema:
-    """A parameter in the query; its description is the schema's."""
-    description = {"description": schema["description"]} if "description" in schema else {}
-    return {"name": name, "in": "query", "required": is_required, "schema": schema, **description}
 
 
 def _typed(kind: str, description: str, more: Mapping[str, Any]) -> Schema:

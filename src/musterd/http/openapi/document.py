@@ -4,33 +4,9 @@ from collections.abc import Iterable
 
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
-from musterd.http.openapi.described import Answers, Described, Schema
-from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
-from musterd.http.openapi.run_schemas import RUN_SCHEMAS
-from musterd.http.openapi.runs import run_operations
-from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
-from musterd.http.openapi.sessions import SESSIONS
-from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
-from musterd.http.operation import OPEN
-from musterd.http.routes import Endpoint
-
-DESCRIBED: dict[str, Described] = {
-    **run_operations("agent"),
-    **history_operations("agent"),
-    **run_operations("team"),
-    **history_operations("team"),
-    **SESSIONS,
-    "follow_session": SESSION_STREAM,
-}
-"""What is documented, by operation id."""
-
-_SCHEMAS: dict[str, Schema] = {
-    **RUN_SCHEMAS,
-    **STREAM_SCHEMAS,
-    **HISTORY_SCHEMAS,
-    **SESSION_SCHEMAS,
-    **ERROR_SCHEMAS,
-}
+from musterd.http.openapi.described import Answers, Schema
+from musterd.http.openapi.recorded import RECORDED
+from musterd.http.operation import OPEN, Operation
 
 _ABOUT = """\
 Teams of agents over HTTP, as AgentOS 2.5.6 has it; a run that is accepted is stored and driven to its end.
@@ -41,7 +17,7 @@ changed. Every answer carries `X-Request-ID`.
 """
 
 
-def _refusals(operation: Endpoint) -> Answers:
+def _refusals(operation: Operation) -> Answers:
     """How whoever may not call an operation is refused, and whoever calls too often."""
     if operation.scope is OPEN:
         return {}
@@ -52,27 +28,25 @@ def _refusals(operation: Endpoint) -> Answers:
     return {status: found[status] for status in ("403", "429", "503")}
 
 
-def document(endpoints: Iterable[Endpoint], *, title: str, version: str, root_path: str = "") -> Schema:
+def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:
     """The OpenAPI document of these operations.
 
     :param root_path: where the application is mounted in another one, or behind a proxy.
     """
-    endpoints = list(endpoints)
-    declared, schemas = describe_declared(
-        [endpoint.declaration for endpoint in endpoints if endpoint.declaration is not None]
-    )
-    by_id = {**DESCRIBED, **declared}
+    operations = list(operations)
+    declared, schemas = describe_declared(operations)
+    by_id = {**declared, **RECORDED}
     paths: dict[str, Schema] = {}
-    for endpoint in endpoints:
-        described = by_id[endpoint.operation_id].as_openapi(endpoint.operation_id)
-        described["responses"] = dict(sorted({**described["responses"], **_refusals(endpoint)}.items()))
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = described
+    for operation in operations:
+        described = by_id[operation.operation_id].as_openapi(operation.operation_id)
+        described["responses"] = dict(sorted({**described["responses"], **_refusals(operation)}.items()))
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     whole: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
     if root_path:
         whole["servers"] = [{"url": root_path}]
     whole["paths"] = paths
     whole["components"] = {
-        "schemas": {**schemas, **_SCHEMAS},
+        "schemas": {**schemas, **ERROR_SCHEMAS},
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

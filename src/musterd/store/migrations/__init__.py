@@ -1,1 +1,1 @@
-"""The schema's history. Each revision says what it adds; within a minor version revisions only expand."""
+"""The revisions of the schema, run by Alembic. Within a minor version a revision only adds to the schema."""

@@ -1,8 +1,6 @@
-"""How Alembic runs the revisions: on the connection that it is handed."""
+"""How Alembic runs the revisions: on the connection that it is handed, in the transaction of the caller."""
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, transaction_per_migration=True)
-with context.begin_transaction():
-    context.run_migrations()
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()

@@ -1,1 +1,1 @@
-"""One file a revision."""
+"""One file per revision. A revision is never changed after its release."""

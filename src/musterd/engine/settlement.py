@@ -1,0 +1,143 @@
+"""The end or pause of a run, computed from how its loop ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from musterd.core import clock
+from musterd.core.errors import RunFailed
+from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Output
+from musterd.core.requirements import Requirement
+from musterd.core.states import RunState
+from musterd.engine.attempt import Attempt
+from musterd.loop import state
+from musterd.loop.assignment import Progress
+from musterd.loop.hooks import message_of
+from musterd.loop.members import end_event, pause_event
+from musterd.store import attempts, pauses
+from musterd.store.attempts import End, Settle
+from musterd.store.pauses import Pause
+
+
+@dataclass(slots=True)
+class DriveResult:
+    """How driving the loop ended."""
+
+    state: RunState
+    error: RunFailed | None = None
+    requirements: list[Requirement] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The end or pause of a run, ready to be stored.
+
+    :param output: what the run has produced.
+    :param store: the store function that ends or pauses the run.
+    :param event: the event that reports it.
+    :param seconds: how long the run took; None if it pauses.
+    """
+
+    state: RunState
+    output: Output
+    store: Settle
+    event: Event
+    seconds: float | None = None
+
+
+def settlement_of(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlement:
+    """The settlement of the attempt's run.
+
+    :param progress: what the run has produced; its output is completed.
+    """
+    if result.state is RunState.PAUSED:
+        return _pause(attempt, result, progress)
+    return _end(attempt, result, progress)
+
+
+def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlement:
+    run, loop, journal = attempt.run, attempt.loop, attempt.journal
+    output, at = progress.output, clock.now()
+    kind, data = end_event(run.run_id, progress, result.state, result.error)
+    if output.seconds is None or run.attempt > 1:  # the loop's own clock does not count earlier attempts
+        output.seconds = _seconds_so_far(attempt, at)
+    is_from_loop = loop is not None and progress is loop.progress
+    output.budget, output.cost = _budget_report(attempt), _cost(attempt)
+    state_after = loop.run.state if loop is not None and is_from_loop else attempt.state_before
+    output.session_state = state_after or None
+    if result.state is RunState.CANCELLED and journal is not None:
+        output.cut_off = journal.cut_off
+    if kind is EventKind.RUN_COMPLETED:
+        data["output"] = output.as_json()
+    end = End(
+        state=result.state,
+        at=at,
+        session_id=run.session_id,
+        output=output,
+        messages=progress.messages,
+        state_delta=state.changed_keys(attempt.state_before, state_after),
+        summary=progress.summary if result.state is RunState.COMPLETED else None,
+        first_message=_first_message(attempt),
+    )
+    return Settlement(
+        state=result.state,
+        output=output,
+        store=lambda tx, lease, batch: attempts.settle(tx, lease, batch, end),
+        event=Event(kind, run.run_id, at, data),
+        seconds=_seconds_so_far(attempt, at),
+    )
+
+
+def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlement:
+    run, loop, at = attempt.run, attempt.loop, clock.now()
+    data = pause_event(run.component_kind, result.requirements)
+    output = replace(  # a copy: the loop may go on with its own, or a cancel that comes first may store it
+        progress.output,
+        content=data["content"],
+        requirements=data["requirements"],
+        budget=_budget_report(attempt),
+        cost=_cost(attempt),
+        seconds=_seconds_so_far(attempt, at),
+        session_state=(loop.run.state if loop is not None else attempt.state_before) or None,
+    )
+    pause = Pause(
+        at=at,
+        expires_at=_expires_at(attempt, result.requirements, at),
+        session_id=run.session_id,
+        output=output,
+        messages=progress.messages,
+    )
+    return Settlement(
+        state=result.state,
+        output=output,
+        store=lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause),
+        event=Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}"),
+    )
+
+
+def _first_message(attempt: Attempt) -> str | None:
+    """The session's name, if this is its first run and hooks may have changed the input that it is named after."""
+    loop = attempt.loop
+    if loop is None or attempt.run.seq != 0 or not loop.run.component.spec.pre_hooks:
+        return None
+    return message_of(loop.run.prompt)[:200]
+
+
+def _budget_report(attempt: Attempt) -> JsonObject | None:
+    return None if attempt.budgets is None else attempt.budgets.as_json("")
+
+
+def _cost(attempt: Attempt) -> float | None:
+    return None if attempt.journal is None else attempt.journal.cost_below("")
+
+
+def _expires_at(attempt: Attempt, requirements: Sequence[Requirement], at: float) -> float:
+    """When the first of these requirements takes its default decision, or the run ends without a decision."""
+    declared = [requirement.expires_at for requirement in requirements if requirement.expires_at is not None]
+    return min([at + attempt.resources.settings.pause_seconds, *declared])
+
+
+def _seconds_so_far(attempt: Attempt, at: float) -> float:
+    """How long the run has taken so far, in seconds from the start of its first attempt."""
+    return max(at - (attempt.run.started_at or at), 0.0)

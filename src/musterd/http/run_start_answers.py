@@ -1,0 +1,127 @@
+"""Answers of operations that start or continue a run: its output, its events, or a receipt."""
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.core.callers import Caller
+from musterd.core.errors import Unauthenticated
+from musterd.core.records import RunRow, RunView
+from musterd.declare import Component
+from musterd.http.auth.expiry import validity_of
+from musterd.http.request_bodies import release_body
+from musterd.http.responses import json_answer
+from musterd.http.run_operation import IdempotencyHeaders
+from musterd.http.run_requests import AnswerForm
+from musterd.http.run_stream import stream_of
+from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
+from musterd.store.acceptance import Accepted
+from musterd.wire import runs as wire_runs
+from musterd.wire.runs import AnyRunOutput
+
+ANSWER_WAIT_SECONDS = 3600.0
+
+Accepting = Coroutine[Any, Any, Accepted]
+"""Accepts a run when it is awaited."""
+
+
+async def rendered(server: Server, component: Component, view: RunView, *, is_post: bool) -> AnyRunOutput:
+    """A run as it is shown, with its members' runs if the team stores them."""
+    with_members = component.team is not None and component.team.store_member_responses and view.row.state.is_final
+    if with_members:
+        inherited = _inherited_members(view)
+        members = await server.runs.members(view.row.root_id, inherited)
+        parents = (view.row.run_id, view.row.forked_from)
+        view.members = [
+            member for member in members if member.row.parent_id in parents or member.row.run_id in inherited
+        ]
+    return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
+
+
+def _inherited_members(view: RunView) -> list[str]:
+    """The members' runs that a run took over from the failed run that it continues."""
+    if view.row.forked_from is None or view.output is None:
+        return []
+    return [call.child_run_id for call in view.output.tools if call.child_run_id is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswers:
+    """Answers one request in the form that it asks for."""
+
+    request: Request
+    server: Server
+    component: Component
+    caller: Caller
+    headers: IdempotencyHeaders
+
+    async def accepted(
+        self, run_id: str, accepting: Accepting, form: AnswerForm, *, shows_all_events: bool = True
+    ) -> Response:
+        """Accept a new run, and answer.
+
+        :param run_id: the id that the run gets unless the same request was received before.
+        """
+        if form == "stream":
+            return await self._stream_of_new_run(run_id, accepting, shows_all_events=shows_all_events)
+        accepted = await accepting
+        release_body(self.request)
+        if form == "receipt":
+            answer = self.receipt(accepted.run, shows_state=accepted.is_replay)
+        else:
+            answer = await self.output(accepted.run)
+        answer.headers.update(self.headers.replayed(accepted.is_replay))
+        return answer
+
+    def receipt(self, run: RunRow, *, shows_state: bool) -> Response:
+        """A 202 that says where to poll.
+
+        :param shows_state: whether it shows the run's current state. Otherwise the run was just accepted.
+        """
+        body = wire_runs.settled(run) if shows_state else wire_runs.accepted(run)
+        mount_path = quote(self.request.scope.get("root_path", ""))
+        component_path = f"{self.component.kind}s/{quote(self.component.id, safe='')}"
+        path = f"{mount_path}/{component_path}/runs/{quote(run.run_id, safe='')}"
+        return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
+
+    async def output(self, run: RunRow) -> Response:
+        """Wait until the run has finished or paused. If the server stops or the token expires first, say where to
+        poll."""
+        ref = RunRef(self.component, run.run_id, run.session_id, self.caller)
+        while True:
+            try:
+                async with validity_of(self.request).held():
+                    view = await self.server.runs.settled_view(ref, ANSWER_WAIT_SECONDS)
+            except Unauthenticated:  # the run was accepted: after an error, clients would start it again
+                return self.receipt(run, shows_state=False)
+            if view.row.state.is_settled:
+                return json_answer(await rendered(self.server, self.component, view, is_post=True))
+            if self.server.is_stopping:
+                return self.receipt(view.row, shows_state=True)
+
+    async def _stream_of_new_run(self, run_id: str, accepting: Accepting, *, shows_all_events: bool) -> Response:
+        """Accept a run, and answer with its events from the first one on."""
+        runs = self.server.runs
+        # Subscribe before the run is accepted: from then on it may emit events at any time.
+        subscription = runs.subscribe(run_id)
+        try:
+            accepted = await accepting
+            if accepted.is_replay:
+                await runs.following.note_subscriber(accepted.run)
+        except BaseException:
+            subscription.close()
+            raise
+        if accepted.run.run_id != run_id:  # its key was used before
+            subscription.close()
+            subscription = runs.subscribe(accepted.run.run_id)
+        if accepted.is_replay:
+            subscription.start_after(accepted.run)
+        release_body(self.request)
+        answer = stream_of(self.server, subscription, accepted.run, shows_all=shows_all_events)
+        answer.headers.update(self.headers.replayed(accepted.is_replay))
+        return answer
