@@ -26,12 +26,12 @@ from tests.support.model_server import ModelServer
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
-    "auth": ("what it costs to find out who asks", AUTH),
-    "webhooks": ("deliveries of webhooks", WEBHOOKS),
-    "streams": ("readers: what they cost, how soon they are told, many of them", STREAMS),
+    "auth": ("the cost of authentication", AUTH),
+    "webhooks": ("cost and speed of webhooks", WEBHOOKS),
+    "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
 }
-"""Measurements that are taken apart from the rest: what each group is, by its option."""
+"""Groups of measurements that run separately: description and measurements by option."""
 
 
 def arguments() -> argparse.Namespace:
@@ -43,10 +43,10 @@ def arguments() -> argparse.Namespace:
     one = parser.add_mutually_exclusive_group()
     for name, (words, _) in GROUPS.items():
         one.add_argument(f"--{name}", dest="group", action="store_const", const=name, default="", help=words)
-    parser.add_argument("--scale", type=float, default=1, help="do that share of the work, for a quick look")
-    parser.add_argument("--alone", action="store_true", help="without the peer")
-    parser.add_argument("--profile", action="store_true", help="musterd alone, sampled by py-spy")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--scale", type=float, default=1, help="fraction of the work, for a quick run")
+    parser.add_argument("--alone", action="store_true", help="measure musterd only")
+    parser.add_argument("--profile", action="store_true", help="profile musterd with py-spy")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--write-docs", action="store_true", help="rewrite the group's table in docs/performance.md")
     chosen = parser.parse_args()
     chosen.measures = GROUPS[chosen.group][1] if chosen.group else MEASURES

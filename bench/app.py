@@ -1,4 +1,4 @@
-"""musterd's side: a team of a leader, a member with a tool and one without. bench/peer/app.py is its like."""
+"""musterd's application: a team with a leader, a member with a tool and a member without. See bench/peer/app.py."""
 
 from musterd import Agent, Team, tool
 

@@ -1,4 +1,4 @@
-"""A client of either server: the same requests to both, every answer checked."""
+"""A client for both servers, which sends the same requests to both and checks every response."""
 
 import asyncio
 import itertools

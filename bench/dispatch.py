@@ -1,17 +1,17 @@
-"""How a ready run comes to a worker: our claim of rows, or procrastinate's jobs.
+"""How a worker gets a ready run: by claiming rows, as musterd does, or through jobs of procrastinate.
 
-python -m bench.dispatch                    2,000 dispatches for each way and number of accepters, three rounds
+python -m bench.dispatch                    2,000 dispatches for each method and number of accepters, three rounds
 python -m bench.dispatch --count 500 --rounds 1
 
-Ours: the acceptance, then a NOTIFY outside of it; a worker that hears of it claims rows with FOR UPDATE SKIP LOCKED.
-procrastinate: the same acceptance with a job deferred in its transaction; procrastinate's worker brings the job to a
-task, which claims that run by its id. Runs are not driven: what is measured ends where a worker has the run.
+musterd: acceptance, then a NOTIFY outside the transaction; a worker that receives it claims rows with FOR UPDATE SKIP
+LOCKED. procrastinate: the same acceptance with a job deferred in its transaction; procrastinate's worker passes the job
+to a task, which claims the run by its id. Runs are not executed: the measurement ends when a worker has the run.
 
-One process accepts, another takes, both with the settings that they are shipped with and with all else that a server
-does beside: it shows that it lives, and hears of others' work. Postgres is the bench's own, fsync and synchronous
-commits on. CPU is read from outside, of the whole processes, Postgres with all its helpers. "procrastinate alone"
-leaves out the NOTIFY that our processes send each other, as if nothing but dispatch needed it. A wait is counted from
-the last statement of the acceptance to the claim's return.
+One process accepts and another claims, both with default settings and the usual background work of a server:
+heartbeats and listening for changes. Postgres belongs to the benchmark and has fsync and synchronous commits on. CPU is
+read from outside and covers whole processes, including all processes of Postgres. "procrastinate alone" omits the
+NOTIFY between our processes, as if only dispatch needed it. A wait lasts from the last statement of the acceptance to
+the return of the claim.
 """
 
 import argparse

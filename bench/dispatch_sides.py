@@ -1,6 +1,6 @@
-"""The two processes of a dispatch: one accepts runs, the other takes them. Started by `python -m bench.dispatch`.
+"""The two processes of a dispatch: one accepts runs, and the other claims them. Started by `python -m bench.dispatch`.
 
-Each says `ready`, waits for a line, works, and says as JSON when it had which run.
+Each prints `ready`, waits for a line, does its work, and prints as JSON when it handled which run.
 """
 
 import argparse

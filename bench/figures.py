@@ -1,4 +1,4 @@
-"""Figures and how they are shown: a table for people, JSON for machines, the block of docs/performance.md."""
+"""Figures and their formats: a table for people, JSON for programs, and the block in docs/performance.md."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""What processes serve whose runs are taken over: a team of which the bench can see every model call and tool call."""
+"""The application of the recovery benchmarks: a team whose model calls and tool calls the benchmark can observe."""
 
 import os
 import time

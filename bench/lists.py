@@ -1,4 +1,4 @@
-"""Lists: pages of a session of 10,000 runs, pages of 10,000 sessions of one run, beside one run of each."""
+"""Lists: pages of a session of 10,000 runs, pages of 10,000 sessions of one run, and a single run of each."""
 
 import json
 import sqlite3

@@ -1,10 +1,10 @@
-"""CPU of one model call, as the SDK sends it and as musterd does: ``python -m bench.model_call [calls]``.
+"""CPU of one model call with the SDK and with musterd: ``python -m bench.model_call [calls]``.
 
-The model is the tests' scripted server in a process of its own; what is counted is this process's CPU, from
-pydantic-ai's ``request_stream`` to the whole answer. Each figure is the best of three rounds. ``stock`` is
-pydantic-ai on the SDK, ``client`` pydantic-ai on our client, ``ours`` our model on it.
+The model is the scripted server of the tests, in a process of its own. The measurement counts the CPU of this process
+from pydantic-ai's ``request_stream`` to the complete answer. Each figure is the best of three rounds. ``stock`` is
+pydantic-ai with the SDK, ``client`` is pydantic-ai with our client, and ``ours`` is our model with our client.
 
-The last figures stand in docs/decisions/002-openai-requests-over-aiohttp.md.
+The latest figures are in docs/decisions/002-openai-requests-over-aiohttp.md.
 """
 
 import asyncio

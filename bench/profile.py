@@ -1,6 +1,7 @@
-"""Says where the CPU of a server goes: py-spy's samples of it, added up by function and by package.
+"""Profiles the CPU of a server with py-spy and sums the samples by function and by package.
 
-Only threads that hold the interpreter's lock are sampled: py-spy takes a thread that waits at a queue for a busy one.
+Only threads that hold the interpreter's lock are sampled, because py-spy considers a thread that waits on a queue
+busy.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A reader of a run's events: what it was told, and when."""
+"""A subscriber of a run that records each event and when it arrived."""
 
 import asyncio
 import json

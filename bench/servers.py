@@ -1,4 +1,4 @@
-"""The servers under test: started on a free port, with an empty database unless they are given one, metered, killed."""
+"""Starts the servers under test on a free port, by default with an empty database, measures them and kills them."""
 
 import os
 import socket

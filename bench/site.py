@@ -1,4 +1,4 @@
-"""A site: processes of the server that share a database, and what their models and tools were asked."""
+"""Server processes that share a database, and a record of their model calls and tool calls."""
 
 import asyncio
 import contextlib

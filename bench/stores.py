@@ -1,4 +1,4 @@
-"""The databases under test: a SQLite file, and a Postgres of the bench's own, both as durable as they are shipped."""
+"""The databases under test: a SQLite file and a Postgres server of the benchmark, with default durability."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Who is in the teams of either side."""
+"""The members of the teams of both applications."""
 
 TRIO = ("apples", "pears", "plums")
 BROADCAST_MEMBERS = tuple(f"member-{number}" for number in range(50))

@@ -1,4 +1,4 @@
-"""How a measurement is made: both servers up, in turns, every answer checked, CPU read from outside."""
+"""Runs measurements: both servers in turns, with every response checked and CPU read from outside."""
 
 import asyncio
 import statistics

@@ -1,6 +1,7 @@
-"""Webhooks: what a delivery costs, what runs without one pay, and how fast what has piled up is sent.
+"""Webhooks: the cost of a delivery, the cost for runs without webhooks, and the speed of sending a backlog.
 
-Ours alone: the peer has no webhooks. The receiver is in the process of the clients and answers at once.
+The peer has no webhooks, so only musterd is measured. The receiver runs in the process of the clients and responds at
+once.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What is measured of durability and scaling, a subject each, on both databases."""
+"""Measurements of durability and scaling on both databases, one subject per module."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

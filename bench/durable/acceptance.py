@@ -1,4 +1,4 @@
-"""Accepting a background run: how long the 202 takes from 1, 8 and 64 clients at once, while what was accepted runs."""
+"""Latency of accepting a background run with 1, 8 and 64 concurrent clients, while accepted runs execute."""
 
 import asyncio
 import contextlib

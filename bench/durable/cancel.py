@@ -1,4 +1,4 @@
-"""Cancelling a run in the process that drives it, and from another one."""
+"""Latency of a cancel in the process that drives the run, and from another process."""
 
 from bench.durable.pickup import WARM_UP
 from bench.figures import Bar, Figure, beside

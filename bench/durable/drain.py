@@ -1,4 +1,4 @@
-"""A process that is told to stop in the middle of a run: how long until another goes on, and until it is gone."""
+"""A graceful stop during a run: time until another process continues the run, and until the process has exited."""
 
 import asyncio
 import signal

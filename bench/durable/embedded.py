@@ -1,4 +1,4 @@
-"""Durable runs per second of one process on two cores: SQLite, the scripted model in the process, over HTTP."""
+"""Durable runs per second of one process on two cores, over HTTP, with SQLite and the scripted model in the process."""
 
 import os
 import time

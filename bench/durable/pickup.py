@@ -1,4 +1,4 @@
-"""A run that one process accepts and another drives: from the request to the first model call."""
+"""Time from a request to the first model call, if one process accepts the run and another drives it."""
 
 import asyncio
 import time

@@ -1,7 +1,7 @@
-"""A process killed with runs in the middle of everything: when they go on and end, what is done or told twice.
+"""A process that is killed during runs: when the runs continue and finish, and what is repeated.
 
-Eight runs, each a leader that delegates to two members who call a tool, begin one after the other: the kill finds them
-at different places. Whatever the journal holds at the kill as completed must not be asked for again.
+Eight runs start one after the other. In each, a leader delegates to two members, which call a tool, so the kill
+interrupts them at different steps. Steps that the journal held as completed at the kill must not be repeated.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Retention: how fast old runs go, and how long a run takes meanwhile."""
+"""Retention: how fast old runs are removed, and how long a run takes in the meantime."""
 
 import asyncio
 import contextlib

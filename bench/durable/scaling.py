@@ -1,7 +1,7 @@
-"""Runs per second and their CPU with 1, 2 and 4 workers on Postgres: the model is scripted, in the process.
+"""Runs per second and their CPU with 1, 2 and 4 workers on Postgres, with the scripted model in the process.
 
-Clients, the accepting process, the workers and Postgres share the machine's cores. At the end: what is kept of a run,
-and what processes cost that have nothing to do.
+Clients, the accepting process, the workers and Postgres share the cores of the machine. It also reports the stored size
+of a run and the cost of idle processes.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What is measured, a subject each: a measurement takes the bench and returns its figures."""
+"""Measurements, one subject per module. Each takes the benchmark and returns its figures."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Cancelling a run whose model does not answer: how long until it says CANCELLED and its call is gone."""
+"""Cancel of a run whose model does not respond: time until it is CANCELLED and its model call has ended."""
 
 import asyncio
 import time

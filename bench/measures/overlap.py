@@ -1,4 +1,4 @@
-"""Fifty background runs at once: on one session, where they must keep their order, and on fifty."""
+"""Fifty background runs at once: in one session, which must keep their order, and in fifty sessions."""
 
 import asyncio
 import time

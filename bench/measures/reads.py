@@ -1,4 +1,4 @@
-"""GET of one run, in sessions that hold 1, 100 and 1,000 runs."""
+"""GET of one run in sessions of 1, 100 and 1,000 runs."""
 
 import json
 import sqlite3

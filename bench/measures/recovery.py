@@ -1,4 +1,4 @@
-"""A server killed with a run in the middle of a model call: how long after the next start until the run goes on."""
+"""A server that is killed during a model call: time from its next start until the run continues."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""CPU and latency of one run: by the leader alone, with a member, polled, streamed."""
+"""CPU and latency of one run: leader only, with a member, polled, streamed."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a server costs before it has done anything: on a new database, and on one that is there."""
+"""The cost of starting a server, on a new and on an existing database."""
 
 import asyncio
 import statistics

@@ -1,4 +1,4 @@
-"""A long answer, streamed: 2,000 words, a chunk each, at once and at the pace of a fast model."""
+"""A streamed answer of 2,000 words, one chunk per word, without pauses and at the speed of a fast model."""
 
 from bench.client import Stream
 from bench.figures import Bar, Figure, beside

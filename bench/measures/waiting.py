@@ -1,4 +1,4 @@
-"""Memory and idle CPU with a thousand runs that wait for a slow model."""
+"""Memory and idle CPU while a thousand runs wait for a slow model."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The peer's side: the team of bench/app.py on agno's AgentOS, run in an environment of its own.
+"""The peer's application: the team of bench/app.py on agno's AgentOS, in an environment of its own.
 
 BENCH_DB=agno.db OPENAI_BASE_URL=http://… python bench/peer/app.py PORT
 """

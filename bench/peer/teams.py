@@ -1,4 +1,4 @@
-"""The peer's side of bench/teams/app.py, run in an environment of its own.
+"""The peer's version of bench/teams/app.py, in an environment of its own.
 
 BENCH_DB=agno.db OPENAI_BASE_URL=http://… python bench/peer/teams.py PORT
 """

@@ -1,4 +1,4 @@
-"""Streams: what a reader costs, how soon it is told, and many of them: a measurement returns its figures."""
+"""Streams: cost of a subscriber, latency of events, many subscribers. Each measurement returns its figures."""
 
 from bench.measures import Measure
 from bench.streams import crowd, live, pace, rhythm, story

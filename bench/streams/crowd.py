@@ -1,4 +1,4 @@
-"""A thousand readers of one run: the peer has no way to read a run that another request started."""
+"""A thousand subscribers of one run. The peer cannot read a run that another request started."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A reader that costs the bench little: it counts what comes, and keeps the end of it."""
+"""A cheap subscriber that counts what arrives and keeps the end of it."""
 
 import asyncio
 from urllib.parse import urlencode, urlsplit

@@ -1,4 +1,4 @@
-"""A thousand live runs, each with a reader."""
+"""A thousand live runs, each with a subscriber."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The most memory that a process had during a block."""
+"""Peak memory of a process during a block."""
 
 import contextlib
 from collections.abc import Iterator

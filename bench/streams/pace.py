@@ -1,4 +1,4 @@
-"""One stream: its CPU, its bytes, and when its first event is there."""
+"""One stream: its CPU, its bytes, and the latency of its first event."""
 
 from bench.client import Stream, leader_work
 from bench.figures import Bar, Figure, beside

@@ -1,4 +1,4 @@
-"""Many streams at once, ten words a second each: whether they keep their rhythm, with the settings as shipped."""
+"""Many concurrent streams of ten words per second each, with default settings: whether words arrive on time."""
 
 import asyncio
 import time

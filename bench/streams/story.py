@@ -1,4 +1,4 @@
-"""Coming back to a long run: all of its events again, from the first."""
+"""Reading all events of a long run again."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Teams in every mode, and runs that wait for a person: a measurement takes the bench and returns its figures."""
+"""Teams in every mode, and runs that wait for a person. Each measurement returns its figures."""
 
 from bench.measures import Measure
 from bench.teams import modes, people

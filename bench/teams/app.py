@@ -1,4 +1,4 @@
-"""musterd's side: a team for each mode. bench/peer/teams.py is its like."""
+"""musterd's application: a team for each mode. See bench/peer/teams.py."""
 
 from bench.team_names import BROADCAST_MEMBERS, DEPTH, PLANNERS, TRIO
 from musterd import Agent, Team

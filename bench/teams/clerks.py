@@ -1,4 +1,4 @@
-"""A team whose member asks a person before each call."""
+"""A team whose member needs an approval before each call."""
 
 import os
 import time

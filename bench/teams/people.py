@@ -1,4 +1,4 @@
-"""1,000 runs that wait for a person: their memory, the inbox, and how soon an approved call is made."""
+"""1,000 runs that wait for a person: memory, the list of approvals, and the latency of an approved call."""
 
 import asyncio
 import tempfile

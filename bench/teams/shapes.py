@@ -1,4 +1,4 @@
-"""The teams that both sides have, and the work that each is given."""
+"""The teams of both applications, and the work of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -130,7 +130,7 @@ async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines
 
 
 @pytest.mark.parametrize(
-    "note, said", [("too dear", "too dear"), (None, "A person refused the call. It was not made.")]
+    "note, said", [("too dear", "too dear"), (None, "A person rejected the call. It was not made.")]
 )
 async def test_a_refused_call_is_not_made_and_the_model_reads_why(
     engines: Engines, desk: Desk, note: str | None, said: str
@@ -331,7 +331,7 @@ async def test_changed_arguments_outlive_crashes_and_a_question_about_the_outcom
     async with engines(teams=teams) as second:
         (again,) = waiting(await second.end_of("r1"))
         assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 7})
-        with pytest.raises(InvalidInput, match="cannot be changed any more"):
+        with pytest.raises(InvalidInput, match="can no longer be changed"):
             await decide(second, again["id"], values={"n": 8})
         desk.is_hanging = False
         await decide(second, again["id"])
@@ -372,7 +372,7 @@ async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
         ({"values": {"nights": "two"}}, 'nights: "two" is not of type "integer"'),
         ({"values": {"nights": 2, "room": "suite"}}, "room: "),
         ({"values": {"nights": 2, "stars": 5}}, "book has no field stars; it has city, nights, room"),
-        ({"verdict": Verdict.HAPPENED, "result": "done"}, "book is made by the server"),
+        ({"verdict": Verdict.HAPPENED, "result": "done"}, "book runs on the server"),
     ],
 )
 async def test_input_that_is_not_complete_changes_nothing(
@@ -422,7 +422,7 @@ async def test_given_arguments_outlive_a_crash_behind_the_decision(engines: Engi
 async def test_a_client_does_it_and_says_what_came_of_it(engines: Engines, desk: Desk) -> None:
     async with engines(teams=[desk.team()]) as works:
         (found,) = waiting(await works.run('[[DELEGATE one: <TOOL mail {"to": "Ana"}>]]', "r1"))
-        with pytest.raises(InvalidInput, match="mail is executed outside of the server"):
+        with pytest.raises(InvalidInput, match="mail runs outside the server"):
             await decide(works, found["id"])
         await decide(works, found["id"], Verdict.HAPPENED, result="sent to Ana")
         view = await works.end_of("r1")
@@ -456,7 +456,7 @@ async def expiring(engines: Engines, desk: Desk, **flags: Any) -> AsyncIterator[
         yield works
 
 
-@pytest.mark.parametrize("default, said, paid", [("approve", "paid 1", {1: 1}), ("reject", "Nobody decided", {})])
+@pytest.mark.parametrize("default, said, paid", [("approve", "paid 1", {1: 1}), ("reject", "no decision arrived", {})])
 async def test_a_declared_decision_counts_where_nobody_decides(
     engines: Engines, desk: Desk, default: str, said: str, paid: dict[int, int]
 ) -> None:
@@ -494,7 +494,7 @@ async def test_a_call_that_needs_approval_is_not_decided_by_the_runs_client(engi
         (found,) = waiting(await works.run(MEMBERS, "r1"))
         assert (found["kind"], found["approval_type"]) == ("confirmation", "required")
         before = await works.records.everything()
-        with pytest.raises(Forbidden, match=f"pay needs approval: it is decided at POST /approvals/{found['id']}"):
+        with pytest.raises(Forbidden, match=f"pay needs approval; decide it at POST /approvals/{found['id']}"):
             await decide(works, found["id"])
         assert await works.records.everything() == before
 

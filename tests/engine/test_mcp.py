@@ -110,7 +110,7 @@ async def test_a_run_goes_without_a_server_that_is_not_there_and_its_model_is_to
     assert offered(model) == ["own"]
     system = model.asked()[0]["content"]
     assert "The MCP server 'desk' cannot be reached" in system
-    assert "Its tools are not there in this run." in system
+    assert "Its tools are not available in this run." in system
 
 
 async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(

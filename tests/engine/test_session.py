@@ -143,7 +143,7 @@ async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldMo
         left = json.loads(result_of(await say(read, "a6", "ada")))
     assert [session["session"] for session in found] == ["newer", "older"]
     assert [message["content"] for message in found[0]["messages"]] == ["newer", "Echo: newer"]
-    assert nothing == "Nobody said who the user is, so there are no other sessions to read."
+    assert nothing == "The user is unknown, so there are no other sessions to read."
     assert alone == "The user has no other sessions."
     assert [session["session"] for session in left] == [read, "older"]
 

@@ -88,7 +88,7 @@ async def test_a_tool_that_does_not_stop_is_left_behind_by_a_cancel(
             await ends_late(works, stubborn)
     said = [(line["event"].split(";")[0], line["run_id"], line["tool"]) for line in lines if "tool" in line]
     assert said == [
-        ("code did not stop after its cancel and was abandoned", "r1", "stay"),
+        ("code ignored its cancellation and was abandoned", "r1", "stay"),
         ("abandoned code has stopped", "r1", "stay"),
     ]
 
@@ -108,7 +108,7 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
         view = await works.run("[[TOOL stay {}]]", "r1")
         assert view.row.state is RunState.COMPLETED
         assert view.output is not None
-        said = "No result after 0.05 s; whether it took effect is not known. It did not stop and was left running."
+        said = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
         assert view.output.tools[0].result == said
         await ends_late(works, stubborn)
 

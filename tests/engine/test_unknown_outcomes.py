@@ -22,7 +22,7 @@ from tests.support.held_model import HeldModel
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
 MEMBERS = '[[DELEGATE one: <TOOL pay {"n": 1}>]]'
-NOT_KNOWN = 'Done: {"error":"No result after 0.05 s; whether it took effect is not known."}'
+NOT_KNOWN = 'Done: {"error":"No result after 0.05 s; its outcome is unknown."}'
 BOTH = '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <TOOL pay {"n": 2}>]]'
 
 
@@ -119,7 +119,7 @@ async def test_it_pauses_and_makes_the_call_once_more_where_a_person_says_so(
     [
         (Verdict.HAPPENED, {"result": "receipt 7"}, "receipt 7", False),
         (Verdict.REFUSED, {"note": "leave it"}, "leave it", True),
-        (Verdict.REFUSED, {}, "The call was cut off", True),
+        (Verdict.REFUSED, {}, "The call was interrupted", True),
     ],
 )
 async def test_a_person_says_what_came_of_it(
@@ -206,7 +206,7 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
     assert (bank.paid, both[0].after) == ({1: 2}, both[1].after)
 
 
-@pytest.mark.parametrize("rule, times, told", [("retry", 2, "paid 1"), ("fail", 1, "The call was cut off")])
+@pytest.mark.parametrize("rule, times, told", [("retry", 2, "paid 1"), ("fail", 1, "The call was interrupted")])
 async def test_a_team_may_say_once_and_for_all(engines: Engines, bank: Bank, rule: str, times: int, told: str) -> None:
     teams = [bank.team(on_unknown_effect=rule)]
     async with engines(teams=teams) as first:

@@ -92,8 +92,8 @@ async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines)
         assert view.output is not None
         assert view.output.error is not None
         assert view.output.error["message"] == (
-            "The run took its worker down 5 times without a new step, at last while no other run was begun. "
-            "The last step that it began: t0/c0 (tool explode)."
+            "The run crashed its worker 5 times without a new step, the last time while no other run was started. "
+            "The last step that it started: t0/c0 (tool explode)."
         )
         assert (await works.stored("r1"))[-1][1].kind is EventKind.RUN_ERROR
         assert await works.records.select("SELECT state FROM journal") == [{"state": "unknown"}]

@@ -230,7 +230,7 @@ async def test_a_receiver_that_does_not_answer(engines: Engines, receiver: Recei
         await works.run("hello", "r1")
         await sent(webhooks)
         delivery = await only(works)
-    assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No answer within 0.1 s")
+    assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No response within 0.1 s")
 
 
 @pytest.mark.parametrize("kind", ["interim responses", "one chunk extension"])
@@ -244,7 +244,7 @@ async def test_a_receiver_whose_answer_has_no_end_is_hung_up_on(engines: Engines
     assert (delivery.state, delivery.last_error) == (
         ("delivered", None)  # its status is what counts
         if kind == "one chunk extension"
-        else ("pending", "The response has more than 64 KiB around its body.")
+        else ("pending", "The response has more than 64 KiB of headers and framing.")
     )
 
 
@@ -268,7 +268,7 @@ async def test_nobody_listens(engines: Engines) -> None:
     async with telling(engines, f"http://127.0.0.1:{port}/") as works, sending(works) as webhooks:
         await works.run("hello", "r1")
         await sent(webhooks)
-        assert (await only(works)).last_error == "No connection could be made"
+        assert (await only(works)).last_error == "The connection failed"
 
 
 async def test_of_two_processes_one_sends(engines: Engines, receiver: Receiver, time: Time) -> None:
@@ -440,7 +440,7 @@ async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
             await sent(webhooks)
             delivery = await only(works)
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("pending", 1, NOT_REACHED)
-    assert reasons(lines) == ["The name leads into a private network, where webhooks may not go"]
+    assert reasons(lines) == ["The name points to a private network, which webhooks must not use"]
     assert asked == ["hooks.example"]
     assert receiver.taken == []
 
@@ -462,9 +462,9 @@ async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engin
         "a name inside, an unknown one, and one that does not listen"
     )
     assert words == [
-        "The name leads into a private network, where webhooks may not go",
-        "The name could not be resolved",
-        "No connection could be made",
+        "The name points to a private network, which webhooks must not use",
+        "The host name could not be resolved",
+        "The connection failed",
     ]
 
 

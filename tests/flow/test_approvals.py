@@ -375,7 +375,7 @@ async def test_a_result_of_a_call_that_the_server_makes_is_refused(shop: Shop) -
         await paused(house)
         (found,) = await pending(house)
         answer = await resolve(house, found["id"], resolution_data={"result": "paid"})
-        assert "pay is made by the server" in problem(answer, 422, "VALIDATION_ERROR")
+        assert "pay runs on the server" in problem(answer, 422, "VALIDATION_ERROR")
         assert len(await pending(house)) == 1
 
 
@@ -409,7 +409,7 @@ async def test_what_the_inbox_refuses(shop: Shop) -> None:
         assert wrong_fields(await resolve(house, found["id"], "maybe")) == [("body", "status")]
         assert wrong_fields(await house.http.post(f"/approvals/{found['id']}/resolve", json={})) == [("body", "status")]
         words = problem(await house.http.delete(f"/approvals/{found['id']}"), 409, "CONFLICT")
-        assert words.startswith("The run has not ended and still needs this approval")
+        assert words.startswith("The run has not finished and still needs this approval")
         await house.cancel("r1")
         (cancelled,) = (await house.get("/approvals"))["data"]
         assert (cancelled["status"], cancelled["run_status"]) == ("cancelled", "CANCELLED")
@@ -469,7 +469,7 @@ async def test_a_call_that_needs_approval_is_decided_in_the_inbox_alone(database
         assert asked["tool_execution"]["approval_type"] == "required"
         yes = [{**asked, "confirmation": True}]
         words = problem(await send(house, requirements=yes), 403, "FORBIDDEN")
-        assert words == f"pay needs approval: it is decided at POST /approvals/{asked['id']}/resolve"
+        assert words == f"pay needs approval; decide it at POST /approvals/{asked['id']}/resolve"
         (found,) = await pending(house, approval_type="required")
         await resolve(house, found["id"])
         assert (await ended(house))["status"] == "COMPLETED"

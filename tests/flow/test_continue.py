@@ -132,7 +132,7 @@ async def test_a_paused_run_says_what_it_waits_for(shop: Shop) -> None:
     async with shop.paused() as house:
         run = await look(house)
         (listed,) = await house.get(f"/{TEAM}/runs", session_id="s1", status="paused")
-    content = "Team run paused. The following require input:\n- team: pay was cut off: say whether it happened"
+    content = "Team run paused. The following require input:\n- team: pay was interrupted; say whether it took effect"
     event = {
         "created_at": IsInt,
         "event": "TeamRunPaused",

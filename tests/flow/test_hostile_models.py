@@ -68,7 +68,7 @@ async def test_a_turn_with_too_many_calls_ends_the_run_in_words(database: Path) 
         assert run["status"] == "ERROR"
         assert run["error"] == {
             "code": "turn_tool_calls",
-            "message": "The model asked for more than 128 tool calls in one turn. None was made.",
+            "message": "The model asked for more than 128 tool calls in one turn. None of them was made.",
             "retryable": False,
         }
         await assert_readable(house)

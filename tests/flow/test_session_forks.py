@@ -169,7 +169,7 @@ async def test_the_session_of_another_user_cannot_be_forked(serve: Serve) -> Non
 async def test_what_cannot_be_forked(house: House) -> None:
     await house.run("one", session_id="s1")
     await house.http.post("/sessions", json={"session_id": "empty", "team_id": "demo-team"})
-    assert "nothing to fork" in problem(await send(house, "empty"), 400, "BAD_REQUEST")
+    assert "no finished runs to fork" in problem(await send(house, "empty"), 400, "BAD_REQUEST")
     problem(await send(house, "nope"), 404, "NOT_FOUND")
     problem(await send(house, to="teams/other-team"), 404, "NOT_FOUND")
     problem(await send(house, to="agents/solo-agent"), 404, "NOT_FOUND")

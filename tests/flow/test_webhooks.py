@@ -15,8 +15,8 @@ from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.webhook_receiver import SECRET, Receiver, receiving
 
-PRIVATE = "leads into a private network"
-NUMBER = "a number, but no address"
+PRIVATE = "points to a private network"
+NUMBER = "numeric but not a valid IP address"
 REFUSED = {
     "http://127.0.0.1/": PRIVATE,
     "http://127.1.2.3:8080/x": PRIVATE,
@@ -53,13 +53,13 @@ REFUSED = {
     "http://127.1/": NUMBER,
     "http://1.2.3.4.5/": NUMBER,
     "http://127%2e0.0.1/": NUMBER,
-    "http://127%2e0.0%2e1/": "host is no name",
+    "http://127%2e0.0%2e1/": "host is not a valid name",
     "http://１２７.0.0.1/": "characters",
     "http://example.com\\@127.0.0.1/": "characters",
     "http://exa mple.com/": "characters",
     "http://example.com/\r\nHost: x": "characters",
-    "http://ana:pw@example.com/": "user or a password",
-    "http://example.com@127.0.0.1/": "user or a password",
+    "http://ana:pw@example.com/": "a user name or a password",
+    "http://example.com@127.0.0.1/": "a user name or a password",
     "http://example.com:25/": "port",
     "http://example.com:0/": "port",
     "http://example.com:99999/": "valid URL",

@@ -31,12 +31,12 @@ def test_a_server(url: str) -> None:
 @pytest.mark.parametrize(
     "url, words",
     [
-        ("musterd.db", "not a database that musterd knows"),
+        ("musterd.db", "not a supported database URL"),
         ("sqlite://musterd.db", "sqlite:///relative.db"),
-        ("sqlite:///", "not a database that musterd knows"),
-        ("mysql://me:secret@host/db", "--db mysql://me@host/db: not a database"),
+        ("sqlite:///", "not a supported database URL"),
+        ("mysql://me:secret@host/db", "--db mysql://me@host/db: not a supported database"),
         ("postgresql+psycopg://me:secret@host/db", "names a driver — use postgresql://me@host/db"),
-        ("postgresql:db", "not a database that musterd knows"),
+        ("postgresql:db", "not a supported database URL"),
     ],
 )
 def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
@@ -70,5 +70,5 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *given, **named)
 
     monkeypatch.setattr(builtins, "__import__", without_psycopg)
-    with pytest.raises(StartError, match=r"needs psycopg .* pip install 'musterd\[postgres\]'"):
+    with pytest.raises(StartError, match=r"requires psycopg .* pip install 'musterd\[postgres\]'"):
         open_database("postgresql://me:secret@host/db")

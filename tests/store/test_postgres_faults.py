@@ -138,7 +138,7 @@ async def test_while_the_server_is_away_nothing_is_done_and_then_all_goes_on(
             with pytest.raises(StoreUnavailable):
                 await use
     (line,) = [line for line in logs if line["event"] == "database unavailable"]
-    assert (line["what"], line["do"]) == ("the database is closed to connections", "open it again")
+    assert (line["what"], line["do"]) == ("the database does not accept connections", "allow connections again")
     server.come_back()
     with capture_logs() as logs:
         assert await until_back(database) == ["before"]

@@ -295,10 +295,10 @@ def test_a_role_that_may_not_create_tables_says_who_has_to(empty_url: str, as_ro
 @pytest.mark.parametrize(
     "url, words",
     [
-        ("postgresql:///db?host=/nowhere", "no server listens on that socket"),
-        ("postgresql://me:secret@127.0.0.1:1/db", "no server listens there"),
-        ("postgresql://me:secret@127.0.0.1:99999/db", "the URL is wrong"),
-        ("postgresql://me:secret@127.0.0.1/db?what=secret", "the URL is wrong"),
+        ("postgresql:///db?host=/nowhere", "no server is listening on that socket"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "no server is listening there"),
+        ("postgresql://me:secret@127.0.0.1:99999/db", "the URL is not valid"),
+        ("postgresql://me:secret@127.0.0.1/db?what=secret", "the URL is not valid"),
     ],
 )
 def test_a_server_that_is_not_there(url: str, words: str) -> None:

@@ -131,7 +131,7 @@ async def test_a_held_file_is_waited_for_no_longer_than_told(records: Records, s
         with pytest.raises(StoreUnavailable):
             await records.accept("r1")
         assert await records.counts() == {}, "reading goes on"
-    assert {what for what, _ in advice(lines)} == {"another program holds the database"}
+    assert {what for what, _ in advice(lines)} == {"another program has locked the database"}
     assert (await records.accept("r1")).run.seq == 0
 
 
@@ -258,13 +258,13 @@ async def test_a_damaged_page_is_told_and_spares_the_rest(records: Records, sqli
     [
         (sqlite3.SQLITE_FULL, "the disk is full"),
         (sqlite3.SQLITE_READONLY_DBMOVED, "the file or its folder is read-only"),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, "another program holds the database"),
-        (sqlite3.SQLITE_PROTOCOL, "another program holds the database"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "another program has locked the database"),
+        (sqlite3.SQLITE_PROTOCOL, "another program has locked the database"),
         (sqlite3.SQLITE_IOERR_FSYNC, "the disk reports an error"),
         (sqlite3.SQLITE_CORRUPT_INDEX, "the file is damaged"),
         (sqlite3.SQLITE_NOTADB, "the file is not a SQLite database"),
         (sqlite3.SQLITE_CANTOPEN_ISDIR, "the file cannot be opened"),
-        (sqlite3.SQLITE_PERM, "the file may not be used"),
+        (sqlite3.SQLITE_PERM, "the file is not accessible"),
     ],
 )
 def test_every_fault_has_words_and_a_cure(code: int, what: str, lines: Lines) -> None:
@@ -293,9 +293,7 @@ async def test_a_file_that_is_not_there_any_more(
     with pytest.raises(StoreUnavailable):
         await database.scan(lambda tx: sessions.list_deleted(tx, 1e9))
     assert (sqlite_file.name in os.listdir(sqlite_file.parent)) == is_replaced, "no empty one is made in its place"
-    assert advice(lines) == {
-        ("the file is not the one that was opened", "put it back, or stop the server before it is replaced")
-    }
+    assert advice(lines) == {("the file was replaced", "restore it; stop the server before you replace it")}
     os.replace(kept, sqlite_file)
     await records.accept("r3")
     assert await records.states() == {"r1": "ready", "r3": "queued"}

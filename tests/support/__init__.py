@@ -1,1 +1,1 @@
-"""The test kit: what tests of several kinds share."""
+"""Shared code of the tests."""

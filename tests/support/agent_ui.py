@@ -1,7 +1,7 @@
-"""Does what agent-ui does, the page that many run in front of AgentOS: it is not on npm, so it is written down here.
+"""Simulates agent-ui, a common web client of AgentOS. It is not published on npm, so its behavior is reproduced here.
 
-It never parses server-sent events. It scans what has come so far for balanced braces, minding strings, appends each
-delta with what it last appended taken out of it, and replaces the text by that of the event that ends a run.
+It does not parse server-sent events. It scans the received text for balanced braces, taking strings into account,
+appends each delta without the part that it appended last, and replaces the text with that of the event that ends a run.
 """
 
 from __future__ import annotations

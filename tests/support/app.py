@@ -27,20 +27,20 @@ Serve = Callable[..., contextlib.AbstractAsyncContextManager[House]]
 
 @tool
 def tell(context: ToolContext) -> dict[str, Any]:
-    """Tell what the run was given beside its message."""
+    """Return the context of the run other than its message."""
     return {"dependencies": context.dependencies, "metadata": context.metadata, "user_id": context.user_id}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the sample server serves."""
+    """The components that the sample server serves."""
 
     teams: list[Team]
     agents: list[Agent]
 
 
 def sample(model: str | Model = "scripted") -> Sample:
-    """Teams and agents of every kind that the contract speaks of."""
+    """Teams and agents of every kind in the contract."""
     weather = Agent(id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather, boom])
     writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
     nested = Agent(id="n-writer-agent", name="n-Writer Agent", role="Writes text")
@@ -66,27 +66,27 @@ def sample(model: str | Model = "scripted") -> Sample:
 
 
 def settings_for(db: Path, **changes: Any) -> Settings:
-    """Settings of a test's server: retries of model calls do not wait, everything else is as shipped."""
+    """Settings of a test server: model calls are retried without a wait, everything else has its default."""
     return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, "drain_seconds": 0, **changes})
 
 
 def app_on(
     db: Path, model: str | Model = "scripted", served: Sample | None = None, is_loopback: bool = True, **changes: Any
 ) -> Starlette:
-    """The application of the sample, or of what is ``served``, on the file ``db``."""
+    """The application with the sample components, or with ``served``, on the file ``db``."""
     served = served or sample(model)
     settings = settings_for(db, **changes)
     return create_app(teams=served.teams, agents=served.agents, settings=settings, is_loopback=is_loopback)
 
 
 def copied_file(template: Path, folder: Path) -> Path:
-    """A new database in ``folder``: a copy of one that is up to date already, since making one takes half a second."""
+    """A new database in ``folder``, copied from a template, because creating one takes half a second."""
     return Path(shutil.copy(template, folder / "musterd.db"))
 
 
 @contextlib.asynccontextmanager
 async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
-    """Serve ``app`` to a client that calls it without a network. Answers come when they are whole."""
+    """Serve ``app`` to a client that calls it without a network. Responses arrive only when they are complete."""
     server: Server = app.state.server
     async with (
         app.router.lifespan_context(app),
@@ -99,7 +99,7 @@ async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
-    """Serve ``app`` on a free port of loopback: with real connections, which close and (soon) fill up."""
+    """Serve ``app`` on a free loopback port, with real connections, which close and have small buffers."""
     server: Server = app.state.server
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -120,7 +120,7 @@ async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> Async
 
 
 class _Uvicorn(uvicorn.Server):
-    """Tells when it serves, and leaves the process's signals alone."""
+    """Signals when it serves, and installs no signal handlers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,7 +1,8 @@
-"""Reads a stream of server-sent events as browser clients do that never parse SSE.
+"""Reads a stream of server-sent events like browser clients that do not parse SSE.
 
-They scan the raw text for balanced ``{…}``, minding strings, and parse each as JSON. A comment with a brace
-loses them the stream, and so does JSON over several frames: every stream of the suite goes through this too.
+They scan the raw text for balanced ``{…}``, taking strings into account, and parse each part as JSON. A comment that
+contains a brace, or JSON that is split over several frames, breaks them, so every stream in the tests is also read by
+this scanner.
 """
 
 import json

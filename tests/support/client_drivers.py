@@ -1,7 +1,7 @@
-"""Processes that drive a client of AgentOS, unmodified, where it is at home: asked and answering by lines of JSON.
+"""Runs unmodified AgentOS clients in processes of their own and controls them with lines of JSON.
 
-A driver reads ``{"id": n, "do": name, "args": [...], "with": {...}}`` and answers ``{"id": n, "event": …}`` for each
-event of a stream, then ``{"id": n, "result": …}`` or ``{"id": n, "error": {...}}``. It does several at once.
+A driver reads ``{"id": n, "do": name, "args": [...], "with": {...}}`` and writes ``{"id": n, "event": …}`` for each
+event of a stream, then ``{"id": n, "result": …}`` or ``{"id": n, "error": {...}}``. It handles several calls at once.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass
 class ClientFailed(Exception):
-    """What the client raised.
+    """An exception that the client raised.
 
     :param kind: the name of its exception.
-    :param status: the HTTP status, where there was one.
-    :param body: the answer's JSON, where there was one.
+    :param status: the HTTP status, if there was one.
+    :param body: the answer's JSON, if there was one.
     """
 
     kind: str
@@ -68,17 +68,17 @@ class PendingCall:
         raise AssertionError(f"{self.name}: ended without {name}: {self.events}")
 
     def result(self) -> Any:
-        """What the call gives; the events of a stream as a list."""
+        """The result of the call; for a stream, the list of its events."""
         while "event" in (answer := self._next()):
             pass
         return self.events if answer.get("is_stream") else answer["result"]
 
 
 class Driver:
-    """A process with a client in it.
+    """A process that contains a client.
 
-    Calls read as those of the client: ``driver.run_team("demo-team", "hello")``. One that is to go on while the test
-    does something else begins with ``driver.begin("run_team_stream", "demo-team", "hello")``.
+    Calls look like those of the client: ``driver.run_team("demo-team", "hello")``. A call that continues while the test
+    does something else is started with ``driver.begin("run_team_stream", "demo-team", "hello")``.
     """
 
     def __init__(self, words: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:

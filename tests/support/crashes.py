@@ -1,4 +1,4 @@
-"""Crashes at chosen moments, and what a reader of a recovered run relies on."""
+"""Simulates crashes at chosen points, and checks the guarantees for subscribers of a recovered run."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ IndexedEvents = Sequence[tuple[int, Event]]
 
 
 class Fuse:
-    """Counts moments. At the chosen one, and ever after, nothing goes on: as in a process that died there."""
+    """Counts moments. From the chosen moment on nothing continues, like in a process that died there."""
 
     def __init__(self) -> None:
         self.between: Callable[[], Awaitable[None]] | None = None
         self.disarm()
 
     def arm(self, moments: int) -> None:
-        """Let this many moments pass."""
+        """Stop after this many moments."""
         self._left: int | None = moments
 
     def disarm(self) -> None:
@@ -38,7 +38,7 @@ class Fuse:
         self.blown = asyncio.Event()
 
     async def tick(self) -> None:
-        """One moment; ``between`` moments, what else is under way goes on."""
+        """One moment; ``between`` moments other tasks continue."""
         if self.between is not None:
             await self.between()
         if self._left is None:
@@ -50,7 +50,7 @@ class Fuse:
 
 
 class CountedModel(ScriptedModel):
-    """The scripted model. Counts its calls by what it was asked and how often it had answered: ``"message #0"``."""
+    """The scripted model. Counts its calls by message and number of earlier answers: ``"message #0"``."""
 
     def __init__(self, fuse: Fuse | None = None) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class VisibleText:
     texts: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def read(self, index: int, event: Event) -> None:
-        """Take in one event."""
+        """Process one event."""
         if event.kind is EventKind.CONTENT:
             self.texts[event.run_id].append((index, event.data.get("text", "")))
         for void in event.data.get("superseded", ()):
@@ -103,7 +103,7 @@ class VisibleText:
             self.texts[void["run_id"]] = kept
 
     def text(self, run_id: str) -> str:
-        """What it shows of a run."""
+        """The text that it shows for a run."""
         return "".join(text for _, text in self.texts[run_id])
 
 
@@ -142,7 +142,7 @@ def check_calls(events: IndexedEvents) -> None:
 
 
 async def stored_steps(records: Records, root_id: str) -> dict[str, str]:
-    """The steps whose result is stored: by path, the key under which :class:`CountedModel` counts a model call."""
+    """The steps with a stored result, by path, with the key under which :class:`CountedModel` counts a model call."""
     steps = await records.select(
         "SELECT path, kind FROM journal WHERE root_id = :root AND result IS NOT NULL AND kind IN ('model', 'tool')",
         root=root_id,

@@ -1,4 +1,4 @@
-"""A server on loopback whose answer never comes to its end, in one of several ways."""
+"""A loopback server whose responses never end, in one of several ways."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ KINDS: dict[str, tuple[bytes, bytes]] = {
     "many chunk extensions": (CHUNKED, (b"1;" + b"y" * 60 + b"\r\nX\r\n") * 400),
     "tiny chunks": (CHUNKED, b"1\r\nX\r\n" * 4000),
 }
-"""By name: how the answer begins, and what follows again and again."""
+"""By name: the start of the response and the part that repeats."""
 
 
 @contextlib.asynccontextmanager
 async def endless(kind: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """Its address, and an event that is set once a client has hung up."""
+    """The server's address, and an event that is set after a client has disconnected."""
     begin, more = KINDS[kind]
     is_left = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""An engine in this process, without HTTP: on a database, with a model that the test holds."""
+"""An engine in the test process, without HTTP, with a database and a model that tests can block."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Works:
-    """An engine with all that stands around it in a server, spoken to by its use cases."""
+    """An engine with the services that surround it in a server."""
 
     def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
         self.server = Server(registry, settings, FEATURES)
@@ -72,7 +72,7 @@ class Works:
         return (await self.runs.cancel(RunRef(self.component(of), run_id, None, NOBODY))).view.row
 
     async def ask_to_cancel(self, run_id: str) -> None:
-        """Store a cancel and tell of it, and do not wait until the run has stopped."""
+        """Store and announce a cancel without waiting until the run has stopped."""
         now = clock.now()
         done = await self.database.write(lambda tx: cancels.request(tx, run_id, "client", now))
         assert done is not None
@@ -83,7 +83,7 @@ class Works:
         return await self.records.events(run_id)
 
     async def told(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
-        """Wait until an event like this is stored; its index."""
+        """Wait until a matching event is stored, and return its index."""
         reading = self.runs.subscribe(run_id)
         try:
             async for flush in reading.stored():
@@ -100,13 +100,13 @@ class Works:
         raise AssertionError(f"nothing like it was told of {run_id}")
 
     async def stored_so_far(self) -> None:
-        """Let a window that is due be stored."""
+        """Flush the window that is due."""
         for _ in range(3):  # its timer, its task, its transaction
             await asyncio.wait([asyncio.ensure_future(_no_work())])
         await self.written()
 
     async def written(self) -> None:
-        """Wait until all that was handed in is stored, and known to whoever handed it in."""
+        """Wait until all writes are stored and their callers have been notified."""
         await self.database.write(_nothing)  # SQLite writes in turn
         if isinstance(self.database, PostgresDatabase):
             while self.database._writing:
@@ -114,7 +114,7 @@ class Works:
 
     @contextlib.asynccontextmanager
     async def writes_held(self) -> AsyncIterator[None]:
-        """Let every write wait, and no read, as long as this lasts."""
+        """Block writes, but not reads, inside this context."""
         connection = self.database.thread_connection()
         is_postgres = isinstance(self.database, PostgresDatabase)
         begin = ["BEGIN", "LOCK TABLE runs IN EXCLUSIVE MODE"] if is_postgres else ["BEGIN IMMEDIATE"]
@@ -131,11 +131,11 @@ class Works:
             connection.close()
 
     async def kill(self) -> None:
-        """Cut every attempt off where it is: nothing more of it is stored."""
+        """Interrupt every attempt; nothing more of it is stored."""
         await cut_off(self.engine)
 
     async def idle(self) -> None:
-        """Wait until nothing is driven, claimed or removed any more; every slot is free then."""
+        """Wait until no run is driven, claimed or removed; then every slot is free."""
         engine = self.engine
         await self.written()
         while engine._live or engine._slots.reserved or engine._tasks:
@@ -154,7 +154,7 @@ async def _no_work() -> None:
 
 
 async def cut_off(engine: Worker) -> None:
-    """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
+    """End every attempt of an engine immediately, like a crash: nothing more is stored."""
     tasks = [live.task for live in engine._live.values()]
     for live in list(engine._live.values()):
         live.attempt.outbox.close()
@@ -190,7 +190,7 @@ def works_on(
     model: HeldModel | None = None,
     **settings: Any,
 ) -> Works:
-    """An engine on the database ``url``, not started."""
+    """An engine with the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
     all_settings = Settings(**{"db": url, **quick, **settings})

@@ -1,4 +1,4 @@
-"""Several processes of the server on one database, SQLite or Postgres: some are killed, others come."""
+"""Several server processes on one SQLite or Postgres database, which tests kill and start."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def fleet(folder: Path, url: str, components: Path, **settings: Any) -> "Iterato
 class Fleet(Deployment):
     """Processes that share a database and a folder, and what they have done together.
 
-    :param settings: of each of them; as shipped where nothing is given.
+    :param settings: of each process; by default the server's defaults.
     """
 
     def __init__(self, folder: Path, url: str, components: Path, **settings: Any) -> None:
@@ -32,11 +32,11 @@ class Fleet(Deployment):
 
     @property
     def log(self) -> str:
-        """What all of them have logged."""
+        """The log output of all processes."""
         return "".join(process.log for process in self._processes)
 
     def number(self, text: str, **params: Any) -> int:
-        """The number that a statement gives."""
+        """The number that a statement returns."""
         (row,) = self.select(text, **params)
         (number,) = row.values()
         return int(number)
@@ -46,12 +46,12 @@ class Fleet(Deployment):
         return self.do(lambda tx: events.every(tx, run_id))
 
     def calls(self) -> list[str]:
-        """What was called, in order."""
+        """The tool calls, in order."""
         path = self.folder / "counts"
         return path.read_text().splitlines() if path.exists() else []
 
     def runs_of(self, process: Process) -> int:
-        """How many runs it drives."""
+        """The number of runs that the process drives."""
         return self.number(
             """SELECT count(*) AS n FROM runs WHERE state = 'running' AND parent_id IS NULL
                AND worker = (SELECT id FROM workers WHERE pid = :pid)""",

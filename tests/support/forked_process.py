@@ -1,7 +1,7 @@
-"""Processes of the server that start quickly: each is forked from one that has imported the server already.
+"""Server processes that start quickly, because they are forked from a process that has already imported the server.
 
-What they do from then on is what ``python -m musterd`` does. The import takes seven times as long as the rest of a
-start, and the tests start hundreds.
+After the fork they run the same code as ``python -m musterd``. The import takes seven times as long as the rest of the
+start, and the tests start hundreds of processes.
 """
 
 import multiprocessing
@@ -50,7 +50,7 @@ class ForkedProcess:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Tell it to stop."""
+        """Ask it to stop."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The scripted model, which tells what it was asked and waits where a test holds it."""
+"""The scripted model, which records its conversations and which tests can block."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -17,9 +17,9 @@ from musterd.models.scripted import ScriptedModel
 
 @dataclass
 class Hold:
-    """A place where the model waits.
+    """A point at which the model waits.
 
-    :param after: how many events of its answer (words, or calls) it gives before.
+    :param after: the number of events of its answer (words or calls) that it emits first.
     """
 
     after: int
@@ -36,14 +36,14 @@ class Hold:
             raise
 
     def release(self) -> None:
-        """Let the model go on, now and whenever it comes here again."""
+        """Let the model continue, now and at each later time."""
         self.released.set()
 
 
 class HeldModel(ScriptedModel):
-    """Follows the script; a message that begins with a word which is held makes it wait.
+    """Follows the script, and waits if a message begins with a held word.
 
-    ``calls`` are the conversations that it was given, as pydantic-ai's messages.
+    ``calls`` are the conversations that it received, as pydantic-ai messages.
     """
 
     def __init__(self) -> None:
@@ -58,16 +58,16 @@ class HeldModel(ScriptedModel):
         return hold
 
     def hold_of(self, word: str) -> Hold:
-        """The hold of a word that is held."""
+        """The hold of a held word."""
         return self._holds[word]
 
     def release(self) -> None:
-        """Let everything that is held go on."""
+        """Release all holds."""
         for hold in self._holds.values():
             hold.release()
 
     def asked(self, call: int = -1) -> list[dict[str, Any]]:
-        """One conversation that it was given, as ``role``/``content`` objects."""
+        """One conversation that it received, as ``role``/``content`` objects."""
         return plain_messages(self.calls[call], self._parameters[call])
 
     def _found(self, messages: Sequence[dict[str, Any]]) -> Hold | None:

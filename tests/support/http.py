@@ -1,4 +1,4 @@
-"""A client of the server under test: starts runs, polls them, reads streams as strict and as careless clients do."""
+"""A client of the server under test. It starts and polls runs, and reads streams with strict and lenient parsers."""
 
 import contextlib
 import json
@@ -19,14 +19,14 @@ ERROR_KEYS = {"detail", "error_code", "request_id"}
 
 
 class Framed(NamedTuple):
-    """One event of a stream, and the ``id`` of its frame: None for what is no event of a run."""
+    """One event of a stream, and the ``id`` of its frame, which is None for events that do not belong to a run."""
 
     event: dict[str, Any]
     id: str | None
 
 
 def read_stream(text: str) -> list[dict[str, Any]]:
-    """The events of a whole stream of one run. AssertionError for what any real client would stumble over."""
+    """The events of a complete stream of one run. Raises AssertionError for anything that breaks a real client."""
     frames = read_frames(text)
     for event, frame_id in frames:
         assert frame_id is None or event["event_index"] == int(frame_id)
@@ -56,7 +56,7 @@ def read_frames(text: str) -> list[Framed]:
 
 
 class Receipt(NamedTuple):
-    """A run that was accepted in the background, and how it was asked for."""
+    """A run that was accepted in the background, with its request."""
 
     run_id: str
     session_id: str
@@ -65,14 +65,14 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream that was read to its end."""
+    """A stream that was read completely."""
 
     response: httpx2.Response
     events: list[dict[str, Any]]
 
     @property
     def names(self) -> list[str]:
-        """The events' names, runs of deltas as one."""
+        """The names of the events; consecutive deltas count as one."""
         names: list[str] = []
         for event in self.events:
             if not (names and names[-1] == event["event"] and event["event"].endswith("RunContent")):
@@ -89,14 +89,14 @@ class Stream:
         return [event for event in self.events if event["event"] == name]
 
     def text(self, name: str = "TeamRunContent") -> str:
-        """The deltas of this name, put together."""
+        """The joined deltas of this name."""
         return "".join(event["content"] for event in self.all(name))
 
 
 class House:
     """A running server and a client of it.
 
-    :param model: the model that a test holds, where it does.
+    :param model: the model that a test can hold, if any.
     """
 
     def __init__(self, app: Starlette, server: Server, http: httpx2.AsyncClient, model: HeldModel | None) -> None:
@@ -107,17 +107,17 @@ class House:
 
     @property
     def model(self) -> HeldModel:
-        """The model that can be held."""
+        """The model that the test can hold."""
         assert self._model is not None, "serve with a HeldModel"
         return self._model
 
     async def post(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> httpx2.Response:
-        """Start a run by a form; ``files`` are uploads, ``headers`` are headers, all else are fields."""
+        """Start a run with a form; ``files`` are uploads, ``headers`` are headers, everything else is a field."""
         files, headers = fields.pop("files", None), fields.pop("headers", None)
         return await self.http.post(f"/{to}/runs", data={"message": message, **fields}, files=files, headers=headers)
 
     async def run(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> dict[str, Any]:
-        """Run to the end; the answer to ``stream=false``."""
+        """Start a run with ``stream=false`` and return the response."""
         answer = await self.post(message, to, stream="false", **fields)
         assert answer.status_code == 200, answer.text
         return _object(answer)
@@ -130,29 +130,29 @@ class House:
         return Receipt(body["run_id"], body["session_id"], answer.headers["location"])
 
     async def stream(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> Stream:
-        """Run to the end; its stream."""
+        """Start a run and read its stream to the end."""
         answer = await self.post(message, to, stream="true", **fields)
         assert answer.status_code == 200, answer.text
         return Stream(answer, read_stream(answer.text))
 
     async def poll(self, run: Receipt, wait: float = 0, to: str = "teams/demo-team") -> dict[str, Any]:
-        """The run as it stands, or once it has ended within ``wait`` seconds."""
+        """The run now, or after it has finished within ``wait`` seconds."""
         query = {"session_id": run.session_id, **({"wait": wait} if wait else {})}
         view: dict[str, Any] = await self.get(f"/{to}/runs/{run.run_id}", **query)
         return view
 
     async def ended(self, run: Receipt, to: str = "teams/demo-team") -> dict[str, Any]:
-        """The run once it has ended."""
+        """The run after it has finished."""
         return await self.poll(run, 60, to)
 
     async def get(self, path: str, **query: Any) -> Any:
-        """The JSON of a GET that succeeds."""
+        """The JSON of a successful GET."""
         answer = await self.http.get(path, params=query or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def cancel(self, run_id: str, to: str = "teams/demo-team") -> httpx2.Response:
-        """Ask for a run to be cancelled."""
+        """Cancel a run."""
         return await self.http.post(f"/{to}/runs/{run_id}/cancel")
 
     @contextlib.asynccontextmanager
@@ -190,7 +190,7 @@ class Reader:
             self._text += await anext(self._texts)
 
     async def some(self, count: int) -> list[dict[str, Any]]:
-        """The events so far, once there are so many, or all."""
+        """The events so far, once there are this many, or all of them."""
         while len(self.frames) < count:
             *blocks, self._text = self._text.split("\n\n")
             self.frames += read_frames("".join(f"{block}\n\n" for block in blocks))
@@ -201,7 +201,7 @@ class Reader:
         return self.events
 
     async def rest(self) -> list[dict[str, Any]]:
-        """All that comes until the stream closes."""
+        """Everything that arrives until the stream closes."""
         async for text in self._texts:
             self._text += text
         self.frames += (new := read_frames(self._text))
@@ -220,7 +220,7 @@ def _object(answer: httpx2.Response) -> dict[str, Any]:
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> str:
-    """The ``detail`` of an error answer that has the form of all error answers; that a check fails is one more."""
+    """The ``detail`` of an error response, after a check of the response's form."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
@@ -236,7 +236,7 @@ def problem(answer: httpx2.Response, status: int, code: str) -> str:
 
 
 def wrong_fields(answer: httpx2.Response) -> list[tuple[str, ...]]:
-    """Where a 422 says that something is wrong; checks the form of each entry."""
+    """The locations of the errors in a 422 response, after a check of each entry's form."""
     problem(answer, 422, "VALIDATION_ERROR")
     errors = answer.json()["errors"]
     assert all(set(error) == {"type", "loc", "msg", "input"} for error in errors), errors

@@ -1,4 +1,4 @@
-"""Every list of the wire with every combination of its filters and orders, and the statements that it reads by."""
+"""Every list of the API with every combination of filters and orders, and the SQL statements that they execute."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -61,9 +61,9 @@ TRACE_CONDITIONS = (
 
 @dataclass(frozen=True)
 class Read:
-    """One statement that reads a list.
+    """One statement of a list.
 
-    :param filters: what the list was filtered by.
+    :param filters: the filters of the list.
     """
 
     list: str
@@ -77,7 +77,7 @@ class Read:
 
 
 class Recorder:
-    """A transaction on no database: it notes the statements, and finds nothing."""
+    """A transaction without a database, which records statements and returns no rows."""
 
     def __init__(self) -> None:
         self.statements: list[tuple[Statement, Params]] = []
@@ -98,9 +98,9 @@ class Recorder:
 
 
 def every_read(most_filters: int = 9) -> list[Read]:
-    """Every statement of every list, each once.
+    """Every distinct statement of all lists.
 
-    :param most_filters: how many filters are put together at most.
+    :param most_filters: the maximum number of combined filters.
     """
     reads: dict[str, Read] = {}
     for name, filters, order, search in chain(

@@ -1,4 +1,4 @@
-"""The loop without a database: steps in memory, and a model that says turn by turn what a test tells it."""
+"""The loop without a database: steps are kept in memory, and tests script the model turn by turn."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,7 +30,7 @@ SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call that the model makes; ``args`` as text stand as they are."""
+    """A tool call that the model makes; ``args`` as text are sent unchanged."""
 
     name: str
     args: dict[str, Any] | str = field(default_factory=dict)
@@ -41,9 +41,9 @@ Turn = str | Call | Exception | Sequence[Call | str | Exception]
 
 
 class TurnModel(FunctionModel):
-    """Says its turns one after the other; whoever speaks to it takes the next one.
+    """Returns its turns one after the other, one for each call.
 
-    Given a function, that is asked for the turn, with the conversation.
+    If it has a function, the function receives the conversation and returns the turn.
     """
 
     def __init__(self, *turns: Turn, ask: Callable[[list[ModelMessage]], Turn] | None = None) -> None:
@@ -80,7 +80,7 @@ def failure(status: int) -> ModelHTTPError:
 
 @dataclass
 class MemorySteps:
-    """Steps that are kept in a list, in the order in which they would be stored."""
+    """Steps that are recorded in a list, in the order of storage."""
 
     log: list[tuple[str, str]] = field(default_factory=list)
     fingerprints: dict[str, str] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class MemorySteps:
         return taken
 
     async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
-        """What the test says to a run."""
+        """The steering messages of a test."""
         return self.said.pop(run_id, [])
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
@@ -165,7 +165,7 @@ class MemorySteps:
 
 
 class Stage:
-    """One run, to be driven without a database."""
+    """One run that is driven without a database."""
 
     def __init__(self, spec: Agent | Team, prompt: str = "hello", **options: Any) -> None:
         if isinstance(spec, Team):
@@ -204,7 +204,7 @@ class Stage:
         return await self.loop.drive()
 
     def kinds(self, run_id: str = "root") -> list[EventKind]:
-        """The kinds of a run's events, text left out."""
+        """The kinds of a run's events, without text."""
         return [event.kind for event in self.events if event.run_id == run_id and event.kind is not EventKind.CONTENT]
 
 

@@ -1,4 +1,4 @@
-"""A server of tools in a process of its own, over its pipes or over HTTP; it notes what it does in a folder.
+"""An MCP server in a process of its own, over pipes or over HTTP. It records its calls in a folder.
 
 server = MCPServer(command=[*PROGRAM, str(folder)])
 with HttpServer(folder) as http:
@@ -66,7 +66,7 @@ def make(folder: Path) -> Any:
 
     @server.tool()
     async def learn(context: Context[Any, Any]) -> str:
-        """Have one more tool from now on."""
+        """Add a tool."""
         server.add_tool(lambda: "new", name="novel", description="New.")
         await context.session.send_tool_list_changed()
         return "learnt"
@@ -98,13 +98,13 @@ class HttpServer:
         raise AssertionError(f"the server did not start: {''.join(said)}")
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         if self._process is not None:
             self._process.kill()
             self.wait()
 
     def wait(self) -> None:
-        """Wait until it has ended."""
+        """Wait until it has exited."""
         if self._process is not None:
             self._process.communicate()
             self._process = None
@@ -117,7 +117,7 @@ class HttpServer:
 
 
 def main() -> None:
-    """Serve, as the arguments say."""
+    """Serve according to the arguments."""
     server = make(Path(sys.argv[1]))
     if len(sys.argv) > 2:
         server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[2]))

@@ -1,8 +1,8 @@
-"""A scripted model behind OpenAI's chat completions protocol, in a process of its own, as fast as it can be.
+"""A fast scripted model with OpenAI's chat completions protocol, in a process of its own.
 
-The last user message says what it answers, in the directives of :mod:`musterd.models.script`; any other is
-echoed. Beside the protocol it tells what it was asked: ``GET /count``, ``GET /open`` (calls that are not yet
-answered), ``GET /calls`` (when each came), ``POST /reset``.
+The directives of :mod:`musterd.models.script` in the last user message determine the answer; other messages are echoed.
+In addition to the protocol it reports its calls: ``GET /count``, ``GET /open`` (calls without an answer yet),
+``GET /calls`` (when each arrived), ``POST /reset``.
 
     with ModelServer() as server:
         os.environ["OPENAI_BASE_URL"] = server.base_url
@@ -49,14 +49,14 @@ def conversation(messages: list[dict[str, Any]]) -> tuple[str, int]:
 
 
 class Tally:
-    """What the server was asked so far."""
+    """The calls that the server has received."""
 
     def __init__(self) -> None:
         self.open = 0
         self.reset()
 
     def reset(self) -> None:
-        """Count anew; calls that are open stay so."""
+        """Reset the counts; open calls stay open."""
         self.total = 0
         self.peak = self.open
         self.by_text: Counter[str] = Counter()
@@ -74,7 +74,7 @@ class Tally:
         return self.total
 
     def report(self) -> dict[str, Any]:
-        """Return the counts; texts stand in the order in which they came first."""
+        """Return the counts, with texts in the order of their first call."""
         return {
             "total": self.total,
             "open": self.open,
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give up the call: its caller is gone."""
+        """Abandon the call, because its caller has disconnected."""
         if self.answering is not None:
             self.answering.cancel()
 
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         self.body += body
 
     def on_message_complete(self) -> None:
-        """Answer the request: at once where nothing has to be waited for."""
+        """Answer the request, at once if nothing has to be awaited."""
         match self.parser.get_method(), self.target:
             case b"POST", b"/v1/chat/completions":
                 self.answering = asyncio.create_task(self.chat(json.loads(self.body)))
@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
             self.tally.open -= 1
 
     def hang_up_on_failure(self, answering: asyncio.Task[None]) -> None:
-        """Let nobody wait for an answer that failed here."""
+        """Close the connection if the answer failed."""
         failure = None if answering.cancelled() else answering.exception()
         if failure is not None:
             asyncio.get_running_loop().call_exception_handler({"message": "no answer", "exception": failure})
@@ -262,7 +262,7 @@ class ModelServer:
 
     @property
     def base_url(self) -> str:
-        """What ``OPENAI_BASE_URL`` must say."""
+        """The value for ``OPENAI_BASE_URL``."""
         return f"{self.origin}/v1"
 
     def count(self, text: str | None = None) -> int:
@@ -271,7 +271,7 @@ class ModelServer:
         return int(report["total"] if text is None else report["by_text"].get(text, 0))
 
     def report(self) -> dict[str, Any]:
-        """Return everything that the server counted."""
+        """Return all counts of the server."""
         return self._ask("GET", "/count")
 
     def open_calls(self) -> int:
@@ -283,7 +283,7 @@ class ModelServer:
         return [(at, what) for at, what in self._ask("GET", "/calls")["calls"]]
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Reset the counts."""
         self._ask("POST", "/reset")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""A server of tools that speaks raw JSON-RPC and says odd things, over its pipes or over HTTP.
+"""An MCP server that sends unusual and invalid JSON-RPC messages, over pipes or over HTTP.
 
     server = MCPServer(command=[*PROGRAM, "long text"])
     async with odd_http_server("long text") as url:
         server = MCPServer(url=url)
 
-It has the tools ``odd``, which answers as the kind says, and ``plain``, which says ``fine``.
+It has the tools ``odd``, whose response depends on the kind, and ``plain``, which returns ``fine``.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An OpenAPI document as plain facts that can be compared: what an operation takes and answers, without its words."""
+"""Reduces an OpenAPI document to comparable facts about parameters and responses, without descriptions."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A Postgres server of one test's own, which it may stop and start."""
+"""A Postgres server for one test, which may stop and start it."""
 
 import contextlib
 import tempfile

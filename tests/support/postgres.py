@@ -1,4 +1,4 @@
-"""A throw-away Postgres for the tests: one server for all processes of a test run, a database for each test."""
+"""A temporary Postgres server, shared by all processes of a test run, with one database per test."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Processes of the server: they are killed, stopped and told to end."""
+"""Server processes that tests kill, suspend and stop."""
 
 import contextlib
 import os
@@ -23,13 +23,13 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.005
 QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 1.0}
-"""Settings of processes that know soon that another has died, where no lock tells."""
+"""Settings of processes that detect dead processes quickly, for databases without OS locks."""
 ALL_LIVE: dict[str, Any] = {"dead_seconds": 60}
-"""Settings of processes that nobody is to take for dead, however slow the machine is."""
+"""Settings of processes that are never considered dead, even on a slow machine."""
 
 
 def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait for a fact in another process: look until it is there."""
+    """Wait for a condition in another process by polling."""
     pause, deadline = threading.Event(), clock.monotonic() + seconds
     while not (value := fact()):
         assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
@@ -38,12 +38,12 @@ def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS)
 
 
 def settings_for(url: str) -> dict[str, Any]:
-    """Settings of the processes on a database: as shipped where a lock tells that a process has died."""
+    """Settings of the processes on a database: the defaults if a lock shows that a process has died."""
     return {} if url.startswith("sqlite:") else QUICK
 
 
 def environment_of(settings: dict[str, Any]) -> dict[str, str]:
-    """Settings as a process is given them."""
+    """Settings as environment variables."""
     return {f"MUSTERD_{name.upper()}": str(value) for name, value in settings.items()}
 
 
@@ -84,11 +84,11 @@ class Deployment:
         return self._start("worker", options, fault, settings)
 
     def begin(self, command: str, *options: str, fault: str = "", **settings: Any) -> "Process":
-        """Start a command, and wait for nothing."""
+        """Start a command without waiting."""
         return self._begin(command, options, fault, settings)
 
     def dies(self, fault: str) -> None:
-        """Start ``musterd worker`` and wait until it has died of ``fault``, be it before it works."""
+        """Start ``musterd worker`` and wait until ``fault`` has killed it, even before it is ready."""
         self._begin("worker", (), fault, {}).died()
 
     def _start(self, command: str, options: tuple[str, ...], fault: str, settings: dict[str, Any]) -> "Process":
@@ -114,7 +114,7 @@ class Deployment:
         return True
 
     def close(self) -> None:
-        """Kill what is left."""
+        """Kill the remaining processes."""
         for process in self._processes:
             process.end()
 
@@ -129,7 +129,7 @@ class Deployment:
         return do(self._url, work)
 
     def execute(self, text: str) -> None:
-        """Change rows behind the processes' back."""
+        """Change rows directly in the database."""
 
         async def work(tx: Tx) -> None:
             await tx.run(Statement(f"test {text}", text), {})
@@ -147,7 +147,7 @@ class Deployment:
         return row
 
     def counts(self) -> Counter[str]:
-        """What happened, and how often."""
+        """The recorded actions with their counts."""
         path = self.folder / "counts"
         return Counter(path.read_text().splitlines()) if path.exists() else Counter()
 
@@ -156,7 +156,7 @@ class Deployment:
         until((self.folder / f"{name}.reached").exists, f"a tool waits for {name}")
 
     def release(self, name: str) -> None:
-        """Let the tool that waits for ``name`` go on."""
+        """Release the tool that waits for ``name``."""
         (self.folder / name).touch()
 
 
@@ -169,7 +169,7 @@ class Process:
         self.http = scanned.Client(timeout=PATIENCE_SECONDS, trust_env=False)
 
     def started(self) -> Self:
-        """Wait until it says that it serves, or works."""
+        """Wait until it reports that it serves or works."""
         line = self.popen.stdout.readline()
         assert line.startswith("musterd: "), f"{line!r}\n{self.log}"
         if "http://" in line:
@@ -178,7 +178,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Its log output."""
         return self._log.read_text()
 
     def post(
@@ -190,7 +190,7 @@ class Process:
         seconds: float = PATIENCE_SECONDS,
         **fields: str,
     ) -> httpx2.Response | None:
-        """Start a run in the background; None when the process dies over it, or says nothing for so long."""
+        """Start a run in the background; None if the process dies during the request or does not respond in time."""
         data = {"message": message, "run_id": run_id, "session_id": session_id, **fields}
         data |= {"background": "true", "stream": "false"}
         with contextlib.suppress(httpx2.TransportError):
@@ -204,19 +204,19 @@ class Process:
         assert answer.status_code == 202, answer.text
 
     def ended(self, run_id: str, to: str = "agents/solo") -> dict[str, Any]:
-        """The run once it has ended or paused."""
+        """The run after it has finished or paused."""
         answer = self.http.get(f"/{to}/runs/{run_id}", params={"session_id": "s1", "wait": PATIENCE_SECONDS})
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """Kill it immediately."""
         self.popen.kill()
         self.popen.wait()
 
     def died(self) -> None:
-        """Wait until it has died by its own hand."""
+        """Wait until it has exited by itself."""
         assert self.popen.wait(PATIENCE_SECONDS) == -signal.SIGKILL, self.log
 
     def signal(self, number: signal.Signals) -> None:
@@ -224,7 +224,7 @@ class Process:
         self.popen.send_signal(number)
 
     def is_closed(self) -> bool:
-        """Whether it takes no more requests."""
+        """Whether it accepts no more requests."""
         try:
             self.http.get("/-/live")
         except httpx2.TransportError:
@@ -232,16 +232,16 @@ class Process:
         return False
 
     def has_stopped(self) -> bool:
-        """Whether it stands still (SIGSTOP)."""
+        """Whether it is suspended (SIGSTOP)."""
         state = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state == "T"
 
     def exit_code(self) -> int:
-        """Wait until it has ended."""
+        """Wait until it has exited."""
         return self.popen.wait(PATIENCE_SECONDS)
 
     def end(self) -> None:
-        """Kill it, if it is still there."""
+        """Kill it if it is still running."""
         if self.popen.poll() is None:
             self.popen.kill()
             self.popen.wait()

@@ -19,7 +19,7 @@ class RawConnection:
         self._writer = writer
 
     async def say(self, data: bytes, *, is_open: bool = False) -> None:
-        """Send these bytes; a server that has gone meanwhile is no error, unless the connection has to be open."""
+        """Send these bytes; a server that has disconnected is an error only if the connection must be open."""
         self._writer.write(data)
         try:
             await self._writer.drain()
@@ -34,7 +34,7 @@ class RawConnection:
         return head + (await self._reader.readexactly(int(lengths[0].split(b":")[1])) if lengths else b"")
 
     async def piece(self) -> bytes:
-        """What has come, or what comes next."""
+        """The received bytes, or the next ones."""
         return await self._reader.read(65536)
 
     async def rest(self) -> bytes:
@@ -68,5 +68,5 @@ async def exchange(house: House, data: bytes) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """The status of the first answer in these bytes; 0 where there is none."""
+    """The status of the first answer in these bytes; 0 if there is none."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0

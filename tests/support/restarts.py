@@ -1,4 +1,4 @@
-"""Real server processes: ``python -m musterd serve``, killed and started again on one database."""
+"""Real ``python -m musterd serve`` processes that are killed and restarted on one database."""
 
 import contextlib
 import http.client
@@ -42,7 +42,7 @@ desk = Team(id="desk", name="Desk", model=MODEL, members=[helper], tools=[stay])
 
 
 def until(fact: Callable[[], bool], what: str) -> None:
-    """Look until ``fact`` holds; fail where it never does."""
+    """Poll until ``fact`` holds; fail if it never does."""
     deadline = clock.monotonic() + PATIENCE_SECONDS
     waiting = threading.Event()
     while not fact():
@@ -55,7 +55,7 @@ class ServerProcess:
     """One server process.
 
     :param url: of its database.
-    :param env: variables above the test's own.
+    :param env: additional environment variables.
     :param sessions: of the runs that were started so far, on any process of the database.
     """
 
@@ -92,17 +92,17 @@ class ServerProcess:
 
     @property
     def log(self) -> str:
-        """What it logged."""
+        """Its log output."""
         return self.app.with_suffix(".log").read_text()
 
     def kill(self) -> None:
-        """Kill it, as the kernel does."""
+        """Kill it with SIGKILL."""
         self.process.kill()
         self.process.wait()
         self._close()
 
     def terminate(self) -> int:
-        """Ask it to stop, and wait; its exit code."""
+        """Ask it to stop, wait, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(PATIENCE_SECONDS)
         self._close()
@@ -132,7 +132,7 @@ class ServerProcess:
         return str(body["status"])
 
     def get(self, run_id: str, wait: int = 0) -> dict[str, Any]:
-        """The run as it stands, or after it has ended."""
+        """The run now, or after it has finished."""
         status, body = self.ask("GET", f"/teams/desk/runs/{run_id}?wait={wait}&session_id={self.sessions[run_id]}")
         assert status == 200, body
         return dict(body)
@@ -170,11 +170,11 @@ class TeamDeployment:
 
     @property
     def mark(self) -> Path:
-        """The file that a tool leaves once it has begun."""
+        """The file that a tool writes when it starts."""
         return self.folder / "mark"
 
     def let_go(self) -> None:
-        """Let the tool go on."""
+        """Release the tool."""
         self.mark.with_name(f"{self.mark.name}.go").touch()
 
     def rows(self, text: str) -> list[tuple[object, ...]]:
@@ -187,7 +187,7 @@ class TeamDeployment:
         return [path.name for path in self.folder.iterdir() if ".worker-" in path.name]
 
     def close(self) -> None:
-        """Leave no process behind."""
+        """Kill all remaining processes."""
         for process in self.started:
             if process.process.poll() is None:
                 process.kill()

@@ -1,8 +1,8 @@
-"""HTTP clients of the tests: whatever stream they read, careless clients must be able to read it too.
+"""HTTP clients of the tests, which also check that lenient clients can read every stream.
 
-Browser clients never parse server-sent events, they scan the text for balanced braces; others read each line that
-begins with ``data: ``. Every stream that a test reads, in this process, from loopback or from another process, is read
-both ways once more, as far as the test read it. Tests make their clients here, never from httpx2 itself.
+Browser clients scan the text for balanced braces instead of parsing server-sent events, and others read each line that
+begins with ``data: ``. Every stream that a test reads is read again in both ways, up to the point where the test
+stopped. Tests create their clients here and never with httpx2 directly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(text: str) -> None:
-    """Read the whole frames of a stream as careless clients do.
+    """Read the complete frames of a stream like lenient clients.
 
     :raises AssertionError: one of them would lose an event, or all of them.
     """
@@ -38,9 +38,9 @@ def check(text: str) -> None:
 
 
 class _Read:
-    """What was read of a stream so far.
+    """The part of a stream that was read.
 
-    :param encoding: what the server has made of it on the way.
+    :param encoding: the content encoding of the response.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -116,14 +116,14 @@ def _scan_later_sync(response: httpx2.Response) -> None:
 
 
 class AsyncClient(httpx2.AsyncClient):
-    """A client whose streams are read as careless clients read them."""
+    """A client whose streams are also read like lenient clients read them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, event_hooks={"response": [_scan_later]})
 
 
 class Client(httpx2.Client):
-    """A client whose streams are read as careless clients read them."""
+    """A client whose streams are also read like lenient clients read them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, event_hooks={"response": [_scan_later_sync]})

@@ -1,4 +1,4 @@
-"""Records for the store's tests: runs that ask to be accepted, attempts that write, and what stands in the tables."""
+"""Records for the tests of the store: new runs, attempts that write, and the contents of tables."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def statements_of(module: ModuleType) -> Iterator[Statement]:
 
 
 def new_run(run_id: str, session_id: str = "s1", **changes: Any) -> RunRow:
-    """A root run as the service hands it in."""
+    """A root run as the service creates it."""
     values: dict[str, Any] = {
         "root_id": run_id,
         "parent_id": None,
@@ -63,7 +63,7 @@ def new_run(run_id: str, session_id: str = "s1", **changes: Any) -> RunRow:
 
 
 def member_of(root: RunRow, run_id: str, path: str = "t0/c0") -> MemberRecord:
-    """A member's run that begins."""
+    """A member run that starts."""
     run = new_run(run_id, root.session_id, state=RunState.RUNNING, path=path, component_id="helper", started_at=101.0)
     run.root_id, run.parent_id, run.salt = root.run_id, root.run_id, None
     return MemberRecord(run=run, input_text=json.dumps({"message": "a task"}))
@@ -81,13 +81,13 @@ def step(root: RunRow, path: str, state: StepState = StepState.COMPLETED, **chan
 
 
 def lease_of(run: RunRow) -> Lease:
-    """The right to write for ``run`` as it was claimed."""
+    """The lease of ``run`` after its claim."""
     return Lease(run.run_id, run.attempt)
 
 
 @dataclass
 class Records:
-    """The store, as a test speaks to it."""
+    """The store, with shortcuts for tests."""
 
     database: Database
     now: float = 100.0
@@ -100,7 +100,7 @@ class Records:
         return self.now
 
     def candidate(self, run: RunRow, *, slot: str | None = None, **changes: Any) -> Candidate:
-        """``run`` asking to be accepted."""
+        """The acceptance request of ``run``."""
         values: dict[str, Any] = {
             "input": Input(message=f"hello {run.run_id}"),
             "caller": NOBODY,
@@ -114,7 +114,7 @@ class Records:
     async def accept(
         self, run_id: str, session_id: str = "s1", *, slot: str | None = None, row: Params | None = None, **changes: Any
     ) -> Accepted:
-        """Accept a run; later ones are younger."""
+        """Accept a run; later runs have later times."""
         run = new_run(run_id, session_id, **{"created_at": self._tick(), **(row or {})})
         asking = self.candidate(run, slot=slot, **changes)
         return await self.database.write(lambda tx: acceptance.accept(tx, asking))
@@ -126,7 +126,7 @@ class Records:
         return accepted.run
 
     async def claim(self, limit: int = 10, worker: str | None = None) -> list[RunRow]:
-        """Claim what is ready."""
+        """Claim the ready runs."""
         now = self._tick()
         return await self.database.write(
             lambda tx: attempts.claim(tx, worker or self.worker, self.components, limit, now)
@@ -146,7 +146,7 @@ class Records:
         state_delta: dict[str, Any] | None = None,
         **batch: Any,
     ) -> Settled:
-        """End ``run``."""
+        """Finish ``run``."""
         end = End(
             state=state,
             at=self._tick(),
@@ -158,7 +158,7 @@ class Records:
         return await self.database.write(lambda tx: attempts.settle(tx, lease_of(run), Batch(**batch), end))
 
     async def cancel(self, run_id: str, by: str = "client") -> Cancelled | None:
-        """Ask for a cancel."""
+        """Request a cancel."""
         now = self._tick()
         return await self.database.write(lambda tx: cancels.request(tx, run_id, by, now))
 
@@ -177,7 +177,7 @@ class Records:
         return [(first + offset, event) for first, flush in page.flushes for offset, event in enumerate(flush)]
 
     async def position(self, run_id: str) -> int | None:
-        """How many runs are ahead."""
+        """The number of runs ahead in the queue."""
         run = await self.row(run_id)
         return await self.database.read(lambda tx: runs.queue_position(tx, run))
 
@@ -191,7 +191,7 @@ class Records:
         return await self.database.scan(work)
 
     async def execute(self, text: str, **params: Any) -> None:
-        """Change rows behind the store's back."""
+        """Change rows without the store."""
 
         async def work(tx: Tx) -> None:
             await tx.run(Statement(f"test {text}", text), params)
@@ -203,5 +203,5 @@ class Records:
         return {table: await self.select(f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608 - constants
 
     async def counts(self) -> dict[str, int]:
-        """How many rows stand in each table that has some."""
+        """The number of rows of each table that is not empty."""
         return {table: len(rows) for table, rows in (await self.everything()).items() if rows}

@@ -1,4 +1,4 @@
-"""Whoever signs tokens for the server under test: keys made once, and tokens as right or as wrong as asked."""
+"""Signs tokens for the server under test, with keys that are generated once. Tokens can be valid or invalid."""
 
 import base64
 import functools
@@ -19,13 +19,13 @@ HOUR = 3600
 
 @functools.cache
 def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
-    """A key of RS256; each number has one of its own."""
+    """A key for RS256; each number has a different key."""
     return rsa.generate_private_key(65537, 2048)
 
 
 @functools.cache
 def ec_key(number: int = 0) -> ec.EllipticCurvePrivateKey:
-    """A key of ES256."""
+    """A key for ES256."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -35,7 +35,7 @@ def public_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
 
 
 def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str | None = None, **more: Any) -> dict[str, Any]:
-    """The public part of a key, as sets have it."""
+    """The public part of a key, as in a key set."""
     public = key.public_key()
     algorithm: Any = RSAAlgorithm if isinstance(public, rsa.RSAPublicKey) else ECAlgorithm
     key_fields = algorithm.to_jwk(public, as_dict=True)
@@ -44,12 +44,12 @@ def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str | None = N
 
 
 def jwks(*keys: dict[str, Any]) -> str:
-    """A set of keys."""
+    """A key set (JWKS)."""
     return json.dumps({"keys": list(keys)})
 
 
 def hand_made(header: dict[str, Any], claims: object, signature: bytes = b"") -> str:
-    """A token of any header and claims, with a signature of one's own."""
+    """A token with any header, claims and signature."""
     parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
@@ -59,7 +59,7 @@ class Issuer:
     """Signs tokens.
 
     :param key: None: the RSA key 0.
-    :param claims: what every token says.
+    :param claims: the claims of every token.
     """
 
     algorithm: str = "RS256"
@@ -68,7 +68,7 @@ class Issuer:
     claims: dict[str, Any] = field(default_factory=dict)
 
     def token(self, sub: str | None = "ada", *scopes: str, lives: float = HOUR, **claims: Any) -> str:
-        """A token of a user; a claim that is None is left out."""
+        """A token for a user; claims that are None are omitted."""
         now = clock.now()
         said = {"sub": sub, "exp": now + lives, "iat": now, "scopes": list(scopes), **self.claims, **claims}
         headers = None if self.kid is None else {"kid": self.kid}
@@ -76,5 +76,5 @@ class Issuer:
         return jwt.encode(payload, self.key or rsa_key(), self.algorithm, headers)
 
     def bearer(self, sub: str | None = "ada", *scopes: str, **claims: Any) -> dict[str, str]:
-        """The header of a request with such a token."""
+        """The request header with such a token."""
         return {"authorization": f"Bearer {self.token(sub, *scopes, **claims)}"}

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it checks what it is sent, and answers as the test says."""
+"""A loopback receiver of webhooks, which verifies signatures and responds as the test specifies."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ class ReceivedWebhook:
 
     @property
     def type(self) -> str:
-        """What it tells."""
+        """Its content."""
         return str(self.message["type"])
 
 
 def check(body: str, headers: Mapping[str, str], secret: str | bytes = SECRET) -> None:
-    """Require a signature of this secret; it may be of a time that a test has set."""
+    """Require a signature with this secret; its time may be one that a test has set."""
     at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
     assert abs(at.timestamp() - clock.now()) < 60
     signature = Webhook(secret).sign(headers["webhook-id"], at, body)
@@ -42,10 +42,10 @@ def check(body: str, headers: Mapping[str, str], secret: str | bytes = SECRET) -
 
 @dataclass
 class Receiver:
-    """What it took, in order.
+    """Records the messages that it received, in order.
 
-    :param answers: what it answers next: status and headers; then 204.
-    :param gate: it answers once this is set.
+    :param answers: the next responses (status and headers), followed by 204.
+    :param gate: it responds after this is set.
     """
 
     port: int = 0
@@ -57,12 +57,12 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it takes messages."""
+        """The URL of the receiver."""
         return f"http://127.0.0.1:{self.port}/hooks?key=secret"
 
     @property
     def told(self) -> list[str]:
-        """What it was told."""
+        """The contents of the messages."""
         return [one.type for one in self.taken]
 
     async def has(self, count: int) -> list[ReceivedWebhook]:
@@ -72,7 +72,7 @@ class Receiver:
         return self.taken
 
     async def take(self, request: web.Request) -> web.Response:
-        """Take a message."""
+        """Receive a message."""
         body = await request.text()
         check(body, request.headers)
         async with self._come:

@@ -51,7 +51,7 @@ def _lines(facts: dict[str, object]) -> list[str]:
 
 def _format(name: str, value: object) -> str:
     if value is None:
-        return "none: no musterd database" if name == "schema" else "unknown"
+        return "none, not a musterd database" if name == "schema" else "unknown"
     if isinstance(value, dict):
         return ", ".join(f"{count} {state}" for state, count in value.items())
     if isinstance(value, int) and name.endswith("_bytes"):
@@ -68,8 +68,8 @@ def backup(settings: Settings, file: Path, *, force: bool) -> int:
     """
     if not inspection.is_file(settings.db):
         raise StartError(
-            "a Postgres database is backed up with its own tools — pg_dump --format=custom --file=FILE, "
-            "or your host's backups; restore it with pg_restore"
+            "only SQLite databases can be backed up with this command — use pg_dump --format=custom --file=FILE "
+            "and pg_restore, or your host's backups"
         )
     copy = back_up(sqlite_path(settings.db), file.absolute(), replaces=force)
     size = format_size(copy.size)

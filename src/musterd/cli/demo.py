@@ -217,7 +217,7 @@ def _print_status(console: Console, status: str) -> None:
     if status == "COMPLETED":
         console.print("\nCOMPLETED", style="bold green")
     else:
-        console.print(f"\nThe run ended as {status}.", style="red", markup=False)
+        console.print(f"\nThe run finished as {status}.", style="red", markup=False)
 
 
 def _wait_for_interrupt(console: Console, url: str) -> None:

@@ -60,7 +60,7 @@ def _checks(source: str | None, db: str | None, host: str, port: int, *, connect
         cure = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
         yield warn("settings", f"{variable} is not a setting and has no effect", cure)
     yield from _results("database", lambda: database_checks(settings))
-    yield from _results("doors", lambda: access_checks(settings, host, port))
+    yield from _results("access", lambda: access_checks(settings, host, port))
     if source is not None:
         yield from _results(
             "source", lambda: asyncio.run(source_checks(source, settings, connects_to_mcp=connects_to_mcp))

@@ -43,7 +43,7 @@ def _authentication(settings: Settings, host: str, *, is_local: bool) -> Check:
     if key:
         return ok("key", "set")
     if is_local:
-        return ok("key", f"none: anyone on this machine has full access ({host})")
+        return ok("key", f"none; anyone on this machine has full access ({host})")
     if settings.insecure:
         return warn("key", f"none, and {host} is reachable from other machines", "set OS_SECURITY_KEY")
     cure = "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or serve on 127.0.0.1"

@@ -33,7 +33,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     yield ok("database", f"{redacted_url(url)}, {place.kind}{file_system}")
     yield from _space(place)
     if revision is None:
-        yield ok("schema", f"none yet: the first start creates schema {HEAD}")
+        yield ok("schema", f"none yet; the first start creates schema {HEAD}")
         return
     inspection.require_head_tables(url)
     if revision == HEAD:
@@ -42,7 +42,9 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         cure = "back it up first; older processes continue to work only if the change log says so"
         yield warn("schema", f"{revision}: the next start of this version upgrades it to {HEAD}", cure)
     else:
-        yield warn("schema", f"{revision}: from a newer version that this one ({HEAD}) is compatible with", "upgrade")
+        yield warn(
+            "schema", f"{revision}: written by a newer version, which is compatible with this one ({HEAD})", "upgrade"
+        )
     inspection.require_writable(url)
     yield ok("writable", "yes")
     contents = inspection.inspect(url)
@@ -56,7 +58,7 @@ def _space(place: DatabaseStorage) -> Iterator[Check]:
     if place.free is not None:
         space = f"{format_size(place.free)} free; the database uses {format_size(place.size)}"
         if place.free < FREE_BYTES_LEAST:
-            yield fail("disk", space, "free space on its volume: no run is accepted once it is full")
+            yield fail("disk", space, "free space on its volume; no runs are accepted when it is full")
         elif place.free < max(FREE_BYTES, place.size):
             yield warn("disk", space, "free space on its volume; MUSTERD_RETENTION_DAYS deletes old runs")
         else:
@@ -64,14 +66,14 @@ def _space(place: DatabaseStorage) -> Iterator[Check]:
     if place.skew_seconds is not None:
         skew = f"{abs(place.skew_seconds):.1f} s between this machine and the server"
         is_off = abs(place.skew_seconds) > SKEW_SECONDS
-        cure = "synchronize both clocks: delays, deadlines and expiry times use this machine's clock"
+        cure = "synchronize both clocks; delays, deadlines and expiry times use this machine's clock"
         yield warn("clock", skew, cure) if is_off else ok("clock", skew)
 
 
 def _workers(contents: Inspected) -> Check:
     count = contents.stats.workers
     if contents.dead:
-        cure = "start one: the runs of dead workers are reassigned to it at once"
+        cure = "start a worker; it takes over the runs of dead workers at once"
         return warn("workers", f"{count} registered, {len(contents.dead)} of them dead", cure)
     return ok("workers", f"{count} registered")
 

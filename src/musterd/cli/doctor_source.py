@@ -78,7 +78,7 @@ async def _server(server: MCPServer, settings: Settings, *, connects: bool) -> C
     except RetryTool as error:
         return fail("mcp", f"{server.label}: {error}", "start it, or correct its address")
     except TimeoutError:
-        return fail("mcp", f"{server.label}: no answer within {ANSWER_SECONDS:g} s", "check what keeps it busy")
+        return fail("mcp", f"{server.label}: no answer within {ANSWER_SECONDS:g} s", "check its load")
     finally:
         await servers.close()
 

@@ -25,12 +25,14 @@ def exit_after_stop(drain_seconds: float) -> None:
     :param drain_seconds: how long current steps may take to finish.
     """
     seconds = drain_seconds + STOP_MARGIN_SECONDS
-    _exit_after(seconds, 1, f"the stop is not complete after {seconds:g} s: exiting; other processes recover the runs")
+    _exit_after(
+        seconds, 1, f"the stop is not complete after {seconds:g} s; exiting now, other processes recover the runs"
+    )
 
 
 def exit_without_leftovers() -> None:
     """Exit soon: the stop is complete, and any remaining task or thread was left by a tool."""
-    _exit_after(LEFTOVER_SECONDS, 0, "tools have left tasks or threads that do not end: exiting anyway")
+    _exit_after(LEFTOVER_SECONDS, 0, "exiting although tools left tasks or threads running")
 
 
 def _exit_after(seconds: float, code: int, reason: str) -> None:

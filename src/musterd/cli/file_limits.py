@@ -19,7 +19,7 @@ def fit_to_file_limit(settings: Settings) -> Settings:
     if connections >= settings.connections:
         return settings
     log.warning(
-        "fewer connections than MUSTERD_CONNECTIONS: the system allows fewer open files (ulimit -Hn)",
+        "connection limit reduced because the system allows too few open files; raise ulimit -Hn",
         connections=connections,
         open_files=open_files,
     )

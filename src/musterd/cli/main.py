@@ -53,7 +53,8 @@ def serve(
     worker
         Drive runs in this process. Without it, another process on the same database must drive them.
     recover
-        Continue the runs in the database. Without it nothing is run, not even new runs: for inspecting a copy.
+        Continue the runs in the database. Without it, no runs are executed, not even new ones; use that to inspect a
+        copy.
     """
     from musterd.cli.serve import serve as run_server
     from musterd.engine.process_role import ProcessRole
@@ -105,7 +106,7 @@ def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> i
     return run_demo(scripted=scripted, keep=keep, as_json=json)
 
 
-token = App(name="token", help="Tokens of service accounts, for programs and for the first administrator.")
+token = App(name="token", help="Manage service accounts and their tokens.")
 app.command(token)
 
 

@@ -79,7 +79,7 @@ def _with_accounts(
     settings = settings_from(db)
     configure(settings)
     if not creates_database and inspection.revision(settings.db) is None:
-        raise StartError(f"{redacted_url(settings.db)}: no musterd database there — name it with --db")
+        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()
 

@@ -2,7 +2,7 @@
 
     MusterdError
     ├── DeclarationError          a team, agent or tool is declared wrongly            (exit 2)
-    ├── StartError                the server cannot start as asked                     (exit 2)
+    ├── StartError                the server cannot start                              (exit 2)
     │   └── SchemaTooNew          the database was written by a newer musterd
     ├── RequestError              the response has an error status
     │   ├── BadRequest            400
@@ -59,7 +59,7 @@ class DeclarationError(MusterdError):
 
 
 class StartError(MusterdError):
-    """The server cannot start as asked."""
+    """The server cannot start."""
 
 
 class SchemaTooNew(StartError):
@@ -114,7 +114,7 @@ class MethodNotAllowed(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The request came too slowly."""
+    """The request arrived too slowly."""
 
     status = 408
     code = "REQUEST_TIMEOUT"
@@ -128,21 +128,21 @@ class Conflict(RequestError):
 
 
 class PayloadTooLarge(RequestError):
-    """The request body is larger than this server takes."""
+    """The request body is too large."""
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
 
 
 class AddressTooLong(RequestError):
-    """The address of the request is longer than this server takes."""
+    """The request URL is too long."""
 
     status = 414
     code = "URI_TOO_LONG"
 
 
 class CodingNotTaken(RequestError):
-    """Bodies are taken as they are only: send it without Content-Encoding."""
+    """Compressed request bodies are not supported; send the body without Content-Encoding."""
 
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
@@ -179,7 +179,7 @@ class TooManyRequests(RequestError):
 
 
 class HeadTooLarge(RequestError):
-    """The request has more or longer headers than this server takes."""
+    """The request headers are too large or too many."""
 
     status = 431
     code = "REQUEST_HEADERS_TOO_LARGE"
@@ -231,7 +231,7 @@ class CheckTrigger(Enum):
 
 
 class InputCheckError(RunFailed):
-    """The input was refused.
+    """The input was rejected.
 
     :param check_trigger: the machine-readable reason.
     :param additional_data: further JSON values that clients receive with the error.
@@ -269,7 +269,7 @@ class InputCheckError(RunFailed):
 
 
 class OutputCheckError(InputCheckError):
-    """The output was refused."""
+    """The output was rejected."""
 
     run_code = "output_check_error"
     default_trigger = CheckTrigger.OUTPUT_NOT_ALLOWED
@@ -302,7 +302,7 @@ class BudgetSpent(LimitReached):
 
 
 class ReplayDiverged(RunFailed):
-    """What a step would do is not what an earlier attempt stored under its path."""
+    """A step differs from the one that an earlier attempt stored under its path."""
 
     run_code = "replay_diverged"
 
@@ -312,4 +312,4 @@ class LeaseLost(MusterdError):
 
 
 class HandedOver(MusterdError):
-    """This attempt begins no further step; another one goes on from there."""
+    """This attempt stops before its next step; another attempt continues the run."""

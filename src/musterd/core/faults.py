@@ -37,7 +37,7 @@ def _parse_fault(text: str | None) -> _ArmedFault | None:
         return None
     name, passes, action = text.split(":")
     if name not in POINTS:
-        raise ValueError(f"{VARIABLE}: there is no point {name}")
+        raise ValueError(f"{VARIABLE}: unknown fault point {name}")
     return _ArmedFault(name, int(passes), _SIGNALS[action])
 
 

@@ -32,7 +32,7 @@ def _reject_constant(name: str) -> Json:
 def _parse_finite_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text[:40]} is larger than any number here")
+        raise ValueError(f"{text[:40]} is too large a number")
     return number
 
 
@@ -44,7 +44,7 @@ def loads(text: str | bytes) -> Json:
     try:
         return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except RecursionError as error:
-        raise ValueError("The JSON is nested too deep.") from error
+        raise ValueError("The JSON is nested too deeply.") from error
 
 
 def max_values(text: str | bytes) -> int:

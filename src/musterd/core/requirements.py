@@ -113,10 +113,10 @@ class Decision:
         """The decision that applies if there is none in time and ``default`` was declared."""
         if default == "approve":
             return cls(key=key, verdict=Verdict.RUN)
-        return cls(key=key, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
+        return cls(key=key, verdict=Verdict.REFUSED, note=NOT_DECIDED_IN_TIME)
 
 
-NOBODY_DECIDED = "Nobody decided about the call in time, so it was not made."
+NOT_DECIDED_IN_TIME = "The call was not made because no decision arrived in time."
 
 
 def effective_decision(decision: Decision, requirement: Requirement) -> Decision | None:
@@ -164,13 +164,13 @@ def decision_problem(decision: Decision, requirement: Requirement) -> str | None
     if verdict is Verdict.REFUSED:
         return None
     if kind is RequirementKind.EXTERNAL_EXECUTION and verdict is not Verdict.HAPPENED:
-        return f"{name} is executed outside of the server: send what came of it, or refuse it"
+        return f"{name} runs outside the server; send its result or reject it"
     if kind in _KINDS_WITH_VALUES:
         if verdict is Verdict.HAPPENED:
-            return f"{name} is made by the server: agree to it, or refuse it; it takes no result"
+            return f"{name} runs on the server; confirm or reject it without a result"
         return _values_problem(decision, requirement)
     if decision.values:
-        return f"The arguments of {name} cannot be changed any more: decide without values"
+        return f"The arguments of {name} can no longer be changed; send the decision without values"
     return None
 
 

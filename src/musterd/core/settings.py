@@ -298,14 +298,14 @@ class Settings(BaseSettings):
             try:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
-                raise ValueError(f"{proxy} is no address and no network (10.1.0.0/16)") from error
+                raise ValueError(f"{proxy} is not an IP address or a network like 10.1.0.0/16") from error
         return proxies
 
     @field_validator("webhook_urls")
     @classmethod
     def _check_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if urls and info.data.get("webhook_secret") == "":
-            raise ValueError("needs MUSTERD_WEBHOOK_SECRET, by which receivers tell that a message is this server's")
+            raise ValueError("requires MUSTERD_WEBHOOK_SECRET, which signs the messages")
         for number, url in enumerate(urls, 1):
             if isinstance(problem := split(url), str):
                 raise ValueError(f"URL {number}: {problem}")

@@ -16,7 +16,7 @@ MAX_URL_LENGTH = 2048
 WEB_PORTS = (80, 443)
 FIRST_FREE_PORT = 1024
 
-NOT_ALLOWED = "leads into a private network, where webhooks may not go"
+NOT_ALLOWED = "points to a private network, which webhooks must not use"
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -51,7 +51,7 @@ class Reach:
             except ValueError as error:
                 name = _without_dot(entry.lower())
                 if not _NAME.fullmatch(name) or _NUMERIC.fullmatch(name):
-                    raise ValueError(f"{entry} is no network (10.1.0.0/16), address or host name") from error
+                    raise ValueError(f"{entry} is not a network like 10.1.0.0/16, an address or a host name") from error
                 hosts.add(name)
         return cls(frozenset(hosts), tuple(networks))
 
@@ -64,11 +64,11 @@ class Reach:
         if _NUMERIC.fullmatch(host) or ":" in host:
             address = _parse_address(host)
             if address is None:
-                return "The URL's host is a number, but no address as they are commonly written"
+                return "The URL's host is numeric but not a valid IP address"
             is_listed = any(address in network for network in self.networks)
             is_allowed = self.allows(host, str(address))
         elif not _NAME.fullmatch(host):
-            return "The URL's host is no name; write one with other letters as xn--…"
+            return "The URL's host is not a valid name; write an international name as xn--…"
         else:
             is_listed = host in self.hosts
             is_allowed = is_listed or not _is_localhost(host)
@@ -89,9 +89,9 @@ class Reach:
 def split(url: str) -> SplitResult | str:
     """The parts of a webhook's URL, or the reason why it is not valid."""
     if len(url) > MAX_URL_LENGTH:
-        return f"A URL has at most {MAX_URL_LENGTH} characters"
+        return f"The URL must have at most {MAX_URL_LENGTH} characters"
     if not _URL.fullmatch(url.lower()):
-        return "The URL holds characters that a URL cannot have; write them as %…"
+        return "The URL contains invalid characters; percent-encode them"
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -100,9 +100,9 @@ def split(url: str) -> SplitResult | str:
     if parts.scheme not in ("http", "https"):
         return "The URL must begin with http:// or https://"
     if "@" in parts.netloc:
-        return "The URL must not hold a user or a password: receivers check the signature"
+        return "The URL must not contain a user name or a password"
     if not parts.hostname:
-        return "The URL names no host"
+        return "The URL has no host"
     return parts
 
 

@@ -22,7 +22,9 @@ def _parse_secret(secret: str, number: int) -> bytes:
         try:
             key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ValueError(f"Secret {number}: what follows {PREFIX} is no base64") from error
+            raise ValueError(f"Secret {number}: the text after {PREFIX} is not base64") from error
     if len(key) < MIN_BYTES:
-        raise ValueError(f"Secret {number} is too short: {MIN_BYTES} bytes or more, as `openssl rand` makes them")
+        raise ValueError(
+            f"Secret {number} is too short; generate one of at least {MIN_BYTES} bytes with `openssl rand`"
+        )
     return key

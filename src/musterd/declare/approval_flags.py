@@ -25,11 +25,9 @@ def check_approval_flags(name: str, flags: dict[str, Any], place: Place) -> None
             )
     set_flags = [flag for flag in PERSON_FLAGS if flags.get(flag)]
     if len(set_flags) > 1:
-        raise declaration_error(
-            place, f"tool '{name}' sets {quoted_list(set_flags)}", "a call waits for one thing: keep one of them"
-        )
+        raise declaration_error(place, f"tool '{name}' sets {quoted_list(set_flags)}", "keep only one of them")
     if flags.get("external_execution_silent") and not flags.get("external_execution"):
-        problem = f"tool '{name}' sets external_execution_silent, and the server executes it"
+        problem = f"tool '{name}' sets external_execution_silent without external_execution"
         raise declaration_error(place, problem, "set external_execution=True")
     if flags.get("approval") == "required" and not set_flags:
         flags["requires_confirmation"] = True
@@ -40,13 +38,13 @@ def check_approval_flags(name: str, flags: dict[str, Any], place: Place) -> None
 def _check_decision_options(name: str, flags: dict[str, Any], set_flags: Sequence[str], place: Place) -> None:
     set_options = [option for option in _DECISION_OPTIONS if flags.get(option) is not None]
     if set_options and not set_flags:
-        problem = f"tool '{name}' sets {quoted_list(set_options)}, and asks no person about its calls"
+        problem = f"tool '{name}' sets {quoted_list(set_options)}, but no person decides about its calls"
         raise declaration_error(place, problem, f"set one of {quoted_list(PERSON_FLAGS)} to True")
     if flags.get("default_decision") == "approve" and PERSON_FLAGS[0] not in set_flags:
-        problem = f"tool '{name}': default_decision='approve' cannot give what a person is to give"
+        problem = f"tool '{name}': default_decision='approve' cannot supply the input of a person"
         raise declaration_error(place, problem, "use default_decision='reject'")
     seconds = flags.get("decide_within_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise declaration_error(
-            place, f"tool '{name}': decide_within_seconds is {seconds!r}", "give it seconds above 0"
+            place, f"tool '{name}': decide_within_seconds is {seconds!r}", "use a number of seconds above 0"
         )

@@ -26,10 +26,12 @@ class Budget(Declared):
 
     kind = "budget"
 
-    tokens: int | None = field(default=None, metadata=about(POSITIVE, "Tokens of all model calls, read and written."))
+    tokens: int | None = field(default=None, metadata=about(POSITIVE, "Input and output tokens of all model calls."))
     cost_usd: float | None = field(default=None, metadata=about(_AMOUNT, "Cost of all model calls in US dollars."))
-    seconds: float | None = field(default=None, metadata=about(_AMOUNT, "Time of work, in seconds."))
-    tool_calls: int | None = field(default=None, metadata=about(COUNT, "Calls of tools and members, by everybody."))
+    seconds: float | None = field(
+        default=None, metadata=about(_AMOUNT, "Working time in seconds, without waits for a person.")
+    )
+    tool_calls: int | None = field(default=None, metadata=about(COUNT, "Tool calls and delegations in the whole run."))
     depth: int | None = field(default=None, metadata=about(COUNT, "Levels of members below the run."))
     declared_at: Place = field(default_factory=current_place, init=False, repr=False, compare=False)
 

@@ -125,7 +125,7 @@ def _schema(spec: Agent | Team, option: str, schema: Any) -> tuple[str, dict[str
     try:
         return _schema_name(schema.__name__), schema.model_json_schema()
     except PydanticUserError as error:
-        problem = f"{spec.label}: {option} {schema.__name__} makes no JSON schema"
+        problem = f"{spec.label}: {option} {schema.__name__} has no JSON schema"
         raise declaration_error(spec.declared_at, problem, str(error).splitlines()[0]) from error
 
 

@@ -62,18 +62,18 @@ _AGENT = Kind(words="an Agent(…)", accepts=lambda value: getattr(value, "kind"
 _BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
 _COMPRESSION = Kind(words="a CompressionManager(…)", accepts=lambda value: isinstance(value, CompressionManager))
 _EXAMPLES = Kind(
-    words='a list of texts and of {"role": "user" or "assistant", "content": "…"}',
+    words='a list of strings and of {"role": "user" or "assistant", "content": "…"}',
     accepts=_is_list_of(is_example),
     yaml=list[str | dict[str, str]],
 )
 _INSTRUCTIONS = Kind(
-    words="a text or a list of texts, or a function that returns one",
+    words="a string or a list of strings, or a function that returns one",
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
     yaml=TEXTS.yaml,
 )
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
 _SYSTEM_MESSAGE = Kind(
-    words="a text or a function that returns one",
+    words="a string or a function that returns one",
     accepts=lambda value: isinstance(value, str) or callable(value),
     yaml=str,
 )
@@ -98,12 +98,12 @@ class ComponentOptions(Declared):
         default="",
         metadata=about(
             TEXT,
-            "Identifies it in URLs and delegations; by default made from `name`, or from its position.",
+            "The id in URLs and delegations; by default derived from `name` or from the position.",
         ),
     )
     name: str | None = field(default=None, metadata=about(TEXT, "The display name; defaults to the id."))
     role: str | None = field(
-        default=None, metadata=about(TEXT, "What it is for; the leader decides by this whom to delegate to.")
+        default=None, metadata=about(TEXT, "What it is for; the leader uses this to choose a member.")
     )
     description: str | None = field(
         default=None, metadata=about(TEXT, "Who it is; the first text of the system prompt.")
@@ -123,7 +123,7 @@ class ComponentOptions(Declared):
         default=(),
         metadata=about(
             TOOLS,
-            "What the model may call: functions and toolkits (in YAML `pkg.mod:name`), MCP servers (in YAML "
+            "Tools for the model: functions and toolkits (in YAML `pkg.mod:name`), MCP servers (in YAML "
             "`mcp: {…}`); or a function that returns such a list for each run.",
         ),
     )

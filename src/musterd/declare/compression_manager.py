@@ -36,7 +36,7 @@ class CompressionManager:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise declaration_error(
-                    current_place(), f"CompressionManager: {name} is {value!r}", "give it a whole number, 1 or more"
+                    current_place(), f"CompressionManager: {name} is {value!r}", "use a whole number, 1 or more"
                 )
 
     @property

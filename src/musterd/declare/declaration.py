@@ -85,12 +85,12 @@ class Declaration(ComponentOptions):
         :raises DeclarationError: it cannot be part of a URL.
         """
         if not _ID_PATTERN.fullmatch(component_id) or component_id in (".", "..") or len(component_id) > _MAX_ID_LENGTH:
-            fix = f"set id= to letters, digits, '-', '_' and '.', {_MAX_ID_LENGTH} at most"
+            fix = f"set id= to letters, digits, '-', '_' and '.', at most {_MAX_ID_LENGTH}"
             description = (
                 repr(component_id) if len(component_id) <= _MAX_ID_LENGTH else f"of {len(component_id)} characters"
             )
             raise declaration_error(
-                self.declared_at, f"{self.label}: the id {description} cannot stand in an address", fix
+                self.declared_at, f"{self.label}: the id {description} cannot be part of a URL", fix
             )
         self._set("id", component_id)
 
@@ -114,9 +114,9 @@ class Declaration(ComponentOptions):
         names: set[str] = set()
         for tool in self.listed_tools:
             if tool.name in reserved:
-                problem = f"{self.label}: the tool name '{tool.name}' belongs to musterd"
+                problem = f"{self.label}: the tool name '{tool.name}' is reserved by musterd"
                 note(
-                    declaration_error(tool.declared_at, problem, 'give the tool another: @tool(name="…")'),
+                    declaration_error(tool.declared_at, problem, 'choose another name: @tool(name="…")'),
                     self.declared_at,
                 )
             if tool.name in names:
@@ -137,7 +137,7 @@ class Declaration(ComponentOptions):
         if choice is None or choice in ("auto", "none", "required") or choice in names or is_faulty(self.declared_at):
             return
         if suggestion := closest_match(choice, names):
-            problem = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
+            problem = f"{self.label}: tool_choice names '{choice}', which is not one of its tools"
             raise declaration_error(self.declared_at, problem, f"did you mean '{suggestion}'?")
 
 
@@ -147,5 +147,7 @@ def _check_zone(name: str, label: str, place: Place) -> None:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError) as error:
-        fix = "use a name of the IANA database, like 'Europe/Berlin'; a system without one needs the package tzdata"
-        raise declaration_error(place, f"{label}: there is no time zone '{name}' here", fix) from error
+        fix = (
+            "use an IANA name like 'Europe/Berlin'; install the package tzdata if the system has no time zone database"
+        )
+        raise declaration_error(place, f"{label}: unknown time zone '{name}'", fix) from error

@@ -50,7 +50,7 @@ def check_hooks(hooks: Sequence[Any], subject: str, label: str, kind: str, place
     for hook in hooks:
         if is_from_agno(type(hook)):
             raise declaration_error(
-                place, f"{label}: a hook is {describe_type(hook)}", "list functions, and guardrails of musterd.guards"
+                place, f"{label}: a hook is {describe_type(hook)}", "list functions and guardrails from musterd.guards"
             )
         for name, parameter in inspect.signature(hook_function(hook)).parameters.items():
             is_optional = (
@@ -58,9 +58,9 @@ def check_hooks(hooks: Sequence[Any], subject: str, label: str, kind: str, place
                 or parameter.default is not parameter.empty
             )
             if name not in allowed and not is_optional:
-                problem = f"{label}: the hook '{hook_name(hook)}' has a parameter '{name}' that nothing is handed for"
+                problem = f"{label}: the hook '{hook_name(hook)}' has the unknown parameter '{name}'"
                 raise declaration_error(
-                    place, problem, f"name it one of {quoted_list(sorted(allowed))}, or give it a default"
+                    place, problem, f"use one of {quoted_list(sorted(allowed))}, or give it a default value"
                 )
 
 

@@ -26,7 +26,7 @@ def _read(source: str) -> Registry:
     target, _, name = source.partition(":")
     suffix = Path(target).suffix.lower()
     if not target.strip():
-        raise DeclarationError("Nothing to serve — name a FILE.py, a module like pkg.mod, or a teams.yaml")
+        raise DeclarationError("Nothing to serve — pass a FILE.py, a module like pkg.mod, or a teams.yaml")
     if suffix in _YAML:
         from musterd.declare.yaml_source import load_yaml
 
@@ -45,7 +45,7 @@ def _existing_file(target: str) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise DeclarationError(f"{target}: the file is a folder — name a FILE.py or a teams.yaml")
+        raise DeclarationError(f"{target}: is a folder — pass a FILE.py or a teams.yaml")
     folder = path.absolute().parent
     names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
     suggestion = closest_match(path.name, names)

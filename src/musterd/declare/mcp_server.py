@@ -21,19 +21,19 @@ def _is_string_mapping(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(part, str) for item in value.items() for part in item)
 
 
-_STRING_MAPPING = Kind(words="a dict of texts", accepts=_is_string_mapping, yaml=dict[str, str])
+_STRING_MAPPING = Kind(words="a dict of strings", accepts=_is_string_mapping, yaml=dict[str, str])
 _SECONDS = Kind(
-    words="seconds above 0",
+    words="a number of seconds above 0",
     accepts=lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"),
     yaml=float,
 )
 
 _REMOVED = {
-    "transport": "remove it: a url is spoken to over streamable HTTP, a command over its pipes",
-    "server_params": "give command= and env=, or url= and headers=",
-    "session": "remove it: musterd opens the connection, and opens it again where it is lost",
-    "refresh_connection": "remove it: a connection that is lost is opened again",
-    "header_provider": "give headers=, with ${NAME} for what the environment holds",
+    "transport": "remove it: url uses streamable HTTP, and command uses pipes",
+    "server_params": "use command= and env=, or url= and headers=",
+    "session": "remove it: musterd opens and reopens the connection",
+    "refresh_connection": "remove it: lost connections are reopened",
+    "header_provider": "use headers=, with ${NAME} for environment variables",
 }
 
 
@@ -110,18 +110,16 @@ class MCPServer(Declared):
     def _check_connection(self) -> None:
         if (self.command is None) == (self.url is None):
             problem = f"{self.label} has {'neither command nor url' if self.url is None else 'command and url'}"
-            raise declaration_error(
-                self.declared_at, problem, 'give it command="…" for a program, or url="https://…/mcp"'
-            )
+            raise declaration_error(self.declared_at, problem, 'set command="…" for a program, or url="https://…/mcp"')
         connection, names = ("url", ("env", "cwd")) if self.url is not None else ("command", ("headers",))
         if misplaced := [name for name in names if getattr(self, name) is not None]:
             raise declaration_error(
                 self.declared_at, f"{self.label} has {connection} and {misplaced[0]}", f"remove {misplaced[0]}"
             )
         if self.tool_name_prefix is not None and not _PREFIX.fullmatch(self.tool_name_prefix):
-            fix = "use letters, digits and '_', 32 at most"
+            fix = "use letters, digits and '_', at most 32"
             raise declaration_error(
-                self.declared_at, f"{self.label}: its tool_name_prefix cannot stand in a tool's name", fix
+                self.declared_at, f"{self.label}: its tool_name_prefix is not valid in a tool's name", fix
             )
         self.arguments(), self.address(), self.variables(), self.request_headers()
 
@@ -156,7 +154,7 @@ class MCPServer(Declared):
         except ValueError as error:
             problem = f"{self.label}: its command cannot be split into words ({error})"
             raise declaration_error(
-                self.declared_at, problem, "close the quotation, or give a list of words"
+                self.declared_at, problem, "close the quotation, or use a list of strings"
             ) from error
         if not words:
             raise declaration_error(self.declared_at, f"{self.label} has an empty command", "name the program")

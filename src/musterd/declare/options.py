@@ -40,7 +40,7 @@ class Kind:
     def fix(self, value: Any) -> str:
         """How to fix ``value``, which is not of this kind."""
         suggestion = closest_match(value, self.choices) if isinstance(value, str) else None
-        return f"give it {self.words}" + (f" (did you mean '{suggestion}'?)" if suggestion else "")
+        return f"use {self.words}" + (f" (did you mean '{suggestion}'?)" if suggestion else "")
 
 
 def _is_texts(value: Any) -> bool:
@@ -74,8 +74,8 @@ def _one_of(*values: str) -> Kind:
     )
 
 
-TEXT = Kind(words="a text", accepts=lambda value: isinstance(value, str), yaml=str)
-TEXTS = Kind(words="a text or a list of texts", accepts=_is_texts, yaml=str | list[str])
+TEXT = Kind(words="a string", accepts=lambda value: isinstance(value, str), yaml=str)
+TEXTS = Kind(words="a string or a list of strings", accepts=_is_texts, yaml=str | list[str])
 FLAG = Kind(words="True or False", accepts=lambda value: isinstance(value, bool), yaml=bool)
 COUNT = Kind(words="a whole number, 0 or more", accepts=lambda value: _is_whole_number(value, 0), yaml=int)
 POSITIVE = Kind(words="a whole number, 1 or more", accepts=lambda value: _is_whole_number(value, 1), yaml=int)
@@ -92,7 +92,7 @@ SCHEMA = Kind(
 )
 LIST = Kind(words="a list", accepts=lambda value: isinstance(value, list | tuple), yaml=list[str])
 TOOLS = Kind(
-    words="a list, or a function that gives one",
+    words="a list, or a function that returns one",
     accepts=lambda value: isinstance(value, list | tuple) or (callable(value) and not isinstance(value, type)),
     yaml=list[str],
 )
@@ -170,7 +170,7 @@ class Declared(metaclass=_FieldNameChecker):
         if args:
             first = next((name for name in ("id", "name") if name in known_options), next(iter(known_options)))
             note(
-                declaration_error(place, f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like"),
+                declaration_error(place, f"{label} takes keyword arguments only", f"write {first}={args[0]!r} instead"),
                 place,
             )
             accepted.setdefault(first, args[0])

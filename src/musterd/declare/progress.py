@@ -21,10 +21,10 @@ def progress_report(message: str, details: dict[str, Any]) -> JsonObject:
     """
     if reserved := sorted(_OWN_FIELDS.intersection(details)):
         raise ValueError(
-            f"progress() cannot tell '{reserved[0]}': events have a field of that name. Call it otherwise."
+            f"progress() cannot report '{reserved[0]}' because events have a field with that name. Use another name."
         )
     try:
         report: JsonObject = jsontext.loads(jsontext.dumps({"content": message, **details}))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"progress() tells JSON values only ({error}).") from error
+        raise ValueError(f"progress() accepts only JSON values ({error}).") from error
     return report if message else {name: value for name, value in report.items() if name != "content"}

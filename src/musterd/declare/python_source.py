@@ -56,7 +56,9 @@ def import_module(name: str, folder: Path) -> ModuleType:
     :raises DeclarationError: there is no such module, or importing it failed.
     """
     if not all(part.isidentifier() for part in name.split(".")):
-        raise DeclarationError(f"'{name}' is no module name — name a FILE.py, a module like pkg.mod, or a teams.yaml")
+        raise DeclarationError(
+            f"'{name}' is not a module name — pass a FILE.py, a module like pkg.mod, or a teams.yaml"
+        )
     _make_importable(folder.resolve())
     return _with_import_errors(lambda: _import_by_name(name, folder), name)
 
@@ -76,22 +78,24 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
             fix = (
                 f"did you mean '{suggestion}'?"
                 if suggestion
-                else f"it declares {quoted_list(declarations) or 'no agent and no team'}"
+                else f"it declares {quoted_list(declarations) or 'no agents or teams'}"
             )
             raise declaration_error(place, f"there is no '{name}' at module level", fix)
         if isinstance(registry := values[name], Registry):
             return registry
         if name not in declarations:
-            fix = "name an Agent, a Team or a Registry of musterd"
+            fix = "choose an Agent, a Team or a Registry of musterd"
             if any(cls.__module__.startswith("starlette.") for cls in type(values[name]).__mro__):
                 fix = f"serve an application with uvicorn, or {fix}"
             raise declaration_error(place, f"'{name}' is {describe_type(values[name])}", fix)
         declarations = {name: declarations[name]}
     if not declarations:
-        problem = "no Agent and no Team of musterd is declared at module level"
+        problem = "no Agent or Team of musterd is declared at module level"
         if agno_name := next((key for key, value in values.items() if is_from_agno(type(value))), None):
             problem = f"{problem}; '{agno_name}' is {describe_type(values[agno_name])}"
-        raise declaration_error(place, problem, 'assign one to a name there, like `desk = Team(id="desk", …)`')
+        raise declaration_error(
+            place, problem, 'assign one to a module-level variable, like `desk = Team(id="desk", …)`'
+        )
     teams = [value for value in declarations.values() if isinstance(value, Team)]
     agents = [value for value in declarations.values() if isinstance(value, Agent)]
     return Registry.of(teams=teams, agents=agents)
@@ -104,7 +108,7 @@ def import_object(path: str, folder: Path) -> Any:
     """
     target, colon, name = path.partition(":")
     if not colon or not name or not target:
-        raise DeclarationError(f"'{path}' is no import path — write it as pkg.mod:name")
+        raise DeclarationError(f"'{path}' is not an import path — write it as pkg.mod:name")
     if target.endswith(".py"):
         file = folder / target
         if not file.is_file():
@@ -134,7 +138,7 @@ def _import_by_name(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # an import inside the module failed, and not the module itself
-        hint = f"looked in {folder.resolve()} and in what is installed"
+        hint = f"looked in {folder.resolve()} and in the installed packages"
         raise DeclarationError(f"there is no module '{error.name}' — {hint}") from error
 
 
@@ -145,7 +149,7 @@ def _execute_file(path: Path, name: str) -> ModuleType:
         name = f"_served_{name}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path.name} is no Python source file")
+        raise ImportError(f"{path.name} is not a Python source file")
     module = importlib.util.module_from_spec(spec)
     # Register the module before it is executed, as the import system does, so that code which looks it up by name (such
     # as dataclasses) finds it. If it fails, remove it, so that a later import does not get a half-executed module.
@@ -171,11 +175,11 @@ def _with_import_errors(load: Callable[[], ModuleType], source: str) -> ModuleTy
 def _import_error(error: BaseException, source: str) -> DeclarationError:
     reason = next(iter(str(error).strip().splitlines()), "")
     summary = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    fix = "correct it there, then start again"
+    fix = "correct this line, then start again"
     if isinstance(error, ModuleNotFoundError):
-        fix = f"install what provides '{error.name}', or correct the import"
+        fix = f"install the package that provides '{error.name}', or correct the import"
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
-        fix = f"{PORTING} says what to import from musterd in place of it"
+        fix = f"see {PORTING} for the equivalent in musterd"
     if suggestion := _suggested_name(error):
         fix = f"did you mean '{suggestion}'?"
     if isinstance(error, SyntaxError) and error.filename:
@@ -183,7 +187,7 @@ def _import_error(error: BaseException, source: str) -> DeclarationError:
         summary = f"{type(error).__name__}: {error.msg}"
     else:
         place = _user_location(error) or Place(source)
-    return declaration_error(place, f"{source} does not import ({summary})", fix)
+    return declaration_error(place, f"{source} cannot be imported ({summary})", fix)
 
 
 def _suggested_name(error: BaseException) -> str | None:

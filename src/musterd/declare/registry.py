@@ -85,8 +85,8 @@ def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[
     place = current_place()
     for number, spec in enumerate(declarations, start=1):
         if not isinstance(spec, cls):
-            problem = f"{cls.kind}s= holds {describe_type(spec)}"
-            note(declaration_error(place, problem, f"list {cls.__name__}(…) objects of musterd there"))
+            problem = f"{cls.kind}s= contains {describe_type(spec)}"
+            note(declaration_error(place, problem, f"list {cls.__name__}(…) objects of musterd"))
             continue
         if not spec.id:
             spec.assign_id(f"{cls.kind}-{number}")
@@ -108,11 +108,11 @@ def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
         raise declaration_error(
             spec.declared_at,
             f"{spec.label} is a member of itself ({chain})",
-            "take it out of one members= list",
+            "remove it from one members= list",
         )
     if len(leaders) > MAX_DEPTH:
         chain = " → ".join(part.id for part in (*leaders, spec))
-        problem = f"{spec.label} lies {len(leaders)} levels deep ({chain}), {MAX_DEPTH} are allowed"
+        problem = f"{spec.label} is nested {len(leaders)} levels deep ({chain}); at most {MAX_DEPTH} are allowed"
         raise declaration_error(spec.declared_at, problem, "nest fewer teams")
     if isinstance(spec, Team):
         assign_member_ids(spec, _members(spec))

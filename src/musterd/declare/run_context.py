@@ -40,8 +40,8 @@ def check_callable(function: Callable[..., Any], label: str, place: Place) -> No
     """
     for name in _required_parameters(function):
         if name not in PARAMETERS:
-            fix = f"it can take {quoted_list(PARAMETERS)}, each by its name"
-            raise declaration_error(place, f"{label} has the parameter '{name}'", fix)
+            fix = f"use only {quoted_list(PARAMETERS)}"
+            raise declaration_error(place, f"{label} has the unknown parameter '{name}'", fix)
 
 
 def requested_arguments(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class _InvalidArguments(ValueError):
     def __init__(self, problems: list[tuple[str, str | None]]) -> None:
-        super().__init__("the arguments do not fit the schema")
+        super().__init__("the arguments do not match the schema")
         self.problems = problems
 
 

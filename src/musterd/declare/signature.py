@@ -103,7 +103,7 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
         parameters = inspect.signature(function).parameters
     except ValueError as error:
         raise declaration_error(
-            place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def"
+            place, f"tool '{name}' has no readable signature", "wrap it in a function with def"
         ) from error
     context_types = [kind for kind in context_type.__mro__ if kind is not object]
     hints = _hints(function, name, place, context_types)
@@ -139,9 +139,7 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
 
 def _missing_hint_error(tool: str, parameter: str, place: Place) -> Exception:
     if parameter in ("self", "cls"):
-        return declaration_error(
-            place, f"tool '{tool}' is a method without its object", f"list the bound method: thing.{tool}"
-        )
+        return declaration_error(place, f"tool '{tool}' is an unbound method", f"list the bound method: thing.{tool}")
     problem = f"tool '{tool}': parameter '{parameter}' has no type hint"
     return declaration_error(
         place, problem, f"write its type, like `{parameter}: str` (ToolContext for the run's context)"
@@ -156,10 +154,8 @@ def _unfillable_class(hint: Any) -> type | None:
 
 def _unfillable_error(tool: str, parameter: str, kind: type, place: Place) -> Exception:
     origin = f" of agno ({PORTING})" if is_from_agno(kind) else ""
-    problem = f"tool '{tool}': parameter '{parameter}' is of type {kind.__name__}{origin}, which tools are not handed"
-    return declaration_error(
-        place, problem, "take a ToolContext: it has agent_id, session_state, dependencies and more"
-    )
+    problem = f"tool '{tool}': parameter '{parameter}' is of type {kind.__name__}{origin}, which tools cannot receive"
+    return declaration_error(place, problem, "use a ToolContext; it has agent_id, session_state, dependencies and more")
 
 
 def _hints(function: Any, tool: str, place: Place, context_types: list[type]) -> dict[str, Any]:
@@ -229,7 +225,7 @@ def _schema(tool: str, fields: dict[str, Any], place: Place) -> tuple[TypeAdapte
         schema = adapter.json_schema(schema_generator=schema_writer())
     except (PydanticUserError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        problem = f"tool '{tool}': no JSON schema can be made of its parameters ({reason})"
+        problem = f"tool '{tool}': no JSON schema can be generated for its parameters ({reason})"
         raise declaration_error(
             place, problem, "use str, int, float, bool, list, dict, enums, dataclasses or pydantic models"
         ) from error

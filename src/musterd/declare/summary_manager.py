@@ -37,5 +37,5 @@ class SessionSummaryManager:
             value = getattr(self, name)
             if not isinstance(value, str) and (value is not None or name == "summary_request_message"):
                 raise declaration_error(
-                    current_place(), f"SessionSummaryManager: '{name}' is {describe_type(value)}", "give it a text"
+                    current_place(), f"SessionSummaryManager: '{name}' is {describe_type(value)}", "use a string"
                 )

@@ -14,7 +14,7 @@ from musterd.declare.run_context import check_callable
 from musterd.declare.source_location import declaration_error, describe_type
 
 _MEMBERS = Kind(
-    words="a list of agents and teams, or a function that gives one",
+    words="a list of agents and teams, or a function that returns one",
     accepts=lambda value: isinstance(value, list | tuple) or callable(value),
     yaml=list[str],
 )

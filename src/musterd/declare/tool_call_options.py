@@ -72,17 +72,19 @@ def check_call_options(name: str, options: dict[str, Any], place: Place) -> dict
     checked = dict(options)
     retries = checked.get("retries", 0)
     if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 10:
-        raise declaration_error(place, f"tool '{name}': retries is {retries!r}", "give it a whole number from 0 to 10")
+        raise declaration_error(place, f"tool '{name}': retries is {retries!r}", "use a whole number from 0 to 10")
     seconds = checked.pop("cache_ttl", 3600)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise declaration_error(place, f"tool '{name}': cache_ttl is {seconds!r}", "give it seconds above 0")
+        raise declaration_error(place, f"tool '{name}': cache_ttl is {seconds!r}", "use a number of seconds above 0")
     if checked.pop("cache_results", False):
         checked["result_cache"] = ResultCache(seconds)
     hooks = checked.get("tool_hooks") or ()
     if not isinstance(hooks, list | tuple) or not all(callable(hook) for hook in hooks):
-        raise declaration_error(place, f"tool '{name}': tool_hooks is no list of functions", "give it one")
+        raise declaration_error(
+            place, f"tool '{name}': tool_hooks is not a list of functions", "use a list of functions"
+        )
     checked["tool_hooks"] = tuple(hooks)
     for option in ("pre_hook", "post_hook"):
         if (hook := checked.get(option)) is not None and not callable(hook):
-            raise declaration_error(place, f"tool '{name}': {option} is {describe_type(hook)}", "give it a function")
+            raise declaration_error(place, f"tool '{name}': {option} is {describe_type(hook)}", "use a function")
     return checked

@@ -74,7 +74,7 @@ def _factory(function: Callable[..., Any], label: str, place: Place) -> ToolFact
         name = getattr(function, "__name__", "it")
         problem = f"{label}: 'tools' is a function that takes '{extra_parameters[0]}'"
         raise declaration_error(
-            place, problem, f"list it: tools=[{name}]; one that gives a run's tools takes `context` or nothing"
+            place, problem, f"list it: tools=[{name}]; a function that returns tools takes `context` or no parameter"
         )
     return ToolFactory(function=function)
 

@@ -134,7 +134,7 @@ def _toolkit_tools(kit: Toolkit, label: str, place: Place) -> list[Tool]:
             with noting_problems(place):
                 tools += tools_in(entry, label, place)
     if not tools and not is_faulty(place):
-        raise declaration_error(place, f"{kit_label} has no tools", "give it tools=[…], or public methods")
+        raise declaration_error(place, f"{kit_label} has no tools", "add tools=[…] or public methods")
     names = [tool.name for tool in tools]
     for option in ("include_tools", "exclude_tools", *_FLAG_LISTS):
         for name in getattr(kit, option) or ():

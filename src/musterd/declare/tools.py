@@ -273,7 +273,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
             note(declaration_error(place, f"@tool has no option '{name}'", fix))
     known_options = {name: value for name, value in options.items() if name in ToolOptions.__annotations__}
     if isinstance(function, str):
-        note(declaration_error(place, "@tool takes its options by name", f"write @tool(name={function!r})"))
+        note(declaration_error(place, "@tool takes keyword arguments only", f"write @tool(name={function!r})"))
         function = None
     if function is None:
         return functools.partial(_tool_or_method, place=place, **known_options)
@@ -321,12 +321,12 @@ def _create(function: Any, *, place: Place, context_type: type = ToolContext, **
     if not _TOOL_NAME.fullmatch(name):
         raise declaration_error(
             location,
-            f"tool '{name}' has a name that models cannot call",
-            "use letters, digits and '_', 64 at most",
+            f"tool '{name}' has a name that models cannot use",
+            "use letters, digits and '_', at most 64",
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise declaration_error(
-            location, f"tool '{name}' yields", "return the whole result; ToolContext.progress tells how far it is"
+            location, f"tool '{name}' yields", "return the whole result; report progress with ToolContext.progress"
         )
     signature = read_signature(function, name, location, context_type)
     description = options.pop("description", None)
@@ -350,12 +350,14 @@ def _check_flags(name: str, options: dict[str, Any], signature: Signature, place
         flags["requires_user_input"] = True
     for field_name in fields:
         if field_name not in signature.parameters.get("properties", {}):
-            fix = f"name some of {quoted_list(signature.parameters.get('properties', {}))}"
+            fix = f"use names from {quoted_list(signature.parameters.get('properties', {}))}"
             raise declaration_error(
-                place, f"tool '{name}': user_input_fields names '{field_name}', which is no parameter", fix
+                place, f"tool '{name}': user_input_fields names '{field_name}', which is not a parameter", fix
             )
     check_approval_flags(name, flags, place)
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise declaration_error(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
+        raise declaration_error(
+            place, f"tool '{name}': timeout_seconds is {seconds!r}", "use a number of seconds above 0"
+        )
     return check_call_options(name, flags, place)

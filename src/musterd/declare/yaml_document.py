@@ -86,7 +86,7 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Document:
     try:
         loader = _Loader(_text(path, place))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise declaration_error(place, f"the file cannot be read ({error})", "give it as UTF-8 text") from error
+        raise declaration_error(place, f"the file cannot be read ({error})", "save it as UTF-8 text") from error
     try:
         root = loader.get_single_node()
         if root is None:
@@ -106,10 +106,10 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Document:
         mark = error.problem_mark or error.context_mark
         error_place = Place(str(path), mark.line + 1) if mark else place
         raise declaration_error(
-            error_place, f"this is no YAML ({error.problem or error.context})", "correct it there"
+            error_place, f"this is not valid YAML ({error.problem or error.context})", "correct this line"
         ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise declaration_error(place, f"this is no YAML ({error})", "correct it") from error
+        raise declaration_error(place, f"this is not valid YAML ({error})", "correct it") from error
     finally:
         loader.dispose()
 
@@ -118,7 +118,7 @@ def _text(path: Path, place: Place) -> str:
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        problem = f"the file has more than {MAX_BYTES // (1024 * 1024)} MiB"
+        problem = f"the file is larger than {MAX_BYTES // (1024 * 1024)} MiB"
         raise declaration_error(place, problem, "shorten it, or declare agents and teams in Python")
     return data.decode("utf-8")
 
@@ -182,7 +182,7 @@ class _Preprocessor:
         height, keys = 0, set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys and key.value != "<<":
-                note(declaration_error(self._place(key), f"'{key.value}' is said twice", "keep one of them"))
+                note(declaration_error(self._place(key), f"'{key.value}' is a duplicate key", "keep one of them"))
             keys.add(str(key.value))
             height = max(height, self.process(value, (*location, str(key.value))))
         return height
@@ -211,8 +211,8 @@ class _Preprocessor:
         if match[0] == "$${":
             return "${"
         if name is None:
-            fix = "write ${NAME} or ${NAME:-default}, or $${ for the signs themselves"
-            raise declaration_error(self._place(node), "'${' begins no variable", fix)
+            fix = "write ${NAME} or ${NAME:-default}, or $${ for a literal ${"
+            raise declaration_error(self._place(node), "'${' does not start a variable", fix)
         if value := self.environment.get(name):
             hide_value(value, f"${{{name}}}")
             return value

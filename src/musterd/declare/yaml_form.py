@@ -31,7 +31,7 @@ def checked_form(document: Document) -> Any:
     """
     if not isinstance(document.value, dict):
         raise declaration_error(
-            document.place(()), "the file is no mapping", "declare `agents:` and `teams:` at its top"
+            document.place(()), "the file is not a mapping", "declare `agents:` and `teams:` at its top"
         )
     faults = {**document.unfilled, **_mcp_faults(document)}
     try:
@@ -70,7 +70,7 @@ def _mcp_faults(document: Document) -> Faults:
     fix = "list each server under `tools:` as `- mcp: {command: …}` or `- mcp: {url: …}`"
     return {
         (*location, key): declaration_error(
-            document.place((*location, key)), f"MCP servers do not stand in '{key}'", fix
+            document.place((*location, key)), f"MCP servers cannot be declared in '{key}'", fix
         )
         for location, mapping in mappings
         for key in _MCP.intersection(mapping if isinstance(mapping, dict) else ())
@@ -98,7 +98,7 @@ def _fault_error(document: Document, location: Location, detail: ErrorDetails) -
     suggestion = closest_match(detail["input"], _choices(location)) if isinstance(detail["input"], str) else None
     fix = f"{detail['msg']}, not {_format_value(document, location, detail['input'])}"
     return declaration_error(
-        place, f"{label}: '{option}' is not right", fix + (f" (did you mean '{suggestion}'?)" if suggestion else "")
+        place, f"{label}: '{option}' is not valid", fix + (f" (did you mean '{suggestion}'?)" if suggestion else "")
     )
 
 

@@ -45,7 +45,7 @@ def file_form() -> type[Entry]:
         "TeamsFile",
         __base__=Entry,
         __doc__="Agents and teams that musterd serves.",
-        version=(Literal[1], Field(1, description="The version of this form.")),
+        version=(Literal[1], Field(1, description="The version of this format.")),
         agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
         teams=(teams | None, Field(None, description="Teams; members are named by id.")),
     )

@@ -71,7 +71,7 @@ class _Builder:
             chain = " → ".join((*leaders[leaders.index(component_id) :], component_id))
             problem = f"team '{component_id}' is a member of itself ({chain})"
             raise declaration_error(
-                self.document.place((*location, "members")), problem, "take it out of one `members:` list"
+                self.document.place((*location, "members")), problem, "remove it from one `members:` list"
             )
         if component_id not in self.built:
             place = self.document.place(location)
@@ -120,8 +120,8 @@ class _Builder:
     def _schema(self, path: str, location: Location) -> Any:
         schema = self._import(path, location)
         if not is_output_schema(schema):
-            problem = f"'{path}' is no {str(location[-1]).replace('_', ' ')}"
-            raise declaration_error(self.document.place(location), problem, "name a pydantic model class")
+            problem = f"'{path}' is not an {str(location[-1]).replace('_', ' ')}"
+            raise declaration_error(self.document.place(location), problem, "use a pydantic model class")
         return schema
 
     def _import(self, path: str, location: Location) -> Any:

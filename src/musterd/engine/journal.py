@@ -24,9 +24,9 @@ from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord, TakenMessage
 
 _CALLS = (StepKind.TOOL, StepKind.DELEGATE)
-CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
+CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
 
-NOT_MADE = "A person refused the call. It was not made."
+NOT_MADE = "A person rejected the call. It was not made."
 
 
 class Journal:
@@ -355,7 +355,7 @@ class Journal:
         """
         stored = self._earlier_steps.get(path)
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
-            raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
+            raise ReplayDiverged(f"The run cannot continue because step {path} differs from the stored one.")
         return stored
 
     def _has_result(self, path: str) -> bool:

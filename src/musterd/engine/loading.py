@@ -92,7 +92,7 @@ async def _component_with_models(attempt: Attempt) -> Component:
     resources, run = attempt.resources, attempt.run
     component = resources.component(run.component_kind, run.component_id)
     if component is None:
-        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
+        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served by this process")
     await resources.models.load(component)
     return component
 

@@ -80,7 +80,7 @@ class PeerWatcher:
             except StoreUnavailable as error:
                 log.debug("database cannot be polled for changes", reason=error.message)
             except Exception as error:
-                log.exception("watching other processes failed", exc_info=error)
+                log.exception("checking other processes failed", exc_info=error)
 
     async def look(self) -> None:
         """Act on what other processes have stored."""

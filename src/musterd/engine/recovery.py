@@ -86,7 +86,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     """
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
-        raise ReplayDiverged(f"The run cannot go on: step {newer[0]} was stored by a newer musterd.")
+        raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
     stored_events = await events.every(tx, run.run_id)
     emitted_keys, cut_off = _emitted_so_far(stored_events)

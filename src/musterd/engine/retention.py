@@ -26,7 +26,7 @@ DELIVERIES_SECONDS = 3600.0
 """How often to look for deliveries that can be removed or given up."""
 UNSENT_DAYS = 7.0
 """After how many days an unsent delivery that is due is given up: perhaps no process has a secret any more."""
-UNSENT = f"Nobody has sent it for {UNSENT_DAYS:g} days"
+UNSENT = f"Not sent for {UNSENT_DAYS:g} days"
 
 
 class Retention:
@@ -73,7 +73,7 @@ class Retention:
         unsent, ended = now - UNSENT_DAYS * DAY_SECONDS, now - self._webhook_days * DAY_SECONDS
         given_up = await self._database.write(lambda tx: deliveries.give_up(tx, unsent, now, UNSENT))
         if given_up:
-            log.warning("webhooks given up: no process has sent them", deliveries=given_up, days=UNSENT_DAYS)
+            log.warning("webhooks given up because no process sent them", deliveries=given_up, days=UNSENT_DAYS)
         if max(given_up, await self._database.write(lambda tx: deliveries.forget(tx, ended))) < deliveries.AT_ONCE:
             self._deliveries_not_before = clock.monotonic() + DELIVERIES_SECONDS
 

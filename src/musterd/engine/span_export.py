@@ -40,14 +40,14 @@ def _exporter(name: str) -> SpanExporter:
     if name == "console":
         return ConsoleSpanExporter()
     if name != "otlp":
-        raise StartError(f"OTEL_TRACES_EXPORTER: '{name}' is not known — use otlp, console or none")
+        raise StartError(f"OTEL_TRACES_EXPORTER: '{name}' is not a known exporter — use otlp, console or none")
     protocol = next((os.environ[variable] for variable in PROTOCOLS if os.environ.get(variable)), "http/protobuf")
     if protocol == "grpc":
         try:
             grpc = importlib.import_module("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
         except ImportError as error:
             raise StartError(
-                "OTEL_EXPORTER_OTLP_PROTOCOL: grpc needs a package that is missing — "
+                "OTEL_EXPORTER_OTLP_PROTOCOL: grpc requires a missing package — "
                 "pip install opentelemetry-exporter-otlp-proto-grpc, or use http/protobuf"
             ) from error
         exporter: SpanExporter = grpc.OTLPSpanExporter()

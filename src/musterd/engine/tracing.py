@@ -30,8 +30,8 @@ def spans_of(settings: Settings) -> "Spans | None":
         return None
     if importlib.util.find_spec("opentelemetry.sdk") is None:
         if settings.otel:
-            raise StartError(f"MUSTERD_OTEL is set and OpenTelemetry is not installed — {INSTALL}")
-        log.warning("OTEL_* names an exporter, but OpenTelemetry is not installed: no spans are sent", do=INSTALL)
+            raise StartError(f"MUSTERD_OTEL is set, but OpenTelemetry is not installed — {INSTALL}")
+        log.warning("OTEL_* names an exporter, but OpenTelemetry is not installed; no spans are exported", do=INSTALL)
         return None
     from musterd.engine.span_export import provider_of
     from musterd.engine.spans import Spans

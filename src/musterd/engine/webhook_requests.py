@@ -24,7 +24,7 @@ from musterd.core.webhook_addresses import NOT_ALLOWED, Reach, host_of
 from musterd.core.webhook_secrets import keys_of
 from musterd.http_client import BoundedConnector, FramingTooLong
 
-NOT_REACHED = "The address could not be reached, or webhooks may not go there"
+NOT_REACHED = "The address is unreachable or not allowed for webhooks"
 """One message for every reason why an address that a client named was not reached. The reason itself would reveal the
 operator's network: whether a name resolves to an internal address, does not exist, or does not listen."""
 KEPT_CHARACTERS = 200
@@ -79,14 +79,14 @@ class WebhookRequests:
         try:
             url = URL(delivery.url, encoded=True)
             if (url.host or "").lower().removesuffix(".") != host_of(urlsplit(delivery.url)):
-                return Outcome(error="The URL's host can be read in two ways", is_final=True)
+                return Outcome(error="The URL's host is ambiguous", is_final=True)
             session = await self._session(is_own)
             async with session.post(
                 url, data=body.encode(), headers=self._headers(delivery.id, body), allow_redirects=False
             ) as answer:
                 return await _outcome(answer)
         except TimeoutError:
-            return Outcome(error=f"No answer within {self._settings.webhook_seconds:g} s")
+            return Outcome(error=f"No response within {self._settings.webhook_seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _failure(error, is_own=is_own)
 
@@ -145,22 +145,22 @@ def _failure(error: Exception, *, is_own: bool) -> Outcome:
     It is retried whatever the reason: giving up would reveal the reason, and a name may resolve differently later.
     """
     if isinstance(error, aiohttp.ClientSSLError):
-        return Outcome(error="The connection is not secure: the certificate, or the version of TLS, is not accepted")
+        return Outcome(error="TLS failed because the certificate or the TLS version was not accepted")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = _not_reached(error)
         return Outcome(error=reason if is_own else NOT_REACHED, reason=reason)
     if isinstance(error, aiohttp.ClientResponseError):
-        return Outcome(error="The answer is no HTTP")
+        return Outcome(error="The response is not valid HTTP")
     if isinstance(error, FramingTooLong):
         return Outcome(error=str(error))
-    return Outcome(error="The connection was lost before the answer")
+    return Outcome(error="The connection was lost before the response")
 
 
 def _not_reached(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error.os_error, NotAllowed):
         return str(error.os_error)
     is_unknown = isinstance(error, aiohttp.ClientConnectorDNSError)
-    return "The name could not be resolved" if is_unknown else "No connection could be made"
+    return "The host name could not be resolved" if is_unknown else "The connection failed"
 
 
 def _retry_after(text: str | None) -> float | None:

@@ -109,7 +109,7 @@ class Webhooks:
     def _sent(self, task: "asyncio.Task[None]") -> None:
         del self._sending[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the outcome of a webhook could not be stored; the webhook is sent again", exc_info=error)
+            log.error("the outcome of a webhook could not be stored; the webhook will be sent again", exc_info=error)
         self._wake.set()  # there is room for another
 
     async def _claim(self) -> tuple[str, list[Delivery]] | None:
@@ -146,7 +146,7 @@ class Webhooks:
             faults.point("sent")
             await self._database.write(lambda tx: deliveries.record_outcome(tx, delivery.id, lease, outcome, progress))
         except StoreUnavailable:
-            log.warning("the outcome of a webhook could not be stored; it is sent again", delivery_id=delivery.id)
+            log.warning("the outcome of a webhook could not be stored; it will be sent again", delivery_id=delivery.id)
             return
         self._metrics.webhook_posts.add(progress.state.value)
         if progress.state is not DeliveryState.DELIVERED:
@@ -163,8 +163,8 @@ class Webhooks:
         except StoreUnavailable:
             raise
         except Exception as error:  # whatever it was, other deliveries go on, and this one is given up in the end
-            log.exception("webhook failed inside the server", delivery_id=delivery.id, exc_info=error)
-            return Outcome(error="It failed inside the server; its log has more")
+            log.exception("webhook failed because of an internal error", delivery_id=delivery.id, exc_info=error)
+            return Outcome(error="Internal error; see the server's log")
 
     async def _content(self, delivery: Delivery) -> dict[str, Json] | None:
         """The output of a completed run, if the settings include it in webhooks."""

@@ -225,7 +225,7 @@ class Worker:
             await self.peer_watcher.look()
         except StoreUnavailable:
             # The next beat finds no row either, and calls _on_heartbeat_lost() again.
-            log.warning("this worker could not be announced again; retrying", worker=self.worker_id)
+            log.warning("the worker could not register again; retrying", worker=self.worker_id)
 
     def live_attempts(self) -> dict[str, Attempt]:
         """The attempts that this process drives, by root run id."""

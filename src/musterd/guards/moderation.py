@@ -46,7 +46,7 @@ class OpenAIModerationGuardrail(BaseGuardrail):
         categories = {name for name, is_flagged in result.get("categories", {}).items() if is_flagged}
         if result.get("flagged") and (self._categories is None or categories & self._categories):
             raise InputCheckError(
-                f"The message was refused by moderation: {', '.join(sorted(categories))}.",
+                f"The message was rejected by moderation: {', '.join(sorted(categories))}.",
                 check_trigger=CheckTrigger.INPUT_NOT_ALLOWED,
                 additional_data={name: result.get(name) for name in ("categories", "category_scores")},
             )
@@ -70,7 +70,7 @@ class OpenAIModerationGuardrail(BaseGuardrail):
                 (first,) = (await response.json())["results"]
                 result: dict[str, Any] = dict(first)
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            raise _unavailable("it could not be reached, or its answer could not be read") from error
+            raise _unavailable("it is unreachable or its response is not valid") from error
         return result
 
     @property

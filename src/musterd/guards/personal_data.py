@@ -52,7 +52,7 @@ class PIIDetectionGuardrail(BaseGuardrail):
                 text = masked
         if detected and not self.mask_pii:
             raise InputCheckError(
-                f"The message holds personal data: {', '.join(detected)}.",
+                f"The message contains personal data: {', '.join(detected)}.",
                 check_trigger=CheckTrigger.PII_DETECTED,
                 additional_data={"detected_pii": detected},
             )

@@ -24,7 +24,7 @@ class FramingTooLong(aiohttp.ClientPayloadError):
     """The server sent too many bytes besides the body."""
 
     def __init__(self) -> None:
-        super().__init__(f"The response has more than {FRAMING_BYTES // 1024} KiB around its body.")
+        super().__init__(f"The response has more than {FRAMING_BYTES // 1024} KiB of headers and framing.")
 
 
 class BoundedConnector(aiohttp.TCPConnector):

@@ -22,5 +22,7 @@ def proxy_for(url: str) -> str | None:
     if "://" not in proxy:
         proxy = f"http://{proxy}"
     if URL(proxy).scheme not in ("http", "https"):
-        raise DeclarationError(f"The proxy for {target.host} is {URL(proxy).scheme}; only http and https work.")
+        raise DeclarationError(
+            f"The proxy for {target.host} is {URL(proxy).scheme}; only http and https are supported."
+        )
     return proxy

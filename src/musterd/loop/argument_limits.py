@@ -28,8 +28,8 @@ SHALLOW = 100
 
 NO_OBJECT = "The arguments are not a JSON object. Send the call again with one."
 NOT_JSON = (
-    "The arguments are not a JSON object. They hold a number that is not finite, or are nested too deep. "
-    "Send the call again with others."
+    "The arguments are not a JSON object. They contain a non-finite number or are nested too deeply. "
+    "Send the call again with other arguments."
 )
 
 
@@ -91,7 +91,7 @@ def _refusal(call: ToolCallPart, settings: Settings) -> str | None:
     except ValueError:
         return NOT_JSON
     if size > (limit := settings.tool_arguments_bytes):
-        return f"The arguments have {size} bytes; at most {limit} are taken. The call was not made. Send less."
+        return f"The arguments have {size} bytes; at most {limit} are allowed. The call was not made. Send less."
     reason = read_arguments(call)[1]
     # Text that is not JSON at all stays in the conversation: it is harmless, and the model sees what to correct.
     return reason if reason == NOT_JSON else None

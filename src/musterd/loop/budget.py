@@ -132,7 +132,7 @@ class Spending:
         return report
 
     def _spent(self, ceiling: str, used: float, reserved: float, needed: float) -> BudgetSpent:
-        under_way = f", {_amount(reserved)} are kept for calls under way" if reserved else ""
+        under_way = f", {_amount(reserved)} are reserved for calls in progress" if reserved else ""
         call = "this call is estimated to need" if ceiling != "tool_calls" else "the model asks for"
         spent = f"The budget of {_amount(self.ceilings[ceiling])} {_UNITS[ceiling]} is spent: {_amount(used)} are used"
         return BudgetSpent(f"{spent}{under_way}, and {call} {_amount(needed)} more.", ceiling, self.path)

@@ -69,7 +69,7 @@ async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
         else:
             results["instructions"] = _require_text(run, "instructions", instructions)
     if _as_json(run.state) is None:
-        raise _failed(run, "what a function left in the session state is no JSON")
+        raise _failed(run, "a function left a value in the session state that is not JSON")
     results["state"] = state.copied(run.state)
     return results
 
@@ -86,7 +86,7 @@ async def _text(tree: RunTree, run: Assignment, option: str, function: Callable[
 
 def _require_text(run: Assignment, option: str, value: Json) -> str:
     if not isinstance(value, str):
-        raise _failed(run, f"the function in {option} gave a {type(value).__name__} and no text")
+        raise _failed(run, f"the function in {option} returned a {type(value).__name__}, not a string")
     return jsontext.storable(value)
 
 
@@ -101,7 +101,7 @@ async def call_declared_function(tree: RunTree, run: Assignment, option: str, fu
         return await call(tree.threads, function, arguments)
     except Exception as error:
         log_failure("context function failed", error, option=option, run_id=run.run_id)
-        raise _failed(run, f"the function in {option} failed; the server's log says why") from error
+        raise _failed(run, f"the function in {option} failed; see the server's log") from error
 
 
 def _available_arguments(tree: RunTree, run: Assignment) -> JsonObject:
@@ -129,4 +129,4 @@ def _as_json(value: Json) -> str | None:
 
 def _failed(run: Assignment, reason: str) -> RunFailed:
     kind = run.component.kind.capitalize()
-    return RunFailed(f"{kind} '{run.component.id}' could not begin: {reason}.", FAILED)
+    return RunFailed(f"{kind} '{run.component.id}' could not start: {reason}.", FAILED)

@@ -27,7 +27,9 @@ async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
         return run
     members = await call_declared_function(tree, run, "members", spec.member_function)
     if not isinstance(members, list | tuple):
-        raise RunFailed(f"{spec.label}: the function in members gave a {type(members).__name__} and no list", FAILED)
+        raise RunFailed(
+            f"{spec.label}: the function in members returned a {type(members).__name__}, not a list", FAILED
+        )
     try:
         component = with_members(run.component, members)
     except DeclarationError as error:

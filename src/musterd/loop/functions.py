@@ -70,7 +70,7 @@ async def call_function(
             step_state = StepState.UNKNOWN
         if deadline.expired():  # the cancelled function may have had its effect before
             step_state = StepState.UNKNOWN
-            result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+            result = f"No result after {tool.timeout_seconds} s; its outcome is unknown."
             if is_abandoned:
                 result += " It did not stop and was left running."
     finally:

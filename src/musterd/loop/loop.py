@@ -303,7 +303,7 @@ class Loop:
         return True, form.parse(text)
 
     def _request_correction(self, calls: list[ToolCallPart], problem: str) -> None:
-        text = f"{problem}\nCorrect the answer: it must have the form asked for."
+        text = f"{problem}\nCorrect the answer so that it has the requested format."
         if calls:
             self._conversation.add_request(
                 [

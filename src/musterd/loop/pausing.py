@@ -29,7 +29,7 @@ def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
 
 
 _NEEDS = {
-    RequirementKind.UNKNOWN_OUTCOME: "was cut off: say whether it happened",
+    RequirementKind.UNKNOWN_OUTCOME: "was interrupted; say whether it took effect",
     RequirementKind.CONFIRMATION: "requires confirmation",
     RequirementKind.USER_INPUT: "requires user input",
     RequirementKind.EXTERNAL_EXECUTION: "requires external execution",

@@ -150,7 +150,7 @@ async def _server_listing(tree: RunTree, server: MCPServer) -> JsonObject:
         server_tools = await tree.servers.tools(server)
         return {"of": server.known_as, "tools": server_tools.definitions, "note": server_tools.note}
     except RetryTool as error:
-        return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not there in this run."}
+        return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not available in this run."}
 
 
 def _server_tool(tree: RunTree, server: MCPServer, item: JsonObject) -> Tool:
@@ -204,12 +204,12 @@ async def _factory_tools(tree: RunTree, run: Assignment, source: ToolFactory) ->
         has_context = "context" in inspect.signature(source.function).parameters
         returned = await call(tree.threads, source.function, {"context": context} if has_context else {})
         if not isinstance(returned, list | tuple):
-            raise TypeError(f"it gave a {type(returned).__name__}, not a list")
+            raise TypeError(f"it returned a {type(returned).__name__}, not a list")
         tool_list = read_tools(returned, spec.label, spec.declared_at)
         if tool_list.sources:
-            raise TypeError("it gave an MCP server; list that in tools=")
+            raise TypeError("it returned an MCP server; list MCP servers in tools=")
         return tool_list
     except Exception as error:
         log_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
         reason = exception_message(error)
-        raise RunFailed(f"The tools of {run.component.name} could not be made: {reason}", "tools_failed") from error
+        raise RunFailed(f"The tools of {run.component.name} could not be created: {reason}", "tools_failed") from error

@@ -40,7 +40,7 @@ async def get_chat_history(context: ToolCallContext, num_chats: int | None = Non
     member = None if context.run.parent_id is None else (component.kind, component.id)
     conversations = await context.history.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
     chats = [message for text in conversations for message in chat_messages(text)]
-    return jsontext.dumps(chats) if chats else "Nothing was said in this session before."
+    return jsontext.dumps(chats) if chats else "There are no earlier messages in this session."
 
 
 async def get_previous_session_messages(context: ToolCallContext) -> str:
@@ -48,7 +48,7 @@ async def get_previous_session_messages(context: ToolCallContext) -> str:
     limit = context.run.component.spec.num_history_sessions or SESSIONS
     sessions = await context.history.other_sessions(limit)
     if sessions is None:
-        return "Nobody said who the user is, so there are no other sessions to read."
+        return "The user is unknown, so there are no other sessions to read."
     items = [_session_item(session) for session in sessions]
     return jsontext.dumps(items) if items else "The user has no other sessions."
 

@@ -208,7 +208,7 @@ def _ignore_text(text: str, reasoning: str) -> None:
 
 
 def _correction_request(response: ModelResponse, problem: str) -> ModelRequest:
-    feedback = f"{problem}\nCorrect the answer: it must have the form asked for."
+    feedback = f"{problem}\nCorrect the answer so that it has the requested format."
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     if not calls:
         return ModelRequest(parts=[RetryFeedbackPart(content=feedback, retry=RetryInfo(cause="model_retry"))])

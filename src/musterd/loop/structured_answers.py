@@ -20,7 +20,7 @@ class AnswerInvalid(Exception):
 
 def invalid_output(problem: AnswerInvalid) -> RunFailed:
     """The error of a run whose model has used up its corrections."""
-    return RunFailed(f"The answer does not have the form asked for: {problem}", "output_invalid")
+    return RunFailed(f"The answer does not have the requested format: {problem}", "output_invalid")
 
 
 @dataclass(frozen=True, slots=True)

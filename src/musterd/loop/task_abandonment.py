@@ -76,7 +76,7 @@ async def stop_within(task: "asyncio.Task[Any]", seconds: float, **about: str) -
 
 
 def _abandon(task: "asyncio.Task[Any]", about: dict[str, str]) -> None:
-    log.warning("code did not stop after its cancel and was abandoned; its result is discarded", **about)
+    log.warning("code ignored its cancellation and was abandoned; its result is discarded", **about)
     _abandoned.add(task)
     task.add_done_callback(partial(_stopped_late, about, clock.monotonic()))
 

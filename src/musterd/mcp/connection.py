@@ -54,7 +54,7 @@ class Connection:
             self._log_problem(str(error))
             raise RetryTool(f"The tools of the {self._server.label} cannot be used: {error}.") from error
         except (OutcomeUnknown, TimeoutError) as error:
-            reason = str(error) or f"it does not list its tools within {self._server.connect_seconds:g} s"
+            reason = str(error) or f"it did not list its tools within {self._server.connect_seconds:g} s"
             # Close it, so that the next run does not wait as long. Another call may have replaced it in the meantime.
             if isinstance(error, TimeoutError) and self._task is task:
                 task.begin_close()
@@ -82,7 +82,7 @@ class Connection:
             task.begin_close()
             text, is_error = await (await self._ready_task()).call(tool, arguments, meta, on_progress)
         except OutcomeUnknown as error:
-            message = f"{self._server.label}: the connection was lost; whether the call took effect is not known."
+            message = f"{self._server.label}: the connection was lost; the outcome of the call is unknown."
             raise OutcomeUnknown(message) from error
         if is_error:
             raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
@@ -122,7 +122,7 @@ class Connection:
         named = "; ".join(problems[:NAMED_PROBLEMS])
         more = f"; and {len(problems) - NAMED_PROBLEMS} more" if len(problems) > NAMED_PROBLEMS else ""
         self._log_problem(f"{named}{more}")
-        note = f"Some tools of the {self._server.label} cannot be used: {named}{more}. This run goes without them."
+        note = f"Some tools of the {self._server.label} cannot be used: {named}{more}. This run continues without them."
         return ServerTools(definitions=definitions, note=note)
 
     def _log_problem(self, problem: str) -> None:

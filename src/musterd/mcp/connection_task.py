@@ -136,7 +136,7 @@ class ConnectionTask:
         try:
             return await self._answer_to(session.call_tool(tool, arguments, meta, on_progress))
         except UnusableAnswer as error:
-            raise ToolFailed(f"The call was made; its answer cannot be used: {error}.") from error
+            raise ToolFailed(f"The call was made, but its answer cannot be used: {error}.") from error
 
     async def _answer_to(self, request: Awaitable[T]) -> T:
         """Await a request, and turn a failure into an exception that says whether it took effect."""
@@ -187,7 +187,7 @@ class ConnectionTask:
         self._closing.set()
         error = None if task.cancelled() else task.exception()
         if self._session.done() and error is not None:
-            log.warning("connection to an MCP server broke", server=self._server.known_as, reason=self._reason(error))
+            log.warning("connection to an MCP server failed", server=self._server.known_as, reason=self._reason(error))
 
     def _failure(self) -> BaseException | None:
         return None if self._task.cancelled() else self._task.exception()

@@ -200,12 +200,12 @@ class _Exchange:
 
 
 def _not_reached(error: Exception) -> str:
-    """The reason why no connection could be made."""
+    """The reason why the connection failed."""
     if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError):
-        return "its name could not be resolved"
+        return "its host name could not be resolved"
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
-        return "the connection is not secure: its certificate, or its version of TLS, is not accepted"
-    return "no connection could be made"
+        return "TLS failed because its certificate or TLS version was not accepted"
+    return "the connection failed"
 
 
 def _kind(response: Any) -> str:

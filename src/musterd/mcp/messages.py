@@ -166,7 +166,7 @@ def _is_ambiguous(error: JsonObject) -> bool:
 
 def _parsed(text: str) -> Json:
     if jsontext.max_values(text) > MOST_VALUES and _has_many_values(text):
-        raise UnreadableMessage(f"it holds more than {MOST_VALUES} values")
+        raise UnreadableMessage(f"it contains more than {MOST_VALUES} values")
     try:
         return _loads(text)
     except RecursionError:

@@ -92,11 +92,11 @@ def _checked(definition: JsonObject, limits: Limits) -> tuple[str, str | None]:
     try:
         text = json.dumps(definition, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return "", "its definition holds a number that JSON does not have"
+        return "", "its definition contains a number that is not valid in JSON"
     if len(text) > limits.tool_bytes:
         return "", f"its definition is longer than {limits.tool_bytes} bytes (MUSTERD_MCP_TOOL_BYTES)"
     if not jsontext.is_storable(text):
-        return "", "its definition holds text that is not Unicode"
+        return "", "its definition contains text that is not Unicode"
     return text, _schema_problem(definition["inputSchema"])
 
 

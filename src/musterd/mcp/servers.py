@@ -29,7 +29,7 @@ class Servers:
         """Raise DeclarationError if the server cannot be used in this installation."""
         if importlib.util.find_spec("mcp") is None:
             raise declaration_error(
-                server.declared_at, f"{server.label} needs the extra 'mcp'", "pip install 'musterd[mcp]'"
+                server.declared_at, f"{server.label} requires the extra 'mcp'", "pip install 'musterd[mcp]'"
             )
 
     async def tools(self, server: MCPServer) -> ServerTools:

@@ -116,5 +116,5 @@ def too_large(message: str) -> ModelFailed:
 def too_many_calls(limit: int) -> ModelFailed:
     """The error for a turn with more tool calls than ``limit``."""
     return ModelFailed(
-        f"The model asked for more than {limit} tool calls in one turn. None was made.", "turn_tool_calls"
+        f"The model asked for more than {limit} tool calls in one turn. None of them was made.", "turn_tool_calls"
     )

@@ -85,7 +85,7 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, Stalled):
         return Failure(message=error.message, retryable=True)
     if isinstance(error, BrokenOff):
-        return Failure(message="The model's answer broke off", retryable=True)
+        return Failure(message="The model's answer was cut off", retryable=True)
     if isinstance(error, (httpx2.HTTPError, httpx2.StreamError, OSError, EOFError)):
         return Failure(message="The connection to the model's provider failed", retryable=True)
     if isinstance(error, UserError):
@@ -107,7 +107,7 @@ def _explain_api(error: ModelAPIError) -> Failure:
     status = error.status_code if isinstance(error, ModelHTTPError) else None
     if isinstance(error, ModelAuthenticationError):  # its message may quote part of the key
         return Failure(
-            message=f"The model's provider refused this server's credentials ({status or 'denied'})",
+            message=f"The model's provider rejected this server's credentials ({status or 'denied'})",
             retryable=False,
         )
     if isinstance(error, (ModelTimeoutError, ModelRequestTimeout)):

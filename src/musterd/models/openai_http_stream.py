@@ -100,7 +100,9 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             elif self._has_more:
                 await clock.yield_to_others()
         except EventTooLarge:
-            self._fail(too_large("The model's answer holds an event that is larger than the whole answer may be."))
+            self._fail(
+                too_large("The model's answer contains an event that is larger than the limit for the whole answer.")
+            )
         except (aiohttp.ClientError, OSError) as error:
             self._answer.close()
             if not self._is_over:  # if ``close`` ended this read, it is the end and not a failure
@@ -160,13 +162,13 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         try:
             chunk = read_event(text)
         except ValueError:
-            self._fail(self._broken_answer("The answer holds an event that is not JSON."))
+            self._fail(self._broken_answer("The answer contains an event that is not JSON."))
             return False
         if (error := event_error(name, chunk)) is not None:
             self._fail(APIError(error[0], as_request(self._answer.url), body=error[1]))
             return False
         if not isinstance(chunk, dict):
-            self._fail(self._broken_answer("The answer holds an event that is not an object."))
+            self._fail(self._broken_answer("The answer contains an event that is not an object."))
             return False
         if self._has_too_many_calls(chunk):
             self._fail(too_many_calls(self._settings.turn_tool_calls))

@@ -70,7 +70,7 @@ class ApprovalService:
         async def work(tx: Tx) -> None:
             approval = await _get(tx, approval_id, caller)
             if not approval.run_state.is_final:
-                raise Conflict("The run has not ended and still needs this approval: resolve it, or cancel the run")
+                raise Conflict("The run has not finished and still needs this approval; resolve it or cancel the run")
             await approval_inbox.remove(tx, approval_id)
 
         await self._resources.database.write(work)

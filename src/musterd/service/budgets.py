@@ -32,7 +32,7 @@ def require_budget(component: Component, run_input: Input) -> None:
     if "cost_usd" not in run_input.options.get("budget", ()):
         return
     if (unpriced := component_without_price(component, is_requested=True)) is not None:
-        message = f"cost_usd needs a list price, and there is none for the model of {unpriced.label}"
+        message = f"cost_usd requires a list price, but the model of {unpriced.label} has none"
         raise InvalidInput.at(("body", "budget"), "no_price", message)
 
 

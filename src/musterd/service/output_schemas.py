@@ -99,7 +99,7 @@ def _require_small(schema: JsonObject) -> None:
 
 def _require_few(parts: int) -> None:
     if parts > LARGEST_SCHEMA:
-        message = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
+        message = f"Input should have at most {LARGEST_SCHEMA} parts after its references are resolved"
         raise InvalidInput.at(_LOCATION, "too_long", message)
 
 
@@ -124,5 +124,5 @@ def _resolve(schema: JsonObject, reference: str) -> Json:
 
 
 def _unresolvable(reference: str) -> InvalidInput:
-    message = "Input should be a JSON schema whose references lead to places in it, as #/$defs/name"
+    message = "Input should be a JSON schema with internal references only, such as #/$defs/name"
     return InvalidInput.at(_LOCATION, "json_schema", message, reference[:200])

@@ -11,7 +11,7 @@ from musterd.engine.resources import Resources
 from musterd.store import deliveries
 from musterd.store.database import Tx
 
-WITHOUT_SECRET = "This server has no secret to sign webhooks with: MUSTERD_WEBHOOK_SECRET is not set"
+WITHOUT_SECRET = "Webhooks are disabled because MUSTERD_WEBHOOK_SECRET is not set"
 
 
 class WebhookService:

@@ -171,4 +171,4 @@ async def _require_room(tx: Tx, queue_depth: int) -> None:
     # are connections. That is harmless; an exact count would have to serialize all acceptances.
     waiting = await tx.one(WAITING, {})
     if waiting is not None and waiting["n"] >= queue_depth:
-        raise TooManyRequests(f"{queue_depth} runs are waiting already; try again later.")
+        raise TooManyRequests(f"{queue_depth} runs are already waiting; try again later.")

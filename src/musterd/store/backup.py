@@ -38,7 +38,7 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
     """
     began = clock.monotonic()
     if not path.exists():
-        raise StartError(f"{path}: does not exist — name the database with --db")
+        raise StartError(f"{path}: does not exist — specify the database with --db")
     revision_of(path)
     _require_free(path, to, replaces=replaces)
     part = to.with_name(f".{to.name}.{clock.new_id()}.part")
@@ -53,9 +53,9 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
         _sync(to.parent)
     except sqlite3.Error as error:
         problem, cure = advice(error, to)
-        raise StartError(f"{to}: could not be made: {problem} — {cure}") from error
+        raise StartError(f"{to}: could not be created: {problem} — {cure}") from error
     except OSError as error:
-        raise StartError(f"{to}: could not be made: {error.strerror} — name another place") from error
+        raise StartError(f"{to}: could not be created: {error.strerror} — choose another place") from error
     finally:
         for leftover in (part, *_companions(part)):
             leftover.unlink(missing_ok=True)
@@ -64,21 +64,23 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
 
 def _require_free(path: Path, to: Path, *, replaces: bool) -> None:
     if not to.parent.is_dir():
-        raise StartError(f"{to}: its folder does not exist — create {to.parent}, or name another place")
+        raise StartError(f"{to}: its folder does not exist — create {to.parent}, or choose another place")
     try:
         existing = to.lstat()  # not following a link: the link itself would be replaced, not its target
     except FileNotFoundError:
         existing = None
     if existing is not None and not stat.S_ISREG(existing.st_mode):
-        raise StartError(f"{to}: is not a regular file and is never replaced — name another file")
+        raise StartError(f"{to}: is not a regular file and is never replaced — choose another file")
     if existing is not None and to.samefile(path):
-        raise StartError(f"{to}: is the database itself — name another file")
+        raise StartError(f"{to}: is the database itself — choose another file")
     if to.name in {file.name for file in _companions(path)} and to.parent.samefile(path.parent):
-        raise StartError(f"{to}: is a part of the database — name another file")
+        raise StartError(f"{to}: is a part of the database — choose another file")
     if existing is not None and not replaces:
-        raise StartError(f"{to}: is there already — name another file, or say --force to replace it")
+        raise StartError(f"{to}: already exists — choose another file, or use --force to replace it")
     if in_use := [file.name for file in _companions(to) if file.exists()]:
-        raise StartError(f"{to}: is a database in use, or one that was not closed ({in_use[0]}) — name another file")
+        raise StartError(
+            f"{to}: is a database in use, or one that was not closed cleanly ({in_use[0]}) — choose another file"
+        )
 
 
 def _companions(path: Path) -> list[Path]:
@@ -98,8 +100,8 @@ def _copy(path: Path, part: Path) -> int:
         problems = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
         if problems != ["ok"]:
             raise StartError(
-                f"{path}: the copy is not sound ({problems[0]}) — the database is damaged: stop the server and restore "
-                "an earlier backup"
+                f"{path}: the copy failed its integrity check ({problems[0]}) — "
+                "the database is damaged; stop the server and restore an earlier backup"
             )
         (runs,) = copy.execute("SELECT count(*) FROM runs WHERE parent_id IS NULL").fetchone()
     return int(runs)

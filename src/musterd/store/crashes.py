@@ -78,9 +78,9 @@ async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
     often = (
         f"{crashes.in_all} times"
         if crashes.in_all >= CRASHES_IN_ALL
-        else f"{crashes.without_step} times without a new step, at last while no other run was begun"
+        else f"{crashes.without_step} times without a new step, the last time while no other run was started"
     )
-    return RunFailed(f"The run took its worker down {often}. {await _last_step(tx, root_id)}", "crashed")
+    return RunFailed(f"The run crashed its worker {often}. {await _last_step(tx, root_id)}", "crashed")
 
 
 async def _last_step(tx: Tx, root_id: str) -> str:
@@ -93,8 +93,8 @@ async def _last_step(tx: Tx, root_id: str) -> str:
         elif event.kind in _ENDED:
             open_steps.pop(event.place, None)
     if not open_steps:
-        return "It had no step under way."
-    return f"The last step that it began: {list(open_steps.values())[-1]}."
+        return "No step was in progress."
+    return f"The last step that it started: {list(open_steps.values())[-1]}."
 
 
 def _step(event: Event) -> str:

@@ -24,7 +24,7 @@ PENDING = Statement(
 ALREADY = "run is already continued"
 EXPIRY = "expiry"
 """The ``decided_by`` of a default decision, which is taken when no one decides in time."""
-NEEDS_APPROVAL = "needs approval: it is decided at POST /approvals/{id}/resolve"
+NEEDS_APPROVAL = "needs approval; decide it at POST /approvals/{id}/resolve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,9 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
         raise Conflict(ALREADY)
     by_requirement = _by_requirement(rows, decisions)
     if run.component_kind == "agent" and not by_requirement:
-        raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
+        raise InvalidInput.at(
+            ("body", "tools"), "missing", "None of the tool calls that the run waits for has a decision"
+        )
     for row, decision in by_requirement.values():
         await _decide_one(tx, run, row, decision, source)
     if run.state is RunState.PAUSED:
@@ -104,7 +106,7 @@ def _by_requirement(
             continue
         _, first = by_requirement.setdefault(row.requirement.id, (row, decision))
         if first.as_json() != decision.as_json():
-            problem = f"There are two decisions about {sent.key[:100]}"
+            problem = f"There are two decisions for {sent.key[:100]}"
             raise InvalidInput.at(("body", "requirements"), "two_decisions", problem)
     return by_requirement
 
@@ -114,7 +116,7 @@ def _row_of(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
     for row in reversed(rows):
         if decision.key in (row.requirement.id, row.requirement.tool.id):
             return row
-    problem = f"The run does not wait for {decision.key[:100]}"
+    problem = f"The run is not waiting for {decision.key[:100]}"
     raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)
 
 

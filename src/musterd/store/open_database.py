@@ -33,7 +33,7 @@ def sqlite_path(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if scheme != "sqlite" or not separator or not rest.startswith("/") or len(rest) < 2:
         raise StartError(
-            f"--db {redacted_url(url)}: not a database that musterd knows — use sqlite:///relative.db, "
+            f"--db {redacted_url(url)}: not a supported database URL — use sqlite:///relative.db, "
             "sqlite:////absolute/path.db or postgresql://user@host/database"
         )
     return Path(rest[1:]).absolute()
@@ -44,7 +44,7 @@ def _postgres(url: str, connections: int | None, prepares: bool) -> Database:
         from musterd.store.postgres import CONNECTIONS, PostgresDatabase
     except ImportError as error:
         raise StartError(
-            f"--db {url.partition('://')[0]}://…: needs psycopg ({error.name} is missing) — "
+            f"--db {url.partition('://')[0]}://…: requires psycopg ({error.name} is missing) — "
             "pip install 'musterd[postgres]'"
         ) from error
     return PostgresDatabase(url, connections=connections or CONNECTIONS, prepares=prepares)

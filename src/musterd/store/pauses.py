@@ -25,7 +25,7 @@ EXPIRED = Statement(
 )
 EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id")
 LIMIT = 100
-NOBODY_DECIDED = "The run waited for a decision, and nobody made one in time."
+NOT_DECIDED_IN_TIME = "The run expired because no decision arrived in time."
 
 
 class DecisionStored(TransitionRefused):
@@ -93,5 +93,5 @@ async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         if await decisions.by_default(tx, run, now):
             moved.joined.append(run)
         else:
-            moved.stopped.append(await finish.fail(tx, run, RunFailed(NOBODY_DECIDED, finish.EXPIRED), now))
+            moved.stopped.append(await finish.fail(tx, run, RunFailed(NOT_DECIDED_IN_TIME, finish.EXPIRED), now))
     return moved

@@ -139,7 +139,7 @@ class PostgresDatabase:
             await self._pool.open(wait=True, timeout=WAIT_SECONDS)
         except PoolTimeout as error:
             await self.close()
-            problem, cure = advice(self._refusal) if self._refusal else ("it does not answer", "check the server")
+            problem, cure = advice(self._refusal) if self._refusal else ("it does not respond", "check the server")
             raise StartError(f"{place(self.url)}: {problem} — {cure}") from error
         self._listener = asyncio.create_task(self._listen_for_changes())
 

@@ -16,8 +16,8 @@ Advice = tuple[str, str]
 _GONE: Advice = ("the server is gone", "start it, or check that it is reachable")
 _STARTING: Advice = ("the server is starting or stopping", "wait, or start it")
 _TOO_MANY_CONNECTIONS: Advice = (
-    "the server has no connection left",
-    "raise its max_connections, or give each process fewer connections",
+    "the server has no free connection",
+    "raise its max_connections, or lower MUSTERD_DB_CONNECTIONS",
 )
 
 _POOLER_MIXES_STATEMENTS: Advice = (
@@ -32,56 +32,59 @@ _BY_STATE: dict[str, Advice] = {
     "57P02": _GONE,
     "57P03": _STARTING,
     "57P05": ("the server ended an idle session", "raise its idle_session_timeout"),
-    "57014": ("the server gave a statement up", "raise its statement_timeout, or see what keeps it busy"),
-    "25P03": ("this process stood still in a transaction", "see what keeps it busy"),
+    "57014": ("the server cancelled a statement", "raise its statement_timeout, or check its load"),
+    "25P03": ("this process was idle in a transaction for too long", "check its load"),
     "25P04": ("the server ended a slow transaction", "raise transaction_timeout"),
     "25006": (
         "the server is a read-only standby",
         "name the primary, or several hosts with ?target_session_attrs=read-write",
     ),
-    "28000": ("the server refuses this user", "check user and password in the URL, and the server's pg_hba.conf"),
-    "28P01": ("the server refuses this password", "check user and password in the URL"),
+    "28000": ("the server rejects this user", "check user and password in the URL, and the server's pg_hba.conf"),
+    "28P01": ("the server rejects this password", "check user and password in the URL"),
     "3D000": ("the database does not exist", "create it, or name another one"),
     "42501": ("the role lacks a privilege", "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"),
     "53100": ("the server's disk is full", "free space on its volume"),
-    "53200": ("the server is out of memory", "free memory there"),
+    "53200": ("the server is out of memory", "free memory on the server"),
     "53300": _TOO_MANY_CONNECTIONS,
-    "55P03": ("a lock was not to be had", "see what holds it (pg_locks)"),
-    "58030": ("the server's disk reports an error", "check the volume there"),
+    "55P03": ("a lock was not available", "check pg_locks"),
+    "58030": ("the server's disk reports an error", "check its volume"),
 }
 _BY_CLASS: dict[str, Advice] = {
     "08": _GONE,
-    "40": ("transactions keep colliding", "see what keeps it busy"),
-    "53": ("the server is short of something", "see its log"),
+    "40": ("transactions keep conflicting", "check its load"),
+    "53": ("the server is short of resources", "check its log"),
     "57": _STARTING,
-    "58": ("the server's system reports an error", "see its log"),
-    "XX": ("the server reports damage", "see its log; restore the database from a backup if it says so"),
+    "58": ("the server reports a system error", "check its log"),
+    "XX": ("the server reports corruption", "check its log; restore the database from a backup if it says so"),
 }
 # Connection errors have no SQLSTATE, so they are recognized by their text. Messages of servers in other languages match
 # nothing here and are quoted as they are.
 _BY_TEXT: tuple[tuple[str, Advice], ...] = (
-    ("couldn't get a connection", ("all connections are busy", "see what keeps the server busy, or give it more")),
+    (
+        "couldn't get a connection",
+        ("all connections are busy", "check the server's load, or raise MUSTERD_DB_CONNECTIONS"),
+    ),
     ("password authentication failed", _BY_STATE["28P01"]),
     ("no password supplied", ("the server asks for a password", "add it to the URL, or to ~/.pgpass")),
     ("no pg_hba.conf entry", _BY_STATE["28000"]),
     ("authentication failed", _BY_STATE["28000"]),
-    ('role "', ("the role does not exist, or may not log in", "check the user in the URL")),
+    ('role "', ("the role does not exist or may not log in", "check the user in the URL")),
     ("does not exist", _BY_STATE["3D000"]),
-    ("is not currently accepting connections", ("the database is closed to connections", "open it again")),
+    ("is not currently accepting connections", ("the database does not accept connections", "allow connections again")),
     ("permission denied for database", ("the role may not connect", "grant it CONNECT on the database")),
     ("too many", _TOO_MANY_CONNECTIONS),
     ("remaining connection slots", _TOO_MANY_CONNECTIONS),
     ("the database system is", _STARTING),
     ("read-write", _BY_STATE["25006"]),
     ("read-only", _BY_STATE["25006"]),
-    ("No such file or directory", ("no server listens on that socket", "start it, or check ?host= in the URL")),
-    ("Connection refused", ("no server listens there", "start it, or check host and port in the URL")),
+    ("No such file or directory", ("no server is listening on that socket", "start it, or check ?host= in the URL")),
+    ("Connection refused", ("no server is listening there", "start it, or check host and port in the URL")),
     ("resolve host", ("the host name is not known", "check the host in the URL")),
     ("translate host", ("the host name is not known", "check the host in the URL")),
-    ("timeout expired", ("the server does not answer", "check host, port and firewalls")),
-    ("SSL", ("no secure connection", "check sslmode and the certificates in the URL")),
-    ("certificate", ("no secure connection", "check sslmode and the certificates in the URL")),
-    ("invalid", ("the URL is wrong", "check it: postgresql://user@host:5432/database")),
+    ("timeout expired", ("the server does not respond", "check host, port and firewalls")),
+    ("SSL", ("TLS failed", "check sslmode and the certificates in the URL")),
+    ("certificate", ("TLS failed", "check sslmode and the certificates in the URL")),
+    ("invalid", ("the URL is not valid", "check it: postgresql://user@host:5432/database")),
 )
 _WRONG_URL: Advice = _BY_TEXT[-1][1]
 

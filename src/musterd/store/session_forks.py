@@ -161,7 +161,7 @@ async def plan(tx: Tx, source_id: str, target: ForkTarget, caller: Caller) -> Fo
         ids[row["run_id"]] = clock.new_id()
         weights[row["root_id"]] = weights.get(row["root_id"], 0) + int(row["next_event"]) + EVENTS_OF_A_RUN
     if not weights:
-        raise BadRequest(f"No run of session {source_id} has ended: there is nothing to fork.")
+        raise BadRequest(f"Session {source_id} has no finished runs to fork.")
     session = _session(source, target, caller, ids, next_seq=len(weights))
     keeps_webhook = session.owner == source.owner
     return Fork(source_id=source_id, session=session, ids=ids, weights=weights, keeps_webhook=keeps_webhook)
@@ -223,7 +223,7 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
     seqs = {root_id: seq for seq, root_id in enumerate(fork.weights)}
     runs = [run_row(row) for row in await tx.all(RUNS, names)]
     if {run.run_id for run in runs if run.parent_id is None} != set(roots):  # retention removed some of them meanwhile
-        raise Conflict(f"Runs of session {fork.source_id} went while it was forked; fork it again.")
+        raise Conflict(f"Runs of session {fork.source_id} were removed while it was being forked; fork it again.")
     params_by_state: dict[RunState, list[JsonObject]] = {}
     for run in runs:
         copy = run_copy(run, fork.session, fork.ids, seqs.get(run.run_id))
@@ -287,7 +287,7 @@ def _not_found(source_id: str) -> NotFound:
 
 
 def _given_up() -> Conflict:
-    return Conflict("The fork took too long and was given up; fork the session again.")
+    return Conflict("The fork took too long and was abandoned; fork the session again.")
 
 
 def _session(source: SessionRow, target: ForkTarget, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:

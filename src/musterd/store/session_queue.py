@@ -38,7 +38,7 @@ async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
         return None
     at_work = str(head["run_id"])
     if run.on_busy is OnBusy.REJECT:
-        raise Conflict(f"The session is busy: run {at_work} is at work.")
+        raise Conflict(f"The session is busy with run {at_work}.")
     run.state = RunState.QUEUED
     return at_work if run.on_busy is OnBusy.INTERRUPT else None
 

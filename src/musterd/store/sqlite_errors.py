@@ -17,12 +17,12 @@ _ADVICE: dict[int, tuple[str, str]] = {
         "make both writable for the server's user",
     ),
     sqlite3.SQLITE_BUSY: (
-        "another program holds the database",
-        "close what has it open, or move it away from there",
+        "another program has locked the database",
+        "close that program, or move the database",
     ),
-    sqlite3.SQLITE_LOCKED: ("another program holds the database", "close what has it open"),
-    sqlite3.SQLITE_PROTOCOL: ("another program holds the database", "close what has it open"),
-    sqlite3.SQLITE_PERM: ("the file may not be used", "make it and its folder writable for the server's user"),
+    sqlite3.SQLITE_LOCKED: ("another program has locked the database", "close that program"),
+    sqlite3.SQLITE_PROTOCOL: ("another program has locked the database", "close that program"),
+    sqlite3.SQLITE_PERM: ("the file is not accessible", "make it and its folder writable for the server's user"),
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", "stop the server and restore the file from a backup"),
     sqlite3.SQLITE_NOTADB: (
         "the file is not a SQLite database",
@@ -79,6 +79,6 @@ def file_at(path: Path) -> tuple[int, int] | None:
 
 def moved(path: Path) -> StoreUnavailable:
     """The error if the file was removed, moved or replaced while the server runs."""
-    problem, cure = "the file is not the one that was opened", "put it back, or stop the server before it is replaced"
+    problem, cure = "the file was replaced", "restore it; stop the server before you replace it"
     log.error("database unavailable", file=str(path), what=problem, do=cure)
     return StoreUnavailable(reason=f"{path}: {problem} — {cure}")

@@ -60,14 +60,14 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
 async def _live_root(tx: Tx, root_id: str) -> RunRow:
     root = await cancels.lock_unless_deleted(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
-        raise Conflict("The run has ended.")
+        raise Conflict("The run has finished.")
     return root
 
 
 async def _live_member(tx: Tx, root_id: str, run_id: str) -> RunRow:
     row = await tx.one(MEMBER, {"root": root_id, "run_id": run_id})
     if row is None or RunState(row["state"]).is_final:
-        raise Conflict("The member's run has ended.")
+        raise Conflict("The member's run has finished.")
     return run_row(row)
 
 

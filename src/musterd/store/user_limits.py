@@ -46,4 +46,4 @@ async def require_room(tx: Tx, owner: str | None, shares: UserLimits) -> None:
     running = by_state.pop(RunState.RUNNING.value, 0)
     waiting = sum(by_state.values())
     if waiting - max(shares.concurrency - running, 0) >= shares.queue_depth:
-        raise TooManyRequests(f"{waiting} runs of this user are waiting already; try again later.")
+        raise TooManyRequests(f"{waiting} runs of this user are already waiting; try again later.")

@@ -218,7 +218,7 @@ def test_how_tokens_are_checked_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
     assert secret not in str(found)
     monkeypatch.setenv("JWT_VERIFICATION_KEY", "short")
     code, found = examine(capsys, *asked)
-    assert (code, found["doors"][0]["level"]) == (2, "fail")
+    assert (code, found["access"][0]["level"]) == (2, "fail")
 
 
 @pytest.mark.parametrize("model", ["openai:topsecret", "opnai:topsecret", "topsecret"])

@@ -140,7 +140,7 @@ def test_a_call_that_was_begun_takes_no_values(kind: RequirementKind, verdict: V
     decision = Decision(key="q", verdict=verdict, values={"city": "Oslo"})
     assert (
         decision_problem(decision, asks(kind))
-        == "The arguments of book cannot be changed any more: decide without values"
+        == "The arguments of book can no longer be changed; send the decision without values"
     )
 
 

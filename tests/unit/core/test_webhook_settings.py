@@ -15,10 +15,10 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 @pytest.mark.parametrize(
     ("secret", "words"),
     [
-        ("whsec_no*base64", "Secret 1: what follows whsec_ is no base64"),
+        ("whsec_no*base64", "Secret 1: the text after whsec_ is not base64"),
         ("whsec_c2hvcnQ=", "Secret 1 is too short"),
         ("a-few-words", "Secret 1 is too short"),
-        (f"{SECRET} whsec_*", "Secret 2: what follows"),
+        (f"{SECRET} whsec_*", "Secret 2: the text after"),
     ],
 )
 def test_a_secret_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, secret: str, words: str) -> None:
@@ -41,7 +41,7 @@ def test_secrets_are_never_shown() -> None:
 
 def test_urls_need_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTERD_WEBHOOK_URLS", "http://localhost:9000/hooks, https://example.com/")
-    with pytest.raises(StartError, match=r"^MUSTERD_WEBHOOK_URLS: needs MUSTERD_WEBHOOK_SECRET"):
+    with pytest.raises(StartError, match=r"^MUSTERD_WEBHOOK_URLS: requires MUSTERD_WEBHOOK_SECRET"):
         settings_from(None)
     monkeypatch.setenv("MUSTERD_WEBHOOK_SECRET", SECRET)
     assert settings_from(None).webhook_urls == ("http://localhost:9000/hooks", "https://example.com/")
@@ -60,5 +60,5 @@ def test_private_hosts_are_networks_addresses_and_names(monkeypatch: pytest.Monk
     assert not reach.allows("example.com", "fe80::1%eth0")
     assert not reach.allows("example.com", "nonsense")
     monkeypatch.setenv("MUSTERD_WEBHOOK_PRIVATE_HOSTS", "10.0.0.1/8")
-    with pytest.raises(StartError, match=r"10.0.0.1/8 is no network"):
+    with pytest.raises(StartError, match=r"10.0.0.1/8 is not a network"):
         settings_from(None)

@@ -16,11 +16,11 @@ def pay(n: int) -> str:
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ({"requires_confirmation": True, "external_execution": True}, "a call waits for one thing"),
+        ({"requires_confirmation": True, "external_execution": True}, "keep only one of them"),
         ({"approval": "maybe"}, "approval is 'maybe' — use 'required', 'audit'"),
-        ({"approval": "audit"}, "sets 'approval', and asks no person about its calls"),
-        ({"decide_within_seconds": 5}, "sets 'decide_within_seconds', and asks no person"),
-        ({"requires_confirmation": True, "decide_within_seconds": 0}, "give it seconds above 0"),
+        ({"approval": "audit"}, "sets 'approval', but no person decides about its calls"),
+        ({"decide_within_seconds": 5}, "sets 'decide_within_seconds', but no person decides"),
+        ({"requires_confirmation": True, "decide_within_seconds": 0}, "use a number of seconds above 0"),
         ({"requires_confirmation": True, "default_decision": "yes"}, "use 'approve', 'reject'"),
         ({"external_execution_silent": True}, "set external_execution=True"),
         ({"external_execution": True, "default_decision": "approve"}, "use default_decision='reject'"),

@@ -20,21 +20,24 @@ def update_session_state(number: int) -> int:
 @pytest.mark.parametrize(
     "options, says",
     [
-        ({"instructions": lambda context: "x"}, "the function in instructions has the parameter 'context' — it can"),
-        ({"system_message": lookup}, "the function in system_message has the parameter 'number'"),
-        ({"dependencies": {"x": lookup}}, "the function in dependencies['x'] has the parameter 'number'"),
-        ({"system_message": 3}, "'system_message' is 3 — give it a text or a function that returns one"),
-        ({"timezone_identifier": "Mars/Base"}, "there is no time zone 'Mars/Base' here — use a name of the IANA"),
-        ({"timezone_identifier": "../etc"}, "there is no time zone '../etc' here"),
+        (
+            {"instructions": lambda context: "x"},
+            "the function in instructions has the unknown parameter 'context' — use only",
+        ),
+        ({"system_message": lookup}, "the function in system_message has the unknown parameter 'number'"),
+        ({"dependencies": {"x": lookup}}, "the function in dependencies['x'] has the unknown parameter 'number'"),
+        ({"system_message": 3}, "'system_message' is 3 — use a string or a function that returns one"),
+        ({"timezone_identifier": "Mars/Base"}, "unknown time zone 'Mars/Base' — use an IANA name"),
+        ({"timezone_identifier": "../etc"}, "unknown time zone '../etc'"),
         (
             {"additional_input": ["x", {"role": "tool", "content": "y"}]},
-            "'additional_input' is a list — give it a list",
+            "'additional_input' is a list — use a list",
         ),
-        ({"num_history_messages": 0}, "'num_history_messages' is 0 — give it a whole number, 1 or more"),
-        ({"session_summary_manager": "x"}, "'session_summary_manager' is 'x' — give it a SessionSummaryManager(…)"),
+        ({"num_history_messages": 0}, "'num_history_messages' is 0 — use a whole number, 1 or more"),
+        ({"session_summary_manager": "x"}, "'session_summary_manager' is 'x' — use a SessionSummaryManager(…)"),
         (
             {"enable_agentic_state": True, "tools": [update_session_state]},
-            "the tool name 'update_session_state' belongs to musterd",
+            "the tool name 'update_session_state' is reserved by musterd",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_an_id_is_made_from_the_name(name: str, known_as: str) -> None:
 
 @pytest.mark.parametrize("wrong_id", ["a/b", "a\x00b", " a", "a?b", "..", "a\nb", "x" * 201])
 def test_an_id_that_no_address_can_hold_is_refused(wrong_id: str) -> None:
-    assert "cannot stand in an address" in refusal(lambda: Agent(id=wrong_id))
+    assert "cannot be part of a URL" in refusal(lambda: Agent(id=wrong_id))
 
 
 def test_an_unknown_field_names_the_nearest_one() -> None:
@@ -70,21 +70,21 @@ def test_all_that_is_wrong_with_the_fields_is_said_at_once() -> None:
 
 
 def test_values_by_place_are_refused() -> None:
-    assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[call-arg]
+    assert "takes keyword arguments only" in refusal(lambda: Agent("writer"))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"model": 3}, "'model' is 3 — give it a model string"),
-        ({"num_history_runs": "3"}, "'num_history_runs' is '3' — give it a whole number, 0 or more"),
+        ({"model": 3}, "'model' is 3 — use a model string"),
+        ({"num_history_runs": "3"}, "'num_history_runs' is '3' — use a whole number, 0 or more"),
         ({"tool_call_limit": True}, "'tool_call_limit' is True"),
-        ({"max_turns": 0}, "'max_turns' is 0 — give it a whole number, 1 or more"),
-        ({"instructions": [1]}, "'instructions' is a list — give it a text or a list of texts"),
+        ({"max_turns": 0}, "'max_turns' is 0 — use a whole number, 1 or more"),
+        ({"instructions": [1]}, "'instructions' is a list — use a string or a list of strings"),
         ({"output_schema": str}, "'output_schema' is a type"),
-        ({"session_state": []}, "'session_state' is a list — give it a dict"),
+        ({"session_state": []}, "'session_state' is a list — use a dict"),
         ({"tools": lookup}, "'tools' is a function that takes "),
-        ({"budget": 3}, "'budget' is 3 — give it a Budget(…)"),
+        ({"budget": 3}, "'budget' is 3 — use a Budget(…)"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(fields: dict[str, Any], says: str) -> None:
@@ -98,7 +98,7 @@ def test_none_means_not_given() -> None:
 
 
 def test_a_mode_is_one_that_exists() -> None:
-    assert "'mode' is 'rout' — give it one of 'coordinate', 'route'" in refusal(lambda: Team(id="t", mode="rout"))
+    assert "'mode' is 'rout' — use one of 'coordinate', 'route'" in refusal(lambda: Team(id="t", mode="rout"))
 
     class Mode(enum.StrEnum):
         ROUTE = "route"
@@ -129,13 +129,13 @@ def test_two_tools_cannot_share_a_name() -> None:
 
 def test_names_of_the_leaders_own_tools_are_taken() -> None:
     own = tool(name="delegate_task_to_member")(lookup)
-    assert "belongs to musterd" in refusal(lambda: Team(id="t", tools=[own]))
+    assert "is reserved by musterd" in refusal(lambda: Team(id="t", tools=[own]))
     task = tool(name="create_task")(lookup)
     assert Team(id="t", tools=[task]).tools == (task,)
-    assert "belongs to musterd" in refusal(lambda: Team(id="t", mode="tasks", tools=[task]))
+    assert "is reserved by musterd" in refusal(lambda: Team(id="t", mode="tasks", tools=[task]))
 
 
 def test_a_budget_has_amounts_above_zero() -> None:
     assert Budget(tokens=10, seconds=1.5).as_json() == {"tokens": 10, "seconds": 1.5}
-    assert "'cost_usd' is -1 — give it a number above 0" in refusal(lambda: Budget(cost_usd=-1))
+    assert "'cost_usd' is -1 — use a number above 0" in refusal(lambda: Budget(cost_usd=-1))
     assert "did you mean 'tokens'?" in refusal(lambda: Budget(token=1))  # type: ignore[call-arg]

@@ -67,7 +67,7 @@ def test_all_problems_of_a_python_file_are_reported_in_the_order_of_its_lines(pr
         ("app.py:13: agent 'writer': Model \"opnai:gpt-5-mini\"", 'Did you mean "openai"?'),
         ("app.py:14: this MCP server has no field 'timout_seconds'", "did you mean 'timeout_seconds'?"),
         ("app.py:14: agent 'reader' has no field 'modell'", "did you mean 'model'?"),
-        ("app.py:14: agent 'reader': 'max_turns' is 0", "give it a whole number, 1 or more"),
+        ("app.py:14: agent 'reader': 'max_turns' is 0", "use a whole number, 1 or more"),
         ("app.py:15: team 'desk': 'mode' is 'cordinate'", "(did you mean 'coordinate'?)"),
         ("app.py:15: team 'desk': a member is a str", "list Agent(…) and Team(…) objects"),
         ("app.py:15: team 'desk' has two members with the id 'writer'", "list a member once"),
@@ -83,13 +83,13 @@ def test_all_problems_of_a_yaml_file_are_reported_in_the_order_of_its_lines(proj
     problems = problems_of_start("teams.yaml")
     expected = [
         ("teams.yaml:4: agent 'a' has no field 'modle'", "did you mean 'model'?"),
-        ("teams.yaml:5: agent 'a': 'max_turns' is not right", "not 'lots'"),
-        ("teams.yaml:6: agent 'a': 'tools' is not right", "not 7"),
+        ("teams.yaml:5: agent 'a': 'max_turns' is not valid", "not 'lots'"),
+        ("teams.yaml:6: agent 'a': 'tools' is not valid", "not 7"),
         ("teams.yaml:7: agent 'b': Model", 'Did you mean "openai"?'),
         ("teams.yaml:9: the environment variable NOT_SET_ANYWHERE is not set", "set it, or write"),
         ("teams.yaml:10: 'json:lods': there is no 'lods' in json", "did you mean 'loads'?"),
-        ("teams.yaml:11: 'json:loads' is no output schema", "name a pydantic model class"),
-        ("teams.yaml:15: team 't': 'mode' is not right", "(did you mean 'coordinate'?)"),
+        ("teams.yaml:11: 'json:loads' is not an output schema", "use a pydantic model class"),
+        ("teams.yaml:15: team 't': 'mode' is not valid", "(did you mean 'coordinate'?)"),
         ("teams.yaml:16: there is no agent or team 'bb'", "did you mean 'b'?"),
         ("teams.yaml:17: team 't' has no field 'toks'", "did you mean 'tokens'?"),
     ]
@@ -106,7 +106,7 @@ def test_what_was_noted_before_a_file_fails_is_reported_with_the_failure(project
     first, second = caught.value.message.splitlines()
     assert first.startswith("app.py:2: agent 'w': 'max_turns' is 0")
     assert second == (
-        "app.py:3: app.py does not import (NameError: name 'writr' is not defined) — did you mean 'writer'?"
+        "app.py:3: app.py cannot be imported (NameError: name 'writr' is not defined) — did you mean 'writer'?"
     )
 
 
@@ -135,7 +135,7 @@ def test_one_cause_is_reported_once_for_all_components_that_have_it(project: Pro
 def test_a_misspelt_class_names_the_right_one(project: Project, text: str, meant: str) -> None:
     project("app.py", text)
     said = refusal("app.py")
-    assert said.startswith(f"app.py:{len(text.splitlines())}: app.py does not import (")
+    assert said.startswith(f"app.py:{len(text.splitlines())}: app.py cannot be imported (")
     assert said.endswith(f" — did you mean '{meant}'?")
 
 
@@ -155,7 +155,7 @@ def test_a_setting_that_cannot_be_served_does_not_hide_the_problems_of_the_sourc
     with pytest.raises(DeclarationError) as caught:
         start()
     assert caught.value.message.splitlines() == [
-        "app.py:2: agent 'a': 'max_turns' is 0 — give it a whole number, 1 or more",
+        "app.py:2: agent 'a': 'max_turns' is 0 — use a whole number, 1 or more",
         "MUSTERD_MEMORY_MODEL: unknown",
     ]
 
@@ -219,11 +219,14 @@ def test_no_problem_shows_the_value_of_a_variable(
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("agents: " + "[" * 1500 + "]" * 1500, "t.yaml:1: this is no YAML (it is nested deeper than 100 levels)"),
+        (
+            "agents: " + "[" * 1500 + "]" * 1500,
+            "t.yaml:1: this is not valid YAML (it is nested deeper than 100 levels)",
+        ),
         ("x:\n" + "\n".join(f"{' ' * n}- " for n in range(1, 300)) + "1", "t.yaml:10"),
         ("a0: &a0 [1]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 300)), "t.yaml:"),
-        ("agents: &a [*a]", "t.yaml:1: this is no YAML (an alias contains itself)"),
-        ("#" * (4 * 1024 * 1024 + 1), "t.yaml: the file has more than 4 MiB — shorten it"),
+        ("agents: &a [*a]", "t.yaml:1: this is not valid YAML (an alias contains itself)"),
+        ("#" * (4 * 1024 * 1024 + 1), "t.yaml: the file is larger than 4 MiB — shorten it"),
     ],
 )
 def test_a_file_that_is_too_deep_or_too_large_is_an_error_in_words(project: Project, text: str, what: str) -> None:

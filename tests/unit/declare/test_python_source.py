@@ -144,22 +144,23 @@ def test_a_dataclass_with_late_hints_works_in_a_served_file(project: Project) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("x = 1 / 0", "app.py:1: app.py does not import (ZeroDivisionError: division by zero)"),
-        ("import os\nx = (", "app.py:2: app.py does not import (SyntaxError: '(' was never closed)"),
+        ("x = 1 / 0", "app.py:1: app.py cannot be imported (ZeroDivisionError: division by zero)"),
+        ("import os\nx = (", "app.py:2: app.py cannot be imported (SyntaxError: '(' was never closed)"),
         (
             "import nix_da",
-            "app.py:1: app.py does not import (ModuleNotFoundError: No module named 'nix_da') — install",
+            "app.py:1: app.py cannot be imported (ModuleNotFoundError: No module named 'nix_da') — install",
         ),
-        ("from parts import nix", "app.py:1: app.py does not import (ImportError: cannot import name 'nix'"),
+        ("from parts import nix", "app.py:1: app.py cannot be imported (ImportError: cannot import name 'nix'"),
         (
             "from agno.agent import Agent",
-            "app.py:1: app.py does not import (ModuleNotFoundError: No module named 'agno') — docs/howto/from-agno.md",
+            "app.py:1: app.py cannot be imported (ModuleNotFoundError: No module named 'agno')"
+            " — see docs/howto/from-agno.md",
         ),
-        ("import sys\nsys.exit(3)", "app.py:2: app.py does not import (SystemExit: 3)"),
-        ("import json\njson.loads('{')", "app.py:2: app.py does not import (JSONDecodeError:"),
-        ("raise ValueError('one\\ntwo')", "app.py:1: app.py does not import (ValueError: one)"),
-        ("import bad", "bad.py:1: app.py does not import (ZeroDivisionError"),
-        ("x = 1", "app.py: no Agent and no Team of musterd is declared at module level — assign one"),
+        ("import sys\nsys.exit(3)", "app.py:2: app.py cannot be imported (SystemExit: 3)"),
+        ("import json\njson.loads('{')", "app.py:2: app.py cannot be imported (JSONDecodeError:"),
+        ("raise ValueError('one\\ntwo')", "app.py:1: app.py cannot be imported (ValueError: one)"),
+        ("import bad", "bad.py:1: app.py cannot be imported (ZeroDivisionError"),
+        ("x = 1", "app.py: no Agent or Team of musterd is declared at module level — assign one"),
         (
             "from musterd import Agent\n\nx = Agent(\n  idd='x')",
             "app.py:3: this agent has no field 'idd' — did you mean 'id'?",
@@ -177,17 +178,17 @@ def test_what_does_not_import_is_said_in_one_line(project: Project, text: str, s
     ("source", "says"),
     [
         ("nix.py", r"nix\.py: the file does not exist — looked for it in /.+"),
-        ("nix", r"there is no module 'nix' — looked in /.+ and in what is installed"),
+        ("nix", r"there is no module 'nix' — looked in /.+ and in the installed packages"),
         ("parts.nix", r"there is no module 'parts\.nix' — looked in .+"),
-        ("folder", r"folder: the file is a folder — name a FILE\.py or a teams\.yaml"),
-        ("", r"Nothing to serve — name a FILE\.py, .+"),
-        ("my-app", r"'my-app' is no module name — name a FILE\.py, .+"),
+        ("folder", r"folder: is a folder — pass a FILE\.py or a teams\.yaml"),
+        ("", r"Nothing to serve — pass a FILE\.py, .+"),
+        ("my-app", r"'my-app' is not a module name — pass a FILE\.py, .+"),
         ("parts.py:writr", r"parts\.py: there is no 'writr' at module level — did you mean 'writer'\?"),
         (
             "web.py:app",
-            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or name an Agent, a Team or .+",
+            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or choose an Agent, a Team or .+",
         ),
-        ("parts:Agent", r"parts\.py: 'Agent' is a type — name an Agent, a Team or a Registry of musterd"),
+        ("parts:Agent", r"parts\.py: 'Agent' is a type — choose an Agent, a Team or a Registry of musterd"),
     ],
 )
 def test_what_is_not_there_says_what_was_looked_for(project: Project, source: str, says: str) -> None:

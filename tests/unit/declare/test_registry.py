@@ -84,7 +84,9 @@ def test_a_team_below_itself_is_refused() -> None:
     inner = Team(id="inner", members=[])
     outer = Team(id="outer", model="m", members=[inner])
     object.__setattr__(inner, "members", (outer,))
-    with pytest.raises(DeclarationError, match=r"team 'outer' is a member of itself \(outer → inner → outer\) — take"):
+    with pytest.raises(
+        DeclarationError, match=r"team 'outer' is a member of itself \(outer → inner → outer\) — remove it"
+    ):
         Registry.of(teams=[outer])
 
 
@@ -97,13 +99,13 @@ def nested(levels: int) -> Team:
 
 def test_teams_nest_five_levels_and_no_more() -> None:
     assert only(nested(6)).depth == 0
-    with pytest.raises(DeclarationError, match=r"team 't0' lies 6 levels deep .* — nest fewer teams"):
+    with pytest.raises(DeclarationError, match=r"team 't0' is nested 6 levels deep .* — nest fewer teams"):
         only(nested(7))
 
 
 def test_other_things_are_no_components() -> None:
     agents: Any = [Agent(id="a", model="m")]
-    with pytest.raises(DeclarationError, match=r"teams= holds an Agent — list Team\(…\) objects"):
+    with pytest.raises(DeclarationError, match=r"teams= contains an Agent — list Team\(…\) objects"):
         Registry.of(teams=agents)
 
 

@@ -169,7 +169,7 @@ def test_a_tool_is_not_handed_its_agent_or_team(kind: type) -> None:
         return item
 
     look.__annotations__["who"] = kind
-    with pytest.raises(DeclarationError, match=f"'who' is of type {kind.__name__}, .* take a ToolContext"):
+    with pytest.raises(DeclarationError, match=f"'who' is of type {kind.__name__}, .* use a ToolContext"):
         tool(look)
 
 
@@ -290,9 +290,9 @@ class Empty:
     [
         (untyped, "tool 'untyped': parameter 'city' has no type hint — write its type, like `city: str`"),
         (unreadable, "its type hints cannot be read (name 'Decimal' is not defined) — import the type"),
-        (no_schema, "tool 'no_schema': no JSON schema can be made of its parameters"),
-        (yielding, "tool 'yielding' yields — return the whole result; ToolContext.progress tells"),
-        (Method.ask, "tool 'ask' is a method without its object — list the bound method"),
+        (no_schema, "tool 'no_schema': no JSON schema can be generated for its parameters"),
+        (yielding, "tool 'yielding' yields — return the whole result; report progress"),
+        (Method.ask, "tool 'ask' is an unbound method — list the bound method"),
         (lambda word: word, "a callable without a name — write it as a function with def"),
         (functools.partial(int, base=2), "a callable without a name"),
         (Needy, "agent 'a': a tool is the class Needy, which needs arguments (missing a required argument: 'desk')"),
@@ -313,10 +313,10 @@ def test_what_cannot_be_a_tool_says_why(given: Any, says: str) -> None:
     ("options", "says"),
     [
         ({"retry_save": True}, "@tool has no option 'retry_save' — did you mean 'retry_safe'?"),
-        ({"name": "two words"}, "has a name that models cannot call"),
-        ({"timeout_seconds": 0}, "timeout_seconds is 0 — give it seconds above 0"),
-        ({"user_input_fields": ["town"]}, "user_input_fields names 'town', which is no parameter"),
-        ({"requires_confirmation": True, "external_execution": True}, "a call waits for one thing"),
+        ({"name": "two words"}, "has a name that models cannot use"),
+        ({"timeout_seconds": 0}, "timeout_seconds is 0 — use a number of seconds above 0"),
+        ({"user_input_fields": ["town"]}, "user_input_fields names 'town', which is not a parameter"),
+        ({"requires_confirmation": True, "external_execution": True}, "keep only one of them"),
     ],
 )
 def test_wrong_options_are_refused(options: Any, says: str) -> None:

@@ -23,25 +23,25 @@ WHERE = r" of agno (docs/howto/from-agno.md)"
 @pytest.mark.parametrize(
     ("declared", "says"),
     [
-        ("agno.Agent()", f"'it' is an Agent{WHERE} — assign one to a name there"),
-        ("Agent(id='a', model=agno.OpenAIChat())", f"'model' is an OpenAIChat{WHERE} — give it a model string"),
+        ("agno.Agent()", f"'it' is an Agent{WHERE} — assign one to a module-level variable"),
+        ("Agent(id='a', model=agno.OpenAIChat())", f"'model' is an OpenAIChat{WHERE} — use a model string"),
         ("Agent(id='a', tools=[agno.CalculatorTools()])", f"a tool is a CalculatorTools{WHERE} — list functions"),
         ("Team(id='t', members=[agno.Agent()])", f"a member is an Agent{WHERE} — list Agent(…)"),
         (
             "Agent(id='a', pre_hooks=[agno.PromptInjectionGuardrail()])",
-            f"a hook is a PromptInjectionGuardrail{WHERE} — list functions, and guardrails of musterd.guards",
+            f"a hook is a PromptInjectionGuardrail{WHERE} — list functions and guardrails from musterd.guards",
         ),
         (
             "Agent(id='a', session_summary_manager=agno.SessionSummaryManager())",
-            f"'session_summary_manager' is a SessionSummaryManager{WHERE} — give it a SessionSummaryManager(…)",
+            f"'session_summary_manager' is a SessionSummaryManager{WHERE} — use a SessionSummaryManager(…)",
         ),
         (
             "Agent(id='a', tools=[look])",
-            f"parameter 'context' is of type RunContext{WHERE}, which tools are not handed",
+            f"parameter 'context' is of type RunContext{WHERE}, which tools cannot receive",
         ),
         (
             "Agent(id='a', tools=[peek])",
-            f"parameter 'context' is of type RunContext{WHERE}, which tools are not handed",
+            f"parameter 'context' is of type RunContext{WHERE}, which tools cannot receive",
         ),
     ],
 )

@@ -103,58 +103,58 @@ AGENT = "agents:\n- id: a\n  model: m\n"
     ("text", "says"),
     [
         ("", "t.yaml: the file is empty — declare `agents:` and `teams:`"),
-        ("agents: [", "t.yaml:1: this is no YAML (expected the node content"),
-        ("a: b: c", "t.yaml:1: this is no YAML (mapping values are not allowed here)"),
-        ("- 1", "t.yaml:1: the file is no mapping — declare"),
+        ("agents: [", "t.yaml:1: this is not valid YAML (expected the node content"),
+        ("a: b: c", "t.yaml:1: this is not valid YAML (mapping values are not allowed here)"),
+        ("- 1", "t.yaml:1: the file is not a mapping — declare"),
         ("version: 1", "t.yaml:1: neither agents nor teams are declared"),
         ("agent: []", "t.yaml:1: the file has no field 'agent' — did you mean 'agents'?"),
-        ("version: 2\nagents: []", "t.yaml:1: the file: 'version' is not right — Input should be 1, not 2"),
-        ("agents: x", "t.yaml:1: the file: 'agents' is not right — Input should be a valid list, not 'x'"),
+        ("version: 2\nagents: []", "t.yaml:1: the file: 'version' is not valid — Input should be 1, not 2"),
+        ("agents: x", "t.yaml:1: the file: 'agents' is not valid — Input should be a valid list, not 'x'"),
         ("agents:\n- role: x", "t.yaml:2: agent 1 has neither id nor name — add `id:`"),
         (AGENT + "  modle: x", "t.yaml:4: agent 'a' has no field 'modle' — did you mean 'model'?"),
         (AGENT + "  db: x", "t.yaml:4: agent 'a' has no field 'db' — remove it: musterd keeps every run"),
         (AGENT + "  budget: {toks: 1}", "t.yaml:4: agent 'a' has no field 'toks' — did you mean 'tokens'?"),
         (
             AGENT + "  budget:\n    tokens: 0",
-            "t.yaml:4: budget: 'tokens' is 0 — give it a whole number, 1 or more",
+            "t.yaml:4: budget: 'tokens' is 0 — use a whole number, 1 or more",
         ),
         (
             AGENT + "  max_turns: lots",
-            "t.yaml:4: agent 'a': 'max_turns' is not right — Input should be a valid integer",
+            "t.yaml:4: agent 'a': 'max_turns' is not valid — Input should be a valid integer",
         ),
         (
             AGENT + "  max_turns: 0",
-            "t.yaml:2: agent 'a': 'max_turns' is 0 — give it a whole number, 1 or more",
+            "t.yaml:2: agent 'a': 'max_turns' is 0 — use a whole number, 1 or more",
         ),
         (
             AGENT + "  role: yes",
-            "t.yaml:4: agent 'a': 'role' is not right — Input should be a valid string, not True",
+            "t.yaml:4: agent 'a': 'role' is not valid — Input should be a valid string, not True",
         ),
-        (AGENT + "  model: n", "t.yaml:4: 'model' is said twice — keep one of them"),
+        (AGENT + "  model: n", "t.yaml:4: 'model' is a duplicate key — keep one of them"),
         (
             AGENT + "  role: ${NIX_DA}",
             "t.yaml:4: the environment variable NIX_DA is not set — set it, or write ${NIX_DA:-",
         ),
-        (AGENT + "  role: ${1}", "t.yaml:4: '${' begins no variable — write ${NAME}"),
+        (AGENT + "  role: ${1}", "t.yaml:4: '${' does not start a variable — write ${NAME}"),
         (AGENT + "- id: a", "t.yaml:4: the id 'a' is declared twice, first at t.yaml:2 — give one"),
         (
             AGENT + "  tools:\n  - words:lokup",
             "t.yaml:5: 'words:lokup': there is no 'lokup' in words — did you mean 'lookup'?",
         ),
         (AGENT + "  tools:\n  - nix_da:x", "t.yaml:5: there is no module 'nix_da' — looked in"),
-        (AGENT + "  tools:\n  - lookup", "t.yaml:5: 'lookup' is no import path — write it as pkg.mod:name"),
-        (AGENT + "  tools:\n  - bad:x", "t.yaml:5: bad.py:1: bad does not import (ZeroDivisionError"),
+        (AGENT + "  tools:\n  - lookup", "t.yaml:5: 'lookup' is not an import path — write it as pkg.mod:name"),
+        (AGENT + "  tools:\n  - bad:x", "t.yaml:5: bad.py:1: bad cannot be imported (ZeroDivisionError"),
         (AGENT + "  tools:\n  - words:Answer", "t.yaml:2: agent 'a': a tool is the class Answer"),
         (
             AGENT + "  tools:\n  - mcp:\n      comand: x",
             "t.yaml:6: this MCP server has no field 'comand' — did you mean 'command'?",
         ),
         (AGENT + "  tools:\n  - mcp: {name: a}", "t.yaml:5: MCP server 'a' has neither command nor url"),
-        (AGENT + "  tools:\n  - mcp: x", "t.yaml:5: agent 'a': 'tools' is not right"),
-        (AGENT + "  tools:\n  - 7", "t.yaml:5: agent 'a': 'tools' is not right"),
-        (AGENT + "mcp_servers: []", "t.yaml:4: MCP servers do not stand in 'mcp_servers' — list each"),
-        (AGENT + "  output_schema: words:lookup", "t.yaml:4: 'words:lookup' is no output schema"),
-        (AGENT + "  input_schema: words:lookup", "t.yaml:4: 'words:lookup' is no input schema"),
+        (AGENT + "  tools:\n  - mcp: x", "t.yaml:5: agent 'a': 'tools' is not valid"),
+        (AGENT + "  tools:\n  - 7", "t.yaml:5: agent 'a': 'tools' is not valid"),
+        (AGENT + "mcp_servers: []", "t.yaml:4: MCP servers cannot be declared in 'mcp_servers' — list each"),
+        (AGENT + "  output_schema: words:lookup", "t.yaml:4: 'words:lookup' is not an output schema"),
+        (AGENT + "  input_schema: words:lookup", "t.yaml:4: 'words:lookup' is not an input schema"),
         (
             AGENT + "teams:\n- id: t\n  members:\n  - b",
             "t.yaml:7: there is no agent or team 'b' — the file declares 'a', 't'",
@@ -172,7 +172,7 @@ def test_a_wrong_line_is_named(project: Project, text: str, says: str) -> None:
 def test_a_cycle_of_members_is_refused(project: Project) -> None:
     project("t.yaml", "teams:\n- id: a\n  model: m\n  members: [b]\n- id: b\n  members: [a]\n")
     assert refusal("t.yaml") == (
-        "t.yaml:4: team 'a' is a member of itself (a → b → a) — take it out of one `members:` list"
+        "t.yaml:4: team 'a' is a member of itself (a → b → a) — remove it from one `members:` list"
     )
 
 
@@ -188,4 +188,4 @@ def test_hooks_are_named_by_import_path(project: Project) -> None:
     spec = load("teams.yaml").agents["a"].spec
     assert [hook_name(hook) for hook in spec.pre_hooks or ()] == ["look", "Guard"]
     project("teams.yaml", AGENT + "  post_hooks: [hooks:late]\n")
-    assert "the hook 'late' has a parameter 'weather'" in refusal("teams.yaml")
+    assert "the hook 'late' has the unknown parameter 'weather'" in refusal("teams.yaml")

@@ -113,7 +113,7 @@ async def test_moderation_refuses_what_is_flagged() -> None:
         guardrail = OpenAIModerationGuardrail(api_key="k", base_url=url)
         await guardrail.async_check(RunInput(input_content="hello"))
         service.flags = {"violence": True, "hate": False}
-        with pytest.raises(InputCheckError, match="refused by moderation: violence") as refused:
+        with pytest.raises(InputCheckError, match="rejected by moderation: violence") as refused:
             await guardrail.async_check(RunInput(input_content="hello"))
         only = OpenAIModerationGuardrail(api_key="k", base_url=url, raise_for_categories=["hate"])
         await only.async_check(RunInput(input_content="hello"))
@@ -145,7 +145,7 @@ async def test_moderation_that_is_down_lets_nothing_through(monkeypatch: pytest.
         with pytest.raises(RunFailed, match="not checked by moderation: it answered 500") as failed:
             await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(asked)
     assert (failed.value.code, failed.value.retryable) == ("moderation_unavailable", True)
-    with pytest.raises(RunFailed, match="could not be reached"):
+    with pytest.raises(RunFailed, match="is unreachable"):
         await OpenAIModerationGuardrail(api_key="k", base_url="http://127.0.0.1:9").async_check(asked)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RunFailed, match="set OPENAI_API_KEY"):

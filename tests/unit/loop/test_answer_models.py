@@ -52,7 +52,7 @@ async def test_a_parser_model_brings_the_text_into_the_form() -> None:
 async def test_a_parser_that_never_gets_the_form_right_fails_the_run() -> None:
     wrong = Call("final_result", {"name": "Paris"})
     spec = Agent(id="solo", model=TurnModel("Paris"), output_schema=City, parser_model=TurnModel(wrong, wrong, wrong))
-    with pytest.raises(RunFailed, match="does not have the form"):
+    with pytest.raises(RunFailed, match="does not have the requested format"):
         await Stage(spec).drive()
 
 

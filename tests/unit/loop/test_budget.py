@@ -18,7 +18,7 @@ def step(path: str, kind: StepKind = StepKind.MODEL, tokens: int = 0, lost: int 
 def test_calls_under_way_keep_their_room() -> None:
     budgets = Budgets({"tokens": 100}, PriorUsage())
     budgets.reserve("t0/m", Amount(60))
-    with pytest.raises(BudgetSpent, match="0 are used, 60 are kept for calls under way") as spent:
+    with pytest.raises(BudgetSpent, match="0 are used, 60 are reserved for calls in progress") as spent:
         budgets.reserve("t0/c0/t0/m", Amount(50))
     assert (spent.value.code, spent.value.path) == ("budget_tokens", "")
     budgets.settle("t0/m", Amount(60), Amount(10))

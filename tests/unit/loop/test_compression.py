@@ -95,5 +95,5 @@ async def test_tokens_may_decide() -> None:
 def test_a_limit_is_a_whole_number() -> None:
     with pytest.raises(DeclarationError, match="whole number"):
         CompressionManager(compress_token_limit=0)
-    with pytest.raises(DeclarationError, match=r"give it a CompressionManager"):
+    with pytest.raises(DeclarationError, match=r"use a CompressionManager"):
         Agent(id="solo", compression_manager=object())

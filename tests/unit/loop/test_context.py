@@ -238,7 +238,7 @@ async def test_members_get_what_their_leader_has() -> None:
     "options, why",
     [
         ({"instructions": lambda: 1 / 0}, "the function in instructions failed"),
-        ({"instructions": lambda: 3}, "the function in instructions gave a int and no text"),
+        ({"instructions": lambda: 3}, "the function in instructions returned a int, not a string"),
         ({"dependencies": {"x": lambda: [][0]}}, r"the function in dependencies\['x'\] failed"),
     ],
 )
@@ -254,7 +254,7 @@ async def test_a_members_function_that_fails_is_the_leaders_to_read() -> None:
     output = await Stage(team).drive()
     assert output.content == "leader's"
     assert model.told() == [
-        "a failed: Agent 'a' could not begin: the function in instructions failed; the server's log says why."
+        "a failed: Agent 'a' could not start: the function in instructions failed; see the server's log."
     ]
 
 

@@ -58,7 +58,7 @@ async def test_a_team_below_may_have_such_members_too() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "gave a NoneType and no list"),
+        (None, "returned a NoneType, not a list"),
         ([1], "a member is a int"),
         ([Agent(id="a"), Agent(id="a")], "two members with the id 'a'"),
         ([Agent(id="a", learning=True)], "learning=True, which is not supported yet"),

@@ -155,10 +155,10 @@ async def test_a_guardrail_may_inherit_its_check() -> None:
 def test_what_no_hook_can_be() -> None:
     def greedy(run_input: RunInput, weather: str) -> None: ...
 
-    with pytest.raises(DeclarationError, match=r"'greedy' has a parameter 'weather' that nothing is handed for"):
+    with pytest.raises(DeclarationError, match=r"'greedy' has the unknown parameter 'weather'"):
         Agent(id="solo", pre_hooks=[greedy])
-    with pytest.raises(DeclarationError, match=r"has a parameter 'run_input' that nothing is handed for"):
+    with pytest.raises(DeclarationError, match=r"has the unknown parameter 'run_input'"):
         Agent(id="solo", post_hooks=[lambda run_input: None])
     for wrong in (["text"], [BaseGuardrail], 3):
-        with pytest.raises(DeclarationError, match="give it a list of functions and guardrails"):
+        with pytest.raises(DeclarationError, match="use a list of functions and guardrails"):
             Agent(id="solo", pre_hooks=wrong)  # type: ignore[arg-type]

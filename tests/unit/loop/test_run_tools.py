@@ -64,7 +64,7 @@ async def test_a_function_that_gives_no_tools_fails_the_run(given: Any) -> None:
         return given
 
     stage = Stage(Agent(id="solo", name="Solo", model=TurnModel("answer"), tools=tools_of))
-    with pytest.raises(RunFailed, match=r"^The tools of Solo could not be made: ") as caught:
+    with pytest.raises(RunFailed, match=r"^The tools of Solo could not be created: ") as caught:
         await stage.drive()
     assert caught.value.code == "tools_failed"
 

@@ -100,7 +100,7 @@ async def test_a_member_reads_its_own_conversations() -> None:
     team = Team(id="t", model=model, members=[Agent(id="a", model=member, read_chat_history=True)])
     await stage(team, history).drive()
     assert history.asked == [(("agent", "a"), 1000)]
-    assert member.told() == ["Nothing was said in this session before."]
+    assert member.told() == ["There are no earlier messages in this session."]
 
 
 async def test_a_model_reads_the_users_other_sessions() -> None:
@@ -118,7 +118,7 @@ async def test_without_a_user_there_are_no_other_sessions() -> None:
     model = TurnModel([Call("get_previous_session_messages")], "done")
     history = GivenPast(others=None)
     await stage(Agent(id="solo", model=model, search_session_history=True), history).drive()
-    assert "Nobody said who the user is" in model.told()[0]
+    assert "The user is unknown" in model.told()[0]
 
 
 def test_tools_that_are_not_asked_for_are_not_offered() -> None:

@@ -65,14 +65,14 @@ async def test_nothing_is_forced_where_no_tool_is_there() -> None:
     ],
 )
 def test_an_object_that_names_no_tool_is_refused(choice: Any) -> None:
-    with pytest.raises(DeclarationError, match="'tool_choice' is a dict — give it"):
+    with pytest.raises(DeclarationError, match="'tool_choice' is a dict — use"):
         Agent(id="solo", tools=[look], tool_choice=choice)
 
 
 def test_a_choice_names_a_tool_that_is_there() -> None:
-    with pytest.raises(DeclarationError, match="names 'lok', which is none of its tools — did you mean 'look'"):
+    with pytest.raises(DeclarationError, match="names 'lok', which is not one of its tools — did you mean 'look'"):
         Agent(id="solo", tools=[look, add], tool_choice={"type": "function", "name": "lok"})
-    with pytest.raises(DeclarationError, match="names 'lok', which is none of its tools — did you mean 'look'"):
+    with pytest.raises(DeclarationError, match="names 'lok', which is not one of its tools — did you mean 'look'"):
         Agent(id="solo", tools=[look, add], tool_choice="lok")
-    with pytest.raises(DeclarationError, match='\'tool_choice\' is a list — give it "auto", "none", "required"'):
+    with pytest.raises(DeclarationError, match='\'tool_choice\' is a list — use "auto", "none", "required"'):
         Agent(id="solo", tools=[look], tool_choice=["look"])  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ async def test_arguments_that_are_too_long_are_a_failed_call() -> None:
     long = {"one": 1, "text": "ü" * 40}
     stage = await told(add, calls=[Call("add", json.dumps(long, ensure_ascii=False))], tool_arguments_bytes=80)
     said, failed = results(stage)[0]
-    assert said == "The arguments have 102 bytes; at most 80 are taken. The call was not made. Send less."
+    assert said == "The arguments have 102 bytes; at most 80 are allowed. The call was not made. Send less."
     assert failed
     assert "ü" not in str(stage.loop.progress.messages)
 
@@ -89,7 +89,7 @@ async def test_the_call_that_gives_the_answer_is_no_exception() -> None:
     stage = Stage(Agent(id="solo", model=model, output_schema=schema))
     output = await stage.drive()
     assert output.content == {"one": 2.5}
-    assert "not finite" in str(model.told())
+    assert "non-finite" in str(model.told())
 
 
 async def test_an_answer_in_text_must_have_json_too() -> None:

@@ -185,7 +185,7 @@ async def test_a_tool_that_takes_too_long_is_unknown(is_async: bool) -> None:
 
     stage = await told(slow, slow_too, calls=[Call("slow_too" if is_async else "slow")])
     let_go.set()
-    assert results(stage) == ["No result after 0.02 s; whether it took effect is not known."]
+    assert results(stage) == ["No result after 0.02 s; its outcome is unknown."]
     assert stage.steps.results["t0/c0"].state is StepState.UNKNOWN
 
 
@@ -407,7 +407,7 @@ async def test_progress_is_told_before_the_result_from_a_thread_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("details", "says"), [({"run_id": "x"}, "cannot tell 'run_id'"), ({"x": {1}}, "tells JSON values only")]
+    ("details", "says"), [({"run_id": "x"}, "cannot report 'run_id'"), ({"x": {1}}, "accepts only JSON values")]
 )
 async def test_progress_that_an_event_cannot_carry_is_the_tools_failure(details: dict[str, Any], says: str) -> None:
     @tool

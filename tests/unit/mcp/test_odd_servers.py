@@ -57,7 +57,7 @@ async def still_works(servers: Servers, server: MCPServer) -> None:
     [
         ("long text", r"cannot be used: it is longer than 1000000 bytes \(MUSTERD_MCP_MESSAGE_BYTES\)"),
         ("long text, id last", r"cannot be used: it is longer than 1000000 bytes"),
-        ("many values", "cannot be used: it holds more than 100000 values"),
+        ("many values", "cannot be used: it contains more than 100000 values"),
         ("no block", "cannot be used: its block 1 is not of a type that the protocol defines"),
         ("result that is a number", "cannot be used: it has neither a result nor an error.$"),
         ("neither result nor error", "cannot be used: it has neither a result nor an error.$"),
@@ -128,10 +128,10 @@ async def test_tools_that_cannot_be_read_cost_themselves_alone(servers: Servers,
     assert [tool["name"] for tool in offered.definitions] == ["plain"]
     problem = (
         "number 2 of its list: it has no name; bad: it has no inputSchema; "
-        "deep: its definition is nested deeper than 100 levels; half: its definition holds text that is not Unicode"
+        "deep: its definition is nested deeper than 100 levels; half: its definition contains text that is not Unicode"
     )
     assert offered.note == (
-        f"Some tools of the MCP server 'desk' cannot be used: {problem}. This run goes without them."
+        f"Some tools of the MCP server 'desk' cannot be used: {problem}. This run continues without them."
     )
     assert [(line["log_level"], line["server"], line["problem"]) for line in lines] == [("warning", "desk", problem)]
 
@@ -225,9 +225,9 @@ async def test_a_program_that_writes_without_an_end_is_not_read_without_an_end(s
     [
         ("status 404", ToolFailed, "^it answered 404$"),
         ("status 401", ToolFailed, "^it answered 401$"),
-        ("status 502", OutcomeUnknown, "whether the call took effect is not known"),
+        ("status 502", OutcomeUnknown, "the outcome of the call is unknown"),
         ("status 202", ToolFailed, "^it answered 202$"),
-        ("no reply", OutcomeUnknown, "whether the call took effect is not known"),
+        ("no reply", OutcomeUnknown, "the outcome of the call is unknown"),
         ("endless event", ToolFailed, "cannot be used: it is longer than 1000000 bytes"),
     ],
 )

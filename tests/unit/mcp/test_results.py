@@ -65,9 +65,12 @@ def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
             "bad: its inputSchema is not a JSON schema",
         ),
         (listed("bad", inputSchema=nested(60)), "bad: its definition is nested deeper than 100 levels"),
-        (listed("bad", description="\ud800"), "bad: its definition holds text that is not Unicode"),
-        (listed("b\ud800"), "b�: its definition holds text that is not Unicode"),
-        (listed("bad", inputSchema={**ANY, "default": float("inf")}), "bad: its definition holds a number that JSON"),
+        (listed("bad", description="\ud800"), "bad: its definition contains text that is not Unicode"),
+        (listed("b\ud800"), "b�: its definition contains text that is not Unicode"),
+        (
+            listed("bad", inputSchema={**ANY, "default": float("inf")}),
+            "bad: its definition contains a number that is not valid in JSON",
+        ),
         (listed("bad", description="x" * 70_000), "bad: its definition is longer than 65536 bytes"),
     ],
 )

@@ -100,7 +100,7 @@ async def test_a_server_that_dies_in_a_call_leaves_it_unknown_and_is_reached_aga
     server = MCPServer(command=[*PROGRAM, str(tmp_path)])
     await servers.tools(server)
     (tmp_path / "die").touch()
-    with pytest.raises(OutcomeUnknown, match="whether the call took effect is not known"):
+    with pytest.raises(OutcomeUnknown, match="the outcome of the call is unknown"):
         await servers.call(server, "send", {"text": "x"}, CONTEXT)
     assert await servers.call(server, "send", {"text": "y"}, CONTEXT) == "sent y"
     assert calls(tmp_path) == ["send x key1", "send y key1"]
@@ -115,10 +115,10 @@ async def test_an_http_server_that_dies_in_a_call_leaves_it_unknown_and_is_reach
         server = MCPServer(url=http.url)
         await servers.tools(server)
         (tmp_path / "die").touch()
-        with pytest.raises(OutcomeUnknown, match="whether the call took effect is not known"):
+        with pytest.raises(OutcomeUnknown, match="the outcome of the call is unknown"):
             await servers.call(server, "send", {"text": "x"}, CONTEXT)
         http.wait()
-        with pytest.raises(RetryTool, match="cannot be reached: no connection could be made"):
+        with pytest.raises(RetryTool, match="cannot be reached: the connection failed"):
             await servers.call(server, "send", {"text": "y"}, CONTEXT)
         http.start()
         with pytest.raises(RetryTool, match="cannot be reached"):  # it is left alone for a while
@@ -174,7 +174,7 @@ async def test_what_is_secret_is_in_no_words(servers: Servers, tmp_path: Path, m
     [
         ({"command": "no-such-program-anywhere --port 1"}, "No such file or directory"),
         ({"command": [sys.executable, "-c", "print('nonsense')"]}, "MCP server 'desk' cannot be reached"),
-        ({"url": "http://127.0.0.1:1/mcp"}, "no connection could be made"),
+        ({"url": "http://127.0.0.1:1/mcp"}, "the connection failed"),
     ],
 )
 async def test_a_server_that_is_not_there_says_so(servers: Servers, given: dict[str, Any], says: str) -> None:

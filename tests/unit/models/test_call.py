@@ -190,7 +190,7 @@ async def test_an_answer_without_an_end_is_tried_again(waits: list[float]) -> No
     async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
         yield {}
 
-    with pytest.raises(ModelFailed, match="broke off") as caught:
+    with pytest.raises(ModelFailed, match="was cut off") as caught:
         await Heard().ask(FunctionModel(stream_function=stream))
     assert caught.value.retryable
     assert len(waits) == 2
@@ -256,7 +256,7 @@ async def test_a_real_protocol(monkeypatch: pytest.MonkeyPatch, waits: list[floa
             await heard.ask(model, "[[ERROR 500]]")
         assert caught.value.retryable
         assert server.count("[[ERROR 500]]") == 3
-        with pytest.raises(ModelFailed, match=r"refused this server's credentials \(401\)"):
+        with pytest.raises(ModelFailed, match=r"rejected this server's credentials \(401\)"):
             await heard.ask(model, "[[ERROR 401]]")
         assert server.count("[[ERROR 401]]") == 1
         await _cancelled(heard, model, server.open_calls)

@@ -88,7 +88,7 @@ def test_too_little_memory_is_said(installed: Path, settings: Settings, monkeypa
 
 def test_a_file_of_ones_own(installed: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.gguf"
-    assert room.missing(Settings(local_model=str(own))) == f"MUSTERD_LOCAL_MODEL names no file: {own}"
+    assert room.missing(Settings(local_model=str(own))) == f"MUSTERD_LOCAL_MODEL is not a file: {own}"
     own.write_bytes(b"")
     assert room.missing(Settings(local_model=str(own))) is None
     assert room.weights(Settings(local_model=str(own))) == own

@@ -55,8 +55,8 @@ def _require_scope(scope: str) -> str:
 class AccountsQuery(PageQuery):
     """The query of ``GET /service-accounts``."""
 
-    include_revoked: bool = Field(True, description="Whether revoked ones are listed too")
-    limit: int = Field(20, ge=1, le=MOST_ON_PAGE, description="Accounts on a page")
+    include_revoked: bool = Field(True, description="Whether to include revoked accounts")
+    limit: int = Field(20, ge=1, le=MOST_ON_PAGE, description="Accounts per page")
     page: int = Field(1, ge=1, le=MOST_PAGES, description="The page, from 1")
     sort_by: Text = Field(SORTABLE[0], description=f"One of {', '.join(f'`{name}`' for name in SORTABLE)}")
     sort_order: SortOrder = SortOrder.DESC
@@ -79,7 +79,7 @@ class ScopeItem(Parameters):
     scope: Annotated[str, AfterValidator(_require_scope)] = Field(
         description="`resource:action`, or `resource:id:action`.", examples=["teams:run"]
     )
-    effect: Literal["allow"] = Field("allow", description="What is not allowed is denied.")
+    effect: Literal["allow"] = Field("allow", description="Always `allow`; everything else is denied.")
 
 
 class ServiceAccountCreate(Body):
@@ -93,7 +93,7 @@ class ServiceAccountCreate(Body):
     )
     expires_in_days: int | None = Field(DEFAULT_DAYS, ge=1, le=MOST_DAYS)
     never_expires: bool = False
-    allow_privileged_scopes: bool = Field(False, description=f"Whether `{ADMIN}` may be among the scopes.")
+    allow_privileged_scopes: bool = Field(False, description=f"Whether the scopes may include `{ADMIN}`.")
 
     def account(self) -> NewAccount:
         """The account to create.
@@ -102,7 +102,7 @@ class ServiceAccountCreate(Body):
         """
         scopes = DEFAULT_SCOPES if self.scopes is None else [item.scope for item in self.scopes]
         if ADMIN in scopes and not self.allow_privileged_scopes:
-            words = f"{ADMIN} allows everything: set allow_privileged_scopes as well"
+            words = f"{ADMIN} allows everything and requires allow_privileged_scopes"
             raise InvalidInput.at(("body", "scopes", scopes.index(ADMIN), "scope"), "value_error", words)
         days = None if self.never_expires else self.expires_in_days
         return NewAccount(name=self.name, scopes=Scopes.of(scopes), days=days)
@@ -114,10 +114,10 @@ class ServiceAccountCreate(Body):
 class ScopeSchema(TypedDict):
     """A scope of an account."""
 
-    raw: Annotated[str, Field(description="As it was given.")]
+    raw: Annotated[str, Field(description="The scope as requested.")]
     namespace: Annotated[str, Field(description="The resource.")]
     sub_namespace: Annotated[str | None, Field(description="Always null.")]
-    id: Annotated[str | None, Field(description="The one resource that it is limited to.")]
+    id: Annotated[str | None, Field(description="The id of the resource to which the scope is limited.")]
     permission: Annotated[str, Field(description="The action.")]
     value: Literal["allow"]
 
@@ -131,18 +131,21 @@ class ServiceAccountResponse(TypedDict):
     id: str
     name: str
     principal: Annotated[
-        str, Field(description="The user that it is: the owner of what it creates.", examples=["service:ci"])
+        str,
+        Field(description="The user id of the account, which owns what the account creates.", examples=["service:ci"]),
     ]
-    user_id: Annotated[str | None, Field(description="The same.")]
-    token_prefix: Annotated[str, Field(description="The beginning of its token, to recognize it by.")]
+    user_id: Annotated[str | None, Field(description="The same as `principal`.")]
+    token_prefix: Annotated[str, Field(description="The first characters of its token, for identification.")]
     scopes: list[ScopeSchema]
     created_at: Annotated[int, Field(description="Unix seconds.")]
     created_by: Annotated[
         str | None,
-        Field(description="The user that created it; null: a holder of the security key, or the command line."),
+        Field(
+            description="The user that created it; null if it was created with the security key or on the command line."
+        ),
     ]
     expires_at: UnixTime
-    last_used_at: Annotated[int | None, Field(description="Unix seconds, to within some minutes.")]
+    last_used_at: Annotated[int | None, Field(description="Unix seconds, accurate to a few minutes.")]
     revoked_at: UnixTime
 
 
@@ -182,7 +185,7 @@ def _scope_object(scope: str) -> ScopeSchema:
 
 
 # --- operations ---------------------------------------------------------------------------------------
-# They need the scope of an administrator: whoever creates accounts could give itself every other scope.
+# They require the scope of an administrator, because a caller that creates accounts can grant itself every other scope.
 
 
 @operation(

@@ -79,7 +79,8 @@ class RevocationWatch:
             valid = await self._database.scan(lambda tx: store.not_revoked(tx, watched))
         except StoreUnavailable:
             log.warning(
-                "service accounts cannot be checked: the database is away; open streams stay", count=len(watched)
+                "service accounts cannot be checked because the database is unavailable; open streams stay",
+                count=len(watched),
             )
             return
         for account_id in set(watched) - valid:

@@ -40,7 +40,7 @@ class AccountService:
             expires_at=None if new.days is None else now + new.days * DAY_SECONDS,
         )
         await self._database.write(lambda tx: store.add(tx, account, token_hash(token)))
-        log.info("service account made", name=account.name, account_id=account.id, by=by)
+        log.info("service account created", name=account.name, account_id=account.id, by=by)
         return CreatedAccount(account, token)
 
     async def search(self, query: AccountFilter) -> tuple[list[ServiceAccount], int]:

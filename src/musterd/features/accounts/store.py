@@ -58,7 +58,7 @@ async def add(tx: Tx, account: ServiceAccount, token_hash: str) -> None:
         "expires_at": account.expires_at,
     }
     if not await tx.run(ADD, params):
-        raise Conflict(f"There is a service account '{account.name}' already; revoke it, or choose another name")
+        raise Conflict(f"A service account '{account.name}' already exists; revoke it, or choose another name")
 
 
 async def by_token(tx: Tx, token_hash: str) -> ServiceAccount | None:

@@ -97,7 +97,7 @@ class AccountTokens:
         try:
             await self._database.write(lambda tx: store.set_used(tx, account_id, now, now - USE_SECONDS))
         except StoreUnavailable:
-            log.warning("the use of a service account could not be noted", account_id=account_id)
+            log.warning("the use of a service account could not be stored", account_id=account_id)
 
     async def use_written(self) -> None:
         """Wait until the use of accounts is stored."""

@@ -45,17 +45,17 @@ NonEmptyText = Annotated[Text, Field(min_length=1, max_length=255)]
 class UserQuery(TableQuery):
     """The query of operations that can be limited to one user."""
 
-    user_id: Text | None = Field(None, description="Only of this user")
+    user_id: Text | None = Field(None, description="Only memories of this user")
 
 
 class MemoryQuery(PageQuery, UserQuery):
     """The query of ``GET /memories``."""
 
-    agent_id: Text | None = Field(None, description="Only those that this agent wrote")
-    team_id: Text | None = Field(None, description="Only those that this team wrote")
-    search_content: Text | None = Field(None, description="Only those whose text contains this, in any case")
+    agent_id: Text | None = Field(None, description="Only memories that this agent wrote")
+    team_id: Text | None = Field(None, description="Only memories that this team wrote")
+    search_content: Text | None = Field(None, description="Only memories whose text contains this, ignoring case")
     topics: CommaSeparated = Field(
-        default_factory=list, max_length=MOST_TOPICS, description="Only those that have each of these topics"
+        default_factory=list, max_length=MOST_TOPICS, description="Only memories that have all of these topics"
     )
     sort_by: Text = Field(SORTABLE[0], description=f"One of {', '.join(f'`{name}`' for name in SORTABLE)}")
     sort_order: SortOrder = SortOrder.DESC
@@ -97,7 +97,7 @@ class DeleteMemoriesRequest(Body):
     """Which memories to delete."""
 
     memory_ids: list[NonEmptyText] = Field(min_length=1, max_length=MOST_IDS)
-    user_id: Identifier | None = Field(None, description="Only those of this user.")
+    user_id: Identifier | None = Field(None, description="Only memories of this user.")
 
 
 class OptimizeMemoriesRequest(Body):
@@ -106,7 +106,7 @@ class OptimizeMemoriesRequest(Body):
     model_config = ConfigDict(json_schema_extra={"required": ["user_id"]})
 
     user_id: Annotated[Identifier | None, WithJsonSchema({"type": "string", "maxLength": 255})] = Field(
-        None, description="The user; one that a token proves takes precedence."
+        None, description="The user; the user of a token takes precedence."
     )
     model: Identifier | None = Field(None, description="`provider:model`, as declared here.")
     apply: bool = Field(True, description="Whether the merged memory replaces the others.")
@@ -316,7 +316,7 @@ async def list_stats(memories: MemoryService, caller: Caller, query: StatsQuery)
     summary="Optimize User Memories",
     errors={
         404: "The user has no memories, or the database is not found",
-        409: "The user's memories have changed meanwhile",
+        409: "The user's memories have changed in the meantime",
     },
 )
 async def optimize_memories(

@@ -152,18 +152,18 @@ class MemoryService:
         settings = self._resources.settings
         name = name or settings.memory_model
         if not name:
-            words = "Name a model: this server has none set for it (MUSTERD_MEMORY_MODEL)"
+            words = "Specify a model, because MUSTERD_MEMORY_MODEL is not set"
             raise InvalidInput.at(("body", "model"), "missing", words)
         known = self._known_models()
         if name not in known:
-            words = f"Not a model that this server uses; it uses {', '.join(sorted(known))}"
+            words = f"Not a model of this server; it uses {', '.join(sorted(known))}"
             raise InvalidInput.at(("body", "model"), "value_error", words, name)
         try:
             await resolve.load([known[name]], settings)
             return resolve.resolve(known[name], settings)
         except DeclarationError as error:
             log.error("a model for memories cannot be used", model=name, reason=error.message)
-            raise InvalidInput.at(("body", "model"), "value_error", "It cannot be used now", name) from error
+            raise InvalidInput.at(("body", "model"), "value_error", "This model cannot be used now", name) from error
 
     def _known_models(self) -> "dict[str, str | Model]":
         """The models that a client may name: those of served components. Any other would be paid with our keys."""
@@ -187,9 +187,9 @@ class MemoryService:
                 on_retry=lambda failed_try, wait_seconds, reason, had_text: None,
             )
         except ModelFailed as error:
-            raise Unavailable(f"The model did not put the memories together: {error.message}") from error
+            raise Unavailable(f"The model did not merge the memories: {error.message}") from error
         if not (text := _text(answer)):
-            raise Unavailable("The model did not put the memories together: its answer is empty.")
+            raise Unavailable("The model did not merge the memories: its answer is empty.")
         return text
 
 
@@ -207,7 +207,7 @@ def _not_found(memory_id: str) -> NotFound:
 async def _replace(tx: Tx, before: list[Memory], merged: Memory, caller: Caller) -> None:
     # Locked and compared: a memory that was written during the model call is not in the merged one.
     if await store.of_user(tx, merged.user_id, caller, locks=True) != before:
-        raise Conflict("The user's memories have changed meanwhile; ask again.")
+        raise Conflict("The user's memories have changed in the meantime; try again.")
     for memory in before:
         await store.remove(tx, memory.memory_id)
     await store.add(tx, merged)

@@ -64,7 +64,7 @@ class TimeQuery(DatabaseQuery):
     user_id: Text | None = Field(None, description="Only runs of this user")
     agent_id: Text | None = Field(None, description="Only runs of this agent")
     team_id: Text | None = Field(None, description="Only runs of this team")
-    workflow_id: Text | None = Field(None, description="There are no workflows: no trace matches")
+    workflow_id: Text | None = Field(None, description="Workflows are not supported, so no trace matches")
     start_time: QueryTime | None = Field(None, description="Only traces that began at or after this time, ISO 8601")
     end_time: QueryTime | None = Field(None, description="Only traces that ended at or before this time, ISO 8601")
 
@@ -89,7 +89,7 @@ class TracesQuery(PageQuery, TimeQuery):
 
     run_id: Text | None = Field(None, description="Only this run")
     session_id: Text | None = Field(None, description="Only runs of this session")
-    status: SpanStatus | None = Field(None, description="`UNSET`: it goes on, waits, or was cancelled")
+    status: SpanStatus | None = Field(None, description="`UNSET`: the run is unfinished or was cancelled")
 
 
 class SessionStatsQuery(PageQuery, TimeQuery):

@@ -100,12 +100,12 @@ class UsageService:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def _refresh(self) -> None:
-        status, reason = "failed", "The days could not be counted"
+        status, reason = "failed", "The daily figures could not be computed"
         try:
             await self.refresh(Caller())
             status, reason = "completed", ""
         except MusterdError as error:
-            log.warning("daily figures were not counted", reason=error.message)
+            log.warning("daily figures could not be computed", reason=error.message)
             reason = error.message
         finally:
             self.state.status, self.state.error, self.state.finished_at = status, reason or None, clock.now()

