@@ -160,6 +160,7 @@ class Outbox:
         self._commits.remove(task)
         if task is self._window_commit:
             self._window_commit = None
+        # Nothing awaits the commit of a window, so its failure has to stop the loop from here.
         if not task.cancelled() and task.exception() is not None:
             self.on_failed()
 

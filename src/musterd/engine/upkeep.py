@@ -121,6 +121,7 @@ class Upkeep:
             self._notify_moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
     async def _cancel_deleted(self, due: Due) -> None:
+        # The process that deletes a session also cancels its runs. These are left if it died between the two commits.
         for session_id in due.to_cancel:
             cancel = partial(session_deletion.cancel_live, session_id=session_id, now=clock.now())
             self._notify(await self._database.write(cancel))
@@ -138,4 +139,5 @@ async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_se
         except StoreUnavailable as error:
             log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:
+            # Whatever failed, upkeep goes on: without it this process would never reassign the runs of dead workers.
             log.exception("upkeep failed", exc_info=error)

@@ -72,6 +72,7 @@ class Webhooks:
     async def stop(self) -> None:
         """Let deliveries under way finish for the drain time. The rest is left to other processes."""
         self.begin_stop()
+        # The task that claims comes first, so that nothing new is being sent when the wait for the requests begins.
         if self._loop_task is not None:
             _, stuck = await asyncio.wait([self._loop_task], timeout=CUT_SECONDS)
             for task in stuck:  # it waits for a database that is unavailable
