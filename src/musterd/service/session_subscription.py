@@ -184,11 +184,13 @@ class SessionSubscription:
             log.debug("looking for new runs of a session failed: database unavailable", session_id=session_id)
             return
         if roots:
+            # Only after all of them are subscribed to. If that fails, the next look finds them again.
             self._position = replace(position, seq=max(root.seq or 0 for root in roots))
         if len(roots) == PAGE_RUNS:
             self._watch.has_changed = True
             return
         self._cursor_indexes = {}
+        # Their ends were read, and after that the queue was read to its end: no look finds them again.
         for run_id in ended_ids:
             del self._runs[run_id]
 
@@ -200,6 +202,8 @@ class SessionSubscription:
             await self._following.note_subscriber(root)
             if self.is_closed:
                 return
+            # Created after the check, with no await in between: close() has left all runs that it knew, and would not
+            # see this one.
             subscription = RunSubscription(self._resources, root.run_id, self._bell)
             subscription.start_after(root, after)
             subscription.on_dropped(lambda: self._on_dropped())
