@@ -82,6 +82,9 @@ class UsageService:
 
     async def _close_if_possible(self, counted: _Counted, owner: str | None, now: float) -> None:
         # A caller that sees only its own runs has not counted the whole day.
+        # The figures are as final now as they were when they were counted: the day is past, and all its runs have
+        # ended. If runs were removed in between, they are in the count, and this write replaces the row that they were
+        # added to.
         if counted.can_close and owner is None:
             await self._database.write(lambda tx: store.close(tx, counted.day, counted.figures, now))
 
