@@ -54,6 +54,7 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
 
     def stop() -> None:
         if not stop_requested.is_set():
+            # The timer first, as in serve: it must end the process even if the stop below blocks.
             exit_after_stop(server.settings.drain_seconds)
         (stop_now if stop_requested.is_set() else begin_stop)(server)
         stop_requested.set()
@@ -96,6 +97,7 @@ def _with_probes(
         try:
             yield f", probes on {url_of(listener)}"
         finally:
+            # Not cancelled: uvicorn closes its connections and the listener itself.
             probe_server.should_exit = True
             await task
 
