@@ -50,6 +50,8 @@ async def load(attempt: Attempt) -> Loop:
     emit = _emit_for(component, attempt)
     recovered = await _recover(attempt, emit)
     earlier_values = recovered.prepared
+    # The first attempt stored which earlier runs it was shown; later ones read the same runs again, so that a replay
+    # asks the model what the first attempt asked.
     history_query = history_query_of(component, earlier_values)
     inputs = await until_available(
         lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, history_query)), run.run_id

@@ -76,6 +76,8 @@ class PeerWatcher:
             try:
                 if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
                     self._on_lock_freed()
+                # Asking consumes the change. If the look fails, another one follows within about a second: on SQLite
+                # the next heartbeat of a worker is a change, and on Postgres this is true once a second in any case.
                 if self._database.has_changed():
                     await self.look()
             except StoreUnavailable as error:

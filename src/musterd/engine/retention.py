@@ -76,6 +76,7 @@ class Retention:
         given_up = await self._database.write(lambda tx: deliveries.give_up(tx, unsent, now, UNSENT))
         if given_up:
             log.warning("webhooks given up: no process has sent them", deliveries=given_up, days=UNSENT_DAYS)
+        # A full batch means that more may be left; then the next round continues, instead of waiting an hour.
         if max(given_up, await self._database.write(lambda tx: deliveries.forget(tx, ended))) < deliveries.AT_ONCE:
             self._deliveries_not_before = clock.monotonic() + DELIVERIES_SECONDS
 

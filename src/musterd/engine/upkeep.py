@@ -82,6 +82,7 @@ class Upkeep:
         due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, user_limit))
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
+        # Also for a run whose wake-up was lost: the one of a process that died after its commit, or a missed NOTIFY.
         if due.has_ready:
             self._listener.wake()
         self._listener.suspects_ready(is_any=due.has_suspect)

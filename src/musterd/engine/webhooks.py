@@ -124,6 +124,7 @@ class Webhooks:
         host_limit, sending_by_host = self._settings.webhook_posts_per_host, Counter(self._sending.values())
         busy_hosts = [host for host, count in sending_by_host.items() if count >= host_limit]
         now = clock.now()
+        # Read without locks. The claim below checks again, and leaves out what another process has claimed meanwhile.
         candidates = await self._database.scan(lambda tx: deliveries.due(tx, now, busy_hosts, LOOKED_AT))
         ids: list[str] = []
         for delivery_id, host in candidates:

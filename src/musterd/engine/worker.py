@@ -136,6 +136,7 @@ class Worker:
         # Before the row is removed: a beat that misses it would announce this worker again.
         await self._stop_heartbeat()
         tasks = {live.task for live in self._live.values()}
+        # A cancelled attempt writes nothing more and keeps its run, which is released below with all others.
         for task in tasks:
             task.cancel()
         if self._claimer is not None:
