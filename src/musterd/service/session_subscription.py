@@ -94,6 +94,7 @@ class SessionSubscription:
         roots, self._position = roots_and_cursor
         self._cursor_indexes = self._position.runs
         await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
+        # The read above finds only runs that the cursor names. Those that were accepted since are found by a look.
         if cursor is not None:
             await self._look()
             if self.is_closed:
@@ -169,6 +170,7 @@ class SessionSubscription:
         """
         ended_ids = [run_id for run_id, run in self._runs.items() if run.has_ended]
         self._watch.has_changed = False  # before reading: a change during the read sets it again
+        # A look is made from time to time in any case: a run that another process accepts does not ring the bell here.
         self._next_look = clock.monotonic() + self._look_seconds
         session_id, caller, position = self.session_id, self._caller, self._position
         try:
