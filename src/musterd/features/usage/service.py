@@ -118,6 +118,7 @@ async def _open_days(tx: Tx, owner: str | None, first: str, last: str) -> list[s
     """The days that are not closed and that have runs, or had some that were removed, oldest first."""
     days = await store.days_with_removed_runs(tx, owner, first, last)
     start = store.bounds(first)[0]
+    # From one day with runs to the next, each by an index: days on which nothing ran cost nothing.
     while (day := await store.next_day(tx, start, owner)) is not None and day <= last:
         days.add(day)
         start = store.bounds(day)[1]
