@@ -48,6 +48,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
         app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, process_role=role)
+    # Before it listens: no client connects to a server whose database cannot be used.
     app.state.server.prepare()
     listener = listen(host, port)
     server = _UvicornServer(
@@ -118,6 +119,7 @@ class _UvicornServer(uvicorn.Server):
                 exit_after_stop(self._server.settings.drain_seconds)
             self.force_exit = self.should_exit
             self.should_exit = True
+            # A signal handler may interrupt the event loop at any instruction, and has to wake it if it sleeps.
             loop.call_soon_threadsafe(stop_now if self.force_exit else begin_stop, self._server)
 
         signals = (signal.SIGINT, signal.SIGTERM)
@@ -129,8 +131,10 @@ class _UvicornServer(uvicorn.Server):
                 signal.signal(signal_number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # First, because uvicorn waits for open requests: this ends the streams and answers the requests that wait.
         self._server.begin_stop()
         await super().shutdown(sockets)
+        # After the connections: requests that are being answered still need the database.
         await self._lifespan.__aexit__(None, None, None)
         exit_without_leftovers()
 
@@ -158,6 +162,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
+    # A restart must not wait for closed connections in TIME_WAIT, which keep the address in use for a minute.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -177,6 +182,7 @@ def _enable_keepalive(listener: socket.socket) -> None:
     Accepted connections inherit these options from the listener.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # A client that vanished is noticed two minutes after the last packet: 60 s, then four probes 15 s apart.
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

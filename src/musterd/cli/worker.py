@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from types import FrameType
 
 from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
@@ -50,17 +51,23 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
 
 
 async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> None:
-    stop_requested = asyncio.Event()
+    stop_requested, is_stopping = asyncio.Event(), False
+    loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        if not stop_requested.is_set():
-            exit_after_stop(server.settings.drain_seconds)
-        (stop_now if stop_requested.is_set() else begin_stop)(server)
+    def begin(stop: Callable[[Server], None]) -> None:
+        stop(server)
         stop_requested.set()
 
-    loop = asyncio.get_running_loop()
+    def on_signal(signal_number: int, frame: FrameType | None) -> None:
+        # Not a signal handler of the event loop, and the timer first: it must also end a process whose loop is blocked.
+        nonlocal is_stopping
+        if not is_stopping:
+            exit_after_stop(server.settings.drain_seconds)
+        loop.call_soon_threadsafe(begin, stop_now if is_stopping else begin_stop)
+        is_stopping = True
+
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signal_number, stop)
+        signal.signal(signal_number, on_signal)
     async with probes as address, server.running():  # in this order: probes are answered during the drain
         garbage_collection.freeze_and_resume(START)
         print(f"musterd: working on {redacted_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
@@ -95,6 +102,7 @@ def _with_probes(
         try:
             yield f", probes on {url_of(listener)}"
         finally:
+            # Not cancelled: uvicorn closes its connections and the listener itself.
             probe_server.should_exit = True
             await task
 

@@ -32,6 +32,7 @@ class Attempt:
         self.resources = resources
         self.run = run
         self.is_cancelled = run.cancel_requested_at is not None
+        # A cancel that was stored before the claim: the loop begins no step, and the run ends as cancelled.
         self.gate = StepGate(is_stopped=self.is_cancelled)
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media

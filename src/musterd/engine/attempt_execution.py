@@ -143,6 +143,8 @@ async def drive(attempt: Attempt) -> DriveResult:
 
 async def load_and_drive(attempt: Attempt, limit: TimeLimit) -> None:
     """Load the run and drive its loop. This is all that happens in the loop's task."""
+    # Set in the loop's own task, so that each run has its own value: the clients of model providers leave text unread
+    # until shortly before the run's next flush.
     flush_window.next_flush_at.set(attempt.outbox.flush_at)
     attempt.loop = await load(attempt)
     if attempt.budgets is not None:

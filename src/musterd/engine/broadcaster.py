@@ -30,6 +30,7 @@ class Flush:
     events: list[Event]
     frames: Sequence[bytes] | None = None
 
+    # Cached, because each subscriber adds it in push() and subtracts it in take(): both have to see the same number.
     @functools.cached_property
     def weight(self) -> int:
         """The approximate size of its events on the wire, in bytes."""
@@ -97,8 +98,11 @@ class Subscription:
     def _drop(self) -> None:
         self.is_dropped = True
         self._broadcaster.metrics.readers_dropped.add()
+        # These flushes are the memory that the limit bounds. The subscriber can read them again from the store.
         self._flushes.clear()
         self.close()
+        # The subscriber may be blocked in a send to its client, and reads no flag there: the callback cancels that
+        # send.
         if self.on_dropped is not None:
             self.on_dropped()
 
@@ -122,6 +126,7 @@ class Subscription:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to take or the subscription closes; False if ``seconds`` pass first."""
+        # Looked up first, because a ring while no task waits is lost. Nothing is awaited between the look and the wait.
         if not self.has_news:
             await self._bell.wait(seconds)
         return self.has_news
@@ -235,6 +240,7 @@ class Broadcaster:
     def send_to_store(self, root_id: str) -> None:
         """Send the run's subscribers and waiters to the store: another process drives the run and has stored more."""
         if (audience := self._audiences.get(root_id)) is not None:
+            # A page that was read before may lack what the other process has stored since.
             audience.page = None
             for subscription in audience.subscriptions:
                 subscription.mark_behind()
@@ -262,6 +268,7 @@ class Broadcaster:
         :param read: reads the page from the database.
         """
         audience = self._audiences.get(root_id)
+        # The subscription was closed meanwhile, so there is no other subscriber to share the page with.
         if audience is None:
             return await read()
         while True:
@@ -277,6 +284,7 @@ class Broadcaster:
             # without the last events. A read that starts here is new enough, whatever it returns.
             if is_own or not page.is_last or page.last_index >= last_known:
                 return page
+            # Another subscriber may have started a newer read during the await; that one is kept and shared.
             if audience.page is shared:
                 audience.page = None
 
@@ -301,6 +309,8 @@ class Broadcaster:
 
     def wake_waiters(self, root_id: str) -> None:
         """Wake the callers that wait for the root or its members: the root ended or paused."""
+        # Removed from the dictionary, so that the run counts as awaited no longer and the peer watcher stops reading
+        # its row.
         for waiter in self._waiters.pop(root_id, ()):
             waiter.finish()
 
@@ -310,6 +320,7 @@ class Broadcaster:
 
     def remove_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
         """Forget ``waiter``."""
+        # None if settled() has removed all waiters of the root already.
         waiters = self._waiters.get(root_id)
         if waiters is not None:
             waiters.discard(waiter)
@@ -318,6 +329,7 @@ class Broadcaster:
 
     def close(self) -> None:
         """End every subscription: the process stops, and clients continue elsewhere or later."""
+        # Copies of all collections: closing a subscription removes it, and the last one also removes its audience.
         for audience in list(self._audiences.values()):
             for subscription in list(audience.subscriptions):
                 subscription.close()
@@ -343,6 +355,7 @@ class EndWaiter:
     def __init__(self, broadcaster: Broadcaster, root_id: str, run_id: str) -> None:
         self.run_id = run_id
         self.is_over = False
+        self._is_woken = False
         self._broadcaster = broadcaster
         self._root_id = root_id
         self._bell = Wakeup()
@@ -350,17 +363,20 @@ class EndWaiter:
 
     def wake(self) -> None:
         """Have the run read again."""
+        self._is_woken = True
         self._bell.ring()
 
     def finish(self) -> None:
         """Wake it for good."""
         self.is_over = True
-        self._bell.ring()
+        self.wake()
 
     async def wait(self, seconds: float) -> None:
-        """Wait until the run may have ended or paused, or until ``seconds`` have passed."""
-        if not self.is_over:
+        """Wait until the run may have ended or paused since the last wait, or until ``seconds`` have passed."""
+        # The run may have ended while its row was read, before anything waited for the bell: such a wake must count.
+        if not self._is_woken:
             await self._bell.wait(seconds)
+        self._is_woken = False
 
     def close(self) -> None:
         """Stop waiting."""

@@ -79,9 +79,12 @@ class BudgetedJournal(Journal):
 
     def model_call_failed(self, model_call: ModelStep) -> None:
         """Record that the model did not answer; the call counts for nothing."""
+        # Stored with the next commit. If a crash comes first, the estimate counts: too much rather than too little.
         self._outbox.batch.steps.append(self._model_step(model_call, StepState.FAILED, Amount()))
 
     def _model_step(self, model_call: ModelStep, state: StepState, estimate: Amount) -> StepRow:
+        # Earlier attempts may have been cut off in this call. Their estimates share its row, so they are added each
+        # time.
         tokens, cost = self._budgets.cut_off(model_call.path)
         step = self._step(model_call.path, StepKind.MODEL, state, model_call.fingerprint, clock.now())
         step.usage = Usage(estimated_tokens=tokens + estimate.tokens)

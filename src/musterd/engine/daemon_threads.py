@@ -54,6 +54,8 @@ class DaemonThreads(Executor):
             if self._is_shut_down:
                 raise RuntimeError("the pool was shut down")
             self._calls.put(call)
+            # The semaphore counts the threads that wait for a call. If it can be acquired, one of them takes this call;
+            # otherwise a new thread is started, up to the limit.
             if not self._idle.acquire(blocking=False) and self._count < self._limit:
                 self._count += 1
                 threading.Thread(target=self._work, name=f"{self._name}-{self._count}", daemon=True).start()
@@ -65,6 +67,7 @@ class DaemonThreads(Executor):
             if self._is_shut_down:
                 return
             self._is_shut_down = True
+            # One for each thread: a thread that takes it ends.
             for _ in range(self._count):
                 self._calls.put(None)
 

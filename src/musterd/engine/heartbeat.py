@@ -18,6 +18,7 @@ from musterd.store.database import Database
 
 log = structlog.get_logger("musterd.engine")
 
+# Half of the default `dead_seconds`: at least two looks have to find the counter unchanged.
 LONGEST_LOOK_SECONDS = 2.0
 """The most that one look counts. An observer that stood still itself does not know what happened in that time."""
 
@@ -114,6 +115,8 @@ class HeartbeatObserver:
             if worker == self.own:
                 continue
             previous = seen.get(worker)
+            # A worker that holds runs but has no row in `workers` has no counter (None). It stands still from its first
+            # look on, so its runs are released as well.
             current = _Seen(beat, now)
             if previous is not None and previous.beat == beat:
                 # Bounded: if this process stood still, the other one may have stood still with it, as on a suspended

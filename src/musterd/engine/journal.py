@@ -60,6 +60,7 @@ class Journal:
         self._inbox = inbox
         self._message_ids: dict[str, list[str]] = {}
         steps = recovered.steps.values()
+        # Also those that earlier attempts left open: if their member is stopped now, their steps are closed with it.
         self._open_calls = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
         self._abandoned_paths: frozenset[str] = frozenset()
@@ -96,6 +97,7 @@ class Journal:
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it with the next commit, or return the stored answer."""
+        # A step without a result is the start of a call, stored for a budget: that call was cut off, and is made again.
         if (stored := self._stored_step(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored, self._contents), stored.result
         await self._begin_step()
@@ -167,6 +169,7 @@ class Journal:
         outcome = await self._perform(intent, call)
         if intent.leaves_open(outcome.state):  # its time was over: as one that was cut off
             settled = await self._outcome_of_cut_off(intent, outcome.started_at, require, outcome.result)
+            # At most once after a timeout: a call that runs out of time again is recorded as unknown.
             outcome = settled or await self._perform(intent, call)
         return await self._record_tool(intent, outcome)
 

@@ -50,6 +50,8 @@ async def load(attempt: Attempt) -> Loop:
     emit = _emit_for(component, attempt)
     recovered = await _recover(attempt, emit)
     earlier_values = recovered.prepared
+    # The first attempt stored which earlier runs it was shown; later ones read the same runs again, so that a replay
+    # asks the model what the first attempt asked.
     history_query = history_query_of(component, earlier_values)
     inputs = await until_available(
         lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, history_query)), run.run_id
@@ -78,9 +80,12 @@ async def load(attempt: Attempt) -> Loop:
         approvals=recovered.questions,
     )
     assignment = _assignment(component, run, inputs, resources.models)
+    # Only in the first attempt: later ones use the state that it stored, which passed this check.
     if earlier_values is None and "session_state" in options:
         _check_state_size(assignment.state, settings)
     attempt.journal, attempt.budgets = journal, budgets
+    # The state that the first attempt read, even if other runs have changed the session since: the end stores only the
+    # difference to it.
     attempt.state_before = inputs.state if earlier_values is None else earlier_values["session_state"]
     if attempt.span is not None:
         tree = traced(tree, attempt.span)
@@ -100,6 +105,7 @@ async def _component_with_models(attempt: Attempt) -> Component:
 async def _recover(attempt: Attempt, emit: Emit) -> Recovered:
     """Read what earlier attempts stored, and emit which of their streams are void."""
     run, database = attempt.run, attempt.resources.database
+    # Nothing can be stored yet, so the usual run is spared the read.
     if run.attempt == 1 and not attempt.is_resumed and run.forked_from is None:
         return NOTHING_STORED
     # A resumed attempt has recorded steps itself. They are stored first, so that the read below finds them.

@@ -41,6 +41,7 @@ class ModelImports:
         :return: whether runs can be claimed.
         """
         now = clock.now()
+        # The query leaves suspects out, so a ready suspect alone would never start the imports.
         if not has_suspect and not await self._resources.database.read(lambda tx: probes.is_ready(tx, self._keys, now)):
             return False
         # A failed import ends the runs of its own component with an error; the other components are driven.

@@ -106,6 +106,8 @@ class Outbox:
         batch, self._pending = self._pending or Batch(), None
         self._open_deltas.clear()
         if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):
+            # The index from which a text is void may be that of an event in this batch, and is known only in the
+            # transaction.
             batch.on_indexed = self._add_void_indexes
         return batch
 
@@ -160,6 +162,7 @@ class Outbox:
         self._commits.remove(task)
         if task is self._window_commit:
             self._window_commit = None
+        # Nothing awaits the commit of a window, so its failure has to stop the loop from here.
         if not task.cancelled() and task.exception() is not None:
             self.on_failed()
 
@@ -245,6 +248,7 @@ class Outbox:
 
     def close(self) -> None:
         """Store nothing more: commits that have not reached the database are cancelled."""
+        # The loop may still add events until its task ends. Without this each of them would start the timer again.
         self._gate.is_stopped = True
         self._stop_timer()
         for task in self._commits:

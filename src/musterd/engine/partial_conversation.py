@@ -68,6 +68,7 @@ async def _read(tx: Tx, run: RunRow) -> Ledger | None:
     all_steps = {step.path: step for step in await journal.steps(tx, run.root_id)}
     steps = {path.removeprefix(prefix): step for path, step in all_steps.items() if path.startswith(prefix)}
     first = steps.get("p")
+    # A newer program may have stored steps in a format that this one cannot read.
     if first is None or first.result is None or any(step.codec > CODEC for step in steps.values()):
         return None
     prepared = loaded(first)

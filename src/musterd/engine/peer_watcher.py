@@ -22,6 +22,7 @@ from musterd.store.probes import RunSnapshot
 
 log = structlog.get_logger("musterd.engine")
 
+# With 20 ms between polls, a process that died on this host is noticed after a tenth of a second.
 LOCK_LOOKS_EVERY = 5
 """After how many polls the locks of the other workers are checked."""
 
@@ -75,6 +76,8 @@ class PeerWatcher:
             try:
                 if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
                     self._on_lock_freed()
+                # Asking consumes the change. If the look fails, another one follows within about a second: on SQLite
+                # the next heartbeat of a worker is a change, and on Postgres this is true once a second in any case.
                 if self._database.has_changed():
                     await self.look()
             except StoreUnavailable as error:
@@ -90,6 +93,7 @@ class PeerWatcher:
         components = self._local.claimable_components()
 
         async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], bool]:
+            # Read without locks, so only a hint: the fence and the claims decide again in their own transactions.
             snapshots = await probes.snapshots(tx, [*live, *awaited])
             return snapshots, await probes.is_ready(tx, components, clock.now())
 

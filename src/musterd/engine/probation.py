@@ -73,6 +73,8 @@ class Probation:
     def begin(self, suspects_begun: Suspects) -> None:
         """Put the claimed suspects on probation."""
         self._awaited_since = None
+        # Further suspects wait until upkeep reports them again after this probation, so that other runs can begin in
+        # between.
         self._on_probation = {run.run_id: run for run in suspects_begun.runs}
         self._update_slots()
         if suspects_begun.runs:
@@ -91,6 +93,7 @@ class Probation:
 
     def _time_is_over(self, suspects_begun: Suspects) -> None:
         for run in suspects_begun.runs:
+            # Compared by identity: the run may have ended this probation and be on another one, with a new row.
             if self._on_probation.get(run.run_id) is run:
                 self._spawn(self._survive(run))
 

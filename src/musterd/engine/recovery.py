@@ -96,6 +96,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
+    # The run's own questions replace those of the runs that it was forked from.
     questions |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
     model_calls: ModelCallStarts = {}
     note_model_calls(model_calls, stored_events)
@@ -120,6 +121,7 @@ async def _earlier_decisions(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) 
     origin_id = run.forked_from
     while origin_id is not None:
         rows = [row for row in await approvals.of_root(tx, origin_id) if row.state == "consumed"]
+        # From the nearest origin to the furthest: a decision that was made later, nearer to this run, takes precedence.
         decisions = {row.requirement.path: row for row in rows if row.requirement.path in steps} | decisions
         origin_id = await runs.origin_of(tx, origin_id)
     return decisions
@@ -139,6 +141,7 @@ def worked_seconds(stored_events: Iterable[tuple[int, Event]], root_id: str) -> 
     seconds, began, last = 0.0, None, 0.0
     for _, event in stored_events:
         is_own = event.run_id == root_id
+        # Without an attempt number the event only withdraws a text; the same attempt goes on.
         if is_own and event.kind is EventKind.RUN_CONTINUED and "attempt" in event.data:
             seconds += 0.0 if began is None else max(last - began, 0.0)
             began = event.at
@@ -176,6 +179,7 @@ def _emitted_so_far(stored_events: Iterable[tuple[int, Event]]) -> tuple[set[Eve
         elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
             streams.pop(event.voice, None)
         elif event.kind in END_EVENTS:
+            # A run that has ended or paused has no model call in progress, so none of its text was cut off.
             streams = {voice: stream for voice, stream in streams.items() if stream.run_id != event.run_id}
         elif event.kind is EventKind.RUN_CONTINUED:
             for item in event.data.get("superseded", ()):  # an earlier attempt made these void

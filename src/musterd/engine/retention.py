@@ -62,6 +62,8 @@ class Retention:
                 all_removed, all_joined, logged_at = 0, 0, clock.monotonic()
             if is_done:
                 break
+            # Also between the rounds: with many old runs this loop takes long, and a run whose delivery is pending is
+            # not removed.
             await self._end_deliveries()
         self._not_before = clock.monotonic() + IDLE_SECONDS
 
@@ -74,6 +76,7 @@ class Retention:
         given_up = await self._database.write(lambda tx: deliveries.give_up(tx, unsent, now, UNSENT))
         if given_up:
             log.warning("webhooks given up because no process sent them", deliveries=given_up, days=UNSENT_DAYS)
+        # A full batch means that more may be left; then the next round continues, instead of waiting an hour.
         if max(given_up, await self._database.write(lambda tx: deliveries.forget(tx, ended))) < deliveries.AT_ONCE:
             self._deliveries_not_before = clock.monotonic() + DELIVERIES_SECONDS
 
@@ -83,6 +86,8 @@ class Retention:
         now = clock.now()
         before = now - self._retention_days * DAY_SECONDS
         runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
+        # Before the first removal: a hook that stores what it needs here has nothing to do in the transactions that
+        # remove runs.
         for hook in self._hooks:
             await hook.prepare(self._database, self._slices, runs, now)
         in_removal = [hook.in_transaction for hook in self._hooks]
@@ -108,6 +113,8 @@ class Retention:
         return len(unjoined)
 
     async def _join_one(self, root_id: str) -> None:
+        # No transaction spans these steps, so that no writer waits for them. The events of a run that has ended do not
+        # change, and if two processes join them, put() lets the first one write.
         events = await self._database.scan(lambda tx: event_compaction.read(tx, root_id))
         joined = await asyncio.to_thread(event_compaction.joined, events)
         await self._slices.one(partial(event_compaction.put, root_id=root_id, result=joined))

@@ -64,6 +64,8 @@ def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlemen
         output.seconds = _seconds_so_far(attempt, at)
     is_from_loop = loop is not None and progress is loop.progress
     output.budget, output.cost = _budget_report(attempt), _cost(attempt)
+    # If the result could not be stored, the end is built without the loop's progress, and without its state: the
+    # database may have refused just that. The empty delta then leaves the session as it is.
     state_after = loop.run.state if loop is not None and is_from_loop else attempt.state_before
     output.session_state = state_after or None
     if result.state is RunState.CANCELLED and journal is not None:

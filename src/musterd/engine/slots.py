@@ -11,6 +11,7 @@ class Slots:
         self._limit = limit
         self.live = 0
         self.reserved = 0
+        # True at first: runs of an earlier process may be ready, and the first claim has not looked for them yet.
         self.has_backlog = True
         """Whether runs may be ready that found no free slot. Until none is left, new runs must wait with them."""
         self.is_for_suspects = False

@@ -28,6 +28,8 @@ def provider_of(settings: Settings) -> TracerProvider:
     resource = Resource.create({**service_name, "service.version": musterd.__version__})
     # By default the SDK follows the caller's sampling flag, and any client could keep its runs from being recorded.
     sampler = None if os.environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
+    # At exit the SDK would wait for a collector that does not answer. The server exports what is left itself, within a
+    # limit.
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     exporters = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
     for name in (name.strip() for name in exporters):

@@ -45,6 +45,7 @@ class Spans:
             kind=SpanKind.SERVER,
             attributes=_of_run(run),
         )
+        # Stored in the run's row, so that attempts in any process become children of this span.
         run.traceparent = traceparent_of(span)
         _accepting.set(span)
 
@@ -64,6 +65,8 @@ class Spans:
         )
         attempt = AttemptSpan(self, span)
         try:
+            # The exception is not recorded by OpenTelemetry, which would export its message: that may contain words of
+            # users.
             with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
                 yield attempt
         except BaseException:
@@ -118,6 +121,7 @@ class AttemptSpan:
 
     def close(self) -> None:
         """End all open spans."""
+        # Members that were cut off with the attempt have reported no end.
         for span in self._members.values():
             span.end()
         self._members.clear()

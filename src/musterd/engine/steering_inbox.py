@@ -74,6 +74,7 @@ class SteeringInbox:
         if earlier is not None:  # one read at a time: an older result must not replace a newer one
             await asyncio.wait([earlier])
         all_messages, stopped_run_ids = await until_available(lambda: self._database.scan(work), root_id)
+        # Replaced and not extended: each read returns all messages, including those of the read before.
         self._unread = {}
         for message in all_messages:
             if message.taken_at is None and message.id not in self._delivered_ids:

@@ -34,10 +34,13 @@ def add_void_indexes(starts: ModelCallStarts, events: Iterable[tuple[int, Event]
 
     :param starts: the model calls before these events.
     """
+    # A copy, because this is called inside a transaction that may be retried. The outbox notes the calls after the
+    # commit.
     starts_so_far = {run_id: list(calls) for run_id, calls in starts.items()}
     for index, event in events:
         note_model_calls(starts_so_far, [(index, event)])
         for item in event.data.get("superseded", ()):
+            # Recovery has set it for streams that a crash cut off: it knows where their text began.
             item.setdefault("from_event_index", _void_from(starts_so_far.get(item["run_id"], ()), index, event, item))
 
 

@@ -58,6 +58,8 @@ class TracedSteps(Steps):
         await self._inner.intend(intents, members)
         for member in members:
             self._pending_members[member.path] = member
+        # With hooks around a delegation the members' rows are stored while its call runs, so the call's span is open
+        # already.
         calls = {path for member in members for path in (member.path, member.path.rpartition("/")[0])}
         for path in calls & self._open_calls.keys():
             self._begin_members(path, self._open_calls[path])

@@ -82,6 +82,7 @@ class Upkeep:
         due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, user_limit))
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
+        # Also for a run whose wake-up was lost: the one of a process that died after its commit, or a missed NOTIFY.
         if due.has_ready:
             self._listener.wake()
         self._listener.suspects_ready(is_any=due.has_suspect)
@@ -121,6 +122,7 @@ class Upkeep:
             self._notify_moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
     async def _cancel_deleted(self, due: Due) -> None:
+        # The process that deletes a session also cancels its runs. These are left if it died between the two commits.
         for session_id in due.to_cancel:
             cancel = partial(session_deletion.cancel_live, session_id=session_id, now=clock.now())
             self._notify(await self._database.write(cancel))
@@ -138,4 +140,5 @@ async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_se
         except StoreUnavailable as error:
             log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:
+            # Whatever failed, upkeep goes on: without it this process would never reassign the runs of dead workers.
             log.exception("upkeep failed", exc_info=error)

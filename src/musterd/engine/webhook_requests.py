@@ -53,6 +53,7 @@ class CheckedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         results = await self._resolver.resolve(host, port, family)
+        # Every address is checked, because aiohttp may connect to any of those that are returned.
         if not all(self._reach.allows(host, result["host"]) for result in results):
             raise NotAllowed(f"The name {NOT_ALLOWED}")
         return results
@@ -78,9 +79,12 @@ class WebhookRequests:
             return Outcome(error=problem, is_final=True)
         try:
             url = URL(delivery.url, encoded=True)
+            # The check above reads the URL with urllib, the connection uses yarl. If they differ, the wrong host was
+            # checked.
             if (url.host or "").lower().removesuffix(".") != host_of(urlsplit(delivery.url)):
                 return Outcome(error="The URL's host is ambiguous", is_final=True)
             session = await self._session(is_own)
+            # No redirects: their target may be an address literal, which no resolver checks.
             async with session.post(
                 url, data=body.encode(), headers=self._headers(delivery.id, body), allow_redirects=False
             ) as answer:
@@ -97,10 +101,14 @@ class WebhookRequests:
         self._sessions.clear()
 
     async def _session(self, is_own: bool) -> aiohttp.ClientSession:
+        # In a thread, because it reads and parses the system's certificates.
         if self._tls is None:
             self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
+        # After the await above, because another delivery may have made the session meanwhile. Two sessions, so that a
+        # client's URL never gets a pooled connection whose address was not checked.
         if (session := self._sessions.get(is_own)) is None:
             resolver = None if is_own else CheckedResolver(self._reach)
+            # No limit here: Webhooks bounds how many requests are open, in all and for each host.
             connector = BoundedConnector(limit=0, ssl=self._tls, use_dns_cache=False, resolver=resolver)
             session = self._sessions[is_own] = aiohttp.ClientSession(
                 connector=connector,

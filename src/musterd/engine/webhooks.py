@@ -72,6 +72,7 @@ class Webhooks:
     async def stop(self) -> None:
         """Let deliveries under way finish for the drain time. The rest is left to other processes."""
         self.begin_stop()
+        # The task that claims comes first, so that nothing new is being sent when the wait for the requests begins.
         if self._loop_task is not None:
             _, stuck = await asyncio.wait([self._loop_task], timeout=CUT_SECONDS)
             for task in stuck:  # it waits for a database that is unavailable
@@ -123,6 +124,7 @@ class Webhooks:
         host_limit, sending_by_host = self._settings.webhook_posts_per_host, Counter(self._sending.values())
         busy_hosts = [host for host, count in sending_by_host.items() if count >= host_limit]
         now = clock.now()
+        # Read without locks. The claim below checks again, and leaves out what another process has claimed meanwhile.
         candidates = await self._database.scan(lambda tx: deliveries.due(tx, now, busy_hosts, LOOKED_AT))
         ids: list[str] = []
         for delivery_id, host in candidates:

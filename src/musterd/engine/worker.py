@@ -34,6 +34,8 @@ from musterd.store.schema import OLDEST_WRITER
 log = structlog.get_logger("musterd.engine")
 
 RETRY_SECONDS = 1.0
+# How often the database is asked whether it has changed, and so how late a cancel that another process stored is
+# noticed. On SQLite a poll reads one counter.
 PEER_POLL_SECONDS = 0.02
 CUT_SECONDS = 1.0
 """How long tasks may take to end after they were cancelled in a stop."""
@@ -89,10 +91,13 @@ class Worker:
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
         # Announced before the heartbeat starts: a beat that does not find the row reports that the heartbeat was lost.
         await self._announce()
+        # The heartbeat's thread calls it, and the rejoin has to run on the event loop.
         on_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._on_heartbeat_lost)
         self._heartbeat = Heartbeat(database, self.worker_id, settings.beat_seconds, on_lost)
         self._heartbeat.start()
         if self._role.recovers:
+            # Now, and not after the first period: after a restart on SQLite the lock of the previous process is free,
+            # and its runs continue at once.
             await self.upkeep.once()
             self._periodic.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
         self._periodic.append(asyncio.create_task(self.peer_watcher.repeat(PEER_POLL_SECONDS, settings.upkeep_seconds)))
@@ -115,6 +120,8 @@ class Worker:
         self._wake.set()  # the claimer reads the flag and ends
         for task in self._periodic:
             task.cancel()
+        # The watcher has stopped with the other periodic tasks. A cancel that another process stores from now on is
+        # found by the transaction that releases or ends the run.
         for live in self._live.values():
             live.attempt.hand_over()
 
@@ -129,6 +136,7 @@ class Worker:
         # Before the row is removed: a beat that misses it would announce this worker again.
         await self._stop_heartbeat()
         tasks = {live.task for live in self._live.values()}
+        # A cancelled attempt writes nothing more and keeps its run, which is released below with all others.
         for task in tasks:
             task.cancel()
         if self._claimer is not None:
@@ -181,6 +189,7 @@ class Worker:
             return
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
+        # The release found a stored cancel, or one crash too many, and has ended the run.
         for cancellation in released.ended:
             self.run_cancelled(run.run_id, cancellation)
 
@@ -317,6 +326,7 @@ class Worker:
                 # are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
+        # The slots ran out before the ready runs did, or a stop began. New runs have to wait behind the ready ones.
         slots.has_backlog = True
 
     async def _claim_suspects(self) -> None:
@@ -373,6 +383,7 @@ class Worker:
         finally:
             del self._live[run.run_id]
             self._slots.live -= 1
+            # However the attempt ended: while a run is on probation, this process begins no other run.
             self._probation.passed(run.run_id)
             self._slot_freed()
             # Last: a waiter that starts the next run finds the slot free.
@@ -381,6 +392,7 @@ class Worker:
             return
         if end.promoted is not None:
             self._wake.set()
+        # The removal skips a session with a live run; this run may have been the last one.
         if end.is_session_deleted:
             self._spawn(self._remove_session(run.session_id))
 
@@ -418,6 +430,7 @@ class Worker:
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
             self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
         elif run.state is RunState.READY:
+            # The run was paused, and a member's cancel has resumed it.
             self._wake.set()
 
     def session_deleted(self, session_id: str) -> "asyncio.Task[None]":

@@ -90,5 +90,6 @@ class ConnectedClients:
     def _abandon(self, root_id: str) -> None:
         self.forget(root_id)
         task = asyncio.ensure_future(self._on_abandoned(root_id))
+        # The event loop holds tasks only weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

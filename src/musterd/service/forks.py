@@ -88,6 +88,7 @@ class ForkService:
         )
         budget_text = jsontext.canonical(request.budget)
         candidate = Candidate(
+            # The fork belongs to the user of the failed run, even if an administrator continues it.
             run=replace(row, owner=origin.owner, user_id=origin.user_id, forked_from=origin.run_id),
             input=failed.input,
             caller=caller,

@@ -126,6 +126,7 @@ class RunService:
 
         async def work(tx: Tx) -> Accepted:
             accepted = await acceptance.accept(tx, candidate)
+            # In the transaction of the acceptance: a crash cannot leave an accepted run without its media.
             if contents and not accepted.is_replay:
                 until_end = not component.spec.store_media
                 await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
@@ -161,10 +162,13 @@ class RunService:
                     self._engine.launch(run)
                 elif run.state is RunState.READY:
                     self._engine.wake()
+            # The transaction that queued this run also cancelled the one that holds the session; its attempt may be in
+            # this process.
             if accepted.interrupted is not None:
                 self._announce_cancel(accepted.interrupted)
             return accepted
         finally:
+            # Also if the commit failed, the request was a repeated one, or the run has to wait in its session's queue.
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
@@ -249,6 +253,7 @@ class RunService:
         if not view.row.state.is_settled and seconds > 0:
             root = await self.following.root_of(view.row)
             await self.following.note_subscriber(root)
+            # A poll counts as a client while it waits: it keeps a run with cancel-on-disconnect alive, even on its own.
             with self.connected_clients.waiting(root.run_id):
                 await until_settled(self._resources, view.row, seconds)
             view = await self.find(ref)
@@ -334,6 +339,7 @@ class RunService:
 
         async def store(tx: Tx) -> Performed[tuple[Cancelled | None, bool]]:
             cancelled = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
+            # A request is stored with the row of its run, which may have been deleted since the run was looked up.
             is_kept = cancelled is not None or run.state.is_final
             return Performed((cancelled, False), run.run_id if is_kept else None)
 
@@ -356,6 +362,7 @@ class RunService:
     async def cancel_runs_of_deleted_session(self, session_id: str) -> None:
         """Cancel the runs of a session that was deleted."""
         write, now = self._resources.database.write, clock.now()
+        # In batches, so that no transaction gets long. If this process dies in between, upkeep cancels the rest.
         while batch := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
             for cancelled in batch:
                 self._announce_cancel(cancelled)

@@ -22,6 +22,7 @@ async def fork_session(
     :raises BadRequest: no run of it has finished.
     :raises Conflict: runs of it were deleted meanwhile, it took too long, or another request has this one's key.
     """
+    # Only saves the copy for a request that is repeated later. Of two at the same time, _finish lets one complete.
     if request is not None and (earlier := await database.read(lambda tx: idempotency.same(tx, request))):
         return str(earlier["answer"]), True
     fork = await database.scan(lambda tx: session_forks.plan(tx, source_id, target, caller))
@@ -33,6 +34,7 @@ async def fork_session(
             await _copy(database, fork, roots)
         session_id = await database.write(lambda tx: _finish(tx, fork, request))
     except BaseException:
+        # Also after a cancel: a client that disconnects leaves an incomplete fork as well.
         with contextlib.suppress(StoreUnavailable):  # then the removal of deleted sessions cleans up later
             await database.write(lambda tx: session_forks.give_up(tx, fork))
         raise

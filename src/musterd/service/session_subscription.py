@@ -94,6 +94,7 @@ class SessionSubscription:
         roots, self._position = roots_and_cursor
         self._cursor_indexes = self._position.runs
         await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
+        # The read above finds only runs that the cursor names. Those that were accepted since are found by a look.
         if cursor is not None:
             await self._look()
             if self.is_closed:
@@ -169,6 +170,7 @@ class SessionSubscription:
         """
         ended_ids = [run_id for run_id, run in self._runs.items() if run.has_ended]
         self._watch.has_changed = False  # before reading: a change during the read sets it again
+        # A look is made from time to time in any case: a run that another process accepts does not ring the bell here.
         self._next_look = clock.monotonic() + self._look_seconds
         session_id, caller, position = self.session_id, self._caller, self._position
         try:
@@ -184,11 +186,13 @@ class SessionSubscription:
             log.debug("looking for new runs of a session failed: database unavailable", session_id=session_id)
             return
         if roots:
+            # Only after all of them are subscribed to. If that fails, the next look finds them again.
             self._position = replace(position, seq=max(root.seq or 0 for root in roots))
         if len(roots) == PAGE_RUNS:
             self._watch.has_changed = True
             return
         self._cursor_indexes = {}
+        # Their ends were read, and after that the queue was read to its end: no look finds them again.
         for run_id in ended_ids:
             del self._runs[run_id]
 
@@ -200,6 +204,8 @@ class SessionSubscription:
             await self._following.note_subscriber(root)
             if self.is_closed:
                 return
+            # Created after the check, with no await in between: close() has left all runs that it knew, and would not
+            # see this one.
             subscription = RunSubscription(self._resources, root.run_id, self._bell)
             subscription.start_after(root, after)
             subscription.on_dropped(lambda: self._on_dropped())

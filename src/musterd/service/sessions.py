@@ -113,6 +113,7 @@ class SessionService:
 
         async def work(tx: Tx) -> None:
             session = await sessions.change(tx, session_id, changes, caller, now)
+            # Raised inside the transaction, so that a change to another user's session is rolled back.
             if session is None or (user_id and session.user_id != user_id):
                 raise NotFound(f"Session with id '{session_id}' not found")
 
@@ -169,6 +170,8 @@ class SessionService:
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
+            # Locked, so that an acceptance in this session is either committed, and its run is cancelled below, or
+            # finds the mark and is rejected.
             session = await sessions.lock(tx, session_id)
             if session is None or session.deleted_at is not None or not caller.may_see(session.owner):
                 return False
@@ -177,9 +180,12 @@ class SessionService:
             await sessions.mark_deleted(tx, session_id, now)
             return True
 
+        # The mark is committed first. If this process dies in one of the next steps, upkeep cancels the runs and
+        # removes the rows.
         if await self._resources.database.write(bury):
             self._resources.broadcaster.session_changed(session_id)
             await self._runs.cancel_runs_of_deleted_session(session_id)
             removing = self._engine.session_deleted(session_id)
             # Wait for the rows to go, so that the client can use the id again after this request.
+            # The removal goes on if the time is over: asyncio.wait does not cancel it.
             await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

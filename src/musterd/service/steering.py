@@ -68,6 +68,7 @@ class Steering:
             recipient_id = member.run_id
             components += [node for node in component.tree() if _is_of(member, node)][:1]
         request = request_of("message", key, ref.caller, component.kind, component.id, recipient_id, message.text)
+        # Hooks are user code and may take long, so they run before the transaction and not in it.
         text = await self._apply_hooks(components, view, message.text)
         sent, is_replay = await self._send(run.run_id, recipient_id, text, ref.caller.user_id or "client", request)
         return run, sent, is_replay
@@ -137,6 +138,7 @@ class Steering:
             return await once(tx, request, store, repeat)
 
         sent, root = await self._resources.database.write(work)
+        # After the commit: the attempt reads the message from the database.
         if root is not None:
             self._engine.signalled(root)
         return sent, root is None
@@ -153,6 +155,7 @@ class Steering:
             root = None
             with contextlib.suppress(Conflict):  # it has finished meanwhile, or its root is about to end it
                 root = await steering.cancel_member(tx, member.root_id, member.run_id, by, now)
+            # A request is stored with the row of its run, which may have been deleted since the run was looked up.
             is_kept = await runs.state_of(tx, member.run_id) is not None
             return Performed((root, False), member.run_id if is_kept else None)
 

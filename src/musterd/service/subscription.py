@@ -54,6 +54,7 @@ class RunSubscription:
             elif (live_flush := self.take()) is not None:
                 yield live_flush
             elif not self._subscription.is_behind:
+                # take() sets the flag if it finds a gap; then the next round reads the store.
                 return
 
     async def stored(self) -> AsyncIterator[Flush]:
@@ -66,6 +67,7 @@ class RunSubscription:
                 broadcaster = self._resources.broadcaster
                 page = await broadcaster.stored(self.root_id, self._last_index, self._stored_index, read)
             except StoreUnavailable:
+                # Set again, so that a later call reads what this one could not.
                 self._subscription.is_behind = True
                 raise
             for flush in page.flushes:

@@ -49,6 +49,7 @@ class RevocationWatch:
 
     def end_requests_of(self, account_id: str) -> None:
         """End the account's open requests."""
+        # A copy, because a request that ends removes itself.
         for end in tuple(self._open.get(account_id, ())):
             end()
 

@@ -55,6 +55,7 @@ class AccountService:
         now = clock.now()
         if not await self._database.write(lambda tx: store.revoke(tx, account_id, now)):
             raise NotFound("Service account not found")
+        # After the commit: before it, a request could still read the account as valid, and cache it again.
         self.tokens.forget(account_id)
         log.info("service account revoked", account_id=account_id, by=by)
 

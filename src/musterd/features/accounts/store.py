@@ -10,6 +10,7 @@ from musterd.features.accounts.records import AccountFilter, ServiceAccount
 from musterd.store.database import Row, Statement, Tx
 
 _COLUMNS = "id, name, token_prefix, scopes, created_at, created_by, expires_at, last_used_at, revoked_at"
+# The unique index of names that are not revoked decides between two accounts of one name; the second inserts nothing.
 ADD = Statement(
     "service_account_add",
     """INSERT INTO service_accounts (id, name, token_hash, token_prefix, scopes, created_at, created_by, expires_at)
@@ -19,6 +20,7 @@ ADD = Statement(
 BY_TOKEN = Statement(
     "service_account_by_token", f"SELECT {_COLUMNS} FROM service_accounts WHERE token_hash = :token_hash"
 )
+# The guard limits the writes of all processes together: each of them notes uses on its own.
 SET_USED = Statement(
     "service_account_used",
     """UPDATE service_accounts SET last_used_at = :now

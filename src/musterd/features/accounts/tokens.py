@@ -67,6 +67,7 @@ class AccountTokens:
     def forget(self, account_id: str) -> None:
         """Reject the token of an account that was revoked, and end its open requests."""
         self._revocations += 1
+        # All of it: its keys are hashes of tokens, and only the account's id is known here. Revocations are rare.
         self._cache.clear()
         self._watch.end_requests_of(account_id)
 
@@ -87,6 +88,7 @@ class AccountTokens:
     def _note_use(self, account_id: str, now: float) -> None:
         if now - self._used_at.get(account_id, float("-inf")) < USE_SECONDS:
             return
+        # Set before the write, so that requests that arrive during the write do not write too.
         self._used_at[account_id] = now
         task = asyncio.create_task(self._write_use(account_id))
         self._use_writes.add(task)

@@ -122,6 +122,7 @@ class MemoryService:
         """Delete those of ``ids`` that this caller may see, and ignore the others."""
 
         async def work(tx: Tx) -> None:
+            # In one order, so that two requests with some of the same memories cannot deadlock.
             for memory_id in sorted(set(ids)):
                 memory = await store.get(tx, memory_id, caller)
                 if memory is not None and user_id in (None, memory.user_id):
@@ -143,6 +144,7 @@ class MemoryService:
         before = await self._database.scan(lambda tx: store.of_user(tx, user_id, caller))
         if not before:
             raise NotFound(f"No memories found for user {user_id}")
+        # No transaction is open during the model call. _replace() checks that the memories are still the same.
         merged = _merged_memory(before, await self._merged_text(merging_model, before))
         if applies:
             await self._database.write(lambda tx: _replace(tx, before, merged, caller))

@@ -25,6 +25,7 @@ REMOVE = Statement("memory_remove", "DELETE FROM memories WHERE memory_id = :mem
 OF_USER = Statement(
     "memories_of_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id"
 )
+# A lock of rows does not keep a new memory from being added on Postgres; it is not in the merged one, and stays.
 LOCK_USER = Statement(
     "memories_lock_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id LOCK_ROW"
 )

@@ -35,6 +35,7 @@ FIELDS = {
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _FROM = f"""FROM runs r WHERE r.parent_id IS NULL AND r.started_at IS NOT NULL AND r.session_id NOT IN {DELETED}"""
+# Attempt 0: the step was copied from another run, and belongs to that run's trace.
 _COUNTS = """(SELECT count(*) FROM runs m WHERE m.root_id = r.run_id)
              + (SELECT count(*) FROM journal j WHERE j.root_id = r.run_id AND j.kind <> 'prepare' AND j.attempt > 0)
                  AS spans,
@@ -47,6 +48,7 @@ BY_RUN = Statement("trace_by_run", f"{_ROW} {_ROW_FROM} AND r.run_id = :run_id")
 _LAST = """AND (CAST(:owner AS TEXT) IS NULL OR r.owner = :owner)
            ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1"""
 BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id {_LAST}")
+# A range in place of LIKE, which an index serves on both databases.
 BY_SENT = Statement("trace_by_sent", f"{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high {_LAST}")
 _TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
            ORDER BY r.created_at, r.path"""
@@ -129,6 +131,7 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
     :param run_id: which of its runs, because a client may start several in one trace; None: the last.
     """
     owner = caller.sees_only
+    # "." follows "-" in ASCII, so this range holds every traceparent of the trace.
     sent = {"low": f"00-{trace_id}-", "high": f"00-{trace_id}.", "owner": owner}
     lookups: list[tuple[Statement, dict[str, str | None]]] = [(BY_RUN, {"run_id": run_id or run_id_of(trace_id)})]
     if run_id is None:
@@ -183,6 +186,8 @@ class _Where:
         conditions = [self._condition(part) for part in parts]
         values = {part.key: part.values[0] for part in parts if part.op == "EQ"}
         if caller.sees_only is not None:
+            # An expression, so that SQLite does not pick the owner's index; _LOOKUPS has the bare column if that index
+            # is wanted.
             conditions.append(f"r.owner || '' = {self._parameter(caller.sees_only)}")
             values["owner"] = caller.sees_only
         lookup = next((key for key in _LOOKUPS if key in values), None) if has_lookup else None

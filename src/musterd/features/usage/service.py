@@ -82,6 +82,9 @@ class UsageService:
 
     async def _close_if_possible(self, counted: _Counted, owner: str | None, now: float) -> None:
         # A caller that sees only its own runs has not counted the whole day.
+        # The figures are as final now as they were when they were counted: the day is past, and all its runs have
+        # ended. If runs were removed in between, they are in the count, and this write replaces the row that they were
+        # added to.
         if counted.can_close and owner is None:
             await self._database.write(lambda tx: store.close(tx, counted.day, counted.figures, now))
 
@@ -115,6 +118,7 @@ async def _open_days(tx: Tx, owner: str | None, first: str, last: str) -> list[s
     """The days that are not closed and that have runs, or had some that were removed, oldest first."""
     days = await store.days_with_removed_runs(tx, owner, first, last)
     start = store.bounds(first)[0]
+    # From one day with runs to the next, each by an index: days on which nothing ran cost nothing.
     while (day := await store.next_day(tx, start, owner)) is not None and day <= last:
         days.add(day)
         start = store.bounds(day)[1]

@@ -67,6 +67,7 @@ IS_CLOSED = Statement(
 CLOSED = Statement("day_closed", "SELECT owner, figures FROM daily_metrics WHERE day = :day AND is_over = 1")
 REMOVED = Statement("day_removed", "SELECT owner, figures FROM daily_metrics WHERE day = :day AND is_over = 0")
 TURN = Statement("days_turn", "SELECT TURN('days') AS one")
+# The guard at its end keeps the figures of a closed day: if two processes close it, the second one changes nothing.
 PUT = Statement(
     "day_put",
     """INSERT INTO daily_metrics (day, owner, is_over, figures, created_at, updated_at)
