@@ -60,6 +60,7 @@ async def drive_member(
     initial_state = state.copied(run.state)
     step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
+        # Inside the try, so that members that cannot be determined are a failure of this member only.
         loop = make_loop(tree, await with_dynamic_members(tree, run))
         progress = loop.progress
         with tree.stops.scope(run.run_id):
