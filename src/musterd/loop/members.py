@@ -57,6 +57,7 @@ async def drive_member(
 ) -> ToolStep:
     """Drive a member's run until it finishes. Its failure becomes a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
+    # The drive changes the state in place; its leader gets the difference to this copy.
     initial_state = state.copied(run.state)
     step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
