@@ -34,5 +34,6 @@ def resume(owner: object) -> None:
 
 def freeze_and_resume(owner: object) -> None:
     """Resume collection after imports, and exclude every object that exists now from future collections."""
+    # Before collection resumes: the first one would otherwise scan all imported objects.
     gc.freeze()
     resume(owner)

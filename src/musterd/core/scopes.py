@@ -36,6 +36,7 @@ class Scopes:
         """Whether ``scope`` (``resource:action``) is granted for all resources, or for the one with ``resource_id``."""
         if self.is_admin or scope in self.granted:
             return True
+        # Only by its own name: `agent_os:*:admin` must not grant it.
         if scope == ADMIN:
             return False
         resource, action = scope.split(":")

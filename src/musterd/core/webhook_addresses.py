@@ -61,6 +61,8 @@ class Reach:
         if isinstance(parts, str):
             return parts
         host = host_of(parts)
+        # Resolvers take 127.1 and 0x7f.1 for addresses too, so a host that looks like a number must be one that is
+        # parsed and checked here.
         if _NUMERIC.fullmatch(host) or ":" in host:
             address = _parse_address(host)
             if address is None:
@@ -94,6 +96,7 @@ def split(url: str) -> SplitResult | str:
         return "The URL contains invalid characters; percent-encode them"
     try:
         parts = urlsplit(url)
+        # Reading the port checks it.
         _ = parts.port
     except ValueError:
         return "Input should be a valid URL"

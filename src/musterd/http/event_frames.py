@@ -52,6 +52,7 @@ class FramesOfRuns:
 
     def __init__(self, runs: RunService) -> None:
         self._runs = runs
+        # Weak, so that the frames of a run live as long as a subscriber holds them, and need no cleanup.
         self._by_root: WeakValueDictionary[str, RunFrames] = WeakValueDictionary()
 
     def of(self, root: RunRow) -> RunFrames:

@@ -117,6 +117,7 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
     if kind is None:
         return FormData()
     try:
+        # Closed here, and not whenever the garbage collector finds it, also if the form is refused halfway.
         async with contextlib.aclosing(request.stream()) as stream:
             return await kind(request, stream, settings).parse()
     except MultiPartException as error:

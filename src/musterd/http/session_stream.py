@@ -112,6 +112,7 @@ async def follow_session(
     subscription = server.sessions.subscribe(session_id, caller)
     try:
         await subscription.begin(cursor)
+    # Also if the client is gone by now: the broadcaster would keep a subscription that is not closed.
     except BaseException:
         subscription.close()
         raise

@@ -65,6 +65,7 @@ class EventStream(Response):
 
     def __init__(self, source: Source, settings: Settings) -> None:
         super().__init__(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
+        # The base class has set the length of an empty body; a stream has none.
         del self.headers["content-length"]
         self._source = source
         self._reading = source.reading
@@ -84,6 +85,7 @@ class EventStream(Response):
         self._reading.on_dropped(task.cancel)  # the task may be blocked in send()
         self._source.begin()
         disconnected = asyncio.ensure_future(_wait_disconnect(receive))
+        # A closed reading ends a wait for events, so that the stream notices the disconnect at once.
         disconnected.add_done_callback(lambda _: self._reading.close())
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -92,6 +94,7 @@ class EventStream(Response):
                 end = b"" if self._gzip is None else self._gzip.end()
                 await send({"type": "http.response.body", "body": end, "more_body": False})
         except asyncio.CancelledError:
+            # Only on_dropped, above, may turn a cancel into the end of this stream. Any other cancel is the server's.
             if not self._reading.is_dropped:
                 raise
             log.warning("subscriber dropped: it did not keep up", **self._source.about)

@@ -110,6 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if was_in_head and self._is_in_head:
             self._limit_head(len(data))
+        # Only if it is not running: a client that sends byte by byte must not extend its time.
         if self._timer is None and not self._is_serving:
             self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
@@ -165,6 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop the parser if there is a problem; :meth:`data_received` then sends the response."""
         if problem is not None:
             self._refusal = problem
+            # An exception in a callback makes the parser raise HttpParserError in _feed.
             raise ValueError(problem.message)
 
     def _head_problem(self) -> RequestError | None:
@@ -231,12 +233,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _require_progress(self, unsent_bytes: int) -> None:
         limits = self.limits
+        # Writing is paused, so the buffer only shrinks: the difference is what the client has read since.
         sent_bytes = unsent_bytes - self.transport.get_write_buffer_size()
         if sent_bytes >= limits.write_seconds * limits.client_bytes_per_second:
             self._start_write_timer()
             return
         self._write_timer = None
         log.warning("connection dropped: the client does not read its response", client=self.client)
+        # Not close(): that would wait until the client has read the rest of the buffer.
         self.transport.abort()
 
     # --- refusals ---------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self._has_body_left:  # the error comes after complete requests, which must be answered first
             self.cycle.keep_alive = False
             self._is_closing = True
+        # An error response now would be taken for a part of another response, or for the response to another request.
         elif self.pipeline or self.cycle.response_started:
             self.transport.close()
         else:
@@ -271,6 +276,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_closing = True
         self.open_connections.remove(self)
         self._stop_timer()
+        # Close our direction only: the client sees the end of the response, while what it still sends is dropped.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._start_timer(LINGER_SECONDS, self.transport.abort)

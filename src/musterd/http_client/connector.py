@@ -32,6 +32,7 @@ class BoundedConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        # aiohttp has no public way to set the class of its connections.
         self._factory = functools.partial(_BoundedHandler, loop=self._loop)  # type: ignore[assignment]
 
 
@@ -100,6 +101,7 @@ class _BoundedHandler(ResponseHandler):
             self._fail(FramingTooLong())
 
     def _fail(self, error: FramingTooLong) -> None:
+        # Without a parser, connection_lost cannot take the end of the connection for the end of the body.
         payload, self._parser = self._payload, None
         self.abort()
         if payload is not None:

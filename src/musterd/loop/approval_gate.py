@@ -28,6 +28,7 @@ def make_requirement(tree: RunTree, run: Assignment, call: ToolCall, path: str, 
     """
     component = run.component
     return Requirement(
+        # Derived, so that each attempt asks the same question under the same id.
         id=clock.derived_id(tree.salt, f"{path}/{kind.value}"),
         kind=kind,
         path=path,

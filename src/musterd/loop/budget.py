@@ -203,6 +203,7 @@ class Budgets:
         :raises BudgetSpent: there are more calls than are left, or there is no time left.
         """
         spendings = list(self.covering(paths[0])) if paths else []
+        # As in reserve: check all budgets before counting in any of them.
         for spending in spendings:
             spending.require_time()
             spending.require_calls(paths)

@@ -38,6 +38,7 @@ async def compress(tree: RunTree, run: Assignment, progress: Progress, turn: int
     conversation = progress.conversation
     if not manager.compress_tool_results or conversation is None:
         return
+    # Numbered among all results of the run, so that a result has the same step in every turn and attempt.
     long_results = [
         (number, part) for number, part in enumerate(conversation.own_results) if _is_long(conversation, part)
     ]

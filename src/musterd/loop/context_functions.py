@@ -50,6 +50,7 @@ async def call_context_functions(tree: RunTree, run: Assignment) -> JsonObject:
     run.resolved.update(results["dependencies"])
     # In a later attempt the dependencies that could not be stored are still missing.
     await _resolve(tree, run, [name for name in dependency_functions(run.component) if name not in run.resolved])
+    # In place, because others hold the same dict; from the record, as in Loop._prepare.
     run.state.clear()
     run.state.update(state.copied(results["state"]))
     return results

@@ -159,6 +159,7 @@ async def _call(
 
     def in_thread() -> Json:
         if seconds is not None:
+            # A timeout may be changed only in the event loop's thread.
             loop.call_soon_threadsafe(start_timeout, seconds)
         return bound()
 

@@ -40,6 +40,7 @@ def _last_messages(messages: Sequence[ModelMessage], count: int) -> list[ModelMe
 
 def _with_last_calls(messages: Sequence[ModelMessage], count: int) -> list[ModelMessage]:
     ids = [call_id for message in messages if isinstance(message, ModelRequest) for call_id in _call_ids(message)]
+    # A call goes together with its result, because providers reject one without the other.
     dropped = set(ids[: len(ids) - count] if count else ids)
     remaining: list[ModelMessage] = []
     for message in messages:

@@ -55,6 +55,7 @@ async def delegate_in_hooks(
             stop()
         members_step = await delegation.outcome()
     finally:
+        # This task may have been cancelled during the wait above; the members must not outlive the call.
         await delegation.cancel()
     assert step is not None, "an interrupted delegation raises in outcome()"
     if members_step is None:
@@ -87,6 +88,7 @@ class _Delegation:
         """
         if self._task is None:
             self._task = asyncio.create_task(self._drive(arguments, context.session_state))
+        # Unlike `await`, this does not cancel the members if the hook gives up waiting.
         await asyncio.wait({self._task})
         if self._task.cancelled():
             raise Interrupted

@@ -128,6 +128,7 @@ async def _call_and_diff_state(tree: RunTree, run: Assignment, hook: Json, subje
     await _call(tree.threads, hook, {**subject, **_run_arguments(tree, run, working_state)}, run.run_id)
     state_delta = state.delta(run.state, working_state)
     try:
+        # Checked before the step is stored: here the error can still name the hook.
         jsontext.dumps([state_delta, *(value.content for value in subject.values() if isinstance(value, RunOutput))])
     except Exception as error:
         raise _failure(hook, run.run_id, error) from error

@@ -73,11 +73,13 @@ class Loop:
 
         :raises RunFailed: the model failed, a limit was reached, or a hook rejects the run.
         """
+        # Each attempt emits all events from the beginning; the outbox skips those that are stored.
         self._emit_started()
         if self.run.component.spec.pre_hooks:
             self.run = await hooks.run_pre_hooks(self.tree, self.run)
             # The toolbox refers to the run, which the hooks may have replaced.
             self._toolbox = Toolbox(self.tree, self.run, self.progress, Loop)
+        # After the pre-hooks, because functions in `tools=` are passed the session state as the hooks left it.
         self._toolbox.planner.run_tools = await run_tools(self.tree, self.run)
         await self._prepare()
         if reasons_first(self.run.component):
@@ -211,6 +213,8 @@ class Loop:
             },
         )
         self._toolbox.planner.began_with = prepared
+        # In place, because others hold the same dict. From the record, so that a later attempt begins with the state of
+        # the first one; a copy, so that the run does not change the record.
         run.state.clear()
         run.state.update(state.copied(prepared["state"]))
         history = [*examples(run.component), *run.history]

@@ -22,6 +22,7 @@ class MemberStops:
         """Cancel a member's run. If it has not begun, it ends as soon as it does."""
         if run_id in self._stopped:
             return
+        # Before the cancel, so that the scope recognizes it as its own.
         self._stopped |= {run_id}
         if (task := self._running.get(run_id)) is not None:
             task.cancel()

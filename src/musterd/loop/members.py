@@ -57,9 +57,11 @@ async def drive_member(
 ) -> ToolStep:
     """Drive a member's run until it finishes. Its failure becomes a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
+    # The drive changes the state in place; its leader gets the difference to this copy.
     initial_state = state.copied(run.state)
     step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
+        # Inside the try, so that members that cannot be determined are a failure of this member only.
         loop = make_loop(tree, await with_dynamic_members(tree, run))
         progress = loop.progress
         with tree.stops.scope(run.run_id):

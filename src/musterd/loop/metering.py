@@ -113,6 +113,8 @@ class MeteredCaller(ModelCaller):
         planned = Usage(input_tokens=_input_tokens(messages), output_tokens=_max_tokens(model, model_settings))
         estimate = Amount(tokens_of(planned), price(model, planned) or 0.0)
         used, (lost_tokens, lost_cost) = Amount(), budgets.cut_off(step.path)
+        # Before anything is awaited, so that concurrent calls see the reservation. Outside the try: if there is no
+        # room, nothing is reserved, and nothing must be settled.
         budgets.reserve(step.path, estimate)
         try:
             if step is not _NO_STEP:

@@ -62,6 +62,7 @@ class Planner:
         call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
         starts_members = is_delegation(run.component, part.tool_name) or is_task_run(run.component, part.tool_name)
         kind = StepKind.DELEGATE if starts_members else StepKind.TOOL
+        # Of the model's own arguments: what a person or a hook changes later must not make it another step.
         step = fingerprint(kind, run.component.id, part.tool_name, arguments)
         plan = PlannedCall(
             call=call,
@@ -89,6 +90,8 @@ class Planner:
             self._plan_tool(plan)
 
     def _over_limit(self) -> str | None:
+        # A replay plans the calls of all earlier turns again, so each attempt counts from zero and refuses the same
+        # calls.
         self._call_count += 1
         limit = self._run.component.spec.tool_call_limit
         if limit is not None and self._call_count > limit:

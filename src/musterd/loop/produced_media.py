@@ -54,6 +54,7 @@ def split_media(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium,
 def media_in_response(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ...]:
     """The media in a model's answer."""
     files = [part.content for part in response.parts if isinstance(part, FilePart)]
+    # A replay reads the same answer, so the ids are derived from the path and not random.
     return tuple(
         _of_content(file.data, file.media_type, f"{path}/media{number}", salt) for number, file in enumerate(files)
     )

@@ -70,6 +70,7 @@ def end(tree: RunTree, run: Assignment, progress: Progress, place: str) -> None:
     """Emit that the run has finished reasoning, if it was reasoning."""
     if progress.is_reasoning:
         progress.is_reasoning = False
+        # A copy: events are serialized when they are flushed, and the run may add steps before that.
         steps = {"reasoning_steps": list(progress.output.reasoning_steps)}
         tree.emit_now(
             EventKind.REASONING_COMPLETED, run.run_id, {"content": steps, "content_type": "ReasoningSteps"}, place

@@ -129,6 +129,7 @@ async def _list_tools(tree: RunTree, run: Assignment, factory_tools: Mapping[int
             for position, source in enumerate(component.spec.tool_sources)
         )
     )
+    # In the order of the declaration, whichever server answered first, so that the same source gets a contested name.
     for listing in listings:
         items = []
         for item in listing["tools"]:

@@ -141,6 +141,7 @@ async def ask_for_form(
     correction = 0
     while True:
         place = f"{side_call.place}/{correction}" if correction else side_call.place
+        # Each correction is a step of its own, at its own place, so a replay takes the same corrections again.
         attempt = replace(side_call, place=place, messages=list(messages), parameters=parameters)
         response, text = await ask(tree, run, progress, attempt)
         try:

@@ -59,6 +59,7 @@ def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
 
 def with_each(message: Message, change: Callable[[Json], Json]) -> Message:
     """A copy of the message with ``change`` applied to each medium of its prompts, tool results and files."""
+    # A copy: the conversation goes on using the message with its contents.
     duplicate = copy.copy(message)
     parts: Json = [_with_each_in(part, change) for part in message.parts]  # Json, since requests and responses differ
     duplicate.parts = parts

@@ -38,6 +38,7 @@ async def run_user_code(
     """
     task = asyncio.create_task(_outcome(code))
     try:
+        # Unlike `await task`, this does not pass a cancel on at once: stop_within does, and limits the time.
         await asyncio.wait([task])
     except asyncio.CancelledError:
         try:

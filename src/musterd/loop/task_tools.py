@@ -31,6 +31,7 @@ async def create_task(
         members = ", ".join(member.id for member in context.run.component.members)
         raise Rejected(f"There is no member '{assignee}'. Members: {members}.")
     task = {
+        # From the path of the call: if it is repeated after a crash, the task gets the same id.
         "id": digest(context.run.run_id, context.path)[:8],
         "title": title,
         "description": description,

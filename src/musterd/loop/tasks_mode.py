@@ -36,6 +36,7 @@ async def iterate(leader: Leader) -> RunAnswer:
     """
     run, spec = leader.run, leader.run.component.spec
     assert isinstance(spec, Team)
+    # Each attempt begins with an empty list, and a replay fills it with the state changes of the stored calls.
     run.state[tasks.KEY] = tasks.new_list()
     limit, answer = spec.max_iterations, RunAnswer("")
     for iteration in range(1, limit + 1):

@@ -192,6 +192,7 @@ async def _call_hook(hook: Hook, values: JsonObject) -> Json:
         try:
             result = variables.run(hook, **arguments)
         except BaseException as error:  # noqa: BLE001 - raised in the coroutine that awaits the hook
+            # A future does not accept a StopIteration, so another exception takes its place.
             failure = RuntimeError("the hook gave up") if isinstance(error, StopIteration) else error
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)

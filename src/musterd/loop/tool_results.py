@@ -61,6 +61,7 @@ def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
 
 def error_text(message: str, most_bytes: int) -> str:
     """The message of a tool's exception, cut with a note if it is too long for a result."""
+    # A character has at most four bytes in UTF-8, so most texts are measured without encoding them.
     limit = max(most_bytes, WHOLE_MESSAGE_BYTES)
     if len(message) * 4 <= limit or byte_count(message[: limit + 1]) <= limit:
         return message

@@ -123,6 +123,8 @@ def form_parameters(
 
 @cached_per_component
 def _free_text(component: Component) -> ModelRequestParameters:
+    # One object for all calls of the component: models find the prepared schemas of its tools by their identity
+    # (models/openai_http_model.py).
     return ModelRequestParameters(function_tools=list(tools_of(component)))
 
 

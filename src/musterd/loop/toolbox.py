@@ -72,6 +72,7 @@ class Toolbox:
             self.planner.plan(turn, number, part, refused.get(part.tool_call_id)) for number, part in enumerate(parts)
         ]
         for plan in plans:
+            # Listed before they are made, so that the output of a cancelled run contains the calls that were cut off.
             self._progress.output.tools.append(plan.call)
             if not plan.waits:
                 self._emit(EventKind.TOOL_CALL_STARTED, plan)
@@ -222,6 +223,7 @@ class Toolbox:
             (delegated,) = delegations.runs
             return await self._drive(delegated, run)
         started_at, started = clock.now(), clock.monotonic()
+        # A copy: other calls of the turn run at the same time, and the changes are merged after all of them.
         call_state = state.copied(run.state)
         emit = self._tree.emitter(run.run_id, plan.intent.path)
         if delegations.begin is not None:
@@ -251,6 +253,8 @@ class Toolbox:
             except (Refused, ResultTooLarge, TypeError, ValueError) as error:
                 raise ToolFailed(exception_message(error)) from error
             plan.delegations = delegations
+            # The hooks have let the call through. As in call_all, intents and rows are committed before a member
+            # begins.
             await self._tree.steps.intend(*self._begin_members(plan, delegations))
             step = await self._delegate(plan, delegations, replace(self._run, state=hook_state))
             state.merge(hook_state, step.state_delta)
@@ -268,6 +272,7 @@ class Toolbox:
             with suppress(Refused):  # a deploy has removed the member
                 plan.delegations = self.planner.hooked_delegations(plan, plan.arguments)
             if plan.delegations is not None:
+                # Only to list the members in the run's progress; their intents and rows are stored already.
                 self._begin_members(plan, plan.delegations)
 
     async def _drive_recorded(self, plan: PlannedCall, delegated: DelegatedRun, run: Assignment) -> ToolStep:
@@ -346,6 +351,7 @@ async def _settle(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
     """Await all tasks. Raise the first error unless it means that a branch waits or continues in another attempt."""
     pending = set(tasks)
     while pending:
+        # This also returns when a branch waits for a person, and the others go on, so it is repeated.
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             error = task.exception()

@@ -103,6 +103,7 @@ class Connection:
         if task is None or task.is_over:
             if clock.monotonic() < self._retry_at:
                 raise RetryTool(self._unreachable(self._failure_reason))
+            # No await between the check and this line, so that concurrent calls share one connection.
             task = self._task = ConnectionTask(self._server, self._limits)
         try:
             await task.ready()

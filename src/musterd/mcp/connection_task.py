@@ -55,6 +55,7 @@ class ConnectionTask:
         self._server = server
         self._limits = limits
         self._closing = asyncio.Event()
+        # A future beside the task's result, because the task runs on after the connection is open.
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         self._tool_list: ListedTools | None = None
         self._inbox = Inbox(limits, self._tools_changed)
@@ -77,6 +78,7 @@ class ConnectionTask:
         self._closing.set()
         if not self._session.done():  # still connecting: the task does not wait for _closing yet
             self._task.cancel()
+        # Bounded: a server that does not close must not keep this process from stopping.
         _, stuck = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         for task in stuck:
             task.cancel()
@@ -87,6 +89,7 @@ class ConnectionTask:
         :raises RetryTool: the connection could not be opened; the message says why.
         """
         if not self._session.done():
+            # Both, because a task that fails to connect never sets the session.
             either: list[asyncio.Future[Any]] = [self._task, self._session]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._session.done():
@@ -112,6 +115,7 @@ class ConnectionTask:
             tools += page["tools"]
             skipped += meta.get(SKIPPED_TOOLS, [])
             size += meta.get(LIST_BYTES, 0)
+            # After each page: the inbox limits a page, and here the list as a whole has the same limits.
             if len(tools) + len(skipped) > self._limits.tools:
                 raise UnusableAnswer(too_many_tools(self._limits))
             if size > self._limits.message_bytes:
@@ -185,6 +189,7 @@ class ConnectionTask:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._closing.set()
+        # Read in any case: asyncio would log an exception that was never retrieved.
         error = None if task.cancelled() else task.exception()
         if self._session.done() and error is not None:
             log.warning("connection to an MCP server failed", server=self._server.known_as, reason=self._reason(error))

@@ -227,6 +227,7 @@ async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
     """The events of a stream. Raises UnreadableMessage if one is too long."""
     buffer = bytearray()
     async for chunk in response.stream:
+        # Search only what is new: searching a long event from its beginning at each read would take quadratic time.
         searched = max(len(buffer) - _OVERLAP_BYTES, 0)
         buffer += chunk
         while (end := _EVENT_END.search(buffer, searched)) is not None:

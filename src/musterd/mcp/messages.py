@@ -122,6 +122,7 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
             raise UnreadableMessage("it is not a JSON object")
         _require_json_rpc(message)
         message = _checked(message, limits)
+        # The bytes were valid UTF-8, so only an escape can have made a lone surrogate.
         return _without_lone_surrogates(message) if b"\\u" in raw else message
     except RecursionError as error:
         raise UnreadableMessage("it is nested too deep") from error
@@ -165,6 +166,7 @@ def _is_ambiguous(error: JsonObject) -> bool:
 
 
 def _parsed(text: str) -> Json:
+    # The cheap upper bound first; counting exactly takes long, and is seldom needed.
     if jsontext.max_values(text) > MOST_VALUES and _has_many_values(text):
         raise UnreadableMessage(f"it contains more than {MOST_VALUES} values")
     try:

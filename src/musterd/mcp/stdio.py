@@ -83,6 +83,7 @@ async def program_streams(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIte
         stderr=PIPE,
         env={**sdk.default_environment(), **server.variables()},
         cwd=server.cwd,
+        # A process group of its own, which _stop signals as a whole, and which a Ctrl+C in the terminal does not reach.
         start_new_session=True,
     )
     pipes = _Pipes(process, inbox, sdk, ProgramLog(server))
@@ -109,6 +110,7 @@ class _Pipes:
         self._sdk = sdk
         self._log = program_log
         self._open_requests: set[int] = set()
+        # Without a buffer, so that a program is read no faster than the SDK takes its messages.
         self._incoming, self.incoming_end = anyio.create_memory_object_stream[Any](0)
         self.outgoing_end, self._outgoing = anyio.create_memory_object_stream[Any](0)
 
@@ -199,6 +201,7 @@ class _Pipes:
         request_id = line.request_id
         if request_id is None and line.is_notification:
             return None
+        # It is a reply, but not known to which request. If the connection went on, that request would wait for ever.
         if request_id not in self._open_requests:
             raise EndlessLine
         return unusable_reply(request_id, self._inbox.too_long)

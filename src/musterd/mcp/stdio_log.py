@@ -43,6 +43,7 @@ class ProgramLog:
                 *lines, rest = (unfinished + data).split(b"\n")
                 unfinished = rest[: LINE_BYTES + 1]
                 if not self.write(lines):
+                    # The pipe fills up during the pause, which slows down a program that writes without end.
                     await clock.sleep(PAUSE_SECONDS)
         finally:
             self.write([unfinished])

@@ -125,6 +125,7 @@ class ModelCaller:
                         raise ModelFailed(failure.message, retryable=failure.retryable) from error
                     self._metrics.model_retries.add(model.system, model.model_name)
                     on_retry(failed_tries, wait, failure.message, current_try.had_text)
+                # No semaphore is held from here on: a call that waits for its next try takes no other call's place.
                 budget -= wait
                 await clock.sleep(wait)
         except asyncio.CancelledError:
@@ -189,6 +190,7 @@ class _Try:
                     fed_at = stall_timer.feed()
                     if self.first_event_at is None:
                         self.first_event_at = clock.monotonic()
+                    # Measured before it is passed on: text beyond the limit must not be stored.
                     meter.add(event)
                     self._report(event)
                     event_count += 1
@@ -276,6 +278,7 @@ class _StallTimer:
     def _check(self) -> None:
         if self._fed_at is not None:
             left = self._fed_at + self._limit - self._loop.time()
+            # The event loop may fire a timer a little early; so short a rest is not worth another one.
             if left > 0.001:
                 self._timer = self._loop.call_later(left, self._check)
                 return

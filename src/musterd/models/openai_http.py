@@ -112,6 +112,7 @@ class OpenAIClient(AsyncOpenAI):
 
     def copy(self, *, _extra_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy of this client with other options and the same connections."""
+        # Another address may need another proxy, so it gets connections of its own.
         pool = self._pool if not options.get("base_url") else None
         extra_kwargs = {"settings": self._settings, "tls": self._tls, "pool": pool, **(_extra_kwargs or {})}
         return super().copy(_extra_kwargs=extra_kwargs, **options)
@@ -191,6 +192,7 @@ class _Completions(AsyncCompletions):
                     raise _not_a_stream(await self._body(answer), url)
                 return ChunkStream(answer, self._settings, chunk_seconds)
             return _completion(await self._body(answer), url)
+        # Also if the caller is cancelled: an answer that is not read would keep its connection.
         except BaseException:
             answer.close()
             raise
@@ -203,6 +205,7 @@ class _Completions(AsyncCompletions):
             sdk_url = client._prepare_url("/chat/completions")
             query = client.qs.stringify({**dict(sdk_url.params.items()), **query_params})
             return URL(str(sdk_url.copy_with(query=query.encode())), encoded=True)
+        # The client's address may be changed at any time. URL objects do not change, so identity tells whether it was.
         if self._target is None or self._target[0] is not client.base_url:
             prepared = URL(str(client._prepare_url("/chat/completions")), encoded=True)
             self._target = client.base_url, prepared
@@ -212,6 +215,7 @@ class _Completions(AsyncCompletions):
         """The SDK's headers, without those that describe the SDK's own transport, overridden by the call's headers."""
         client = self._client
         credentials = (client.api_key, client.organization, client.project)
+        # The SDK's headers are built once for each set of credentials, which may be changed on the client.
         if self._headers is None or self._headers[0] != credentials:
             sdk_headers = {**client.auth_headers, **client.default_headers}
             base_headers: CIMultiDict[str] = CIMultiDict()
@@ -221,6 +225,7 @@ class _Completions(AsyncCompletions):
                 elif not name.lower().startswith("x-stainless-"):
                     base_headers[name] = value
             self._headers = credentials, base_headers
+        # A copy, because the headers of one call must not appear in the next.
         headers = self._headers[1].copy()
         headers.update(trace_context.outgoing_headers())
         for name, value in (call_headers or {}).items():

@@ -57,6 +57,7 @@ class ChatModel(OpenAIChatModel):
         if len(cache) + len(entries) > MAX_PREPARED_TOOLS:
             cache.clear()
         for tool, prepared_tool in zip(parameters.function_tools, prepared.function_tools, strict=True):
+            # The entry keeps the tool alive, so that no other object can get its id.
             cache[id(tool)] = tool, prepared_tool
         return prepared
 

@@ -51,6 +51,7 @@ class Pool:
             raise RuntimeError("Cannot send a request, as the client has been closed.")
         self._forget_closed_loops()
         holder = self._hold()
+        # The holder reaches its yield without suspending, so two concurrent first calls cannot create two sessions.
         session = await anext(holder)
         self._holders[loop], self._sessions[loop] = holder, session
         return session
@@ -87,6 +88,7 @@ async def read_tail(answer: aiohttp.ClientResponse) -> None:
     try:
         async with asyncio.timeout(TAIL_SECONDS):
             await read_body(answer, TAIL_BYTES)
+    # The answer is complete; a tail that is late, long or broken costs only the connection.
     except (aiohttp.ClientError, OSError):
         pass
     finally:
@@ -130,6 +132,7 @@ def limit_waits(answer: aiohttp.ClientResponse, seconds: float | None) -> None:
     """From now on allow ``seconds`` between two reads of ``answer``."""
     connection = answer.connection
     if connection is not None and connection.protocol is not None:
+        # aiohttp has one read timeout for a whole response. It was that for the first byte, which may be longer.
         connection.protocol.read_timeout = seconds
         connection.protocol.start_timeout()
 

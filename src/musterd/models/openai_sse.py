@@ -58,6 +58,7 @@ class EventParser:
 
         :raises EventTooLarge: an event is longer than allowed.
         """
+        # CR LF is one line end, and may be split over two reads.
         if self._after_cr and data[:1] == b"\n":
             data = data[1:]
         self._after_cr = data[-1:] == b"\r"

@@ -89,6 +89,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     """
     # A copy, because the transaction may be retried: a first try must not leave its state in the candidate.
     run, caller = replace(candidate.run), candidate.caller
+    # Before the session's upsert: a repeated request must neither take a seq nor touch the session.
     if (earlier_run := await earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
     now = run.created_at
@@ -113,9 +114,12 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     must_be_claimed = run.owner is not None and candidate.shares.concurrency > 0
     at_work = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
+        # Before the insert: the new run must not count itself.
         await _require_room(tx, candidate.queue_depth)
         await user_limits.require_room(tx, run.owner, candidate.shares)
     await runs.add(tx, run, jsontext.dumps(candidate.input.as_json()))
+    # In the transaction that stores the run: after a crash both are there, and a repeated request finds them, or
+    # neither.
     if candidate.has_chosen_id:
         await idempotency.keep(tx, candidate.by_run_id, run.run_id, now)
     if candidate.by_key is not None:
@@ -146,6 +150,7 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
         return None
     if request is None or request["fingerprint"] != candidate.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
+    # The same request as before, now with a key: keep the key, so that it cannot be used for another request.
     if by_key is not None:
         await idempotency.keep(tx, by_key, row["run_id"], candidate.run.created_at)
     return _visible(row, candidate.caller)

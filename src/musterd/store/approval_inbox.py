@@ -45,6 +45,7 @@ def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, A
     if caller.sees_only is not None:
         params["owner"] = caller.sees_only
     lookup = next((name for name in _LOOKUPS if name in params), None)
+    # `|| ''` makes an expression of the column, so that SQLite uses only the index of `lookup` (list_conditions.py).
     conditions = [
         f"{column} = :{name}" if name == lookup else f"{column} || '' = :{name}"
         for name, column in _EQUAL.items()
@@ -59,6 +60,7 @@ def page_of(query: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str,
     """The statement that reads one page, newest first, and its parameters."""
     from_where, params = _from_where(query, caller)
     text = f"SELECT {_COLUMNS} {from_where} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
+    # The name contains the filters, because translated statements are cached by name.
     name = "approvals_page " + " ".join(params)
     return Statement(name, text), {**params, "limit": query.limit, "offset": (query.page - 1) * query.limit}
 

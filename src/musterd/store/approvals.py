@@ -17,15 +17,19 @@ OF_ROOT = Statement(
     "approvals_of_root",
     "SELECT id, path, state, request, decision FROM approvals WHERE root_id = :root_id ORDER BY created_at, path",
 )
+# Only a decided approval: a member's cancel may have closed it after the attempt read the decision, and then it stays
+# closed.
 CONSUME = Statement(
     "approval_consume",
     "UPDATE approvals SET state = 'consumed' WHERE root_id = :root AND path = :path AND state = 'decided'",
 )
+# The inbox goes on showing what a person decided; only questions without a decision get the new status.
 CLOSE = Statement(
     "approvals_close",
     """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN :status ELSE status END
        WHERE root_id = :root AND state IN ('pending', 'decided')""",
 )
+# The path of a member contains neither % nor _, so LIKE needs no escaping.
 CLOSE_BELOW = Statement(
     "approvals_close_below",
     """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END

@@ -52,6 +52,8 @@ ADD_EVENTS = Statement(
     "events_add",
     "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
 )
+# The intent of a call is stored first and its result later, so the row may exist. `started_at` changes only with a new
+# intent, when the call is made again. Kind and fingerprint stay, because a replay compares them.
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
@@ -226,6 +228,7 @@ async def claim(
     for run in claimed:
         if run.attempt > 1:  # the run may have been paused, and its members with it
             await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
+    # RETURNING gives the rows in no particular order.
     return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
 
@@ -288,6 +291,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         facts: JsonObject = {"error": end.output.error} if end.output.error else {}
         await notify_webhooks(tx, lease, HAPPENING_OF[end.state], end.at, facts)
     if session is not None:
+        # Only the keys that the run changed: a person, or a parallel run, may have changed others since it began.
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
             await history.set_summary(tx, end.session_id, end.summary)
@@ -325,6 +329,7 @@ async def promote(tx: Tx, session_id: str) -> str | None:
 
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     """Store the contents of a batch; the caller has passed the guard."""
+    # Starts before ends: one batch may contain both of a member.
     for member in batch.started:
         await runs.add(tx, member.run, member.input_text)
     if batch.contents:

@@ -39,10 +39,13 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
     began = clock.monotonic()
     if not path.exists():
         raise StartError(f"{path}: does not exist — specify the database with --db")
+    # Raises if the file is not a database of musterd, before anything is written.
     revision_of(path)
     _require_free(path, to, replaces=replaces)
+    # In the folder of the target, because a rename is atomic only within a file system.
     part = to.with_name(f".{to.name}.{clock.new_id()}.part")
     try:
+        # With this mode before SQLite opens it, so that others cannot read the conversations in it at any time.
         part.touch(mode=0o600, exist_ok=False)
         runs = _copy(path, part)
         # Content before name: after a power failure there is the old file or the whole new one under the name, and

@@ -16,6 +16,7 @@ LOCK_SESSION = Statement(
        LOCK_ROW""",
 )
 GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
+# The first cancel counts: a later one must not change who cancelled the run, or when.
 FLAG = Statement(
     "cancel_flag",
     f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by
@@ -104,6 +105,7 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
 async def _close_steps(tx: Tx, root_id: str) -> None:
     """Close the steps that the last attempt left open, and list them in the output. A tool's outcome is unknown."""
     cut_off = []
+    # Read before CLOSE_STEPS: afterwards the steps that were open look like any other steps.
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
         outcome = StepOutcome.UNKNOWN if row["kind"] == StepKind.TOOL.value else StepOutcome.STOPPED
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})

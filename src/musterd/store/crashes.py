@@ -69,6 +69,8 @@ class Crashes:
     @property
     def wait_seconds(self) -> float:
         """How long the run waits before it may be claimed: 0, then 1, 2, 4 … seconds."""
+        # The count of a suspect whose attempts store nothing stays at two, so its wait grows with all its crashes
+        # instead.
         count = self.without_step if self.has_begun or self.without_step < SUSPECT_FROM else self.in_all
         return 0.0 if count < SUSPECT_FROM else min(2.0 ** (count - SUSPECT_FROM), LONGEST_WAIT_SECONDS)
 
@@ -88,6 +90,7 @@ async def _last_step(tx: Tx, root_id: str) -> str:
     open_steps: dict[str, str] = {}
     for _, event in await events.every(tx, root_id):
         if event.kind in _BEGAN:
+            # Removed first, so that a step that begins again moves to the end of the dict.
             open_steps.pop(event.place, None)
             open_steps[event.place] = _step(event)
         elif event.kind in _ENDED:

@@ -65,6 +65,7 @@ def for_sqlite(text: str) -> str:
 
 def for_postgres(text: str) -> str:
     """The statement in Postgres' dialect, with parameters in the style of psycopg."""
+    # psycopg reads % as the beginning of a parameter, so the % of LIKE are doubled before parameters are inserted.
     text = _IN_LIST.sub(
         r"\1 = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb))))", text.replace("%", "%%")
     )
@@ -92,6 +93,7 @@ class Texts(Generic[T]):
 
     def __call__(self, statement: Statement) -> T:
         """The statement's text."""
+        # By name, so two different texts must not share a name. Texts composed for one request would fill the cache.
         text = self._texts.get(statement.name)
         if text is None:
             text = self._translate(statement.text)

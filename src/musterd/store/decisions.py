@@ -63,6 +63,8 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
     for row, decision in by_requirement.values():
         await _decide_one(tx, run, row, decision, source)
     if run.state is RunState.PAUSED:
+        # Read again: the decisions above changed their states. One is enough to resume: the attempt acts on it, and
+        # pauses again for the others.
         rows = await approvals.of_root(tx, root_id)
         if any(row.state == "decided" for row in rows):
             await session_queue.resume(tx, run)
@@ -77,6 +79,8 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
     """
     pending = await tx.all(PENDING, {"root": run.run_id})
     due = [row for row in pending if row["expires_at"] is not None and row["expires_at"] <= now]
+    # If no question is overdue by its own time, the run's general limit has passed. It applies to questions without a
+    # time of their own.
     due = due or [row for row in pending if row["expires_at"] is None]
     if not due or any(row["default_decision"] is None for row in due):
         return False

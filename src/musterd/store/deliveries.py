@@ -33,6 +33,8 @@ DUE = Statement(
     """SELECT id, host FROM deliveries WHERE state = 'pending' AND due_at <= :now AND NOT IN_LIST(host, :busy)
        ORDER BY due_at, id LIMIT :limit""",
 )
+# The list of ids was read without locks, so the conditions are checked again on the locked rows: another process may
+# have claimed them. Rows that one is claiming now are skipped.
 CLAIM = Statement(
     "deliveries_claim",
     """WITH picked AS MATERIALIZED (
@@ -40,12 +42,15 @@ CLAIM = Statement(
        UPDATE deliveries SET due_at = :until, lease = :lease, attempts = attempts + 1
        WHERE id IN (SELECT id FROM picked)""",
 )
+# Both conditions are needed: the lease tells whether another process has claimed the delivery since, and the state
+# whether it was given up.
 RECORD_OUTCOME = Statement(
     "delivery_note",
     """UPDATE deliveries SET state = :state, due_at = :due_at, lease = NULL, last_status = :status, last_error = :error,
                              ended_at = CASE WHEN :state <> 'pending' THEN :now END
        WHERE id = :id AND lease = :lease AND state = 'pending'""",
 )
+# The lease is taken away from a try that is under way: it must not record its outcome over this request.
 REDELIVER = Statement(
     "delivery_again",
     """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
@@ -130,6 +135,7 @@ async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float
     """
     claim_key = {"ids": jsontext.dumps(list(ids)), "lease": lease}
     await tx.run(CLAIM, {**claim_key, "now": now, "until": until})
+    # Read by the lease, which no other claim has, because CLAIM may have skipped some of the ids.
     return [_delivery(row) for row in await tx.all(CLAIMED, claim_key)]
 
 

@@ -139,6 +139,8 @@ def _join_between(pieces: list[_Piece]) -> int:
     texts = _texts(pieces)
     if len(texts) == len(pieces):
         return 0
+    # The joined events take the last of the indexes, in the order in which their texts begin. So a cursor before the
+    # last pieces still finds them, and the cuts tell how much of each text it has read.
     last_pieces = pieces[-len(texts) :]
     for piece in pieces:
         piece.put(None)
@@ -184,6 +186,7 @@ async def _store(tx: Tx, root_id: str, row: _Row) -> None:
         await tx.run(REMOVE, key)
         return
     events = [_NOTHING if event is None else event for event in row.events[places[0] : places[-1] + 1]]
+    # The new first index lies within the row's old range, so it cannot collide with another row.
     values = {"new_first_index": row.first_index + places[0], "count": len(events), "payload": jsontext.dumps(events)}
     await tx.run(PUT, {**key, **values})
 

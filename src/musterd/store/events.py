@@ -7,6 +7,8 @@ from musterd.core.events import Event, EventKind
 from musterd.store.database import Statement, Tx
 from musterd.store.event_compaction import rest_of
 
+# Flushes do not overlap, so the second condition follows from the first. It gives the index a starting point: a page
+# far into a long run is not searched from the first event.
 AFTER = Statement(
     "events_after",
     """SELECT first_index, count, payload FROM run_events

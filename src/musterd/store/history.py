@@ -20,6 +20,7 @@ OF_MEMBER = Statement(  # starts from the newest roots, so that it stops at the 
        ORDER BY root.seq DESC, r.created_at DESC LIMIT :limit""",
 )
 BY_ID = Statement("history_by_id", "SELECT run_id, input, output, messages FROM run_io WHERE run_id = :run_id")
+# By `ended_at` and not by `seq`: a run that was accepted before the one that made the summary may finish after it.
 SINCE = Statement(
     "history_since",
     """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id

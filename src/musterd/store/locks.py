@@ -68,6 +68,7 @@ class WorkerLocks:
 
     def release(self, worker: str) -> None:
         """Release a worker's lock, or remove the file of a dead worker."""
+        # The lock before its file. A crash in between leaves a file without a lock, which means the same as no file.
         if (file := self._held.pop(worker, None)) is not None:
             file.close()
         self._file(worker).unlink(missing_ok=True)

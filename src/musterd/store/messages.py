@@ -13,6 +13,7 @@ OF_ROOT = Statement(
     """SELECT id, run_id, text, sent_by, created_at, taken_at, taken_path, next_run_id FROM run_messages
        WHERE root_id = :root ORDER BY created_at, id""",
 )
+# A message is taken once: a second call must not replace the path of the call that has seen it.
 TAKE = Statement(
     "message_take",
     "UPDATE run_messages SET taken_at = :now, taken_path = :path WHERE id = :id AND taken_at IS NULL",

@@ -62,6 +62,8 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     session = await sessions.lock(tx, details.session_id)
     row = await tx.one(transitions.PAUSE, {**attempt_key, **params})
     if row is None:
+        # Find out which condition of PAUSE failed; a stored cancel wins over a decision. Both are stored under the
+        # session's lock, so neither can come in between these statements.
         if await tx.one(attempts.CANCEL_STORED, attempt_key) is not None:
             raise attempts.CancelStored
         if await tx.one(STILL_OURS, attempt_key) is not None:

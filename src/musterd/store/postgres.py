@@ -59,6 +59,8 @@ DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# One round trip: it begins, limits how long this transaction may be idle, and reads its id and time, by which the
+# outcome of a lost COMMIT is found out (postgres_commit.py).
 BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS begun_at, "
     "set_config('idle_in_transaction_session_timeout', '{:.0f}ms', true)"
@@ -145,6 +147,8 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         """Finish all writes that were submitted, then close the connections."""
+        # New writes are refused before the submitted ones are awaited. Their retries and notifications need the pool,
+        # so it is closed last.
         self._is_closing = True
         if self._writing:
             await asyncio.wait(set(self._writing))
@@ -166,6 +170,8 @@ class PostgresDatabase:
         cancelled does not stop the write.
         """
         self._require_open()
+        # A task behind a shield: a cancel in the middle of COMMIT would leave the outcome unknown. The set keeps a
+        # reference to the task, and close() waits for it.
         task = asyncio.ensure_future(self._write(work))
         self._writing.add(task)
         task.add_done_callback(self._write_done)
@@ -195,6 +201,7 @@ class PostgresDatabase:
             try:
                 return await work(PostgresTx(cursor))
             finally:
+                # Also if the work failed: the pool must not get the connection back inside a transaction.
                 if not connection.closed:
                     await connection.execute(b"ROLLBACK")
 
@@ -220,6 +227,7 @@ class PostgresDatabase:
         """Whether any process has written since the last call. Also true once a second, as wake-ups may be lost."""
         self._require_open()
         now = clock.monotonic()
+        # Reset before the caller looks, so that a notification which arrives during its look leads to another one.
         changed = self._was_notified or now - self._looked_at >= LOOK_SECONDS
         if changed:
             self._was_notified, self._looked_at = False, now
@@ -324,6 +332,8 @@ class PostgresDatabase:
         deadline = clock.monotonic() + WAIT_SECONDS
         while True:
             try:
+                # Short waits, so that a server that refuses connections is noticed soon, while a busy pool may take
+                # WAIT_SECONDS.
                 return pool, await pool.getconn(DOWN_SECONDS)
             except PoolTimeout as error:
                 if self._refusal is None and clock.monotonic() < deadline:

@@ -59,6 +59,7 @@ _BY_CLASS: dict[str, Advice] = {
 }
 # Connection errors have no SQLSTATE, so they are recognized by their text. Messages of servers in other languages match
 # nothing here and are quoted as they are.
+# The first match counts, so specific texts come before general ones.
 _BY_TEXT: tuple[tuple[str, Advice], ...] = (
     (
         "couldn't get a connection",

@@ -51,7 +51,10 @@ class Notifications:
             self._sender = asyncio.ensure_future(self._send_pending())
 
     async def _send_pending(self) -> None:
+        # There is no await between the last check and the end of the task, so notify() cannot leave a notification
+        # behind.
         while self._pending:
+            # Taken before the await: what is added while this batch is sent goes into the next one.
             batch, self._pending = list(self._pending), {}
             params = {"channels": [channel for channel, _ in batch], "payloads": [payload for _, payload in batch]}
             try:

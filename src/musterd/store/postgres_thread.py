@@ -35,6 +35,7 @@ class PostgresThreadConnection:
                 self._connection = Connection.connect(**self._parameters)
             return drive(work(_BlockingTx(self._connection.cursor())))
         except psycopg.Error as error:
+            # The connection may be lost or unusable; the next call opens another one.
             self.close()
             raise self._complain(error) from error
 

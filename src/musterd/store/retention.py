@@ -23,6 +23,8 @@ _LIVE = " UNION ALL ".join(
         ("paused", " AND parent_id IS NULL AND expires_at IS NOT NULL"),
     )
 )
+# `is_compacted IN (0, 1)` holds for every run. With it the index on (is_compacted, ended_at) gives the range of old
+# runs. Neither the list nor its conditions are locked; `remove_runs` checks them again.
 OVER = Statement(
     "retention_over",
     f"""SELECT {run_removal.COLUMNS} FROM runs

@@ -45,6 +45,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     :raises Conflict: the origin has not failed, another run continues it already, or the key is taken.
     :raises TooManyRequests: too many runs are waiting.
     """
+    # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
     if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
     origin = await _lock_failed(tx, origin_id)
@@ -64,6 +65,8 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     accepted = await acceptance.accept(tx, replace(candidate, input=replace(origin_input, options=options)))
     paths = json.dumps([step["path"] for step in steps])
     await tx.run(COPY_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": paths})
+    # A failed run keeps its media so that it can be forked (attempts.settle). From now on the fork uses them and
+    # decides how long they stay.
     await blobs.hand_over(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id):
         accepted.run.signals = await steering.note(tx, accepted.run.run_id)

@@ -108,6 +108,7 @@ async def remove(tx: Tx, roots: Sequence[str], now: float, hooks: Sequence[InRem
     for hook in hooks:
         await hook(tx, roots, now)
     await blobs.forget(tx, roots)
+    # The members' ids are read before their rows are removed: some tables name the run and not its root.
     by_root = {"roots": jsontext.dumps(list(roots))}
     runs = jsontext.dumps([row["run_id"] for row in await tx.all(TREES, by_root)])
     for statement in OF_ROOTS:

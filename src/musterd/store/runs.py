@@ -27,6 +27,7 @@ AHEAD = Statement(  # counts the head and queued runs by index, without touching
             + (SELECT count(*) FROM runs WHERE lane = :lane AND seq > :seq AND state = 'queued'
                AND on_busy = 'interrupt') AS n""",
 )
+# Interrupters go before all other queued runs, so only earlier ones are ahead of another.
 AHEAD_OF_INTERRUPTER = Statement(
     "runs_ahead_of_interrupter",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)

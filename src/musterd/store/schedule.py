@@ -69,6 +69,7 @@ async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
 async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
     run.seq, run.queued_at, run.not_before = await sessions.take_seq(tx, run.session_id), now, None
     try:
+        # It raises before it changes anything, so this transaction can go on and fail the run.
         at_work = await session_queue.place(tx, run, None)
     except Conflict as busy:
         moved.stopped.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))

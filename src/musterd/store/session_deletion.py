@@ -94,5 +94,7 @@ async def _remove(tx: Tx, locked: Collection[str], now: float, hooks: Sequence[I
     rows = await tx.all(ROOTS, {**sessions_param, "limit": run_removal.AT_ONCE})
     batch = next(run_removal.slices(removable(row) for row in rows), [])
     await run_removal.remove(tx, [run.run_id for run in batch], now, hooks)
+    # Only if these were certainly the last runs: a full page may have more after it, and a batch may be shorter than
+    # its page.
     is_last = len(batch) == len(rows) < run_removal.AT_ONCE
     return len(batch) + (await tx.run(REMOVE, sessions_param) if is_last else 0)

@@ -45,6 +45,7 @@ EXTEND = Statement(
     "fork_go_on",
     "UPDATE sessions SET deleted_at = :until WHERE session_id = :session_id AND deleted_at > :now",
 )
+# Like EXTEND, only while the deadline lies ahead: after it the rows may be in removal.
 FINISH = Statement(
     "fork_finish",
     "UPDATE sessions SET deleted_at = NULL WHERE session_id = :session_id AND deleted_at > :now",

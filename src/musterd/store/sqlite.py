@@ -183,6 +183,8 @@ class SqliteDatabase:
             try:
                 return drive(work(tx))
             finally:
+                # End the snapshot at once: while it is open, SQLite cannot start its write-ahead log again from the
+                # beginning.
                 _roll_back(tx.connection)
         except sqlite3.Error as error:
             raise unavailable(error, self.path) from error
@@ -340,6 +342,7 @@ def _lower(value: str | float | bytes | None) -> str | float | bytes | None:
 
 def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
     for job in jobs:
+        # A job that was committed on its own before the fault keeps its result.
         if not job.is_done:
             job.error = error
 

@@ -25,6 +25,8 @@ class SqliteTx:
 
     async def one(self, statement: Statement, params: Params) -> Row | None:
         """The first row, or None."""
+        # All rows, even though one is needed: a COMMIT fails while a statement with RETURNING has not been read to its
+        # end.
         rows = self._execute(self._text(statement), params).fetchall()
         return rows[0] if rows else None
 

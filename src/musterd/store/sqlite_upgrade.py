@@ -149,6 +149,8 @@ def _create(path: Path) -> None:
     try:
         make_owner_only(path)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            # The journal mode cannot be changed inside a transaction. The schema is created in one: after a crash the
+            # file has no tables, and the next start creates them.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
     except OSError as error:

@@ -17,6 +17,7 @@ from musterd.store.rows import RUN_COLUMNS, run_row
 
 SIGNAL = Statement("signals_raise", "UPDATE runs SET signals = signals + 1 WHERE run_id = :root RETURNING signals")
 MEMBER = Statement("signals_member", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND root_id = :root")
+# As with the root's cancel, the first one counts.
 FLAG_MEMBER = Statement(
     "member_cancel_flag",
     f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by

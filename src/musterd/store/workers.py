@@ -95,6 +95,7 @@ async def beat(tx: Tx, worker: str) -> bool:
     row = await tx.one(SEEN, {"id": worker})
     if row is None or not row["own"]:
         return False
+    # No other process watches the counter of a worker that is alone, so an idle server writes nothing.
     return row["n"] == 1 or await tx.run(BEAT, {"id": worker}) > 0
 
 

@@ -76,6 +76,7 @@ class Authenticator:
         return Validity(principal, self._issued_tokens)
 
     def _is_key(self, token: str) -> bool:
+        # Compared in constant time: how long a refusal takes must not tell how much of a guess is right.
         return hmac.compare_digest(token.encode("latin-1"), self._key.encode())  # Starlette decodes headers as latin-1
 
 

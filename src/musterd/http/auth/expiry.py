@@ -39,6 +39,7 @@ class Validity:
 
         def revoke() -> None:
             nonlocal is_revoked
+            # asyncio refuses to reschedule a timeout that has expired; then the token's own end counts.
             if not timeout.expired():
                 is_revoked = True
                 timeout.reschedule(asyncio.get_running_loop().time())

@@ -158,6 +158,7 @@ async def _fetch(url: URL) -> bytes:
         aiohttp.ClientSession(
             connector=BoundedConnector(), timeout=timeout, cookie_jar=cookies, trust_env=True
         ) as session,
+        # A redirect could lead to an address that is neither https nor loopback.
         session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as response,
     ):
         if response.status != 200:

@@ -71,6 +71,7 @@ class Authentication:
             self._metrics.wrong_tokens.add()
             log.warning("wrong key or token", address=address, path=scope["path"], reason=error.message)
             raise
+        # After authentication, so that requests with wrong credentials cannot use up a principal's share.
         self._limits.admit(principal.name, address)
         return principal
 

@@ -52,6 +52,7 @@ class Buckets:
         bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.updated_at) * self._per_second)
         bucket.updated_at = now
+        # The order of use, so that the bucket that is dropped is the one used least recently.
         self._buckets.move_to_end(name)
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)

@@ -83,12 +83,14 @@ class TokenVerifier:
     async def _verified_claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
+        # A token with critical extensions that are not understood must be refused (RFC 7515, section 4.1.11).
         if algorithm not in self._settings.jwt_algorithms or "crit" in header:
             raise WrongToken
         for source in self._sources:
             for key in await source.matching(header.get("kid"), algorithm):
                 try:
                     return self._decode(token, key)
+                # Another key may fit. Any other error is about the token itself, whichever key is tried.
                 except jwt.InvalidSignatureError:
                     continue
         raise WrongToken
@@ -98,6 +100,7 @@ class TokenVerifier:
             return self._decoder.decode(
                 token,
                 key.key,
+                # The key's algorithm, whatever the token's header says (decision 011).
                 algorithms=[key.algorithm],
                 audience=self._settings.jwt_audience or None,
                 issuer=self._settings.jwt_issuer or None,
