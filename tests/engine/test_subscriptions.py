@@ -10,7 +10,7 @@ from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.broadcaster import Broadcaster, EndWaiter, Flush
 from musterd.engine.outbox import Outbox
 from musterd.engine.step_gate import StepGate
 from musterd.service.subscription import RunSubscription
@@ -180,3 +180,12 @@ async def test_nothing_is_kept_for_readers_that_have_gone(works: Works) -> None:
         reading.close()
         reading.close()
     assert (works.broadcaster._audiences, works.broadcaster._waiters) == ({}, {})
+
+
+async def test_a_wake_while_the_row_is_read_is_not_lost() -> None:
+    broadcaster = Broadcaster(1000)
+    waiter = EndWaiter(broadcaster, "r1", "member")
+    broadcaster.publish("r1", Flush(0, [Event(EventKind.RUN_COMPLETED, "member", 0.0)]))
+    async with asyncio.timeout(10):
+        await waiter.wait(60)
+    waiter.close()

@@ -39,6 +39,14 @@ async def litter() -> str:
 
 
 @tool
+async def hang() -> str:
+    """Block the event loop for good."""
+    (FOLDER / "hang.reached").touch()
+    threading.Event().wait()
+    return "never"
+
+
+@tool
 def child() -> str:
     """Start a program that outlives the server."""
     return str(subprocess.Popen(["sleep", "600"], close_fds=False).pid)
@@ -53,4 +61,4 @@ def fork() -> str:
     return str(pid)
 
 
-solo = Agent(id="solo", model="scripted", tools=[stay, litter, child, fork])
+solo = Agent(id="solo", model="scripted", tools=[stay, litter, hang, child, fork])

@@ -34,9 +34,19 @@ def test_a_stop_ends_with_tools_that_do_not(site: Deployment, command: str) -> N
     site.reached("stay")
     driver.signal(signal.SIGTERM)
     assert driver.exit_code() == 0
-    assert "exiting anyway" in driver.log
+    assert "exiting although tools left tasks or threads running" in driver.log
     run = site.run("r2")
     assert (run["state"], run["crashes"], run["worker"]) == ("ready", 0, None), "its run was handed over before"
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_stop_ends_a_process_whose_event_loop_is_blocked(site: Deployment, command: str) -> None:
+    front, driver = driving(site, command)
+    front.accepted("[[TOOL hang {}]]", "r1")
+    site.reached("hang")
+    driver.signal(signal.SIGTERM)
+    assert driver.exit_code() == 1
+    assert "the stop is not complete after 8.1 s" in driver.log
 
 
 @pytest.mark.parametrize("way", ["child", "fork"])

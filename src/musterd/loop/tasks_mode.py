@@ -51,7 +51,8 @@ async def iterate(leader: Leader) -> RunAnswer:
         data = {
             "task_summary": summary,
             "goal_complete": bool(task_list["goal_complete"]),
-            "tasks": task_list["tasks"],
+            # Copies: events are serialized at the flush, and later turns change the tasks.
+            "tasks": [dict(task) for task in task_list["tasks"]],
         }
         emit(EventKind.TASK_STATE_UPDATED, data, "")
         emit(EventKind.TASK_ITERATION_COMPLETED, {**count, "task_summary": summary}, "")
