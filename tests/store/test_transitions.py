@@ -141,7 +141,7 @@ def test_sql_names_only_states_that_exist() -> None:
 
 def test_the_page_about_runs_lists_the_statements() -> None:
     listed: dict[str, Pairs] = {}
-    for line in PAGE.read_text().split("## States", 1)[1].split("\n## ", 1)[0].splitlines():
+    for line in PAGE.read_text().split("## Transitions", 1)[1].split("\n## ", 1)[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and re.search("`[A-Z_]+`", cells[2]):
             sources, targets = ([RunState(name) for name in re.findall(r"\w+", cell)] for cell in cells[:2])
