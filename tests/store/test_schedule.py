@@ -92,7 +92,7 @@ async def test_what_it_does_about_a_busy_session_is_done_when_due(records: Recor
     failed = await records.row("r3")
     assert (failed.error_code, failed.ended_at) == (schedule.BUSY, 500.0)
     ((_, event),) = await records.events("r3")
-    assert "run holder is at work" in event.data["content"]
+    assert "busy with run holder" in event.data["content"]
 
 
 async def test_a_delayed_run_can_be_cancelled(records: Records) -> None:
@@ -106,7 +106,7 @@ async def test_a_delayed_run_can_be_cancelled(records: Records) -> None:
 async def test_delayed_runs_count_as_waiting(records: Records) -> None:
     await delayed(records, "r1", 500.0)
     records.queue_depth = 1
-    with pytest.raises(Exception, match="1 runs are waiting"):
+    with pytest.raises(Exception, match="1 runs are already waiting"):
         await records.accept("r2", "s2")
 
 

@@ -35,7 +35,7 @@ async def pause(records: Records, run_id: str) -> None:
 async def test_a_run_that_does_not_want_to_wait_is_refused_and_leaves_nothing(records: Records) -> None:
     await records.started("r1")
     before = await records.everything()
-    with pytest.raises(Conflict, match="run r1 is at work"):
+    with pytest.raises(Conflict, match="busy with run r1"):
         await ask(records, "r2", OnBusy.REJECT)
     assert await records.everything() == before
 
@@ -57,7 +57,7 @@ async def test_only_the_holder_makes_a_session_busy(records: Records) -> None:
 
 async def test_a_ready_run_is_at_work_too(records: Records) -> None:
     await records.accept("r1")
-    with pytest.raises(Conflict, match="run r1 is at work"):
+    with pytest.raises(Conflict, match="busy with run r1"):
         await ask(records, "r2", OnBusy.REJECT)
 
 
