@@ -41,7 +41,7 @@ async def test_a_message_is_stored_and_says_what_became_of_it(house: House) -> N
 async def test_a_message_that_cannot_be(house: House) -> None:
     run = await house.run("hello", session_id="s1")
     path = PATH.format(run["run_id"])
-    assert "has ended" in problem(await house.http.post(path, data={"message": "x"}), 409, "CONFLICT")
+    assert "has finished" in problem(await house.http.post(path, data={"message": "x"}), 409, "CONFLICT")
     assert wrong_fields(await house.http.post(path, data={"message": " "})) == [("body", "message")]
     problem(await house.http.post(PATH.format("none"), data={"message": "x"}), 404, "NOT_FOUND")
     problem(await house.http.post(path, data={"message": "x", "session_id": "other"}), 404, "NOT_FOUND")
