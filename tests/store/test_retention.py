@@ -150,7 +150,7 @@ async def test_a_hook_acts_in_the_transaction_that_removes_old_runs(records: Rec
         raise Defect
 
     async def note(tx: Tx, roots: Sequence[str], now: float) -> None:
-        rows = await tx.all(Statement("test_runs", "SELECT run_id FROM runs WHERE parent_id IS NULL"), {})
+        rows = await tx.all(Statement("test_roots_at_removal", "SELECT run_id FROM runs WHERE parent_id IS NULL"), {})
         calls.append((roots, now, len(rows)))
 
     with pytest.raises(Defect):
