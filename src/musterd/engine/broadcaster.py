@@ -221,7 +221,7 @@ class Broadcaster:
     def publish(self, root_id: str, flush: Flush) -> None:
         """Push a stored flush to the run's subscribers, and wake waiters for members that ended or paused in it.
 
-        Waiters for the root itself are woken by :meth:`settled`, when its slot is free again.
+        Waiters for the root itself are woken by :meth:`wake_waiters`, when its slot is free again.
         """
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None  # it was read before this flush was stored
@@ -320,7 +320,7 @@ class Broadcaster:
 
     def remove_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
         """Forget ``waiter``."""
-        # None if settled() has removed all waiters of the root already.
+        # None if wake_waiters() has removed all waiters of the root already.
         waiters = self._waiters.get(root_id)
         if waiters is not None:
             waiters.discard(waiter)
