@@ -25,6 +25,11 @@ def driving(site: Deployment, command: str) -> tuple[Process, Process]:
     return site.serve("--no-worker"), site.work(drain_seconds=0.1)
 
 
+def process_state(pid: int) -> str:
+    """The state of a process as /proc has it: "Z" after its end, until its parent asks for its exit code."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_a_stop_ends_with_tools_that_do_not(site: Deployment, command: str) -> None:
     front, driver = driving(site, command)
@@ -47,6 +52,16 @@ def test_a_stop_ends_a_process_whose_event_loop_is_blocked(site: Deployment, com
     driver.signal(signal.SIGTERM)
     assert driver.exit_code() == 1
     assert "the stop is not complete after 8.1 s" in driver.log
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_signal_ends_a_child_that_a_tool_forked(site: Deployment, command: str) -> None:
+    front, driver = driving(site, command)
+    front.accepted("[[TOOL fork {}]]", "r1")
+    child = int(front.ended("r1")["tools"][0]["result"])
+    os.kill(child, signal.SIGTERM)
+    until(lambda: process_state(child) == "Z", "the child has ended; its parent has not asked for its exit code")
+    assert driver.popen.poll() is None
 
 
 @pytest.mark.parametrize("way", ["child", "fork"])

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,6 +17,7 @@ from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.file_limits import fit_to_file_limit
 from musterd.cli.main import START
 from musterd.cli.settings import settings_from, unknown_variables
+from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
 from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
@@ -113,7 +113,7 @@ class _UvicornServer(uvicorn.Server):
         """Stop on SIGINT and SIGTERM. uvicorn would raise the signal again, but a graceful stop must exit with 0."""
         loop = asyncio.get_running_loop()
 
-        def stop(signal_number: int, frame: FrameType | None) -> None:
+        def stop() -> None:
             # Start the timer first: it must also end a process whose event loop is blocked.
             if not self.should_exit:
                 exit_after_stop(self._server.settings.drain_seconds)
@@ -122,8 +122,8 @@ class _UvicornServer(uvicorn.Server):
             # A signal handler may interrupt the event loop at any instruction, and has to wake it if it sleeps.
             loop.call_soon_threadsafe(stop_now if self.force_exit else begin_stop, self._server)
 
-        signals = (signal.SIGINT, signal.SIGTERM)
-        old_handlers = {signal_number: signal.signal(signal_number, stop) for signal_number in signals}
+        on_signal = in_this_process(stop)
+        old_handlers = {signal_number: signal.signal(signal_number, on_signal) for signal_number in SIGNALS}
         try:
             yield
         finally:

@@ -6,13 +6,13 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from types import FrameType
 
 from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.serve import begin_stop, is_loopback_host, listen, require_key, stop_now, url_of
 from musterd.cli.settings import settings_from, unknown_variables
+from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
 from musterd.core.settings import Settings
 from musterd.declare import Registry
@@ -58,7 +58,7 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
         stop(server)
         stop_requested.set()
 
-    def on_signal(signal_number: int, frame: FrameType | None) -> None:
+    def on_signal() -> None:
         # Not a signal handler of the event loop, and the timer first: it must also end a process whose loop is blocked.
         nonlocal is_stopping
         if not is_stopping:
@@ -66,8 +66,8 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
         loop.call_soon_threadsafe(begin, stop_now if is_stopping else begin_stop)
         is_stopping = True
 
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, on_signal)
+    for signal_number in SIGNALS:
+        signal.signal(signal_number, in_this_process(on_signal))
     async with probes as address, server.running():  # in this order: probes are answered during the drain
         garbage_collection.freeze_and_resume(START)
         print(f"musterd: working on {redacted_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
