@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,27 @@ PROVIDER_SETTINGS = ("_API_KEY", "_BASE_URL", "_PROXY")
 
 hypothesis.settings.register_profile("musterd", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("musterd")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uncached_loggers() -> Iterator[None]:
+    """Have no logger keep the settings of the test that used it first, as loggers of the commands do."""
+    configure = structlog.configure
+
+    def configure_uncached(**settings: Any) -> None:
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_uncached)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_log_settings(uncached_loggers: None) -> Iterator[None]:
+    """Log after each test as before it: commands that a test calls in this process change the settings for good."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def bare_environment() -> None:

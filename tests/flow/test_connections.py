@@ -168,17 +168,18 @@ async def test_what_waits_is_not_late(serve_live: Serve) -> None:
     short = {"header_seconds": 0.1, "body_seconds": 0.1, "write_seconds": 0.1, "keep_alive_seconds": 0.1}
     async with serve_live(ping_seconds=0.05, **short) as house:
         held = house.model.hold("hi")
-        async with raw_connection(house) as stream, raw_connection(house) as poll:
+        async with raw_connection(house) as stream:
             form = b"message=hi&run_id=r1&session_id=s1"
             await stream.say(RUNS + b"Content-Length: %d\r\n%s" % (len(form), LAST) + form)
             await held.reached.wait()
-            await poll.say(b"GET /teams/demo-team/runs/r1?session_id=s1&wait=30 HTTP/1.1\r\n" + HOST + LAST)
-            text = b""
-            while text.count(b": ping") < 10:
-                text += await stream.piece()
-            held.release()
-            assert b"TeamRunCompleted" in await stream.rest()
-            assert b'"COMPLETED"' in await poll.rest()
+            async with raw_connection(house) as poll:  # not earlier: its headers have to come soon
+                await poll.say(b"GET /teams/demo-team/runs/r1?session_id=s1&wait=30 HTTP/1.1\r\n" + HOST + LAST)
+                text = b""
+                while text.count(b": ping") < 10:
+                    text += await stream.piece()
+                held.release()
+                assert b"TeamRunCompleted" in await stream.rest()
+                assert b'"COMPLETED"' in await poll.rest()
 
 
 async def test_a_client_that_takes_nothing_of_its_answer(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
