@@ -216,6 +216,9 @@ class SqliteDatabase:
             connection.row_factory = sqlite3.Row
             connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own handles ASCII only
             connection.execute("PRAGMA synchronous = FULL")
+            # Some builds of SQLite, such as Debian's, write every freed page once more, with zeros. It costs a sixth of
+            # all pages that the removal of a run writes. FAST clears only the pages that are written anyway.
+            connection.execute("PRAGMA secure_delete = FAST")
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
