@@ -83,7 +83,7 @@ def test_a_child_of_a_tool_keeps_neither_port_nor_files(site: Deployment, way: s
             again.bind(("127.0.0.1", port))
             again.listen()
         second = site.serve()
-        assert "run taken over" not in second.log, "nothing was left at work"
+        assert "run reassigned from a dead worker" not in second.log, "nothing was left at work"
         until(lambda: [row["id"] for row in site.select("SELECT id FROM workers")] != [worker], "its lock is free")
     finally:
         os.kill(child, signal.SIGKILL)

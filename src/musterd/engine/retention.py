@@ -58,7 +58,7 @@ class Retention:
             all_removed, all_joined = all_removed + removed, all_joined + joined
             is_done = not removed and not joined
             if (all_removed or all_joined) and (is_done or clock.monotonic() >= logged_at + LOG_SECONDS):
-                log.info("old runs were cleared away", removed=all_removed, joined=all_joined)
+                log.info("old runs removed or compacted", removed=all_removed, joined=all_joined)
                 all_removed, all_joined, logged_at = 0, 0, clock.monotonic()
             if is_done:
                 break

@@ -101,7 +101,7 @@ class Upkeep:
         self._release_lock(worker)
         for run in released.ready:
             self._metrics.recoveries.add()
-            log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
+            log.warning("run reassigned from a dead worker", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._notify(released.ended)
         if released.ready:
             self._listener.wake()

@@ -31,7 +31,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_lines_of_ours_and_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Settings(log_json=True))
     with structlog.contextvars.bound_contextvars(run_id="r1"):
-        structlog.get_logger("musterd.engine").warning("run taken over", attempt=2)
+        structlog.get_logger("musterd.engine").warning("run reassigned from a dead worker", attempt=2)
         logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
     ours, library = lines(capsys)
     assert list(ours)[:4] == list(library)[:4] == ["timestamp", "level", "logger", "event"]
@@ -39,7 +39,7 @@ def test_lines_of_ours_and_of_libraries_have_the_same_form(capsys: pytest.Captur
         "timestamp": "",
         "level": "warning",
         "logger": "musterd.engine",
-        "event": "run taken over",
+        "event": "run reassigned from a dead worker",
         "attempt": 2,
         "run_id": "r1",
     }
