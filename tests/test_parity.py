@@ -7,7 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "agno-parity.md"
-ROWS = re.findall(r"^\| (?!in Agno|---)(.+?) \| (\w+) \| (.*) \|$", PAGE.read_text(), flags=re.MULTILINE)
+TABLES, LIST = PAGE.read_text(encoding="utf-8").split("## The same as in Agno\n")
+ROWS = [
+    *re.findall(r"^\| (?!in Agno|---)(.+?) \| (\w+) \| (.*) \|$", TABLES, flags=re.MULTILINE),
+    *((feature, "yes", tests) for feature, tests in re.findall(r"^- (.+): (`test_.*)$", LIST, flags=re.MULTILINE)),
+]
 
 
 @pytest.fixture(scope="module")
