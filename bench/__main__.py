@@ -76,7 +76,7 @@ def main() -> int:
         print("py-spy comes with the peer: no profile.", file=sys.stderr)
         return 2
     profiler = Profiler() if chosen.profile else None
-    wanted = {name: chosen.measures[name] for name in chosen.names or chosen.measures}
+    measures = {name: chosen.measures[name] for name in chosen.names or chosen.measures}
     where = machine()
     with ExitStack() as stack:
         bench = Bench(
@@ -89,7 +89,7 @@ def main() -> int:
             postgres = stack.enter_context(Postgres())
             bench.stores, where = [Sqlite(), postgres], f"{where}, {postgres.version}"
         try:
-            figures = asyncio.run(measure(bench, wanted))
+            figures = asyncio.run(measure(bench, measures))
         except NoFigure as failure:
             print(f"No figures: {failure}", file=sys.stderr)
             return 2

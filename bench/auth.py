@@ -30,12 +30,12 @@ class Kind:
     """One way to come in.
 
     :param environment: the server's settings.
-    :param shown: what each request shows; "" for an account's token, which the server makes first.
+    :param token: the token that each request carries; "" for an account's token, which the server makes first.
     """
 
     name: str
     environment: Mapping[str, str]
-    shown: str
+    token: str
     bar: Bar | None = None
 
 
@@ -48,11 +48,11 @@ def kinds() -> list[Kind]:
     hs256 = {"JWT_VERIFICATION_KEY": SECRET, "MUSTERD_JWT_ALGORITHMS": "HS256"}
     most = Bar(at_most=0.3)
     return [
-        Kind(name="nothing", environment={}, shown="none"),
-        Kind(name="the key", environment={"OS_SECURITY_KEY": SECRET}, shown=SECRET),
-        Kind(name="JWT, RS256", environment=rs256, shown=jwt.encode(claims, private, "RS256"), bar=most),
-        Kind(name="JWT, HS256", environment=hs256, shown=jwt.encode(claims, SECRET, "HS256"), bar=most),
-        Kind(name="a service account", environment={"OS_SECURITY_KEY": SECRET}, shown=""),
+        Kind(name="nothing", environment={}, token="none"),
+        Kind(name="the key", environment={"OS_SECURITY_KEY": SECRET}, token=SECRET),
+        Kind(name="JWT, RS256", environment=rs256, token=jwt.encode(claims, private, "RS256"), bar=most),
+        Kind(name="JWT, HS256", environment=hs256, token=jwt.encode(claims, SECRET, "HS256"), bar=most),
+        Kind(name="a service account", environment={"OS_SECURITY_KEY": SECRET}, token=""),
     ]
 
 
@@ -64,14 +64,14 @@ async def measure(bench: Bench) -> list[Figure]:
         for kind in kinds():
             server = stack.enter_context(Musterd(bench.model.base_url, kind.environment))
             side = Side(server, await stack.enter_async_context(Client(server.url)))
-            ways.append(kind if kind.shown else replace(kind, shown=await account_token(side)))
+            ways.append(kind if kind.token else replace(kind, token=await account_token(side)))
             sides.append(side)
-        shown = {
-            side.server.port: {"Authorization": f"Bearer {way.shown}"} for side, way in zip(sides, ways, strict=True)
+        headers_by_port = {
+            side.server.port: {"Authorization": f"Bearer {way.token}"} for side, way in zip(sides, ways, strict=True)
         }
 
         async def ask(side: Side) -> None:
-            await side.client.answer("GET", PATH, headers=shown[side.server.port])
+            await side.client.answer("GET", PATH, headers=headers_by_port[side.server.port])
 
         samples = await bench.compare(sides, ask, ours=REQUESTS, peer=REQUESTS, rounds=ROUNDS)
     first = samples[0].cpu
@@ -84,9 +84,9 @@ async def measure(bench: Bench) -> list[Figure]:
 async def account_token(side: Side) -> str:
     """Make a service account; return its token."""
     headers = {"Authorization": f"Bearer {SECRET}"}
-    asked = {"name": "bench", "scopes": [{"scope": scope} for scope in SCOPES]}
-    made = await side.client.answer("POST", "/service-accounts", expect=201, headers=headers, json=asked)
-    return str(made["token"])
+    body = {"name": "bench", "scopes": [{"scope": scope} for scope in SCOPES]}
+    account = await side.client.answer("POST", "/service-accounts", expect=201, headers=headers, json=body)
+    return str(account["token"])
 
 
 AUTH: dict[str, Measure] = {"auth": measure}

@@ -143,7 +143,7 @@ class Stream:
 
 def completed(run: dict[str, Any], message: str) -> dict[str, Any]:
     """Return `run` if it did what `message` asks for."""
-    wanted = "Done: Done: Sunny in Paris" if MEMBER_WORK in message else f"Echo: {message}"
-    if run["status"] != "COMPLETED" or run["content"] != wanted:
+    expected = "Done: Done: Sunny in Paris" if MEMBER_WORK in message else f"Echo: {message}"
+    if run["status"] != "COMPLETED" or run["content"] != expected:
         raise NoFigure(f"a run ended {run['status']} with {str(run.get('content'))[:300]!r}")
     return run

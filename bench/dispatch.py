@@ -31,7 +31,7 @@ from typing import Any
 
 import psycopg
 
-from bench.figures import machine, shown
+from bench.figures import formatted, machine
 from bench.servers import ROOT, WORK, NoFigure, cpu_seconds
 from bench.stores import Postgres
 from musterd.store.postgres_upgrade import upgrade_postgres
@@ -65,7 +65,7 @@ class Part:
         )
         self.pid = self._popen.pid
 
-    def heard(self) -> Any:
+    def receive(self) -> Any:
         """Return the next thing that it says."""
         assert self._popen.stdout is not None
         ready, _, _ = select.select([self._popen.stdout], [], [], PATIENCE_SECONDS)
@@ -136,20 +136,20 @@ def one(postgres: Postgres, way: str, clients: int, apart_seconds: float, count:
         stack.callback(taker.end)
         accepter = Part("accept", way, url, count, clients, apart_seconds)
         stack.callback(accepter.end)
-        assert (taker.heard(), accepter.heard()) == ("ready", "ready")
+        assert (taker.receive(), accepter.receive()) == ("ready", "ready")
         taker.go()
         time.sleep(INTRODUCTION_SECONDS)
         postgres.admin.execute("CHECKPOINT")
         before = Counters.now(postgres, accepter, taker)
         accepter.go()
-        assert taker.heard() == "taken"
+        assert taker.receive() == "taken"
         looked_at = {"connections": connections(postgres, url), "threads": taker.status("Threads")}
         looked_at["take_mb"] = round(taker.status("VmRSS") / 1000)
-        deferred = accepter.heard()
+        deferred = accepter.receive()
         if way != "ours":
             until_no_jobs(url)
         after = Counters.now(postgres, accepter, taker)
-        taken = taker.heard()
+        taken = taker.receive()
         return outcome(url, before, after, deferred, taken, looked_at)
 
 
@@ -164,10 +164,10 @@ def outcome(
     with psycopg.connect(url) as connection:
         rows = connection.execute(ROWS).fetchone()
         commits = connection.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
-        found = commits.fetchone()
+        row = commits.fetchone()
         tables = connection.execute(DEAD).fetchall()
     assert rows is not None
-    assert found is not None
+    assert row is not None
     return Outcome(
         per_second=count / seconds,
         accepted_per_second=count / (max(deferred.values()) - min(deferred.values())),
@@ -178,7 +178,7 @@ def outcome(
         p99_ms=waits[int(0.99 * (count - 1))] * 1000,
         wal_bytes=(after.wal - before.wal) / count,
         rows=(rows[0], rows[1], rows[2]),
-        commits=found[0] / count,
+        commits=row[0] / count,
         tables=[(str(name), int(dead), int(size)) for name, dead, size in tables],
         **looked,
     )
@@ -213,15 +213,15 @@ def shown_row(way: str, accepters: str, count: int, rounds: list[Outcome]) -> st
     """Return a line of the table: medians of the rounds."""
 
     def middle(name: str, digits: int = 2) -> str:
-        return shown(statistics.median(getattr(each, name) for each in rounds), digits)
+        return formatted(statistics.median(getattr(each, name) for each in rounds), digits)
 
     python = statistics.median(each.accept_ms + each.take_ms for each in rounds)
     last = rounds[-1]
-    rows = "/".join(shown(number / count) for number in last.rows)
-    cells = [way, accepters, middle("accepted_per_second"), middle("per_second"), shown(python, 2)]
+    rows = "/".join(formatted(number / count) for number in last.rows)
+    cells = [way, accepters, middle("accepted_per_second"), middle("per_second"), formatted(python, 2)]
     cells += [middle("accept_ms"), middle("take_ms")]
     cells += [middle("postgres_ms"), middle("p50_ms"), middle("p99_ms"), rows, middle("commits", 1)]
-    cells += [middle("wal_bytes"), str(last.connections), str(last.threads), shown(last.take_mb)]
+    cells += [middle("wal_bytes"), str(last.connections), str(last.threads), formatted(last.take_mb)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -252,13 +252,15 @@ def measured(postgres: Postgres, count: int, rounds: int) -> Iterator[str]:
     tables = []
     for accepters, (clients, apart_seconds, share) in ACCEPTERS.items():
         part = max(1, round(count * share))
-        found: dict[str, list[Outcome]] = {way: [] for way in WAYS}
+        outcomes: dict[str, list[Outcome]] = {way: [] for way in WAYS}
         for turn in range(rounds):
             for way in WAYS if turn % 2 else WAYS[::-1]:
-                found[way].append(one(postgres, way, clients, apart_seconds, part))
+                outcomes[way].append(one(postgres, way, clients, apart_seconds, part))
         for way in WAYS:
-            yield shown_row(way, accepters, part, found[way])
-            sizes = "; ".join(f"{name} {dead:,} dead rows, {size:,} kB" for name, dead, size in found[way][-1].tables)
+            yield shown_row(way, accepters, part, outcomes[way])
+            sizes = "; ".join(
+                f"{name} {dead:,} dead rows, {size:,} kB" for name, dead, size in outcomes[way][-1].tables
+            )
             tables.append(f"{way}, accepters: {accepters}, at the end: {sizes}")
     yield ""
     yield from tables
@@ -278,11 +280,11 @@ print(f'{cpu * 1000:.0f} ms of CPU, {mb:.1f} MB')
 
 def import_cost() -> str:
     """Say what procrastinate adds to a server's process before it does anything."""
-    found = [
+    import_times = [
         subprocess.run([sys.executable, "-c", IMPORT], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for _ in range(3)
     ]
-    return f"importing procrastinate {procrastinate.__version__} into a server: {found[-1].strip()}"
+    return f"importing procrastinate {procrastinate.__version__} into a server: {import_times[-1].strip()}"
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def say(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-async def told() -> None:
+async def wait_to_begin() -> None:
     """Say that this process is ready, and wait until it is to begin."""
     say("ready")
     await asyncio.to_thread(sys.stdin.readline)
@@ -93,14 +93,14 @@ async def accept(way: str, url: str, count: int, clients: int, apart_seconds: fl
 
     async def client() -> None:
         for _ in left:
-            wanted = RunRequest(input=Input(message="hello"), run_id=clock.new_id(), is_background=True)
-            await server.runs.start(server.component("agent", "solo"), wanted, Caller())
+            request = RunRequest(input=Input(message="hello"), run_id=clock.new_id(), is_background=True)
+            await server.runs.start(server.component("agent", "solo"), request, Caller())
             if apart_seconds:
                 await asyncio.sleep(apart_seconds)
 
     with patch.object(acceptance, "accept", accept_and_defer):
         async with server.running():
-            await told()
+            await wait_to_begin()
             await asyncio.gather(*(client() for _ in range(clients)))
     return deferred
 
@@ -123,7 +123,7 @@ async def take_by_claim(url: str, count: int) -> Times:
 
     with patch.object(server.engine, "_begin", begin):
         async with server.running():
-            await told()
+            await wait_to_begin()
             await has_all.wait()
             say("taken")
     return taken
@@ -162,7 +162,7 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
                 install_signal_handlers=False,
             )
         )
-        await told()
+        await wait_to_begin()
         await has_all.wait()
         say("taken")
         working.cancel()

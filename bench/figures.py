@@ -45,8 +45,8 @@ class Bar:
         if self.ratio is not None:
             return f"{aim}≤ {self.ratio} of agno"
         if self.at_least is not None:
-            return shown(self.at_least) if isinstance(self.at_least, bool) else f"{aim}≥ {shown(self.at_least)}"
-        return f"{aim}≤ {shown(self.at_most)}"
+            return formatted(self.at_least) if isinstance(self.at_least, bool) else f"{aim}≥ {formatted(self.at_least)}"
+        return f"{aim}≤ {formatted(self.at_most)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,12 @@ class Figure:
         return "ok" if is_met else "**MISSED**"
 
     def row(self) -> str:
-        cells = [self.name, self.unit, shown(self.ours), shown(self.peer), shown(self.ratio, 2)]
+        cells = [self.name, self.unit, formatted(self.ours), formatted(self.peer), formatted(self.ratio, 2)]
         return f"| {' | '.join([*cells, str(self.bar or ''), self.verdict])} |"
 
     def as_json(self) -> dict[str, object]:
-        kept = {"name": self.name, "unit": self.unit, "musterd": self.ours, "agno": self.peer}
-        return {**kept, "ratio": self.ratio, "bar": str(self.bar or ""), "verdict": self.verdict.strip("*")}
+        values = {"name": self.name, "unit": self.unit, "musterd": self.ours, "agno": self.peer}
+        return {**values, "ratio": self.ratio, "bar": str(self.bar or ""), "verdict": self.verdict.strip("*")}
 
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def beside(name: str, unit: str, sides: Sequence[T], of: Callable[[T], float], b
     return Figure(name=name, unit=unit, ours=ours, peer=others[0] if others else None, bar=bar)
 
 
-def shown(value: float | None, digits: int = 1) -> str:
+def formatted(value: float | None, digits: int = 1) -> str:
     """Write a number as people read it."""
     if value is None:
         return "–"
@@ -136,5 +136,5 @@ def write_docs(group: str, text: str) -> None:
 
 def write_json(figures: Sequence[Figure], where: str, path: Path) -> None:
     """Write the figures, with what they were taken on, to `path`."""
-    kept = {"machine": where, "figures": [figure.as_json() for figure in figures]}
-    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    document = {"machine": where, "figures": [figure.as_json() for figure in figures]}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")

@@ -51,10 +51,10 @@ async def of_sessions(bench: Bench) -> list[Figure]:
         for side in sides:
             await (_fill_ours if side.is_ours else _fill_peer)(side, bench.times(SIZE))
         at = f"{bench.times(SIZE):,} sessions"
-        asked = "type=team&component_id=demo-team"
-        figures += await _read(bench, sides, f"a page of {at}", f"/sessions?{asked}")
+        query = "type=team&component_id=demo-team"
+        figures += await _read(bench, sides, f"a page of {at}", f"/sessions?{query}")
         figures += await _read(bench, sides, "the same, of any team", "/sessions?type=team")
-        figures += await _read(bench, sides, "the same, by name", f"/sessions?{asked}&session_name=hello")
+        figures += await _read(bench, sides, "the same, by name", f"/sessions?{query}&session_name=hello")
         figures += await _read(bench, sides[:1], "a page of their runs", "/runs?status=completed")
     return figures
 
@@ -79,8 +79,8 @@ async def _read(
     async def act(side: Side) -> None:
         limit = {"limit": str(PAGE)} if count else {}
         where = path.format(session=(sessions or {}).get(side.server.name))
-        found = await side.client.answer("GET", where, params=limit)
-        listed = found["data"] if isinstance(found, dict) and "data" in found else found
+        body = await side.client.answer("GET", where, params=limit)
+        listed = body["data"] if isinstance(body, dict) and "data" in body else body
         if side.is_ours and count is not None and len(listed) != min(count, bench.times(SIZE)):
             raise NoFigure(f"{where} holds {len(listed)}")
 
@@ -105,9 +105,11 @@ async def _fill_peer(side: Side, size: int) -> None:
     with sqlite3.connect(side.server.db) as db:
         columns = [row[1] for row in db.execute("PRAGMA table_info(agno_sessions)")]
         stored = db.execute("SELECT * FROM agno_sessions WHERE session_id = ?", [session]).fetchone()
-        kept = dict(zip(columns, stored, strict=True))
+        template = dict(zip(columns, stored, strict=True))
         marks = ", ".join("?" for _ in columns)
-        rows = [[kept[name] if name != "session_id" else new_session() for name in columns] for _ in range(size - 1)]
+        rows = [
+            [template[name] if name != "session_id" else new_session() for name in columns] for _ in range(size - 1)
+        ]
         db.executemany(f"INSERT INTO agno_sessions ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - own names
     db.close()
     listed = await side.client.answer("GET", "/sessions", params={"type": "team", "limit": "1"})

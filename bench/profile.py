@@ -68,10 +68,10 @@ class Profiler:
 
 def short(frame: str) -> str:
     """Cut `function (…/site-packages/pkg/file.py:12)` to `pkg/file.py function`."""
-    found = re.fullmatch(r"(.*) \((.*?)(?::\d+)?\)", frame)
-    if not found:
+    match = re.fullmatch(r"(.*) \((.*?)(?::\d+)?\)", frame)
+    if not match:
         return frame
-    function, path = found.groups()
+    function, path = match.groups()
     path = re.sub(r".*(?:site-packages|lib/python3\.\d+|src)/", "", path)
     if "/" not in path:
         path = f"stdlib/{path}"

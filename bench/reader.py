@@ -18,14 +18,14 @@ GIVE_UP_SECONDS = 60
 class Reader:
     """One run and what a reader was told of it. The same request under the same run id tells it from the beginning.
 
-    :param told: every event by its index, once for each time that it was asked for.
+    :param events_by_index: every event by its index, once for each time that it was asked for.
     :param doubled: events that came twice in one answer.
     """
 
     run_id: str
     message: str
     session: str
-    told: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    events_by_index: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     doubled: int = 0
     ended_at: float = 0.0
 
@@ -50,7 +50,7 @@ class Reader:
             return
         event = json.loads(data)
         index = event["event_index"]
-        self.told.setdefault(index, []).append(event)
+        self.events_by_index.setdefault(index, []).append(event)
         self.doubled += index in seen
         seen.add(index)
         if event["event"] == END and event["run_id"] == self.run_id:

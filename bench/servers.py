@@ -139,8 +139,8 @@ class Peer(Server):
 def install_peer() -> bool:
     """Make the peer's environment unless it is there; False, and a line, where it cannot be had."""
     stamp = PEER_VENV / ".installed"
-    wanted = PEER_REQUIREMENTS.read_text()
-    if stamp.exists() and stamp.read_text() == wanted:
+    requirements = PEER_REQUIREMENTS.read_text()
+    if stamp.exists() and stamp.read_text() == requirements:
         return True
     print("Installing the peer (agno 2.5.6) into .bench/ …", file=sys.stderr)
     python = str(PEER_VENV / "bin" / "python")
@@ -152,5 +152,5 @@ def install_peer() -> bool:
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             print("The peer cannot be installed here: musterd is measured alone.", file=sys.stderr)
             return False
-    stamp.write_text(wanted)
+    stamp.write_text(requirements)
     return True

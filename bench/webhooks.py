@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httptools
 
 from bench.client import leader_work
+from bench.deployment import Alone, deployed
 from bench.figures import Bar, Figure
 from bench.measures import Measure
 from bench.servers import NoFigure, free_port
-from bench.site import Alone, site
 from bench.stores import Postgres, Sqlite, Store, select
 from bench.trial import SETTLE_SECONDS, Bench, Side, drive
 
@@ -92,12 +92,12 @@ async def measure_costs(bench: Bench) -> list[Figure]:
                     await reached(taken, WARM_UP + number * runs)
                 await asyncio.sleep(SETTLE_SECONDS)
                 costs.append((side.server.cpu() - before) * 1000 / runs)
-    without, able, told = map(statistics.median, cpu_ms)
+    without, able, delivering = map(statistics.median, cpu_ms)
     return [
         Figure(name="no webhooks set up: CPU a run", unit="ms", ours=without),
         Figure(name="a secret is set, the run has no webhook: CPU a run", unit="ms", ours=able),
-        Figure(name="the run tells one webhook: CPU a run and its delivery", unit="ms", ours=told),
-        Figure(name="CPU a delivery", unit="ms", ours=told - able, bar=Bar(at_most=3, is_aim=True)),
+        Figure(name="the run tells one webhook: CPU a run and its delivery", unit="ms", ours=delivering),
+        Figure(name="CPU a delivery", unit="ms", ours=delivering - able, bar=Bar(at_most=3, is_aim=True)),
     ]
 
 
@@ -106,8 +106,8 @@ async def _run(side: Side) -> object:
 
 
 async def _alone(bench: Bench, stack: AsyncExitStack, environment: Mapping[str, str]) -> Side:
-    found = await stack.enter_async_context(site(bench, Sqlite(), {"BENCH_MODEL": "scripted", **environment}))
-    return await found.client_of(await found.start(Alone))
+    deployment = await stack.enter_async_context(deployed(bench, Sqlite(), {"BENCH_MODEL": "scripted", **environment}))
+    return await deployment.client_of(await deployment.start(Alone))
 
 
 async def measure_backlog(bench: Bench) -> list[Figure]:
@@ -118,15 +118,15 @@ async def measure_backlog(bench: Bench) -> list[Figure]:
 
 async def _backlog(bench: Bench, store: Store) -> list[Figure]:
     port, count = free_port(), bench.times(PILED_UP)
-    async with site(bench, store, {"BENCH_MODEL": "scripted", **telling(port)}) as found:
+    async with deployed(bench, store, {"BENCH_MODEL": "scripted", **telling(port)}) as deployment:
         with socket.create_server(("127.0.0.1", port)):  # it takes connections, and answers nothing
-            filling = await found.client_of(await found.start(Alone))
+            filling = await deployment.client_of(await deployment.start(Alone))
             await drive(filling, _run, count, CLIENTS)
             filling.server.process.kill()
             filling.server.process.wait()
-        (due,) = await select(found.url, "SELECT count(*) AS n FROM deliveries WHERE lease IS NULL")
+        (due,) = await select(deployment.url, "SELECT count(*) AS n FROM deliveries WHERE lease IS NULL")
         async with receiving(port) as taken:
-            sending = await found.start(Alone)
+            sending = await deployment.start(Alone)
             before = sending.cpu()
             await reached(taken, due["n"])
             await asyncio.sleep(SETTLE_SECONDS)

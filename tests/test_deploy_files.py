@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "examples" / "deploy"
 UNITS = sorted(FOLDER.glob("*.service"))
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-OURS = {name: found for name, found in COMPOSE["services"].items() if name != "postgres"}
+OURS = {name: service for name, service in COMPOSE["services"].items() if name != "postgres"}
 SETTINGS = {str(field.validation_alias or f"MUSTERD_{name.upper()}") for name, field in Settings.model_fields.items()}
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -39,7 +39,7 @@ def unit(path: Path) -> RawConfigParser:
 def command_lines() -> list[list[str]]:
     """What the files start."""
     started = [shlex.split(unit(path)["Service"]["ExecStart"])[1:] for path in UNITS]
-    return started + [found["command"] for found in OURS.values()]
+    return started + [service["command"] for service in OURS.values()]
 
 
 @pytest.mark.parametrize("words", command_lines(), ids=shlex.join)
@@ -50,12 +50,12 @@ def test_what_is_started_is_a_command(words: list[str]) -> None:
 def test_settings_are_known() -> None:
     lines = (FOLDER / "musterd.env").read_text().splitlines()
     named = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
-    assert (named | {name for found in OURS.values() for name in found["environment"]}) - SETTINGS == set()
+    assert (named | {name for service in OURS.values() for name in service["environment"]}) - SETTINGS == set()
 
 
 def test_the_drain_ends_before_a_process_is_killed() -> None:
     seconds = [unit(path)["Service"]["TimeoutStopSec"] for path in UNITS]
-    seconds += [found["stop_grace_period"].removesuffix("s") for found in OURS.values()]
+    seconds += [service["stop_grace_period"].removesuffix("s") for service in OURS.values()]
     assert min(map(float, seconds)) > Settings.model_fields["drain_seconds"].default + 5
 
 
@@ -74,9 +74,9 @@ def test_the_image_is_given_what_the_package_is_built_from() -> None:
     copied = {name for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.MULTILINE) for name in line.split()}
     assert [name for name in copied if not (ROOT / name).exists()] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [project["project"]["readme"], *project["project"]["license-files"]]
-    wanted += project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert [name for name in wanted if not any((ROOT / name).is_relative_to(ROOT / found) for found in copied)] == []
+    files = [project["project"]["readme"], *project["project"]["license-files"]]
+    files += project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert [name for name in files if not any((ROOT / name).is_relative_to(ROOT / source) for source in copied)] == []
     assert COMPOSE["x-musterd"]["build"] == {"context": "../..", "dockerfile": "examples/deploy/Dockerfile"}
 
 

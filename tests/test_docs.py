@@ -78,7 +78,7 @@ def files(page: Path) -> dict[str, str]:
     named = (
         (re.match(r"# ([\w.]+)\n", text), text) for language, text in blocks(page) if language in ("python", "yaml")
     )
-    return {found[1]: text for found, text in named if found}
+    return {match[1]: text for match, text in named if match}
 
 
 def write_files(page: Path, folder: Path) -> list[Path]:
@@ -152,22 +152,22 @@ class Terminal:
             )
         assert self._server.stdout is not None
         for line in self._server.stdout:
-            if found := re.search(r"http://(127\.0\.0\.1:\d+)", line):
-                self._address = found[1]
+            if match := re.search(r"http://(127\.0\.0\.1:\d+)", line):
+                self._address = match[1]
                 return
         pytest.fail(f"{shlex.join(words)} did not start: {output.read_text()}")
 
     def _ask(self, words: list[str]) -> str:
         assert self._server is not None, "nothing is served yet"
-        asked = [word.replace(ADDRESS, self._address) for word in words]
+        command = [word.replace(ADDRESS, self._address) for word in words]
         done = subprocess.run(
-            [*asked, "--silent", "--show-error", "--max-time", str(CURL_SECONDS)],
+            [*command, "--silent", "--show-error", "--max-time", str(CURL_SECONDS)],
             cwd=self._folder,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{shlex.join(asked)}: {done.stderr}"
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
         if done.stdout.startswith("event: "):
             scanned.check(done.stdout)
         return done.stdout
@@ -200,8 +200,8 @@ def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, t
                     answer = terminal.type(command)
         elif language == "json":
             assert answer is not None
-            shown, told = json.loads(text), json.loads(answer)
-            assert missing(shown, told) == [], told
+            documented, actual = json.loads(text), json.loads(answer)
+            assert missing(documented, actual) == [], actual
         elif language == "text":
             assert answer is not None
             assert lines_missing(text, answer) == [], answer
@@ -302,20 +302,20 @@ def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(page: Path, tmp_pa
             assert lines_missing(text, answer) == [], shell.logs()
 
 
-def missing(shown: Any, told: Any, place: str = "") -> list[str]:
-    """Where `told` has not what is shown: objects may have more keys."""
-    if isinstance(shown, dict) and isinstance(told, dict):
-        return [line for key, value in shown.items() for line in missing(value, told.get(key), f"{place}.{key}")]
-    if isinstance(shown, list) and isinstance(told, list) and len(shown) == len(told):
-        pairs = enumerate(zip(shown, told, strict=True))
+def missing(documented: Any, actual: Any, place: str = "") -> list[str]:
+    """What `actual` lacks of `documented`: objects may have more keys."""
+    if isinstance(documented, dict) and isinstance(actual, dict):
+        return [line for key, value in documented.items() for line in missing(value, actual.get(key), f"{place}.{key}")]
+    if isinstance(documented, list) and isinstance(actual, list) and len(documented) == len(actual):
+        pairs = enumerate(zip(documented, actual, strict=True))
         return [line for number, (ours, theirs) in pairs for line in missing(ours, theirs, f"{place}[{number}]")]
-    return [] if shown in ("…", told) else [f"{place}: shown {shown!r}, told {told!r}"]
+    return [] if documented in ("…", actual) else [f"{place}: documented {documented!r}, actual {actual!r}"]
 
 
-def lines_missing(shown: str, told: str) -> list[str]:
-    """The lines of `shown` that do not stand in `told` after the ones before them."""
-    left = iter(told.splitlines())
-    return [line for line in shown.splitlines() if line and not any(line in candidate for candidate in left)]
+def lines_missing(documented: str, actual: str) -> list[str]:
+    """The lines of `documented` that do not stand in `actual` after the ones before them."""
+    left = iter(actual.splitlines())
+    return [line for line in documented.splitlines() if line and not any(line in candidate for candidate in left)]
 
 
 # What is listed
@@ -324,17 +324,17 @@ def lines_missing(shown: str, told: str) -> list[str]:
 def section(page: str, heading: str) -> str:
     """The text below a heading of the second level."""
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(heading)}\b.*?\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)
-    assert found, f"{page} has no section '{heading}'"
-    return found[1]
+    match = re.search(rf"^## {re.escape(heading)}\b.*?\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    assert match, f"{page} has no section '{heading}'"
+    return match[1]
 
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every row of the tables in `text`, heads left out."""
     lines = [line.strip() for line in text.splitlines()]
     heads = {number - 1 for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)}
-    wanted = [line for number, line in enumerate(lines) if line.startswith("| ") and number not in heads]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in wanted]
+    table_rows = [line for number, line in enumerate(lines) if line.startswith("| ") and number not in heads]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table_rows]
 
 
 def code(cell: str) -> list[str]:
@@ -351,12 +351,12 @@ def shown_value(value: object) -> str:
 
 def named(above: App, prefix: str = "") -> dict[str, App]:
     """The commands below `above`, those below them in their place, by name."""
-    found: dict[str, App] = {}
+    apps: dict[str, App] = {}
     for name in above:
         if not name.startswith("-"):
             below = named(above[name], f"{prefix}{name} ")
-            found.update(below or {f"{prefix}{name}": above[name]})
-    return found
+            apps.update(below or {f"{prefix}{name}": above[name]})
+    return apps
 
 
 COMMANDS = named(commands)
@@ -369,26 +369,26 @@ def test_every_command_is_listed() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_listed(name: str) -> None:
-    wanted = {}
+    expected = {}
     for argument in COMMANDS[name].assemble_argument_collection():
         if argument.names[0].startswith("--"):
-            wanted[tuple(argument.names)] = shown_value(argument.field_info.default)
+            expected[tuple(argument.names)] = shown_value(argument.field_info.default)
         else:
             text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
             assert re.search(rf"^## musterd {name} .*\b{argument.names[0]}\b", text, flags=re.MULTILINE)
     table = rows(section("cli.md", f"musterd {name}"))
-    assert {tuple(code(row[0])): "".join(code(row[1])[:1]) for row in table} == wanted
+    assert {tuple(code(row[0])): "".join(code(row[1])[:1]) for row in table} == expected
 
 
 def test_the_defaults_of_settings_are_listed() -> None:
     fields = Settings.model_fields
-    wanted = [
+    expected = [
         (str(field.validation_alias or f"MUSTERD_{name.upper()}"), shown_value(field.default))
         for name, field in fields.items()
     ]
     text = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
     listed = [(code(row[0])[0], "".join(code(row[1])[:1])) for row in rows(text)]
-    assert listed == wanted, "in the order of the settings"
+    assert listed == expected, "in the order of the settings"
 
 
 def test_every_error_is_listed() -> None:
@@ -407,6 +407,6 @@ def test_every_state_and_edge_is_listed() -> None:
     table = rows(text.split("## Edges", maxsplit=1)[0])
     assert {code(row[0])[0]: code(row[1])[0] for row in table} == {str(state): STATUS[state] for state in STATUS}
     edges = set(re.findall(r"^ +(\S+) --> (\S+)$", text, flags=re.MULTILINE))
-    wanted = {(str(source), str(target)) for source, targets in states.EDGES.items() for target in targets}
-    wanted |= {("[*]", str(state)) for state in states.ACCEPTED_AS} | {(str(state), "[*]") for state in states.FINAL}
-    assert edges == wanted
+    expected = {(str(source), str(target)) for source, targets in states.EDGES.items() for target in targets}
+    expected |= {("[*]", str(state)) for state in states.ACCEPTED_AS} | {(str(state), "[*]") for state in states.FINAL}
+    assert edges == expected

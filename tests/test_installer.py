@@ -45,26 +45,26 @@ def test_uv_is_told_pips_index_certificates_and_folders(install: ModuleType) -> 
         "find-links": ["/a", "/b"],
         "extra-index-url": ["https://x.example"],
     }
-    told = install.uv_environment(options, {"PATH": "/bin"})
-    assert told["UV_DEFAULT_INDEX"] == MIRROR
-    assert told["SSL_CERT_FILE"] == "/etc/ca.pem"
-    assert told["UV_FIND_LINKS"] == "/a,/b"
-    assert told["UV_INDEX"] == "https://x.example"
-    assert told["UV_INDEX_STRATEGY"] == "unsafe-best-match"
-    assert told["UV_SYSTEM_CERTS"] == "1"
-    assert told["PATH"] == "/bin"
+    environment = install.uv_environment(options, {"PATH": "/bin"})
+    assert environment["UV_DEFAULT_INDEX"] == MIRROR
+    assert environment["SSL_CERT_FILE"] == "/etc/ca.pem"
+    assert environment["UV_FIND_LINKS"] == "/a,/b"
+    assert environment["UV_INDEX"] == "https://x.example"
+    assert environment["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert environment["UV_SYSTEM_CERTS"] == "1"
+    assert environment["PATH"] == "/bin"
 
 
 @pytest.mark.parametrize("own", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
 def test_what_uv_was_told_already_stands(install: ModuleType, own: str) -> None:
-    told = install.uv_environment({"index-url": [MIRROR]}, {own: "https://own.example"})
-    assert told[own] == "https://own.example"
-    assert MIRROR not in told.values()
+    environment = install.uv_environment({"index-url": [MIRROR]}, {own: "https://own.example"})
+    assert environment[own] == "https://own.example"
+    assert MIRROR not in environment.values()
 
 
 def test_without_settings_uv_keeps_its_defaults(install: ModuleType) -> None:
-    told = install.uv_environment({"no-index": ["0"]}, {})
-    assert set(told) == {"UV_SYSTEM_CERTS", "UV_PYTHON_DOWNLOADS", "VIRTUAL_ENV"}
+    environment = install.uv_environment({"no-index": ["0"]}, {})
+    assert set(environment) == {"UV_SYSTEM_CERTS", "UV_PYTHON_DOWNLOADS", "VIRTUAL_ENV"}
 
 
 def test_a_failure_is_told_in_one_line(install: ModuleType, tmp_path: Path) -> None:

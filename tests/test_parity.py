@@ -17,10 +17,10 @@ ROWS = [
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """The names of all tests and of their files."""
-    found: set[str] = set()
+    names: set[str] = set()
     for file in (ROOT / "tests").rglob("test_*.py"):
-        found |= {file.stem, *re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), flags=re.MULTILINE)}
-    return found
+        names |= {file.stem, *re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), flags=re.MULTILINE)}
+    return names
 
 
 def test_every_line_says_yes_better_or_later() -> None:

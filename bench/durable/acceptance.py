@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 
 from bench.client import Client, leader_work, new_session
+from bench.deployment import until
 from bench.figures import Figure, beside
 from bench.servers import Musterd, Peer, Server
-from bench.site import until
 from bench.stores import Store
 from bench.trial import Bench, Samples, Side, drive
 

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 from bench.client import leader_work
+from bench.deployment import Alone, Deployment, deployed
 from bench.figures import Bar, Figure, beside
-from bench.site import Alone, Site, site
 from bench.stores import Sqlite
 from bench.trial import Bench, drive
 
@@ -27,8 +27,8 @@ class Outcome:
 
 async def measure(bench: Bench) -> list[Figure]:
     """Ours alone: the peer has no scripted model of its own."""
-    async with site(bench, Sqlite(), {"BENCH_MODEL": "scripted"}) as found:
-        outcome = await best(found)
+    async with deployed(bench, Sqlite(), {"BENCH_MODEL": "scripted"}) as deployment:
+        outcome = await best(deployment)
     name = f"embedded: leader only, scripted in the process, {CLIENTS} clients"
     return [
         beside(f"{name}: runs a second", "", [outcome], lambda of: of.per_second, Bar(at_least=150)),
@@ -36,9 +36,9 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def best(found: Site) -> Outcome:
+async def best(deployment: Deployment) -> Outcome:
     """Do rounds of runs on two cores of the machine, clients included; return the middle one."""
-    alone = await found.client_of(await found.start(Alone))
+    alone = await deployment.client_of(await deployment.start(Alone))
     allowed = os.sched_getaffinity(0)
     two = set(sorted(allowed)[:CORES])
     os.sched_setaffinity(alone.server.process.pid, two)
@@ -47,7 +47,7 @@ async def best(found: Site) -> Outcome:
         await drive(alone, lambda _: alone.client.run(leader_work()), WARM_UP, CLIENTS)
         outcomes = []
         for _ in range(ROUNDS):
-            runs = found.bench.times(RUNS)
+            runs = deployment.bench.times(RUNS)
             before, began = alone.server.cpu(), time.perf_counter()
             await drive(alone, lambda _: alone.client.run(leader_work()), runs, CLIENTS)
             seconds = time.perf_counter() - began

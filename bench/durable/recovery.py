@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.client import leader_work, new_session
+from bench.deployment import Alone, Deployment, Front, ObservedCall, Worker, deployed
 from bench.figures import Bar, Figure, beside
 from bench.reader import Reader, read_all
 from bench.servers import NoFigure, Server
-from bench.site import Alone, Front, Seen, Site, Worker, site
 from bench.stores import Postgres, Store, select
 from bench.trial import Bench, Side
 
@@ -111,24 +111,24 @@ def longest(kills: Sequence[Kill], what: str) -> float:
 
 async def restart(bench: Bench, store: Store) -> Kill:
     """Kill the only process and start another one on its database."""
-    async with site(bench, store) as found:
-        first = await found.client_of(await found.start(Alone))
-        scene = await begin(found, first)
+    async with deployed(bench, store) as deployment:
+        first = await deployment.client_of(await deployment.start(Alone))
+        scene = await begin(deployment, first)
         await scene.kill(first.server)
         await scene.reading  # their connections are lost
-        second = await found.client_of(await found.start(Alone))
+        second = await deployment.client_of(await deployment.start(Alone))
         await read_all(scene.readers, second.client)
         return await scene.judge(second, second.server.began)
 
 
 async def take_over(bench: Bench, store: Store) -> Kill:
     """Kill one of two workers; the readers are at a process that accepts."""
-    async with site(bench, store) as found:
-        front = await found.client_of(await found.start(Front))
-        workers = [await found.start(Worker) for _ in range(2)]
-        await found.meet()
-        scene = await begin(found, front)
-        busiest = Counter(run["pid"] for run in await select(found.url, DRIVEN)).most_common(1)
+    async with deployed(bench, store) as deployment:
+        front = await deployment.client_of(await deployment.start(Front))
+        workers = [await deployment.start(Worker) for _ in range(2)]
+        await deployment.meet()
+        scene = await begin(deployment, front)
+        busiest = Counter(run["pid"] for run in await select(deployment.url, DRIVEN)).most_common(1)
         if not busiest:
             raise NoFigure("no run was at work when one was to be cut off")
         await scene.kill(next(worker for worker in workers if worker.process.pid == busiest[0][0]))
@@ -140,11 +140,11 @@ async def take_over(bench: Bench, store: Store) -> Kill:
 class Scene:
     """Runs at work, with a reader each."""
 
-    found: Site
+    deployment: Deployment
     readers: list[Reader]
     reading: "asyncio.Future[list[None]]"
     killed_at: float = 0.0
-    before: list[Seen] = field(default_factory=list)
+    before: list[ObservedCall] = field(default_factory=list)
     stored: set[tuple[str, str]] = field(default_factory=set)
 
     async def kill(self, server: Server) -> None:
@@ -152,12 +152,12 @@ class Scene:
         server.process.kill()
         self.killed_at = time.perf_counter()
         await asyncio.to_thread(server.process.wait)
-        self.before = await self.found.world.seen()
-        self.stored = {(row["root_id"], row["path"]) for row in await select(self.found.url, STORED)}
+        self.before = await self.deployment.calls.seen()
+        self.stored = {(row["root_id"], row["path"]) for row in await select(self.deployment.url, STORED)}
 
     async def judge(self, side: Side, started_at: float | None) -> Kill:
         """Say what became of the runs, once they have ended."""
-        attempts = {row["run_id"]: row["attempt"] for row in await select(self.found.url, ATTEMPTS)}
+        attempts = {row["run_id"]: row["attempt"] for row in await select(self.deployment.url, ATTEMPTS)}
         cut_off = [reader for reader in self.readers if attempts[reader.run_id] > 1]
         if not cut_off:
             raise NoFigure("the killed process drove no run")
@@ -167,7 +167,7 @@ class Scene:
                 raise NoFigure(f"a run ended {run['status']} with {str(run['content'])[:300]!r}")
         places = {what: place for reader in cut_off for what, place in steps(reader).items()}
         old = {call.what for call in self.before}
-        seen = await self.found.world.seen()
+        seen = await self.deployment.calls.seen()
         anew = [call for call in seen if call.what in places and call not in self.before]
         first = anew[0].at if anew else max(reader.ended_at for reader in cut_off)
         repeated = sum(places[call.what] in self.stored for call in anew)
@@ -186,29 +186,29 @@ class Scene:
     async def compare(self) -> tuple[int, int]:
         """Return how many events readers were not told, or not as they are stored, and how many came twice."""
         stored: dict[str, dict[int, Key]] = {}
-        for row in await select(self.found.url, EVENTS):
+        for row in await select(self.deployment.url, EVENTS):
             keys = [(kind, run_id, place) for kind, run_id, _, _, place in json.loads(row["payload"])]
             stored.setdefault(row["root_id"], {}).update(enumerate(keys, row["first_index"]))
         lost = doubled = 0
         for reader in self.readers:
             mine = stored[reader.run_id]
-            changed = sum(any(event != told[0] for event in told) for told in reader.told.values())
-            lost += len(mine.keys() ^ reader.told.keys()) + changed
+            changed = sum(any(event != copies[0] for event in copies) for copies in reader.events_by_index.values())
+            lost += len(mine.keys() ^ reader.events_by_index.keys()) + changed
             times = Counter(key for key in mine.values() if key[0] not in MAY_COME_AGAIN)
             doubled += reader.doubled + sum(often - 1 for often in times.values())
         return lost, doubled
 
 
-async def begin(found: Site, side: Side) -> Scene:
+async def begin(deployment: Deployment, side: Side) -> Scene:
     """Begin runs one after the other, each with a reader."""
     await side.client.run(leader_work())  # what loads with the first run is loaded
-    await asyncio.to_thread(found.bench.model.reset)
+    await asyncio.to_thread(deployment.bench.model.reset)
     readers = [reader_of(new_session()) for _ in range(RUNS)]
     tasks = []
     for reader in readers:
         tasks.append(asyncio.ensure_future(reader.read(side.client)))
         await asyncio.sleep(APART_SECONDS)
-    return Scene(found, readers, asyncio.gather(*tasks))
+    return Scene(deployment, readers, asyncio.gather(*tasks))
 
 
 def task(name: str) -> str:
@@ -229,9 +229,9 @@ def content(name: str) -> str:
 def steps(reader: Reader) -> dict[str, tuple[str, str]]:
     """Return the places of a run's calls in its journal, by what the model and the tool are asked."""
     name = reader.run_id
-    found = {f"{reader.message}#0": "t0/m", f"{reader.message}#2": "t1/m"}
+    places = {f"{reader.message}#0": "t0/m", f"{reader.message}#2": "t1/m"}
     for number, part in enumerate("ab"):
-        asked = task(name + part).replace("<", "[[").replace(">", "]]")
-        found |= {f"{asked}#0": f"t0/c{number}/t0/m", f"{asked}#1": f"t0/c{number}/t1/m"}
-        found[f"note {name}{part}"] = f"t0/c{number}/t0/c0"
-    return {what: (name, path) for what, path in found.items()}
+        work = task(name + part).replace("<", "[[").replace(">", "]]")
+        places |= {f"{work}#0": f"t0/c{number}/t0/m", f"{work}#1": f"t0/c{number}/t1/m"}
+        places[f"note {name}{part}"] = f"t0/c{number}/t0/c0"
+    return {what: (name, path) for what, path in places.items()}

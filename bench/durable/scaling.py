@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.client import leader_work, new_session
+from bench.deployment import PATIENCE_SECONDS, Deployment, Front, Worker, deployed
 from bench.figures import Figure, beside
 from bench.servers import NoFigure
-from bench.site import PATIENCE_SECONDS, Front, Site, Worker, site
 from bench.stores import Postgres, select
 from bench.trial import Bench, Side, drive
 
@@ -66,13 +66,13 @@ async def measure(bench: Bench) -> list[Figure]:
             continue
         for kind, (work, counts) in KINDS.items():
             for count in counts:
-                async with site(bench, store, SCRIPTED) as found:
-                    outcome = await with_workers(found, count, work)
-                figures += shown(f"{count} worker{'s' * (count > 1)} on Postgres, {kind}", outcome)
+                async with deployed(bench, store, SCRIPTED) as deployment:
+                    outcome = await with_workers(deployment, count, work)
+                figures += figures_of(f"{count} worker{'s' * (count > 1)} on Postgres, {kind}", outcome)
     return figures
 
 
-def shown(name: str, outcome: Outcome) -> list[Figure]:
+def figures_of(name: str, outcome: Outcome) -> list[Figure]:
     return [
         beside(f"{name}: runs a second", "", [outcome], lambda of: of.per_second),
         beside(f"{name}: CPU a run, accepting", "ms", [outcome], lambda of: of.front_ms),
@@ -85,27 +85,27 @@ def shown(name: str, outcome: Outcome) -> list[Figure]:
     ]
 
 
-async def with_workers(found: Site, count: int, work: Callable[[], str]) -> Outcome:
+async def with_workers(deployment: Deployment, count: int, work: Callable[[], str]) -> Outcome:
     """Start so many workers and have them do the runs that clients start through another process."""
-    front = await found.client_of(await found.start(Front))
-    workers = [await found.start(Worker) for _ in range(count)]
-    await found.meet()
-    await all_of(found, front, WARM_UP, work)
-    runs = found.bench.times(RUNS)
+    front = await deployment.client_of(await deployment.start(Front))
+    workers = [await deployment.start(Worker) for _ in range(count)]
+    await deployment.meet()
+    await all_of(deployment, front, WARM_UP, work)
+    runs = deployment.bench.times(RUNS)
 
     def cpu() -> list[float]:
-        return [front.server.cpu(), sum(worker.cpu() for worker in workers), found.store.cpu()]
+        return [front.server.cpu(), sum(worker.cpu() for worker in workers), deployment.store.cpu()]
 
-    before, commits = cpu(), await number(found, COMMITS)
+    before, commits = cpu(), await number(deployment, COMMITS)
     began = time.perf_counter()
-    await all_of(found, front, runs, work)
+    await all_of(deployment, front, runs, work)
     seconds = time.perf_counter() - began
-    after, commits = cpu(), await number(found, COMMITS) - commits
-    if await number(found, NOT_COMPLETED):
+    after, commits = cpu(), await number(deployment, COMMITS) - commits
+    if await number(deployment, NOT_COMPLETED):
         raise NoFigure("a run did not complete")
     front_ms, workers_ms, postgres_ms = ((now - then) * 1000 / runs for now, then in zip(after, before, strict=True))
-    kept = await number(found, SIZE) / 1000 / await number(found, ROOTS)
-    await found.meet()
+    kilobytes = await number(deployment, SIZE) / 1000 / await number(deployment, ROOTS)
+    await deployment.meet()
     before = cpu()
     await asyncio.sleep(IDLE_SECONDS)
     idle = [(now - then) * 1000 / IDLE_SECONDS for now, then in zip(cpu(), before, strict=True)]
@@ -115,23 +115,23 @@ async def with_workers(found: Site, count: int, work: Callable[[], str]) -> Outc
         workers_ms=workers_ms,
         postgres_ms=postgres_ms,
         commits=commits / runs,
-        kb_a_run=kept,
+        kb_a_run=kilobytes,
         idle_process_ms=(idle[0] + idle[1]) / (1 + count),
         idle_postgres_ms=idle[2],
     )
 
 
-async def number(found: Site, text: str) -> float:
+async def number(deployment: Deployment, text: str) -> float:
     """Return the number that a statement gives."""
-    (row,) = await select(found.url, text)
+    (row,) = await select(deployment.url, text)
     return float(row["n"])
 
 
-async def all_of(found: Site, front: Side, runs: int, work: Callable[[], str]) -> None:
+async def all_of(deployment: Deployment, front: Side, runs: int, work: Callable[[], str]) -> None:
     """Start so many runs and wait until none is left."""
     await drive(front, lambda _: front.client.start(work(), new_session()), runs, CLIENTS)
     deadline = time.perf_counter() + PATIENCE_SECONDS
-    while await number(found, NOT_ENDED):
+    while await number(deployment, NOT_ENDED):
         if time.perf_counter() > deadline:
             raise NoFigure(f"{runs} runs have not ended within {PATIENCE_SECONDS} s")
         await asyncio.sleep(LOOK_SECONDS)

@@ -21,13 +21,13 @@ async def measure(bench: Bench) -> list[Figure]:
 
 async def one_size(bench: Bench, sides: list[Side], size: int) -> list[Figure]:
     """Read one run of a session with `size` runs."""
-    wanted: dict[str, tuple[str, str]] = {}
+    targets: dict[str, tuple[str, str]] = {}
     for side in sides:
         fill = fill_ours if side.is_ours else fill_peer
-        wanted[side.server.name] = await fill(side, size)
+        targets[side.server.name] = await fill(side, size)
 
     async def read(side: Side) -> None:
-        run = await side.client.get(*wanted[side.server.name])
+        run = await side.client.get(*targets[side.server.name])
         assert run["status"] == "COMPLETED"
 
     samples = await bench.compare(sides, read, ours=2000, peer=PEER_READS[size])

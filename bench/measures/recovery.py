@@ -40,10 +40,10 @@ async def one(bench: Bench) -> float:
     return took
 
 
-async def calls(bench: Bench, wanted: int) -> None:
+async def calls(bench: Bench, count: int) -> None:
     """Wait until so many calls are open at the model."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
         while True:
-            if await asyncio.to_thread(bench.model.open_calls) == wanted:
+            if await asyncio.to_thread(bench.model.open_calls) == count:
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -17,17 +17,17 @@ Costs = tuple[float, float, float]
 
 async def measure(bench: Bench) -> list[Figure]:
     kinds: list[type[Server]] = [Musterd, Peer] if bench.with_peer else [Musterd]
-    found: dict[tuple[type[Server], bool], list[Costs]] = {}
+    costs_by_kind: dict[tuple[type[Server], bool], list[Costs]] = {}
     for turn in range(1 + STARTS):
         for kind in kinds:
             with tempfile.TemporaryDirectory(prefix="db-", dir=WORK) as folder:
                 for is_new in (True, False):
                     costs = await one(bench, kind, Path(folder) / "bench.db")
                     if turn:  # the first compiles what was never started before
-                        found.setdefault((kind, is_new), []).append(costs)
+                        costs_by_kind.setdefault((kind, is_new), []).append(costs)
     figures = []
     for is_new, title in ((False, "start"), (True, "start on a new database")):
-        sides = [middle(found[kind, is_new]) for kind in kinds]
+        sides = [middle(costs_by_kind[kind, is_new]) for kind in kinds]
         figures += [
             beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], Bar(at_most=1.5)),
             beside(f"{title}: time until /health answers", "s", sides, lambda of: of[1]),

@@ -62,11 +62,11 @@ async def one(bench: Bench, side: Side) -> Outcome:
     )
 
 
-async def open_calls(bench: Bench, wanted: int) -> int:
+async def open_calls(bench: Bench, target: int) -> int:
     """Wait until so many calls are open at the model, or patience ends; return how many are."""
     deadline = time.perf_counter() + PATIENCE_SECONDS
-    while (found := await asyncio.to_thread(bench.model.open_calls)) != wanted:
+    while (count := await asyncio.to_thread(bench.model.open_calls)) != target:
         if time.perf_counter() > deadline:
             break
         await asyncio.sleep(0.1)
-    return found
+    return count

@@ -58,8 +58,8 @@ async def listen(url: str, method: str, path: str, *, form: dict[str, str] | Non
     address = urlsplit(url)
     loop = asyncio.get_running_loop()
     sent = request(method, path, form)
-    _, found = await loop.create_connection(lambda: Listener(sent), address.hostname or "", address.port or 80)
-    return found
+    _, listener = await loop.create_connection(lambda: Listener(sent), address.hostname or "", address.port or 80)
+    return listener
 
 
 def request(method: str, path: str, form: dict[str, str] | None = None) -> bytes:

@@ -28,7 +28,7 @@ def peak_of(server: Server) -> Iterator[Peak]:
     """Watch a server's memory during a block."""
     folder = Path(f"/proc/{server.process.pid}")
     (folder / "clear_refs").write_text(FORGET_PEAK)
-    found = Peak(before=server.rss())
-    yield found
+    peak = Peak(before=server.rss())
+    yield peak
     lines = (folder / "status").read_text().splitlines()
-    found.most = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    peak.most = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -52,7 +52,7 @@ async def _compare(bench: Bench, sides: list[Side], message: str, *, clients: in
         seen[side.server.name].append(await side.client.stream(message or leader_work()))
 
     samples = await bench.compare(sides, act, ours=count, peer=count, rounds=2, clients=clients)
-    return [Seen(found, seen[side.server.name]) for side, found in zip(sides, samples, strict=True)]
+    return [Seen(sample, seen[side.server.name]) for side, sample in zip(sides, samples, strict=True)]
 
 
 def _long(name: str, seen: list[Seen]) -> list[Figure]:

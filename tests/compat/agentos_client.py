@@ -54,14 +54,14 @@ SHOWN: list[tuple[Any, Any]] = [
     (enum.Enum, lambda value: value.value),
     (BaseModel, lambda value: typed(value, type(value).model_fields)),
     (type, lambda value: value.__name__),
-    (dict, lambda value: {str(key): shown(item) for key, item in value.items()}),
-    ((list, tuple, set), lambda value: [shown(item) for item in value]),
+    (dict, lambda value: {str(key): as_typed_json(item) for key, item in value.items()}),
+    ((list, tuple, set), lambda value: [as_typed_json(item) for item in value]),
     (bytes, lambda value: base64.b64encode(value).decode()),
     (datetime.date, lambda value: {"$type": "datetime", "value": value.isoformat()}),
 ]
 
 
-def shown(value: Any) -> Any:
+def as_typed_json(value: Any) -> Any:
     """What the client gave, as JSON that tells its types."""
     for kind, show in SHOWN:
         if isinstance(value, kind):
@@ -73,7 +73,7 @@ def shown(value: Any) -> Any:
 
 def typed(value: Any, names: Iterable[str]) -> dict[str, Any]:
     """An object of the client's, with the name of its class."""
-    fields = {name: shown(getattr(value, name, None)) for name in names}
+    fields = {name: as_typed_json(getattr(value, name, None)) for name in names}
     return {"$type": type(value).__name__.partition("[")[0], **fields}
 
 
@@ -121,13 +121,13 @@ class Driving:
 
     def methods(self) -> list[str]:
         """The client's public methods."""
-        found = inspect.getmembers(AgentOSClient, inspect.isfunction)
-        return sorted(name for name, _ in found if not name.startswith("_"))
+        functions = inspect.getmembers(AgentOSClient, inspect.isfunction)
+        return sorted(name for name, _ in functions if not name.startswith("_"))
 
-    async def at(self, base_url: str, name: str, **given: Any) -> Any:
+    async def at(self, base_url: str, name: str, **arguments: Any) -> Any:
         """What a client of another server gives."""
-        found = getattr(AgentOSClient(base_url=base_url, timeout=30), name)(**given)
-        return await found
+        method = getattr(AgentOSClient(base_url=base_url, timeout=30), name)(**arguments)
+        return await method
 
     async def gateway(self, method: str, path: str, form: dict[str, str] | None = None) -> dict[str, Any]:
         """What an AgentOS answers that serves a team and an agent of the server as its own.
@@ -147,18 +147,18 @@ class Driving:
         lines, self.skipped.lines = self.skipped.lines, []
         return lines
 
-    async def do(self, asked: dict[str, Any]) -> None:
+    async def do(self, request: dict[str, Any]) -> None:
         """Do what one line asks."""
-        number = asked["id"]
+        number = request["id"]
         try:
-            found = getattr(self if hasattr(self, asked["do"]) else self.client, asked["do"])
-            given = found(*taken(asked["args"]), **taken(asked["with"]))
-            if hasattr(given, "__aiter__"):
-                async for event in given:
-                    say(id=number, event=shown(event))
+            method = getattr(self if hasattr(self, request["do"]) else self.client, request["do"])
+            result = method(*taken(request["args"]), **taken(request["with"]))
+            if hasattr(result, "__aiter__"):
+                async for event in result:
+                    say(id=number, event=as_typed_json(event))
                 say(id=number, is_stream=True)
             else:
-                say(id=number, result=shown(await given if inspect.isawaitable(given) else given))
+                say(id=number, result=as_typed_json(await result if inspect.isawaitable(result) else result))
         except Exception as error:  # noqa: BLE001 - the test judges
             say(id=number, error=failure(error))
 

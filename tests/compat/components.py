@@ -81,7 +81,7 @@ busy = Team(
 
 guarded = Agent(id="guarded-agent", name="Guarded Agent", tools=[delete_file])
 asking = Team(id="hitl-leader-team", name="Asking Team", members=[writer], tools=[delete_file], model="scripted")
-asked = Team(id="hitl-member-team", name="Asked Team", members=[guarded], model="scripted")
+member_pause_team = Team(id="hitl-member-team", name="Asked Team", members=[guarded], model="scripted")
 routed = Agent(id="r-writer-agent", name="r-Writer Agent", role="Writes text")
 route = Team(id="route-team", name="Route Team", members=[routed], model="scripted", mode="route")
 first, second = (Agent(id=f"b-{n}-agent", name=f"b-{n} Agent", role="Writes text") for n in (1, 2))

@@ -53,9 +53,9 @@ def test_a_chat_is_loaded_as_it_was(ui: AgentUi, http: httpx2.Client) -> None:
     again.open()
     assert ui.session_id
     again.load(ui.session_id)
-    shown = [(bubble.role, bubble.content) for bubble in ui.bubbles]
+    bubbles = [(bubble.role, bubble.content) for bubble in ui.bubbles]
     member = [("user", '[[TOOL get_weather {"city": "Paris"}]]'), ("agent", "Done: Sunny in Paris")]
-    assert [(bubble.role, bubble.content) for bubble in again.bubbles] == [*member, *shown]
+    assert [(bubble.role, bubble.content) for bubble in again.bubbles] == [*member, *bubbles]
 
 
 def test_an_object_is_shown_as_json(http: httpx2.Client) -> None:
@@ -112,5 +112,5 @@ def test_the_scanner_reads_pieces_of_any_size(size: int) -> None:
     first = ': ping\n\nevent: A\ndata: {"event": "A", "content": "\\"}{\\\\"}\n\n'
     text = first + 'event: B\ndata: {"event": "B", "x": {}}\n\n'
     scanner = Scanner()
-    found = [event for start in range(0, len(text), size) for event in scanner.feed(text[start : start + size])]
-    assert found == [{"event": "A", "content": '"}{\\'}, {"event": "B", "x": {}}]
+    events = [event for start in range(0, len(text), size) for event in scanner.feed(text[start : start + size])]
+    assert events == [{"event": "A", "content": '"}{\\'}, {"event": "B", "x": {}}]

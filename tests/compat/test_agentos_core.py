@@ -88,16 +88,16 @@ def test_agents(agentos: Driver) -> None:
 
 
 def test_an_agent(agentos: Driver) -> None:
-    found = agentos.get_agent("solo-agent")
-    assert found == agentos.aget_agent("solo-agent")
-    assert (found["$type"], found["name"]) == ("AgentResponse", "Solo Agent")
-    assert found["model"] == {
+    agent = agentos.get_agent("solo-agent")
+    assert agent == agentos.aget_agent("solo-agent")
+    assert (agent["$type"], agent["name"]) == ("AgentResponse", "Solo Agent")
+    assert agent["model"] == {
         "$type": "ModelResponse",
         "name": "Scripted",
         "model": "scripted",
         "provider": "Scripted",
     }
-    tools = {tool["name"]: tool for tool in found["tools"]["tools"]}
+    tools = {tool["name"]: tool for tool in agent["tools"]["tools"]}
     assert tools["get_weather"]["parameters"]["required"] == ["city"]
     assert tools["send_mail"]["requires_confirmation"] is True
     assert tools["browse"]["external_execution"] is True
@@ -112,15 +112,15 @@ def test_teams(agentos: Driver) -> None:
 
 
 def test_a_team(agentos: Driver) -> None:
-    found = agentos.get_team("demo-team")
-    assert found == agentos.aget_team("demo-team")
-    assert (found["$type"], found["name"], found["mode"]) == ("TeamResponse", "Demo Team", "coordinate")
-    assert [(member["$type"], member["id"]) for member in found["members"]] == [
+    team = agentos.get_team("demo-team")
+    assert team == agentos.aget_team("demo-team")
+    assert (team["$type"], team["name"], team["mode"]) == ("TeamResponse", "Demo Team", "coordinate")
+    assert [(member["$type"], member["id"]) for member in team["members"]] == [
         ("AgentResponse", "weather-agent"),
         ("AgentResponse", "writer-agent"),
     ]
-    assert found["members"][0]["role"] == "Reports the weather"
-    assert found["system_message"]["instructions"] == ["Be brief"]
+    assert team["members"][0]["role"] == "Reports the weather"
+    assert team["system_message"]["instructions"] == ["Be brief"]
 
 
 @pytest.mark.parametrize(

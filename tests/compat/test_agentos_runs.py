@@ -27,12 +27,12 @@ SCHEMA = {
 
 def names(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Each event's name with its class, runs of deltas as one."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for event in events:
         pair = (event["event"], event["$type"])
-        if not (found and found[-1] == pair and pair[1] == "RunContentEvent"):
-            found.append(pair)
-    return found
+        if not (pairs and pairs[-1] == pair and pair[1] == "RunContentEvent"):
+            pairs.append(pair)
+    return pairs
 
 
 def test_a_team_run_is_typed(agentos: Driver, session_id: str) -> None:
@@ -82,11 +82,11 @@ def test_keyword_arguments_arrive_as_they_were_meant(agentos: Driver, session_id
 
 @pytest.mark.parametrize("to", ["team", "agent"])
 def test_an_output_schema_gives_an_object(agentos: Driver, to: str) -> None:
-    asked = '[[SAY {"city": "Rome"}]]'
+    message = '[[SAY {"city": "Rome"}]]'
     if to == "team":
-        run = agentos.run_team("demo-team", asked, output_schema=SCHEMA)
+        run = agentos.run_team("demo-team", message, output_schema=SCHEMA)
     else:
-        run = agentos.run_agent("solo-agent", asked, output_schema=SCHEMA)
+        run = agentos.run_agent("solo-agent", message, output_schema=SCHEMA)
     assert run["content"] == {"city": "Rome"}
     assert run["content_type"] == "Place"
 
@@ -104,7 +104,7 @@ def test_a_failed_run_is_a_run(agentos: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "to", "given", "status"),
+    ("method", "to", "arguments", "status"),
     [
         ("run_team", "nobody", {}, 404),
         ("run_agent", "nobody", {}, 404),
@@ -113,9 +113,9 @@ def test_a_failed_run_is_a_run(agentos: Driver) -> None:
         ("run_agent_stream", "solo-agent", {"message": " "}, 422),
     ],
 )
-def test_a_refusal_is_raised(agentos: Driver, method: str, to: str, given: dict[str, Any], status: int) -> None:
+def test_a_refusal_is_raised(agentos: Driver, method: str, to: str, arguments: dict[str, Any], status: int) -> None:
     with pytest.raises(ClientFailed) as failed:
-        agentos.ask(method, to, **{"message": "hello", **given})
+        agentos.ask(method, to, **{"message": "hello", **arguments})
     assert (failed.value.kind, failed.value.status) == ("HTTPStatusError", status)
 
 
@@ -226,8 +226,8 @@ def test_a_failing_tool_in_a_stream(agentos: Driver) -> None:
     events = agentos.run_agent_stream("solo-agent", '[[TOOL boom {"x": "1"}]]')
     pairs = names(events)
     assert ("ToolCallError", "ToolCallErrorEvent") in pairs
-    (told,) = [event for event in events if event["event"] == "ToolCallError"]
-    assert "boom 1" in told["error"]
+    (error,) = [event for event in events if event["event"] == "ToolCallError"]
+    assert "boom 1" in error["error"]
     assert pairs[-1] == ("RunCompleted", "RunCompletedEvent")
 
 
@@ -246,14 +246,14 @@ def test_a_paused_stream(agentos: Driver) -> None:
 def test_a_cancelled_stream(agentos: Driver, to: str) -> None:
     kind = "Team" if to == "team" else ""
     if to == "team":
-        asked = agentos.begin("run_team_stream", "demo-team", "[[WORDS 400 20]]")
-        run_id = asked.until("TeamRunContent")["run_id"]
+        stream = agentos.begin("run_team_stream", "demo-team", "[[WORDS 400 20]]")
+        run_id = stream.until("TeamRunContent")["run_id"]
         assert agentos.cancel_team_run("demo-team", run_id) is None
     else:
-        asked = agentos.begin("run_agent_stream", "solo-agent", "[[WORDS 400 20]]")
-        run_id = asked.until("RunContent")["run_id"]
+        stream = agentos.begin("run_agent_stream", "solo-agent", "[[WORDS 400 20]]")
+        run_id = stream.until("RunContent")["run_id"]
         assert agentos.cancel_agent_run("solo-agent", run_id) is None
-    events = asked.result()
+    events = stream.result()
     assert names(events)[-1] == (f"{kind}RunCancelled", "RunCancelledEvent")
     assert events[-1]["run_id"] == run_id
     assert agentos.complaints() == []

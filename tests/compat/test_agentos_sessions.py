@@ -14,9 +14,9 @@ AGENT = {"$type": "SessionType", "value": "agent"}
 DELEGATE = '[[DELEGATE weather-agent: <TOOL get_weather {"city": "Paris"}>]]'
 
 
-def ran(agentos: Driver, session_id: str, message: str = "hello there", **given: Any) -> dict[str, Any]:
+def ran(agentos: Driver, session_id: str, message: str = "hello there", **options: Any) -> dict[str, Any]:
     """A team's run in the session."""
-    run: dict[str, Any] = agentos.run_team("demo-team", message, session_id=session_id, **given)
+    run: dict[str, Any] = agentos.run_team("demo-team", message, session_id=session_id, **options)
     return run
 
 
@@ -45,20 +45,20 @@ def test_a_list_is_a_page_of_typed_sessions(agentos: Driver, session_id: str) ->
 
 def test_a_teams_session_is_typed(agentos: Driver, session_id: str) -> None:
     ran(agentos, session_id, user_id="u1")
-    found = agentos.get_session(session_id, session_type=TEAM)
-    assert (found["$type"], found["session_id"]) == ("TeamSessionDetailSchema", session_id)
-    assert (found["session_name"], found["team_id"], found["user_id"]) == ("hello there", "demo-team", "u1")
-    assert found["team_data"]["name"] == "Demo Team"
-    assert found["total_tokens"] == found["metrics"]["total_tokens"] > 0
-    assert [message["role"] for message in found["chat_history"]] == ["user", "assistant"]
-    assert found["created_at"]["$type"] == found["updated_at"]["$type"] == "datetime"
+    session = agentos.get_session(session_id, session_type=TEAM)
+    assert (session["$type"], session["session_id"]) == ("TeamSessionDetailSchema", session_id)
+    assert (session["session_name"], session["team_id"], session["user_id"]) == ("hello there", "demo-team", "u1")
+    assert session["team_data"]["name"] == "Demo Team"
+    assert session["total_tokens"] == session["metrics"]["total_tokens"] > 0
+    assert [message["role"] for message in session["chat_history"]] == ["user", "assistant"]
+    assert session["created_at"]["$type"] == session["updated_at"]["$type"] == "datetime"
 
 
 def test_an_agents_session_is_typed(agentos: Driver, session_id: str) -> None:
     agentos.run_agent("solo-agent", "hello", session_id=session_id)
-    found = agentos.get_session(session_id)
-    assert (found["$type"], found["agent_session_id"]) == ("AgentSessionDetailSchema", session_id)
-    assert (found["agent_id"], found["session_name"]) == ("solo-agent", "hello")
+    session = agentos.get_session(session_id)
+    assert (session["$type"], session["agent_session_id"]) == ("AgentSessionDetailSchema", session_id)
+    assert (session["agent_id"], session["session_name"]) == ("solo-agent", "hello")
 
 
 def test_the_runs_of_a_session_are_typed_and_members_come_first(agentos: Driver, session_id: str) -> None:
@@ -74,8 +74,12 @@ def test_the_runs_of_a_session_are_typed_and_members_come_first(agentos: Driver,
 
 def test_a_run_of_a_session_is_typed(agentos: Driver, session_id: str) -> None:
     run = ran(agentos, session_id)
-    found = agentos.get_session_run(session_id, run["run_id"], session_type=TEAM)
-    assert (found["$type"], found["run_id"], found["status"]) == ("TeamRunSchema", run["run_id"], "COMPLETED")
+    stored_run = agentos.get_session_run(session_id, run["run_id"], session_type=TEAM)
+    assert (stored_run["$type"], stored_run["run_id"], stored_run["status"]) == (
+        "TeamRunSchema",
+        run["run_id"],
+        "COMPLETED",
+    )
 
 
 def test_runs_are_found_by_time(agentos: Driver, session_id: str) -> None:
@@ -102,9 +106,9 @@ def test_several_sessions_are_deleted_at_once(agentos: Driver, session_id: str) 
 
 @pytest.mark.parametrize("method", ["get_session", "get_session_run"])
 def test_what_is_not_there_is_not_found(agentos: Driver, method: str) -> None:
-    given = ["no-such-session", "no-such-run"][: 1 if method == "get_session" else 2]
+    arguments = ["no-such-session", "no-such-run"][: 1 if method == "get_session" else 2]
     with pytest.raises(ClientFailed) as failed:
-        agentos.ask(method, *given, session_type=TEAM)
+        agentos.ask(method, *arguments, session_type=TEAM)
     assert failed.value.status == 404
     assert "no-such-session" in failed.value.body["detail"]
 
@@ -113,7 +117,7 @@ def test_what_is_not_there_is_not_found(agentos: Driver, method: str) -> None:
 @pytest.mark.parametrize("kind", ["team", "agent"])
 def test_a_session_is_made_before_its_first_run(agentos: Driver, session_id: str, kind: str) -> None:
     owner = {"team_id": "demo-team"} if kind == "team" else {"agent_id": "solo-agent"}
-    made = agentos.create_session(
+    created = agentos.create_session(
         session_type={"$type": "SessionType", "value": kind},
         session_id=session_id,
         session_name="made",
@@ -122,10 +126,10 @@ def test_a_session_is_made_before_its_first_run(agentos: Driver, session_id: str
         user_id="u9",
         **owner,
     )
-    assert made["$type"] == ("TeamSessionDetailSchema" if kind == "team" else "AgentSessionDetailSchema")
-    assert (made["session_id"], made["session_name"], made["user_id"]) == (session_id, "made", "u9")
-    assert (made["session_state"], made["metadata"], made["chat_history"]) == ({"x": 1}, {"m": 1}, [])
-    assert made[f"{kind}_id"] == owner[f"{kind}_id"]
+    assert created["$type"] == ("TeamSessionDetailSchema" if kind == "team" else "AgentSessionDetailSchema")
+    assert (created["session_id"], created["session_name"], created["user_id"]) == (session_id, "made", "u9")
+    assert (created["session_state"], created["metadata"], created["chat_history"]) == ({"x": 1}, {"m": 1}, [])
+    assert created[f"{kind}_id"] == owner[f"{kind}_id"]
     assert agentos.get_session_runs(session_id, session_type={"$type": "SessionType", "value": kind}) == []
 
 
@@ -168,7 +172,11 @@ def test_a_session_is_changed(agentos: Driver, session_id: str) -> None:
     changed = agentos.update_session(session_id, session_type=TEAM, session_state={"z": 2}, metadata={"q": 1})
     assert changed["$type"] == "TeamSessionDetailSchema"
     assert (changed["session_state"], changed["metadata"]) == ({"z": 2}, {"q": 1})
-    found = agentos.get_session(session_id, session_type=TEAM)
-    assert (found["session_state"], found["metadata"], found["session_name"]) == ({"z": 2}, {"q": 1}, "hello there")
+    session = agentos.get_session(session_id, session_type=TEAM)
+    assert (session["session_state"], session["metadata"], session["session_name"]) == (
+        {"z": 2},
+        {"q": 1},
+        "hello there",
+    )
     named = agentos.update_session(session_id, session_type=TEAM, session_name="another name")
     assert (named["session_name"], named["session_state"]) == ("another name", {"z": 2})

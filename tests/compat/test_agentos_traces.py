@@ -81,9 +81,9 @@ def test_metrics_of_days(agentos: Driver, session_id: str) -> None:
     refreshed = agentos.refresh_metrics()
     assert {day["$type"] for day in refreshed} <= {"DayAggregatedMetrics"}
     today = datetime.datetime.fromtimestamp(clock.now(), datetime.UTC).date().isoformat()
-    found = agentos.get_metrics(starting_date={"$type": "date", "value": today})
-    assert found["$type"] == "MetricsResponse"
-    (day,) = [day for day in found["metrics"] if day["date"]["value"].startswith(today)]
+    metrics = agentos.get_metrics(starting_date={"$type": "date", "value": today})
+    assert metrics["$type"] == "MetricsResponse"
+    (day,) = [day for day in metrics["metrics"] if day["date"]["value"].startswith(today)]
     assert day["team_runs_count"] >= 1
     assert day["team_sessions_count"] >= 1
     assert day["users_count"] >= 1

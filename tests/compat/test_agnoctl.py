@@ -28,15 +28,15 @@ def agno(server: Process, home: Path, *words: str) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    output: dict[str, Any] = json.loads(done.stdout)
+    return output
 
 
 def test_it_finds_the_server(server: Process, tmp_path: Path) -> None:
-    found = agno(server, tmp_path, "status")["os"]
-    assert (found["name"], found["version"], found["discovered_via"]) == ("musterd", "2.5.6", "info")
-    assert found["mcp"]["enabled"] is False
-    assert found["auth_mode"] == "none"
+    info = agno(server, tmp_path, "status")["os"]
+    assert (info["name"], info["version"], info["discovered_via"]) == ("musterd", "2.5.6", "info")
+    assert info["mcp"]["enabled"] is False
+    assert info["auth_mode"] == "none"
 
 
 def test_it_sees_that_a_key_is_asked_for(keyed: Process, tmp_path: Path) -> None:
@@ -46,8 +46,8 @@ def test_it_sees_that_a_key_is_asked_for(keyed: Process, tmp_path: Path) -> None
 @pytest.mark.needs("POST /service-accounts", "DELETE /service-accounts/{service_account_id}")
 def test_it_mints_lists_and_revokes_tokens(keyed: Process, tmp_path: Path) -> None:
     name = f"runner-{clock.new_id()[:8]}"
-    made = agno(keyed, tmp_path, "tokens", "create", name, "--scopes", "teams:run", "--scopes", "teams:read")
-    headers = {"Authorization": f"Bearer {made['token']}"}
+    token = agno(keyed, tmp_path, "tokens", "create", name, "--scopes", "teams:run", "--scopes", "teams:read")
+    headers = {"Authorization": f"Bearer {token['token']}"}
     form = {"message": "[[SAY hello]]", "stream": "false"}
     run = keyed.http.post("/teams/demo-team/runs", data=form, headers=headers).json()
     assert (run["content"], run["user_id"]) == ("hello", f"service:{name}")

@@ -109,5 +109,5 @@ def test_a_message_with_an_expired_token_says_so(
 @pytest.mark.needs("JWT_VERIFICATION_KEY")
 def test_the_token_says_whose_run_it_is(agentos: Driver, signed: Process, signer: Signer) -> None:
     headers = {"Authorization": f"Bearer {signer.token('ann')}"}
-    given = {"team_id": "demo-team", "message": "hello", "user_id": "somebody else", "headers": headers}
-    assert agentos.at(address(signed), "run_team", **given)["user_id"] == "ann"
+    arguments = {"team_id": "demo-team", "message": "hello", "user_id": "somebody else", "headers": headers}
+    assert agentos.at(address(signed), "run_team", **arguments)["user_id"] == "ann"

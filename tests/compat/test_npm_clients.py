@@ -47,16 +47,16 @@ class Page:
         """Send a message; wait for the answer, and for what the client then reads anew of its own accord."""
         before = self.look()["emitted"].count("message:refreshed")
         self.send(message, **options)
-        self.do("told", "message:refreshed", before + 1)
+        self.do("waitForEvent", "message:refreshed", before + 1)
 
-    def told(self, event: str) -> None:
+    def wait_for_event(self, event: str) -> None:
         """Wait until the client has emitted the event."""
-        self.do("told", event)
+        self.do("waitForEvent", event)
 
     def look(self) -> dict[str, Any]:
         """What stands in the client's store."""
-        found: dict[str, Any] = self.do("look")
-        return found
+        store: dict[str, Any] = self.do("look")
+        return store
 
     @property
     def last(self) -> dict[str, Any]:
@@ -67,8 +67,8 @@ class Page:
     @property
     def state(self) -> dict[str, Any]:
         """The client's state."""
-        found: dict[str, Any] = self.look()["state"]
-        return found
+        state: dict[str, Any] = self.look()["state"]
+        return state
 
 
 Open = Callable[..., Page]
@@ -93,7 +93,7 @@ def test_it_finds_teams_and_agents(page: Open, package: str) -> None:
     assert state["isEndpointActive"] is True
     assert {"demo-team", "state-team"} <= {team["id"] for team in state["teams"]}
     assert {"solo-agent", "weather-agent"} <= {agent["id"] for agent in state["agents"]}
-    assert all(found["db_id"] and found["name"] for found in [*state["teams"], *state["agents"]])
+    assert all(component["db_id"] and component["name"] for component in [*state["teams"], *state["agents"]])
 
 
 @both
@@ -263,7 +263,7 @@ def test_a_run_at_work_is_resumed_when_its_session_is_loaded(page: Open, http: A
         next(stream.iter_lines())
     opened = page(FULL)
     opened.do("loadSession", session_id)
-    opened.told("stream:end")
+    opened.wait_for_event("stream:end")
     seen = opened.look()
     assert "run:resume:meta" in seen["emitted"]
     assert "run:resume:error" not in seen["emitted"]
@@ -286,9 +286,9 @@ def test_a_finished_run_is_replayed(page: Open) -> None:
 @pytest.mark.needs("POST /sessions", "PATCH /sessions/{session_id}", "POST /sessions/{session_id}/rename")
 def test_sessions_are_made_named_and_changed(page: Open) -> None:
     opened = page(FULL)
-    made = opened.do("createSession", {"session_name": "made", "session_state": {"x": 1}})
-    session_id = made["session_id"]
-    assert made["session_name"] == "made"
+    created = opened.do("createSession", {"session_name": "made", "session_state": {"x": 1}})
+    session_id = created["session_id"]
+    assert created["session_name"] == "made"
     assert opened.do("renameSession", session_id, "another")["session_name"] == "another"
     opened.do("loadSession", session_id)
     assert opened.state["sessionState"] == {"x": 1}
@@ -303,8 +303,8 @@ def test_approvals_are_read_and_resolved(page: Open) -> None:
     opened = page(FULL, agent="solo-agent")
     opened.send(MAIL)
     run_id = opened.state["pausedRunId"]
-    found = opened.do("fetchApprovals", {"status": "pending", "run_id": run_id})
-    (approval,) = found["data"]
+    approvals = opened.do("fetchApprovals", {"status": "pending", "run_id": run_id})
+    (approval,) = approvals["data"]
     assert opened.do("getApprovalById", approval["id"])["status"] == "pending"
     assert opened.do("getApprovalStatus", approval["id"])["status"] == "pending"
     resolved = opened.do("resolveApproval", approval["id"], {"status": "approved"})
@@ -316,9 +316,9 @@ def test_approvals_are_read_and_resolved(page: Open) -> None:
 def test_memories_of_the_full_client(page: Open) -> None:
     user = clock.new_id()
     opened = page(FULL, userId=user)
-    made = opened.do("createMemory", {"memory": "likes tea", "topics": ["drinks"], "user_id": user})
+    created = opened.do("createMemory", {"memory": "likes tea", "topics": ["drinks"], "user_id": user})
     assert [item["memory"] for item in opened.do("fetchMemories", {"user_id": user})["data"]] == ["likes tea"]
-    opened.do("deleteMemory", made["memory_id"])
+    opened.do("deleteMemory", created["memory_id"])
     assert opened.do("fetchMemories", {"user_id": user})["data"] == []
 
 

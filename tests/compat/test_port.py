@@ -27,20 +27,20 @@ def agno() -> Path:
     """Where the clients' environment has Agno."""
     if not PYTHON.exists():
         missing("AgentOS's clients are")
-    (found,) = PYTHON.parent.parent.glob("lib/python*/site-packages/agno")
-    return found
+    (package,) = PYTHON.parent.parent.glob("lib/python*/site-packages/agno")
+    return package
 
 
 def declared(module: Path) -> set[str]:
     """The names that a module, or a package's `__init__`, binds."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.ImportFrom):
-            found |= {alias.asname or alias.name for alias in node.names}
-    return found
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
 
 
 def test_the_page_has_the_names_that_are_looked_for() -> None:
@@ -74,13 +74,13 @@ def given_to(module: str, name: str) -> set[str]:
     """What the constructor of a class of Agno's takes."""
     tree = ast.parse(agno().joinpath(module).read_text(encoding="utf-8"))
     (cls,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    (made,) = (node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    return {found.arg for found in (*made.args.args, *made.args.kwonlyargs)} - {"self"}
+    (init,) = (node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return {argument.arg for argument in (*init.args.args, *init.args.kwonlyargs)} - {"self"}
 
 
 @pytest.mark.parametrize(("cls", "module"), [(Agent, "agent/agent.py"), (Team, "team/team.py")])
 def test_every_field_of_agnos_is_here_or_has_its_cure(cls: type[Agent] | type[Team], module: str) -> None:
-    known = {found.name for found in dataclasses.fields(cls)}
+    known = {field.name for field in dataclasses.fields(cls)}
     theirs = given_to(module, cls.__name__)
     assert len(theirs) > 90
     assert theirs - known - set(REMOVED) == set()
@@ -91,6 +91,6 @@ def test_every_option_of_agnos_tools_is_here_or_has_its_cure() -> None:
     kits = set(ToolkitOptions.__annotations__)
     assert given_to("tools/toolkit.py", "Toolkit") - kits == set(REMOVED_OF_TOOLKITS)
     text = agno().joinpath("tools", "decorator.py").read_text(encoding="utf-8")
-    found = re.search(r"VALID_KWARGS = frozenset\(\s*(\{.*?\})", text, flags=re.DOTALL)
-    assert found is not None
-    assert ast.literal_eval(found[1]) - set(ToolOptions.__annotations__) == set(REMOVED_OF_TOOLS)
+    match = re.search(r"VALID_KWARGS = frozenset\(\s*(\{.*?\})", text, flags=re.DOTALL)
+    assert match is not None
+    assert ast.literal_eval(match[1]) - set(ToolOptions.__annotations__) == set(REMOVED_OF_TOOLS)

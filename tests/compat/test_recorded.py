@@ -67,12 +67,12 @@ def order_of(events: list[dict[str, Any]]) -> list[str]:
 def is_same_order(exchange: dict[str, Any], events: list[dict[str, Any]]) -> bool:
     """Whether the events come as recorded; whose come first of members side by side is chance."""
     if exchange.get("side_by_side"):
-        kept = [name for name in exchange["order"] if not name.endswith("RunContent")]
-        return sorted(kept) == sorted(name for name in order_of(events) if not name.endswith("RunContent"))
+        names = [name for name in exchange["order"] if not name.endswith("RunContent")]
+        return sorted(names) == sorted(name for name in order_of(events) if not name.endswith("RunContent"))
     return bool(order_of(events) == exchange["order"])
 
 
-def asked(http: httpx2.Client, exchange: dict[str, Any], session_id: str) -> httpx2.Response:
+def response_to(http: httpx2.Client, exchange: dict[str, Any], session_id: str) -> httpx2.Response:
     """Our answer to the recorded request, in that session, after the runs that it needs."""
     run_id = ""
     for form in exchange.get("given", ()):
@@ -93,7 +93,7 @@ def asked(http: httpx2.Client, exchange: dict[str, Any], session_id: str) -> htt
 def differences(http: httpx2.Client, exchange: dict[str, Any]) -> Iterator[str]:
     """How our answer differs from the recorded one."""
     session_id = clock.new_id()
-    answer = asked(http, exchange, session_id)
+    answer = response_to(http, exchange, session_id)
     if answer.status_code != exchange["status"]:
         yield f"status {exchange['status']}, here {answer.status_code}"
     kind = answer.headers.get("content-type", "").partition(";")[0]
@@ -105,14 +105,14 @@ def differences(http: httpx2.Client, exchange: dict[str, Any]) -> Iterator[str]:
             yield f"order {' '.join(exchange['order'])}, here {' '.join(order_of(events))}"
         for name, form in exchange["events"].items():
             forms = [form_of(event) for event in events if event["event"] == name]
-            ours = {path: kind for found in reversed(forms) for path, kind in found.items() if kind != "null"}
+            ours = {path: kind for form in reversed(forms) for path, kind in form.items() if kind != "null"}
             if forms:
                 yield from (f"{name} {line}" for line in between(form, ours))
     elif answer.content:
-        found = answer.json()
-        yield from between(exchange.get("shape", {}), form_of(found))
-        if "detail" in exchange and (words := exchange["detail"].format(session=session_id)) != found.get("detail"):
-            yield f"detail {words!r}, here {found.get('detail')!r}"
+        body = answer.json()
+        yield from between(exchange.get("shape", {}), form_of(body))
+        if "detail" in exchange and (words := exchange["detail"].format(session=session_id)) != body.get("detail"):
+            yield f"detail {words!r}, here {body.get('detail')!r}"
 
 
 def test_every_difference_has_a_reason_and_every_reason_a_difference(
@@ -124,11 +124,11 @@ def test_every_difference_has_a_reason_and_every_reason_a_difference(
             continue
         client = keyed_http if exchange.get("keyed") else http
         for line in differences(client, exchange):
-            told = f"{exchange['name']}: {line}"
-            found = [pattern for pattern in REASONS if re.search(pattern, told)]
-            for pattern in found:
+            difference = f"{exchange['name']}: {line}"
+            reasons = [pattern for pattern in REASONS if re.search(pattern, difference)]
+            for pattern in reasons:
                 left.pop(pattern, None)
-            if not found:
-                unexplained.append(told)
+            if not reasons:
+                unexplained.append(difference)
     assert unexplained == []
     assert left == {}, "these differences are gone"

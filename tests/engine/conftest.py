@@ -11,10 +11,10 @@ import pytest
 from musterd import Agent
 from musterd.engine.outbox import Outbox
 from tests.support.crashes import Fuse
-from tests.support.engine import Works, running, works_on
+from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
 
-Engines = Callable[..., AbstractAsyncContextManager[Works]]
+Engines = Callable[..., AbstractAsyncContextManager[EngineHarness]]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def model() -> HeldModel:
 
 @pytest.fixture
 def engines(database_url: str, model: HeldModel) -> Engines:
-    """``async with engines(agents=[…], concurrency=2) as works``; by default one agent, ``solo``."""
+    """``async with engines(agents=[…], concurrency=2) as harness``; by default one agent, ``solo``."""
     return _engines_on(database_url, model)
 
 
@@ -37,20 +37,20 @@ def file_engines(sqlite_file: Path, model: HeldModel) -> Engines:
 
 def _engines_on(url: str, model: HeldModel) -> Engines:
     @contextlib.asynccontextmanager
-    async def make(**options: Any) -> AsyncIterator[Works]:
+    async def make(**options: Any) -> AsyncIterator[EngineHarness]:
         if not options.get("agents") and not options.get("teams"):
             options["agents"] = [Agent(id="solo", model=model)]
-        async with running(works_on(url, model=model, **options)) as works:
-            yield works
+        async with running(harness_on(url, model=model, **options)) as harness:
+            yield harness
 
     return make
 
 
 @pytest.fixture
-async def works(engines: Engines) -> AsyncIterator[Works]:
+async def harness(engines: Engines) -> AsyncIterator[EngineHarness]:
     """A running engine as shipped, with one agent."""
-    async with engines() as works:
-        yield works
+    async with engines() as harness:
+        yield harness
 
 
 @pytest.fixture

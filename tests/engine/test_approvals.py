@@ -19,7 +19,7 @@ from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_calls, check_each_event_once
-from tests.support.engine import NOBODY, Works, read_all
+from tests.support.engine import NOBODY, EngineHarness, read_all
 from tests.support.held_model import HeldModel
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
@@ -82,13 +82,13 @@ def waiting(view: RunView) -> list[dict[str, Any]]:
     return view.output.requirements
 
 
-async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, **said: Any) -> RunRow:
+async def decide(harness: EngineHarness, key: str, verdict: Verdict = Verdict.RUN, **said: Any) -> RunRow:
     decision = Decision(key=key, verdict=verdict, **said)
-    return (await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [decision])).run
+    return (await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [decision])).run
 
 
-async def approvals(works: Works) -> list[tuple[str, str]]:
-    rows = await works.records.select("SELECT state, status FROM approvals ORDER BY path, created_at")
+async def approvals(harness: EngineHarness) -> list[tuple[str, str]]:
+    rows = await harness.records.select("SELECT state, status FROM approvals ORDER BY path, created_at")
     return [(row["state"], row["status"]) for row in rows]
 
 
@@ -104,15 +104,21 @@ def content(view: RunView) -> str:
 async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines, desk: Desk, message: str) -> None:
     teams = [desk.team()]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(message, "r1"))
-        assert (found["kind"], found["tool"]["args"], found["started_at"]) == ("confirmation", {"n": 1}, None)
+        (requirement,) = waiting(await first.run(message, "r1"))
+        assert (requirement["kind"], requirement["tool"]["args"], requirement["started_at"]) == (
+            "confirmation",
+            {"n": 1},
+            None,
+        )
         assert set((await first.records.states()).values()) == {"paused"}
-        told = [event for _, event in await first.stored("r1") if event.data.get("tool", {}).get("name") == "pay"]
-        assert told == [], "it has not started"
+        call_events = [
+            event for _, event in await first.stored("r1") if event.data.get("tool", {}).get("name") == "pay"
+        ]
+        assert call_events == [], "it has not started"
     assert desk.paid == {}
     async with engines(teams=teams) as second:
         assert content(await second.end_of("r1")).startswith("paused: Team run paused.")
-        await decide(second, found["id"])
+        await decide(second, requirement["id"])
         view = await second.end_of("r1")
         assert await approvals(second) == [("consumed", "approved")]
         events = await second.stored("r1")
@@ -135,64 +141,64 @@ async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines
 async def test_a_refused_call_is_not_made_and_the_model_reads_why(
     engines: Engines, desk: Desk, note: str | None, said: str
 ) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        (found,) = waiting(await works.run(LEADERS, "r1"))
-        await decide(works, found["tool"]["id"], NO, note=note)
-        view = await works.end_of("r1")
-        assert await approvals(works) == [("consumed", "rejected")]
-        steps = await works.records.select("SELECT state FROM journal WHERE kind = 'tool'")
-        check_each_event_once(await works.stored("r1"))
+    async with engines(teams=[desk.team()]) as harness:
+        (requirement,) = waiting(await harness.run(LEADERS, "r1"))
+        await decide(harness, requirement["tool"]["id"], NO, note=note)
+        view = await harness.end_of("r1")
+        assert await approvals(harness) == [("consumed", "rejected")]
+        steps = await harness.records.select("SELECT state FROM journal WHERE kind = 'tool'")
+        check_each_event_once(await harness.stored("r1"))
     assert view.output is not None
     (call,) = view.output.tools
     assert (call.result, call.is_error, desk.paid, steps) == (said, True, {}, [{"state": "failed"}])
 
 
 async def test_two_members_are_decided_in_two_rounds(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        one, two = waiting(await works.run(BOTH, "r1"))
-        await decide(works, two["id"])
-        (left,) = waiting(await works.end_of("r1"))
+    async with engines(teams=[desk.team()]) as harness:
+        one, two = waiting(await harness.run(BOTH, "r1"))
+        await decide(harness, two["id"])
+        (left,) = waiting(await harness.end_of("r1"))
         assert (left, desk.paid) == (one, {2: 1})
-        assert await approvals(works) == [("pending", "pending"), ("consumed", "approved")]
-        await decide(works, one["id"], NO, note="no")
-        view = await works.end_of("r1")
-        check_each_event_once(await works.stored("r1"))
+        assert await approvals(harness) == [("pending", "pending"), ("consumed", "approved")]
+        await decide(harness, one["id"], NO, note="no")
+        view = await harness.end_of("r1")
+        check_each_event_once(await harness.stored("r1"))
     assert (content(view), desk.paid) == ('completed: Done: Done: {"error":"no"} | Done: paid 2', {2: 1})
 
 
 async def test_a_second_call_pauses_again(engines: Engines, desk: Desk, model: HeldModel) -> None:
     message = '[[DELEGATE one: <TOOL pay {"n": 1}>]] [[TOOL pay {"n": 2}]]'
-    async with engines(teams=[desk.team()]) as works:
-        found = waiting(await works.run(message, "r1"))
-        for one in found:
-            await decide(works, one["id"])
-            await works.end_of("r1")
-        view = await works.end_of("r1")
-        check_each_event_once(await works.stored("r1"))
+    async with engines(teams=[desk.team()]) as harness:
+        requirements = waiting(await harness.run(message, "r1"))
+        for one in requirements:
+            await decide(harness, one["id"])
+            await harness.end_of("r1")
+        view = await harness.end_of("r1")
+        check_each_event_once(await harness.stored("r1"))
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1, 2: 1})
 
 
 async def test_others_go_on_meanwhile(engines: Engines, desk: Desk, model: HeldModel) -> None:
     hold = model.hold("[[WORDS 4]]")
-    async with engines(teams=[desk.team()]) as works:
-        await works.start('[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]', "r1")
+    async with engines(teams=[desk.team()]) as harness:
+        await harness.start('[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]', "r1")
         await hold.reached.wait()
-        index = await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
-        (paused,) = [event for at, event in await works.stored("r1") if at == index]
-        assert (await works.records.row("r1")).state is RunState.RUNNING
-        await decide(works, paused.data["requirements"][0]["id"])
+        index = await harness.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        (paused,) = [event for at, event in await harness.stored("r1") if at == index]
+        assert (await harness.records.row("r1")).state is RunState.RUNNING
+        await decide(harness, paused.data["requirements"][0]["id"])
         hold.release()
-        view = await works.end_of("r1")
-        told = await works.stored("r1")
+        view = await harness.end_of("r1")
+        events = await harness.stored("r1")
     assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 1, {1: 1})
-    assert EventKind.RUN_PAUSED not in {event.kind for _, event in told if event.run_id == "r1"}
-    check_each_event_once(told)
+    assert EventKind.RUN_PAUSED not in {event.kind for _, event in events if event.run_id == "r1"}
+    check_each_event_once(events)
 
 
 async def test_wrong_arguments_are_refused_to_the_model_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        view = await works.run('[[TOOL pay {"n": "many"}]]', "r1")
-        assert await approvals(works) == []
+    async with engines(teams=[desk.team()]) as harness:
+        view = await harness.run('[[TOOL pay {"n": "many"}]]', "r1")
+        assert await approvals(harness) == []
     assert view.row.state is RunState.COMPLETED
     assert "Wrong arguments for pay" in content(view)
 
@@ -200,11 +206,11 @@ async def test_wrong_arguments_are_refused_to_the_model_before_a_person_is_asked
 async def test_a_call_over_the_limit_is_refused_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:
     team = desk.team()
     limited = Agent(id="solo", model=desk.model, tools=team.tools, tool_call_limit=1)
-    async with engines(agents=[limited]) as works:
-        (found,) = waiting(await works.run('[[TOOL pay {"n": 1}]] [[TOOL pay {"n": 2}]]', "r1"))
-        assert found["tool"]["args"] == {"n": 1}
-        await decide(works, found["id"])
-        view = await works.end_of("r1")
+    async with engines(agents=[limited]) as harness:
+        (requirement,) = waiting(await harness.run('[[TOOL pay {"n": 1}]] [[TOOL pay {"n": 2}]]', "r1"))
+        assert requirement["tool"]["args"] == {"n": 1}
+        await decide(harness, requirement["id"])
+        view = await harness.end_of("r1")
     assert "The limit of 1 tool calls is reached" in content(view)
 
 
@@ -231,18 +237,18 @@ async def test_a_call_that_is_cut_off_behind_its_approval_is_a_question_anew(
 ) -> None:
     teams = [desk.team()]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(message, "r1"))
+        (requirement,) = waiting(await first.run(message, "r1"))
         desk.is_hanging = True
-        await decide(first, found["id"])
+        await decide(first, requirement["id"])
         await desk.has_hung.wait()
         await first.kill()
         desk.is_hanging = False
     async with engines(teams=teams) as second:
         (again,) = waiting(await second.end_of("r1"))
         assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 1})
-        assert again["id"] != found["id"]
+        assert again["id"] != requirement["id"]
         assert await approvals(second) == [("consumed", "approved"), ("pending", "pending")]
-        await decide(second, found["id"])
+        await decide(second, requirement["id"])
         (still,) = waiting(await second.end_of("r1"))
         assert still == again, "the old decision says nothing about it"
         await decide(second, again["id"], Verdict.HAPPENED, result="receipt")
@@ -254,9 +260,9 @@ async def test_a_call_that_is_cut_off_behind_its_approval_is_a_question_anew(
 async def test_a_call_that_may_be_made_again_is_not_asked_about_twice(engines: Engines, desk: Desk) -> None:
     teams = [desk.team(retry_safe=True)]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(LEADERS, "r1"))
+        (requirement,) = waiting(await first.run(LEADERS, "r1"))
         desk.is_hanging = True
-        await decide(first, found["id"])
+        await decide(first, requirement["id"])
         await desk.has_hung.wait()
         await first.kill()
         desk.is_hanging = False
@@ -273,14 +279,14 @@ async def test_a_worker_that_dies_while_others_wait_asks_the_same(
     async with engines(teams=teams) as first:
         await first.start('[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]', "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         before = await first.records.select("SELECT id FROM approvals")
         await first.kill()
     hold.release()
     async with engines(teams=teams) as second:
-        (found,) = waiting(await second.end_of("r1"))
-        assert [{"id": found["id"]}] == before
-        await decide(second, found["id"])
+        (requirement,) = waiting(await second.end_of("r1"))
+        assert [{"id": requirement["id"]}] == before
+        await decide(second, requirement["id"])
         view = await second.end_of("r1")
         check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1})
@@ -288,9 +294,9 @@ async def test_a_worker_that_dies_while_others_wait_asks_the_same(
 
 async def test_a_deploy_that_asks_no_more_does_not_take_back_the_question(engines: Engines, desk: Desk) -> None:
     async with engines(teams=[desk.team()]) as first:
-        (found,) = waiting(await first.run(LEADERS, "r1"))
+        (requirement,) = waiting(await first.run(LEADERS, "r1"))
     async with engines(teams=[desk.team(requires_confirmation=False)]) as second:
-        await decide(second, found["id"], NO, note="no")
+        await decide(second, requirement["id"], NO, note="no")
         view = await second.end_of("r1")
     assert (content(view), desk.paid) == ('completed: Done: {"error":"no"}', {})
 
@@ -299,29 +305,29 @@ async def test_a_deploy_that_asks_no_more_does_not_take_back_the_question(engine
 async def test_a_call_is_confirmed_with_other_arguments(engines: Engines, desk: Desk, message: str) -> None:
     teams = [desk.team()]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(message, "r1"))
+        (requirement,) = waiting(await first.run(message, "r1"))
     async with engines(teams=teams) as second:
-        await decide(second, found["id"], values={"n": 7})
-        run = await decide(second, found["id"], values={"n": 7})
+        await decide(second, requirement["id"], values={"n": 7})
+        run = await decide(second, requirement["id"], values={"n": 7})
         assert run.run_id == "r1", "the same decision again"
         with pytest.raises(Conflict):
-            await decide(second, found["id"], values={"n": 8})
+            await decide(second, requirement["id"], values={"n": 8})
         view = await second.end_of("r1")
         stored = await second.stored("r1")
         check_each_event_once(stored)
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {7: 1})
-    told = [event.data["tool"]["args"] for _, event in stored if event.data.get("tool", {}).get("name") == "pay"]
-    assert told == [{"n": 7}] * 2
+    arguments = [event.data["tool"]["args"] for _, event in stored if event.data.get("tool", {}).get("name") == "pay"]
+    assert arguments == [{"n": 7}] * 2
     assert content(view).endswith('Done: A person changed the arguments of this call: {"n":7}\npaid 7')
 
 
-async def die_in_the_call(works: Works, desk: Desk) -> None:
+async def die_in_the_call(harness: EngineHarness, desk: Desk) -> None:
     """Have a person give the call its arguments, and kill the process while it is made."""
-    (requirement,) = waiting(await works.run(LEADERS, "r1"))
+    (requirement,) = waiting(await harness.run(LEADERS, "r1"))
     desk.is_hanging = True
-    await decide(works, requirement["id"], values={"n": 7})
+    await decide(harness, requirement["id"], values={"n": 7})
     await desk.has_hung.wait()
-    await works.kill()
+    await harness.kill()
 
 
 async def test_changed_arguments_outlive_crashes_and_a_question_about_the_outcome(engines: Engines, desk: Desk) -> None:
@@ -348,11 +354,11 @@ BOOK = '[[DELEGATE one: <TOOL book {"city": "Rome"}>]]'
 async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
     teams = [desk.team()]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(BOOK, "r1"))
-        described = {one["name"]: (one["field_type"], one["value"]) for one in found["fields"]}
+        (requirement,) = waiting(await first.run(BOOK, "r1"))
+        described = {one["name"]: (one["field_type"], one["value"]) for one in requirement["fields"]}
         assert described == {"city": ("str", "Rome"), "nights": ("int", None), "room": ("str", None)}
     async with engines(teams=teams) as second:
-        await decide(second, found["id"], values={"nights": 2, "room": "double"})
+        await decide(second, requirement["id"], values={"nights": 2, "room": "double"})
         view = await second.end_of("r1")
         (member,) = await second.runs.members("r1")
         check_each_event_once(await second.stored("r1"))
@@ -378,22 +384,22 @@ async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
 async def test_input_that_is_not_complete_changes_nothing(
     engines: Engines, desk: Desk, said: dict[str, Any], problem: str
 ) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        (found,) = waiting(await works.run(BOOK, "r1"))
-        before = await works.records.everything()
+    async with engines(teams=[desk.team()]) as harness:
+        (requirement,) = waiting(await harness.run(BOOK, "r1"))
+        before = await harness.records.everything()
         with pytest.raises(InvalidInput, match=problem):
-            await decide(works, found["id"], **said)
-        assert await works.records.everything() == before
-        run = await decide(works, found["id"], values={"city": "Rome"}, is_explicit=False)
+            await decide(harness, requirement["id"], **said)
+        assert await harness.records.everything() == before
+        run = await decide(harness, requirement["id"], values={"city": "Rome"}, is_explicit=False)
         assert run.state is RunState.PAUSED, "what was shown, sent back: nobody has decided"
-        await decide(works, found["id"], NO)
-        await works.end_of("r1")
+        await decide(harness, requirement["id"], NO)
+        await harness.end_of("r1")
     assert desk.booked == []
 
 
 async def test_a_field_that_the_model_is_not_told_of_cannot_be_given_by_it(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        view = await works.run('[[TOOL book {"city": "Rome", "nights": 3}]]', "r1")
+    async with engines(teams=[desk.team()]) as harness:
+        view = await harness.run('[[TOOL book {"city": "Rome", "nights": 3}]]', "r1")
     assert "nights: unknown argument" in content(view)
 
 
@@ -420,14 +426,14 @@ async def test_given_arguments_outlive_a_crash_behind_the_decision(engines: Engi
 
 
 async def test_a_client_does_it_and_says_what_came_of_it(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        (found,) = waiting(await works.run('[[DELEGATE one: <TOOL mail {"to": "Ana"}>]]', "r1"))
+    async with engines(teams=[desk.team()]) as harness:
+        (requirement,) = waiting(await harness.run('[[DELEGATE one: <TOOL mail {"to": "Ana"}>]]', "r1"))
         with pytest.raises(InvalidInput, match="mail runs outside the server"):
-            await decide(works, found["id"])
-        await decide(works, found["id"], Verdict.HAPPENED, result="sent to Ana")
-        view = await works.end_of("r1")
-        check_each_event_once(await works.stored("r1"))
-        assert await approvals(works) == [("consumed", "approved")]
+            await decide(harness, requirement["id"])
+        await decide(harness, requirement["id"], Verdict.HAPPENED, result="sent to Ana")
+        view = await harness.end_of("r1")
+        check_each_event_once(await harness.stored("r1"))
+        assert await approvals(harness) == [("consumed", "approved")]
     assert content(view) == "completed: Done: Done: sent to Ana"
 
 
@@ -435,46 +441,46 @@ async def test_a_client_does_it_and_says_what_came_of_it(engines: Engines, desk:
 
 
 async def test_a_cancelled_run_leaves_nothing_open(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team()]) as works:
-        one, _ = waiting(await works.run(BOTH, "r1"))
-        await works.cancel("r1")
-        assert (await works.end_of("r1")).row.state is RunState.CANCELLED
-        assert await approvals(works) == [("closed", "cancelled")] * 2
-        states = await works.records.select("SELECT state FROM journal WHERE kind = 'tool'")
+    async with engines(teams=[desk.team()]) as harness:
+        one, _ = waiting(await harness.run(BOTH, "r1"))
+        await harness.cancel("r1")
+        assert (await harness.end_of("r1")).row.state is RunState.CANCELLED
+        assert await approvals(harness) == [("closed", "cancelled")] * 2
+        states = await harness.records.select("SELECT state FROM journal WHERE kind = 'tool'")
         assert {row["state"] for row in states} == {"failed"}
         with pytest.raises(Conflict):
-            await decide(works, one["id"])
+            await decide(harness, one["id"])
     assert desk.paid == {}
 
 
 @asynccontextmanager
-async def expiring(engines: Engines, desk: Desk, **flags: Any) -> AsyncIterator[Works]:
+async def expiring(engines: Engines, desk: Desk, **flags: Any) -> AsyncIterator[EngineHarness]:
     """A run that was paused, and whose time is over."""
     flags = {"decide_within_seconds": 0.001, **flags}
-    async with engines(teams=[desk.team(**flags)], upkeep_seconds=0.02) as works:
-        await works.start(flags.pop("message", MEMBERS), "r1")
-        yield works
+    async with engines(teams=[desk.team(**flags)], upkeep_seconds=0.02) as harness:
+        await harness.start(flags.pop("message", MEMBERS), "r1")
+        yield harness
 
 
 @pytest.mark.parametrize("default, said, paid", [("approve", "paid 1", {1: 1}), ("reject", "no decision arrived", {})])
 async def test_a_declared_decision_counts_where_nobody_decides(
     engines: Engines, desk: Desk, default: str, said: str, paid: dict[int, int]
 ) -> None:
-    async with expiring(engines, desk, default_decision=default) as works:
-        await read_all(works.runs.subscribe("r1"), is_new=False)
-        view = await works.end_of("r1")
-        (row,) = await works.records.select("SELECT status, decided_by FROM approvals")
-        check_each_event_once(await works.stored("r1"))
+    async with expiring(engines, desk, default_decision=default) as harness:
+        await read_all(harness.runs.subscribe("r1"), is_new=False)
+        view = await harness.end_of("r1")
+        (row,) = await harness.records.select("SELECT status, decided_by FROM approvals")
+        check_each_event_once(await harness.stored("r1"))
     assert said in content(view)
     assert (desk.paid, row["decided_by"]) == (paid, "expiry")
     assert row["status"] == ("approved" if default == "approve" else "rejected")
 
 
 async def test_without_one_the_run_ends(engines: Engines, desk: Desk) -> None:
-    async with expiring(engines, desk) as works:
-        await read_all(works.runs.subscribe("r1"), is_new=False)
-        view = await works.end_of("r1")
-        assert await approvals(works) == [("closed", "expired")]
+    async with expiring(engines, desk) as harness:
+        await read_all(harness.runs.subscribe("r1"), is_new=False)
+        view = await harness.end_of("r1")
+        assert await approvals(harness) == [("closed", "expired")]
     assert view.output is not None
     assert view.output.error is not None
     assert (view.row.state, view.output.error["code"], desk.paid) == (RunState.ERROR, "expired", {})
@@ -482,30 +488,30 @@ async def test_without_one_the_run_ends(engines: Engines, desk: Desk) -> None:
 
 async def test_the_servers_own_limit_takes_the_declared_decision_too(engines: Engines, desk: Desk) -> None:
     teams = [desk.team(default_decision="approve")]
-    async with engines(teams=teams, upkeep_seconds=0.02, pause_seconds=0.01) as works:
-        await works.start(LEADERS, "r1")
-        await read_all(works.runs.subscribe("r1"), is_new=False)
-        assert await approvals(works) == [("consumed", "approved")]
+    async with engines(teams=teams, upkeep_seconds=0.02, pause_seconds=0.01) as harness:
+        await harness.start(LEADERS, "r1")
+        await read_all(harness.runs.subscribe("r1"), is_new=False)
+        assert await approvals(harness) == [("consumed", "approved")]
     assert desk.paid == {1: 1}
 
 
 async def test_a_call_that_needs_approval_is_not_decided_by_the_runs_client(engines: Engines, desk: Desk) -> None:
-    async with engines(teams=[desk.team(requires_confirmation=False, approval="required")]) as works:
-        (found,) = waiting(await works.run(MEMBERS, "r1"))
-        assert (found["kind"], found["approval_type"]) == ("confirmation", "required")
-        before = await works.records.everything()
-        with pytest.raises(Forbidden, match=f"pay needs approval; decide it at POST /approvals/{found['id']}"):
-            await decide(works, found["id"])
-        assert await works.records.everything() == before
+    async with engines(teams=[desk.team(requires_confirmation=False, approval="required")]) as harness:
+        (requirement,) = waiting(await harness.run(MEMBERS, "r1"))
+        assert (requirement["kind"], requirement["approval_type"]) == ("confirmation", "required")
+        before = await harness.records.everything()
+        with pytest.raises(Forbidden, match=f"pay needs approval; decide it at POST /approvals/{requirement['id']}"):
+            await decide(harness, requirement["id"])
+        assert await harness.records.everything() == before
 
 
 async def test_to_be_made_again_it_needs_approval_again(engines: Engines, desk: Desk) -> None:
     teams = [desk.team(approval="required")]
     approved = Resolution(is_approved=True, by="ana")
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(MEMBERS, "r1"))
+        (requirement,) = waiting(await first.run(MEMBERS, "r1"))
         desk.is_hanging = True
-        await first.server.approvals.resolve(found["id"], approved, NOBODY)
+        await first.server.approvals.resolve(requirement["id"], approved, NOBODY)
         await desk.has_hung.wait()
         await first.kill()
         desk.is_hanging = False
@@ -514,7 +520,7 @@ async def test_to_be_made_again_it_needs_approval_again(engines: Engines, desk: 
         with pytest.raises(Forbidden):
             await decide(second, again["id"])
         with pytest.raises(Conflict, match="already 'approved' by ana"):
-            await second.server.approvals.resolve(found["id"], approved, NOBODY)
+            await second.server.approvals.resolve(requirement["id"], approved, NOBODY)
         await second.server.approvals.resolve(again["id"], approved, NOBODY)
         assert (await second.end_of("r1")).row.state is RunState.COMPLETED
     assert (desk.paid, len(desk.keys)) == ({1: 2}, 1)
@@ -527,14 +533,14 @@ async def test_to_be_made_again_it_needs_approval_again(engines: Engines, desk: 
 async def test_members_of_every_mode_wait(engines: Engines, desk: Desk, mode: Any, message: str) -> None:
     tools = desk.team().tools
     members = [Agent(id=name, name=name, tools=tools) for name in (["one"] if mode == "route" else ["one", "two"])]
-    async with engines(teams=[Team(id="team", name="Team", model=desk.model, members=members, mode=mode)]) as works:
-        found = waiting(await works.run(message, "r1"))
-        assert len(found) == len(members)
-        for one in found:
-            await decide(works, one["id"])
-            await works.end_of("r1")
-        view = await works.end_of("r1")
-        check_each_event_once(await works.stored("r1"))
+    async with engines(teams=[Team(id="team", name="Team", model=desk.model, members=members, mode=mode)]) as harness:
+        requirements = waiting(await harness.run(message, "r1"))
+        assert len(requirements) == len(members)
+        for one in requirements:
+            await decide(harness, one["id"])
+            await harness.end_of("r1")
+        view = await harness.end_of("r1")
+        check_each_event_once(await harness.stored("r1"))
     assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: len(members)}, len(members))
 
 
@@ -545,7 +551,7 @@ CHOICE = {"question": "Which one?", "header": "One", "options": [{"label": "red"
 
 
 @pytest.mark.parametrize(
-    "call, answers, wrong, told",
+    "call, answers, wrong, result",
     [
         (f"get_user_input {json.dumps(WANTS)}", {"age": 7}, {"age": "old"}, 'retrieved: [{"name": "age", "value": 7}]'),
         (
@@ -558,27 +564,27 @@ CHOICE = {"question": "Which one?", "header": "One", "options": [{"label": "red"
     ids=["values", "options"],
 )
 async def test_a_model_asks_the_user(
-    engines: Engines, model: HeldModel, call: str, answers: dict[str, Any], wrong: dict[str, Any], told: str
+    engines: Engines, model: HeldModel, call: str, answers: dict[str, Any], wrong: dict[str, Any], result: str
 ) -> None:
     one = Agent(id="one", name="One", tools=[get_user_input, ask_user])
     teams = [Team(id="team", name="Team", model=model, members=[one], tools=[get_user_input, ask_user])]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(f"[[TOOL {call}]]", "r1"))
-        assert found["kind"] == "user_input"
-        assert [field["name"] for field in found["fields"]] == list(answers)
+        (requirement,) = waiting(await first.run(f"[[TOOL {call}]]", "r1"))
+        assert requirement["kind"] == "user_input"
+        assert [field["name"] for field in requirement["fields"]] == list(answers)
         with pytest.raises(InvalidInput):
-            await decide(first, found["id"], values=wrong)
+            await decide(first, requirement["id"], values=wrong)
         with pytest.raises(InvalidInput, match="needs a value for"):
-            await decide(first, found["id"])
+            await decide(first, requirement["id"])
     async with engines(teams=teams) as second:
-        await decide(second, found["id"], values=answers)
+        await decide(second, requirement["id"], values=answers)
         view = await second.end_of("r1")
         check_each_event_once(await second.stored("r1"))
-    assert told in content(view)
+    assert result in content(view)
 
 
 async def test_a_question_without_options_is_refused_to_the_model(engines: Engines, model: HeldModel) -> None:
-    asked = {"questions": [{"question": "Which one?", "options": []}]}
-    async with engines(agents=[Agent(id="solo", model=model, tools=[ask_user])]) as works:
-        view = await works.run(f"[[TOOL ask_user {json.dumps(asked)}]]", "r1")
+    arguments = {"questions": [{"question": "Which one?", "options": []}]}
+    async with engines(agents=[Agent(id="solo", model=model, tools=[ask_user])]) as harness:
+        view = await harness.run(f"[[TOOL ask_user {json.dumps(arguments)}]]", "r1")
     assert "Wrong arguments for ask_user. questions.0.options" in content(view)

@@ -36,8 +36,8 @@ def code_of(view: RunView) -> str:
 def budget_of(view: RunView, ceiling: str) -> dict[str, Any]:
     assert view.output is not None
     assert view.output.budget is not None
-    found: dict[str, Any] = view.output.budget[ceiling]
-    return found
+    values: dict[str, Any] = view.output.budget[ceiling]
+    return values
 
 
 def _text_of_attempt(number: int) -> Callable[[Event], bool]:
@@ -65,8 +65,8 @@ class Priced(HeldModel):
 
 async def test_a_run_within_its_budget_tells_what_is_left(engines: Engines, model: HeldModel) -> None:
     agent = Agent(id="solo", model=model, tools=[mark], budget=Budget(tokens=1000, tool_calls=5, seconds=60))
-    async with engines(agents=[agent]) as works:
-        view = await works.run(TWO_TURNS, "r1")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run(TWO_TURNS, "r1")
     assert view.row.state is RunState.COMPLETED
     assert budget_of(view, "tokens") == {"limit": 1000, "spent": 2 * A_CALL, "left": 1000 - 2 * A_CALL}
     assert budget_of(view, "tool_calls") == {"limit": 5, "spent": 1, "left": 4}
@@ -78,9 +78,9 @@ async def test_tokens_are_those_of_the_whole_tree(
 ) -> None:
     monkeypatch.setattr("musterd.models.scripted.INPUT_TOKENS", 195)
     team = Team(id="team", model=model, members=[Agent(id="one")], budget=Budget(tokens=550))
-    async with engines(teams=[team]) as works:
-        view = await works.run("[[DELEGATE one: <SAY hi>]]", "r1")
-        members = await works.runs.members("r1")
+    async with engines(teams=[team]) as harness:
+        view = await harness.run("[[DELEGATE one: <SAY hi>]]", "r1")
+        members = await harness.runs.members("r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_tokens")
     assert view.output is not None
     assert view.output.content == (
@@ -94,9 +94,9 @@ async def test_tokens_are_those_of_the_whole_tree(
 
 async def test_a_member_at_the_trees_ceiling_ends_the_run(engines: Engines, model: HeldModel) -> None:
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[mark])], budget=Budget(tool_calls=1))
-    async with engines(teams=[team]) as works:
-        view = await works.run('[[DELEGATE one: <TOOL mark {"n": 1}>]]', "r1")
-        members = await works.runs.members("r1")
+    async with engines(teams=[team]) as harness:
+        view = await harness.run('[[DELEGATE one: <TOOL mark {"n": 1}>]]', "r1")
+        members = await harness.runs.members("r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_tool_calls")
     assert [(member.row.state, code_of(member)) for member in members] == [(RunState.ERROR, "budget_tool_calls")]
     assert budget_of(view, "tool_calls") == {"limit": 1, "spent": 1, "left": 0}
@@ -106,9 +106,9 @@ async def test_a_members_own_budget_ends_the_member_alone(engines: Engines, mode
     one = Agent(id="one", name="One", tools=[mark], budget=Budget(tool_calls=0))
     team = Team(id="team", model=model, members=[one])
     message = '[[DELEGATE one: <TOOL mark {"n": 1}> || DELEGATE one: <SAY hi>]]'
-    async with engines(teams=[team]) as works:
-        view = await works.run(message, "r1")
-        members = {member.row.path: member for member in await works.runs.members("r1")}
+    async with engines(teams=[team]) as harness:
+        view = await harness.run(message, "r1")
+        members = {member.row.path: member for member in await harness.runs.members("r1")}
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert view.output.budget is None
@@ -120,8 +120,8 @@ async def test_a_members_own_budget_ends_the_member_alone(engines: Engines, mode
 async def test_depth_is_refused_in_words_that_the_leader_reads(engines: Engines, model: HeldModel) -> None:
     inner = Team(id="inner", members=[Agent(id="deep")])
     team = Team(id="team", model=model, members=[inner], budget=Budget(depth=1))
-    async with engines(teams=[team]) as works:
-        view = await works.run("[[DELEGATE inner: <DELEGATE deep: <SAY hi>>]]", "r1")
+    async with engines(teams=[team]) as harness:
+        view = await harness.run("[[DELEGATE inner: <DELEGATE deep: <SAY hi>>]]", "r1")
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert "limited to 1 levels" in str(view.output.content)
@@ -130,8 +130,8 @@ async def test_depth_is_refused_in_words_that_the_leader_reads(engines: Engines,
 async def test_seconds_end_a_call_that_is_under_way(engines: Engines, model: HeldModel) -> None:
     model.hold("[[WORDS", after=2)
     agent = Agent(id="solo", model=model, budget=Budget(seconds=0.2))
-    async with engines(agents=[agent]) as works:
-        view = await works.run("[[WORDS 6]]", "r1")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run("[[WORDS 6]]", "r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_seconds")
     assert view.output is not None
     assert view.output.error is not None
@@ -142,20 +142,20 @@ async def test_seconds_end_a_call_that_is_under_way(engines: Engines, model: Hel
 async def test_a_call_that_is_ended_counts_by_estimate(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("[[WORDS", after=2)
     agent = Agent(id="solo", model=model, budget=Budget(tokens=500))
-    async with engines(agents=[agent]) as works:
-        await works.start("[[WORDS 6]]" + " x" * 200, "r1")
+    async with engines(agents=[agent]) as harness:
+        await harness.start("[[WORDS 6]]" + " x" * 200, "r1")
         await hold.reached.wait()
-        await works.cancel("r1")
-        view = await works.end_of("r1")
+        await harness.cancel("r1")
+        view = await harness.end_of("r1")
     assert view.row.state is RunState.CANCELLED
     assert budget_of(view, "tokens")["spent"] == (len("[[WORDS 6]]") + 400) // 4
 
 
 async def test_the_lower_of_what_is_declared_and_asked_for_holds(engines: Engines, model: HeldModel) -> None:
     agent = Agent(id="solo", model=model, budget=Budget(tokens=100, tool_calls=1))
-    async with engines(agents=[agent]) as works:
-        asked = {"budget": {"tokens": 1000, "tool_calls": 0, "seconds": 9}}
-        view = await works.run("[[SAY hi]]", "r1", options=asked)
+    async with engines(agents=[agent]) as harness:
+        options = {"budget": {"tokens": 1000, "tool_calls": 0, "seconds": 9}}
+        view = await harness.run("[[SAY hi]]", "r1", options=options)
     assert view.output is not None
     assert view.output.budget is not None
     assert {name: one["limit"] for name, one in view.output.budget.items()} == {
@@ -169,9 +169,9 @@ async def test_cost_goes_by_list_prices(engines: Engines) -> None:
     model = Priced()
     one_call = 2.5e-6 * INPUT_TOKENS + 10e-6 * OUTPUT_TOKENS
     agent = Agent(id="solo", model=model, tools=[mark], budget=Budget(cost_usd=one_call * 1.1))
-    async with engines(agents=[agent]) as works:
-        view = await works.run(TWO_TURNS, "r1")
-        (step,) = await works.records.select("SELECT cost FROM journal WHERE path = 't0/m'")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run(TWO_TURNS, "r1")
+        (step,) = await harness.records.select("SELECT cost FROM journal WHERE path = 't0/m'")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_cost")
     assert budget_of(view, "cost_usd")["spent"] == round(one_call, 9)
     assert step["cost"] == pytest.approx(one_call)
@@ -207,14 +207,14 @@ async def test_every_crash_in_the_same_call_is_charged(engines: Engines, model: 
     agent = Agent(id="solo", model=model, budget=Budget(tokens=5000))
     spent = []
     for attempt in range(3):
-        async with engines(agents=[agent]) as works:
+        async with engines(agents=[agent]) as harness:
             if attempt == 0:
-                await works.start(message, "r1")
+                await harness.start(message, "r1")
             await hold.reached.wait()
             hold.reached.clear()
-            await works.told("r1", _text_of_attempt(attempt + 1))
-            (step,) = await works.records.select("SELECT state, usage FROM journal WHERE path = 't0/m'")
-            await works.kill()
+            await harness.wait_for_event("r1", _text_of_attempt(attempt + 1))
+            (step,) = await harness.records.select("SELECT state, usage FROM journal WHERE path = 't0/m'")
+            await harness.kill()
         assert step["state"] == "started"
         spent.append(int(step["usage"].rpartition(":")[2].rstrip("}")))
     a_try = len(message) // 4
@@ -222,8 +222,8 @@ async def test_every_crash_in_the_same_call_is_charged(engines: Engines, model: 
     assert spent[1] >= 2 * a_try
     assert spent[2] >= spent[1] + a_try
     hold.release()
-    async with engines(agents=[agent]) as works:
-        view = await works.end_of("r1")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.end_of("r1")
     assert view.row.state is RunState.COMPLETED
     assert budget_of(view, "tokens")["spent"] >= spent[2] + A_CALL
 
@@ -243,7 +243,7 @@ async def test_crashes_spend_the_budget_of_a_run(engines: Engines, model: HeldMo
 
 
 def test_time_of_work_is_neither_waiting_nor_being_dead() -> None:
-    told: list[tuple[EventKind, str, float, dict[str, Any]]] = [
+    history: list[tuple[EventKind, str, float, dict[str, Any]]] = [
         (EventKind.RUN_STARTED, "r1", 100.0, {}),
         (EventKind.CONTENT, "r1", 103.0, {}),  # killed here
         (EventKind.RUN_CONTINUED, "r1", 200.0, {"attempt": 2}),
@@ -254,8 +254,8 @@ def test_time_of_work_is_neither_waiting_nor_being_dead() -> None:
         (EventKind.RUN_CONTINUED, "r1", 901.0, {"reason": "model_retry"}),
         (EventKind.CONTENT, "r1", 907.0, {}),
     ]
-    found = [(place, Event(kind, run, at, data)) for place, (kind, run, at, data) in enumerate(told)]
-    assert worked_seconds(found, "r1") == 3 + 5 + 7
+    events = [(place, Event(kind, run, at, data)) for place, (kind, run, at, data) in enumerate(history)]
+    assert worked_seconds(events, "r1") == 3 + 5 + 7
     assert worked_seconds([], "r1") == 0
 
 
@@ -283,7 +283,7 @@ async def test_a_paused_run_keeps_what_it_spent(engines: Engines, model: HeldMod
         assert paused.output is not None
         decision = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
         await second.runs.decide(RunRef(second.component(), "r1", "s1", NOBODY), [decision])
-        await second.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
+        await second.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
         view = await second.end_of("r1")
     assert view.row.state is RunState.COMPLETED
     assert before[1] == A_CALL
@@ -292,9 +292,9 @@ async def test_a_paused_run_keeps_what_it_spent(engines: Engines, model: HeldMod
 
 
 async def test_a_run_without_a_budget_stores_no_more_than_before(engines: Engines, model: HeldModel) -> None:
-    async with engines() as works:
-        view = await works.run("[[SAY hi]]", "r1")
-        (step,) = await works.records.select("SELECT state, cost FROM journal WHERE path = 't0/m'")
+    async with engines() as harness:
+        view = await harness.run("[[SAY hi]]", "r1")
+        (step,) = await harness.records.select("SELECT state, cost FROM journal WHERE path = 't0/m'")
     assert view.output is not None
     assert view.output.budget is None
     assert step == {"state": "completed", "cost": 0.0}

@@ -16,7 +16,7 @@ from musterd.core.events import EventKind
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
-from tests.support.engine import Works, running, works_on
+from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
 
 INTERRUPT, PARALLEL, REJECT = (
@@ -24,102 +24,102 @@ INTERRUPT, PARALLEL, REJECT = (
 )
 
 
-async def test_an_interrupt_stops_the_live_one_keeps_its_text_and_runs_next(works: Works) -> None:
-    hold = works.model.hold("held", after=1)
-    await works.start("held words", "r1")
+async def test_an_interrupt_stops_the_live_one_keeps_its_text_and_runs_next(harness: EngineHarness) -> None:
+    hold = harness.model.hold("held", after=1)
+    await harness.start("held words", "r1")
     await hold.reached.wait()
-    await works.start("queued", "r2")
-    done = await works.run("now", "r3", turn=INTERRUPT)
+    await harness.start("queued", "r2")
+    done = await harness.run("now", "r3", turn=INTERRUPT)
     await hold.stopped.wait()
-    over = await works.end_of("r1")
+    over = await harness.end_of("r1")
     assert (over.row.state, over.row.cancel_by) == (RunState.CANCELLED, "interrupt")
     assert over.output is not None
     assert over.output.content == "Echo: "
-    assert [event.kind for _, event in await works.stored("r1")][-1] is EventKind.RUN_CANCELLED
-    last = await works.end_of("r2")
+    assert [event.kind for _, event in await harness.stored("r1")][-1] is EventKind.RUN_CANCELLED
+    last = await harness.end_of("r2")
     assert [view.row.state for view in (done, last)] == [RunState.COMPLETED] * 2
     assert (over.row.ended_at or 0) <= (done.row.started_at or 0) <= (done.row.ended_at or 0)
     assert (done.row.ended_at or 0) <= (last.row.started_at or 0)
     assert {view.row.attempt for view in (over, done, last)} == {1}
-    await works.idle()
+    await harness.idle()
 
 
 async def test_an_interrupt_of_a_run_that_waits_for_a_worker(engines: Engines) -> None:
-    async with engines(concurrency=1) as works:
-        hold = works.model.hold("held")
-        await works.start("held", "r0", "elsewhere")
+    async with engines(concurrency=1) as harness:
+        hold = harness.model.hold("held")
+        await harness.start("held", "r0", "elsewhere")
         await hold.reached.wait()
-        await works.start("never", "r1")
-        await works.start("now", "r2", turn=INTERRUPT)
-        assert await works.records.states() == {"r0": "running", "r1": "cancelled", "r2": "ready"}
-        assert (await works.end_of("r1")).row.state is RunState.CANCELLED
+        await harness.start("never", "r1")
+        await harness.start("now", "r2", turn=INTERRUPT)
+        assert await harness.records.states() == {"r0": "running", "r1": "cancelled", "r2": "ready"}
+        assert (await harness.end_of("r1")).row.state is RunState.CANCELLED
         hold.release()
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
-        assert len(works.model.calls) == 2
-        await works.idle()
+        assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
+        assert len(harness.model.calls) == 2
+        await harness.idle()
 
 
-async def test_interrupters_of_interrupters(works: Works) -> None:
-    holds = [works.model.hold(word, after=1) for word in ("one", "two")]
-    await works.start("one", "r1")
+async def test_interrupters_of_interrupters(harness: EngineHarness) -> None:
+    holds = [harness.model.hold(word, after=1) for word in ("one", "two")]
+    await harness.start("one", "r1")
     await holds[0].reached.wait()
-    await works.start("two", "r2", turn=INTERRUPT)
+    await harness.start("two", "r2", turn=INTERRUPT)
     await holds[1].reached.wait()
-    assert (await works.run("three", "r3", turn=INTERRUPT)).row.state is RunState.COMPLETED
-    assert [(await works.end_of(name)).row.state.value for name in ("r1", "r2")] == ["cancelled"] * 2
-    await works.idle()
+    assert (await harness.run("three", "r3", turn=INTERRUPT)).row.state is RunState.COMPLETED
+    assert [(await harness.end_of(name)).row.state.value for name in ("r1", "r2")] == ["cancelled"] * 2
+    await harness.idle()
 
 
-async def test_parallel_runs_overlap_and_leave_the_line_alone(works: Works) -> None:
-    hold = works.model.hold("held")
+async def test_parallel_runs_overlap_and_leave_the_line_alone(harness: EngineHarness) -> None:
+    hold = harness.model.hold("held")
     names = ["r1", "p1", "p2"]
     for name in names:
-        await works.start("held", name, turn=SchedulingOptions() if name == "r1" else PARALLEL)
-    await works.start("queued", "r2")
-    while len(works.model.calls) < 3:
-        await works.records.states()
-    assert await works.records.states() == {"r1": "running", "p1": "running", "p2": "running", "r2": "queued"}
-    await works.cancel("p1")
-    assert (await works.records.states())["r2"] == "queued", "it waits for the holder, not for what runs beside it"
+        await harness.start("held", name, turn=SchedulingOptions() if name == "r1" else PARALLEL)
+    await harness.start("queued", "r2")
+    while len(harness.model.calls) < 3:
+        await harness.records.states()
+    assert await harness.records.states() == {"r1": "running", "p1": "running", "p2": "running", "r2": "queued"}
+    await harness.cancel("p1")
+    assert (await harness.records.states())["r2"] == "queued", "it waits for the holder, not for what runs beside it"
     hold.release()
-    ends = {name: (await works.end_of(name)).row.state.value for name in ("r1", "p1", "p2", "r2")}
+    ends = {name: (await harness.end_of(name)).row.state.value for name in ("r1", "p1", "p2", "r2")}
     assert ends == {"r1": "completed", "p1": "cancelled", "p2": "completed", "r2": "completed"}
-    await works.idle()
+    await harness.idle()
 
 
-async def test_a_refused_run_keeps_no_slot(works: Works) -> None:
-    hold = works.model.hold("held")
-    await works.start("held", "r1")
+async def test_a_refused_run_keeps_no_slot(harness: EngineHarness) -> None:
+    hold = harness.model.hold("held")
+    await harness.start("held", "r1")
     await hold.reached.wait()
     for number in range(40):
         with pytest.raises(Conflict, match="r1"):
-            await works.start("no", f"no{number}", turn=REJECT)
+            await harness.start("no", f"no{number}", turn=REJECT)
     hold.release()
-    await works.end_of("r1")
-    await works.idle()
+    await harness.end_of("r1")
+    await harness.idle()
 
 
-async def test_a_delayed_run_keeps_no_slot(works: Works) -> None:
+async def test_a_delayed_run_keeps_no_slot(harness: EngineHarness) -> None:
     for number in range(40):
-        await works.start("later", f"r{number}", turn=SchedulingOptions(delay_seconds=3600))
-    assert (await works.run("now")).row.state is RunState.COMPLETED
-    await works.idle()
+        await harness.start("later", f"r{number}", turn=SchedulingOptions(delay_seconds=3600))
+    assert (await harness.run("now")).row.state is RunState.COMPLETED
+    await harness.idle()
 
 
-async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(works: Works) -> None:
-    works.model.hold("held")
-    view = await works.run("held", "r1", turn=SchedulingOptions(timeout_seconds=0.05))
+async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(harness: EngineHarness) -> None:
+    harness.model.hold("held")
+    view = await harness.run("held", "r1", turn=SchedulingOptions(timeout_seconds=0.05))
     assert view.row.state is RunState.ERROR
     assert view.output is not None
     assert view.output.error is not None
     assert (view.row.error_code, view.output.error["retryable"]) == ("deadline", False)
-    await works.idle()
+    await harness.idle()
 
 
 async def test_the_shorter_of_both_limits_counts(engines: Engines) -> None:
-    async with engines(run_seconds=0.05) as works:
-        works.model.hold("held")
-        view = await works.run("held", turn=SchedulingOptions(timeout_seconds=60))
+    async with engines(run_seconds=0.05) as harness:
+        harness.model.hold("held")
+        view = await harness.run("held", turn=SchedulingOptions(timeout_seconds=60))
         assert view.row.error_code == "time_limit"
 
 
@@ -131,22 +131,24 @@ ANY_MIX = st.lists(
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(asked=ANY_MIX, concurrency=st.sampled_from([1, 2, 8]))
-def test_any_mix_keeps_its_order(new_database: Callable[[], str], asked: list[Any], concurrency: int) -> None:
-    asyncio.run(_keeps_its_order(new_database(), asked, concurrency))
+@given(requests=ANY_MIX, concurrency=st.sampled_from([1, 2, 8]))
+def test_any_mix_keeps_its_order(new_database: Callable[[], str], requests: list[Any], concurrency: int) -> None:
+    asyncio.run(_keeps_its_order(new_database(), requests, concurrency))
 
 
-async def _keeps_its_order(url: str, asked: list[Any], concurrency: int) -> None:
+async def _keeps_its_order(url: str, requests: list[Any], concurrency: int) -> None:
     model = HeldModel()
-    async with running(works_on(url, [Agent(id="solo", model=model)], model=model, concurrency=concurrency)) as works:
+    async with running(
+        harness_on(url, [Agent(id="solo", model=model)], model=model, concurrency=concurrency)
+    ) as harness:
         accepted = []
-        for number, (on_busy, session, priority) in enumerate(asked):
+        for number, (on_busy, session, priority) in enumerate(requests):
             with contextlib.suppress(Conflict):
                 turn = SchedulingOptions(on_busy=on_busy, priority=priority)
-                await works.start("[[WORDS 3]]", f"r{number:02}", session, turn=turn)
+                await harness.start("[[WORDS 3]]", f"r{number:02}", session, turn=turn)
                 accepted.append(f"r{number:02}")
-        rows = [(await works.end_of(name)).row for name in accepted]
-        await works.idle()
+        rows = [(await harness.end_of(name)).row for name in accepted]
+        await harness.idle()
         assert all(row.holder is None for row in rows)
         for row in rows:
             expected = {RunState.COMPLETED} if row.cancel_by is None else {RunState.CANCELLED}

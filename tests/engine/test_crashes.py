@@ -14,7 +14,7 @@ from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.loop.run_tree import digest
 from tests.support.crashes import CountedModel, Fuse, VisibleText, check_calls, check_each_event_once, stored_steps
-from tests.support.engine import Works, running, works_on
+from tests.support.engine import EngineHarness, harness_on, running
 
 DEEP = '<DELEGATE deep: <TOOL mark {"n": 1}> || DELEGATE deep: <WORDS 4>>'
 SIDE = 'DELEGATE one: <TOOL mark {"n": 2}> || DELEGATE two: <WORDS 5> || DELEGATE two: <ERROR 400>'
@@ -28,7 +28,7 @@ async def let_through(function_call: Any) -> Any:
     return await function_call()
 
 
-class RunTree:
+class CountedTeam:
     """A team whose every model call and tool call is counted, and an engine that can be killed at each moment."""
 
     def __init__(self, url: str, fuse: Fuse) -> None:
@@ -57,8 +57,8 @@ class RunTree:
 
         return mark
 
-    def works(self) -> Works:
-        return works_on(self.url, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
+    def harness(self) -> EngineHarness:
+        return harness_on(self.url, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
 
     def done(self, path: str, key: str) -> int:
         """How often a step was done."""
@@ -67,15 +67,15 @@ class RunTree:
     async def live(self, moments: int | None) -> RunView | None:
         """One process: it lives so long, or until the run has ended."""
         self.fuse.disarm()
-        async with running(self.works()) as works:
-            stored = await stored_steps(works.records, "r1")
+        async with running(self.harness()) as harness:
+            stored = await stored_steps(harness.records, "r1")
             before = {path: self.done(path, key) for path, key in stored.items()}
-            self.fuse.between = works.stored_so_far
+            self.fuse.between = harness.stored_so_far
             if moments is not None:
                 self.fuse.arm(moments)
             if not self.crashes:
-                await works.start(MESSAGE, "r1")
-            ending = asyncio.ensure_future(works.end_of("r1"))
+                await harness.start(MESSAGE, "r1")
+            ending = asyncio.ensure_future(harness.end_of("r1"))
             dying = asyncio.ensure_future(self.fuse.blown.wait())
             await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
             dying.cancel()
@@ -83,7 +83,7 @@ class RunTree:
             if has_died:
                 ending.cancel()
                 self.crashes += 1
-                await works.kill()
+                await harness.kill()
             self.fuse.between = None
             self.fuse.disarm()
             assert {path: self.done(path, key) for path, key in stored.items()} == before, "no stored step is repeated"
@@ -119,28 +119,28 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     uninterrupted: dict[str, Any],
     lives: list[int],
 ) -> None:
-    world = RunTree(new_database(), fuse)
+    team = CountedTeam(new_database(), fuse)
     view = None
     for moments in [*lives, None]:
         if view is None:
-            view = await world.live(moments)
+            view = await team.live(moments)
     assert view is not None
     assert view.row.state is RunState.COMPLETED
     assert (view.output and view.output.session_state) == STATE
     if not uninterrupted:
-        async with running(RunTree(new_database(), fuse).works()) as calm:
+        async with running(CountedTeam(new_database(), fuse).harness()) as calm:
             uninterrupted.update(totals(await calm.run(MESSAGE, "r1")))
     assert totals(view) == uninterrupted
-    assert max(world.model.calls.values()) <= 1 + world.crashes, "at most what was in flight is done again"
-    assert max(world.effects.values()) <= 1 + world.crashes
-    async with running(world.works()) as works:
-        told = await works.stored("r1")
-        members = await works.runs.members("r1")
-        rows = await works.records.select("SELECT state FROM sessions")
-    check_each_event_once(told)
-    check_calls(told)
+    assert max(team.model.calls.values()) <= 1 + team.crashes, "at most what was in flight is done again"
+    assert max(team.effects.values()) <= 1 + team.crashes
+    async with running(team.harness()) as harness:
+        events = await harness.stored("r1")
+        members = await harness.runs.members("r1")
+        rows = await harness.records.select("SELECT state FROM sessions")
+    check_each_event_once(events)
+    check_calls(events)
     screen = VisibleText()
-    for index, event in told:
+    for index, event in events:
         screen.read(index, event)
     for run in [view, *members]:
         has_failed = run.input.message == "[[ERROR 400]]"

@@ -14,7 +14,7 @@ from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.engine.test_modes import Place, told_once
 from tests.engine.test_replay import killed_in_second_turn, tool_results
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 
@@ -33,8 +33,8 @@ class Log:
         return self.answers[-1]
 
 
-async def members(works: Works) -> list[tuple[str, str]]:
-    rows = await works.records.select("SELECT component_id, state FROM runs WHERE parent_id IS NOT NULL")
+async def members(harness: EngineHarness) -> list[tuple[str, str]]:
+    rows = await harness.records.select("SELECT component_id, state FROM runs WHERE parent_id IS NOT NULL")
     return sorted((row["component_id"], row["state"]) for row in rows)
 
 
@@ -152,12 +152,12 @@ async def test_a_cancel_reaches_the_members_of_hooks_that_swallow_it(engines: En
             return "swallowed"
 
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[place.tool()])], tool_hooks=[swallow])
-    async with engines(teams=[team]) as works:
-        await works.start("[[DELEGATE one: <TOOL look>]]", "r1")
+    async with engines(teams=[team]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL look>]]", "r1")
         await place.began.wait()
-        await works.cancel("r1")
-        view = await works.end_of("r1")
-        assert await members(works) == [("one", "cancelled")]
+        await harness.cancel("r1")
+        view = await harness.end_of("r1")
+        assert await members(harness) == [("one", "cancelled")]
     assert view.output is not None
     cut_off = [(step["path"], step["outcome"]) for step in view.output.cut_off]
     assert cut_off == [("t0/c0/t0/c0", "stopped"), ("t0/c0", "stopped")]
@@ -168,8 +168,8 @@ async def test_hooks_may_ask_with_text_that_cannot_be_stored(engines: Engines, m
         return await function_call(**{**arguments, "task": "half a \ud83d smile"})
 
     team = Team(id="team", model=model, members=[Agent(id="one")], tool_hooks=[cut])
-    async with engines(teams=[team]) as works:
-        view = await works.run("[[DELEGATE one: hello]]", "r1")
+    async with engines(teams=[team]) as harness:
+        view = await harness.run("[[DELEGATE one: hello]]", "r1")
     assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Echo: half a ? smile", False)])
 
 
@@ -182,8 +182,8 @@ async def test_hooks_that_leave_no_json_in_the_state_fail_the_delegation(
         return await function_call()
 
     team = Team(id="team", model=model, members=[Agent(id="one")], tool_hooks=[leave])
-    async with engines(teams=[team]) as works:
-        view = await works.run("[[DELEGATE one: hello]]", "r1")
-        assert await members(works) == []
+    async with engines(teams=[team]) as harness:
+        view = await harness.run("[[DELEGATE one: hello]]", "r1")
+        assert await members(harness) == []
     assert view.row.state is RunState.COMPLETED
     assert [is_error for _, is_error in tool_results(view)] == [True]

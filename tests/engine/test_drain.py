@@ -11,7 +11,7 @@ from musterd.core.states import RunState
 from musterd.engine import worker
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_each_event_once
-from tests.support.engine import Works
+from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
 
 DRAIN: dict[str, Any] = {"drain_seconds": 30, "upkeep_seconds": 3600}
@@ -34,9 +34,9 @@ class Gate:
 
         self.tool = go
 
-    async def open_in_the_stop(self, works: Works) -> None:
+    async def open_in_the_stop(self, harness: EngineHarness) -> None:
         """Begin the stop, and open the gate."""
-        works.server.begin_stop()
+        harness.server.begin_stop()
         self.open.set()
 
 
@@ -45,8 +45,8 @@ def gate() -> Gate:
     return Gate()
 
 
-async def steps(works: Works) -> dict[str, tuple[int, str]]:
-    rows = await works.records.select("SELECT path, attempt, state FROM journal")
+async def steps(harness: EngineHarness) -> dict[str, tuple[int, str]]:
+    rows = await harness.records.select("SELECT path, attempt, state FROM journal")
     return {row["path"]: (row["attempt"], row["state"]) for row in rows}
 
 

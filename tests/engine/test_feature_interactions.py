@@ -43,16 +43,16 @@ async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_th
         return "waited"
 
     members = [Agent(id="one", tools=[pay]), Agent(id="two", tools=[wait])]
-    async with engines(teams=[Team(id="team", model=model, members=members)]) as works:
-        await works.start("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL wait>]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL wait>]]", "r1")
         await began.wait()
-        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
-        one = next(view.row for view in await works.runs.members("r1") if view.row.component_id == "one")
+        await harness.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        one = next(view.row for view in await harness.runs.members("r1") if view.row.component_id == "one")
         # As another process does: nobody here is told.
-        await works.database.write(lambda tx: steering.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
+        await harness.database.write(lambda tx: steering.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
         go_on.set()
-        view = await works.end_of("r1")
-        steps = await works.records.select("SELECT path, state FROM journal WHERE state IN ('waiting', 'started')")
+        view = await harness.end_of("r1")
+        steps = await harness.records.select("SELECT path, state FROM journal WHERE state IN ('waiting', 'started')")
     said = 'Done: {"error":"one was cancelled by a person."} | Done: waited'
     assert (view.row.state, view.output and view.output.content) == (RunState.COMPLETED, said)
     assert steps == []
@@ -70,23 +70,23 @@ async def test_a_call_that_was_agreed_to_is_not_left_open_where_its_member_is_st
         await asyncio.Event().wait()
         return "never"
 
-    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[pay])])]) as works:
-        paused = await works.run("[[DELEGATE one: <TOOL pay>]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[pay])])]) as harness:
+        paused = await harness.run("[[DELEGATE one: <TOOL pay>]]", "r1")
         assert paused.output is not None
         agreed = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [agreed])
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [agreed])
         await began.wait()
-        await works.cancel((await member_of(works, "r1")).row.run_id)
-        view = await works.end_of("r1")
-        steps = await works.records.select("SELECT path, state FROM journal WHERE kind = 'tool'")
+        await harness.cancel((await member_of(harness, "r1")).row.run_id)
+        view = await harness.end_of("r1")
+        steps = await harness.records.select("SELECT path, state FROM journal WHERE kind = 'tool'")
     assert view.row.state is RunState.COMPLETED
     assert steps == [{"path": "t0/c0/t0/c0", "state": "unknown"}]
 
 
 async def test_a_summary_that_the_budget_has_no_room_for_leaves_the_answer(engines: Engines, model: HeldModel) -> None:
     agent = Agent(id="solo", model=model, enable_session_summaries=True, budget=Budget(tokens=A_CALL + 5))
-    async with engines(agents=[agent]) as works:
-        view = await works.run("[[SAY yes]]", "r1")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run("[[SAY yes]]", "r1")
     assert (code_of(view), view.output and view.output.content) == ("completed", "yes")
 
 
@@ -107,8 +107,8 @@ async def test_a_result_that_the_budget_has_no_room_to_shorten_is_read_in_full(
         compression_manager=short,
         budget=Budget(tokens=800),
     )
-    async with engines(agents=[agent]) as works:
-        view = await works.run("[[TOOL read]]", "r1")
+    async with engines(agents=[agent]) as harness:
+        view = await harness.run("[[TOOL read]]", "r1")
     assert code_of(view) == "completed"
     assert "x" * 1600 in str(view.output and view.output.content)
 
@@ -117,23 +117,23 @@ async def test_a_member_that_a_function_gives_is_held_to_its_budget(engines: Eng
     def experts() -> list[Agent]:
         return [Agent(id="one", budget=Budget(tokens=1))]
 
-    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
-        view = await works.run("[[DELEGATE one: hello everybody]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as harness:
+        view = await harness.run("[[DELEGATE one: hello everybody]]", "r1")
     assert "budget" in str(view.output and view.output.content)
 
 
 async def test_the_run_that_a_late_message_begins_is_held_to_the_same_budget(
     engines: Engines, model: HeldModel
 ) -> None:
-    async with engines() as works:
+    async with engines() as harness:
         hold = model.hold("slow")
-        await works.start("slow", "r1", options={"budget": {"tokens": 40}})
+        await harness.start("slow", "r1", options={"budget": {"tokens": 40}})
         await hold.reached.wait()
-        await send(works, "r1", "x" * 400)
+        await send(harness, "r1", "x" * 400)
         hold.release()
-        await works.end_of("r1")
-        (found,) = await sent_to(works, "r1")
-        view = await works.end_of(found.next_run_id or "")
+        await harness.end_of("r1")
+        (message,) = await sent_to(harness, "r1")
+        view = await harness.end_of(message.next_run_id or "")
     assert code_of(view) == "budget_tokens"
 
 
@@ -144,14 +144,14 @@ async def test_a_text_that_is_told_whole_is_told_once(engines: Engines, model: H
     async with engines(teams=[team]) as first:
         await first.start("[[DELEGATE one: hello || DELEGATE two: hello]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT and event.run_id == "r1")
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT and event.run_id == "r1")
         await first.kill()
         hold.release()
     async with engines(teams=[team]) as second:
         assert (await second.end_of("r1")).row.state is RunState.COMPLETED
         events = await second.stored("r1")
-    told = [event.data["text"] for _, event in events if event.kind is EventKind.CONTENT and event.run_id == "r1"]
-    assert told == ["Echo: hello\n\nEcho: hello"]
+    texts = [event.data["text"] for _, event in events if event.kind is EventKind.CONTENT and event.run_id == "r1"]
+    assert texts == ["Echo: hello\n\nEcho: hello"]
 
 
 async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engines: Engines) -> None:
@@ -167,28 +167,28 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
         return f"{nights} nights in {city}"
 
     async def decide(run_id: str, **said: Any) -> RunView:
-        view = await works.end_of(run_id)
+        view = await harness.end_of(run_id)
         assert view.output is not None
         decision = Decision(key=view.output.requirements[0]["id"], verdict=Verdict.RUN, **said)
-        await works.runs.decide(RunRef(works.component(), run_id, "s1", NOBODY), [decision])
-        while (view := await works.end_of(run_id)).row.state is RunState.PAUSED:
+        await harness.runs.decide(RunRef(harness.component(), run_id, "s1", NOBODY), [decision])
+        while (view := await harness.end_of(run_id)).row.state is RunState.PAUSED:
             pass
         return view
 
     def team(seconds: float) -> Team:
         return Team(id="team", model=model, members=[Agent(id="one", tools=[book])], budget=Budget(seconds=seconds))
 
-    async with engines(teams=[team(0.5)]) as works:
-        await works.run('[[DELEGATE one: <TOOL book {"city": "Bern"}>]]', "r1")
+    async with engines(teams=[team(0.5)]) as harness:
+        await harness.run('[[DELEGATE one: <TOOL book {"city": "Bern"}>]]', "r1")
         assert (await decide("r1", values={"nights": 2})).row.error_code == "budget_seconds"
-    async with engines(teams=[team(60)]) as works:
+    async with engines(teams=[team(60)]) as harness:
         model.down_from = len(model.calls)
-        await fork(works)
+        await fork(harness)
         assert (await decide("r2")).row.state is RunState.ERROR, "made once more, and the model behind it is down"
         model.down_from = None
-        await fork(works, "r2", "r3")
-        view = await works.end_of("r3")
-        (member,) = await works.runs.members("r3")
+        await fork(harness, "r2", "r3")
+        view = await harness.end_of("r3")
+        (member,) = await harness.runs.members("r3")
     assert booked == [2, 2]
     assert (view.output and view.output.content) == "Done: Done: 2 nights in Bern"
     assert member.output is not None
@@ -205,12 +205,12 @@ async def test_members_are_told_of_earlier_runs_what_the_teams_hooks_let_through
         add_team_history_to_members=True,
         pre_hooks=[PIIDetectionGuardrail(mask_pii=True)],
     )
-    async with engines(teams=[team]) as works:
-        await works.run("Write to ada@example.com", "r1")
-        await works.run("[[DELEGATE one: hello]]", "r2")
-    shown = str(model.asked(-2))
-    assert "Write to" in shown
-    assert "ada@example.com" not in shown
+    async with engines(teams=[team]) as harness:
+        await harness.run("Write to ada@example.com", "r1")
+        await harness.run("[[DELEGATE one: hello]]", "r2")
+    context = str(model.conversation(-2))
+    assert "Write to" in context
+    assert "ada@example.com" not in context
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -268,19 +268,19 @@ async def test_what_a_turn_has_heard_stands_when_the_same_attempt_drives_again(
         await go_on[which].wait()
         return "waited"
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[pay, wait])]) as works:
-        await works.start('[[TOOL wait {"which": "first"}]]', "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[pay, wait])]) as harness:
+        await harness.start('[[TOOL wait {"which": "first"}]]', "r1")
         await begun["first"].wait()
-        await send(works, "r1", '[[TOOL pay]] [[TOOL wait {"which": "second"}]]')
+        await send(harness, "r1", '[[TOOL pay]] [[TOOL wait {"which": "second"}]]')
         go_on["first"].set()
         await begun["second"].wait()
-        (asked,) = await works.records.select("SELECT id FROM approvals")
-        agreed = Decision(key=asked["id"], verdict=Verdict.RUN)
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [agreed])
+        (row,) = await harness.records.select("SELECT id FROM approvals")
+        agreed = Decision(key=row["id"], verdict=Verdict.RUN)
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [agreed])
         go_on["second"].set()
-        view = await works.end_of("r1")
+        view = await harness.end_of("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
-    assert len(users_words(model.asked())) == 2, "what was asked, and what was said meanwhile"
+    assert len(users_words(model.conversation())) == 2, "what was asked, and what was said meanwhile"
 
 
 async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
@@ -292,14 +292,14 @@ async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
         return "paid"
 
     agents = [Agent(id="solo", model=model, tools=[pay])]
-    async with engines(agents=agents, upkeep_seconds=0.02) as works:
-        assert (await works.run("[[TOOL pay]]", "r1")).row.state is RunState.PAUSED
-        await send(works, "r1", "Well?")
-        await works.records.execute("UPDATE runs SET expires_at = 1")
-        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
-            await works.stored_so_far()
-        (found,) = await sent_to(works, "r1")
-        following = await works.end_of(found.next_run_id or "")
+    async with engines(agents=agents, upkeep_seconds=0.02) as harness:
+        assert (await harness.run("[[TOOL pay]]", "r1")).row.state is RunState.PAUSED
+        await send(harness, "r1", "Well?")
+        await harness.records.execute("UPDATE runs SET expires_at = 1")
+        while (view := await harness.end_of("r1")).row.state is RunState.PAUSED:
+            await harness.stored_so_far()
+        (message,) = await sent_to(harness, "r1")
+        following = await harness.end_of(message.next_run_id or "")
     assert view.row.error_code == "expired"
     assert (following.output and following.output.content) == "Echo: Well?"
 
@@ -308,12 +308,12 @@ async def test_of_several_that_were_asked_at_once_a_fork_asks_who_failed_again(e
     leader = TurnModel(Call("delegate_task_to_members", {"task": "Look"}), failure(402), "All said")
     one, two = TurnModel("A1"), TurnModel(failure(402), "B1")
     members = [Agent(id="one", model=one), Agent(id="two", model=two)]
-    async with engines(teams=[Team(id="team", mode="broadcast", model=leader, members=members)]) as works:
-        assert (await works.run("hello", "r1")).row.state is RunState.ERROR
-        await fork(works)
-        view = await works.end_of("r2")
+    async with engines(teams=[Team(id="team", mode="broadcast", model=leader, members=members)]) as harness:
+        assert (await harness.run("hello", "r1")).row.state is RunState.ERROR
+        await fork(harness)
+        view = await harness.end_of("r2")
     assert view.row.state is RunState.COMPLETED
-    assert leader.told() == ["Agent one: A1\n\nAgent two: B1"]
+    assert leader.tool_results() == ["Agent one: A1\n\nAgent two: B1"]
     assert len(one.seen) == 1
 
 
@@ -323,16 +323,16 @@ async def test_a_result_that_is_shown_is_told_where_a_person_gives_it(engines: E
         """Send a mail."""
         raise AssertionError("the client does it")
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[mail])]) as works:
-        paused = await works.run("[[TOOL mail]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[mail])]) as harness:
+        paused = await harness.run("[[TOOL mail]]", "r1")
         assert paused.output is not None
         happened = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.HAPPENED, result="sent")
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [happened])
-        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [happened])
+        while (view := await harness.end_of("r1")).row.state is RunState.PAUSED:
             pass
-        events = await works.stored("r1")
-    told = "".join(event.data["text"] for _, event in events if event.kind is EventKind.CONTENT)
-    assert told == (view.output and view.output.content)
+        events = await harness.stored("r1")
+    text = "".join(event.data["text"] for _, event in events if event.kind is EventKind.CONTENT)
+    assert text == (view.output and view.output.content)
 
 
 async def test_nobody_is_asked_any_more_for_a_member_whose_team_has_failed(engines: Engines) -> None:
@@ -362,16 +362,16 @@ async def test_nobody_is_asked_any_more_for_a_member_whose_team_has_failed(engin
     inner = Team(id="inner", model=inner_model, members=below, budget=Budget(tool_calls=3))
     other = Agent(id="other", model=TurnModel(Call("pay"), "Done"), tools=[pay])
     leader = TurnModel([delegate("inner"), delegate("other")], "Well")
-    async with engines(teams=[Team(id="team", model=leader, members=[inner, other])]) as works:
-        await works.start("hello", "r1")
-        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+    async with engines(teams=[Team(id="team", model=leader, members=[inner, other])]) as harness:
+        await harness.start("hello", "r1")
+        await harness.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         go_on.set()
-        view = await works.end_of("r1")
-        asked = await works.records.select("SELECT path, state FROM approvals ORDER BY path")
-        steps = await works.records.select("SELECT path FROM journal WHERE state = 'waiting'")
-        rows = await works.records.select("SELECT path FROM runs WHERE state = 'paused' AND parent_id IS NOT NULL")
+        view = await harness.end_of("r1")
+        approvals = await harness.records.select("SELECT path, state FROM approvals ORDER BY path")
+        steps = await harness.records.select("SELECT path FROM journal WHERE state = 'waiting'")
+        rows = await harness.records.select("SELECT path FROM runs WHERE state = 'paused' AND parent_id IS NOT NULL")
     assert view.row.state is RunState.PAUSED
-    assert [(row["path"], row["state"]) for row in asked] == [
+    assert [(row["path"], row["state"]) for row in approvals] == [
         ("t0/c0/t0/c0/t0/c0", "closed"),
         ("t0/c1/t0/c0", "pending"),
     ]
@@ -387,19 +387,21 @@ async def test_a_decision_about_a_member_that_is_gone_keeps_no_run_from_pausing(
         """Pay."""
         return "paid"
 
-    given = {"one", "two"}
+    names = {"one", "two"}
 
     def experts() -> list[Agent]:
-        return [Agent(id=name, tools=[pay]) for name in sorted(given)]
+        return [Agent(id=name, tools=[pay]) for name in sorted(names)]
 
-    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
-        paused = await works.run("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL pay>]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as harness:
+        paused = await harness.run("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL pay>]]", "r1")
         assert paused.output is not None
-        given.discard("one")
+        names.discard("one")
         first = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [first])
-        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED and event.place == "attempt 2")
-        rows = {view.row.component_id: view.row.state for view in await works.runs.members("r1")}
-        approvals = await works.records.select("SELECT state FROM approvals ORDER BY path")
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [first])
+        await harness.wait_for_event(
+            "r1", lambda event: event.kind is EventKind.RUN_PAUSED and event.place == "attempt 2"
+        )
+        rows = {view.row.component_id: view.row.state for view in await harness.runs.members("r1")}
+        approvals = await harness.records.select("SELECT state FROM approvals ORDER BY path")
     assert rows == {"one": RunState.CANCELLED, "two": RunState.PAUSED}
     assert [row["state"] for row in approvals] == ["closed", "pending"]

@@ -30,8 +30,8 @@ class Asking(ScriptedModel):
         self.left: list[float | None] = []
 
     @asynccontextmanager
-    async def request_stream(self, *given: Any, **named: Any) -> AsyncGenerator[StreamedResponse]:
-        async with super().request_stream(*given, **named) as stream:
+    async def request_stream(self, *args: Any, **named: Any) -> AsyncGenerator[StreamedResponse]:
+        async with super().request_stream(*args, **named) as stream:
             whole = stream._get_event_iterator
 
             async def asking() -> AsyncIterator[ModelResponseStreamEvent]:
@@ -48,8 +48,8 @@ class Asking(ScriptedModel):
 
 async def test_text_that_was_read_is_told_within_its_window(engines: Engines) -> None:
     model = Asking()
-    async with engines(agents=[Agent(id="solo", model=model)], delta_seconds=30) as works:
-        await works.run("[[WORDS 3]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model)], delta_seconds=30) as harness:
+        await harness.run("[[WORDS 3]]", "r1")
     assert len(model.left) >= 3
     assert all(left is not None and 0 < left <= 30 for left in model.left)
 

@@ -11,7 +11,7 @@ from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
-from tests.support.engine import Works
+from tests.support.engine import EngineHarness
 
 
 class Watch:
@@ -60,21 +60,21 @@ def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
     assert [watch.look(1.5, w=None) for _ in range(4)] == [[], [], [], ["w"]]
 
 
-async def test_nobody_beats_who_is_alone(works: Works) -> None:
-    own = works.engine.worker_id
+async def test_nobody_beats_who_is_alone(harness: EngineHarness) -> None:
+    own = harness.engine.worker_id
     with_another = [{"id": own, "heartbeat": 1}, {"id": "x", "heartbeat": 0}]
-    assert await works.database.write(lambda tx: workers.beat(tx, own))
-    assert await works.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
-    await works.database.write(lambda tx: workers.add(tx, "x", [], "here", 1, 1.0))
-    assert await works.database.write(lambda tx: workers.beat(tx, own))
-    found = await works.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
-    assert found == with_another
-    assert not await works.database.write(lambda tx: workers.beat(tx, "nobody"))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own))
+    assert await harness.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
+    await harness.database.write(lambda tx: workers.add(tx, "x", [], "here", 1, 1.0))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own))
+    worker_rows = await harness.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
+    assert worker_rows == with_another
+    assert not await harness.database.write(lambda tx: workers.beat(tx, "nobody"))
 
 
-async def test_the_thread_tells_when_its_worker_was_taken_for_dead(works: Works) -> None:
+async def test_the_thread_tells_when_its_worker_was_taken_for_dead(harness: EngineHarness) -> None:
     is_lost = threading.Event()
-    beats = Heartbeat(works.database, "gone", 0.001, is_lost.set)
+    beats = Heartbeat(harness.database, "gone", 0.001, is_lost.set)
     beats.start()
     await asyncio.to_thread(is_lost.wait)
     beats.stop()
@@ -82,35 +82,37 @@ async def test_the_thread_tells_when_its_worker_was_taken_for_dead(works: Works)
 
 
 async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines) -> None:
-    async with engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
-        await taken_for_dead(works)
-        await announced(works)
-        assert (await works.run("hi", "r1")).row.attempt == 1
+    async with engines(upkeep_seconds=3600, beat_seconds=0.001) as harness:
+        await taken_for_dead(harness)
+        await announced(harness)
+        assert (await harness.run("hi", "r1")).row.attempt == 1
 
 
 async def test_one_that_is_announced_again_holds_its_lock(file_engines: Engines, sqlite_file: Path) -> None:
-    async with file_engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
-        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{works.engine.worker_id}")
-        await taken_for_dead(works)
+    async with file_engines(upkeep_seconds=3600, beat_seconds=0.001) as harness:
+        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{harness.engine.worker_id}")
+        await taken_for_dead(harness)
         lock.unlink()  # as whoever took it over has done
-        await announced(works)
+        await announced(harness)
         assert lock.exists()
 
 
-async def taken_for_dead(works: Works) -> None:
-    own = works.engine.worker_id
-    await works.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
+async def taken_for_dead(harness: EngineHarness) -> None:
+    own = harness.engine.worker_id
+    await harness.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
 
 
-async def announced(works: Works) -> None:
-    own = works.engine.worker_id
-    while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
-        await works.database.write(lambda tx: workers.beat(tx, own))
+async def announced(harness: EngineHarness) -> None:
+    own = harness.engine.worker_id
+    while await harness.records.select("SELECT id FROM workers") != [{"id": own}]:
+        await harness.database.write(lambda tx: workers.beat(tx, own))
 
 
-async def test_one_that_has_said_farewell_is_not_announced_again(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_has_said_farewell_is_not_announced_again(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A beat that finds its row gone, late in a stop, is no reason to come back."""
-    engine, write, beating = works.engine, works.database.write, list[bool]()
+    engine, write, beating = harness.engine, harness.database.write, list[bool]()
 
     async def then_beat(work: Any) -> Any:
         result = await write(work)
@@ -121,7 +123,7 @@ async def test_one_that_has_said_farewell_is_not_announced_again(works: Works, m
                 await asyncio.wait(engine._tasks)
         return result
 
-    monkeypatch.setattr(works.database, "write", then_beat)
+    monkeypatch.setattr(harness.database, "write", then_beat)
     await engine.stop()
     assert beating == [False]
-    assert await works.records.select("SELECT id FROM workers") == []
+    assert await harness.records.select("SELECT id FROM workers") == []

@@ -69,12 +69,12 @@ async def test_a_hook_that_is_done_is_not_called_again(engines: Engines, model: 
 async def test_a_refused_answer_can_be_continued(engines: Engines, model: HeldModel) -> None:
     hooks = Hooks()
     hooks.refuses = True
-    async with engines(agents=[hooks.agent(model)]) as works:
-        failed = await works.run("hi", "r1")
+    async with engines(agents=[hooks.agent(model)]) as harness:
+        failed = await harness.run("hi", "r1")
         assert (failed.row.state, failed.row.error_code) == (RunState.ERROR, "output_check_error")
         hooks.refuses = False
-        await fork(works)
-        view = await works.end_of("r2")
+        await fork(harness)
+        view = await harness.end_of("r2")
     assert view.output is not None
     assert view.output.content == "hi 1!"
     assert hooks.calls == {"pre": 1, "post": 2}
@@ -114,7 +114,7 @@ def calls(function_call: Callable[..., Any]) -> Any:
 async def test_code_that_exits_fails_and_the_process_goes_on(
     engines: Engines, model: HeldModel, declared: dict[str, Any], state: RunState
 ) -> None:
-    async with engines(agents=[Agent(id="solo", model=model, **declared), Agent(id="other", model=model)]) as works:
-        view = await works.run("[[TOOL leave {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, **declared), Agent(id="other", model=model)]) as harness:
+        view = await harness.run("[[TOOL leave {}]]", "r1")
         assert view.row.state is state
-        assert (await works.run("hi", "r2", "s2", of="other")).row.state is RunState.COMPLETED
+        assert (await harness.run("hi", "r2", "s2", of="other")).row.state is RunState.COMPLETED

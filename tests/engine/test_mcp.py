@@ -37,7 +37,7 @@ def calls(folder: Path) -> list[str]:
 
 
 def offered(model: HeldModel, call: int = -1) -> list[str]:
-    return [found.name for found in model._parameters[call].function_tools]
+    return [offered_tool.name for offered_tool in model._parameters[call].function_tools]
 
 
 def content(view: RunView) -> object:
@@ -58,8 +58,8 @@ async def test_the_sdk_is_not_imported_on_the_event_loop(
 
     sdk.installed.cache_clear()
     monkeypatch.setattr(importlib, "import_module", noted)
-    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
-        assert content(await works.run(SEND, "r1")) == "Done: sent x"
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as harness:
+        assert content(await harness.run(SEND, "r1")) == "Done: sent x"
     assert threads
     assert threading.main_thread() not in threads
 
@@ -81,16 +81,16 @@ async def test_a_server_that_dies_in_a_call_pauses_the_run_and_a_person_has_it_m
     engines: Engines, model: HeldModel, tmp_path: Path
 ) -> None:
     (tmp_path / "die").touch()
-    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
-        view = await works.run(SEND, "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as harness:
+        view = await harness.run(SEND, "r1")
         assert view.row.state is RunState.PAUSED
         assert view.output is not None
-        (found,) = view.output.requirements
-        decided: DecisionResult = await works.runs.decide(
-            RunRef(works.component(), "r1", "s1", NOBODY), [Decision(key=found["id"], verdict=Verdict.RUN)]
+        (requirement,) = view.output.requirements
+        decided: DecisionResult = await harness.runs.decide(
+            RunRef(harness.component(), "r1", "s1", NOBODY), [Decision(key=requirement["id"], verdict=Verdict.RUN)]
         )
         assert decided.run.run_id == "r1"
-        view = await works.end_of("r1")
+        view = await harness.end_of("r1")
     assert (view.row.state, content(view)) == (RunState.COMPLETED, "Done: sent x")
     keys = {line.rpartition(" ")[2] for line in (tmp_path / "calls").read_text().splitlines()}
     assert (calls(tmp_path), len(keys)) == (["send x", "send x"], 1)
@@ -104,11 +104,11 @@ async def test_a_run_goes_without_a_server_that_is_not_there_and_its_model_is_to
         """Do."""
         return "own"
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[own, gone()])]) as works:
-        view = await works.run("[[TOOL own {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[own, gone()])]) as harness:
+        view = await harness.run("[[TOOL own {}]]", "r1")
     assert content(view) == "Done: own"
     assert offered(model) == ["own"]
-    system = model.asked()[0]["content"]
+    system = model.conversation()[0]["content"]
     assert "The MCP server 'desk' cannot be reached" in system
     assert "Its tools are not available in this run." in system
 
@@ -117,10 +117,10 @@ async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(
     engines: Engines, model: HeldModel, tmp_path: Path
 ) -> None:
     narrow = MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)], include_tools=["add"], tool_name_prefix="calc")
-    async with engines(agents=[Agent(id="solo", model=model, tools=[narrow])]) as works:
-        sum_ = await works.run('[[TOOL calc_add {"a": 1, "b": 2}]]', "r1")
-        wrong = await works.run('[[TOOL calc_add {"a": "x"}]]', "r2")
-        unknown = await works.run(SEND, "r3")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[narrow])]) as harness:
+        sum_ = await harness.run('[[TOOL calc_add {"a": 1, "b": 2}]]', "r1")
+        wrong = await harness.run('[[TOOL calc_add {"a": "x"}]]', "r2")
+        unknown = await harness.run(SEND, "r3")
     assert (content(sum_), offered(model)) == ("Done: 3", ["calc_add"])
     assert "Wrong arguments for calc_add" in str(content(wrong))
     assert "There is no tool 'send'. Tools: calc_add." in str(content(unknown))
@@ -131,8 +131,8 @@ async def test_a_call_that_changes_nothing_is_made_again_where_the_server_died_i
     engines: Engines, model: HeldModel, tmp_path: Path
 ) -> None:
     (tmp_path / "die").touch()
-    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
-        view = await works.run('[[TOOL add {"a": 1, "b": 2}]]', "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as harness:
+        view = await harness.run('[[TOOL add {"a": 1, "b": 2}]]', "r1")
     assert content(view) == "Done: 3"
     assert (tmp_path / "calls").read_text().split() == ["add", "add"]
 
@@ -143,17 +143,17 @@ async def test_members_that_a_function_gives_share_a_server_that_they_declare_al
     def experts() -> list[Agent]:
         return [Agent(id="one", tools=[desk(tmp_path)])]
 
-    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as harness:
         for run_id in ("r1", "r2"):
-            view = await works.run(f"[[DELEGATE one: <{SEND.strip('[]')}>]]", run_id)
+            view = await harness.run(f"[[DELEGATE one: <{SEND.strip('[]')}>]]", run_id)
             assert content(view) == "Done: Done: sent x"
     assert (tmp_path / "started").read_text() == "."
 
 
 async def test_an_error_of_a_servers_own_does_not_pause_the_run(engines: Engines, model: HeldModel) -> None:
     server = MCPServer(name="desk", command=[*ODD_PROGRAM, "error -32000"])
-    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as works:
-        view = await works.run("[[TOOL odd {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as harness:
+        view = await harness.run("[[TOOL odd {}]]", "r1")
     assert (view.row.state, content(view)) == (RunState.COMPLETED, 'Done: {"error":"Connection closed"}')
 
 
@@ -161,7 +161,7 @@ async def test_a_run_has_the_tools_that_can_be_used_and_its_model_knows_of_the_o
     engines: Engines, model: HeldModel
 ) -> None:
     server = MCPServer(name="desk", command=[*ODD_PROGRAM, "odd tools"])
-    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as works:
-        view = await works.run("[[TOOL plain {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as harness:
+        view = await harness.run("[[TOOL plain {}]]", "r1")
     assert (view.row.state, content(view)) == (RunState.COMPLETED, "Done: fine")
-    assert "Some tools of the MCP server 'desk' cannot be used: " in model.asked()[0]["content"]
+    assert "Some tools of the MCP server 'desk' cannot be used: " in model.conversation()[0]["content"]

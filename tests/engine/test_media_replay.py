@@ -15,7 +15,7 @@ from tests.support.held_model import HeldModel
 PNG = b"\x89PNG\r\n\x1a\n rest"
 
 
-def shown(messages: list[ModelMessage]) -> list[bytes]:
+def file_contents(messages: list[ModelMessage]) -> list[bytes]:
     last = messages[-1]
     assert isinstance(last, ModelRequest)
     (part,) = [part for part in last.parts if isinstance(part, ToolReturnPart)]
@@ -38,7 +38,7 @@ async def test_what_a_tool_returned_is_shown_again(engines: Engines, model: Held
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
     assert len(drawn) == 1
-    assert [shown(call) for call in model.calls[-2:]] == [[PNG], [PNG]]
+    assert [file_contents(call) for call in model.calls[-2:]] == [[PNG], [PNG]]
     assert view.output is not None
     assert [item["mime_type"] for item in view.output.media["images"]] == ["image/png"]
 
@@ -47,8 +47,8 @@ class Painter(HeldModel):
     """Draws in its first turn, beside what it does by the script."""
 
     @asynccontextmanager
-    async def request_stream(self, *given: Any, **named: Any) -> AsyncGenerator[StreamedResponse]:
-        async with super().request_stream(*given, **named) as stream:
+    async def request_stream(self, *args: Any, **named: Any) -> AsyncGenerator[StreamedResponse]:
+        async with super().request_stream(*args, **named) as stream:
             if len(self.calls) == 1:
                 whole = stream._get_event_iterator
 
@@ -81,5 +81,5 @@ async def test_what_a_model_made_is_kept(engines: Engines) -> None:
     assert view.output is not None
     (image,) = view.output.media["images"]
     assert (bytes(blob["content"]), image["blob"] in step["result"]) == (PNG, True)
-    made = [part.content.data for part in model.calls[-1][1].parts if isinstance(part, FilePart)]
-    assert made == [PNG], "its own answer, as it was"
+    images = [part.content.data for part in model.calls[-1][1].parts if isinstance(part, FilePart)]
+    assert images == [PNG], "its own answer, as it was"

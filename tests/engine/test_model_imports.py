@@ -32,27 +32,27 @@ class Imports:
 
 @pytest.fixture
 def imports(monkeypatch: pytest.MonkeyPatch) -> Imports:
-    found = Imports()
-    monkeypatch.setattr(resolve, "_make", found.make)
+    recorded = Imports()
+    monkeypatch.setattr(resolve, "_make", recorded.make)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    return found
+    return recorded
 
 
 async def test_no_run_is_claimed_before_its_models_are_imported(engines: Engines, imports: Imports) -> None:
-    async with engines(agents=[Agent(id="solo", model="openai:some")]) as works:
-        await works.idle()
+    async with engines(agents=[Agent(id="solo", model="openai:some")]) as harness:
+        await harness.idle()
         assert imports.count == 0, "nothing is imported for nothing"
         for run_id in ("r1", "r2"):
-            await works.start("hi", run_id, run_id)
+            await harness.start("hi", run_id, run_id)
         await asyncio.to_thread(imports.began.wait)
-        rows = await works.records.select("SELECT state, attempt FROM runs")
+        rows = await harness.records.select("SELECT state, attempt FROM runs")
         assert rows == [{"state": "ready", "attempt": 0}] * 2
         imports.may_end.set()
         for run_id in ("r1", "r2", "r3"):
             if run_id == "r3":
-                accepted = await works.start("hi", run_id, run_id)
+                accepted = await harness.start("hi", run_id, run_id)
                 assert accepted.run.state is RunState.RUNNING
-            assert (await works.end_of(run_id)).row.state is RunState.COMPLETED
+            assert (await harness.end_of(run_id)).row.state is RunState.COMPLETED
         assert imports.count == 1
 
 
@@ -60,19 +60,19 @@ async def test_one_that_cannot_be_imported_fails_its_own_runs_alone(engines: Eng
     imports.fails = "openai:broken"
     imports.may_end.set()
     agents = [Agent(id="good", model="openai:some"), Agent(id="bad", model="openai:broken")]
-    async with engines(agents=agents) as works:
-        await works.start("hi", "r1", "s1", of="bad")
-        await works.start("hi", "r2", "s2", of="good")
-        assert (await works.end_of("r1", of="bad")).row.state is RunState.ERROR
-        assert (await works.end_of("r2", of="good")).row.state is RunState.COMPLETED
+    async with engines(agents=agents) as harness:
+        await harness.start("hi", "r1", "s1", of="bad")
+        await harness.start("hi", "r2", "s2", of="good")
+        assert (await harness.end_of("r1", of="bad")).row.state is RunState.ERROR
+        assert (await harness.end_of("r2", of="good")).row.state is RunState.COMPLETED
 
 
 async def test_a_stop_during_the_imports_claims_nothing(engines: Engines, imports: Imports) -> None:
-    async with engines(agents=[Agent(id="solo", model="openai:some")], drain_seconds=30) as works:
-        await works.start("hi", "r1", "r1")
+    async with engines(agents=[Agent(id="solo", model="openai:some")], drain_seconds=30) as harness:
+        await harness.start("hi", "r1", "r1")
         await asyncio.to_thread(imports.began.wait)
-        works.engine.begin_stop()
+        harness.engine.begin_stop()
         imports.may_end.set()
-        await works.engine.stop()
-        rows = await works.records.select("SELECT state, attempt FROM runs")
+        await harness.engine.stop()
+        rows = await harness.records.select("SELECT state, attempt FROM runs")
         assert rows == [{"state": "ready", "attempt": 0}]

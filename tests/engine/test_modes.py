@@ -14,7 +14,7 @@ from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import tool_results
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 from tests.support.loop import Call, Turn, TurnModel
 
@@ -40,9 +40,9 @@ class Place:
         return look
 
 
-async def told_once(works: Works, run_id: str) -> None:
+async def told_once(harness: EngineHarness, run_id: str) -> None:
     """All events but those of a stream that began anew stand once."""
-    keys = [event.key for _, event in await works.stored(run_id) if event.kind is not EventKind.CONTENT]
+    keys = [event.key for _, event in await harness.stored(run_id) if event.kind is not EventKind.CONTENT]
     repeated = {kind for (_, kind, _), times in Counter(keys).items() if times > 1}
     assert repeated <= {EventKind.MODEL_REQUEST_STARTED.value}
 
@@ -55,7 +55,7 @@ async def test_a_broadcast_goes_on_with_those_that_have_not_answered(engines: En
         await first.start("[[BROADCAST <TOOL look>]]", "r1")
         await place.began.wait()
         done = next(run.run_id for run in await _members(first, 2) if run.component_id == "one")
-        await first.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED and event.run_id == done)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_COMPLETED and event.run_id == done)
         await first.kill()
     place.waiting.clear()
     async with engines(teams=[team]) as second:
@@ -75,7 +75,7 @@ async def test_a_routed_stream_that_was_cut_off_is_void_in_the_leaders_voice(
     async with engines(teams=[team]) as first:
         await first.start("[[DELEGATE one: <WORDS 6>]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         await first.kill()
         hold.release()
     async with engines(teams=[team]) as second:
@@ -91,8 +91,8 @@ async def test_a_routed_stream_that_was_cut_off_is_void_in_the_leaders_voice(
     ]
     assert void.data["superseded"] == [{"run_id": "r1", "path": "t0/c0", "from_event_index": begun}]
     again = next(index for index, event in events if event.kind is EventKind.RUN_CONTINUED)
-    told = [event.data["text"] for index, event in events if event.kind is EventKind.CONTENT and index > again]
-    assert "".join(told) == "word0 word1 word2 word3 word4 word5", "a reader that drops what is void has it once"
+    texts = [event.data["text"] for index, event in events if event.kind is EventKind.CONTENT and index > again]
+    assert "".join(texts) == "word0 word1 word2 word3 word4 word5", "a reader that drops what is void has it once"
 
 
 async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines: Engines, model: HeldModel) -> None:
@@ -100,9 +100,9 @@ async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines:
     team = Team(id="team", mode="tasks", model=model, members=members)
     async with engines(teams=[team]) as first:
         await first.start("look at apples and look at pears then look at apples again", "r1")
-        await first.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
         await first.kill()
-    asked = len(model.calls)
+    calls = len(model.calls)
     async with engines(teams=[team]) as second:
         view = await second.end_of("r1")
         await told_once(second, "r1")
@@ -113,7 +113,7 @@ async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines:
     assert [task["assignee"] for task in listed] == ["one", "two", "one"]
     assert {task["status"] for task in listed} == {"completed"}
     assert listed[2]["dependencies"] == [listed[0]["id"], listed[1]["id"]]
-    assert len(model.calls) > asked
+    assert len(model.calls) > calls
 
 
 async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(engines: Engines) -> None:
@@ -127,12 +127,12 @@ async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(en
         return "paid"
 
     def plan(messages: list[ModelMessage]) -> Turn:
-        told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
-        if not told:
+        parts = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+        if not parts:
             return [Call("create_task", {"title": name, "assignee": name}) for name in ("one", "two")]
-        if len(told) == 2:
-            ids = [re.search(r"[0-9a-f]{8}", str(part.content)) for part in told]
-            return Call("execute_tasks_parallel", {"task_ids": [found and found[0] for found in ids]})
+        if len(parts) == 2:
+            ids = [re.search(r"[0-9a-f]{8}", str(part.content)) for part in parts]
+            return Call("execute_tasks_parallel", {"task_ids": [match and match[0] for match in ids]})
         return "All done"
 
     one = Agent(id="one", model=TurnModel(Call("pay"), "It is paid"), tools=[pay])
@@ -158,7 +158,7 @@ async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(en
     ]
 
 
-async def _members(works: Works, count: int) -> list[Any]:
-    rows = [view.row for view in await works.runs.members("r1")]
+async def _members(harness: EngineHarness, count: int) -> list[Any]:
+    rows = [view.row for view in await harness.runs.members("r1")]
     assert len(rows) == count
     return rows

@@ -11,7 +11,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
-from tests.support.engine import Works
+from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
 
 TASKS = 'DELEGATE one: <TOOL mark {"n": 1}> || DELEGATE two: <WORDS 6>'
@@ -43,18 +43,18 @@ class Marks:
         return mark
 
 
-async def killed_in_second_turn(works: Works, model: HeldModel, message: str, run_id: str = "r1") -> None:
+async def killed_in_second_turn(harness: EngineHarness, model: HeldModel, message: str, run_id: str = "r1") -> None:
     """Kill the worker when the leader has read the results of its calls and begins to answer."""
     before = len(model.calls)
     hold = model.hold(message[:20], after=1)
-    await works.start(message, run_id)
+    await harness.start(message, run_id)
     while len(model.calls) - before < 2:
         await hold.reached.wait()
         hold.reached.clear()
         if len(model.calls) - before < 2:
             hold.release()
             hold.released = asyncio.Event()
-    await works.kill()
+    await harness.kill()
     hold.release()
 
 
@@ -88,7 +88,7 @@ async def test_a_retry_safe_tool_that_was_cut_off_is_called_again_with_the_same_
     async with engines(agents=agents) as first:
         await first.start('[[TOOL mark {"n": 1}]] [[TOOL mark {"n": 2}]]', "r1")
         await marks.began.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED)
         await first.kill()
     marks.cut_off = set()
     async with engines(agents=agents) as second:
@@ -106,7 +106,9 @@ async def test_members_at_work_go_on_and_finished_ones_stay(engines: Engines, mo
     async with engines(teams=[team]) as first:
         await first.start(f"[[{TASKS}]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0")
+        await first.wait_for_event(
+            "r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0"
+        )
         before = {view.row.path: view.row for view in await first.runs.members("r1")}
         await first.kill()
     hold.release()
@@ -129,7 +131,7 @@ async def test_a_nested_delegation_goes_on_where_it_was(engines: Engines, model:
     async with engines(teams=[team]) as first:
         await first.start("[[DELEGATE inner: <DELEGATE deep: <SAY deep>>]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.place == "t0/c0/t0/c0/t0/m")
+        await first.wait_for_event("r1", lambda event: event.place == "t0/c0/t0/c0/t0/m")
         await first.kill()
     hold.release()
     async with engines(teams=[team]) as second:
@@ -144,8 +146,8 @@ async def test_a_nested_delegation_goes_on_where_it_was(engines: Engines, model:
 
 async def test_what_was_taken_from_the_world_stays(engines: Engines, model: HeldModel) -> None:
     marks = Marks()
-    shown: dict[str, Any] = {"add_history_to_context": True, "tools": [marks.tool()], "model": model}
-    old = Agent(id="solo", instructions=["the old way"], **shown)
+    options: dict[str, Any] = {"add_history_to_context": True, "tools": [marks.tool()], "model": model}
+    old = Agent(id="solo", instructions=["the old way"], **options)
     message = '[[TOOL mark {"n": 1}]]'
     async with engines(agents=[old]) as first:
         await first.run("[[SAY earlier]]", "r0")
@@ -153,13 +155,13 @@ async def test_what_was_taken_from_the_world_stays(engines: Engines, model: Held
         await killed_in_second_turn(first, model, message)
         await first.records.execute("""UPDATE sessions SET state = '{"new":1,"both":"new"}'""")
         await first.records.execute("UPDATE runs SET state = 'error' WHERE run_id = 'r0'")
-    asked = model.asked()
-    async with engines(agents=[Agent(id="solo", instructions=["the new way"], **shown)]) as second:
+    conversation = model.conversation()
+    async with engines(agents=[Agent(id="solo", instructions=["the new way"], **options)]) as second:
         view = await second.end_of("r1")
         (session,) = await second.records.select("SELECT state FROM sessions")
-    assert model.asked() == asked
-    assert "the old way" in asked[0]["content"]
-    assert [one["content"] for one in asked[1:3]] == ["[[SAY earlier]]", "earlier"]
+    assert model.conversation() == conversation
+    assert "the old way" in conversation[0]["content"]
+    assert [one["content"] for one in conversation[1:3]] == ["[[SAY earlier]]", "earlier"]
     assert view.output is not None
     assert view.output.session_state == {"old": 1, "both": "old", "n1": 1}
     assert session == {"state": '{"new":1,"both":"new","n1":1}'}, "only what the run changed is merged"
@@ -229,7 +231,7 @@ async def test_a_tool_that_is_gone_after_a_deploy_is_a_failed_result(engines: En
     async with engines(agents=[Agent(id="solo", model=model, tools=[marks.tool()])]) as first:
         await first.start(message, "r1")
         await marks.began.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED)
         await first.kill()
     async with engines(agents=[Agent(id="solo", model=model)]) as second:
         view = await second.end_of("r1")
@@ -260,8 +262,8 @@ async def test_a_tool_that_may_have_acted_is_a_question_after_a_deploy_too(
         view = await second.end_of("r1")
         assert view.row.state is RunState.PAUSED
         assert view.output is not None
-        (asked,) = view.output.requirements
-        assert (asked["kind"], asked["tool"]["name"]) == ("unknown_outcome", "mark")
+        (requirement,) = view.output.requirements
+        assert (requirement["kind"], requirement["tool"]["name"]) == ("unknown_outcome", "mark")
 
 
 async def test_a_call_that_was_refused_is_refused_again(engines: Engines, model: HeldModel) -> None:
@@ -286,7 +288,9 @@ async def test_members_that_are_gone_after_a_deploy_are_failed_results(engines: 
     async with engines(teams=[Team(id="team", model=model, members=members)]) as first:
         await first.start(message, "r1")
         await marks.began.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0")
+        await first.wait_for_event(
+            "r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0"
+        )
         await first.kill()
     async with engines(teams=[Team(id="team", model=model)]) as second:
         view = await second.end_of("r1")

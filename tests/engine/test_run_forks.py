@@ -22,7 +22,7 @@ from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 BOTH = '[[TOOL mark {"n": 1}]] [[DELEGATE one: <TOOL mark {"n": 2}>]]'
@@ -76,9 +76,11 @@ def shop() -> Shop:
     return Shop()
 
 
-async def fork(works: Works, of: str = "r1", run_id: str = "r2", **wanted: Any) -> RunRow:
-    failed = await works.runs.view(RunRef(works.component(), of, None, NOBODY))
-    accepted = await works.server.forks.start(works.component(), failed, ForkRequest(run_id=run_id, **wanted), NOBODY)
+async def fork(harness: EngineHarness, of: str = "r1", run_id: str = "r2", **options: Any) -> RunRow:
+    failed = await harness.runs.view(RunRef(harness.component(), of, None, NOBODY))
+    accepted = await harness.server.forks.start(
+        harness.component(), failed, ForkRequest(run_id=run_id, **options), NOBODY
+    )
     return accepted.run
 
 
@@ -89,17 +91,17 @@ def content_of(view: RunView) -> str:
 
 async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 3
-    async with engines(teams=[shop.team()]) as works:
-        failed = await works.run(BOTH, "r1")
+    async with engines(teams=[shop.team()]) as harness:
+        failed = await harness.run(BOTH, "r1")
         assert (failed.row.state, len(shop.model.calls)) == (RunState.ERROR, 3)
         shop.model.down_from = None
-        row = await fork(works)
-        view = await works.end_of("r2")
-        members = await works.runs.members("r2")
-        (old,) = await works.runs.members("r1")
-        ledger = await works.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
-        events = [event.kind.value for _, event in await works.stored("r2")]
-        again = await works.runs.view(RunRef(works.component(), "r1", None, NOBODY))
+        row = await fork(harness)
+        view = await harness.end_of("r2")
+        members = await harness.runs.members("r2")
+        (old,) = await harness.runs.members("r1")
+        ledger = await harness.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
+        events = [event.kind.value for _, event in await harness.stored("r2")]
+        again = await harness.runs.view(RunRef(harness.component(), "r1", None, NOBODY))
     assert (row.forked_from, row.session_id) == ("r1", failed.row.session_id)
     assert view.row.state is RunState.COMPLETED
     assert content_of(view) == "Done: marked 1 | Done: marked 2"
@@ -115,13 +117,13 @@ async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -
 
 async def test_a_member_that_failed_is_asked_again(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 2
-    async with engines(teams=[shop.team()]) as works:
-        failed = await works.run(BOTH, "r1")
+    async with engines(teams=[shop.team()]) as harness:
+        failed = await harness.run(BOTH, "r1")
         assert failed.row.state is RunState.ERROR
         shop.model.down_from = None
-        await fork(works)
-        view = await works.end_of("r2")
-        (member,) = await works.runs.members("r2")
+        await fork(harness)
+        view = await harness.end_of("r2")
+        (member,) = await harness.runs.members("r2")
     assert content_of(view) == "Done: marked 1 | Done: marked 2"
     assert shop.calls == {1: 1, 2: 1}
     assert member.row.state is RunState.COMPLETED
@@ -130,15 +132,15 @@ async def test_a_member_that_failed_is_asked_again(engines: Engines, shop: Shop)
 
 async def test_a_fork_of_a_fork_keeps_what_both_did(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 3
-    async with engines(teams=[shop.team()]) as works:
-        await works.run(BOTH, "r1")
-        await fork(works)
-        second = await works.end_of("r2")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run(BOTH, "r1")
+        await fork(harness)
+        second = await harness.end_of("r2")
         assert second.row.state is RunState.ERROR
         shop.model.down_from = None
-        await fork(works, "r2", "r3")
-        view = await works.end_of("r3")
-        (old,) = await works.runs.members("r1")
+        await fork(harness, "r2", "r3")
+        view = await harness.end_of("r3")
+        (old,) = await harness.runs.members("r1")
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert view.output.tools[1].child_run_id == old.row.run_id
@@ -147,58 +149,58 @@ async def test_a_fork_of_a_fork_keeps_what_both_did(engines: Engines, shop: Shop
 
 async def test_only_one_run_goes_on_from_a_failed_one(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 0
-    async with engines(teams=[shop.team()]) as works:
-        await works.run("[[SAY hi]]", "r1")
-        await fork(works)
-        await works.end_of("r2")
-        await fork(works, run_id="r3")  # the first one has failed too
-        await works.end_of("r3")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run("[[SAY hi]]", "r1")
+        await fork(harness)
+        await harness.end_of("r2")
+        await fork(harness, run_id="r3")  # the first one has failed too
+        await harness.end_of("r3")
         shop.model.down_from = None
-        await fork(works, run_id="r4")
-        view = await works.end_of("r4")
+        await fork(harness, run_id="r4")
+        view = await harness.end_of("r4")
         with pytest.raises(Conflict, match=r"already continued: by run r4"):
-            await fork(works, run_id="r5")
+            await fork(harness, run_id="r5")
         with pytest.raises(Conflict, match=r"already continued$"):
-            await fork(works, "r4", "r6")
+            await fork(harness, "r4", "r6")
     assert content_of(view) == "hi"
 
 
 async def test_a_run_that_never_began_begins_anew(engines: Engines, shop: Shop) -> None:
     hold = shop.model.hold("[[SAY first]]")
-    async with engines(teams=[shop.team()]) as works:
-        await works.start("[[SAY first]]", "r0")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.start("[[SAY first]]", "r0")
         await hold.reached.wait()
-        await works.start("[[SAY second]]", "r1", turn=SchedulingOptions(timeout_seconds=0.01))
-        failed = await works.end_of("r1")
+        await harness.start("[[SAY second]]", "r1", turn=SchedulingOptions(timeout_seconds=0.01))
+        failed = await harness.end_of("r1")
         assert (failed.row.error_code, failed.row.attempt) == ("deadline", 0)
-        row = await fork(works)
+        row = await fork(harness)
         assert row.state is RunState.QUEUED, "it waits its turn"
         hold.release()
-        view = await works.end_of("r2")
+        view = await harness.end_of("r2")
     assert content_of(view) == "second"
     assert view.row.deadline_at is None
 
 
 async def test_of_two_at_once_one_goes_on(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 0
-    async with engines(teams=[shop.team()]) as works:
-        await works.run("[[SAY hi]]", "r1")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run("[[SAY hi]]", "r1")
         shop.model.down_from = None
-        done = await asyncio.gather(*(fork(works, run_id=f"f{n}") for n in range(3)), return_exceptions=True)
+        done = await asyncio.gather(*(fork(harness, run_id=f"f{n}") for n in range(3)), return_exceptions=True)
         (started,) = [row for row in done if isinstance(row, RunRow)]
         assert all(isinstance(one, RunRow | Conflict) for one in done)
-        assert content_of(await works.end_of(started.run_id)) == "hi"
+        assert content_of(await harness.end_of(started.run_id)) == "hi"
 
 
 async def test_a_call_of_which_nobody_knows_is_asked_about(engines: Engines, shop: Shop) -> None:
     shop.hangs = {1}
-    async with engines(teams=[shop.team(budget=Budget(seconds=0.5))]) as works:
-        failed = await works.run('[[TOOL mark {"n": 1}]]', "r1")
+    async with engines(teams=[shop.team(budget=Budget(seconds=0.5))]) as harness:
+        failed = await harness.run('[[TOOL mark {"n": 1}]]', "r1")
         assert failed.row.error_code == "budget_seconds"
     shop.hangs = set()
-    async with engines(teams=[shop.team(budget=Budget(seconds=60))]) as works:
-        await fork(works)
-        view = await works.end_of("r2")
+    async with engines(teams=[shop.team(budget=Budget(seconds=60))]) as harness:
+        await fork(harness)
+        view = await harness.end_of("r2")
     assert view.row.state is RunState.PAUSED
     assert view.output is not None
     assert view.output.requirements[0]["kind"] == "unknown_outcome"
@@ -206,14 +208,14 @@ async def test_a_call_of_which_nobody_knows_is_asked_about(engines: Engines, sho
 
 
 async def test_what_was_spent_stays_spent(engines: Engines, shop: Shop) -> None:
-    async with engines(teams=[shop.team(budget=Budget(tool_calls=3))]) as works:
-        failed = await works.run(BOTH, "r1", options={"budget": {"tool_calls": 2}})
+    async with engines(teams=[shop.team(budget=Budget(tool_calls=3))]) as harness:
+        failed = await harness.run(BOTH, "r1", options={"budget": {"tool_calls": 2}})
         assert failed.row.error_code == "budget_tool_calls"
-        await fork(works)
-        second = await works.end_of("r2")
+        await fork(harness)
+        second = await harness.end_of("r2")
         assert second.row.error_code == "budget_tool_calls", "the same ceiling ends it again"
-        await fork(works, run_id="r3", budget={"tool_calls": 10})
-        view = await works.end_of("r3")
+        await fork(harness, run_id="r3", budget={"tool_calls": 10})
+        view = await harness.end_of("r3")
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert view.output.budget == {"tool_calls": {"limit": 3, "spent": 3, "left": 0}}
@@ -222,16 +224,16 @@ async def test_what_was_spent_stays_spent(engines: Engines, shop: Shop) -> None:
 
 async def test_a_fork_that_is_killed_goes_on(engines: Engines, shop: Shop) -> None:
     shop.model.down_from = 3
-    async with engines(teams=[shop.team()]) as works:
-        await works.run(BOTH, "r1")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run(BOTH, "r1")
         shop.model.down_from = None
         hold = shop.model.hold("[[TOOL mark")
-        await fork(works)
+        await fork(harness)
         await hold.reached.wait()
-        await works.kill()
+        await harness.kill()
     hold.release()
-    async with engines(teams=[shop.team()]) as works:
-        view = await works.end_of("r2")
+    async with engines(teams=[shop.team()]) as harness:
+        view = await harness.end_of("r2")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
     assert shop.calls == {1: 1, 2: 1}
     assert len(shop.model.calls) == 5
@@ -239,18 +241,18 @@ async def test_a_fork_that_is_killed_goes_on(engines: Engines, shop: Shop) -> No
 
 async def test_a_fork_knows_what_was_said_to_the_failed_run(engines: Engines, shop: Shop) -> None:
     shop.hangs.add(1)
-    async with engines(teams=[shop.team()]) as works:
-        await works.start('[[TOOL mark {"n": 1}]]', "r1")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.start('[[TOOL mark {"n": 1}]]', "r1")
         await shop.hanging.wait()
         said = SentMessage(text='[[TOOL mark {"n": 2}]]')
-        await works.runs.steering.send(RunRef(works.component(), "r1", None, NOBODY), said)
+        await harness.runs.steering.send(RunRef(harness.component(), "r1", None, NOBODY), said)
         shop.go_on.set()
         shop.model.down_from = 2
-        assert (await works.end_of("r1")).row.state is RunState.ERROR
+        assert (await harness.end_of("r1")).row.state is RunState.ERROR
         shop.model.down_from = None
-        await fork(works)
-        view = await works.end_of("r2")
-    words = [message["content"] for message in shop.model.asked() if message["role"] == "user"]
+        await fork(harness)
+        view = await harness.end_of("r2")
+    words = [message["content"] for message in shop.model.conversation() if message["role"] == "user"]
     assert words == ['[[TOOL mark {"n": 1}]]', '[[TOOL mark {"n": 2}]]']
     assert view.row.state is RunState.COMPLETED
     assert shop.calls == {1: 1, 2: 1}

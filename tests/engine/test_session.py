@@ -15,16 +15,16 @@ from musterd.core.states import RunState
 from musterd.store import run_removal
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 MANAGER = SessionSummaryManager(summary_request_message="[[SAY They talked.]]")
 
 
-async def session_of(works: Works, session_id: str = "s1") -> SessionRow:
-    found = await works.sessions.view(session_id, NOBODY)
-    assert found is not None
-    return found.session
+async def session_of(harness: EngineHarness, session_id: str = "s1") -> SessionRow:
+    session = await harness.sessions.view(session_id, NOBODY)
+    assert session is not None
+    return session.session
 
 
 def content_of(view: RunView) -> Any:
@@ -44,12 +44,12 @@ async def test_the_id_of_a_session_that_was_deleted_can_be_used_at_once(
 ) -> None:
     """However many transactions it takes until the old one is gone."""
     monkeypatch.setattr(run_removal, "AT_ONCE", 1)
-    async with engines() as works:
+    async with engines() as harness:
         for number in range(3):
-            await works.run("old", f"r{number}")
-        await works.sessions.delete("s1", NOBODY)
-        await works.run("new", "r3")
-        assert await works.records.states() == {"r3": "completed"}
+            await harness.run("old", f"r{number}")
+        await harness.sessions.delete("s1", NOBODY)
+        await harness.run("new", "r3")
+        assert await harness.records.states() == {"r3": "completed"}
 
 
 # State
@@ -63,27 +63,27 @@ async def test_states_of_runs_that_overlap_meet_key_by_key(engines: Engines, mod
         return name
 
     agents = [Agent(id="solo", model=model, tools=[keep], session_state={"kept": 0})]
-    async with engines(agents=agents) as works:
-        await works.run('[[TOOL keep {"name": "zero"}]]', "r0")
+    async with engines(agents=agents) as harness:
+        await harness.run('[[TOOL keep {"name": "zero"}]]', "r0")
         hold = model.hold('[[TOOL keep {"name": "one"}]]', after=1)
-        await works.start('[[TOOL keep {"name": "one"}]]', "r1", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
+        await harness.start('[[TOOL keep {"name": "one"}]]', "r1", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
         await hold.reached.wait()
-        await works.run('[[TOOL keep {"name": "two"}]]', "r2", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
-        assert (await session_of(works)).state == {"kept": 0, "zero": True, "two": True}
+        await harness.run('[[TOOL keep {"name": "two"}]]', "r2", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
+        assert (await session_of(harness)).state == {"kept": 0, "zero": True, "two": True}
         hold.release()
-        view = await works.end_of("r1")
+        view = await harness.end_of("r1")
         assert (view.output and view.output.session_state) == {"kept": 0, "zero": True, "one": True}
-        assert (await session_of(works)).state == {"kept": 0, "zero": True, "one": True, "two": True}
+        assert (await session_of(harness)).state == {"kept": 0, "zero": True, "one": True, "two": True}
 
 
 async def test_the_declared_state_can_stand_above_the_stored_one(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_state={"a": 1}, overwrite_db_session_state=True)]
-    async with engines(agents=agents) as works:
-        await works.run("one", "r1", options={"session_state": {"a": 2, "b": 2}})
-        assert (await session_of(works)).state == {"a": 2, "b": 2}
-        view = await works.run("two", "r2")
+    async with engines(agents=agents) as harness:
+        await harness.run("one", "r1", options={"session_state": {"a": 2, "b": 2}})
+        assert (await session_of(harness)).state == {"a": 2, "b": 2}
+        view = await harness.run("two", "r2")
         assert (view.output and view.output.session_state) == {"a": 1}
-        assert (await session_of(works)).state == {"a": 1}
+        assert (await session_of(harness)).state == {"a": 1}
 
 
 # Reading
@@ -91,12 +91,12 @@ async def test_the_declared_state_can_stand_above_the_stored_one(engines: Engine
 
 async def test_a_model_reads_what_was_said_in_the_session(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, read_chat_history=True), Agent(id="other", model=model)]
-    async with engines(agents=agents) as works:
-        await works.run("one", of="solo")
-        await works.run("not of this agent", of="other")
-        await works.run("not of this session", session="s2", of="solo")
-        await works.run("[[ERROR 400]]", of="solo")
-        view = await works.run("[[TOOL get_chat_history {}]]", of="solo")
+    async with engines(agents=agents) as harness:
+        await harness.run("one", of="solo")
+        await harness.run("not of this agent", of="other")
+        await harness.run("not of this session", session="s2", of="solo")
+        await harness.run("[[ERROR 400]]", of="solo")
+        view = await harness.run("[[TOOL get_chat_history {}]]", of="solo")
     assert json.loads(result_of(view)) == [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": "Echo: one"},
@@ -123,10 +123,10 @@ async def _forget(tx: Any) -> None:
 async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, search_session_history=True), Agent(id="other", model=model)]
     read = "[[TOOL get_previous_session_messages {}]]"
-    async with engines(agents=agents) as works:
+    async with engines(agents=agents) as harness:
 
         async def say(text: str, session: str, user: str | None, of: str = "solo") -> RunView:
-            return await works.run(text, session=session, user_id=user, of=of)
+            return await harness.run(text, session=session, user_id=user, of=of)
 
         await say("oldest", "a1", "ada")
         await say("older", "a2", "ada")
@@ -134,15 +134,15 @@ async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldMo
         await say("another user", "b1", "bob")
         await say("nobody", "n1", None)
         await say("another agent", "a4", "ada", of="other")
-        proved = await works.runs.start(works.component("solo"), _wanted("proved", "p1"), Caller(user_id="ada"))
-        await works.end_of(proved.run.run_id, of="solo")
-        found = json.loads(result_of(await say(read, "a5", "ada")))
+        proved = await harness.runs.start(harness.component("solo"), _wanted("proved", "p1"), Caller(user_id="ada"))
+        await harness.end_of(proved.run.run_id, of="solo")
+        sessions = json.loads(result_of(await say(read, "a5", "ada")))
         nothing = result_of(await say(read, "n2", None))
         alone = result_of(await say(read, "c1", "carl"))
-        await works.sessions.delete("a3", NOBODY)
+        await harness.sessions.delete("a3", NOBODY)
         left = json.loads(result_of(await say(read, "a6", "ada")))
-    assert [session["session"] for session in found] == ["newer", "older"]
-    assert [message["content"] for message in found[0]["messages"]] == ["newer", "Echo: newer"]
+    assert [session["session"] for session in sessions] == ["newer", "older"]
+    assert [message["content"] for message in sessions[0]["messages"]] == ["newer", "Echo: newer"]
     assert nothing == "The user is unknown, so there are no other sessions to read."
     assert alone == "The user has no other sessions."
     assert [session["session"] for session in left] == [read, "older"]
@@ -159,7 +159,7 @@ def _wanted(message: str, session: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "declared, asked, shown",
+    "declared, requested, expected",
     [
         ({"num_history_messages": 1}, {}, ["Echo: two", "three"]),
         ({"num_history_messages": 3}, {"num_history_runs": 1}, ["two", "Echo: two", "three"]),
@@ -169,14 +169,14 @@ def _wanted(message: str, session: str) -> Any:
     ],
 )
 async def test_how_much_history_is_shown(
-    engines: Engines, model: HeldModel, declared: dict[str, Any], asked: dict[str, Any], shown: list[str]
+    engines: Engines, model: HeldModel, declared: dict[str, Any], requested: dict[str, Any], expected: list[str]
 ) -> None:
     agents = [Agent(id="solo", model=model, add_history_to_context=True, **declared)]
-    async with engines(agents=agents) as works:
+    async with engines(agents=agents) as harness:
         for message in ("one", "two"):
-            await works.run(message)
-        await works.run("three", options=asked)
-    assert [message["content"] for message in model.asked() if message["role"] != "system"] == shown
+            await harness.run(message)
+        await harness.run("three", options=requested)
+    assert [message["content"] for message in model.conversation() if message["role"] != "system"] == expected
 
 
 async def test_members_look_back_and_a_later_attempt_shows_them_the_same(engines: Engines, model: HeldModel) -> None:
@@ -185,8 +185,8 @@ async def test_members_look_back_and_a_later_attempt_shows_them_the_same(engines
         options: dict[str, Any] = {"add_team_history_to_members": True, "num_team_history_runs": runs}
         return [Team(id="team", model=model, members=[helper], **options)]
 
-    def told() -> list[str]:
-        return [message["content"] for message in model.asked() if message["role"] != "system"]
+    def conversation_texts() -> list[str]:
+        return [message["content"] for message in model.conversation() if message["role"] != "system"]
 
     async with engines(teams=team(2)) as first:
         for number in range(3):
@@ -194,8 +194,8 @@ async def test_members_look_back_and_a_later_attempt_shows_them_the_same(engines
         hold = model.hold("task 3")
         await first.start("[[DELEGATE helper: task 3]]", "r3")
         await hold.reached.wait()
-        before = told()
-        system = model.asked()[0]["content"]
+        before = conversation_texts()
+        system = model.conversation()[0]["content"]
         await first.kill()
         hold.release()
     async with engines(teams=team(3)) as second:
@@ -205,7 +205,7 @@ async def test_members_look_back_and_a_later_attempt_shows_them_the_same(engines
     assert before == ["task 1", "Echo: task 1", "task 2", "Echo: task 2", "task 3"]
     assert "<input>\n[[DELEGATE helper: task 1]]\n</input>\n<response>\nDone: Echo: task 1\n</response>" in system
     assert "task 0" not in system
-    again = model.asked(calls)
+    again = model.conversation(calls)
     assert [message["content"] for message in again[1:]] == before
     assert again[0]["content"] == system, "which runs are shown is as the first attempt found it"
 
@@ -215,11 +215,11 @@ async def test_members_look_back_and_a_later_attempt_shows_them_the_same(engines
 
 async def test_a_summary_is_stored_and_shown_to_the_next_run(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
-    async with engines(agents=agents) as works:
-        await works.run("one", "r1")
-        stored = (await session_of(works)).summary
-        await works.run("two", "r2")
-        kinds = [event.kind for _, event in await works.stored("r1")]
+    async with engines(agents=agents) as harness:
+        await harness.run("one", "r1")
+        stored = (await session_of(harness)).summary
+        await harness.run("two", "r2")
+        kinds = [event.kind for _, event in await harness.stored("r1")]
     assert stored is not None
     assert (stored["summary"], stored["topics"]) == ("They talked.", [])
     assert kinds[-4:] == [
@@ -228,11 +228,11 @@ async def test_a_summary_is_stored_and_shown_to_the_next_run(engines: Engines, m
         EventKind.SESSION_SUMMARY_COMPLETED,
         EventKind.RUN_COMPLETED,
     ]
-    asked = [model.asked(call) for call in range(4)]
-    assert "User: one\nAssistant: Echo: one" in asked[1][0]["content"]
-    assert "<session_summary>\nThey talked.\n</session_summary>" in asked[2][0]["content"]
-    assert "<earlier_summary>\nThey talked.\n</earlier_summary>" in asked[3][0]["content"]
-    assert "User: one" not in asked[3][0]["content"], "the summary has it already"
+    conversations = [model.conversation(call) for call in range(4)]
+    assert "User: one\nAssistant: Echo: one" in conversations[1][0]["content"]
+    assert "<session_summary>\nThey talked.\n</session_summary>" in conversations[2][0]["content"]
+    assert "<earlier_summary>\nThey talked.\n</earlier_summary>" in conversations[3][0]["content"]
+    assert "User: one" not in conversations[3][0]["content"], "the summary has it already"
 
 
 async def test_a_run_that_is_killed_while_it_sums_up_keeps_its_answer(engines: Engines, model: HeldModel) -> None:
@@ -241,7 +241,7 @@ async def test_a_run_that_is_killed_while_it_sums_up_keeps_its_answer(engines: E
     async with engines(agents=agents, delta_seconds=0) as first:
         await first.start("one", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.SESSION_SUMMARY_STARTED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.SESSION_SUMMARY_STARTED)
         await first.kill()
     hold.release()
     async with engines(agents=agents) as second:
@@ -254,20 +254,20 @@ async def test_a_run_that_is_killed_while_it_sums_up_keeps_its_answer(engines: E
 async def test_what_ended_meanwhile_is_in_the_next_summary(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
     parallel = SchedulingOptions(on_busy=OnBusy.PARALLEL)
-    async with engines(agents=agents) as works:
+    async with engines(agents=agents) as harness:
         hold = model.hold("[[SAY They talked.]]")
-        await works.start("one", "r1", turn=parallel)
+        await harness.start("one", "r1", turn=parallel)
         await hold.reached.wait()
-        await works.start("two", "r2", turn=parallel)
+        await harness.start("two", "r2", turn=parallel)
         while len(model.calls) < 4:
-            await asyncio.wait([asyncio.ensure_future(works.stored_so_far())])
+            await asyncio.wait([asyncio.ensure_future(harness.stored_so_far())])
         hold.release()
-        await works.end_of("r1")
-        await works.end_of("r2")
-        stored = (await session_of(works)).summary
-        await works.run("three", "r3")
+        await harness.end_of("r1")
+        await harness.end_of("r2")
+        stored = (await session_of(harness)).summary
+        await harness.run("three", "r3")
     assert stored is not None
-    last = model.asked()[0]["content"]
+    last = model.conversation()[0]["content"]
     for run_id, text in (("r1", "one"), ("r2", "two")):  # the summary that was stored last knows one of them
         assert (f"User: {text}\nAssistant: Echo: {text}" in last) is (stored["run_id"] != run_id)
     assert "User: three\nAssistant: Echo: three" in last
@@ -276,10 +276,10 @@ async def test_what_ended_meanwhile_is_in_the_next_summary(engines: Engines, mod
 async def test_an_answer_that_stands_does_not_fail_for_a_slow_summary(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
     model.hold("[[SAY They talked.]]")
-    async with engines(agents=agents, run_seconds=0.5) as works:
-        view = await works.run("one", "r1")
+    async with engines(agents=agents, run_seconds=0.5) as harness:
+        view = await harness.run("one", "r1")
         assert (view.row.state, content_of(view)) == (RunState.COMPLETED, "Echo: one")
-        assert (await session_of(works)).summary is None
+        assert (await session_of(harness)).summary is None
 
 
 async def test_a_summary_that_fails_leaves_the_last_one(engines: Engines, model: HeldModel) -> None:
@@ -291,15 +291,15 @@ async def test_a_summary_that_fails_leaves_the_last_one(engines: Engines, model:
             session_summary_manager=SessionSummaryManager(summary_request_message="[[ERROR 400]]"),
         )
     ]
-    async with engines(agents=good) as works:
-        await works.run("one", "r1")
-    async with engines(agents=bad) as works:
-        view = await works.run("two", "r2")
+    async with engines(agents=good) as harness:
+        await harness.run("one", "r1")
+    async with engines(agents=bad) as harness:
+        view = await harness.run("two", "r2")
         assert view.row.state is RunState.COMPLETED
-        assert ((await session_of(works)).summary or {})["summary"] == "They talked."
-    async with engines(agents=good) as works:
-        await works.run("three", "r3")
-    assert "User: two" in model.asked()[0]["content"], "the next one makes up for it"
+        assert ((await session_of(harness)).summary or {})["summary"] == "They talked."
+    async with engines(agents=good) as harness:
+        await harness.run("three", "r3")
+    assert "User: two" in model.conversation()[0]["content"], "the next one makes up for it"
 
 
 # The first message
@@ -307,10 +307,10 @@ async def test_a_summary_that_fails_leaves_the_last_one(engines: Engines, model:
 
 async def test_a_session_begins_with_the_introduction(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, introduction="Good morning.", add_history_to_context=True)]
-    async with engines(agents=agents) as works:
-        first = await works.run("one", "r1")
-        second = await works.run("two", "r2")
+    async with engines(agents=agents) as harness:
+        first = await harness.run("one", "r1")
+        second = await harness.run("two", "r2")
     assert first.messages is not None
     assert second.messages is not None
     assert first.messages[0]["parts"][0]["content"] == "Good morning."
-    assert [message["content"] for message in model.asked()[1:]] == ["one", "Echo: one", "two"]
+    assert [message["content"] for message in model.conversation()[1:]] == ["one", "Echo: one", "two"]

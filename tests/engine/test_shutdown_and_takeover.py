@@ -16,15 +16,15 @@ from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.store import workers
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, PATIENCE_SECONDS, Works, read_all
+from tests.support.engine import NOBODY, PATIENCE_SECONDS, EngineHarness, read_all
 from tests.support.held_model import HeldModel
 
 
 @pytest.fixture
 def let_go() -> Iterator[threading.Event]:
-    found = threading.Event()
-    yield found
-    found.set()
+    event = threading.Event()
+    yield event
+    event.set()
 
 
 async def test_a_running_run_is_handed_over_and_finished_by_another(engines: Engines, model: HeldModel) -> None:
@@ -32,22 +32,22 @@ async def test_a_running_run_is_handed_over_and_finished_by_another(engines: Eng
     async with engines() as first:
         await first.start("[[WORDS 6]]", "r1")
         await first.start("[[SAY second]]", "r2")
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
     assert hold.stopped.is_set()
     hold.release()
     async with engines() as second:
         view = await second.end_of("r1")
         assert (await second.end_of("r2")).row.attempt == 1
         assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 0)
-        found = [event for _, event in await second.stored("r1")]
-    (continued,) = [event for event in found if event.kind is EventKind.RUN_CONTINUED]
+        events = [event for _, event in await second.stored("r1")]
+    (continued,) = [event for event in events if event.kind is EventKind.RUN_CONTINUED]
     assert continued.data == {
         "attempt": 2,
         "reason": "recovered",
         "superseded": [{"run_id": "r1", "path": "", "from_event_index": 1}],
     }
-    after = found[found.index(continued) + 1 :]
-    assert [event.kind for event in found].count(EventKind.RUN_STARTED) == 1, "what readers have is not told again"
+    after = events[events.index(continued) + 1 :]
+    assert [event.kind for event in events].count(EventKind.RUN_STARTED) == 1, "what readers have is not told again"
     assert "".join(event.data.get("text", "") for event in after) == "word0 word1 word2 word3 word4 word5"
     assert view.output is not None
     assert view.output.content == "word0 word1 word2 word3 word4 word5"
@@ -74,7 +74,7 @@ async def test_a_team_goes_on_with_the_same_members_runs(engines: Engines, model
     async with engines(teams=[team]) as first:
         await first.start("[[DELEGATE helper: <SAY done>]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.place == "t0/c0/t0/m")
+        await first.wait_for_event("r1", lambda event: event.place == "t0/c0/t0/m")
         before = [view.row.run_id for view in await first.runs.members("r1")]
     hold.release()
     async with engines(teams=[team]) as second:
@@ -100,37 +100,37 @@ async def test_a_cancel_that_nobody_obeyed_yet_is_obeyed_at_the_stop(engines: En
         assert (await second.end_of("r1")).row.state is RunState.CANCELLED
 
 
-async def left_by_the_dead(works: Works) -> None:
+async def left_by_the_dead(harness: EngineHarness) -> None:
     """A run of a worker that is gone, and one of a worker that was never announced."""
-    await works.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
-    works.records.worker = "gone"
-    await works.records.started("r1")
-    works.records.worker = "never announced"
-    await works.records.started("r2", "s2")
+    await harness.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
+    harness.records.worker = "gone"
+    await harness.records.started("r1")
+    harness.records.worker = "never announced"
+    await harness.records.started("r2", "s2")
 
 
-async def check_taken_over(works: Works) -> None:
+async def check_taken_over(harness: EngineHarness) -> None:
     for name in ("r1", "r2"):
-        view = await works.end_of(name)
+        view = await harness.end_of(name)
         assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
         assert view.row.crashes <= 1, "a step that is stored before the end sets it back to 0"
-    assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker_id}]
+    assert await harness.records.select("SELECT id FROM workers") == [{"id": harness.engine.worker_id}]
 
 
 async def test_a_dead_workers_runs_are_taken_over(engines: Engines) -> None:
     async with engines() as dead:
         await left_by_the_dead(dead)
-    async with engines(upkeep_seconds=0.01, dead_seconds=0.05) as works:
-        await check_taken_over(works)
+    async with engines(upkeep_seconds=0.01, dead_seconds=0.05) as harness:
+        await check_taken_over(harness)
 
 
 async def test_a_free_lock_has_them_taken_over_at_the_start(file_engines: Engines, sqlite_file: Path) -> None:
     async with file_engines() as dead:
         await left_by_the_dead(dead)
     sqlite_file.with_name(sqlite_file.name + ".worker-gone").touch()
-    async with file_engines(upkeep_seconds=3600) as works:
-        await check_taken_over(works)
-    assert [found.name for found in sqlite_file.parent.iterdir() if ".worker-" in found.name] == []
+    async with file_engines(upkeep_seconds=3600) as harness:
+        await check_taken_over(harness)
+    assert [path.name for path in sqlite_file.parent.iterdir() if ".worker-" in path.name] == []
 
 
 async def test_two_engines_leave_each_others_live_runs_alone(engines: Engines, model: HeldModel) -> None:
@@ -153,7 +153,7 @@ async def test_a_run_accepted_in_the_middle_of_the_stop_is_not_lost(engines: Eng
         await first.run("warm", "r0")
         accepting = [asyncio.ensure_future(first.start("hi", f"r{n}", f"s{n}")) for n in range(1, 9)]
         await asyncio.wait(accepting, timeout=0)
-    accepted = [found.run.run_id for found in await asyncio.gather(*accepting, return_exceptions=False)]
+    accepted = [acceptance.run.run_id for acceptance in await asyncio.gather(*accepting, return_exceptions=False)]
     async with engines() as second:
         for name in accepted:
             view = await second.end_of(name)
@@ -206,20 +206,20 @@ async def test_an_async_tool_that_will_not_stop_does_not_hold_up_the_stop_for_ev
                 continue
         return "done"
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn])], drain_seconds=0.05) as works:
-        await works.start("[[TOOL stubborn {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn])], drain_seconds=0.05) as harness:
+        await harness.start("[[TOOL stubborn {}]]", "r1")
         await began.wait()
-        tasks = [live.task for live in works.engine._live.values()]
+        tasks = [live.task for live in harness.engine._live.values()]
     released.set()
     await asyncio.wait(tasks)
 
 
 async def test_readers_are_told_that_the_server_stops(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
-    async with engines() as works:
-        reading = works.runs.subscribe("r1")
-        await works.start("held", "r1")
-        waiting = asyncio.ensure_future(works.runs.settled_view(RunRef(works.component(), "r1", None, NOBODY), 30))
+    async with engines() as harness:
+        reading = harness.runs.subscribe("r1")
+        await harness.start("held", "r1")
+        waiting = asyncio.ensure_future(harness.runs.settled_view(RunRef(harness.component(), "r1", None, NOBODY), 30))
         await hold.reached.wait()
     assert (await waiting).row.state is RunState.RUNNING
     assert reading.is_closed
@@ -228,36 +228,36 @@ async def test_readers_are_told_that_the_server_stops(engines: Engines, model: H
 
 async def test_a_run_whose_reader_was_sent_away_goes_on_and_is_forgotten(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
-    async with engines(disconnect_seconds=0) as works:
-        presence = works.runs.connected_clients
-        asked = RunRequest(input=Input(message="held"), run_id="r1", cancel_on_disconnect=True)
-        await works.runs.start(works.component(), asked, NOBODY)
+    async with engines(disconnect_seconds=0) as harness:
+        presence = harness.runs.connected_clients
+        request = RunRequest(input=Input(message="held"), run_id="r1", cancel_on_disconnect=True)
+        await harness.runs.start(harness.component(), request, NOBODY)
         presence.enter("r1")
         presence.leave("r1", is_closed_by_server=True)
         assert not presence.tracks("r1")
         hold.release()
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
-    async with engines(disconnect_seconds=0.01) as works:
+    async with engines(disconnect_seconds=0.01) as harness:
         for number in (1, 2):
-            asked = RunRequest(input=Input(message="held"), run_id=f"r{number}", cancel_on_disconnect=True)
-            await works.runs.start(works.component(), asked, NOBODY)
-            works.runs.connected_clients.enter(f"r{number}")
-        works.runs.connected_clients.enter("r2")
+            request = RunRequest(input=Input(message="held"), run_id=f"r{number}", cancel_on_disconnect=True)
+            await harness.runs.start(harness.component(), request, NOBODY)
+            harness.runs.connected_clients.enter(f"r{number}")
+        harness.runs.connected_clients.enter("r2")
         await hold.reached.wait()
-        works.runs.connected_clients.leave("r1")
-        works.runs.connected_clients.leave("r2")
-        end = EndWaiter(works.broadcaster, "r1", "r1")  # a poll would count as a subscriber
+        harness.runs.connected_clients.leave("r1")
+        harness.runs.connected_clients.leave("r2")
+        end = EndWaiter(harness.broadcaster, "r1", "r1")  # a poll would count as a subscriber
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not end.is_over:
                 await end.wait(PATIENCE_SECONDS)
-        row = await works.records.row("r1")
+        row = await harness.records.row("r1")
         assert (row.state, row.cancel_by) == (RunState.CANCELLED, "disconnect")
-        assert (await works.records.row("r2")).cancel_requested_at is None
+        assert (await harness.records.row("r2")).cancel_requested_at is None
         hold.release()
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
-        works.runs.connected_clients.leave("r2", is_over=True)
-        assert works.runs.connected_clients._timers == {}
+        assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
+        harness.runs.connected_clients.leave("r2", is_over=True)
+        assert harness.runs.connected_clients._timers == {}

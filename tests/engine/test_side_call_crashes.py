@@ -9,7 +9,7 @@ from musterd import Agent
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from tests.support.crashes import CountedModel, Fuse, VisibleText, check_each_event_once, stored_steps
-from tests.support.engine import running, works_on
+from tests.support.engine import harness_on, running
 
 STEPS = '{"reasoning_steps": [{"title": "a", "reasoning": "b", "next_action": "final_answer"}]}'
 MESSAGE = f"[[SAY {STEPS}]]"
@@ -18,15 +18,15 @@ FORM = {"type": "object", "required": ["reasoning_steps"]}
 
 async def life(url: str, agent: Agent, fuse: Fuse, moments: int | None, is_first: bool) -> RunView | None:
     """One process: it lives so long, or until the run has ended."""
-    works = works_on(url, agents=[agent], delta_seconds=0, drain_seconds=0.05)
-    async with running(works):
+    harness = harness_on(url, agents=[agent], delta_seconds=0, drain_seconds=0.05)
+    async with running(harness):
         fuse.disarm()
-        fuse.between = works.stored_so_far
+        fuse.between = harness.stored_so_far
         if moments is not None:
             fuse.arm(moments)
         if is_first:
-            await works.start(MESSAGE, "r1")
-        ending = asyncio.ensure_future(works.end_of("r1"))
+            await harness.start(MESSAGE, "r1")
+        ending = asyncio.ensure_future(harness.end_of("r1"))
         dying = asyncio.ensure_future(fuse.blown.wait())
         await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
@@ -35,7 +35,7 @@ async def life(url: str, agent: Agent, fuse: Fuse, moments: int | None, is_first
             fuse.disarm()
             return await ending
         ending.cancel()
-        await works.kill()
+        await harness.kill()
         fuse.disarm()
         return None
 
@@ -52,7 +52,7 @@ async def test_it_comes_to_the_same(new_database: Callable[[], str], fuse: Fuse,
     )
     view = await life(url, agent, fuse, moment, is_first=True)
     has_died = view is None
-    async with running(works_on(url, agents=[Agent(id="other", model="scripted")])) as looking:
+    async with running(harness_on(url, agents=[Agent(id="other", model="scripted")])) as looking:
         stored = {path.partition("/")[0] for path in await stored_steps(looking.records, "r1")} if has_died else set()
     before = {name: model.calls.total() for name, model in models.items()}
     view = view or await life(url, agent, fuse, None, is_first=False)
@@ -65,10 +65,10 @@ async def test_it_comes_to_the_same(new_database: Callable[[], str], fuse: Fuse,
     assert [step["title"] for step in view.output.content["reasoning_steps"]] == ["a"]
     assert [step["title"] for step in view.output.reasoning_steps] == ["a"]
     assert sorted(aside["role"] for aside in view.output.asides) == ["output_model", "reasoning_model"]
-    async with running(works_on(url, agents=[agent])) as works:
-        told = await works.stored("r1")
-    check_each_event_once(told)
+    async with running(harness_on(url, agents=[agent])) as harness:
+        events = await harness.stored("r1")
+    check_each_event_once(events)
     screen = VisibleText()
-    for index, event in told:
+    for index, event in events:
         screen.read(index, event)
     assert screen.text("r1") == STEPS

@@ -17,23 +17,23 @@ async def test_a_worded_answer_that_was_cut_off_comes_again_and_what_is_stored_d
     async with engines(agents=agents) as first:
         await first.start("[[WORDS 6]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         await first.kill()
     hold.release()
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
     assert (len(model.calls), len(other.calls)) == (1, 2)
     words = " ".join(f"word{number}" for number in range(6))
     assert view.output is not None
     assert view.output.content == words
     assert [aside["role"] for aside in view.output.asides] == ["output_model"]
-    check_each_event_once(told)
-    shown = VisibleText()
-    for index, event in told:
-        shown.read(index, event)
-    assert shown.text("r1") == words
+    check_each_event_once(events)
+    visible = VisibleText()
+    for index, event in events:
+        visible.read(index, event)
+    assert visible.text("r1") == words
 
 
 async def test_a_parser_that_was_cut_off_is_asked_again_and_nobody_else_is(engines: Engines, model: HeldModel) -> None:
@@ -44,16 +44,16 @@ async def test_a_parser_that_was_cut_off_is_asked_again_and_nobody_else_is(engin
     async with engines(agents=agents) as first:
         await first.start(f"[[SAY {said}]]", "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.place == "parse/m")
+        await first.wait_for_event("r1", lambda event: event.place == "parse/m")
         await first.kill()
     hold.release()
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert view.output is not None
     assert view.output.content == {"n": 1}
     assert (len(model.calls), len(parser.calls)) == (1, 2)
-    check_each_event_once(told)
+    check_each_event_once(events)
 
 
 async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, model: HeldModel) -> None:
@@ -64,17 +64,17 @@ async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, 
     async with engines(agents=agents) as first:
         await first.start(message, "r1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.REASONING_COMPLETED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.REASONING_COMPLETED)
         await first.kill()
     hold.release()
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert (len(model.calls), len(other.calls)) == (2, 1)
     assert view.output is not None
     assert [step["title"] for step in view.output.reasoning_steps] == ["a"]
-    assert model.asked(0) == model.asked(1), "the same thoughts"
-    check_each_event_once(told)
+    assert model.conversation(0) == model.conversation(1), "the same thoughts"
+    check_each_event_once(events)
 
 
 async def test_a_result_that_was_shortened_is_not_shortened_again(engines: Engines, model: HeldModel) -> None:
@@ -90,16 +90,16 @@ async def test_a_result_that_was_shortened_is_not_shortened_again(engines: Engin
     async with engines(agents=agents) as first:
         await first.start("[[TOOL look {}]]", "r1")
         await hold.reached.wait()  # in its answer
-        await first.told("r1", lambda event: event.kind is EventKind.COMPRESSION_COMPLETED)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.COMPRESSION_COMPLETED)
         await first.kill()
     hold.release()
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert len(short.calls) == 1
-    assert model.asked(-1)[-1]["content"] == "short"
+    assert model.conversation(-1)[-1]["content"] == "short"
     assert view.output is not None
     assert view.output.tools[0].result is not None
     assert view.output.tools[0].result.endswith("long ")
-    assert model.asked(-1) == model.asked(-2)
-    check_each_event_once(told)
+    assert model.conversation(-1) == model.conversation(-2)
+    check_each_event_once(events)

@@ -15,26 +15,26 @@ from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from musterd.store import steering
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 SLOW = "[[WORDS 3]] slow"
 
 
 async def send(
-    works: Works, run_id: str, text: str, member: str | None = None, key: str | None = None
+    harness: EngineHarness, run_id: str, text: str, member: str | None = None, key: str | None = None
 ) -> SteeringMessage:
     said = SentMessage(text=text, member_run_id=member)
-    _, sent, _ = await works.runs.steering.send(RunRef(works.component(), run_id, None, NOBODY), said, key)
+    _, sent, _ = await harness.runs.steering.send(RunRef(harness.component(), run_id, None, NOBODY), said, key)
     return sent
 
 
-async def sent_to(works: Works, run_id: str) -> list[SteeringMessage]:
-    return await works.runs.steering.messages(RunRef(works.component(), run_id, "s1", NOBODY))
+async def sent_to(harness: EngineHarness, run_id: str) -> list[SteeringMessage]:
+    return await harness.runs.steering.messages(RunRef(harness.component(), run_id, "s1", NOBODY))
 
 
-async def member_of(works: Works, run_id: str) -> RunView:
-    (member,) = await works.runs.members(run_id)
+async def member_of(harness: EngineHarness, run_id: str) -> RunView:
+    (member,) = await harness.runs.members(run_id)
     return member
 
 
@@ -42,26 +42,28 @@ def users_words(conversation: list[dict[str, Any]]) -> list[str]:
     return [message["content"] for message in conversation if message["role"] == "user"]
 
 
-def team(model: HeldModel, **given: Any) -> Team:
-    return Team(id="team", model=model, members=[Agent(id="one", **given)])
+def team(model: HeldModel, **options: Any) -> Team:
+    return Team(id="team", model=model, members=[Agent(id="one", **options)])
 
 
 async def test_a_leader_reads_a_message_at_its_next_turn(engines: Engines, model: HeldModel) -> None:
-    async with engines(teams=[team(model)]) as works:
+    async with engines(teams=[team(model)]) as harness:
         hold = model.hold("[[WORDS 3]]")
-        await works.start("[[DELEGATE one: <WORDS 3>]]", "r1")
+        await harness.start("[[DELEGATE one: <WORDS 3>]]", "r1")
         await hold.reached.wait()
-        sent = await send(works, "r1", "Be brief")
-        again = await send(works, "r1", "Be brief", key="k")
-        same = await send(works, "r1", "Be brief", key="k")
+        sent = await send(harness, "r1", "Be brief")
+        again = await send(harness, "r1", "Be brief", key="k")
+        same = await send(harness, "r1", "Be brief", key="k")
         hold.release()
-        view = await works.end_of("r1")
-        found = await sent_to(works, "r1")
-        told = [event.data["text"] for _, event in await works.stored("r1") if event.kind is EventKind.MESSAGE_RECEIVED]
+        view = await harness.end_of("r1")
+        messages = await sent_to(harness, "r1")
+        received = [
+            event.data["text"] for _, event in await harness.stored("r1") if event.kind is EventKind.MESSAGE_RECEIVED
+        ]
     assert view.row.state is RunState.COMPLETED
-    assert users_words(model.asked())[1:] == ["Be brief", "Be brief"], "the key's message came once"
-    assert told == ["Be brief", "Be brief"]
-    assert [(one.id, one.taken_path, one.next_run_id) for one in found] == [
+    assert users_words(model.conversation())[1:] == ["Be brief", "Be brief"], "the key's message came once"
+    assert received == ["Be brief", "Be brief"]
+    assert [(one.id, one.taken_path, one.next_run_id) for one in messages] == [
         (sent.id, "t1/m", None),
         (again.id, "t1/m", None),
     ]
@@ -78,36 +80,36 @@ async def test_a_member_reads_what_is_said_to_it_alone(engines: Engines, model: 
         await go_on.wait()
         return "waited"
 
-    async with engines(teams=[team(model, tools=[wait])]) as works:
-        await works.start("[[DELEGATE one: <TOOL wait>]]", "r1")
+    async with engines(teams=[team(model, tools=[wait])]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL wait>]]", "r1")
         await began.wait()
-        member = await member_of(works, "r1")
-        await send(works, "r1", "Only you", member.row.run_id)
+        member = await member_of(harness, "r1")
+        await send(harness, "r1", "Only you", member.row.run_id)
         go_on.set()
-        await works.end_of("r1")
-        found = await sent_to(works, "r1")
-    assert [(one.run_id, one.taken_path) for one in found] == [(member.row.run_id, "t0/c0/t1/m")]
-    assert users_words(model.asked(-2))[-1] == "Only you"
-    assert "Only you" not in users_words(model.asked(-1))
+        await harness.end_of("r1")
+        messages = await sent_to(harness, "r1")
+    assert [(one.run_id, one.taken_path) for one in messages] == [(member.row.run_id, "t0/c0/t1/m")]
+    assert users_words(model.conversation(-2))[-1] == "Only you"
+    assert "Only you" not in users_words(model.conversation(-1))
 
 
 async def test_what_comes_too_late_begins_the_sessions_next_run(engines: Engines, model: HeldModel) -> None:
-    async with engines(agents=[Agent(id="solo", model=model)]) as works:
+    async with engines(agents=[Agent(id="solo", model=model)]) as harness:
         hold = model.hold("slow")
-        await works.start("slow", "r1")
+        await harness.start("slow", "r1")
         await hold.reached.wait()
-        await works.start("queued before", "r2")
-        await send(works, "r1", "One more thing")
-        await send(works, "r1", "and another")
+        await harness.start("queued before", "r2")
+        await send(harness, "r1", "One more thing")
+        await send(harness, "r1", "and another")
         hold.release()
-        await works.end_of("r1")
-        found = await sent_to(works, "r1")
-        (next_id,) = {one.next_run_id for one in found}
+        await harness.end_of("r1")
+        messages = await sent_to(harness, "r1")
+        (next_id,) = {one.next_run_id for one in messages}
         assert next_id is not None
-        view = await works.end_of(next_id)
-        second = await works.end_of("r2")
+        view = await harness.end_of(next_id)
+        second = await harness.end_of("r2")
         with pytest.raises(Conflict):
-            await send(works, "r1", "Too late")
+            await send(harness, "r1", "Too late")
     assert (view.row.state, view.input.message) == (RunState.COMPLETED, "One more thing\n\nand another")
     assert (view.row.seq or 0) > (second.row.seq or 0), "behind what was accepted before"
     assert (view.row.started_at or 0) >= (second.row.ended_at or 0)
@@ -121,19 +123,19 @@ async def test_a_message_is_read_again_by_the_attempt_that_goes_on_and_taken_onc
         await first.start("[[DELEGATE one: <WORDS 3>]]", "r1")
         await hold.reached.wait()
         await send(first, "r1", "Be brief")
-        heard = model.hold("Be brief")
+        held = model.hold("Be brief")
         hold.release()
-        await heard.reached.wait()
+        await held.reached.wait()
         await first.kill()
-        heard.release()
+        held.release()
     async with engines(teams=[team(model)]) as second:
         view = await second.end_of("r1")
-        found = await sent_to(second, "r1")
-        told = [event for _, event in await second.stored("r1") if event.kind is EventKind.MESSAGE_RECEIVED]
+        messages = await sent_to(second, "r1")
+        received = [event for _, event in await second.stored("r1") if event.kind is EventKind.MESSAGE_RECEIVED]
     assert view.row.state is RunState.COMPLETED
-    assert [one.taken_path for one in found] == ["t1/m"]
-    assert users_words(model.asked())[1:] == ["Be brief"]
-    assert len(told) <= 2, "once, and once more where the call that it belongs to is void"
+    assert [one.taken_path for one in messages] == ["t1/m"]
+    assert users_words(model.conversation())[1:] == ["Be brief"]
+    assert len(received) <= 2, "once, and once more where the call that it belongs to is void"
 
 
 async def test_a_message_that_a_stored_call_saw_stands_where_it_was(engines: Engines, model: HeldModel) -> None:
@@ -160,25 +162,25 @@ async def test_a_message_that_a_stored_call_saw_stands_where_it_was(engines: Eng
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
     assert (view.output and view.output.content) == "Done: waited"
-    assert users_words(model.asked()) == ["[[SAY never]]", "[[TOOL wait]]"]
+    assert users_words(model.conversation()) == ["[[SAY never]]", "[[TOOL wait]]"]
 
 
 async def test_a_member_is_stopped_alone_and_the_leader_goes_on(engines: Engines, model: HeldModel) -> None:
     members = [Agent(id="one", name="Ann"), Agent(id="two", name="Bob")]
-    async with engines(teams=[Team(id="team", model=model, members=members)]) as works:
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as harness:
         hold = model.hold("slow", after=1)
-        await works.start("[[DELEGATE one: slow || DELEGATE two: quick]]", "r1")
+        await harness.start("[[DELEGATE one: slow || DELEGATE two: quick]]", "r1")
         await hold.reached.wait()
-        ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
-        row = await works.cancel(ann.row.run_id)
-        view = await works.end_of("r1")
-        rows = {one.row.component_id: one for one in await works.runs.members("r1")}
-        steps = await works.runs.steps(RunRef(works.component(), "r1", "s1", NOBODY))
+        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        row = await harness.cancel(ann.row.run_id)
+        view = await harness.end_of("r1")
+        rows = {one.row.component_id: one for one in await harness.runs.members("r1")}
+        steps = await harness.runs.steps(RunRef(harness.component(), "r1", "s1", NOBODY))
     assert hold.stopped.is_set(), "its model call was ended"
     assert row.state is RunState.CANCELLED
     assert view.row.state is RunState.COMPLETED
     assert (view.output and view.output.content) == 'Done: {"error":"Ann was cancelled by a person."} | Echo: quick'
-    assert {name: found.row.state for name, found in rows.items()} == {
+    assert {name: view.row.state for name, view in rows.items()} == {
         "one": RunState.CANCELLED,
         "two": RunState.COMPLETED,
     }
@@ -195,13 +197,13 @@ async def test_a_tool_of_a_member_that_is_stopped_is_not_left_open(engines: Engi
         await asyncio.Event().wait()
         return "never"
 
-    async with engines(teams=[team(model, tools=[wait])]) as works:
-        await works.start("[[DELEGATE one: <TOOL wait>]]", "r1")
+    async with engines(teams=[team(model, tools=[wait])]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL wait>]]", "r1")
         await began.wait()
-        await works.cancel((await member_of(works, "r1")).row.run_id)
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+        await harness.cancel((await member_of(harness, "r1")).row.run_id)
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
         steps = {
-            step.path: step.state for step in await works.runs.steps(RunRef(works.component(), "r1", "s1", NOBODY))
+            step.path: step.state for step in await harness.runs.steps(RunRef(harness.component(), "r1", "s1", NOBODY))
         }
     assert steps["t0/c0/t0/c0"] is StepState.UNKNOWN
     assert steps["t0/c0"] is StepState.FAILED
@@ -217,13 +219,13 @@ async def test_a_member_that_was_to_stop_when_the_process_died_does_not_go_on(
         member = (await member_of(first, "r1")).row
         await first.database.write(lambda tx: steering.cancel_member(tx, "r1", member.run_id, "client", clock.now()))
         await first.kill()
-    asked = len(model.calls)
+    calls = len(model.calls)
     async with engines(teams=[team(model)]) as second:
         view = await second.end_of("r1")
         after = (await member_of(second, "r1")).row
     assert view.row.state is RunState.COMPLETED
     assert after.state is RunState.CANCELLED
-    assert len(model.calls) == asked + 1, "the leader is asked, the member is not"
+    assert len(model.calls) == calls + 1, "the leader is asked, the member is not"
 
 
 async def test_one_that_waits_for_a_person_lets_its_leader_go_on(engines: Engines, model: HeldModel) -> None:
@@ -250,24 +252,24 @@ async def test_one_that_waits_for_a_person_lets_its_leader_go_on(engines: Engine
 
 
 async def test_another_process_is_told(engines: Engines, model: HeldModel) -> None:
-    async with engines(teams=[team(model)]) as driving, engines(teams=[team(model)]) as asked:
+    async with engines(teams=[team(model)]) as driving, engines(teams=[team(model)]) as relaying:
         hold = model.hold("slow", after=1)
         await driving.start("[[DELEGATE one: slow]]", "r1")
         await hold.reached.wait()
-        member = (await member_of(asked, "r1")).row
-        assert (await asked.cancel(member.run_id)).state is RunState.CANCELLED
+        member = (await member_of(relaying, "r1")).row
+        assert (await relaying.cancel(member.run_id)).state is RunState.CANCELLED
         assert (await driving.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_who_has_ended_is_told_nothing(engines: Engines, model: HeldModel) -> None:
-    async with engines(teams=[team(model)]) as works:
+    async with engines(teams=[team(model)]) as harness:
         hold = model.hold("[[DELEGATE", after=5)
         hold.release()
-        await works.run("[[DELEGATE one: quick]]", "r1")
-        member = (await member_of(works, "r1")).row.run_id
+        await harness.run("[[DELEGATE one: quick]]", "r1")
+        member = (await member_of(harness, "r1")).row.run_id
         with pytest.raises(Conflict):
-            await send(works, "r1", "Too late", member)
+            await send(harness, "r1", "Too late", member)
         with pytest.raises(NotFound):
-            await send(works, "r1", "Nobody", "nobody")
+            await send(harness, "r1", "Nobody", "nobody")
         with pytest.raises(NotFound):
-            await send(works, member, "Not the run")
+            await send(harness, member, "Not the run")

@@ -16,48 +16,48 @@ from musterd.service.runs import RunRequest
 from musterd.service.session_subscription import SessionSubscription
 from musterd.store import runs
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, Works, read_all, running, works_on
+from tests.support.engine import NOBODY, EngineHarness, harness_on, read_all, running
 from tests.support.held_model import HeldModel
 
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
 ADMIN = Caller(user_id="root", label="root", is_admin=True)
 
 
-async def start_as(works: Works, caller: Caller, run_id: str, session: str, message: str = "hi") -> None:
-    wanted = RunRequest(input=Input(message=message), run_id=run_id, session_id=session)
-    await works.runs.start(works.component(), wanted, caller)
+async def start_as(harness: EngineHarness, caller: Caller, run_id: str, session: str, message: str = "hi") -> None:
+    request = RunRequest(input=Input(message=message), run_id=run_id, session_id=session)
+    await harness.runs.start(harness.component(), request, caller)
 
 
-async def test_another_users_run_is_not_there(works: Works) -> None:
-    await start_as(works, ADA, "r1", "s1")
-    await works.idle()
-    component, following = works.component(), works.runs.following
+async def test_another_users_run_is_not_there(harness: EngineHarness) -> None:
+    await start_as(harness, ADA, "r1", "s1")
+    await harness.idle()
+    component, following = harness.component(), harness.runs.following
     for caller in (ADA, ADMIN, NOBODY):
-        found, reading = await following.open(RunRef(component, "r1", "s1", caller), -1)
+        view, reading = await following.open(RunRef(component, "r1", "s1", caller), -1)
         reading.close()
-        assert found == await following.find(RunRef(component, "r1", "s1", caller), -1)
+        assert view == await following.find(RunRef(component, "r1", "s1", caller), -1)
     for session in ("s1", None):
         with pytest.raises(NotFound):
             await following.open(RunRef(component, "r1", session, BOB), -1)
         with pytest.raises(NotFound):
             await following.find(RunRef(component, "r1", session, BOB), -1)
-    assert not works.broadcaster._audiences
+    assert not harness.broadcaster._audiences
 
 
-async def test_another_users_session_is_not_there(works: Works) -> None:
-    await start_as(works, ADA, "r1", "s1")
-    await start_as(works, BOB, "r2", "s2")
-    await works.idle()
+async def test_another_users_session_is_not_there(harness: EngineHarness) -> None:
+    await start_as(harness, ADA, "r1", "s1")
+    await start_as(harness, BOB, "r2", "s2")
+    await harness.idle()
     for cursor in (None, Cursor(), Cursor(-1, {"r1": -1})):
-        reading = works.sessions.subscribe("s1", BOB)
+        reading = harness.sessions.subscribe("s1", BOB)
         with pytest.raises(NotFound):
             await reading.begin(cursor)
         reading.close()
-    reading = works.sessions.subscribe("s2", BOB)
+    reading = harness.sessions.subscribe("s2", BOB)
     await reading.begin(Cursor(5, {"r1": -1, "r2": -1}))
     assert await runs_told(reading) == {"r2"}
     reading.close()
-    assert (works.broadcaster._watches, works.broadcaster._audiences) == ({}, {})
+    assert (harness.broadcaster._watches, harness.broadcaster._audiences) == ({}, {})
 
 
 async def runs_told(reading: SessionSubscription) -> set[str]:
@@ -65,34 +65,34 @@ async def runs_told(reading: SessionSubscription) -> set[str]:
     return {event.run_id async for _, flush in reading.available() for event in flush.events}
 
 
-async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_many_ask_for_is_read_once(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who come late, and all who are sent to the store because another process drives the run."""
-    await works.run("[[WORDS 30]]", "r1")
-    stored = await works.stored("r1")
+    await harness.run("[[WORDS 30]]", "r1")
+    stored = await harness.stored("r1")
     reads: list[object] = []
-    read = works.database.read
+    read = harness.database.read
 
     def counting(work: object) -> object:
         reads.append(work)
         return read(work)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(works.database, "read", counting)
-    row = await works.records.row("r1")
-    readings = [works.runs.subscribe("r1").start_after(row) for _ in range(50)]
+    monkeypatch.setattr(harness.database, "read", counting)
+    row = await harness.records.row("r1")
+    readings = [harness.runs.subscribe("r1").start_after(row) for _ in range(50)]
     assert await asyncio.gather(*(read_all(reading) for reading in readings)) == [stored] * 50
     assert len(reads) == 1
 
 
-async def test_a_reader_that_has_seen_the_end_of_a_run_takes_no_older_page_of_it(works: Works) -> None:
-    works.records.worker = works.engine.worker_id
-    run = await works.records.started("r1")
-    await works.records.append(run, events=[Event(EventKind.RUN_STARTED, "r1", 1.0, {})])
-    early = works.runs.subscribe("r1").start_after(await works.records.row("r1"), 0)
+async def test_a_reader_that_has_seen_the_end_of_a_run_takes_no_older_page_of_it(harness: EngineHarness) -> None:
+    harness.records.worker = harness.engine.worker_id
+    run = await harness.records.started("r1")
+    await harness.records.append(run, events=[Event(EventKind.RUN_STARTED, "r1", 1.0, {})])
+    early = harness.runs.subscribe("r1").start_after(await harness.records.row("r1"), 0)
     assert [flush async for flush in early.stored()] == []
-    await works.records.settle(
+    await harness.records.settle(
         run, events=[Event(EventKind.RUN_COMPLETED, "r1", 2.0, {})]
     )  # stored, and not announced in this process
-    late = works.runs.subscribe("r1").start_after(await works.records.row("r1"), 0)
+    late = harness.runs.subscribe("r1").start_after(await harness.records.row("r1"), 0)
     kinds = [event.kind async for flush in late.stored() for event in flush.events]
     assert kinds == [EventKind.RUN_COMPLETED]
     for reading in (early, late):
@@ -106,17 +106,19 @@ async def test_company_on_another_process_keeps_a_run_from_being_abandoned(
     hold = model.hold("wait", after=1)
     async with (
         engines(disconnect_seconds=0.01) as first,
-        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+        running(harness_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         for run_id in ("read", "polled", "left"):
             await first.start("wait", run_id, run_id, cancel_on_disconnect=True)
             first.runs.connected_clients.enter(run_id)
-            await first.told(run_id, lambda event: event.kind is EventKind.CONTENT)
+            await first.wait_for_event(run_id, lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "read", "read", NOBODY), -1)
         await second.runs.settled_view(RunRef(second.component(), "polled", "polled", NOBODY), 0.001)
         for run_id in ("read", "polled", "left"):
             first.runs.connected_clients.leave(run_id)
-        await first.told("left", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
+        await first.wait_for_event(
+            "left", lambda event: event.kind is EventKind.RUN_CANCELLED
+        )  # to wait for its end is company
         hold.release()
         for run_id in ("read", "polled"):
             assert (await first.end_of(run_id)).row.state is RunState.COMPLETED
@@ -129,7 +131,7 @@ async def test_runs_of_another_process_are_found_and_read(
     async with (
         engines() as first,
         running(
-            works_on(database_url, [Agent(id="solo", model=model)], model=model, session_look_seconds=0.01)
+            harness_on(database_url, [Agent(id="solo", model=model)], model=model, session_look_seconds=0.01)
         ) as second,
     ):
         await first.run("hi", "r0", "s1")
@@ -138,16 +140,16 @@ async def test_runs_of_another_process_are_found_and_read(
         hold = model.hold("wait", after=1)
         await first.start("wait", "r1", "s1")
         await hold.reached.wait()
-        told: list[str] = []
-        while "run_completed" not in told:
+        texts: list[str] = []
+        while "run_completed" not in texts:
             async for followed, flush in reading.available():
                 assert followed.root.run_id == "r1"
                 for index, event in enumerate(flush.events, flush.first_index):
                     followed.note(event, index)
-                    told.append(event.kind.value)
+                    texts.append(event.kind.value)
             hold.release()
             await reading.wait(30)
-        assert told == [event.kind.value for _, event in await first.stored("r1")]
+        assert texts == [event.kind.value for _, event in await first.stored("r1")]
         await first.sessions.delete("s1", NOBODY)
         while not reading.is_closed:
             assert await runs_told(reading) == set()
@@ -162,13 +164,13 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
     hold = model.hold("wait", after=1)
     async with (
         engines() as first,
-        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+        running(harness_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         await first.start("wait", "r1", "s1")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
-        told = asyncio.ensure_future(read_all(reading))
+        reader = asyncio.ensure_future(read_all(reading))
         await second.engine.peer_watcher.look()
         sent: list[str] = []
         send_to_store = second.broadcaster.send_to_store
@@ -184,7 +186,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         assert sent == []
         hold.release()
         await first.end_of("r1")
-        assert await told == await first.stored("r1")
+        assert await reader == await first.stored("r1")
         assert "r1" in sent
 
 
@@ -194,7 +196,7 @@ async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
     model.hold("wait")
     async with (
         engines() as first,
-        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+        running(harness_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         await first.start("wait", "r1", "s1")
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
@@ -213,17 +215,17 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
     """Another user chooses the id before this process has looked: its reader must not be told that one's events."""
     async with (
         engines() as first,
-        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+        running(harness_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         hold = model.hold("wait", after=1)
         await start_as(first, ADA, "r1", "s1", "wait")
         await hold.reached.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", ADA), -1)
         peer_watcher = second.engine.peer_watcher
         await peer_watcher.look()
-        found = [event async for flush in reading.available() for event in flush.events]
-        assert found
+        events = [event async for flush in reading.available() for event in flush.events]
+        assert events
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(second.database, "has_changed", lambda: False)
             hold.release()

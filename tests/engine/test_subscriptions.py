@@ -19,7 +19,7 @@ from musterd.store.attempts import End, Lease
 from musterd.store.database import Database
 from musterd.store.open_database import open_database
 from tests.engine.conftest import Engines
-from tests.support.engine import Works, read_all
+from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
 from tests.support.store import Records
 
@@ -34,10 +34,10 @@ ACTS = st.one_of(
 
 def texts(events: list[tuple[int, Event]]) -> dict[str, str]:
     """What each run said, and between it what else it told, in its own order."""
-    found: defaultdict[str, str] = defaultdict(str)
+    by_run: defaultdict[str, str] = defaultdict(str)
     for _, event in events:
-        found[event.run_id] += event.data.get("text", "") if event.kind is EventKind.CONTENT else f"<{event.kind}>"
-    return dict(found)
+        by_run[event.run_id] += event.data.get("text", "") if event.kind is EventKind.CONTENT else f"<{event.kind}>"
+    return dict(by_run)
 
 
 class Telling:
@@ -47,7 +47,7 @@ class Telling:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
         self.outbox = Outbox(records.database, broadcaster, Lease(root, attempt), own, StepGate())
-        self.told: defaultdict[str, str] = defaultdict(str)
+        self.texts: defaultdict[str, str] = defaultdict(str)
 
     def name(self, run: str) -> str:
         return self.root if run == "root" else f"{self.root}/{run}"
@@ -55,7 +55,7 @@ class Telling:
     async def do(self, act: str, run: str, detail: str) -> None:
         run = self.name(run)
         if act == "text":
-            self.told[run] += detail
+            self.texts[run] += detail
             self.outbox.emit(Event(EventKind.CONTENT, run, 1.0, {"text": detail}))
         elif act == "tell":
             self.tell(EventKind(detail), run)
@@ -68,12 +68,12 @@ class Telling:
             await asyncio.wait([asyncio.ensure_future(_nothing())])
 
     def tell(self, kind: EventKind, run: str, data: dict[str, object] | None = None) -> None:
-        self.told[run] += f"<{kind}>"
+        self.texts[run] += f"<{kind}>"
         self.outbox.emit(Event(kind, run, 1.0, data or {}))
 
     async def end(self) -> None:
         end = End(state=RunState.COMPLETED, at=1.0, session_id=self.root, output=Output(), messages=[])
-        self.told[self.root] += f"<{EventKind.RUN_COMPLETED}>"
+        self.texts[self.root] += f"<{EventKind.RUN_COMPLETED}>"
         event = Event(EventKind.RUN_COMPLETED, self.root, 1.0, {})
         await self.outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
         self.outbox.close()
@@ -115,7 +115,7 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
         await telling.end()
         stored = await records.events(root)
         assert [index for index, _ in stored] == list(range(len(stored)))
-        assert texts(stored) == {name: text for name, text in telling.told.items() if text}
+        assert texts(stored) == {name: text for name, text in telling.texts.items() if text}
         assert await early == stored
         for task in late:
             assert await task == stored
@@ -134,52 +134,52 @@ class _Resources:
 
 async def test_readers_of_a_real_run_are_shown_the_same(engines: Engines, model: HeldModel) -> None:
     team = Team(id="team", model=model, members=[Agent(id="one"), Agent(id="two")])
-    async with engines(teams=[team], delta_seconds=0.001) as works:
-        early = works.runs.subscribe("r1")
+    async with engines(teams=[team], delta_seconds=0.001) as harness:
+        early = harness.runs.subscribe("r1")
         hold = model.hold("[[WORDS 30]]", after=10)
-        await works.start("[[DELEGATE one: <WORDS 30> || DELEGATE two: <WORDS 20>]]", "r1")
+        await harness.start("[[DELEGATE one: <WORDS 30> || DELEGATE two: <WORDS 20>]]", "r1")
         await hold.reached.wait()
-        middle = works.runs.subscribe("r1")
+        middle = harness.runs.subscribe("r1")
         reading = asyncio.ensure_future(read_all(middle, is_new=False))
         hold.release()
-        await works.end_of("r1")
-        stored = await works.stored("r1")
+        await harness.end_of("r1")
+        stored = await harness.stored("r1")
         assert await read_all(early) == stored
         assert await reading == stored
-        assert await read_all(works.runs.subscribe("r1"), is_new=False) == stored
+        assert await read_all(harness.runs.subscribe("r1"), is_new=False) == stored
 
 
-async def test_long_stories_are_read_page_by_page(works: Works) -> None:
-    works.records.worker = works.engine.worker_id  # one that nobody knows is taken for dead
-    run = await works.records.started("r1")
+async def test_long_stories_are_read_page_by_page(harness: EngineHarness) -> None:
+    harness.records.worker = harness.engine.worker_id  # one that nobody knows is taken for dead
+    run = await harness.records.started("r1")
     for number in range(450):
-        await works.records.append(run, events=[Event(EventKind.CONTENT, "r1", 1.0, {"text": str(number)})])
-    reading = works.runs.subscribe("r1")
-    found = [flush.first_index async for flush in reading.stored()]
-    assert found == list(range(450))
+        await harness.records.append(run, events=[Event(EventKind.CONTENT, "r1", 1.0, {"text": str(number)})])
+    reading = harness.runs.subscribe("r1")
+    indexes = [flush.first_index async for flush in reading.stored()]
+    assert indexes == list(range(450))
     assert [flush async for flush in reading.stored()] == []
     reading.close()
 
 
 async def test_a_reader_that_lags_is_dropped_and_holds_up_nobody(engines: Engines) -> None:
-    async with engines(stream_buffer_bytes=1000) as works:
-        reading = works.runs.subscribe("r1")
-        told: list[bool] = []
-        reading.on_dropped(lambda: told.append(True))
-        view = await works.run("[[WORDS 2000]]", "r1")
+    async with engines(stream_buffer_bytes=1000) as harness:
+        reading = harness.runs.subscribe("r1")
+        answers: list[bool] = []
+        reading.on_dropped(lambda: answers.append(True))
+        view = await harness.run("[[WORDS 2000]]", "r1")
         assert view.row.state is RunState.COMPLETED
-        assert (reading.is_dropped, told) == (True, [True])
-        assert not works.broadcaster.has_subscribers("r1")
-        assert await read_all(works.runs.subscribe("r1"), is_new=False) == await works.stored("r1")
+        assert (reading.is_dropped, answers) == (True, [True])
+        assert not harness.broadcaster.has_subscribers("r1")
+        assert await read_all(harness.runs.subscribe("r1"), is_new=False) == await harness.stored("r1")
 
 
-async def test_nothing_is_kept_for_readers_that_have_gone(works: Works) -> None:
+async def test_nothing_is_kept_for_readers_that_have_gone(harness: EngineHarness) -> None:
     for number in range(5):
-        reading = works.runs.subscribe(f"r{number}")
-        await works.run("hi", f"r{number}")
+        reading = harness.runs.subscribe(f"r{number}")
+        await harness.run("hi", f"r{number}")
         reading.close()
         reading.close()
-    assert (works.broadcaster._audiences, works.broadcaster._waiters) == ({}, {})
+    assert (harness.broadcaster._audiences, harness.broadcaster._waiters) == ({}, {})
 
 
 async def test_a_wake_while_the_row_is_read_is_not_lost() -> None:

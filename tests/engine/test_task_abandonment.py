@@ -19,7 +19,7 @@ from musterd.engine.time_limit import TimeLimit
 from musterd.loop import task_abandonment
 from musterd.models.scripted import ScriptedModel
 from tests.engine.conftest import Engines
-from tests.support.engine import Works
+from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
 
 
@@ -51,21 +51,21 @@ class Stubborn:
 async def stubborn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stubborn]:
     monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.05)
     monkeypatch.setattr(attempt_execution, "LOOP_STOP_SECONDS", 0.2)
-    found = Stubborn()
-    yield found
-    found.may_end.set()
+    stubborn_part = Stubborn()
+    yield stubborn_part
+    stubborn_part.may_end.set()
 
 
-async def ends_late(works: Works, stubborn: Stubborn) -> None:
+async def ends_late(harness: EngineHarness, stubborn: Stubborn) -> None:
     """Let it end, and see that nothing of it is stored."""
-    before = await works.records.everything()
+    before = await harness.records.everything()
     stubborn.may_end.set()
     await stubborn.has_ended.wait()
     while task_abandonment._abandoned:
         await asyncio.wait(task_abandonment._abandoned)
-    await works.run("after", "after", "another")
+    await harness.run("after", "after", "another")
     tables = {table: [row for row in rows if "r1" in row.values()] for table, rows in before.items()}
-    after = await works.records.everything()
+    after = await harness.records.everything()
     assert {table: [row for row in rows if "r1" in row.values()] for table, rows in after.items()} == tables
 
 
@@ -74,18 +74,18 @@ async def test_a_tool_that_does_not_stop_is_left_behind_by_a_cancel(
 ) -> None:
     solo = Agent(id="solo", model=model, tools=[stubborn.tool()])
     with capture_logs() as lines:
-        async with engines(agents=[solo], concurrency=1) as works:
-            await works.start("[[TOOL stay {}]]", "r1")
-            await works.start("[[SAY next]]", "r2")
+        async with engines(agents=[solo], concurrency=1) as harness:
+            await harness.start("[[TOOL stay {}]]", "r1")
+            await harness.start("[[SAY next]]", "r2")
             await stubborn.began.wait()
-            assert (await works.cancel("r1")).state is RunState.CANCELLED
-            assert (await works.end_of("r2")).row.state is RunState.COMPLETED, "slot and line are free"
-            view = await works.end_of("r1")
+            assert (await harness.cancel("r1")).state is RunState.CANCELLED
+            assert (await harness.end_of("r2")).row.state is RunState.COMPLETED, "slot and line are free"
+            view = await harness.end_of("r1")
             assert view.output is not None
             assert view.output.cut_off == [{"path": "t0/c0", "kind": "tool", "name": "stay", "outcome": "abandoned"}]
-            (step,) = await works.records.select("SELECT state FROM journal WHERE root_id = 'r1' AND kind = 'tool'")
+            (step,) = await harness.records.select("SELECT state FROM journal WHERE root_id = 'r1' AND kind = 'tool'")
             assert step["state"] == "unknown"
-            await ends_late(works, stubborn)
+            await ends_late(harness, stubborn)
     said = [(line["event"].split(";")[0], line["run_id"], line["tool"]) for line in lines if "tool" in line]
     assert said == [
         ("code ignored its cancellation and was abandoned", "r1", "stay"),
@@ -94,23 +94,23 @@ async def test_a_tool_that_does_not_stop_is_left_behind_by_a_cancel(
 
 
 async def test_deleting_its_session_removes_its_rows(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
-    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn.tool()])]) as works:
-        await works.start("[[TOOL stay {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn.tool()])]) as harness:
+        await harness.start("[[TOOL stay {}]]", "r1")
         await stubborn.began.wait()
-        await works.sessions.delete("s1", Caller())
-        await works.idle()
-        assert await works.records.counts() == {"workers": 1, "daily_metrics": 1}
+        await harness.sessions.delete("s1", Caller())
+        await harness.idle()
+        assert await harness.records.counts() == {"workers": 1, "daily_metrics": 1}
 
 
 async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
     stay = stubborn.tool(timeout_seconds=0.05)
-    async with engines(agents=[Agent(id="solo", model=model, tools=[stay], on_unknown_effect="fail")]) as works:
-        view = await works.run("[[TOOL stay {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stay], on_unknown_effect="fail")]) as harness:
+        view = await harness.run("[[TOOL stay {}]]", "r1")
         assert view.row.state is RunState.COMPLETED
         assert view.output is not None
         said = "No result after 0.05 s; its outcome is unknown. It did not stop and was left running."
         assert view.output.tools[0].result == said
-        await ends_late(works, stubborn)
+        await ends_late(harness, stubborn)
 
 
 async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_running(
@@ -128,14 +128,14 @@ async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_run
             is_told.set()
             await stubborn()
 
-    async with engines(agents=[Agent(id="solo", model=model, tools=[stay])]) as works:
-        await works.start("[[TOOL stay {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stay])]) as harness:
+        await harness.start("[[TOOL stay {}]]", "r1")
         await is_told.wait()
-        await works.cancel("r1")
-        view = await works.end_of("r1")
+        await harness.cancel("r1")
+        view = await harness.end_of("r1")
         assert view.output is not None
         assert [step["outcome"] for step in view.output.cut_off] == ["abandoned"]
-        await ends_late(works, stubborn)
+        await ends_late(harness, stubborn)
 
 
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
@@ -149,7 +149,7 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
 async def test_the_runs_own_limits_hold(
     engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    declared, wanted, settings, code = ENDS[limit]
+    declared, options, settings, code = ENDS[limit]
     time_limits: list[TimeLimit] = []
 
     def remembered(run_seconds: float, deadline_at: float | None) -> TimeLimit:
@@ -158,32 +158,32 @@ async def test_the_runs_own_limits_hold(
 
     monkeypatch.setattr(attempt_execution, "TimeLimit", remembered)
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[stubborn.tool()])], **declared)
-    async with engines(teams=[team], **settings) as works:
-        await works.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
+    async with engines(teams=[team], **settings) as harness:
+        await harness.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **options)
         await stubborn.began.wait()
         time_limits[0].timeout.reschedule(asyncio.get_running_loop().time())  # a minute later
-        view = await works.end_of("r1")
+        view = await harness.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
-        states = await works.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")
+        states = await harness.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")
         assert [row["state"] for row in states] == ["cancelled"]
-        await ends_late(works, stubborn)
+        await ends_late(harness, stubborn)
 
 
 async def test_a_member_is_stopped_alone(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
     members = [Agent(id="one", name="Ann", tools=[stubborn.tool()]), Agent(id="two")]
-    async with engines(teams=[Team(id="team", model=model, members=members)]) as works:
-        await works.start("[[DELEGATE one: <TOOL stay {}> || DELEGATE two: <SAY here>]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL stay {}> || DELEGATE two: <SAY here>]]", "r1")
         await stubborn.began.wait()
-        ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
-        await works.cancel(ann.row.run_id)
-        view = await works.end_of("r1")
+        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        await harness.cancel(ann.row.run_id)
+        view = await harness.end_of("r1")
         assert view.row.state is RunState.COMPLETED
         assert "Ann was cancelled by a person." in view.output.content  # type: ignore[union-attr]
-        ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
+        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
         assert ann.row.state is RunState.CANCELLED
         assert ann.output is not None
         assert [step["outcome"] for step in ann.output.cut_off] == ["abandoned"]
-        await ends_late(works, stubborn)
+        await ends_late(harness, stubborn)
 
 
 async def test_a_member_whose_tool_only_swallows_the_cancel_takes_no_further_turn(
@@ -201,13 +201,13 @@ async def test_a_member_whose_tool_only_swallows_the_cancel_takes_no_further_tur
             return "shrugged"
         return "never"
 
-    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[shrug])])]) as works:
-        await works.start("[[DELEGATE one: <TOOL shrug {}>]]", "r1")
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[shrug])])]) as harness:
+        await harness.start("[[DELEGATE one: <TOOL shrug {}>]]", "r1")
         await began.wait()
-        (member,) = await works.runs.members("r1")
-        await works.cancel(member.row.run_id)
-        await works.end_of("r1")
-        (member,) = await works.runs.members("r1")
+        (member,) = await harness.runs.members("r1")
+        await harness.cancel(member.row.run_id)
+        await harness.end_of("r1")
+        (member,) = await harness.runs.members("r1")
         assert member.row.state is RunState.CANCELLED
         assert member.output is not None
         assert [step["outcome"] for step in member.output.cut_off] == ["finished"]
@@ -221,19 +221,19 @@ class StubbornModel(ScriptedModel):
         self._stubborn = stubborn
 
     @asynccontextmanager
-    async def request_stream(self, messages: Any, *given: Any, **named: Any) -> AsyncGenerator[Any]:
+    async def request_stream(self, messages: Any, *args: Any, **named: Any) -> AsyncGenerator[Any]:
         if "stay" in str(messages[-1]):
             await self._stubborn()
-        async with super().request_stream(messages, *given, **named) as stream:
+        async with super().request_stream(messages, *args, **named) as stream:
             yield stream
 
 
 async def test_a_model_that_does_not_stop_writes_nothing_into_its_run(engines: Engines, stubborn: Stubborn) -> None:
-    async with engines(agents=[Agent(id="solo", model=StubbornModel(stubborn))]) as works:
-        await works.start("stay", "r1")
+    async with engines(agents=[Agent(id="solo", model=StubbornModel(stubborn))]) as harness:
+        await harness.start("stay", "r1")
         await stubborn.began.wait()
-        assert (await works.cancel("r1")).state is RunState.CANCELLED
-        await ends_late(works, stubborn)
+        assert (await harness.cancel("r1")).state is RunState.CANCELLED
+        await ends_late(harness, stubborn)
 
 
 def _instructions(stubborn: Stubborn) -> dict[str, Any]:
@@ -275,12 +275,12 @@ def _behind_a_thread(stubborn: Stubborn) -> dict[str, Any]:
 async def test_so_are_hooks_and_functions_of_a_declaration(
     engines: Engines, model: HeldModel, stubborn: Stubborn, declared: Callable[[Stubborn], dict[str, Any]]
 ) -> None:
-    async with engines(agents=[Agent(id="solo", model=model, **declared(stubborn))]) as works:
-        await works.start("[[TOOL quick {}]]", "r1")
+    async with engines(agents=[Agent(id="solo", model=model, **declared(stubborn))]) as harness:
+        await harness.start("[[TOOL quick {}]]", "r1")
         await stubborn.began.wait()
-        assert (await works.cancel("r1")).state is RunState.CANCELLED
+        assert (await harness.cancel("r1")).state is RunState.CANCELLED
         assert task_abandonment._abandoned
-        await ends_late(works, stubborn)
+        await ends_late(harness, stubborn)
 
 
 class LateHooks:
@@ -322,11 +322,11 @@ async def test_no_tool_is_called_for_a_run_that_has_ended(
         return "paid"
 
     solo = Agent(id="solo", model=model, tools=[pay], tool_hooks=[getattr(hooks, name)])
-    async with engines(agents=[solo]) as works:
-        await works.start("[[TOOL pay {}]]", "r1")
+    async with engines(agents=[solo]) as harness:
+        await harness.start("[[TOOL pay {}]]", "r1")
         try:
             await asyncio.to_thread(hooks.began.wait, 30)
-            assert (await works.cancel("r1")).state is RunState.CANCELLED
+            assert (await harness.cancel("r1")).state is RunState.CANCELLED
         finally:
             hooks.may_call.set()
         await asyncio.to_thread(hooks.has_called.wait, 30)

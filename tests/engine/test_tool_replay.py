@@ -27,7 +27,7 @@ async def test_what_a_call_told_is_told_once_where_it_is_made_again(engines: Eng
     async with engines(agents=agents) as first:
         await first.start("[[TOOL load {}]]", "r1")
         await began.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.CUSTOM)
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.CUSTOM)
         await first.kill()
     is_cut_off = False
     async with engines(agents=agents) as second:
@@ -72,9 +72,9 @@ async def test_what_stands_around_a_call_that_is_done_does_not_happen_again(engi
         await killed_in_second_turn(first, model, "[[TOOL look {}]]")
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        kept = await second.run("[[TOOL look {}]]", "r2")
+        kept_view = await second.run("[[TOOL look {}]]", "r2")
         steps = await second.records.select("SELECT state FROM journal WHERE root_id = 'r2' AND path = 't0/c0'")
     assert (view.output and view.output.content) == "Done: <seen>"
-    assert (kept.output and kept.output.content) == "Done: <seen>"
+    assert (kept_view.output and kept_view.output.content) == "Done: <seen>"
     assert steps == [{"state": "completed"}], "a kept result is a step as any other"
     assert seen == ["before", "around look", "look", "before", "around look"], "hooks see every call, once"

@@ -17,7 +17,7 @@ from musterd.service.run_ref import RunRef
 from musterd.service.runs import DecisionResult
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_each_event_once
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
@@ -56,13 +56,13 @@ class Bank:
         one = Agent(id="one", name="One", tools=[pay], on_unknown_effect=declared.get("on_unknown_effect", "pause"))
         return Team(id="team", name="Team", model=self.model, members=[one], tools=[pay], **declared)
 
-    async def cut_off(self, works: Works, message: str, run_id: str = "r1", calls: int = 1) -> None:
+    async def cut_off(self, harness: EngineHarness, message: str, run_id: str = "r1", calls: int = 1) -> None:
         """Start a run, and kill its worker in the middle of so many payments. Later ones come through."""
-        await works.start(message, run_id, f"of {run_id}")
+        await harness.start(message, run_id, f"of {run_id}")
         while len(self.hangs) < calls:
             await self.has_hung.wait()
             self.has_hung.clear()
-        await works.kill()
+        await harness.kill()
         self.hanging, self.hangs = set(), set()
 
 
@@ -78,13 +78,15 @@ def waiting(view: RunView) -> list[dict[str, Any]]:
     return view.output.requirements
 
 
-async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, run_id: str = "r1", **said: Any) -> RunRow:
+async def decide(
+    harness: EngineHarness, key: str, verdict: Verdict = Verdict.RUN, run_id: str = "r1", **said: Any
+) -> RunRow:
     decision = Decision(key=key, verdict=verdict, **said)
-    return (await works.runs.decide(RunRef(works.component(), run_id, f"of {run_id}", NOBODY), [decision])).run
+    return (await harness.runs.decide(RunRef(harness.component(), run_id, f"of {run_id}", NOBODY), [decision])).run
 
 
-async def approvals(works: Works) -> list[str]:
-    return [row["state"] for row in await works.records.select("SELECT state FROM approvals ORDER BY path")]
+async def approvals(harness: EngineHarness) -> list[str]:
+    return [row["state"] for row in await harness.records.select("SELECT state FROM approvals ORDER BY path")]
 
 
 @pytest.mark.parametrize("message", [LEADERS, MEMBERS])
@@ -95,13 +97,17 @@ async def test_it_pauses_and_makes_the_call_once_more_where_a_person_says_so(
     async with engines(teams=teams) as first:
         await bank.cut_off(first, message)
     async with engines(teams=teams) as second:
-        (found,) = waiting(await second.end_of("r1"))
-        assert (found["tool"]["name"], found["tool"]["args"], found["kind"]) == ("pay", {"n": 1}, "unknown_outcome")
-        assert found["started_at"] is not None
+        (requirement,) = waiting(await second.end_of("r1"))
+        assert (requirement["tool"]["name"], requirement["tool"]["args"], requirement["kind"]) == (
+            "pay",
+            {"n": 1},
+            "unknown_outcome",
+        )
+        assert requirement["started_at"] is not None
         assert bank.paid == {1: 1}
         states = set((await second.records.states()).values())
         assert states == {"paused"}, "its members too"
-        await decide(second, found["id"])
+        await decide(second, requirement["id"])
         view = await second.end_of("r1")
         assert (await approvals(second)) == ["consumed"]
         check_each_event_once(await second.stored("r1"))
@@ -115,7 +121,7 @@ async def test_it_pauses_and_makes_the_call_once_more_where_a_person_says_so(
 
 
 @pytest.mark.parametrize(
-    "verdict, said, told, is_error",
+    "verdict, said, result, is_error",
     [
         (Verdict.HAPPENED, {"result": "receipt 7"}, "receipt 7", False),
         (Verdict.REFUSED, {"note": "leave it"}, "leave it", True),
@@ -123,41 +129,41 @@ async def test_it_pauses_and_makes_the_call_once_more_where_a_person_says_so(
     ],
 )
 async def test_a_person_says_what_came_of_it(
-    engines: Engines, bank: Bank, verdict: Verdict, said: dict[str, str], told: str, is_error: bool
+    engines: Engines, bank: Bank, verdict: Verdict, said: dict[str, str], result: str, is_error: bool
 ) -> None:
     teams = [bank.team()]
     async with engines(teams=teams) as first:
         await bank.cut_off(first, LEADERS)
     async with engines(teams=teams) as second:
-        (found,) = waiting(await second.end_of("r1"))
+        (requirement,) = waiting(await second.end_of("r1"))
         decided_at = clock.now()
-        await decide(second, found["tool"]["id"], verdict, **said)
+        await decide(second, requirement["tool"]["id"], verdict, **said)
         view = await second.end_of("r1")
         steps = await second.records.select("SELECT state FROM journal WHERE path = 't0/c0'")
         (ended,) = await second.records.select("SELECT ended_at FROM journal WHERE path = 't0/c0'")
     assert bank.paid == {1: 1}
     assert view.output is not None
     (call,) = view.output.tools
-    assert ((call.result or "").startswith(told), call.is_error) == (True, is_error)
+    assert ((call.result or "").startswith(result), call.is_error) == (True, is_error)
     assert steps == [{"state": "failed" if is_error else "completed"}]
     assert ended["ended_at"] >= decided_at, "not before anybody knew"
 
 
 async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, bank: Bank) -> None:
-    async with engines(teams=[bank.team(timeout_seconds=0.05)]) as works:
-        await works.start(MEMBERS, "r1", "of r1")
-        (first,) = waiting(await works.end_of("r1"))
+    async with engines(teams=[bank.team(timeout_seconds=0.05)]) as harness:
+        await harness.start(MEMBERS, "r1", "of r1")
+        (first,) = waiting(await harness.end_of("r1"))
         assert (first["tool"]["name"], first["kind"]) == ("pay", "unknown_outcome")
         assert first["started_at"] is not None
-        told = [event.kind for _, event in await works.stored("r1")]
-        assert EventKind.TOOL_CALL_COMPLETED not in told
-        await decide(works, first["id"])  # it hangs again
-        (second,) = waiting(await works.end_of("r1"))
+        kinds = [event.kind for _, event in await harness.stored("r1")]
+        assert EventKind.TOOL_CALL_COMPLETED not in kinds
+        await decide(harness, first["id"])  # it hangs again
+        (second,) = waiting(await harness.end_of("r1"))
         assert second["id"] != first["id"], "an old decision says nothing about the new call"
         bank.hanging = set()
-        await decide(works, second["id"])
-        view = await works.end_of("r1")
-        check_each_event_once(await works.stored("r1"))
+        await decide(harness, second["id"])
+        view = await harness.end_of("r1")
+        check_each_event_once(await harness.stored("r1"))
     assert view.output is not None
     assert (view.row.state, view.output.content) == (RunState.COMPLETED, "Done: Done: paid 1")
     assert bank.paid == {1: 3}
@@ -176,9 +182,9 @@ async def test_a_team_may_decide_about_a_call_whose_time_is_over(
     engines: Engines, bank: Bank, policy: str, hanging: int, paid: int, said: str
 ) -> None:
     bank.hangs_first = hanging
-    async with engines(teams=[bank.team(timeout_seconds=0.05, on_unknown_effect=policy)]) as works:
-        view = await works.run(LEADERS, "r1")
-        check_each_event_once(await works.stored("r1"))
+    async with engines(teams=[bank.team(timeout_seconds=0.05, on_unknown_effect=policy)]) as harness:
+        view = await harness.run(LEADERS, "r1")
+        check_each_event_once(await harness.stored("r1"))
     assert view.output is not None
     assert (view.row.state, view.output.content, bank.paid) == (RunState.COMPLETED, said, {1: paid})
 
@@ -188,10 +194,10 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
     async with engines(teams=teams) as first:
         await bank.cut_off(first, LEADERS)
     async with engines(teams=teams) as second:
-        (found,) = waiting(await second.end_of("r1"))
+        (requirement,) = waiting(await second.end_of("r1"))
         await second.start("[[SAY next]]", "r2", "of r1")
         assert (await second.records.states())["r2"] == "queued", "the team's sessions wait for their paused runs"
-        decision = Decision(key=found["id"], verdict=Verdict.RUN)
+        decision = Decision(key=requirement["id"], verdict=Verdict.RUN)
 
         async def ask() -> DecisionResult:
             return await second.runs.decide(RunRef(second.component(), "r1", "of r1", NOBODY), [decision], "k")
@@ -201,13 +207,15 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
         assert (await second.end_of("r2")).row.state is RunState.COMPLETED
         late = await ask()
         assert (late.is_replay, late.run.state, late.after) == (True, RunState.COMPLETED, both[0].after)
-        told = [event.kind for index, event in await second.stored("r1") if index > late.after]
-    assert (told[0], told[-1]) == (EventKind.RUN_CONTINUED, EventKind.RUN_COMPLETED)
+        kinds = [event.kind for index, event in await second.stored("r1") if index > late.after]
+    assert (kinds[0], kinds[-1]) == (EventKind.RUN_CONTINUED, EventKind.RUN_COMPLETED)
     assert (bank.paid, both[0].after) == ({1: 2}, both[1].after)
 
 
-@pytest.mark.parametrize("rule, times, told", [("retry", 2, "paid 1"), ("fail", 1, "The call was interrupted")])
-async def test_a_team_may_say_once_and_for_all(engines: Engines, bank: Bank, rule: str, times: int, told: str) -> None:
+@pytest.mark.parametrize("rule, times, result", [("retry", 2, "paid 1"), ("fail", 1, "The call was interrupted")])
+async def test_a_team_may_say_once_and_for_all(
+    engines: Engines, bank: Bank, rule: str, times: int, result: str
+) -> None:
     teams = [bank.team(on_unknown_effect=rule)]
     async with engines(teams=teams) as first:
         await bank.cut_off(first, LEADERS)
@@ -216,7 +224,7 @@ async def test_a_team_may_say_once_and_for_all(engines: Engines, bank: Bank, rul
     assert view.row.state is RunState.COMPLETED
     assert (bank.paid, len(bank.keys)) == ({1: times}, 1)
     assert view.output is not None
-    assert (view.output.tools[0].result or "").startswith(told)
+    assert (view.output.tools[0].result or "").startswith(result)
 
 
 async def test_two_at_once_are_decided_in_two_rounds(engines: Engines, bank: Bank) -> None:
@@ -232,14 +240,14 @@ async def test_two_at_once_are_decided_in_two_rounds(engines: Engines, bank: Ban
         assert await approvals(second) == ["pending", "consumed"]
         await decide(second, one["id"], Verdict.HAPPENED, result="by hand")
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert (view.output and view.output.content) == "Done: Done: by hand | Done: paid 2"
     assert bank.paid == {1: 1, 2: 2}
-    check_each_event_once(told)
-    kinds = [event.kind for _, event in told if event.run_id == "r1"]
+    check_each_event_once(events)
+    kinds = [event.kind for _, event in events if event.run_id == "r1"]
     assert kinds.count(EventKind.RUN_PAUSED) == 2
     assert [
-        event.data["reason"] for _, event in told if event.kind is EventKind.RUN_CONTINUED and event.run_id == "r1"
+        event.data["reason"] for _, event in events if event.kind is EventKind.RUN_CONTINUED and event.run_id == "r1"
     ] == [
         "recovered",
         "decided",
@@ -254,7 +262,7 @@ async def test_other_branches_go_on_until_none_can(engines: Engines, bank: Bank,
         await bank.cut_off(first, '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]')
     async with engines(teams=teams) as second:
         await hold.reached.wait()
-        await second.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        await second.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         assert (await second.records.row("r1")).state is RunState.RUNNING
         hold.release()
         waiting(await second.end_of("r1"))
@@ -271,17 +279,17 @@ async def test_a_decision_that_comes_while_others_are_at_work_needs_no_pause(
         await bank.cut_off(first, '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]')
     async with engines(teams=teams) as second:
         await hold.reached.wait()
-        index = await second.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        index = await second.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         (paused,) = [event for at, event in await second.stored("r1") if at == index]
         run = await decide(second, paused.data["requirements"][0]["id"])
         assert run.state is RunState.RUNNING
         hold.release()
         view = await second.end_of("r1")
-        told = await second.stored("r1")
+        events = await second.stored("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
     assert bank.paid == {1: 2}
-    check_each_event_once(told)
-    assert EventKind.RUN_PAUSED not in {event.kind for _, event in told if event.run_id == "r1"}
+    check_each_event_once(events)
+    assert EventKind.RUN_PAUSED not in {event.kind for _, event in events if event.run_id == "r1"}
 
 
 async def test_a_worker_that_dies_after_a_decision_asks_again(engines: Engines, bank: Bank) -> None:
@@ -304,12 +312,12 @@ async def test_a_worker_that_dies_after_a_decision_asks_again(engines: Engines, 
         assert sorted(await approvals(third)) == ["consumed", "pending"], "what was decided stays on record"
         await decide(third, again["id"], Verdict.HAPPENED, result="twice")
         view = await third.end_of("r1")
-        told = await third.stored("r1")
+        events = await third.stored("r1")
     assert (view.output and view.output.content) == "Done: Done: twice"
     assert len(bank.keys) == 1
-    check_each_event_once(told)
-    (member,) = {event.run_id for _, event in told} - {"r1"}
-    kinds = [event.kind for _, event in told if event.run_id == member]
+    check_each_event_once(events)
+    (member,) = {event.run_id for _, event in events} - {"r1"}
+    kinds = [event.kind for _, event in events if event.run_id == member]
     assert kinds.count(EventKind.RUN_PAUSED) == kinds.count(EventKind.RUN_CONTINUED) == 2
 
 
@@ -318,9 +326,9 @@ async def test_a_decision_that_was_not_acted_on_outlives_its_worker(engines: Eng
     async with engines(teams=teams) as first:
         await bank.cut_off(first, LEADERS)
     async with engines(teams=teams) as second:
-        (found,) = waiting(await second.end_of("r1"))
+        (requirement,) = waiting(await second.end_of("r1"))
         second.engine.wake = lambda: None  # type: ignore[method-assign]
-        assert (await decide(second, found["id"])).state is RunState.READY
+        assert (await decide(second, requirement["id"])).state is RunState.READY
         await second.kill()
     async with engines(teams=teams) as third:
         assert (await third.end_of("r1")).row.state is RunState.COMPLETED
@@ -332,14 +340,14 @@ async def test_a_paused_run_holds_up_nobody(engines: Engines, bank: Bank) -> Non
     async with engines(teams=teams, concurrency=1) as first:
         await bank.cut_off(first, LEADERS)
     async with engines(teams=teams, concurrency=1) as second:
-        (found,) = waiting(await second.end_of("r1"))
+        (requirement,) = waiting(await second.end_of("r1"))
         for number in (2, 3):
             assert (await second.run("[[SAY hello]]", f"r{number}", "of r1")).row.state is RunState.COMPLETED
         hold = bank.model.hold("held")
         await second.start("held", "r4", "of r1")
         await second.start("[[SAY last]]", "r5", "of r1")
         await hold.reached.wait()
-        assert (await decide(second, found["id"])).state is RunState.QUEUED, "its line is taken"
+        assert (await decide(second, requirement["id"])).state is RunState.QUEUED, "its line is taken"
         assert await second.records.position("r1") == 1, "it kept its place: behind the run at work alone"
         assert await second.records.position("r5") == 2
         hold.release()
@@ -374,7 +382,7 @@ async def test_a_cancel_wins_over_a_pause(engines: Engines, bank: Bank, model: H
         await bank.cut_off(first, '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]')
     async with engines(teams=teams) as second:
         await hold.reached.wait()
-        await second.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        await second.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         await second.records.cancel("r1")  # stored by another process: this one is not told
         hold.release()
         view = await second.end_of("r1")

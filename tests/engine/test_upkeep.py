@@ -15,7 +15,7 @@ from musterd.store import probes, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
 from tests.engine.conftest import Engines
-from tests.support.engine import Works, read_all
+from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
 from tests.support.store import step
 
@@ -23,37 +23,37 @@ PATIENT: dict[str, Any] = {"upkeep_seconds": 3600, "dead_seconds": 0}
 """Nothing happens by itself, and whoever else is there is taken for dead at the first look."""
 
 
-async def crashed_run(works: Works, run_id: str, session: str = "s1", *, crashes: int = 0) -> None:
+async def crashed_run(harness: EngineHarness, run_id: str, session: str = "s1", *, crashes: int = 0) -> None:
     """A run that a dead worker has, and that took that many with it before."""
-    works.records.worker = "gone"
-    await works.records.started(run_id, session)
-    await works.records.execute(
+    harness.records.worker = "gone"
+    await harness.records.started(run_id, session)
+    await harness.records.execute(
         "UPDATE runs SET crashes = :n, crashes_in_all = :n WHERE run_id = :run_id", n=crashes, run_id=run_id
     )
 
 
 async def test_a_dead_ones_runs_are_taken_over_while_this_one_runs(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await crashed_run(works, "r1")
-        await works.engine.upkeep.once()
-        view = await works.end_of("r1")
+    async with engines(**PATIENT) as harness:
+        await crashed_run(harness, "r1")
+        await harness.engine.upkeep.once()
+        view = await harness.end_of("r1")
         assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
         # In all: a step that is stored before the end sets the other count to 0 again.
-        assert await works.records.select("SELECT crashes_in_all FROM runs") == [{"crashes_in_all": 1}]
+        assert await harness.records.select("SELECT crashes_in_all FROM runs") == [{"crashes_in_all": 1}]
 
 
 async def test_a_run_that_is_to_be_cancelled_ends_unclaimed(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await crashed_run(works, "r1", crashes=10)
-        await works.records.accept("r2")
-        await works.records.cancel("r1")
-        reading, waiting = works.runs.subscribe("r1"), asyncio.ensure_future(works.end_of("r1"))
+    async with engines(**PATIENT) as harness:
+        await crashed_run(harness, "r1", crashes=10)
+        await harness.records.accept("r2")
+        await harness.records.cancel("r1")
+        reading, waiting = harness.runs.subscribe("r1"), asyncio.ensure_future(harness.end_of("r1"))
         await asyncio.wait([waiting], timeout=0)
-        await works.engine.upkeep.once()
+        await harness.engine.upkeep.once()
         assert (await waiting).row.state is RunState.CANCELLED
         assert [event.kind for _, event in await read_all(reading)] == [EventKind.RUN_CANCELLED]
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
-        assert len(works.model.calls) == 1
+        assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
+        assert len(harness.model.calls) == 1
 
 
 def test_it_waits_longer_each_time_and_is_given_up_in_the_end() -> None:
@@ -75,19 +75,19 @@ def test_crashes_before_a_step_wait_longer_each_time_and_give_it_up_at_the_last_
 
 
 async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await crashed_run(works, "r1", crashes=4)
-        await works.records.accept("r2")
-        row = await works.records.row("r1")
+    async with engines(**PATIENT) as harness:
+        await crashed_run(harness, "r1", crashes=4)
+        await harness.records.accept("r2")
+        row = await harness.records.row("r1")
         tool = {"tool": {"name": "explode", "id": "c1"}}
-        told = [
+        events = [
             Event(EventKind.MODEL_REQUEST_STARTED, "r1", 1.0, {"model": "m"}, "t0/m"),
             Event(EventKind.MODEL_REQUEST_COMPLETED, "r1", 1.0, {"model": "m"}, "t0/m"),
             Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, tool, "t0/c0"),
         ]
-        await works.records.append(row, events=told, steps=[step(row, "t0/c0", StepState.STARTED)])
-        await works.engine.upkeep.once()
-        view = await works.end_of("r1")
+        await harness.records.append(row, events=events, steps=[step(row, "t0/c0", StepState.STARTED)])
+        await harness.engine.upkeep.once()
+        view = await harness.end_of("r1")
         assert (view.row.state, view.row.error_code, view.row.crashes) == (RunState.ERROR, "crashed", 5)
         assert view.output is not None
         assert view.output.error is not None
@@ -95,81 +95,83 @@ async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines)
             "The run crashed its worker 5 times without a new step, the last time while no other run was started. "
             "The last step that it started: t0/c0 (tool explode)."
         )
-        assert (await works.stored("r1"))[-1][1].kind is EventKind.RUN_ERROR
-        assert await works.records.select("SELECT state FROM journal") == [{"state": "unknown"}]
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        assert (await harness.stored("r1"))[-1][1].kind is EventKind.RUN_ERROR
+        assert await harness.records.select("SELECT state FROM journal") == [{"state": "unknown"}]
+        assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
 
 
 @pytest.mark.parametrize("hours", [-1, 5])
 async def test_it_is_not_claimed_before_its_time(engines: Engines, hours: int) -> None:
     """Its time has come also where it lies further ahead than anybody waits: then a clock was put back."""
-    async with engines(**PATIENT) as works:
-        await crashed_run(works, "r1", crashes=1)
-        await works.engine.upkeep.once()
-        row = await works.records.row("r1")
+    async with engines(**PATIENT) as harness:
+        await crashed_run(harness, "r1", crashes=1)
+        await harness.engine.upkeep.once()
+        row = await harness.records.row("r1")
         assert (row.state, row.crashes) == (RunState.READY, 2)
         assert row.not_before is not None
-        await works.engine.upkeep.once()
-        assert (await works.records.row("r1")).state is RunState.READY
-        await works.records.execute("UPDATE runs SET not_before = :at", at=clock.now() + hours * 3600)
-        await works.engine.upkeep.once()
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+        await harness.engine.upkeep.once()
+        assert (await harness.records.row("r1")).state is RunState.READY
+        await harness.records.execute("UPDATE runs SET not_before = :at", at=clock.now() + hours * 3600)
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_a_paused_run_that_nobody_decides_about_ends(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await works.records.started("r1")
-        await works.records.execute("UPDATE runs SET state = 'paused', worker = NULL, expires_at = 1")
-        await works.records.execute(
+    async with engines(**PATIENT) as harness:
+        await harness.records.started("r1")
+        await harness.records.execute("UPDATE runs SET state = 'paused', worker = NULL, expires_at = 1")
+        await harness.records.execute(
             """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at)
                VALUES ('a', 'r1', 'r1', 't0/c0', 'confirmation', 'pending', '{}', 1)"""
         )
-        await works.records.accept("r2")
-        await works.engine.upkeep.once()
-        view = await works.end_of("r1")
+        await harness.records.accept("r2")
+        await harness.engine.upkeep.once()
+        view = await harness.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, "expired")
-        assert await works.records.select("SELECT state FROM approvals") == [{"state": "closed"}]
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        assert await harness.records.select("SELECT state FROM approvals") == [{"state": "closed"}]
+        assert (await harness.end_of("r2")).row.state is RunState.COMPLETED
 
 
 async def test_a_delayed_run_that_is_due_is_driven(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await works.records.accept("r1", row={"not_before": 2.0})
-        assert (await works.records.row("r1")).state is RunState.SCHEDULED
-        await works.engine.upkeep.once()
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+    async with engines(**PATIENT) as harness:
+        await harness.records.accept("r1", row={"not_before": 2.0})
+        assert (await harness.records.row("r1")).state is RunState.SCHEDULED
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_a_pending_run_past_its_deadline_ends(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
-    async with engines(**PATIENT) as works:
-        await works.start("held", "r1")
-        await works.records.accept("r2", row={"deadline_at": 2.0})
-        await works.engine.upkeep.once()
-        view = await works.end_of("r2")
+    async with engines(**PATIENT) as harness:
+        await harness.start("held", "r1")
+        await harness.records.accept("r2", row={"deadline_at": 2.0})
+        await harness.engine.upkeep.once()
+        view = await harness.end_of("r2")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, "deadline")
         hold.release()
 
 
 async def test_a_deleted_session_goes_though_nobody_was_told(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await works.run("hi", "r1")
-        await works.records.execute("UPDATE sessions SET deleted_at = 1")
-        await works.engine.upkeep.once()
-        await works.engine.upkeep.deletions.once()
-        assert await works.records.counts() == {"workers": 1, "daily_metrics": 1}
+    async with engines(**PATIENT) as harness:
+        await harness.run("hi", "r1")
+        await harness.records.execute("UPDATE sessions SET deleted_at = 1")
+        await harness.engine.upkeep.once()
+        await harness.engine.upkeep.deletions.once()
+        assert await harness.records.counts() == {"workers": 1, "daily_metrics": 1}
 
 
 async def test_a_ready_run_that_nobody_was_told_of_is_claimed(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        await works.run("warm", "r0", "s0")
-        await works.records.accept("r1")
-        await works.engine.upkeep.once()
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+    async with engines(**PATIENT) as harness:
+        await harness.run("warm", "r0", "s0")
+        await harness.records.accept("r1")
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable(), KeyError("ours")])
-async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+async def test_it_goes_on_whatever_happens(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     failures, done = [failure], asyncio.Event()
 
     class Nobody:
@@ -182,37 +184,37 @@ async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.Mon
 
     due = probes.due
 
-    async def fail_first(*given: object) -> object:
+    async def fail_first(*args: object) -> object:
         if failures:
             raise failures.pop()
-        return await due(*given)  # type: ignore[arg-type]
+        return await due(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(probes, "due", fail_first)
-    await works.records.accept("r1", row={"component_id": "other"})
-    upkeep = Upkeep(works.engine._resources, works.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
+    await harness.records.accept("r1", row={"component_id": "other"})
+    upkeep = Upkeep(harness.engine._resources, harness.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
     repeating = asyncio.create_task(upkeep.repeat(0))
     await done.wait()
     repeating.cancel()
 
 
-async def test_what_no_process_drives_is_known(works: Works) -> None:
-    await works.records.accept("r1", row={"component_id": "removed"})
-    assert await works.engine.unserved() == ["agent:removed"]
-    await works.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], "here", 1, 1.0))
-    assert await works.engine.unserved() == []
+async def test_what_no_process_drives_is_known(harness: EngineHarness) -> None:
+    await harness.records.accept("r1", row={"component_id": "removed"})
+    assert await harness.engine.unserved() == ["agent:removed"]
+    await harness.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], "here", 1, 1.0))
+    assert await harness.engine.unserved() == []
 
 
 async def test_a_deletion_that_a_crash_broke_off_is_brought_to_its_end(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
-    async with engines(**PATIENT) as works:
-        await works.start("held", "r1")
-        await works.start("never", "r2")
-        await works.start("never", "r3")
+    async with engines(**PATIENT) as harness:
+        await harness.start("held", "r1")
+        await harness.start("never", "r2")
+        await harness.start("never", "r3")
         await hold.reached.wait()
-        await works.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 1.0))  # and here its process died
-        await works.engine.upkeep.once()
+        await harness.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 1.0))  # and here its process died
+        await harness.engine.upkeep.once()
         await hold.stopped.wait()
-        await works.idle()
-        await works.engine.upkeep.once()
+        await harness.idle()
+        await harness.engine.upkeep.once()
         assert len(model.calls) == 1, "what waited never began"
-        assert await works.records.select("SELECT run_id FROM runs") == []
+        assert await harness.records.select("SELECT run_id FROM runs") == []

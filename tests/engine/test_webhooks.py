@@ -18,7 +18,7 @@ from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
 from tests.engine.conftest import Engines
 from tests.support.endless_server import endless
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.webhook_receiver import SECRET, Receiver, check, receiving
 
 HOUR_SECONDS = 3600.0
@@ -41,22 +41,22 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
+    async with receiving() as listening:
+        yield listening
 
 
 @contextlib.asynccontextmanager
-async def telling(engines: Engines, *urls: str, **given: Any) -> AsyncIterator[Works]:
+async def telling(engines: Engines, *urls: str, **options: Any) -> AsyncIterator[EngineHarness]:
     """An engine that tells these addresses, when the test says so."""
     own = {"webhook_secret": SECRET, "webhook_urls": urls}
-    async with engines(**{**QUIET, **own, **given}) as works:
-        works.server.webhooks.begin_stop()  # the tests send themselves
-        yield works
+    async with engines(**{**QUIET, **own, **options}) as harness:
+        harness.server.webhooks.begin_stop()  # the tests send themselves
+        yield harness
 
 
-def sender(works: Works) -> Webhooks:
+def sender(harness: EngineHarness) -> Webhooks:
     """A sender of a process of its own, which looks when it is told to."""
-    return Webhooks(works.database, works.settings, works.server.metrics)
+    return Webhooks(harness.database, harness.settings, harness.server.metrics)
 
 
 async def sent(webhooks: Webhooks) -> None:
@@ -71,37 +71,37 @@ async def sent(webhooks: Webhooks) -> None:
 
 
 @contextlib.asynccontextmanager
-async def sending(works: Works) -> AsyncIterator[Webhooks]:
+async def sending(harness: EngineHarness) -> AsyncIterator[Webhooks]:
     """A sender that is closed in the end."""
-    found = sender(works)
-    yield found
-    await found.stop()
+    webhooks = sender(harness)
+    yield webhooks
+    await webhooks.stop()
 
 
-async def listed(works: Works, **wanted: Any) -> list[Delivery]:
-    return await works.server.deliveries.search(DeliveryFilter(**wanted), NOBODY)
+async def listed(harness: EngineHarness, **filters: Any) -> list[Delivery]:
+    return await harness.server.deliveries.search(DeliveryFilter(**filters), NOBODY)
 
 
-async def looked_again(works: Works) -> None:
+async def looked_again(harness: EngineHarness) -> None:
     """Have upkeep look now for what can go."""
-    retention = works.engine.upkeep.retention
+    retention = harness.engine.upkeep.retention
     retention._not_before = retention._deliveries_not_before = 0.0
     await retention.once()
 
 
-async def only(works: Works) -> Delivery:
-    (found,) = await listed(works)
-    return found
+async def only(harness: EngineHarness) -> Delivery:
+    (delivery,) = await listed(harness)
+    return delivery
 
 
 async def test_what_is_taken_is_delivered(
     engines: Engines, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # it is not used
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        delivery = await only(works)
+        delivery = await only(harness)
     (taken,) = receiver.taken
     assert (delivery.state, delivery.last_status, delivery.attempts, delivery.ended_at is None) == (
         "delivered",
@@ -127,10 +127,10 @@ async def test_the_library_verifies_it(engines: Engines) -> None:
     secrets = [SECRET, "a-text-of-my-own-making"]
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
-    async with telling(engines, url, webhook_secret=" ".join(secrets)) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, url, webhook_secret=" ".join(secrets)) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        assert (await only(works)).state == "delivered"
+        assert (await only(harness)).state == "delivered"
     server.close()
     ((body, headers),) = bodies
     for secret in (secrets[0], secrets[1].encode()):
@@ -142,12 +142,12 @@ async def test_a_failure_is_tried_again_over_hours_and_restarts(
     engines: Engines, receiver: Receiver, time: Time
 ) -> None:
     receiver.answers = [(500, {})] * len(WAITS_SECONDS)
-    async with telling(engines, receiver.url) as works:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness:
+        await harness.run("hello", "r1")
     for number, wait in enumerate(WAITS_SECONDS, 1):
-        async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
             await sent(webhooks)
-            delivery = await only(works)
+            delivery = await only(harness)
             assert (delivery.state, delivery.attempts, delivery.last_status) == ("pending", number, 500)
             assert delivery.last_error == "500: answer 500 more"
             assert delivery.due_at == pytest.approx(time.now + wait)
@@ -155,9 +155,9 @@ async def test_a_failure_is_tried_again_over_hours_and_restarts(
             await sent(webhooks)
             assert len(receiver.taken) == number, "it is not sent before its time"
             time.now += 1
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
         await sent(webhooks)
-        assert (await only(works)).state == "delivered"
+        assert (await only(harness)).state == "delivered"
     assert len({one.id for one in receiver.taken}) == 1, "it has one id"
     assert len({str(one.message) for one in receiver.taken}) == 1, "and says the same"
 
@@ -166,37 +166,37 @@ async def test_after_the_last_try_it_is_given_up_and_sent_again_when_somebody_as
     engines: Engines, receiver: Receiver, time: Time
 ) -> None:
     receiver.answers = [(500, {})] * (len(WAITS_SECONDS) + 1)
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         for wait in (*WAITS_SECONDS, 0.0):
             await sent(webhooks)
             time.now += wait
-        delivery = await only(works)
+        delivery = await only(harness)
         assert (str(delivery.state), delivery.attempts, delivery.ended_at) == ("failed", 10, time.now)
         time.now += 100 * HOUR_SECONDS
         await sent(webhooks)
         assert len(receiver.taken) == 10
         receiver.answers = [(500, {})]
-        again = await works.server.deliveries.redeliver(delivery.id, NOBODY)
+        again = await harness.server.deliveries.redeliver(delivery.id, NOBODY)
         assert (again.state, again.attempts, again.ended_at) == ("pending", 0, None)
         await sent(webhooks)
-        assert (await only(works)).state == "pending", "its tries are counted anew"
+        assert (await only(harness)).state == "pending", "its tries are counted anew"
         time.now += WAITS_SECONDS[0]
         await sent(webhooks)
-        assert (await only(works)).state == "delivered"
+        assert (await only(harness)).state == "delivered"
 
 
 async def test_gone_is_gone(engines: Engines, receiver: Receiver) -> None:
     receiver.answers = [(410, {})]
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        delivery = await only(works)
+        delivery = await only(harness)
     assert (delivery.state, delivery.attempts, delivery.last_status) == ("failed", 1, 410)
 
 
 @pytest.mark.parametrize(
-    ("status", "asked", "wait"),
+    ("status", "retry_after", "wait"),
     [
         (429, "120", 120),
         (503, "Wed, 01 Jan 2020 00:00:00 GMT", WAITS_SECONDS[0]),
@@ -205,42 +205,42 @@ async def test_gone_is_gone(engines: Engines, receiver: Receiver) -> None:
     ],
 )
 async def test_a_receiver_says_when(
-    engines: Engines, receiver: Receiver, time: Time, status: int, asked: str, wait: float
+    engines: Engines, receiver: Receiver, time: Time, status: int, retry_after: str, wait: float
 ) -> None:
-    receiver.answers = [(status, {"Retry-After": asked})]
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    receiver.answers = [(status, {"Retry-After": retry_after})]
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        assert (await only(works)).due_at == pytest.approx(time.now + wait)
+        assert (await only(harness)).due_at == pytest.approx(time.now + wait)
 
 
 async def test_a_redirect_is_a_failure(engines: Engines, receiver: Receiver) -> None:
     receiver.answers = [(307, {"Location": receiver.url})]
-    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        delivery = await only(works)
+        delivery = await only(harness)
     assert (delivery.state, delivery.last_error) == ("pending", "307: redirects are not followed")
     assert len(receiver.taken) == 1
 
 
 async def test_a_receiver_that_does_not_answer(engines: Engines, receiver: Receiver) -> None:
     receiver.gate.clear()
-    async with telling(engines, receiver.url, webhook_seconds=0.1) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url, webhook_seconds=0.1) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        delivery = await only(works)
+        delivery = await only(harness)
     assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No response within 0.1 s")
 
 
 @pytest.mark.parametrize("kind", ["interim responses", "one chunk extension"])
 async def test_a_receiver_whose_answer_has_no_end_is_hung_up_on(engines: Engines, kind: str) -> None:
-    async with endless(kind) as (url, is_left), telling(engines, url, webhook_seconds=60) as works:
-        async with sending(works) as webhooks:
-            await works.run("hello", "r1")
+    async with endless(kind) as (url, is_left), telling(engines, url, webhook_seconds=60) as harness:
+        async with sending(harness) as webhooks:
+            await harness.run("hello", "r1")
             await sent(webhooks)
         await is_left.wait()
-        delivery = await only(works)
+        delivery = await only(harness)
     assert (delivery.state, delivery.last_error) == (
         ("delivered", None)  # its status is what counts
         if kind == "one chunk extension"
@@ -255,29 +255,29 @@ async def test_a_success_need_not_come_to_its_end(engines: Engines) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    async with telling(engines, url) as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, url) as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        assert (await only(works)).state == "delivered"
+        assert (await only(harness)).state == "delivered"
     server.close()
 
 
 async def test_nobody_listens(engines: Engines) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    async with telling(engines, f"http://127.0.0.1:{port}/") as works, sending(works) as webhooks:
-        await works.run("hello", "r1")
+    async with telling(engines, f"http://127.0.0.1:{port}/") as harness, sending(harness) as webhooks:
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        assert (await only(works)).last_error == "The connection failed"
+        assert (await only(harness)).last_error == "The connection failed"
 
 
 async def test_of_two_processes_one_sends(engines: Engines, receiver: Receiver, time: Time) -> None:
     receiver.gate.clear()
-    async with telling(engines, receiver.url) as works, sending(works) as one, sending(works) as other:
-        await works.run("hello", "r1")
+    async with telling(engines, receiver.url) as harness, sending(harness) as one, sending(harness) as other:
+        await harness.run("hello", "r1")
         await asyncio.gather(one.once(), other.once())
         await receiver.has(1)
-        time.now += works.settings.webhook_seconds + SPARE_SECONDS - 1
+        time.now += harness.settings.webhook_seconds + SPARE_SECONDS - 1
         await one.once()
         await other.once()
         assert len(one._sending) + len(other._sending) == 1, "the lease is not over"
@@ -288,7 +288,7 @@ async def test_of_two_processes_one_sends(engines: Engines, receiver: Receiver, 
         receiver.gate.set()
         await sent(late)
         await sent(free)
-        delivery = await only(works)
+        delivery = await only(harness)
     assert (delivery.state, delivery.attempts) == ("delivered", 2)
     assert len({taken.id for taken in receiver.taken}) == 1
 
@@ -296,10 +296,10 @@ async def test_of_two_processes_one_sends(engines: Engines, receiver: Receiver, 
 async def test_one_host_does_not_hold_up_another(engines: Engines, receiver: Receiver) -> None:
     async with receiving() as slow:
         slow.gate.clear()
-        given = {"webhook_posts": 3, "webhook_posts_per_host": 2}
-        async with telling(engines, slow.url, receiver.url, **given) as works, sending(works) as webhooks:
+        limits = {"webhook_posts": 3, "webhook_posts_per_host": 2}
+        async with telling(engines, slow.url, receiver.url, **limits) as harness, sending(harness) as webhooks:
             for number in range(4):
-                await works.run("hello", f"r{number}")
+                await harness.run("hello", f"r{number}")
             await webhooks.once()
             while len(receiver.taken) < 4:
                 await asyncio.wait(set(webhooks._sending), return_when=asyncio.FIRST_COMPLETED)
@@ -310,93 +310,93 @@ async def test_one_host_does_not_hold_up_another(engines: Engines, receiver: Rec
             slow.gate.set()
             await sent(webhooks)
             assert len(slow.taken) == 4
-            assert {one.state for one in await listed(works)} == {"delivered"}
+            assert {one.state for one in await listed(harness)} == {"delivered"}
 
 
 async def test_a_stop_waits_for_what_is_being_sent(engines: Engines, receiver: Receiver) -> None:
     receiver.gate.clear()
-    async with telling(engines, receiver.url, drain_seconds=30) as works:
-        await works.run("hello", "r1")
-        await works.run("hello", "r2")
-        webhooks = sender(works)
+    async with telling(engines, receiver.url, drain_seconds=30) as harness:
+        await harness.run("hello", "r1")
+        await harness.run("hello", "r2")
+        webhooks = sender(harness)
         await webhooks.once()
         await receiver.has(2)
-        await works.run("hello", "r3")
+        await harness.run("hello", "r3")
         stopping = asyncio.ensure_future(webhooks.stop())
         await asyncio.wait([stopping], timeout=0)
         receiver.gate.set()
         await stopping
-        assert sorted(one.state for one in await listed(works)) == ["delivered", "delivered", "pending"]
+        assert sorted(one.state for one in await listed(harness)) == ["delivered", "delivered", "pending"]
 
 
 async def test_what_ended_long_ago_is_forgotten(engines: Engines, receiver: Receiver, time: Time) -> None:
-    async with telling(engines, receiver.url, webhook_days=2) as works:
-        await works.run("hello", "r1")
-        async with sending(works) as webhooks:
+    async with telling(engines, receiver.url, webhook_days=2) as harness:
+        await harness.run("hello", "r1")
+        async with sending(harness) as webhooks:
             await sent(webhooks)
         time.now += 47 * HOUR_SECONDS
-        async with sending(works) as webhooks:
+        async with sending(harness) as webhooks:
             await webhooks.once()
-        assert len(await listed(works)) == 1
+        assert len(await listed(harness)) == 1
         time.now += HOUR_SECONDS
-        await works.run("hello", "r2")
-        await looked_again(works)
-        assert [one.run_id for one in await listed(works)] == ["r2"]
+        await harness.run("hello", "r2")
+        await looked_again(harness)
+        assert [one.run_id for one in await listed(harness)] == ["r2"]
 
 
 async def test_what_ended_is_forgotten_without_a_secret_too(engines: Engines, receiver: Receiver, time: Time) -> None:
-    async with telling(engines, receiver.url) as works:
-        await works.run("hello", "r1")
-        async with sending(works) as webhooks:
+    async with telling(engines, receiver.url) as harness:
+        await harness.run("hello", "r1")
+        async with sending(harness) as webhooks:
             await sent(webhooks)
     time.now += 31 * 24 * HOUR_SECONDS
-    async with engines(**QUIET) as works:
-        await looked_again(works)
-        assert await listed(works) == []
+    async with engines(**QUIET) as harness:
+        await looked_again(harness)
+        assert await listed(harness) == []
 
 
 async def test_what_nobody_sends_for_a_week_is_given_up_and_says_so(engines: Engines, time: Time) -> None:
-    async with telling(engines, "http://127.0.0.1:9/") as works:
-        await works.run("hello", "r1")
+    async with telling(engines, "http://127.0.0.1:9/") as harness:
+        await harness.run("hello", "r1")
     time.now += 7 * 24 * HOUR_SECONDS - 1
-    async with engines(**QUIET) as works:
-        await looked_again(works)
-        assert (await only(works)).state == "pending"
+    async with engines(**QUIET) as harness:
+        await looked_again(harness)
+        assert (await only(harness)).state == "pending"
         time.now += 2
-        await looked_again(works)
-        found = await only(works)
-        assert (found.state, found.last_error) == ("failed", UNSENT)
+        await looked_again(harness)
+        delivery = await only(harness)
+        assert (delivery.state, delivery.last_error) == ("failed", UNSENT)
 
 
 async def test_retention_leaves_a_run_that_is_still_to_be_told(
     engines: Engines, receiver: Receiver, time: Time
 ) -> None:
-    async with telling(engines, receiver.url, retention_days=1) as works:
+    async with telling(engines, receiver.url, retention_days=1) as harness:
         receiver.answers.append((503, {"Retry-After": "1"}))
-        await works.run("hello", "r1")
-        async with sending(works) as webhooks:
+        await harness.run("hello", "r1")
+        async with sending(harness) as webhooks:
             await sent(webhooks)
         time.now += 25 * HOUR_SECONDS
-        await looked_again(works)
-        assert (await only(works)).state == "pending"
-        async with sending(works) as webhooks:
+        await looked_again(harness)
+        assert (await only(harness)).state == "pending"
+        async with sending(harness) as webhooks:
             await sent(webhooks)
-        await looked_again(works)
-        assert await listed(works) == []
-        assert await works.records.states() == {}
+        await looked_again(harness)
+        assert await listed(harness) == []
+        assert await harness.records.states() == {}
 
 
 async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
-    async with telling(engines, "http://127.0.0.1:9/") as works:
-        await works.run("hello", "r1")
-        delivery = await only(works)
-        now, done, write = clock.now(), Outcome(status=200), works.database.write
+    async with telling(engines, "http://127.0.0.1:9/") as harness:
+        await harness.run("hello", "r1")
+        delivery = await only(harness)
+        now, done, write = clock.now(), Outcome(status=200), harness.database.write
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "old", now, now))
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "new", now, now + 9))
         assert not await write(
             lambda tx: deliveries.record_outcome(tx, delivery.id, "old", done, progress_after(done, 1, now))
         )
-        assert (await only(works)).state == "pending"
+        assert (await only(harness)).state == "pending"
 
 
 # --- where they may go -----------------------------------------------------------------------------------
@@ -405,10 +405,10 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
 @contextlib.asynccontextmanager
 async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
     """Have every name resolve to these addresses; without any it is unknown."""
-    loop, asked = asyncio.get_running_loop(), list[str]()
+    loop, names = asyncio.get_running_loop(), list[str]()
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        asked.append(host)
+        names.append(host)
         if not addresses:
             raise socket.gaierror
         kind = socket.SOCK_STREAM
@@ -420,7 +420,7 @@ async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
     before = loop.getaddrinfo
     vars(loop)["getaddrinfo"] = getaddrinfo
     try:
-        yield asked
+        yield names
     finally:
         vars(loop)["getaddrinfo"] = before
 
@@ -435,30 +435,30 @@ async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
     engines: Engines, receiver: Receiver, addresses: tuple[str, ...]
 ) -> None:
     with capture_logs() as lines:
-        async with telling(engines) as works, sending(works) as webhooks, resolving(*addresses) as asked:
-            await works.run("hello", "r1", options={"webhook_url": f"http://hooks.example:{receiver.port}/"})
+        async with telling(engines) as harness, sending(harness) as webhooks, resolving(*addresses) as names:
+            await harness.run("hello", "r1", options={"webhook_url": f"http://hooks.example:{receiver.port}/"})
             await sent(webhooks)
-            delivery = await only(works)
+            delivery = await only(harness)
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("pending", 1, NOT_REACHED)
     assert reasons(lines) == ["The name points to a private network, which webhooks must not use"]
-    assert asked == ["hooks.example"]
+    assert names == ["hooks.example"]
     assert receiver.taken == []
 
 
 async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engines) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    url, told, words = f"http://hooks.example:{port}/", [], list[str]()
+    url, received, words = f"http://hooks.example:{port}/", [], list[str]()
     for addresses, hosts in ((("127.0.0.1",), ()), ((), ()), (("127.0.0.1",), ("hooks.example",))):
-        given = {"webhook_private_hosts": hosts}
+        settings = {"webhook_private_hosts": hosts}
         with capture_logs() as lines:
-            async with telling(engines, **given) as works, sending(works) as webhooks, resolving(*addresses):
-                await works.run("hello", clock.new_id(), options={"webhook_url": url})
+            async with telling(engines, **settings) as harness, sending(harness) as webhooks, resolving(*addresses):
+                await harness.run("hello", clock.new_id(), options={"webhook_url": url})
                 await sent(webhooks)
-                delivery, *_ = await listed(works)
-        told.append((delivery.state, delivery.attempts, delivery.last_error, delivery.last_status))
+                delivery, *_ = await listed(harness)
+        received.append((delivery.state, delivery.attempts, delivery.last_error, delivery.last_status))
         words += reasons(lines)
-    assert told == [("pending", 1, NOT_REACHED, None)] * 3, (
+    assert received == [("pending", 1, NOT_REACHED, None)] * 3, (
         "a name inside, an unknown one, and one that does not listen"
     )
     assert words == [
@@ -470,31 +470,31 @@ async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engin
 
 async def test_a_name_that_is_allowed_may_lead_inside_and_is_asked_once(engines: Engines, receiver: Receiver) -> None:
     url = f"http://hooks.example:{receiver.port}/"
-    given = {"webhook_private_hosts": ("hooks.example",)}
-    async with telling(engines, **given) as works, sending(works) as webhooks, resolving("127.0.0.1") as asked:
-        await works.run("hello", "r1", options={"webhook_url": url})
+    settings = {"webhook_private_hosts": ("hooks.example",)}
+    async with telling(engines, **settings) as harness, sending(harness) as webhooks, resolving("127.0.0.1") as names:
+        await harness.run("hello", "r1", options={"webhook_url": url})
         await sent(webhooks)
-        assert (await only(works)).state == "delivered"
-    assert asked == ["hooks.example"], "the connection goes to the address that was judged"
+        assert (await only(harness)).state == "delivered"
+    assert names == ["hooks.example"], "the connection goes to the address that was judged"
     assert receiver.taken[0].headers["Host"] == f"hooks.example:{receiver.port}"
 
 
 async def test_the_servers_own_connections_are_not_lent(engines: Engines, receiver: Receiver) -> None:
     url = f"http://hooks.example:{receiver.port}/"
-    async with telling(engines, url) as works, sending(works) as webhooks, resolving("127.0.0.1"):
-        await works.run("hello", "r1")
+    async with telling(engines, url) as harness, sending(harness) as webhooks, resolving("127.0.0.1"):
+        await harness.run("hello", "r1")
         await sent(webhooks)
-        await works.run("hello", "r2", options={"webhook_url": url + "other"})
+        await harness.run("hello", "r2", options={"webhook_url": url + "other"})
         await sent(webhooks)
-        states = {one.url: one.state for one in await listed(works, run_id="r2")}
+        states = {one.url: one.state for one in await listed(harness, run_id="r2")}
     assert states == {url: "delivered", url + "other": "pending"}
     assert [one.path for one in receiver.taken] == ["/", "/"]
 
 
 async def test_an_address_that_is_not_allowed_any_more_is_not_sent_to(engines: Engines, receiver: Receiver) -> None:
-    async with telling(engines, webhook_private_hosts=("127.0.0.1",)) as works:
-        await works.run("hello", "r1", options={"webhook_url": receiver.url})
-    async with telling(engines) as works, sending(works) as webhooks:
+    async with telling(engines, webhook_private_hosts=("127.0.0.1",)) as harness:
+        await harness.run("hello", "r1", options={"webhook_url": receiver.url})
+    async with telling(engines) as harness, sending(harness) as webhooks:
         await sent(webhooks)
-        assert (await only(works)).state == "failed"
+        assert (await only(harness)).state == "failed"
     assert receiver.taken == []

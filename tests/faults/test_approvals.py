@@ -19,14 +19,16 @@ def paid(site: Deployment) -> int:
     return sum(lines.values())
 
 
-def asked(process: Process) -> dict[str, Any]:
+def pending_approval(process: Process) -> dict[str, Any]:
     """The one call that waits, as the inbox has it."""
-    (found,) = process.http.get("/approvals", params={"status": "pending"}).json()["data"]
-    return dict(found)
+    (approval,) = process.http.get("/approvals", params={"status": "pending"}).json()["data"]
+    return dict(approval)
 
 
 def resolve(process: Process, **said: Any) -> None:
-    answer = process.http.post(f"/approvals/{asked(process)['id']}/resolve", json={"status": "approved", **said})
+    answer = process.http.post(
+        f"/approvals/{pending_approval(process)['id']}/resolve", json={"status": "approved", **said}
+    )
     assert answer.status_code == 200, answer.text
 
 
@@ -42,14 +44,14 @@ def check_end(site: Deployment, last: Process) -> None:
     """The run comes to its end, with a person to say what happened where nobody else can; it was paid once."""
     view = last.ended("r1", TO)
     if view["status"] == "PAUSED":
-        assert asked(last)["pause_type"] == "unknown_outcome"
+        assert pending_approval(last)["pause_type"] == "unknown_outcome"
         resolve(last, **({"resolution_data": {"result": "paid 1"}} if paid(site) else {}))
         view = last.ended("r1", TO)
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: paid 1")
     assert paid(site) == 1
-    told = site.do(lambda tx: events.every(tx, "r1"))
-    check_each_event_once(told)
-    check_calls(told)
+    stored = site.do(lambda tx: events.every(tx, "r1"))
+    check_each_event_once(stored)
+    check_calls(stored)
     assert site.select("SELECT count(*) AS n FROM approvals WHERE state IN ('pending', 'decided')") == [{"n": 0}]
 
 
@@ -60,7 +62,7 @@ def test_killed_while_it_asks(site: Deployment, fault: str) -> None:
     first.died()
     second = site.serve()
     assert second.ended("r1", TO)["status"] == "PAUSED"
-    assert asked(second)["pause_type"] == "confirmation"
+    assert pending_approval(second)["pause_type"] == "confirmation"
     assert paid(site) == 0
     resolve(second)
     check_end(site, second)

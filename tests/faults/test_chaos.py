@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 100.0
 ENDED = "SELECT count(*) AS n FROM runs WHERE parent_id IS NULL AND state IN ('completed', 'error', 'cancelled')"
 
 
-class Asked(NamedTuple):
+class PlannedRun(NamedTuple):
     """A run of these tests: its leader has its member do two things side by side, call a tool and speak for a while."""
 
     number: int
@@ -78,14 +78,14 @@ class Asked(NamedTuple):
         }
 
 
-ASKED = [Asked(turn * SESSIONS + session, session, turn) for turn in range(ROUNDS) for session in range(SESSIONS)]
+PLAN = [PlannedRun(turn * SESSIONS + session, session, turn) for turn in range(ROUNDS) for session in range(SESSIONS)]
 
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     components = Path(__file__).with_name("components.py")
-    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE) as found:
-        yield found
+    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE) as deployment:
+        yield deployment
 
 
 def calls(place: Fleet) -> list[str]:
@@ -96,7 +96,7 @@ def calls(place: Fleet) -> list[str]:
 def stored(place: Fleet) -> set[str]:
     """The calls whose results are stored."""
     rows = place.select("SELECT root_id, path FROM journal WHERE result IS NOT NULL AND kind IN ('model', 'tool')")
-    steps = {asked.run_id: asked.steps for asked in ASKED}
+    steps = {planned.run_id: planned.steps for planned in PLAN}
     return {call for row in rows if (call := steps[row["root_id"]].get(row["path"]))}
 
 
@@ -104,7 +104,7 @@ class Crash(NamedTuple):
     """What was stored when a worker was killed, and how often each call had been made by then."""
 
     stored: set[str]
-    made: Counter[str]
+    counts: Counter[str]
 
 
 def kill_and_replace(place: Fleet, workers: list[Process]) -> list[Crash]:
@@ -113,7 +113,7 @@ def kill_and_replace(place: Fleet, workers: list[Process]) -> list[Crash]:
     next_one = place.begin("worker")
 
     def is_over() -> bool:
-        return place.number(ENDED) == len(ASKED)
+        return place.number(ENDED) == len(PLAN)
 
     while True:
         goal = place.number(ENDED) + KILL_EVERY
@@ -130,9 +130,9 @@ def kill_and_replace(place: Fleet, workers: list[Process]) -> list[Crash]:
         next_one = place.begin("worker")
 
 
-def read(http: httpx2.Client, asked: Asked) -> str:
+def read(http: httpx2.Client, planned: PlannedRun) -> str:
     """Start a run and read its stream to the end."""
-    with http.stream("POST", "/teams/desk/runs", data=asked.form, timeout=PATIENCE_SECONDS) as answer:
+    with http.stream("POST", "/teams/desk/runs", data=planned.form, timeout=PATIENCE_SECONDS) as answer:
         assert answer.status_code == 200
         return "".join(answer.iter_text())
 
@@ -140,62 +140,66 @@ def read(http: httpx2.Client, asked: Asked) -> str:
 @pytest.mark.timeout(600)
 def test_runs_end_once_and_in_order_while_workers_are_killed(place: Fleet) -> None:
     front, workers = place.serve("--no-worker"), [place.work() for _ in range(WORKERS)]
-    for asked in ASKED:
-        if asked.turn < ROUNDS - 1:
-            front.accepted(asked.message, asked.run_id, "teams/desk", f"s{asked.session}")
+    for planned in PLAN:
+        if planned.turn < ROUNDS - 1:
+            front.accepted(planned.message, planned.run_id, "teams/desk", f"s{planned.session}")
     began = clock.monotonic()
     with ThreadPoolExecutor(SESSIONS) as readers:
-        reading = {one.run_id: readers.submit(read, front.http, one) for one in ASKED if one.turn == ROUNDS - 1}
+        reading = {one.run_id: readers.submit(read, front.http, one) for one in PLAN if one.turn == ROUNDS - 1}
         crashes = kill_and_replace(place, workers)
         streams = {run_id: future.result() for run_id, future in reading.items()}
     seconds = clock.monotonic() - began
     check_rows(place)
     check_made(place, crashes)
-    for asked in ASKED:
-        check_events(place.told(asked.run_id), asked)
+    for planned in PLAN:
+        check_events(place.stored_events(planned.run_id), planned)
     for run_id, text in streams.items():
-        assert [event["event_index"] for event in read_stream(text)] == [index for index, _ in place.told(run_id)]
+        assert [event["event_index"] for event in read_stream(text)] == [
+            index for index, _ in place.stored_events(run_id)
+        ]
     attempts = place.number("SELECT sum(attempt) AS n FROM runs WHERE parent_id IS NULL")
-    print(f"{len(ASKED)} runs, {len(crashes)} kills, {attempts} attempts, {seconds:.0f} s")  # noqa: T201 - figures
+    print(f"{len(PLAN)} runs, {len(crashes)} kills, {attempts} attempts, {seconds:.0f} s")  # noqa: T201 - figures
 
 
 def check_rows(place: Fleet) -> None:
     """All are there once and completed, each line in the order of acceptance; nobody alive was taken for dead."""
     rows = place.select("SELECT run_id, lane, seq, state, holder FROM runs WHERE parent_id IS NULL ORDER BY lane, seq")
-    assert {row["run_id"] for row in rows} == {asked.run_id for asked in ASKED}
+    assert {row["run_id"] for row in rows} == {planned.run_id for planned in PLAN}
     assert {(row["state"], row["holder"]) for row in rows} == {("completed", None)}
     members = place.select("SELECT state, count(*) AS n FROM runs WHERE parent_id IS NOT NULL GROUP BY state")
-    assert members == [{"state": "completed", "n": 2 * len(ASKED)}]
+    assert members == [{"state": "completed", "n": 2 * len(PLAN)}]
     assert "heartbeat lost" not in place.log
     assert "Traceback" not in place.log
 
 
 def check_made(place: Fleet, crashes: list[Crash]) -> None:
     """Every call was made, in order; again only where a worker was killed over it, and never once it was stored."""
-    made = calls(place)
-    counts, first = Counter(made), {call: at for at, call in reversed(list(enumerate(made)))}
+    call_counts = calls(place)
+    counts, first = Counter(call_counts), {call: at for at, call in reversed(list(enumerate(call_counts)))}
     attempts = place.select("SELECT run_id, attempt FROM runs WHERE parent_id IS NULL")
     taken_over = {row["run_id"]: row["attempt"] - 1 for row in attempts}
-    for asked in ASKED:
-        assert sum(counts[call] for call in asked.steps.values()) <= len(asked.steps) + 2 * taken_over[asked.run_id]
+    for planned in PLAN:
+        assert (
+            sum(counts[call] for call in planned.steps.values()) <= len(planned.steps) + 2 * taken_over[planned.run_id]
+        )
     for crash in crashes:
-        again = {call for call in crash.stored if counts[call] != crash.made[call]}
+        again = {call for call in crash.stored if counts[call] != crash.counts[call]}
         assert not again, f"stored before a kill, and called after it: {again}"
     for session in range(SESSIONS):
-        line = [[first[call] for call in asked.steps.values()] for asked in ASKED if asked.session == session]
+        line = [[first[call] for call in planned.steps.values()] for planned in PLAN if planned.session == session]
         assert all(max(before) < min(after) for before, after in pairwise(line)), f"session {session} is out of order"
     keys = Counter(line.split()[1] for line in set(place.calls()) if line.startswith("mark "))
     assert set(keys.values()) == {1}, "the same call has the same key on every attempt"
 
 
-def check_events(told: list[tuple[int, Event]], asked: Asked) -> None:
+def check_events(events: list[tuple[int, Event]], planned: PlannedRun) -> None:
     """A reader is told everything, each thing once, and of one end."""
-    check_each_event_once(told)
-    check_calls(told)
-    shown = VisibleText()
-    for index, event in told:
-        shown.read(index, event)
-    assert shown.text(asked.run_id) == asked.answer
-    ends = [event.run_id for _, event in told if event.kind.value == "run_completed"]
-    assert ends[-1] == asked.run_id
+    check_each_event_once(events)
+    check_calls(events)
+    visible = VisibleText()
+    for index, event in events:
+        visible.read(index, event)
+    assert visible.text(planned.run_id) == planned.answer
+    ends = [event.run_id for _, event in events if event.kind.value == "run_completed"]
+    assert ends[-1] == planned.run_id
     assert len(ends) == len(set(ends)) == 3, "its members' and its own"

@@ -19,8 +19,8 @@ HOUR = 3600.0
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     components = Path(__file__).with_name("components_clock_jump.py")
-    with fleet(tmp_path, database_url, components, **QUICK) as found:
-        yield found
+    with fleet(tmp_path, database_url, components, **QUICK) as deployment:
+        yield deployment
 
 
 def jump(place: Fleet, seconds: float) -> None:

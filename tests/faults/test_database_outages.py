@@ -20,14 +20,14 @@ PATIENCE_SECONDS = 60.0
 
 @pytest.fixture
 def server() -> Iterator[OwnPostgres]:
-    with own_postgres() as found:
-        yield found
+    with own_postgres() as postgres:
+        yield postgres
 
 
 @pytest.fixture
 def place(server: OwnPostgres, tmp_path: Path) -> Iterator[Fleet]:
-    with fleet(tmp_path, server.url, Path(__file__).with_name("components.py")) as found:
-        yield found
+    with fleet(tmp_path, server.url, Path(__file__).with_name("components.py")) as deployment:
+        yield deployment
 
 
 def states(place: Fleet) -> dict[str, str]:
@@ -52,14 +52,14 @@ def read(http: httpx2.Client, form: dict[str, str]) -> str:
 
 def read_on(http: httpx2.Client, form: dict[str, str]) -> str:
     """A whole stream: where it breaks off it is asked for again."""
-    found: list[str] = []
+    problems: list[str] = []
 
     def is_whole() -> bool:
-        found.append(read(http, form))
-        return "event: RunCompleted\n" in found[-1]
+        problems.append(read(http, form))
+        return "event: RunCompleted\n" in problems[-1]
 
     until(is_whole, "a whole stream", PATIENCE_SECONDS)
-    return found[-1]
+    return problems[-1]
 
 
 def words(stream: str) -> int:
@@ -85,7 +85,7 @@ def test_postgres_is_stopped_and_started(place: Fleet, server: OwnPostgres) -> N
         direct = clients.submit(read, front.http, form("[[WORDS 60 50]]", "direct"))
         beside = clients.submit(read_on, side.http, form("[[WORDS 61 50]]", "beside"))
         for run_id in ("direct", "beside"):
-            until(lambda run_id=run_id: len(place.told(run_id)) > 5, "streams are told")  # type: ignore[misc]
+            until(lambda run_id=run_id: len(place.stored_events(run_id)) > 5, "streams are told")  # type: ignore[misc]
         server.stop()
         refused_while_it_is_away(front, side)
         for name in ("a", "b"):

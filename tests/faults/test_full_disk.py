@@ -58,8 +58,8 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
     components = Path(__file__).with_name("components.py")
     url = f"sqlite:///{shutil.copy(template, volume.database)}"
-    with fleet(tmp_path, url, components) as found:
-        yield found
+    with fleet(tmp_path, url, components) as deployment:
+        yield deployment
 
 
 def read(front: Process) -> str:
@@ -86,8 +86,8 @@ def test_runs_wait_for_room(place: Fleet, volume: Volume) -> None:
             assert answer is not None
             problem(answer, 503, "UNAVAILABLE")
             assert int(answer.headers["retry-after"]) > 0
-        shown = front.http.get("/agents/solo/runs/hold", params={"session_id": "line"})
-        assert (shown.status_code, shown.json()["status"]) == (200, "RUNNING"), "reading goes on"
+        polled = front.http.get("/agents/solo/runs/hold", params={"session_id": "line"})
+        assert (polled.status_code, polled.json()["status"]) == (200, "RUNNING"), "reading goes on"
         for name in ("a", "b"):
             (place.folder / name).touch()
         until(lambda: {"hold", "team", "words"} <= waiting(front), "all that is at work waits")

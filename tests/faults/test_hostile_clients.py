@@ -16,7 +16,7 @@ HOST = b"Host: localhost\r\n"
 HEAD = b"GET /health HTTP/1.1\r\n" + HOST
 FORM = b"POST /agents/solo/runs HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
 BIG = 2 * 1024 * 1024
-MOST_MIBIBYTES = 100
+MAX_MEBIBYTES = 100
 """What the process may have grown by: uploads are bounded by far less, and freed memory is not always given back."""
 
 
@@ -39,9 +39,9 @@ def answers(process: Process) -> int:
 
 def memory(process: Process) -> float:
     """What the process needs, in MiB."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.popen.pid}/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+    match = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.popen.pid}/status").read_text())
+    assert match
+    return int(match[1]) / 1024
 
 
 class Crowd:
@@ -59,13 +59,13 @@ class Crowd:
         return line
 
 
-def heard(line: socket.socket) -> bytes:
+def receive_all(line: socket.socket) -> bytes:
     """All that it is told until it is cut off."""
-    found = b""
+    data = b""
     with contextlib.suppress(ConnectionError):
         while piece := line.recv(65536):
-            found += piece
-    return found
+            data += piece
+    return data
 
 
 def test_a_process_that_hostile_clients_visit(served: Process) -> None:
@@ -80,11 +80,11 @@ def test_a_process_that_hostile_clients_visit(served: Process) -> None:
         endless = [crowd.say(HEAD + b"X-A: " + b"x" * BIG) for _ in range(10)]
         uploads = [crowd.say(FORM + b"Content-Length: %d\r\n\r\nimages=" % BIG + b"x" * (BIG // 2)) for _ in range(20)]
         assert answers(served) == 200
-        assert {heard(line)[9:12] for line in slow_bodies} == {b"408"}
-        assert {heard(line)[9:12] for line in slow_heads} <= {b"408", b"503", b""}  # some made room for others
-        assert {heard(line)[9:12] for line in endless} <= {b"431", b""}
-        assert {heard(line)[9:12] for line in uploads} <= {b"408", b"503"}
-        assert memory(served) - before < MOST_MIBIBYTES
+        assert {receive_all(line)[9:12] for line in slow_bodies} == {b"408"}
+        assert {receive_all(line)[9:12] for line in slow_heads} <= {b"408", b"503", b""}  # some made room for others
+        assert {receive_all(line)[9:12] for line in endless} <= {b"431", b""}
+        assert {receive_all(line)[9:12] for line in uploads} <= {b"408", b"503"}
+        assert memory(served) - before < MAX_MEBIBYTES
     served.accepted("hello", "r1")
     assert served.ended("r1")["status"] == "COMPLETED"
     assert "Traceback" not in served.log

@@ -36,23 +36,23 @@ def calls(site: Deployment) -> Counter[str]:
     return Counter({"t0/c0/t0/c0" if line in marks else line: n for line, n in counts.items()})
 
 
-def told(site: Deployment, run_id: str) -> list[tuple[int, Event]]:
+def stored_events(site: Deployment, run_id: str) -> list[tuple[int, Event]]:
     return site.do(lambda tx: events.every(tx, run_id))
 
 
-def check_end(site: Deployment, run_id: str, stored: set[str], made: Counter[str]) -> None:
+def check_end(site: Deployment, run_id: str, stored: set[str], call_counts: Counter[str]) -> None:
     """The run ended once, what was stored was not done again, what was under way was done once more at most."""
     after = calls(site)
     for call, count in after.items():
-        assert count <= made[call] + (0 if call in stored else 1), f"{call} was made {count} times"
+        assert count <= call_counts[call] + (0 if call in stored else 1), f"{call} was made {count} times"
     assert set(after) == {*CALLS.values(), "t0/c0/t0/c0"}
-    events_told = told(site, run_id)
+    events_told = stored_events(site, run_id)
     check_each_event_once(events_told)
     check_calls(events_told)
-    shown = VisibleText()
+    visible = VisibleText()
     for index, event in events_told:
-        shown.read(index, event)
-    assert shown.text(run_id) == "Done: Done: marked 1"
+        visible.read(index, event)
+    assert visible.text(run_id) == "Done: Done: marked 1"
     assert [event.kind.value for _, event in events_told if event.run_id == run_id][-1] == "run_completed"
     assert site.select("SELECT count(*) AS n FROM runs WHERE parent_id IS NULL") == [{"n": 1}]
     assert site.run(run_id)["holder"] is None
@@ -67,7 +67,7 @@ def test_killed_along_the_run(site: Deployment, point: str, n: int) -> None:
     first = site.serve(fault=f"{point}:{n}:kill")
     first.post(MESSAGE, "r1", "teams/desk")
     first.died()
-    stored, made = stored_calls(site, "r1"), calls(site)
+    stored, call_counts = stored_calls(site, "r1"), calls(site)
     was_accepted = site.state("r1") != ""
     assert was_accepted == (point != "accepting")
     second = site.serve()
@@ -75,7 +75,7 @@ def test_killed_along_the_run(site: Deployment, point: str, n: int) -> None:
         second.accepted(MESSAGE, "r1", "teams/desk")
     view = second.ended("r1", "teams/desk")
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: marked 1")
-    check_end(site, "r1", stored, made)
+    check_end(site, "r1", stored, call_counts)
 
 
 @pytest.mark.parametrize("point", ["claiming", "claimed"])

@@ -13,8 +13,8 @@ def test_killed_right_after_the_answer(place: TeamDeployment) -> None:
     first.kill()
     second = place.start()
     for number, name in enumerate(names):
-        found = second.end_of(name)
-        assert (found["status"], found["content"]) == ("COMPLETED", f"answer {number}")
+        run = second.end_of(name)
+        assert (run["status"], run["content"]) == ("COMPLETED", f"answer {number}")
     assert place.rows("SELECT count(*) FROM runs") == [(6,)]
     until(lambda: place.rows("SELECT count(*) FROM workers") == [(1,)], "the killed process to be forgotten")
 
@@ -27,8 +27,8 @@ def test_killed_in_the_middle_of_a_members_run(place: TeamDeployment, models: Mo
     assert first.get("r1")["status"] == "RUNNING"
     first.kill()
     second = place.start()
-    found = second.end_of("r1")
-    assert (found["status"], found["content"]) == ("COMPLETED", "Done: word0 word1 word2")
+    run = second.end_of("r1")
+    assert (run["status"], run["content"]) == ("COMPLETED", "Done: word0 word1 word2")
     assert second.end_of("r2")["content"] == "next"
     assert place.rows("SELECT run_id, attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
         ("r1", 2, 0),  # a stored step forgets the crash before it

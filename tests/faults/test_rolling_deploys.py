@@ -40,7 +40,7 @@ def tools(view: dict[str, Any]) -> list[tuple[str, bool]]:
     return [(tool["result"], tool["tool_call_error"]) for tool in view["tools"]]
 
 
-def told(fleet: Deployment) -> list[str]:
+def model_inputs(fleet: Deployment) -> list[str]:
     """What models were told and offered."""
     return [line.removeprefix("told ") for line in fleet.counts().elements() if line.startswith("told ")]
 
@@ -86,10 +86,10 @@ def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: D
     assert counts["wait go"] == 1, "it was let finish"
     assert [count for line, count in counts.items() if line.startswith("mark ")] == [1]
     of_this_run = ["the old way and offered gone,mark,wait", "the old way and offered added,mark,wait"]
-    assert told(fleet) == of_this_run, "instructions are those of its beginning, tools those of who drives it"
+    assert model_inputs(fleet) == of_this_run, "instructions are those of its beginning, tools those of who drives it"
     new.accepted("[[SAY next]]", "r2")
     assert new.ended("r2")["content"] == "next"
-    assert told(fleet) == [*of_this_run, "the new way and offered added,mark,wait"]
+    assert model_inputs(fleet) == [*of_this_run, "the new way and offered added,mark,wait"]
 
 
 def taken_over(fleet: Deployment, message: str, to: str, name: str) -> dict[str, Any]:

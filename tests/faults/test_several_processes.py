@@ -125,10 +125,10 @@ def test_one_accepts_and_streams_what_another_drives(site: Deployment) -> None:
     streamed = front.http.post(
         "/teams/desk/runs", data={"message": "[[DELEGATE helper: <WORDS 20 5>]]", "run_id": "r1"}
     )
-    found = read_stream(streamed.text)
-    assert found[-1]["event"] == "TeamRunCompleted"
+    events = read_stream(streamed.text)
+    assert events[-1]["event"] == "TeamRunCompleted"
     stored = site.select("SELECT CAST(sum(count) AS INTEGER) AS n FROM run_events WHERE root_id = 'r1'")
-    assert [event["event_index"] for event in found] == list(range(stored[0]["n"])), "all of them, each once"
+    assert [event["event_index"] for event in events] == list(range(stored[0]["n"])), "all of them, each once"
     answer = front.http.post("/agents/solo/runs", data={"message": "[[SAY whole]]", "stream": "false"})
     assert (answer.status_code, answer.json()["content"]) == (200, "whole")
 

@@ -28,7 +28,7 @@ class Listener:
                 if self._ends_with and self._ends_with in self.text and self.text.endswith("\n\n"):
                     return
 
-    def heard(self, what: str) -> None:
+    def wait_for(self, what: str) -> None:
         until(lambda: what in self.text, f"{what} is told")
 
     def rest(self) -> str:
@@ -53,7 +53,7 @@ def test_a_run_at_work_in_another_process_is_read_and_followed(site: Deployment)
     site.reached("go")
     reader = Listener(second, "/agents/solo/runs/r1/events?session_id=s1")
     for listener in (reader, follower):
-        listener.heard("event: ToolCallStarted\n")
+        listener.wait_for("event: ToolCallStarted\n")
     with second.http.stream("POST", "/agents/solo/runs/r1/resume", data={"session_id": "s1"}) as resumed:
         texts = resumed.iter_text()
         text = ""
@@ -77,7 +77,7 @@ def test_readers_go_on_where_the_process_was_killed(site: Deployment) -> None:
         for path in ("/agents/solo/runs/r1/events?session_id=s1", "/sessions/s1/events")
     )
     for listener in (reader, follower):
-        listener.heard("event: ToolCallStarted\n")
+        listener.wait_for("event: ToolCallStarted\n")
     before = page(first)
     first.kill()
     site.release("go")

@@ -10,7 +10,7 @@ import structlog
 
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback
 from tests.support.held_model import HeldModel
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,13 +30,13 @@ def database(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(database: Path) -> Serve:
-    """Serve the sample in this process: ``async with serve(security_key="…") as house``."""
+    """Serve the sample in this process: ``async with serve(security_key="…") as client``."""
 
     @contextlib.asynccontextmanager
-    async def serving(client: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[House]:
+    async def serving(client_options: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[ServerClient]:
         model = options.setdefault("model", HeldModel())
-        async with in_process(app_on(database, **options), model, **(client or {})) as house:
-            yield house
+        async with in_process(app_on(database, **options), model, **(client_options or {})) as client:
+            yield client
 
     return serving
 
@@ -46,16 +46,16 @@ def serve_live(database: Path) -> Serve:
     """Serve the sample on loopback, by the server that production uses."""
 
     @contextlib.asynccontextmanager
-    async def serving(client: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[House]:
+    async def serving(client_options: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[ServerClient]:
         model = options.setdefault("model", HeldModel())
-        async with on_loopback(app_on(database, **options), model, **(client or {})) as house:
-            yield house
+        async with on_loopback(app_on(database, **options), model, **(client_options or {})) as client:
+            yield client
 
     return serving
 
 
 @pytest.fixture
-async def house(serve: Serve) -> AsyncIterator[House]:
+async def client(serve: Serve) -> AsyncIterator[ServerClient]:
     """The sample, served in this process with everything as shipped."""
     async with serve() as serving:
         yield serving

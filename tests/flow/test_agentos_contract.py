@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import openapi_facts
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 DOCUMENTS: list[dict[str, Any]] = [
@@ -124,9 +124,9 @@ DIFFERENCES = {
 
 
 @pytest.fixture
-async def served(house: House) -> dict[str, openapi_facts.Facts]:
+async def served(client: ServerClient) -> dict[str, openapi_facts.Facts]:
     """The facts of every operation that is served."""
-    return openapi_facts.operations(await house.get("/openapi.json"))
+    return openapi_facts.operations(await client.get("/openapi.json"))
 
 
 def answers(facts: openapi_facts.Facts) -> bool:
@@ -137,9 +137,9 @@ def answers(facts: openapi_facts.Facts) -> bool:
 async def test_every_operation_of_the_reference_is_here_or_is_known_to_be_missing(
     served: dict[str, openapi_facts.Facts],
 ) -> None:
-    wanted = {name for name, tag in TAGS.items() if tag not in NOT_HERE}
+    operations = {name for name, tag in TAGS.items() if tag not in NOT_HERE}
     there = {name for name, facts in served.items() if answers(facts)}
-    assert wanted - there == NOT_YET
+    assert operations - there == NOT_YET
     assert not {name for name in served if TAGS.get(name) in NOT_HERE}
     assert set(NOT_HERE) < set(TAGS.values())
 
@@ -153,14 +153,14 @@ async def test_every_operation_that_the_reference_does_not_have_is_known(
 
 
 async def test_every_difference_has_a_reason(served: dict[str, openapi_facts.Facts]) -> None:
-    found = [
+    differences = [
         f"{name} {difference}"
         for name, ours in served.items()
         if name in REFERENCE and name not in NOT_YET
         for difference in openapi_facts.differences(REFERENCE[name], ours)
     ]
-    assert [one for one in found if not any(fnmatchcase(one, known) for known in DIFFERENCES)] == [], "unlisted"
-    unused = [known for known in DIFFERENCES if not any(fnmatchcase(one, known) for one in found)]
+    assert [one for one in differences if not any(fnmatchcase(one, known) for known in DIFFERENCES)] == [], "unlisted"
+    unused = [known for known in DIFFERENCES if not any(fnmatchcase(one, known) for one in differences)]
     assert unused == [], "listed, and no more there"
 
 

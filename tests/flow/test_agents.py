@@ -2,15 +2,15 @@
 
 from dirty_equals import IsFloat, IsInt, IsStr
 
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 
 SOLO = "agents/solo-agent"
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
 IS_EXACT_TIME = IsFloat(gt=1_700_000_000)
 
 
-async def test_a_run(house: House) -> None:
-    done = await house.run("hello", to=SOLO, session_id="s1", user_id="u1", session_state='{"a": 1}')
+async def test_a_run(client: ServerClient) -> None:
+    done = await client.run("hello", to=SOLO, session_id="s1", user_id="u1", session_state='{"a": 1}')
     assert done == {
         "run_id": IS_ID,
         "agent_id": "solo-agent",
@@ -38,24 +38,24 @@ async def test_a_run(house: House) -> None:
     assert done["metrics"]["total_tokens"] == 15
 
 
-async def test_get_tells_the_same(house: House) -> None:
-    done = await house.run('[[TOOL get_weather {"city": "Rome"}]]', to=SOLO, session_id="s1")
-    got = await house.get(f"/{SOLO}/runs/{done['run_id']}", session_id="s1")
+async def test_get_tells_the_same(client: ServerClient) -> None:
+    done = await client.run('[[TOOL get_weather {"city": "Rome"}]]', to=SOLO, session_id="s1")
+    got = await client.get(f"/{SOLO}/runs/{done['run_id']}", session_id="s1")
     assert got.pop("events") == []
     assert got == done
     assert got["tools"][0]["result"] == "Sunny in Rome"
 
 
-async def test_a_failed_run(house: House) -> None:
-    done = await house.run("[[ERROR 400]]", to=SOLO)
+async def test_a_failed_run(client: ServerClient) -> None:
+    done = await client.run("[[ERROR 400]]", to=SOLO)
     assert (done["status"], done["content"]) == ("ERROR", "fake model error 400")
     (event,) = done["events"]
     assert (event["event"], event["agent_id"]) == ("RunError", "solo-agent")
     assert done["error"] == {"code": "model_error", "message": "fake model error 400", "retryable": False}
 
 
-async def test_a_stream(house: House) -> None:
-    stream = await house.stream('[[TOOL get_weather {"city": "Rome"}]]', to=SOLO, session_id="s1")
+async def test_a_stream(client: ServerClient) -> None:
+    stream = await client.stream('[[TOOL get_weather {"city": "Rome"}]]', to=SOLO, session_id="s1")
     assert stream.names == [
         "RunStarted",
         "ModelRequestStarted",
@@ -74,22 +74,22 @@ async def test_a_stream(house: House) -> None:
     assert stream.text("RunContent") == stream.one("RunCompleted")["content"] == "Done: Sunny in Rome"
 
 
-async def test_a_failed_stream(house: House) -> None:
-    stream = await house.stream("[[ERROR 400]]", to=SOLO)
+async def test_a_failed_stream(client: ServerClient) -> None:
+    stream = await client.stream("[[ERROR 400]]", to=SOLO)
     assert stream.names == ["RunStarted", "ModelRequestStarted", "RunError"]
-    assert (await house.stream("hello", to=SOLO, stream_events="false")).names == ["RunContent", "RunCompleted"]
+    assert (await client.stream("hello", to=SOLO, stream_events="false")).names == ["RunContent", "RunCompleted"]
 
 
-async def test_in_the_background(house: House) -> None:
-    run = await house.begin("hello", to=SOLO)
+async def test_in_the_background(client: ServerClient) -> None:
+    run = await client.begin("hello", to=SOLO)
     assert run.location == f"/{SOLO}/runs/{run.run_id}?session_id={run.session_id}"
-    done = await house.ended(run, SOLO)
+    done = await client.ended(run, SOLO)
     assert (done["status"], done["agent_id"]) == ("COMPLETED", "solo-agent")
 
 
-async def test_a_list(house: House) -> None:
-    done = await house.run("hello", to=SOLO, session_id="s1", user_id="u1")
-    (run,) = await house.get(f"/{SOLO}/runs", session_id="s1")
+async def test_a_list(client: ServerClient) -> None:
+    done = await client.run("hello", to=SOLO, session_id="s1", user_id="u1")
+    (run,) = await client.get(f"/{SOLO}/runs", session_id="s1")
     assert (run["run_id"], run["agent_id"], run["user_id"]) == (done["run_id"], "solo-agent", "u1")
     assert (run["parent_run_id"], run["run_input"], run["content"]) == ("", "hello", "Echo: hello")
     assert (run["tools"], run["response_audio"]) == (None, None)
@@ -97,27 +97,27 @@ async def test_a_list(house: House) -> None:
     assert "team_id" not in run
 
 
-async def test_a_session(house: House) -> None:
-    await house.run("hello", to=SOLO, session_id="s1", user_id="u1")
-    session = await house.get("/sessions/s1")
+async def test_a_session(client: ServerClient) -> None:
+    await client.run("hello", to=SOLO, session_id="s1", user_id="u1")
+    session = await client.get("/sessions/s1")
     assert (session["agent_id"], session["agent_session_id"]) == ("solo-agent", "s1")
     assert session["agent_data"] == {
         "name": "Solo Agent",
         "agent_id": "solo-agent",
         "model": {"id": "scripted", "provider": "Scripted", "name": "Scripted"},
     }
-    (run,) = await house.get("/sessions/s1/runs")
+    (run,) = await client.get("/sessions/s1/runs")
     assert (run["agent_id"], run["user_id"]) == ("solo-agent", "u1")
     assert "tools" not in run
 
 
-async def test_a_member_is_served_only_where_it_is_listed(house: House) -> None:
+async def test_a_member_is_served_only_where_it_is_listed(client: ServerClient) -> None:
     """The weather agent is a member and served; the writer is a member only."""
-    assert (await house.run("hello", to="agents/weather-agent"))["status"] == "COMPLETED"
-    assert problem(await house.post(to="agents/writer-agent"), 404, "NOT_FOUND") == "Agent not found"
-    assert problem(await house.http.get("/agents/writer-agent"), 404, "NOT_FOUND") == "Agent not found"
+    assert (await client.run("hello", to="agents/weather-agent"))["status"] == "COMPLETED"
+    assert problem(await client.post(to="agents/writer-agent"), 404, "NOT_FOUND") == "Agent not found"
+    assert problem(await client.http.get("/agents/writer-agent"), 404, "NOT_FOUND") == "Agent not found"
 
 
-async def test_a_members_runs_are_not_listed_as_the_agents_own(house: House) -> None:
-    await house.run("[[DELEGATE weather-agent: x]]", session_id="s1")
-    assert await house.get("/agents/weather-agent/runs", session_id="s1") == []
+async def test_a_members_runs_are_not_listed_as_the_agents_own(client: ServerClient) -> None:
+    await client.run("[[DELEGATE weather-agent: x]]", session_id="s1")
+    assert await client.get("/agents/weather-agent/runs", session_id="s1") == []

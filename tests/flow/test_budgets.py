@@ -7,49 +7,49 @@ import pytest
 
 from musterd import Agent, Budget, create_app
 from musterd.core.errors import DeclarationError
-from tests.support.http import House, wrong_fields
+from tests.support.http import ServerClient, wrong_fields
 
 DELEGATING = "[[DELEGATE writer-agent: <SAY a>]]"
 
 
-async def test_a_request_asks_for_a_budget(house: House) -> None:
-    run = await house.run("[[SAY hi]]", budget=json.dumps({"tokens": 1000, "seconds": 30}))
+async def test_a_request_asks_for_a_budget(client: ServerClient) -> None:
+    run = await client.run("[[SAY hi]]", budget=json.dumps({"tokens": 1000, "seconds": 30}))
     assert run["status"] == "COMPLETED"
     assert run["budget"]["tokens"] == {"limit": 1000, "spent": 15, "left": 985}
     assert run["budget"]["seconds"]["limit"] == 30
-    assert "budget" not in await house.run("[[SAY hi]]")
+    assert "budget" not in await client.run("[[SAY hi]]")
 
 
-async def test_a_run_at_work_shows_what_is_left(house: House) -> None:
-    hold = house.model.hold("[[TOOL get_weather")
+async def test_a_run_at_work_shows_what_is_left(client: ServerClient) -> None:
+    hold = client.model.hold("[[TOOL get_weather")
     message = '[[TOOL get_weather {"city": "Rome"}]]'
-    run = await house.begin(message, session_id="s1", budget=json.dumps({"tokens": 5000, "tool_calls": 3}))
+    run = await client.begin(message, session_id="s1", budget=json.dumps({"tokens": 5000, "tool_calls": 3}))
     await hold.reached.wait()
-    before = (await house.poll(run))["budget"]
+    before = (await client.poll(run))["budget"]
     assert before["tokens"]["spent"] > 0, "the call under way, by estimate"
     assert before["tool_calls"] == {"limit": 3, "spent": 0, "left": 3}
     hold.release()
-    after = (await house.ended(run))["budget"]
+    after = (await client.ended(run))["budget"]
     assert after["tool_calls"]["spent"] == 1
     assert after["tokens"]["spent"] == 30
 
 
-async def test_a_poll_learns_that_more_is_spent(house: House) -> None:
-    leader, member = house.model.hold("[[DELEGATE"), house.model.hold("[[SAY")
-    run = await house.begin(DELEGATING, session_id="s1", budget=json.dumps({"tokens": 5000}))
+async def test_a_poll_learns_that_more_is_spent(client: ServerClient) -> None:
+    leader, member = client.model.hold("[[DELEGATE"), client.model.hold("[[SAY")
+    run = await client.begin(DELEGATING, session_id="s1", budget=json.dumps({"tokens": 5000}))
     await leader.reached.wait()
-    first = await house.http.get(run.location)
+    first = await client.http.get(run.location)
     leader.release()
     await member.reached.wait()
-    second = await house.http.get(run.location, headers={"if-none-match": first.headers["etag"]})
+    second = await client.http.get(run.location, headers={"if-none-match": first.headers["etag"]})
     assert second.status_code == 200
     assert second.json()["budget"] != first.json()["budget"]
-    again = await house.http.get(run.location, headers={"if-none-match": second.headers["etag"]})
+    again = await client.http.get(run.location, headers={"if-none-match": second.headers["etag"]})
     assert again.status_code == 304
 
 
-async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
-    run = await house.run(DELEGATING, budget=json.dumps({"tool_calls": 0}))
+async def test_a_run_at_its_ceiling_says_which_one_it_was(client: ServerClient) -> None:
+    run = await client.run(DELEGATING, budget=json.dumps({"tool_calls": 0}))
     assert run["status"] == "ERROR"
     assert run["error"]["code"] == "budget_tool_calls"
     assert run["content"] == ("The budget of 0 tool calls is spent: 0 are used, and the model asks for 1 more.")
@@ -58,7 +58,7 @@ async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "budget",
     [
         "no JSON",
         "[1]",
@@ -74,13 +74,13 @@ async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
         {"tokens": 2**53 + 1},
     ],
 )
-async def test_a_budget_that_is_none(house: House, asked: Any) -> None:
-    text = asked if isinstance(asked, str) else json.dumps(asked)
-    assert wrong_fields(await house.post(stream="false", budget=text)) == [("body", "budget")]
+async def test_a_budget_that_is_none(client: ServerClient, budget: Any) -> None:
+    text = budget if isinstance(budget, str) else json.dumps(budget)
+    assert wrong_fields(await client.post(stream="false", budget=text)) == [("body", "budget")]
 
 
-async def test_dollars_need_a_list_price(house: House) -> None:
-    assert (await house.run("[[SAY hi]]", budget=json.dumps({"cost_usd": 1})))["budget"]["cost_usd"]["spent"] == 0
+async def test_dollars_need_a_list_price(client: ServerClient) -> None:
+    assert (await client.run("[[SAY hi]]", budget=json.dumps({"cost_usd": 1})))["budget"]["cost_usd"]["spent"] == 0
 
 
 def test_a_budget_in_dollars_without_a_list_price_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from dirty_equals import IsInt, IsStr
 
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 DELEGATE = 'Ask. [[DELEGATE weather-agent: weather in Paris <TOOL get_weather {"city":"Paris"}>]]'
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -37,14 +37,14 @@ TEAM_KEYS = [
 ]
 
 
-async def listed(house: House, owner: str = "teams/demo-team", **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = await house.get(f"/{owner}/runs", **{"session_id": "s1", **query})
-    return found
+async def listed(client: ServerClient, owner: str = "teams/demo-team", **query: Any) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = await client.get(f"/{owner}/runs", **{"session_id": "s1", **query})
+    return runs
 
 
-async def test_a_run_of_a_list(house: House) -> None:
-    done = await house.run("hello", session_id="s1")
-    (run,) = await listed(house)
+async def test_a_run_of_a_list(client: ServerClient) -> None:
+    done = await client.run("hello", session_id="s1")
+    (run,) = await listed(client)
     assert list(run) == TEAM_KEYS
     assert run == {
         "run_id": done["run_id"],
@@ -85,10 +85,10 @@ async def test_a_run_of_a_list(house: House) -> None:
     }
 
 
-async def test_members_stand_before_their_parents(house: House) -> None:
-    first = await house.run("hello", session_id="s1")
-    second = await house.run(DELEGATE, session_id="s1", session_state='{"a": 1}')
-    runs = await listed(house)
+async def test_members_stand_before_their_parents(client: ServerClient) -> None:
+    first = await client.run("hello", session_id="s1")
+    second = await client.run(DELEGATE, session_id="s1", session_state='{"a": 1}')
+    runs = await listed(client)
     assert [run["run_id"] for run in runs] == [
         first["run_id"],
         second["tools"][0]["child_run_id"],
@@ -106,25 +106,25 @@ async def test_members_stand_before_their_parents(house: House) -> None:
     assert (parent["tools"], parent["session_state"]) == (second["tools"], {"a": 1})
 
 
-async def test_a_nested_teams_members_stand_before_it(house: House) -> None:
-    await house.run("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team", session_id="s1")
-    runs = await listed(house, "teams/outer-team")
+async def test_a_nested_teams_members_stand_before_it(client: ServerClient) -> None:
+    await client.run("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team", session_id="s1")
+    runs = await listed(client, "teams/outer-team")
     assert [run["team_id"] for run in runs] == ["", "inner-team", "outer-team"]
 
 
-async def test_a_failed_run_has_its_event(house: House) -> None:
-    await house.run("[[ERROR 400]]", session_id="s1")
-    (run,) = await listed(house)
+async def test_a_failed_run_has_its_event(client: ServerClient) -> None:
+    await client.run("[[ERROR 400]]", session_id="s1")
+    (run,) = await listed(client)
     assert (run["status"], run["content"]) == ("ERROR", "fake model error 400")
     assert [event["event"] for event in run["events"]] == ["TeamRunError"]
 
 
-async def test_runs_in_flight_are_listed(house: House) -> None:
-    hold = house.model.hold("wait")
-    await house.begin("wait", session_id="s1")
+async def test_runs_in_flight_are_listed(client: ServerClient) -> None:
+    hold = client.model.hold("wait")
+    await client.begin("wait", session_id="s1")
     await hold.reached.wait()
-    await house.begin("second", session_id="s1")
-    runs = await listed(house)
+    await client.begin("second", session_id="s1")
+    runs = await listed(client)
     assert [(run["status"], run["content"], run["metrics"]) for run in runs] == [
         ("RUNNING", "", {}),
         ("PENDING", "", {}),
@@ -133,21 +133,21 @@ async def test_runs_in_flight_are_listed(house: House) -> None:
     hold.release()
 
 
-async def test_only_the_teams_own(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("two", session_id="s1", to="teams/other-team")
-    await house.run("three", session_id="s1", to="agents/solo-agent")
-    assert [run["run_input"] for run in await listed(house)] == ["one"]
-    assert [run["run_input"] for run in await listed(house, "teams/other-team")] == ["two"]
-    assert [run["run_input"] for run in await listed(house, "agents/solo-agent")] == ["three"]
+async def test_only_the_teams_own(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("two", session_id="s1", to="teams/other-team")
+    await client.run("three", session_id="s1", to="agents/solo-agent")
+    assert [run["run_input"] for run in await listed(client)] == ["one"]
+    assert [run["run_input"] for run in await listed(client, "teams/other-team")] == ["two"]
+    assert [run["run_input"] for run in await listed(client, "agents/solo-agent")] == ["three"]
 
 
-async def test_an_unknown_session_is_empty(house: House) -> None:
-    assert await listed(house, session_id="nope") == []
+async def test_an_unknown_session_is_empty(client: ServerClient) -> None:
+    assert await listed(client, session_id="nope") == []
 
 
-async def test_an_unknown_team(house: House) -> None:
-    answer = await house.http.get("/teams/nope/runs", params={"session_id": "s1"})
+async def test_an_unknown_team(client: ServerClient) -> None:
+    answer = await client.http.get("/teams/nope/runs", params={"session_id": "s1"})
     assert problem(answer, 404, "NOT_FOUND") == "Team not found"
 
 
@@ -155,61 +155,61 @@ async def test_an_unknown_team(house: House) -> None:
 
 
 @pytest.mark.parametrize("status", ["ERROR", "error", "Error"])
-async def test_a_status_in_any_case(house: House, status: str) -> None:
-    await house.run("hello", session_id="s1")
-    await house.run("[[ERROR 400]]", session_id="s1")
-    assert [run["status"] for run in await listed(house, status=status)] == ["ERROR"]
+async def test_a_status_in_any_case(client: ServerClient, status: str) -> None:
+    await client.run("hello", session_id="s1")
+    await client.run("[[ERROR 400]]", session_id="s1")
+    assert [run["status"] for run in await listed(client, status=status)] == ["ERROR"]
 
 
-async def test_a_status_fits_members_by_their_own(house: House) -> None:
-    await house.run("[[DELEGATE writer-agent: <ERROR 400>]]", session_id="s1")
-    assert [run["team_id"] for run in await listed(house, status="completed")] == ["demo-team"]
-    assert [run["team_id"] for run in await listed(house, status="error")] == [""]
+async def test_a_status_fits_members_by_their_own(client: ServerClient) -> None:
+    await client.run("[[DELEGATE writer-agent: <ERROR 400>]]", session_id="s1")
+    assert [run["team_id"] for run in await listed(client, status="completed")] == ["demo-team"]
+    assert [run["team_id"] for run in await listed(client, status="error")] == [""]
 
 
-async def test_every_status_of_the_wire_is_known(house: House) -> None:
+async def test_every_status_of_the_wire_is_known(client: ServerClient) -> None:
     for status in ("PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR", ""):
-        assert await listed(house, status=status) == []
+        assert await listed(client, status=status) == []
 
 
 @pytest.mark.parametrize("status", ["nope", "QUEUED", "READY", "COMPLETED,ERROR", "\x00"])
-async def test_an_unknown_status(house: House, status: str) -> None:
-    answer = await house.http.get("/teams/demo-team/runs", params={"session_id": "s1", "status": status})
+async def test_an_unknown_status(client: ServerClient, status: str) -> None:
+    answer = await client.http.get("/teams/demo-team/runs", params={"session_id": "s1", "status": status})
     assert wrong_fields(answer) == [("query", "status")]
 
 
 # --- limit and before ---------------------------------------------------------------------------------
 
 
-async def test_a_limit_keeps_the_last(house: House) -> None:
+async def test_a_limit_keeps_the_last(client: ServerClient) -> None:
     for message in ("one", "two", "three"):
-        await house.run(message, session_id="s1")
-    assert [run["run_input"] for run in await listed(house, limit=2)] == ["two", "three"]
-    assert len(await listed(house, limit=1000)) == 3
+        await client.run(message, session_id="s1")
+    assert [run["run_input"] for run in await listed(client, limit=2)] == ["two", "three"]
+    assert len(await listed(client, limit=1000)) == 3
 
 
-async def test_before_goes_back(house: House) -> None:
-    done = [await house.run(message, session_id="s1") for message in ("one", "two", "three")]
-    assert [run["run_input"] for run in await listed(house, before=done[2]["run_id"])] == ["one", "two"]
-    assert [run["run_input"] for run in await listed(house, before=done[2]["run_id"], limit=1)] == ["two"]
-    assert await listed(house, before=done[0]["run_id"]) == []
-    assert await listed(house, before="nope") == []
+async def test_before_goes_back(client: ServerClient) -> None:
+    done = [await client.run(message, session_id="s1") for message in ("one", "two", "three")]
+    assert [run["run_input"] for run in await listed(client, before=done[2]["run_id"])] == ["one", "two"]
+    assert [run["run_input"] for run in await listed(client, before=done[2]["run_id"], limit=1)] == ["two"]
+    assert await listed(client, before=done[0]["run_id"]) == []
+    assert await listed(client, before="nope") == []
 
 
-async def test_a_limit_counts_runs_with_their_members(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("[[DELEGATE writer-agent: x]]", session_id="s1")
-    assert [run["team_id"] for run in await listed(house, limit=1)] == ["", "demo-team"]
+async def test_a_limit_counts_runs_with_their_members(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("[[DELEGATE writer-agent: x]]", session_id="s1")
+    assert [run["team_id"] for run in await listed(client, limit=1)] == ["", "demo-team"]
 
 
-async def test_a_limit_counts_what_has_the_status(house: House) -> None:
+async def test_a_limit_counts_what_has_the_status(client: ServerClient) -> None:
     for message in ("[[ERROR 400]]", "[[ERROR 400]]", "hello"):
-        await house.run(message, session_id="s1")
-    assert [run["status"] for run in await listed(house, status="error", limit=1)] == ["ERROR"]
-    assert len(await listed(house, status="error", limit=2)) == 2
+        await client.run(message, session_id="s1")
+    assert [run["status"] for run in await listed(client, status="error", limit=1)] == ["ERROR"]
+    assert len(await listed(client, status="error", limit=2)) == 2
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "1.5", "9" * 30])
-async def test_a_limit_is_a_number_from_1_to_1000(house: House, limit: str) -> None:
-    answer = await house.http.get("/teams/demo-team/runs", params={"session_id": "s1", "limit": limit})
+async def test_a_limit_is_a_number_from_1_to_1000(client: ServerClient, limit: str) -> None:
+    answer = await client.http.get("/teams/demo-team/runs", params={"session_id": "s1", "limit": limit})
     assert wrong_fields(answer) == [("query", "limit")]

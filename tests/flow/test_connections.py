@@ -11,7 +11,7 @@ from musterd.core import clock
 from musterd.http.uvicorn_protocol import BoundedProtocol
 from tests.support.app import Serve
 from tests.support.held_model import Hold
-from tests.support.http import House
+from tests.support.http import ServerClient
 from tests.support.raw_connection import HOST, RawConnection, exchange, raw_connection, status_of
 
 FORM = b"message=hi&stream=false"
@@ -67,19 +67,19 @@ def problem(answer: bytes, status: int, code: str) -> str:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head
     assert b"content-type: application/json" in head
-    found = json.loads(body)
-    assert found["error_code"] == code
-    assert f"x-request-id: {found['request_id']}".encode() in head
-    return str(found["detail"])
+    content = json.loads(body)
+    assert content["error_code"] == code
+    assert f"x-request-id: {content['request_id']}".encode() in head
+    return str(content["detail"])
 
 
 async def test_what_can_be_read_in_two_ways_is_refused(serve_live: Serve) -> None:
-    async with serve_live() as house:
+    async with serve_live() as client:
         for name, data in REFUSED.items():
-            answer = await exchange(house, data)
+            answer = await exchange(client, data)
             assert status_of(answer) == 400, f"{name}: {answer!r}"
             assert problem(answer, 400, "BAD_REQUEST"), name
-        assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+        assert (await client.get("/sessions"))["meta"]["total_count"] == 0
 
 
 @pytest.mark.parametrize(
@@ -95,28 +95,28 @@ async def test_what_can_be_read_in_two_ways_is_refused(serve_live: Serve) -> Non
     ids=["many", "long", "endless", "endless-many", "address", "endless-address"],
 )
 async def test_a_head_has_limits(serve_live: Serve, data: bytes, status: int, code: str) -> None:
-    async with serve_live(header_count=10, header_bytes=1024, url_bytes=512) as house:
-        problem(await exchange(house, data), status, code)
-        assert status_of(await exchange(house, HEALTH + b"A: " + b"x" * 900 + b"\r\n" + LAST)) == 200
+    async with serve_live(header_count=10, header_bytes=1024, url_bytes=512) as client:
+        problem(await exchange(client, data), status, code)
+        assert status_of(await exchange(client, HEALTH + b"A: " + b"x" * 900 + b"\r\n" + LAST)) == 200
 
 
 # --- time ---------------------------------------------------------------------------------------------
 
 
 async def test_a_head_that_comes_slowly(serve_live: Serve) -> None:
-    async with serve_live(header_seconds=0.2) as house:
-        assert "slowly" in problem(await exchange(house, HEALTH + b"X-A"), 408, "REQUEST_TIMEOUT")
-        assert await exchange(house, b"") == b""
-        assert await exchange(house, b"\r\n" * 10) == b""
+    async with serve_live(header_seconds=0.2) as client:
+        assert "slowly" in problem(await exchange(client, HEALTH + b"X-A"), 408, "REQUEST_TIMEOUT")
+        assert await exchange(client, b"") == b""
+        assert await exchange(client, b"\r\n" * 10) == b""
         async with (
-            raw_connection(house) as line,
+            raw_connection(client) as line,
             dripping(line, HEALTH + b"X-A: "),
         ):  # every byte in time, all of them never
             problem(await line.rest(), 408, "REQUEST_TIMEOUT")
 
 
 async def test_a_second_head_that_comes_slowly(serve_live: Serve) -> None:
-    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as house, raw_connection(house) as line:
+    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as client, raw_connection(client) as line:
         await line.say(HEALTH + b"\r\n")
         assert status_of(await line.answer()) == 200
         await line.say(HEALTH)
@@ -124,8 +124,8 @@ async def test_a_second_head_that_comes_slowly(serve_live: Serve) -> None:
 
 
 async def test_a_head_that_began_behind_a_request_at_work(serve_live: Serve) -> None:
-    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as house, raw_connection(house) as line:
-        held = house.model.hold("hi")
+    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as client, raw_connection(client) as line:
+        held = client.model.hold("hi")
         await line.say(RUNS + b"Content-Length: 23\r\n\r\n" + FORM + HEALTH)
         await held.reached.wait()
         held.release()
@@ -134,31 +134,31 @@ async def test_a_head_that_began_behind_a_request_at_work(serve_live: Serve) -> 
 
 
 async def test_a_connection_without_requests(serve_live: Serve) -> None:
-    async with serve_live(keep_alive_seconds=0.2) as house, raw_connection(house) as line:
+    async with serve_live(keep_alive_seconds=0.2) as client, raw_connection(client) as line:
         await line.say(HEALTH + b"\r\n")
         assert status_of(await line.answer()) == 200
         assert await line.rest() == b""
 
 
 async def test_a_body_that_comes_slowly(serve_live: Serve) -> None:
-    async with serve_live(body_seconds=0.2, header_seconds=0.2, client_bytes_per_second=10**6) as house:
+    async with serve_live(body_seconds=0.2, header_seconds=0.2, client_bytes_per_second=10**6) as client:
         whole = RUNS + b"Content-Length: 10000\r\n\r\nmessage="
-        answer = await exchange(house, whole)
+        answer = await exchange(client, whole)
         assert status_of(answer) == 408
         assert b'"REQUEST_TIMEOUT"' in answer
-        async with raw_connection(house) as line:
+        async with raw_connection(client) as line:
             await line.say(whole)
             async with dripping(line, b""):
                 assert status_of(await line.rest()) == 408
-        assert status_of(await exchange(house, CHUNKED + b"\r\n17;" + b"x" * 1000)) == 408
-        assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+        assert status_of(await exchange(client, CHUNKED + b"\r\n17;" + b"x" * 1000)) == 408
+        assert (await client.get("/sessions"))["meta"]["total_count"] == 0
 
 
 async def test_a_body_that_nobody_reads(serve_live: Serve) -> None:
-    async with serve_live(header_seconds=0.2, security_key="k1") as house:
+    async with serve_live(header_seconds=0.2, security_key="k1") as client:
         whole = RUNS + b"Content-Length: 10000\r\n\r\nmess"
-        assert status_of(await exchange(house, whole)) == 401
-        async with raw_connection(house) as line:
+        assert status_of(await exchange(client, whole)) == 401
+        async with raw_connection(client) as line:
             await line.say(whole)
             async with dripping(line, b""):
                 assert status_of(await line.rest()) == 401
@@ -166,13 +166,13 @@ async def test_a_body_that_nobody_reads(serve_live: Serve) -> None:
 
 async def test_what_waits_is_not_late(serve_live: Serve) -> None:
     short = {"header_seconds": 0.1, "body_seconds": 0.1, "write_seconds": 0.1, "keep_alive_seconds": 0.1}
-    async with serve_live(ping_seconds=0.05, **short) as house:
-        held = house.model.hold("hi")
-        async with raw_connection(house) as stream:
+    async with serve_live(ping_seconds=0.05, **short) as client:
+        held = client.model.hold("hi")
+        async with raw_connection(client) as stream:
             form = b"message=hi&run_id=r1&session_id=s1"
             await stream.say(RUNS + b"Content-Length: %d\r\n%s" % (len(form), LAST) + form)
             await held.reached.wait()
-            async with raw_connection(house) as poll:  # not earlier: its headers have to come soon
+            async with raw_connection(client) as poll:  # not earlier: its headers have to come soon
                 await poll.say(b"GET /teams/demo-team/runs/r1?session_id=s1&wait=30 HTTP/1.1\r\n" + HOST + LAST)
                 text = b""
                 while text.count(b": ping") < 10:
@@ -190,16 +190,16 @@ async def test_a_client_that_takes_nothing_of_its_answer(serve_live: Serve, monk
         closed(protocol, error)
         dropped.set()
 
-    async with serve_live(write_seconds=0.2) as house:
+    async with serve_live(write_seconds=0.2) as client:
         files = {"files": ("a.png", b"\x89PNG" + bytes(3_000_000), "image/png")}
-        body = (await house.post(stream="false", files=files)).json()  # slowly enough, but all the time
+        body = (await client.post(stream="false", files=files)).json()  # slowly enough, but all the time
         path = f"/teams/demo-team/runs/{body['run_id']}?session_id={body['session_id']}"
         monkeypatch.setattr(BoundedProtocol, "connection_lost", noted)
-        async with raw_connection(house, limit=1024) as line:
+        async with raw_connection(client, limit=1024) as line:
             await line.say(b"GET %s HTTP/1.1\r\n" % path.encode() + HOST + b"\r\n")
             await asyncio.wait_for(dropped.wait(), 20)
             assert len(await line.rest()) < 3_000_000
-        assert (await house.http.get("/health")).status_code == 200
+        assert (await client.http.get("/health")).status_code == 200
 
 
 @contextlib.asynccontextmanager
@@ -222,13 +222,13 @@ async def dripping(line: RawConnection, begin: bytes) -> AsyncIterator[None]:
 
 
 async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
-    async with serve_live(connections=3, header_seconds=60) as house, contextlib.AsyncExitStack() as stack:
-        first, second = [await stack.enter_async_context(raw_connection(house)) for _ in range(2)]
+    async with serve_live(connections=3, header_seconds=60) as client, contextlib.AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(raw_connection(client)) for _ in range(2)]
         await first.say(HEALTH)  # a head that never comes
         await second.say(HEALTH + b"\r\n")
         assert status_of(await second.answer()) == 200
         for _ in range(2):
-            line = await stack.enter_async_context(raw_connection(house))
+            line = await stack.enter_async_context(raw_connection(client))
             await line.say(HEALTH + b"\r\n")
             assert status_of(await line.answer()) == 200
         assert "connections" in problem(await first.rest(), 503, "UNAVAILABLE")
@@ -238,28 +238,28 @@ async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
 
 async def test_an_idle_connection_that_makes_room_is_closed_without_a_word(serve_live: Serve) -> None:
     """An answer to no request could be taken for that of the next one."""
-    async with serve_live(connections=1) as house, raw_connection(house) as idle:
+    async with serve_live(connections=1) as client, raw_connection(client) as idle:
         await idle.say(HEALTH + b"\r\n")
         assert status_of(await idle.answer()) == 200
-        assert status_of(await exchange(house, HEALTH + LAST)) == 200
+        assert status_of(await exchange(client, HEALTH + LAST)) == 200
         assert await idle.rest() == b""
 
 
 async def test_a_connection_that_has_begun_its_next_request_is_answered(serve_live: Serve) -> None:
-    async with serve_live(connections=1) as house, raw_connection(house) as line:
+    async with serve_live(connections=1) as client, raw_connection(client) as line:
         await line.say(HEALTH + b"\r\n" + HEALTH)  # the second head is not complete
         assert status_of(await line.answer()) == 200
-        assert status_of(await exchange(house, HEALTH + LAST)) == 200
+        assert status_of(await exchange(client, HEALTH + LAST)) == 200
         assert "connections" in problem(await line.rest(), 503, "UNAVAILABLE")
 
 
 async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
-    async with serve_live(connections=1) as house:
-        held = house.model.hold("hi")
-        async with raw_connection(house) as line:
+    async with serve_live(connections=1) as client:
+        held = client.model.hold("hi")
+        async with raw_connection(client) as line:
             await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
             await held.reached.wait()
-            async with raw_connection(house) as other:
+            async with raw_connection(client) as other:
                 answer = await other.rest()
                 assert "connections" in problem(answer, 503, "UNAVAILABLE")
                 assert b"retry-after: " in answer
@@ -267,11 +267,11 @@ async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
             assert status_of(await line.rest()) == 200
 
 
-async def fill(house: House, stack: contextlib.AsyncExitStack) -> Hold:
+async def fill(client: ServerClient, stack: contextlib.AsyncExitStack) -> Hold:
     """Take both connections of a server with room for two by runs that wait; what releases them."""
-    held = house.model.hold("hi")
+    held = client.model.hold("hi")
     for _ in range(2):
-        line = await stack.enter_async_context(raw_connection(house))
+        line = await stack.enter_async_context(raw_connection(client))
         await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
     await held.reached.wait()
     return held
@@ -279,9 +279,9 @@ async def fill(house: House, stack: contextlib.AsyncExitStack) -> Hold:
 
 async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) -> None:
     """If the connection were closed at once, the client's next bytes would reset it, and it could lose the refusal."""
-    async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
-        held = await fill(house, stack)
-        async with raw_connection(house) as late:
+    async with serve_live(connections=2) as client, contextlib.AsyncExitStack() as stack:
+        held = await fill(client, stack)
+        async with raw_connection(client) as late:
             assert "connections" in problem(await late.rest(), 503, "UNAVAILABLE")
             for _ in range(5):
                 await late.say(b"x" * 100_000, is_open=True)
@@ -289,12 +289,12 @@ async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) ->
 
 
 async def test_refused_clients_that_stay_do_not_cost_the_next_one_its_refusal(serve_live: Serve) -> None:
-    async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
-        held = await fill(house, stack)
+    async with serve_live(connections=2) as client, contextlib.AsyncExitStack() as stack:
+        held = await fill(client, stack)
         for _ in range(3):  # none of them closes its end
-            line = await stack.enter_async_context(raw_connection(house))
+            line = await stack.enter_async_context(raw_connection(client))
             assert "connections" in problem(await line.rest(), 503, "UNAVAILABLE")
-        async with raw_connection(house) as late:
+        async with raw_connection(client) as late:
             for _ in range(5):
                 await late.say(b"x" * 100_000, is_open=True)
             assert "connections" in problem(await late.rest(), 503, "UNAVAILABLE")
@@ -302,78 +302,78 @@ async def test_refused_clients_that_stay_do_not_cost_the_next_one_its_refusal(se
 
 
 async def test_connections_of_one_address(serve_live: Serve) -> None:
-    async with serve_live(connections_per_address=1) as house, raw_connection(house) as line:
+    async with serve_live(connections_per_address=1) as client, raw_connection(client) as line:
         await line.say(HEALTH + b"\r\n")
         assert status_of(await line.answer()) == 200
-        async with raw_connection(house) as other:
+        async with raw_connection(client) as other:
             problem(await other.rest(), 429, "RATE_LIMITED")
         await line.say(HEALTH + LAST)
         assert status_of(await line.rest()) == 200
-        assert status_of(await exchange(house, HEALTH + LAST)) == 200
+        assert status_of(await exchange(client, HEALTH + LAST)) == 200
 
 
 # --- several requests, other protocols ----------------------------------------------------------------
 
 
 async def test_requests_behind_each_other(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        answers = await exchange(house, (HEALTH + b"\r\n") * 3 + HEALTH + LAST)
+    async with serve_live() as client:
+        answers = await exchange(client, (HEALTH + b"\r\n") * 3 + HEALTH + LAST)
         assert answers.count(b"HTTP/1.1 200 OK") == 4
-        answers = await exchange(house, HEALTH + b"\r\n" + b"nonsense\r\n\r\n")
+        answers = await exchange(client, HEALTH + b"\r\n" + b"nonsense\r\n\r\n")
         assert answers.count(b"HTTP/1.1") == 1  # none comes into the one that is under way
         assert status_of(answers) == 200
-        answers = await exchange(house, (HEALTH + b"\r\n") * 5000)
+        answers = await exchange(client, (HEALTH + b"\r\n") * 5000)
         assert 1 <= answers.count(b"HTTP/1.1 200 OK") < 100
 
 
 async def test_what_stands_behind_a_body_is_no_header(serve_live: Serve) -> None:
-    async with serve_live(security_key="k1") as house:
+    async with serve_live(security_key="k1") as client:
         chunks = CHUNKS.removesuffix(b"\r\n") + b"Authorization: Bearer k1\r\nX-Request-ID: behind\r\n\r\n"
-        answer = await exchange(house, CHUNKED + LAST + chunks)
+        answer = await exchange(client, CHUNKED + LAST + chunks)
         assert status_of(answer) == 401
         assert b"behind" not in answer
 
 
 async def test_an_offer_of_another_protocol_is_not_taken(serve_live: Serve) -> None:
-    async with serve_live() as house:
+    async with serve_live() as client:
         offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-        async with raw_connection(house) as line:
+        async with raw_connection(client) as line:
             for _ in range(2):
                 await line.say(RUNS + offer + b"Content-Length: 23\r\n\r\n" + FORM)
                 answer = await line.answer()
                 assert status_of(answer) == 200
                 assert b'"Echo: hi"' in answer
         offer = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        assert status_of(await exchange(house, b"GET /nope HTTP/1.1\r\n" + HOST + offer)) == 404
+        assert status_of(await exchange(client, b"GET /nope HTTP/1.1\r\n" + HOST + offer)) == 404
 
 
 async def test_older_clients_and_other_methods(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        assert status_of(await exchange(house, b"GET /health HTTP/1.0\r\n" + HOST + b"\r\n")) == 200
-        assert status_of(await exchange(house, b"GET http://localhost/health HTTP/1.1\r\n" + HOST + LAST)) == 200
-        head = await exchange(house, b"HEAD /nope HTTP/1.1\r\n" + HOST + LAST)
+    async with serve_live() as client:
+        assert status_of(await exchange(client, b"GET /health HTTP/1.0\r\n" + HOST + b"\r\n")) == 200
+        assert status_of(await exchange(client, b"GET http://localhost/health HTTP/1.1\r\n" + HOST + LAST)) == 200
+        head = await exchange(client, b"HEAD /nope HTTP/1.1\r\n" + HOST + LAST)
         assert status_of(head) == 404
         assert head.endswith(b"\r\n\r\n")
         for method in (b"TRACE", b"OPTIONS", b"PUT", b"PROPFIND"):
-            answer = await exchange(house, method + b" /teams HTTP/1.1\r\n" + HOST + LAST)
+            answer = await exchange(client, method + b" /teams HTTP/1.1\r\n" + HOST + LAST)
             assert status_of(answer) == 405
             assert b"\r\nallow: GET, HEAD\r\n" in answer
 
 
 async def test_a_long_body_is_refused_before_it_comes(serve_live: Serve) -> None:
-    async with serve_live(body_bytes=1000) as house:
-        answer = await exchange(house, RUNS + b"Expect: 100-continue\r\nContent-Length: 100000\r\n" + LAST)
+    async with serve_live(body_bytes=1000) as client:
+        answer = await exchange(client, RUNS + b"Expect: 100-continue\r\nContent-Length: 100000\r\n" + LAST)
         assert status_of(answer) == 413
         assert b"100 Continue" not in answer
 
 
-async def test_one_answer_ends_where_the_next_begins(house: House) -> None:
+async def test_one_answer_ends_where_the_next_begins(client: ServerClient) -> None:
     """What a client chose stands in headers of answers; none of it can end one."""
     session_id = "a%0d%0aSet-Cookie: x"
-    answer = await house.post(background="true", stream="false", session_id="a\r\nb")
+    answer = await client.post(background="true", stream="false", session_id="a\r\nb")
     assert answer.status_code == 422
-    answer = await house.post(background="true", stream="false", session_id=session_id)
+    answer = await client.post(background="true", stream="false", session_id=session_id)
     assert answer.headers["location"].endswith("?session_id=a%250d%250aSet-Cookie%3A%20x")
-    for given in ("é", "a b", "x" * 129, "a\tb", ""):
-        answer = await house.http.get("/health", headers={b"x-request-id": given.encode("latin-1")})
-        assert answer.headers["x-request-id"] != given
+    for request_id in ("é", "a b", "x" * 129, "a\tb", ""):
+        answer = await client.http.get("/health", headers={b"x-request-id": request_id.encode("latin-1")})
+        assert answer.headers["x-request-id"] != request_id

@@ -13,7 +13,7 @@ from dirty_equals import IsFloat, IsInt, IsStr
 from musterd import Agent, Team, ToolContext, tool
 from tests.support.app import Sample, app_on, in_process
 from tests.support.engine import cut_off
-from tests.support.http import House, Stream, problem, read_stream, wrong_fields
+from tests.support.http import ServerClient, Stream, problem, read_stream, wrong_fields
 
 TEAM, AGENT = "teams/demo-team", "agents/solo-agent"
 LEADERS = '[[TOOL ping {}]] [[TOOL pay {"n": 1}]]'
@@ -80,9 +80,9 @@ class Shop:
         return Sample([team, other], [Agent(id="solo-agent", name="Solo Agent", tools=tools, model="scripted")])
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[House]:
-        async with in_process(app_on(self.database, served=self.sample())) as house:
-            yield house
+    async def serving(self) -> AsyncIterator[ServerClient]:
+        async with in_process(app_on(self.database, served=self.sample())) as client:
+            yield client
 
     def is_hanging_in(self, calls: int, message: str, steps: list[dict[str, Any]]) -> bool:
         """Whether everything but the payments is done."""
@@ -90,7 +90,7 @@ class Shop:
         return len(self.paid) == calls and len(done) == message.count("ping")
 
     @contextlib.asynccontextmanager
-    async def paused(self, message: str = LEADERS, to: str = TEAM, calls: int = 1) -> AsyncIterator[House]:
+    async def paused(self, message: str = LEADERS, to: str = TEAM, calls: int = 1) -> AsyncIterator[ServerClient]:
         """A server with one run, ``r1``, that was cut off in so many payments, and has paused since."""
         async with self.serving() as first:
             run = await first.begin(message, to, **RUN)
@@ -108,30 +108,32 @@ def shop(database: Path) -> Shop:
     return Shop(database)
 
 
-async def look(house: House, to: str = TEAM) -> dict[str, Any]:
-    found: dict[str, Any] = await house.get(f"/{to}/runs/r1", session_id="s1")
-    return found
+async def look(client: ServerClient, to: str = TEAM) -> dict[str, Any]:
+    run: dict[str, Any] = await client.get(f"/{to}/runs/r1", session_id="s1")
+    return run
 
 
-async def send(house: House, to: str = TEAM, run_id: str = "r1", **fields: Any) -> Any:
+async def send(client: ServerClient, to: str = TEAM, run_id: str = "r1", **fields: Any) -> Any:
     """Continue, by a form; lists as JSON."""
     data = {"session_id": "s1", "stream": "false", **fields}
     form = {name: json.dumps(value) if isinstance(value, list) else value for name, value in data.items()}
-    return await house.http.post(f"/{to}/runs/{run_id}/continue", data={k: v for k, v in form.items() if v is not None})
+    return await client.http.post(
+        f"/{to}/runs/{run_id}/continue", data={k: v for k, v in form.items() if v is not None}
+    )
 
 
 def decided(run: dict[str, Any], **decision: Any) -> list[dict[str, Any]]:
     """The run's requirements, each with the decision filled in."""
-    return [{**found, **decision} for found in run["requirements"]]
+    return [{**requirement, **decision} for requirement in run["requirements"]]
 
 
 # --- how it looks ----------------------------------------------------------------------------------------
 
 
 async def test_a_paused_run_says_what_it_waits_for(shop: Shop) -> None:
-    async with shop.paused() as house:
-        run = await look(house)
-        (listed,) = await house.get(f"/{TEAM}/runs", session_id="s1", status="paused")
+    async with shop.paused() as client:
+        run = await look(client)
+        (listed,) = await client.get(f"/{TEAM}/runs", session_id="s1", status="paused")
     content = "Team run paused. The following require input:\n- team: pay was interrupted; say whether it took effect"
     event = {
         "created_at": IsInt,
@@ -158,11 +160,11 @@ async def test_a_paused_run_says_what_it_waits_for(shop: Shop) -> None:
 
 
 async def test_a_members_call_says_whose_it_is(shop: Shop) -> None:
-    async with shop.paused(MEMBERS) as house:
-        run = await look(house)
+    async with shop.paused(MEMBERS) as client:
+        run = await look(client)
         (requirement,) = run["requirements"]
         member_run = requirement["member_run_id"]
-        member = await house.get(f"/{TEAM}/runs/{member_run}", session_id="s1")
+        member = await client.get(f"/{TEAM}/runs/{member_run}", session_id="s1")
     named = {"member_agent_id": "weather-agent", "member_agent_name": "Weather Agent", "member_run_id": IsStr}
     assert requirement == {**REQUIREMENT, **named}
     assert "\n- Weather Agent: pay " in run["content"]
@@ -171,8 +173,8 @@ async def test_a_members_call_says_whose_it_is(shop: Shop) -> None:
 
 
 async def test_an_agents_run(shop: Shop) -> None:
-    async with shop.paused(to=AGENT) as house:
-        run = await look(house, AGENT)
+    async with shop.paused(to=AGENT) as client:
+        run = await look(client, AGENT)
     assert run["content"].startswith("Run paused. The following require input:\n- Solo Agent: pay ")
     assert run["requirements"] == [REQUIREMENT]
     assert run["events"][0]["event"] == "RunPaused"
@@ -193,11 +195,11 @@ async def test_an_agents_run(shop: Shop) -> None:
     ],
 )
 async def test_each_decision(shop: Shop, decision: dict[str, Any], result: str, is_error: bool, times: int) -> None:
-    async with shop.paused() as house:
-        answer = await send(house, requirements=decided(await look(house), **decision))
+    async with shop.paused() as client:
+        answer = await send(client, requirements=decided(await look(client), **decision))
         assert answer.status_code == 200, answer.text
         run = answer.json()
-        assert {**run, "events": []} == await look(house)
+        assert {**run, "events": []} == await look(client)
     assert (run["status"], run["attempts"]) == ("COMPLETED", 3)
     assert [(one["result"], one["tool_call_error"]) for one in run["tools"]] == [("pong", False), (result, is_error)]
     assert "requirements" not in run
@@ -205,42 +207,42 @@ async def test_each_decision(shop: Shop, decision: dict[str, Any], result: str, 
 
 
 async def test_a_decision_that_is_sent_twice(shop: Shop) -> None:
-    async with shop.paused() as house:
-        yes = decided(await look(house), confirmation=True)
-        first, again = await send(house, requirements=yes), await send(house, requirements=yes)
+    async with shop.paused() as client:
+        yes = decided(await look(client), confirmation=True)
+        first, again = await send(client, requirements=yes), await send(client, requirements=yes)
         assert (first.status_code, again.status_code) == (200, 200)
         assert again.json() == first.json()
-        other = await send(house, requirements=[{**yes[0], "confirmation": False}])
+        other = await send(client, requirements=[{**yes[0], "confirmation": False}])
         assert problem(other, 409, "CONFLICT") == "run is already continued"
-        problem(await send(house, requirements=[]), 409, "CONFLICT")
+        problem(await send(client, requirements=[]), 409, "CONFLICT")
     assert shop.paid == [1, 1]
 
 
 async def test_two_calls_in_two_rounds(shop: Shop) -> None:
-    async with shop.paused(BOTH, calls=2) as house:
-        one, two = (await look(house))["requirements"]
-        unchanged = await send(house, requirements=[one, two])
+    async with shop.paused(BOTH, calls=2) as client:
+        one, two = (await look(client))["requirements"]
+        unchanged = await send(client, requirements=[one, two])
         assert (unchanged.status_code, unchanged.json()["requirements"]) == (200, [one, two])
-        run = (await send(house, requirements=[one, {**two, "confirmation": True}])).json()
+        run = (await send(client, requirements=[one, {**two, "confirmation": True}])).json()
         assert (run["status"], run["requirements"]) == ("PAUSED", [one])
         assert [tool["result"] for tool in run["tools"]] == [None, "paid 2"]
-        run = (await send(house, requirements=[{**one, "confirmation": False}])).json()
+        run = (await send(client, requirements=[{**one, "confirmation": False}])).json()
         assert run["status"] == "COMPLETED"
     assert sorted(shop.paid) == [1, 2, 2]
 
 
 async def test_what_is_refused(shop: Shop) -> None:
-    async with shop.paused() as house:
-        yes = decided(await look(house), confirmation=True)
-        bad = await send(house, requirements="[{")
+    async with shop.paused() as client:
+        yes = decided(await look(client), confirmation=True)
+        bad = await send(client, requirements="[{")
         assert problem(bad, 400, "BAD_REQUEST") == "Invalid JSON in requirements field"
-        nowhere = await send(house, session_id=None, requirements=yes)
+        nowhere = await send(client, session_id=None, requirements=yes)
         assert problem(nowhere, 400, "BAD_REQUEST") == "session_id is required for this action"
-        unknown = await send(house, requirements=[{**yes[0], "id": "other"}])
+        unknown = await send(client, requirements=[{**yes[0], "id": "other"}])
         assert wrong_fields(unknown) == [("body", "requirements")]
         for wrong in ('{"id": 1}', "[1]", '[{"confirmation": true}]'):
-            assert wrong_fields(await send(house, requirements=wrong)) == [("body", "requirements")]
-        wrong_type = await send(house, requirements=[{**yes[0], "confirmation": "yes"}])
+            assert wrong_fields(await send(client, requirements=wrong)) == [("body", "requirements")]
+        wrong_type = await send(client, requirements=[{**yes[0], "confirmation": "yes"}])
         assert wrong_fields(wrong_type) == [("body", "requirements")]
         for to, run_id, session in (
             (TEAM, "r2", "s1"),
@@ -248,22 +250,22 @@ async def test_what_is_refused(shop: Shop) -> None:
             ("teams/other-team", "r1", "s1"),
             (AGENT, "r1", "s1"),
         ):
-            problem(await send(house, to, run_id, session_id=session, requirements=yes), 404, "NOT_FOUND")
-        assert (await look(house))["status"] == "PAUSED"
-        await house.run("[[SAY hello]]", run_id="r2", session_id="s1")
-        done = await send(house, run_id="r2", requirements=yes)
+            problem(await send(client, to, run_id, session_id=session, requirements=yes), 404, "NOT_FOUND")
+        assert (await look(client))["status"] == "PAUSED"
+        await client.run("[[SAY hello]]", run_id="r2", session_id="s1")
+        done = await send(client, run_id="r2", requirements=yes)
         assert problem(done, 409, "CONFLICT") == "run is already continued"
     assert shop.paid == [1]
 
 
 async def test_an_agents_tools_come_back_as_they_were_shown(shop: Shop) -> None:
-    async with shop.paused(to=AGENT) as house:
-        tools = (await look(house, AGENT))["tools"]
-        assert wrong_fields(await send(house, AGENT, tools=tools)) == [("body", "tools")]
-        assert wrong_fields(await send(house, AGENT)) == [("body", "tools")]
-        bad = await send(house, AGENT, tools="{")
+    async with shop.paused(to=AGENT) as client:
+        tools = (await look(client, AGENT))["tools"]
+        assert wrong_fields(await send(client, AGENT, tools=tools)) == [("body", "tools")]
+        assert wrong_fields(await send(client, AGENT)) == [("body", "tools")]
+        bad = await send(client, AGENT, tools="{")
         assert problem(bad, 400, "BAD_REQUEST") == "Invalid JSON in tools field"
-        run = (await send(house, AGENT, tools=[tools[0], {**tools[1], "confirmed": True}])).json()
+        run = (await send(client, AGENT, tools=[tools[0], {**tools[1], "confirmed": True}])).json()
     assert (run["status"], [tool["result"] for tool in run["tools"]]) == ("COMPLETED", ["pong", "paid 1"])
     assert shop.paid == [1, 1]
 
@@ -272,11 +274,11 @@ async def test_an_agents_tools_come_back_as_they_were_shown(shop: Shop) -> None:
 
 
 async def test_a_stream_tells_what_comes_after_the_pause(shop: Shop) -> None:
-    async with shop.paused(MEMBERS) as house:
-        run = await look(house)
-        answer = await send(house, stream=None, requirements=decided(run, confirmation=True))
+    async with shop.paused(MEMBERS) as client:
+        run = await look(client)
+        answer = await send(client, stream=None, requirements=decided(run, confirmation=True))
         stream = Stream(answer, read_stream(answer.text))
-        whole = await house.stream(MEMBERS, **RUN)
+        whole = await client.stream(MEMBERS, **RUN)
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert stream.names == [
         "TeamRunContinued",
@@ -294,48 +296,48 @@ async def test_a_stream_tells_what_comes_after_the_pause(shop: Shop) -> None:
         "TeamRunContentCompleted",
         "TeamRunCompleted",
     ]
-    told = stream.one("TeamRunContinued")
-    assert (told["attempt"], told["reason"], told["superseded"]) == (3, "decided", [])
+    event = stream.one("TeamRunContinued")
+    assert (event["attempt"], event["reason"], event["superseded"]) == (3, "decided", [])
     assert whole.names.count("TeamRunPaused") == 1, "a pause in the middle ends no stream that is read again"
     assert whole.events[-len(stream.events) :] == stream.events
 
 
 async def test_a_stream_of_an_undecided_run_tells_the_pause_again(shop: Shop) -> None:
-    async with shop.paused() as house:
-        requirements = (await look(house))["requirements"]
-        (event,) = read_stream((await send(house, stream="true", requirements=requirements)).text)
+    async with shop.paused() as client:
+        requirements = (await look(client))["requirements"]
+        (event,) = read_stream((await send(client, stream="true", requirements=requirements)).text)
     assert (event["event"], event["requirements"]) == ("TeamRunPaused", requirements)
     assert event["tools_requiring_confirmation"] == [WAITING_TOOL]
     assert not {"tools_requiring_user_input", "tools_awaiting_external_execution"} & set(event)
 
 
 async def test_in_the_background(shop: Shop) -> None:
-    async with shop.paused() as house:
-        run = await look(house)
-        answer = await send(house, background="true", requirements=decided(run, confirmation=True))
+    async with shop.paused() as client:
+        run = await look(client)
+        answer = await send(client, background="true", requirements=decided(run, confirmation=True))
         assert (answer.status_code, answer.json()) == (202, {**RUN, "status": "PENDING"})
         assert answer.headers["location"] == "/teams/demo-team/runs/r1?session_id=s1"
-        done = await house.get(answer.headers["location"] + "&wait=60")
+        done = await client.get(answer.headers["location"] + "&wait=60")
         assert done["status"] == "COMPLETED"
 
 
 async def test_as_json(shop: Shop) -> None:
-    async with shop.paused() as house:
-        body = {"session_id": "s1", "stream": False, "requirements": decided(await look(house), confirmation=True)}
-        answer = await house.http.post(f"/{TEAM}/runs/r1/continue", json=body)
+    async with shop.paused() as client:
+        body = {"session_id": "s1", "stream": False, "requirements": decided(await look(client), confirmation=True)}
+        answer = await client.http.post(f"/{TEAM}/runs/r1/continue", json=body)
         assert (answer.status_code, answer.json()["status"]) == (200, "COMPLETED")
-        wrong = await house.http.post(f"/{TEAM}/runs/r1/continue", json=[])
+        wrong = await client.http.post(f"/{TEAM}/runs/r1/continue", json=[])
         problem(wrong, 422, "VALIDATION_ERROR")
 
 
 async def test_a_cancelled_run_takes_no_decision(shop: Shop) -> None:
-    async with shop.paused() as house:
-        yes = decided(await look(house), confirmation=True)
-        receipt = (await house.cancel("r1")).json()
+    async with shop.paused() as client:
+        yes = decided(await look(client), confirmation=True)
+        receipt = (await client.cancel("r1")).json()
         assert receipt == {**RUN, "status": "CANCELLED", "cancel": receipt["cancel"]}
         assert receipt["cancel"]["steps"] == [], "nothing was under way"
-        problem(await send(house, requirements=yes), 409, "CONFLICT")
-        run = await look(house)
+        problem(await send(client, requirements=yes), 409, "CONFLICT")
+        run = await look(client)
     assert (run["status"], run["content"]) == ("CANCELLED", "Run r1 was cancelled")
     assert "requirements" not in run
 
@@ -344,9 +346,9 @@ async def test_a_cancelled_run_takes_no_decision(shop: Shop) -> None:
 
 
 async def test_the_ledger_of_a_run(shop: Shop) -> None:
-    async with shop.paused(MEMBERS) as house:
-        steps = await house.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
-        missing = await house.http.get("/teams/other-team/runs/r1/steps", params={"session_id": "s1"})
+    async with shop.paused(MEMBERS) as client:
+        steps = await client.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
+        missing = await client.http.get("/teams/other-team/runs/r1/steps", params={"session_id": "s1"})
         problem(missing, 404, "NOT_FOUND")
     assert [(step["path"], step["kind"], step["state"]) for step in steps] == [
         ("p", "prepare", "completed"),

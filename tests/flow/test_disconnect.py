@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.app import Serve
-from tests.support.http import House, Receipt, read_stream
+from tests.support.http import Receipt, ServerClient, read_stream
 
 GRACE = {"disconnect_seconds": 0.05}
 NEVER = {"disconnect_seconds": 3600}
@@ -20,22 +20,24 @@ def receipt(run_id: str, session_id: str) -> Receipt:
 
 
 async def test_a_stream_that_everybody_left_is_cancelled(serve_live: Serve) -> None:
-    async with serve_live(**GRACE) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+    async with serve_live(**GRACE) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
-        await house.model.hold_of("wait").stopped.wait()
-        body = await house.ended(receipt("r1", "s1"))
+        await client.model.hold_of("wait").stopped.wait()
+        body = await client.ended(receipt("r1", "s1"))
         assert (body["status"], body["content"]) == ("CANCELLED", "Echo: ")
         assert body["cancel"]["by"] == "disconnect"
 
 
-async def test_a_refusal_after_the_client_has_gone_is_no_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_after_the_client_has_gone_is_no_error(
+    client: ServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """asyncio reports an error that nobody has taken when its task is collected."""
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-    await house.run(run_id="r1", session_id="s1")
-    database, reached, go_on = house.server.database, asyncio.Event(), asyncio.Event()
+    await client.run(run_id="r1", session_id="s1")
+    database, reached, go_on = client.server.database, asyncio.Event(), asyncio.Event()
     write = database.write
 
     async def held(work: Any) -> Any:
@@ -44,7 +46,7 @@ async def test_a_refusal_after_the_client_has_gone_is_no_error(house: House, mon
         return await write(work)
 
     monkeypatch.setattr(database, "write", held)
-    asking = asyncio.ensure_future(house.post("another message", run_id="r1", session_id="s1"))
+    asking = asyncio.ensure_future(client.post("another message", run_id="r1", session_id="s1"))
     await reached.wait()
     (accepting,) = [task for task in asyncio.all_tasks() if "RunService._accept" in repr(task)]
     asking.cancel()
@@ -57,112 +59,112 @@ async def test_a_refusal_after_the_client_has_gone_is_no_error(house: House, mon
 
 
 async def test_a_stream_is_not_cancelled_at_once(serve_live: Serve) -> None:
-    async with serve_live(**NEVER) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+    async with serve_live(**NEVER) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
-        await _gone(house, "r1")
-        house.model.release()
-        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+        await _gone(client, "r1")
+        client.model.release()
+        assert (await client.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
 
 
 async def test_one_of_two_readers_may_leave(serve_live: Serve) -> None:
-    async with serve_live(**GRACE) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as stays:
+    async with serve_live(**GRACE) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as stays:
             await stays.until("TeamRunContent")
-            async with house.reading("wait", run_id="r1", session_id="s1") as leaves:
+            async with client.reading("wait", run_id="r1", session_id="s1") as leaves:
                 await leaves.until("TeamRunContent")
-            assert await _goes_on(house, 0.2)
-            house.model.release()
+            assert await _goes_on(client, 0.2)
+            client.model.release()
             await stays.rest()
         assert stays.events[-1]["event"] == "TeamRunCompleted"
 
 
 async def test_a_reader_that_comes_back_in_time(serve_live: Serve) -> None:
-    async with serve_live(disconnect_seconds=30) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+    async with serve_live(disconnect_seconds=30) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
-        await _gone(house, "r1")
-        async with house.reading("wait", run_id="r1", session_id="s1") as again:
+        await _gone(client, "r1")
+        async with client.reading("wait", run_id="r1", session_id="s1") as again:
             await again.until("TeamRunContent")
-            house.model.release()
+            client.model.release()
             await again.rest()
         assert again.events[-1]["event"] == "TeamRunCompleted"
 
 
 async def test_a_waiting_poll_keeps_it_alive(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serve_live(disconnect_seconds=0.3) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+    async with serve_live(disconnect_seconds=0.3) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
             entered = asyncio.Event()
-            enter = house.server.runs.connected_clients.enter
+            enter = client.server.runs.connected_clients.enter
 
             def enter_and_tell(run_id: str) -> None:
                 enter(run_id)
                 entered.set()
 
-            monkeypatch.setattr(house.server.runs.connected_clients, "enter", enter_and_tell)
-            polling = asyncio.ensure_future(house.ended(receipt("r1", "s1")))
+            monkeypatch.setattr(client.server.runs.connected_clients, "enter", enter_and_tell)
+            polling = asyncio.ensure_future(client.ended(receipt("r1", "s1")))
             await entered.wait()
-        assert await _goes_on(house, 0.5)
-        house.model.release()
+        assert await _goes_on(client, 0.5)
+        client.model.release()
         assert (await polling)["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("form", [{"stream": "false"}, {"stream": "true", "background": "true"}])
 async def test_a_run_that_nobody_streams_for_himself_goes_on(serve_live: Serve, form: dict[str, str]) -> None:
-    async with serve_live(**GRACE) as house:
-        hold = house.model.hold("wait", after=1)
+    async with serve_live(**GRACE) as client:
+        hold = client.model.hold("wait", after=1)
         fields = {"message": "wait", "run_id": "r1", "session_id": "s1", **form}
-        posting = asyncio.ensure_future(house.http.post("/teams/demo-team/runs", data=fields))
+        posting = asyncio.ensure_future(client.http.post("/teams/demo-team/runs", data=fields))
         await hold.reached.wait()
         posting.cancel()
         await asyncio.wait([posting])
-        assert await _goes_on(house, 0.2)
+        assert await _goes_on(client, 0.2)
         hold.release()
-        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+        assert (await client.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
 
 
 async def test_a_stream_that_has_ended_is_not_cancelled(serve_live: Serve) -> None:
-    async with serve_live(**GRACE) as house:
-        async with house.reading("hello", run_id="r1", session_id="s1") as reader:
+    async with serve_live(**GRACE) as client:
+        async with client.reading("hello", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunCompleted")
-        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+        assert (await client.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
 
 
 async def test_a_stopping_server_ends_streams_without_an_end(serve_live: Serve) -> None:
-    async with serve_live(**GRACE) as house:
-        house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+    async with serve_live(**GRACE) as client:
+        client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
-            house.server.begin_stop()
+            client.server.begin_stop()
             await reader.rest()
         assert reader.events[-1]["event"] == "TeamRunContent"
-        assert not house.model.hold_of("wait").stopped.is_set()
+        assert not client.model.hold_of("wait").stopped.is_set()
 
 
 @pytest.mark.parametrize("others_write", [False, True])
 async def test_an_idle_stream_is_kept_open(serve_live: Serve, others_write: bool) -> None:
     """Also where it is sent to the store more often, for what others write there."""
-    async with serve_live(ping_seconds=0.02) as house:
-        house.model.hold("wait")
+    async with serve_live(ping_seconds=0.02) as client:
+        client.model.hold("wait")
 
         def look_up() -> None:
-            house.server.broadcaster.send_to_store("r1")
+            client.server.broadcaster.send_to_store("r1")
             asyncio.get_running_loop().call_later(0.001, look_up)
 
         if others_write:
             look_up()
         fields = {"message": "wait", "run_id": "r1"}
         text = ""
-        async with house.http.stream("POST", "/teams/demo-team/runs", data=fields) as answer:
+        async with client.http.stream("POST", "/teams/demo-team/runs", data=fields) as answer:
             texts = answer.aiter_text()
             while text.count(": ping\n\n") < 3:
                 text += await anext(texts)
-            house.model.release()
+            client.model.release()
             async for more in texts:
                 text += more
         assert read_stream(text)[-1]["event"] == "TeamRunCompleted"
@@ -170,48 +172,48 @@ async def test_an_idle_stream_is_kept_open(serve_live: Serve, others_write: bool
 
 async def test_a_reader_that_does_not_keep_up_is_dropped(serve_live: Serve) -> None:
     """Its run goes on, and everybody else is served."""
-    async with serve_live(stream_buffer_bytes=100_000, disconnect_seconds=3600) as house:
+    async with serve_live(stream_buffer_bytes=100_000, disconnect_seconds=3600) as client:
         message = f'[[TOOL get_weather {{"city": "{"x" * 600_000}"}}]]'
         body = urlencode({"message": message, "run_id": "r1", "session_id": "s1"}).encode()
         head = (
             "POST /teams/demo-team/runs HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        with _connection(house) as connection:
+        with _connection(client) as connection:
             await asyncio.get_running_loop().sock_sendall(connection, head.encode() + body)
-            done = await _accepted(house, "r1", "s1")
+            done = await _accepted(client, "r1", "s1")
             assert (done["status"], len(done["tools"])) == ("COMPLETED", 1)
-            assert not house.server.broadcaster.has_subscribers("r1")
+            assert not client.server.broadcaster.has_subscribers("r1")
 
 
 async def test_a_reader_that_keeps_up_is_not_dropped(serve_live: Serve) -> None:
     """However large one event is: only what waits behind it counts."""
-    async with serve_live(stream_buffer_bytes=100_000) as house:
-        stream = await house.stream(f"[[SAY {'x' * 500_000}]]")
+    async with serve_live(stream_buffer_bytes=100_000) as client:
+        stream = await client.stream(f"[[SAY {'x' * 500_000}]]")
         assert len(stream.one("TeamRunCompleted")["content"]) == 500_000
 
 
-async def _accepted(house: House, run_id: str, session_id: str) -> dict[str, Any]:
+async def _accepted(client: ServerClient, run_id: str, session_id: str) -> dict[str, Any]:
     """The run once it was accepted and has ended."""
     while True:
         query: dict[str, Any] = {"session_id": session_id, "wait": 60}
-        answer = await house.http.get(f"/teams/demo-team/runs/{run_id}", params=query)
+        answer = await client.http.get(f"/teams/demo-team/runs/{run_id}", params=query)
         if answer.status_code == 200:
-            found: dict[str, Any] = answer.json()
-            return found
+            body: dict[str, Any] = answer.json()
+            return body
 
 
-async def _goes_on(house: House, seconds: float) -> bool:
+async def _goes_on(client: ServerClient, seconds: float) -> bool:
     """Whether the model call is not stopped for so long: only the grace's own clock can tell that nothing happens."""
     try:
-        await asyncio.wait_for(house.model.hold_of("wait").stopped.wait(), seconds)
+        await asyncio.wait_for(client.model.hold_of("wait").stopped.wait(), seconds)
     except TimeoutError:
         return True
     return False
 
 
-def _connection(house: House) -> socket.socket:
-    url = house.http.base_url
+def _connection(client: ServerClient) -> socket.socket:
+    url = client.http.base_url
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     assert url.port
@@ -220,7 +222,7 @@ def _connection(house: House) -> socket.socket:
     return connection
 
 
-async def _gone(house: House, run_id: str) -> None:
+async def _gone(client: ServerClient, run_id: str) -> None:
     """Until the server has seen that nobody reads the run any more."""
-    while house.server.broadcaster.has_subscribers(run_id):
-        await house.get("/-/live")
+    while client.server.broadcaster.has_subscribers(run_id):
+        await client.get("/-/live")

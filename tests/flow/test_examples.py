@@ -9,17 +9,17 @@ import pytest
 from musterd import create_app
 from musterd.declare import load
 from tests.support.app import in_process, settings_for
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @contextlib.asynccontextmanager
-async def serving(name: str, database: Path) -> AsyncIterator[House]:
+async def serving(name: str, database: Path) -> AsyncIterator[ServerClient]:
     """Serve an example on its own model."""
     app = create_app(registry=load(str(EXAMPLES / name)), settings=settings_for(database))
-    async with in_process(app) as house:
-        yield house
+    async with in_process(app) as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ async def serving(name: str, database: Path) -> AsyncIterator[House]:
     ],
 )
 async def test_triage_gives_the_customer_the_desks_own_answer(database: Path, message: str, answer: str) -> None:
-    async with serving("triage.py", database) as house:
-        run = await house.run(message, to="teams/triage")
+    async with serving("triage.py", database) as client:
+        run = await client.run(message, to="teams/triage")
     assert run["status"] == "COMPLETED"
     assert answer in run["content"]
     assert [call["tool_name"] for call in run["tools"]] == ["delegate_task_to_member"]
 
 
 async def test_the_planner_has_its_tasks_done_in_order(database: Path) -> None:
-    async with serving("planner.py", database) as house:
-        run = await house.run(
+    async with serving("planner.py", database) as client:
+        run = await client.run(
             "find the venue and find the caterer then write the invitation", to="teams/planner", session_id="s1"
         )
         listed = run["session_state"]["_team_tasks"]
@@ -59,17 +59,17 @@ PUBLISH = 'DELEGATE editor: <TOOL publish {"title": "Tides", "text": "They rise 
 
 
 async def test_the_research_desk_publishes_what_a_person_approved_once(database: Path) -> None:
-    async with serving("research.py", database) as house:
-        run = await house.run(f"[[{LOOK_UP} || {PUBLISH}]]", to="teams/research", session_id="s1")
+    async with serving("research.py", database) as client:
+        run = await client.run(f"[[{LOOK_UP} || {PUBLISH}]]", to="teams/research", session_id="s1")
         assert run["status"] == "PAUSED"
-        (waiting,) = (await house.get("/approvals", status="pending"))["data"]
+        (waiting,) = (await client.get("/approvals", status="pending"))["data"]
         assert (waiting["tool_name"], waiting["approval_type"]) == ("publish", "required")
-    async with serving("research.py", database) as house:  # the server was stopped meanwhile
-        resolved = await house.http.post(f"/approvals/{waiting['id']}/resolve", json={"status": "approved"})
+    async with serving("research.py", database) as client:  # the server was stopped meanwhile
+        resolved = await client.http.post(f"/approvals/{waiting['id']}/resolve", json={"status": "approved"})
         assert resolved.status_code == 200
         path = f"/teams/research/runs/{run['run_id']}"
-        ended = await house.get(path, session_id="s1", wait=30)
-        assert (await house.get("/approvals", status="pending"))["data"] == []
+        ended = await client.get(path, session_id="s1", wait=30)
+        assert (await client.get("/approvals", status="pending"))["data"] == []
     assert ended["status"] == "COMPLETED"
     assert "Tides rise and fall twice a day" in ended["content"]
     assert "Published 'Tides' as number 1." in ended["content"]

@@ -28,23 +28,23 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     """The disk of every database that is opened."""
-    found, connect = Disk(), SqliteDatabase._connect
+    full_disk, connect = Disk(), SqliteDatabase._connect
 
-    def limited(self: SqliteDatabase, **given: Any) -> sqlite3.Connection:
-        connection = connect(self, **given)
-        found.limit(connection)
+    def limited(self: SqliteDatabase, **options: Any) -> sqlite3.Connection:
+        connection = connect(self, **options)
+        full_disk.limit(connection)
         return connection
 
     monkeypatch.setattr(SqliteDatabase, "_connect", limited)
-    return found
+    return full_disk
 
 
 async def test_a_run_waits_for_room(serve: Serve, disk: Disk) -> None:
-    async with serve() as house:
-        hold = house.model.hold("wait")
+    async with serve() as client:
+        hold = client.model.hold("wait")
         message = f'wait [[TOOL get_weather {{"city": "{BIG}"}}]]'
-        run = await house.begin(message, run_id="r1", session_id="s1")
-        after = await house.begin("hello", run_id="r2", session_id="s1")
+        run = await client.begin(message, run_id="r1", session_id="s1")
+        after = await client.begin("hello", run_id="r2", session_id="s1")
         await hold.reached.wait()
 
         async def fill(tx: Any) -> None:
@@ -52,17 +52,17 @@ async def test_a_run_waits_for_room(serve: Serve, disk: Disk) -> None:
             disk.limit(tx.connection)
 
         disk.pages = 1  # SQLite takes none away: it grows no more
-        await house.server.database.write(fill)
+        await client.server.database.write(fill)
         hold.release()
         with capture_logs() as logs:
             while not any(line["event"] == "waiting for the database" for line in logs):
-                answer = await house.post(BIG, run_id="refused", session_id="s1", background="true", stream="false")
+                answer = await client.post(BIG, run_id="refused", session_id="s1", background="true", stream="false")
                 problem(answer, 503, "UNAVAILABLE")
                 assert int(answer.headers["retry-after"]) > 0
-        assert (await house.poll(run))["status"] == "RUNNING", "reading goes on"
+        assert (await client.poll(run))["status"] == "RUNNING", "reading goes on"
         disk.pages = 0
-        ended = await house.ended(run)
+        ended = await client.ended(run)
         assert (ended["status"], ended["content"]) == ("COMPLETED", f"Done: Sunny in {BIG}")
-        assert (await house.ended(after))["status"] == "COMPLETED"
-        assert len(house.model.calls) == 3, "two of the first run, one of the next"
-        assert {row["run_id"] for row in await house.get("/sessions/s1/runs")} == {"r1", "r2"}
+        assert (await client.ended(after))["status"] == "COMPLETED"
+        assert len(client.model.calls) == 3, "two of the first run, one of the next"
+        assert {row["run_id"] for row in await client.get("/sessions/s1/runs")} == {"r1", "r2"}

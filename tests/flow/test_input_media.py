@@ -10,7 +10,7 @@ from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 from musterd.core.records import RunView
 from musterd.service.input_media import fill_in_media
 from musterd.store.database import Database
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 BOX = b"\x00\x00\x00\x18ftyp"
@@ -44,11 +44,11 @@ TAKEN: dict[str, tuple[bytes, str, str]] = {
 SHOWN = {"images": "images", "audio": "audios", "videos": "videos", "files": "files"}
 
 
-def prompt(house: House) -> Any:
+def prompt(client: ServerClient) -> Any:
     """The user's message as the model was given it last."""
     (part,) = [
         part
-        for message in house.model.calls[-1]
+        for message in client.model.calls[-1]
         if isinstance(message, ModelRequest)
         for part in message.parts
         if isinstance(part, UserPromptPart)
@@ -56,22 +56,22 @@ def prompt(house: House) -> Any:
     return part.content
 
 
-async def upload(house: House, *files: tuple[str, bytes, str]) -> Any:
-    return await house.post("hello", stream="false", files=[("files", file) for file in files])
+async def upload(client: ServerClient, *files: tuple[str, bytes, str]) -> Any:
+    return await client.post("hello", stream="false", files=[("files", file) for file in files])
 
 
 @pytest.mark.parametrize("filename", TAKEN)
-async def test_a_file_of_a_type_that_is_taken(house: House, filename: str) -> None:
+async def test_a_file_of_a_type_that_is_taken(client: ServerClient, filename: str) -> None:
     content, declared, kind = TAKEN[filename]
-    answer = await upload(house, (filename, content, declared))
+    answer = await upload(client, (filename, content, declared))
     assert answer.status_code == 200, answer.text
     (item,) = answer.json()["input"][SHOWN[kind]]
     assert item["filename"] == filename
     assert item["id"]
 
 
-async def test_a_text_file_is_shown_as_text_and_stands_in_the_prompt(house: House) -> None:
-    done = (await upload(house, ("a.txt", "abc ü".encode(), "text/plain"))).json()
+async def test_a_text_file_is_shown_as_text_and_stands_in_the_prompt(client: ServerClient) -> None:
+    done = (await upload(client, ("a.txt", "abc ü".encode(), "text/plain"))).json()
     (item,) = done["input"]["files"]
     assert item == {
         "id": item["id"],
@@ -80,22 +80,22 @@ async def test_a_text_file_is_shown_as_text_and_stands_in_the_prompt(house: Hous
         "filename": "a.txt",
         "format": "txt",
     }
-    assert prompt(house) == ["hello", '<file name="a.txt">\nabc ü\n</file>']
-    found = await house.get(f"/teams/demo-team/runs/{done['run_id']}", session_id=done["session_id"])
-    assert found["input"] == done["input"]
+    assert prompt(client) == ["hello", '<file name="a.txt">\nabc ü\n</file>']
+    run = await client.get(f"/teams/demo-team/runs/{done['run_id']}", session_id=done["session_id"])
+    assert run["input"] == done["input"]
 
 
-async def test_an_image_is_shown_in_base64_and_goes_to_the_model(house: House) -> None:
-    done = (await upload(house, ("a.png", PNG, "image/png"))).json()
+async def test_an_image_is_shown_in_base64_and_goes_to_the_model(client: ServerClient) -> None:
+    done = (await upload(client, ("a.png", PNG, "image/png"))).json()
     (item,) = done["input"]["images"]
     assert (item["content"], item["mime_type"], item["format"]) == (base64.b64encode(PNG).decode(), "image/png", "png")
-    text, image = prompt(house)
+    text, image = prompt(client)
     assert text == "hello"
     assert isinstance(image, BinaryContent)
     assert (image.data, image.media_type) == (PNG, "image/png")
 
 
-async def test_a_wait_reads_the_media_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wait_reads_the_media_once(client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     async def fill_and_tell(database: Database, view: RunView) -> None:
@@ -103,20 +103,20 @@ async def test_a_wait_reads_the_media_once(house: House, monkeypatch: pytest.Mon
         await fill_in_media(database, view)
 
     monkeypatch.setattr("musterd.service.runs.fill_in_media", fill_and_tell)
-    done = (await upload(house, ("a.png", PNG, "image/png"))).json()
+    done = (await upload(client, ("a.png", PNG, "image/png"))).json()
     assert read == [done["run_id"]]
 
 
-async def test_several_files_keep_their_order(house: House) -> None:
+async def test_several_files_keep_their_order(client: ServerClient) -> None:
     files = [("a.txt", b"a", "text/plain"), ("b.png", PNG, ""), ("c.txt", b"c", "text/plain")]
-    asked = (await upload(house, *files)).json()["input"]
-    assert [item["filename"] for item in asked["files"]] == ["a.txt", "c.txt"]
-    assert [item["filename"] for item in asked["images"]] == ["b.png"]
+    media = (await upload(client, *files)).json()["input"]
+    assert [item["filename"] for item in media["files"]] == ["a.txt", "c.txt"]
+    assert [item["filename"] for item in media["images"]] == ["b.png"]
 
 
-async def test_the_content_tells_the_type(house: House) -> None:
-    asked = (await upload(house, ("a.txt", PNG, "text/plain"))).json()["input"]
-    assert asked["images"][0]["mime_type"] == "image/png"
+async def test_the_content_tells_the_type(client: ServerClient) -> None:
+    media = (await upload(client, ("a.txt", PNG, "text/plain"))).json()["input"]
+    assert media["images"][0]["mime_type"] == "image/png"
 
 
 @pytest.mark.parametrize(
@@ -130,52 +130,52 @@ async def test_the_content_tells_the_type(house: House) -> None:
         ("a.svg", b"<svg/>", "image/svg+xml"),
     ],
 )
-async def test_a_file_of_another_type(house: House, filename: str, content: bytes, declared: str) -> None:
-    words = problem(await upload(house, (filename, content, declared)), 400, "BAD_REQUEST")
+async def test_a_file_of_another_type(client: ServerClient, filename: str, content: bytes, declared: str) -> None:
+    words = problem(await upload(client, (filename, content, declared)), 400, "BAD_REQUEST")
     assert words.startswith("Unsupported file type")
     assert filename in words
     assert "png" in words
     assert "txt" in words
-    assert (await house.get("/sessions"))["data"] == []
+    assert (await client.get("/sessions"))["data"] == []
 
 
-async def test_one_file_of_another_type_among_others(house: House) -> None:
-    answer = await upload(house, ("a.txt", b"a", "text/plain"), ("b.bin", b"b", ""))
+async def test_one_file_of_another_type_among_others(client: ServerClient) -> None:
+    answer = await upload(client, ("a.txt", b"a", "text/plain"), ("b.bin", b"b", ""))
     assert "b.bin" in problem(answer, 400, "BAD_REQUEST")
 
 
-async def test_a_file_name_has_no_folders(house: House) -> None:
-    asked = (await upload(house, ("../../etc/a.txt", b"a", "text/plain"))).json()["input"]
-    assert asked["files"][0]["filename"] == "a.txt"
+async def test_a_file_name_has_no_folders(client: ServerClient) -> None:
+    media = (await upload(client, ("../../etc/a.txt", b"a", "text/plain"))).json()["input"]
+    assert media["files"][0]["filename"] == "a.txt"
 
 
 # --- as text ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["images", "audio", "videos", "files"])
-async def test_media_as_text(house: House, name: str) -> None:
+async def test_media_as_text(client: ServerClient, name: str) -> None:
     types = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/pdf"}
     items = [{"content": base64.b64encode(b"abc").decode(), "mime_type": types[name], "id": "m1"}]
     fields = {"message": "hello", "stream": "false", name: json.dumps(items)}
     answers = [
-        await house.http.post("/teams/demo-team/runs", data=fields),
-        await house.http.post("/teams/demo-team/runs", json=fields),
-        await house.http.post("/teams/demo-team/runs", json={**fields, name: items}),
+        await client.http.post("/teams/demo-team/runs", data=fields),
+        await client.http.post("/teams/demo-team/runs", json=fields),
+        await client.http.post("/teams/demo-team/runs", json={**fields, name: items}),
     ]
-    asked = [answer.json()["input"] for answer in answers]
-    (item,) = asked[0][SHOWN[name]]
+    media = [answer.json()["input"] for answer in answers]
+    (item,) = media[0][SHOWN[name]]
     assert (item["id"], item["mime_type"]) == ("m1", types[name])
-    assert asked == [asked[0]] * 3
+    assert media == [media[0]] * 3
 
 
-async def test_media_as_text_beside_uploads(house: House) -> None:
+async def test_media_as_text_beside_uploads(client: ServerClient) -> None:
     items = json.dumps([{"content": "YWJj", "mime_type": "text/plain", "filename": "b.txt"}])
     parts: list[tuple[str, Any]] = [("files", ("a.txt", b"abc", "text/plain")), ("files", (None, items))]
-    asked = (await house.post("hello", stream="false", files=parts)).json()["input"]
-    assert [item["filename"] for item in asked["files"]] == ["a.txt", "b.txt"]
+    media = (await client.post("hello", stream="false", files=parts)).json()["input"]
+    assert [item["filename"] for item in media["files"]] == ["a.txt", "b.txt"]
 
 
-async def test_an_empty_choice_of_a_browser_is_no_file(house: House) -> None:
+async def test_an_empty_choice_of_a_browser_is_no_file(client: ServerClient) -> None:
     body = (
         '--b\r\nContent-Disposition: form-data; name="message"\r\n\r\nhello\r\n'
         '--b\r\nContent-Disposition: form-data; name="stream"\r\n\r\nfalse\r\n'
@@ -183,17 +183,17 @@ async def test_an_empty_choice_of_a_browser_is_no_file(house: House) -> None:
         "Content-Type: application/octet-stream\r\n\r\n\r\n--b--\r\n"
     )
     headers = {"content-type": "multipart/form-data; boundary=b"}
-    answer = await house.http.post("/teams/demo-team/runs", content=body.encode(), headers=headers)
+    answer = await client.http.post("/teams/demo-team/runs", content=body.encode(), headers=headers)
     assert answer.json()["input"] == {"input_content": "hello"}
 
 
 @pytest.mark.parametrize("name", ["images", "audio", "videos", "files"])
-async def test_an_address_is_told_and_never_fetched(house: House, name: str) -> None:
+async def test_an_address_is_told_and_never_fetched(client: ServerClient, name: str) -> None:
     url = "https://media.invalid/a.png"
     fields = {"message": "hello", "stream": "false", name: json.dumps([{"url": url, "filename": "a"}])}
-    done = (await house.http.post("/teams/demo-team/runs", data=fields)).json()
+    done = (await client.http.post("/teams/demo-team/runs", data=fields)).json()
     assert done["input"][SHOWN[name]][0]["url"] == url
-    assert prompt(house) == ["hello", f'<{name.removesuffix("s")} name="a" url="{url}"/>']
+    assert prompt(client) == ["hello", f'<{name.removesuffix("s")} name="a" url="{url}"/>']
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ async def test_an_address_is_told_and_never_fetched(house: House, name: str) -> 
         ('[{"content": NaN}]', ()),
     ],
 )
-async def test_media_as_text_that_are_none(house: House, text: str, place: tuple[str, ...]) -> None:
+async def test_media_as_text_that_are_none(client: ServerClient, text: str, place: tuple[str, ...]) -> None:
     for name, mime_type in (("images", "image/png"), ("files", "text/plain")):
         data = {"message": "hi", "stream": "false", name: text.replace("NAME", mime_type)}
-        answer = await house.http.post("/teams/demo-team/runs", data=data)
+        answer = await client.http.post("/teams/demo-team/runs", data=data)
         assert wrong_fields(answer) == [("body", name, *place)]

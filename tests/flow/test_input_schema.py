@@ -11,7 +11,7 @@ from pydantic_ai.messages import ModelRequest, UserPromptPart
 from musterd import Agent, Team
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
-from tests.support.http import House, wrong_fields
+from tests.support.http import ServerClient, wrong_fields
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
@@ -30,7 +30,7 @@ def served(model: HeldModel) -> Sample:
     )
 
 
-def in_house(database: Path, model: HeldModel) -> Any:
+def serving_typed_input(database: Path, model: HeldModel) -> Any:
     return in_process(app_on(database, served=served(model)), model)
 
 
@@ -45,11 +45,11 @@ def read_by(model: HeldModel) -> Any:
 
 
 async def test_the_model_reads_what_was_checked(database: Path) -> None:
-    async with in_house(database, model := HeldModel()) as house:
-        done = await house.run('{"days": "2", "city": "Paris"}', to="teams/desk")
+    async with serving_typed_input(database, model := HeldModel()) as client:
+        done = await client.run('{"days": "2", "city": "Paris"}', to="teams/desk")
         assert read_by(model) == ['{\n  "city": "Paris",\n  "days": 2\n}']
         assert json.loads(done["input"]["input_content"]) == {"city": "Paris", "days": 2}
-        await house.run('{"city":  "Rome"}', to="agents/solo")
+        await client.run('{"city":  "Rome"}', to="agents/solo")
         assert read_by(model) == ['{"city":  "Rome"}'], "a JSON schema changes nothing"
 
 
@@ -58,28 +58,28 @@ async def test_the_model_reads_what_was_checked(database: Path) -> None:
 async def test_what_does_not_have_the_form_is_refused_before_anything_is_stored(
     database: Path, to: str, message: str
 ) -> None:
-    async with in_house(database, model := HeldModel()) as house:
-        answer = await house.post(message, to=to, stream="false", session_id="s1")
+    async with serving_typed_input(database, model := HeldModel()) as client:
+        answer = await client.post(message, to=to, stream="false", session_id="s1")
         assert wrong_fields(answer) == [("body", "message")]
         assert model.calls == []
-        assert (await sessions(house)) == []
+        assert (await sessions(client)) == []
 
 
 async def test_the_same_request_is_still_the_same(database: Path) -> None:
-    async with in_house(database, model := HeldModel()) as house:
+    async with serving_typed_input(database, model := HeldModel()) as client:
         keyed = {"to": "teams/desk", "headers": {"Idempotency-Key": "k"}}
-        first = await house.run('{"city": "Paris"}', **keyed)
-        again = await house.run('{"city": "Paris"}', **keyed)
+        first = await client.run('{"city": "Paris"}', **keyed)
+        again = await client.run('{"city": "Paris"}', **keyed)
         assert first["run_id"] == again["run_id"]
         assert len(model.calls) == 1
 
 
 async def test_clients_are_told_the_form(database: Path) -> None:
-    async with in_house(database, HeldModel()) as house:
-        assert (await house.get("/teams/desk"))["input_schema"] == Place.model_json_schema()
-        assert (await house.get("/agents/solo"))["input_schema"] == PLACE
+    async with serving_typed_input(database, HeldModel()) as client:
+        assert (await client.get("/teams/desk"))["input_schema"] == Place.model_json_schema()
+        assert (await client.get("/agents/solo"))["input_schema"] == PLACE
 
 
-async def sessions(house: House) -> list[Any]:
-    found: list[Any] = (await house.get("/sessions"))["data"]
-    return found
+async def sessions(client: ServerClient) -> list[Any]:
+    stored: list[Any] = (await client.get("/sessions"))["data"]
+    return stored

@@ -41,24 +41,24 @@ def prompts(model: HeldModel, call: int = -1) -> Any:
 @pytest.mark.parametrize("name", TYPES)
 async def test_what_the_model_cannot_read_is_refused(database: Path, name: str) -> None:
     served = Sample([], [Agent(id="solo", model=(model := Blind()))])
-    async with in_process(app_on(database, served=served), model) as house:
+    async with in_process(app_on(database, served=served), model) as client:
         media = json.dumps([{"content": base64.b64encode(b"abc").decode(), "mime_type": TYPES[name]}])
         fields = {"message": "hello", "stream": "false", name: media}
-        answer = await house.http.post("/agents/solo/runs", data=fields)
+        answer = await client.http.post("/agents/solo/runs", data=fields)
         assert wrong_fields(answer) == [("body", name, "0")]
         assert "The model scripted (Scripted) cannot read" in problem(answer, 422, "VALIDATION_ERROR")
-        assert (await house.get("/sessions"))["data"] == []
+        assert (await client.get("/sessions"))["data"] == []
     assert model.calls == []
 
 
 async def test_what_every_model_reads_is_not(database: Path) -> None:
     served = Sample([], [Agent(id="solo", model=(model := Blind()))])
-    async with in_process(app_on(database, served=served), model) as house:
+    async with in_process(app_on(database, served=served), model) as client:
         text = ("files", ("a.txt", b"abc", "text/plain"))
-        await house.run("hello", to="agents/solo", files=[text])
+        await client.run("hello", to="agents/solo", files=[text])
         assert prompts(model) == ["hello", '<file name="a.txt">\nabc\n</file>']
         url = json.dumps([{"url": "https://media.invalid/a.png"}])
-        await house.run("hello", to="agents/solo", images=url)
+        await client.run("hello", to="agents/solo", images=url)
         assert prompts(model)[1].startswith("<image")
 
 
@@ -66,15 +66,15 @@ async def test_only_some_documents_may_be_taken(database: Path) -> None:
     model = HeldModel()
     model._profile = ModelProfile(supported_document_media_types=frozenset({"text/plain"}))
     served = Sample([], [Agent(id="solo", model=model)])
-    async with in_process(app_on(database, served=served), model) as house:
-        answer = await house.post("hello", to="agents/solo", stream="false", files=[("files", ("a.pdf", PDF, ""))])
+    async with in_process(app_on(database, served=served), model) as client:
+        answer = await client.post("hello", to="agents/solo", stream="false", files=[("files", ("a.pdf", PDF, ""))])
         assert "documents of the type application/pdf" in problem(answer, 422, "VALIDATION_ERROR")
 
 
 async def test_media_may_be_kept_from_models(database: Path) -> None:
     served = Sample([], [Agent(id="solo", model=(model := Blind()), send_media_to_model=False)])
-    async with in_process(app_on(database, served=served), model) as house:
-        done = await house.run("hello", to="agents/solo", files=[("files", IMAGE)])
+    async with in_process(app_on(database, served=served), model) as client:
+        done = await client.run("hello", to="agents/solo", files=[("files", IMAGE)])
         assert prompts(model) == "hello"
         assert len(done["input"]["images"]) == 1
 
@@ -90,8 +90,8 @@ async def test_a_member_gets_the_media_that_its_model_reads(database: Path, word
     team = Team(id="team", model=leader, members=members, determine_input_for_members=words_it)
     call = {member.id: {"member_id": member.id, **({"task": "look"} if words_it else {})} for member in members}
     message = " ".join(f"[[TOOL delegate_task_to_member {json.dumps(args)}]]" for args in call.values())
-    async with in_process(app_on(database, served=Sample([team], [])), leader) as house:
-        await house.run(message, to="teams/team", files=[("files", IMAGE)])
+    async with in_process(app_on(database, served=Sample([team], [])), leader) as client:
+        await client.run(message, to="teams/team", files=[("files", IMAGE)])
     said = "look" if words_it else message
     text, image = prompts(sees, 0)
     assert (text, isinstance(image, BinaryContent)) == (said, True)

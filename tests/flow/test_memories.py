@@ -13,27 +13,27 @@ from musterd.features.memories.records import MemoryFilter
 from musterd.features.memories.service import MemoryService
 from musterd.http.server import Server
 from tests.support.app import Serve, app_on
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
 
 
-async def remember(house: House, memory: str, user_id: str = "ada", *topics: str) -> str:
+async def remember(client: ServerClient, memory: str, user_id: str = "ada", *topics: str) -> str:
     """Write a memory; its id."""
-    answer = await house.http.post("/memories", json={"memory": memory, "user_id": user_id, "topics": list(topics)})
+    answer = await client.http.post("/memories", json={"memory": memory, "user_id": user_id, "topics": list(topics)})
     assert answer.status_code == 200, answer.text
-    found: str = answer.json()["memory_id"]
-    return found
+    memory_id: str = answer.json()["memory_id"]
+    return memory_id
 
 
-async def texts(house: House, **query: Any) -> list[str]:
+async def texts(client: ServerClient, **query: Any) -> list[str]:
     """The texts of one page."""
-    return [one["memory"] for one in (await house.get("/memories", **query))["data"]]
+    return [one["memory"] for one in (await client.get("/memories", **query))["data"]]
 
 
-async def test_a_memory_is_written_and_read(house: House) -> None:
-    memory_id = await remember(house, "Likes tea", "ada", "drinks", "habits", "drinks")
+async def test_a_memory_is_written_and_read(client: ServerClient) -> None:
+    memory_id = await remember(client, "Likes tea", "ada", "drinks", "habits", "drinks")
     expected = {
         "memory_id": memory_id,
         "memory": "Likes tea",
@@ -43,63 +43,63 @@ async def test_a_memory_is_written_and_read(house: House) -> None:
         "user_id": "ada",
         "updated_at": IS_TIME,
     }
-    assert await house.get(f"/memories/{memory_id}") == expected
-    assert await house.get("/memories") == {
+    assert await client.get(f"/memories/{memory_id}") == expected
+    assert await client.get("/memories") == {
         "data": [expected],
         "meta": {"page": 1, "limit": 20, "total_pages": 1, "total_count": 1, "search_time_ms": 0.0},
     }
 
 
-async def test_nobody_named_is_the_default_user(house: House) -> None:
-    answer = await house.http.post("/memories", json={"memory": "x"})
+async def test_nobody_named_is_the_default_user(client: ServerClient) -> None:
+    answer = await client.http.post("/memories", json={"memory": "x"})
     assert answer.json()["user_id"] == "default"
 
 
-async def test_a_list_is_filtered_sorted_and_paged(house: House) -> None:
-    await remember(house, "Likes tea", "ada", "drinks", "a%b")
-    await remember(house, "Drinks CAFÉ", "ada", "drinks")
-    await remember(house, "Lives in Oslo", "bob", "places")
+async def test_a_list_is_filtered_sorted_and_paged(client: ServerClient) -> None:
+    await remember(client, "Likes tea", "ada", "drinks", "a%b")
+    await remember(client, "Drinks CAFÉ", "ada", "drinks")
+    await remember(client, "Lives in Oslo", "bob", "places")
     by_text = {"sort_by": "memory", "sort_order": "asc"}
-    assert await texts(house, **by_text) == ["Drinks CAFÉ", "Likes tea", "Lives in Oslo"]
-    assert await texts(house, **by_text, limit=2, page=2) == ["Lives in Oslo"]
-    assert await texts(house, sort_by="updated_at", sort_order="asc") == ["Likes tea", "Drinks CAFÉ", "Lives in Oslo"]
-    assert await texts(house, user_id="bob") == ["Lives in Oslo"]
-    assert await texts(house, search_content="drinks CAFÉ") == ["Drinks CAFÉ"]
-    assert await texts(house, search_content="%") == []
-    assert await texts(house, topics="drinks,a%b") == ["Likes tea"]
-    assert await texts(house, topics="a_b") == []
-    assert await texts(house, agent_id="weather-agent") == []
-    assert await house.get("/memory_topics") == ["a%b", "drinks", "places"]
-    assert await house.get("/memory_topics", user_id="bob") == ["places"]
+    assert await texts(client, **by_text) == ["Drinks CAFÉ", "Likes tea", "Lives in Oslo"]
+    assert await texts(client, **by_text, limit=2, page=2) == ["Lives in Oslo"]
+    assert await texts(client, sort_by="updated_at", sort_order="asc") == ["Likes tea", "Drinks CAFÉ", "Lives in Oslo"]
+    assert await texts(client, user_id="bob") == ["Lives in Oslo"]
+    assert await texts(client, search_content="drinks CAFÉ") == ["Drinks CAFÉ"]
+    assert await texts(client, search_content="%") == []
+    assert await texts(client, topics="drinks,a%b") == ["Likes tea"]
+    assert await texts(client, topics="a_b") == []
+    assert await texts(client, agent_id="weather-agent") == []
+    assert await client.get("/memory_topics") == ["a%b", "drinks", "places"]
+    assert await client.get("/memory_topics", user_id="bob") == ["places"]
 
 
-async def test_what_is_remembered_of_each_user_is_counted(house: House) -> None:
+async def test_what_is_remembered_of_each_user_is_counted(client: ServerClient) -> None:
     for user in ("ada", "ada", "bob"):
-        await remember(house, "x", user)
-    page = await house.get("/user_memory_stats", limit=1)
+        await remember(client, "x", user)
+    page = await client.get("/user_memory_stats", limit=1)
     assert page["data"] == [{"user_id": "bob", "total_memories": 1, "last_memory_updated_at": IS_TIME}]
     assert (page["meta"]["total_count"], page["meta"]["total_pages"]) == (2, 2)
-    assert [one["total_memories"] for one in (await house.get("/user_memory_stats", user_id="ada"))["data"]] == [2]
+    assert [one["total_memories"] for one in (await client.get("/user_memory_stats", user_id="ada"))["data"]] == [2]
 
 
-async def test_a_memory_is_changed(house: House) -> None:
-    memory_id = await remember(house, "Likes tea", "ada", "drinks")
-    answer = await house.http.patch(f"/memories/{memory_id}", json={"memory": "Likes coffee", "user_id": "ada"})
+async def test_a_memory_is_changed(client: ServerClient) -> None:
+    memory_id = await remember(client, "Likes tea", "ada", "drinks")
+    answer = await client.http.patch(f"/memories/{memory_id}", json={"memory": "Likes coffee", "user_id": "ada"})
     assert (answer.json()["memory"], answer.json()["topics"]) == ("Likes coffee", [])
-    assert answer.json() == await house.get(f"/memories/{memory_id}")
-    problem(await house.http.patch(f"/memories/{memory_id}", json={"memory": "x", "user_id": "bob"}), 404, "NOT_FOUND")
-    problem(await house.http.patch("/memories/none", json={"memory": "x"}), 404, "NOT_FOUND")
+    assert answer.json() == await client.get(f"/memories/{memory_id}")
+    problem(await client.http.patch(f"/memories/{memory_id}", json={"memory": "x", "user_id": "bob"}), 404, "NOT_FOUND")
+    problem(await client.http.patch("/memories/none", json={"memory": "x"}), 404, "NOT_FOUND")
 
 
-async def test_memories_are_forgotten(house: House) -> None:
-    first, second, third = [await remember(house, text, "ada") for text in "abc"]
-    problem(await house.http.delete(f"/memories/{first}", params={"user_id": "bob"}), 404, "NOT_FOUND")
-    assert (await house.http.delete(f"/memories/{first}")).status_code == 204
-    problem(await house.http.delete(f"/memories/{first}"), 404, "NOT_FOUND")
+async def test_memories_are_forgotten(client: ServerClient) -> None:
+    first, second, third = [await remember(client, text, "ada") for text in "abc"]
+    problem(await client.http.delete(f"/memories/{first}", params={"user_id": "bob"}), 404, "NOT_FOUND")
+    assert (await client.http.delete(f"/memories/{first}")).status_code == 204
+    problem(await client.http.delete(f"/memories/{first}"), 404, "NOT_FOUND")
     for user, left in (("bob", 2), ("ada", 0)):
         body = {"memory_ids": [second, third, "none"], "user_id": user}
-        assert (await house.http.request("DELETE", "/memories", json=body)).status_code == 204
-        assert len(await texts(house)) == left
+        assert (await client.http.request("DELETE", "/memories", json=body)).status_code == 204
+        assert len(await texts(client)) == left
 
 
 @pytest.mark.parametrize(
@@ -114,31 +114,33 @@ async def test_memories_are_forgotten(house: House) -> None:
         ([], [("body",)]),
     ],
 )
-async def test_what_is_wrong_is_said_and_nothing_written(house: House, body: Any, wrong: list[tuple[str, ...]]) -> None:
-    assert wrong_fields(await house.http.post("/memories", json=body)) == wrong
-    assert await texts(house) == []
+async def test_what_is_wrong_is_said_and_nothing_written(
+    client: ServerClient, body: Any, wrong: list[tuple[str, ...]]
+) -> None:
+    assert wrong_fields(await client.http.post("/memories", json=body)) == wrong
+    assert await texts(client) == []
 
 
-async def test_a_list_says_what_is_wrong_with_its_query(house: House) -> None:
-    answer = await house.http.get("/memories", params={"limit": "0", "page": "x", "sort_order": "up"})
+async def test_a_list_says_what_is_wrong_with_its_query(client: ServerClient) -> None:
+    answer = await client.http.get("/memories", params={"limit": "0", "page": "x", "sort_order": "up"})
     assert {where[1] for where in wrong_fields(answer)} == {"limit", "page", "sort_order"}
-    problem(await house.http.get("/memories", params={"db_id": "other"}), 404, "NOT_FOUND")
-    no_ids = await house.http.request("DELETE", "/memories", json={"memory_ids": []})
+    problem(await client.http.get("/memories", params={"db_id": "other"}), 404, "NOT_FOUND")
+    no_ids = await client.http.request("DELETE", "/memories", json={"memory_ids": []})
     assert wrong_fields(no_ids) == [("body", "memory_ids")]
 
 
 # --- isolation ----------------------------------------------------------------------------------------
 
 
-async def test_a_proved_user_sees_its_own_alone(house: House) -> None:
-    memories = house.server.service(MemoryService)
+async def test_a_proved_user_sees_its_own_alone(client: ServerClient) -> None:
+    memories = client.server.service(MemoryService)
     own = await memories.add("mine", [], "somebody else", ADA)
     assert own.user_id == "ada", "a label is no proof"
     assert (await memories.view(own.memory_id, None, ADA)).memory == "mine"
-    assert await _reads(house.server, own.memory_id, BOB) == 0
+    assert await _reads(client.server, own.memory_id, BOB) == 0
     boss = Caller(user_id="boss", label="boss", is_admin=True)
-    given = await memories.add("by the boss", [], "ada", boss)
-    assert (await memories.view(given.memory_id, None, ADA)).memory == "by the boss"
+    added = await memories.add("by the boss", [], "ada", boss)
+    assert (await memories.view(added.memory_id, None, ADA)).memory == "by the boss"
 
 
 async def _reads(server: Server, memory_id: str, caller: Caller) -> int:
@@ -166,32 +168,32 @@ async def _reads(server: Server, memory_id: str, caller: Caller) -> int:
 
 
 async def test_a_model_puts_memories_together(serve: Serve) -> None:
-    async with serve(memory_model="scripted") as house:
-        await remember(house, "Likes tea", "ada", "drinks")
-        await remember(house, "[[SAY Likes tea, lives in Oslo.]]", "ada", "places")
-        await remember(house, "Another's", "bob")
-        shown = (await house.http.post("/optimize-memories", json={"user_id": "ada", "apply": False})).json()
-        assert (shown["memories_before"], shown["memories_after"]) == (2, 1)
-        assert len(await texts(house, user_id="ada")) == 2
-        done = (await house.http.post("/optimize-memories", json={"user_id": "ada"})).json()
+    async with serve(memory_model="scripted") as client:
+        await remember(client, "Likes tea", "ada", "drinks")
+        await remember(client, "[[SAY Likes tea, lives in Oslo.]]", "ada", "places")
+        await remember(client, "Another's", "bob")
+        preview = (await client.http.post("/optimize-memories", json={"user_id": "ada", "apply": False})).json()
+        assert (preview["memories_before"], preview["memories_after"]) == (2, 1)
+        assert len(await texts(client, user_id="ada")) == 2
+        done = (await client.http.post("/optimize-memories", json={"user_id": "ada"})).json()
         (one,) = done["memories"]
         assert one["memory"] == "Likes tea, lives in Oslo."
         assert one["topics"] == ["drinks", "places"]
         assert done["tokens_saved"] == done["tokens_before"] - done["tokens_after"]
-        assert await house.get(f"/memories/{one['memory_id']}") == one
-        assert await texts(house, user_id="ada") == [one["memory"]]
-        assert await texts(house, user_id="bob") == ["Another's"]
-        nobody = await house.http.post("/optimize-memories", json={"user_id": "nobody"})
+        assert await client.get(f"/memories/{one['memory_id']}") == one
+        assert await texts(client, user_id="ada") == [one["memory"]]
+        assert await texts(client, user_id="bob") == ["Another's"]
+        nobody = await client.http.post("/optimize-memories", json={"user_id": "nobody"})
         problem(nobody, 404, "NOT_FOUND")
 
 
-async def test_a_model_must_be_named_and_be_one_of_this_servers(house: House) -> None:
-    await remember(house, "x")
+async def test_a_model_must_be_named_and_be_one_of_this_servers(client: ServerClient) -> None:
+    await remember(client, "x")
     for body in ({"user_id": "ada"}, {"user_id": "ada", "model": "openai:gpt-5"}):
-        answer = await house.http.post("/optimize-memories", json=body)
+        answer = await client.http.post("/optimize-memories", json=body)
         assert wrong_fields(answer) == [("body", "model")]
-    assert wrong_fields(await house.http.post("/optimize-memories", json={})) == [("body", "user_id")]
-    named = await house.http.post("/optimize-memories", json={"user_id": "ada", "model": "scripted:scripted"})
+    assert wrong_fields(await client.http.post("/optimize-memories", json={})) == [("body", "user_id")]
+    named = await client.http.post("/optimize-memories", json={"user_id": "ada", "model": "scripted:scripted"})
     assert named.status_code == 200, named.text
 
 
@@ -201,21 +203,21 @@ def test_a_model_that_cannot_be_used_ends_the_start(database: Path) -> None:
 
 
 async def test_a_model_that_fails_changes_nothing(serve: Serve) -> None:
-    async with serve(memory_model="scripted") as house:
-        await remember(house, "[[ERROR 400]]")
-        problem(await house.http.post("/optimize-memories", json={"user_id": "ada"}), 503, "UNAVAILABLE")
-        assert await texts(house) == ["[[ERROR 400]]"]
+    async with serve(memory_model="scripted") as client:
+        await remember(client, "[[ERROR 400]]")
+        problem(await client.http.post("/optimize-memories", json={"user_id": "ada"}), 503, "UNAVAILABLE")
+        assert await texts(client) == ["[[ERROR 400]]"]
 
 
 async def test_what_changed_meanwhile_is_not_lost(serve: Serve) -> None:
-    async with serve() as house:
-        held = house.model.hold("1.")
-        await remember(house, "first")
-        asked = asyncio.create_task(
-            house.http.post("/optimize-memories", json={"user_id": "ada", "model": "scripted:scripted"})
+    async with serve() as client:
+        held = client.model.hold("1.")
+        await remember(client, "first")
+        optimizing = asyncio.create_task(
+            client.http.post("/optimize-memories", json={"user_id": "ada", "model": "scripted:scripted"})
         )
         await held.reached.wait()
-        await remember(house, "second")
+        await remember(client, "second")
         held.release()
-        problem(await asked, 409, "CONFLICT")
-        assert sorted(await texts(house)) == ["first", "second"]
+        problem(await optimizing, 409, "CONFLICT")
+        assert sorted(await texts(client)) == ["first", "second"]

@@ -10,16 +10,16 @@ from musterd.core.metrics import MAX_SERIES, OTHER, Counter, Histogram, Metrics
 from musterd.http.metrics import GAUGES, PREFIX
 from tests.flow.test_error_answers import gone
 from tests.support.app import Serve
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 OPERATE = PAGE.parents[1] / "howto" / "operate.md"
 KEY = "a-key-of-32-characters-and-more-"
 
 
-async def metrics(house: House, **headers: str) -> dict[str, float]:
+async def metrics(client: ServerClient, **headers: str) -> dict[str, float]:
     """Every sample by its name and labels, as Prometheus reads them."""
-    answer = await house.http.get("/-/metrics", headers=headers)
+    answer = await client.http.get("/-/metrics", headers=headers)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -29,77 +29,79 @@ async def metrics(house: House, **headers: str) -> dict[str, float]:
     }
 
 
-async def test_a_run_is_counted_from_its_acceptance_to_its_end(house: House) -> None:
-    await house.run("[[DELEGATE writer-agent: hi]]")
-    found = await metrics(house)
+async def test_a_run_is_counted_from_its_acceptance_to_its_end(client: ServerClient) -> None:
+    await client.run("[[DELEGATE writer-agent: hi]]")
+    samples = await metrics(client)
     of_team = "component=demo-team kind=team"
-    assert found[f"musterd_runs_accepted_total {of_team}"] == 1
-    assert found[f"musterd_runs_ended_total {of_team} state=completed"] == 1
-    assert found[f"musterd_run_duration_seconds_count {of_team} state=completed"] == 1
-    assert found[f"musterd_run_wait_seconds_count {of_team}"] == 1
-    assert found[f"musterd_run_first_text_seconds_count {of_team}"] == 1
-    assert found["musterd_tool_calls_total kind=delegate outcome=completed"] == 1
-    assert found["musterd_attempts_total which=first"] == 1
-    calls = {name: value for name, value in found.items() if name.startswith("musterd_model_calls_total")}
+    assert samples[f"musterd_runs_accepted_total {of_team}"] == 1
+    assert samples[f"musterd_runs_ended_total {of_team} state=completed"] == 1
+    assert samples[f"musterd_run_duration_seconds_count {of_team} state=completed"] == 1
+    assert samples[f"musterd_run_wait_seconds_count {of_team}"] == 1
+    assert samples[f"musterd_run_first_text_seconds_count {of_team}"] == 1
+    assert samples["musterd_tool_calls_total kind=delegate outcome=completed"] == 1
+    assert samples["musterd_attempts_total which=first"] == 1
+    calls = {name: value for name, value in samples.items() if name.startswith("musterd_model_calls_total")}
     assert list(calls.values()) == [3.0], "the leader twice, the member once"
-    assert found["musterd_http_requests_total operation=create_team_run status=2xx"] == 1
-    assert found["musterd_store_commit_seconds_count"] > 0
-    assert found["process_resident_memory_bytes"] > 0
+    assert samples["musterd_http_requests_total operation=create_team_run status=2xx"] == 1
+    assert samples["musterd_store_commit_seconds_count"] > 0
+    assert samples["process_resident_memory_bytes"] > 0
 
 
 async def test_what_waits_is_read_from_the_database(serve: Serve) -> None:
-    async with serve(concurrency=1) as house:
-        hold = house.model.hold("wait")
-        first = await house.begin("wait", session_id="s1")
+    async with serve(concurrency=1) as client:
+        hold = client.model.hold("wait")
+        first = await client.begin("wait", session_id="s1")
         await hold.reached.wait()
-        await house.begin("hello", session_id="s1")
-        await house.begin("hello", session_id="s2")
-        found = await metrics(house)
-        states = {state: found[f"musterd_runs state={state}"] for state in ("running", "queued", "ready", "paused")}
+        await client.begin("hello", session_id="s1")
+        await client.begin("hello", session_id="s2")
+        samples = await metrics(client)
+        states = {state: samples[f"musterd_runs state={state}"] for state in ("running", "queued", "ready", "paused")}
         assert states == {"running": 1, "queued": 1, "ready": 1, "paused": 0}
-        assert found["musterd_runs_driven"] == 1
-        assert found["musterd_run_slots"] == 1
-        assert found["musterd_oldest_ready_seconds"] >= 0
+        assert samples["musterd_runs_driven"] == 1
+        assert samples["musterd_run_slots"] == 1
+        assert samples["musterd_oldest_ready_seconds"] >= 0
         hold.release()
-        await house.ended(first)
+        await client.ended(first)
 
 
 async def test_a_cancelled_run_that_never_began_is_counted(serve: Serve) -> None:
-    async with serve() as house:
-        hold = house.model.hold("wait")
-        first = await house.begin("wait", session_id="s1")
+    async with serve() as client:
+        hold = client.model.hold("wait")
+        first = await client.begin("wait", session_id="s1")
         await hold.reached.wait()
-        await house.begin("hello", session_id="s1", run_id="r2")
-        assert (await house.http.post("/teams/demo-team/runs/r2/cancel")).status_code == 200
-        found = await metrics(house)
-        assert found["musterd_runs_ended_total component=demo-team kind=team state=cancelled"] == 1
+        await client.begin("hello", session_id="s1", run_id="r2")
+        assert (await client.http.post("/teams/demo-team/runs/r2/cancel")).status_code == 200
+        samples = await metrics(client)
+        assert samples["musterd_runs_ended_total component=demo-team kind=team state=cancelled"] == 1
         hold.release()
-        await house.ended(first)
+        await client.ended(first)
 
 
-async def test_the_rest_is_told_while_the_database_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.server.database, "scan", gone)
-    found = await metrics(house)
-    assert found["musterd_database_up"] == 0
-    assert "musterd_workers" not in found
-    assert "musterd_runs_driven" in found
+async def test_the_rest_is_told_while_the_database_is_away(
+    client: ServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.server.database, "scan", gone)
+    samples = await metrics(client)
+    assert samples["musterd_database_up"] == 0
+    assert "musterd_workers" not in samples
+    assert "musterd_runs_driven" in samples
 
 
 async def test_a_key_is_asked_for(serve: Serve) -> None:
-    async with serve(security_key=KEY) as house:
-        problem(await house.http.get("/-/metrics"), 401, "UNAUTHENTICATED")
-        assert await metrics(house, authorization=f"Bearer {KEY}")
+    async with serve(security_key=KEY) as client:
+        problem(await client.http.get("/-/metrics"), 401, "UNAUTHENTICATED")
+        assert await metrics(client, authorization=f"Bearer {KEY}")
 
 
-async def test_nothing_that_a_client_sends_becomes_a_label(house: House) -> None:
+async def test_nothing_that_a_client_sends_becomes_a_label(client: ServerClient) -> None:
     for path in ("/teams/secret-team", "/secret/path", "/sessions/secret-session"):
-        await house.http.get(path, headers={"x-request-id": "secret-request"})
-    await house.http.request("SECRET", "/teams")
-    assert "secret" not in (await house.http.get("/-/metrics")).text.lower()
+        await client.http.get(path, headers={"x-request-id": "secret-request"})
+    await client.http.request("SECRET", "/teams")
+    assert "secret" not in (await client.http.get("/-/metrics")).text.lower()
 
 
-async def test_each_app_of_a_process_counts_alone(serve: Serve, house: House) -> None:
-    await house.run("hello")
+async def test_each_app_of_a_process_counts_alone(serve: Serve, client: ServerClient) -> None:
+    await client.run("hello")
     async with serve() as other:
         assert not [name for name in await metrics(other) if name.startswith("musterd_runs_accepted_total")]
 

@@ -5,10 +5,10 @@ from tests.support.http import problem, wrong_fields
 
 
 async def test_the_schema_is_up_to_date(serve: Serve) -> None:
-    async with serve() as house:
+    async with serve() as client:
         for where, words in (("all", "All databases"), ("musterd-db", "Database")):
-            answer = await house.http.post(f"/databases/{where}/migrate")
+            answer = await client.http.post(f"/databases/{where}/migrate")
             assert answer.json() == {"message": f"{words} migrated successfully to latest version"}
-        refused = await house.http.post("/databases/musterd-db/migrate", params={"target_version": "1.0.0"})
+        refused = await client.http.post("/databases/musterd-db/migrate", params={"target_version": "1.0.0"})
         assert wrong_fields(refused) == [("query", "target_version")]
-        problem(await house.http.post("/databases/other/migrate"), 404, "NOT_FOUND")
+        problem(await client.http.post("/databases/other/migrate"), 404, "NOT_FOUND")

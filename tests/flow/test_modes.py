@@ -8,16 +8,16 @@ from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 
 
-def team_of(mode: str, model: HeldModel, **given: object) -> Sample:
+def team_of(mode: str, model: HeldModel, **options: object) -> Sample:
     members = [Agent(id="a", name="Ann", role="Looks at apples"), Agent(id="b", name="Bob", role="Looks at pears")]
-    team = Team(id="team", name="Team", mode=mode, model=model, members=members, **given)  # type: ignore[arg-type]
+    team = Team(id="team", name="Team", mode=mode, model=model, members=members, **options)  # type: ignore[arg-type]
     return Sample([team], [])
 
 
 async def test_route_has_one_turn_and_the_members_text_is_the_teams(serve: Serve) -> None:
     model = HeldModel()
-    async with serve(model=model, served=team_of("route", model)) as house:
-        stream = await house.stream("[[DELEGATE a: hello]]", to="teams/team")
+    async with serve(model=model, served=team_of("route", model)) as client:
+        stream = await client.stream("[[DELEGATE a: hello]]", to="teams/team")
         assert stream.names == [
             "TeamRunStarted",
             *TURN,
@@ -35,14 +35,14 @@ async def test_route_has_one_turn_and_the_members_text_is_the_teams(serve: Serve
         assert stream.one("TeamToolCallCompleted")["tool"]["stop_after_tool_call"] is True
         assert stream.one("TeamRunCompleted")["content"] == "Echo: hello"
         run_id = stream.one("TeamRunStarted")["run_id"]
-        shown = await house.get(f"/teams/team/runs/{run_id}", session_id=stream.one("TeamRunStarted")["session_id"])
-        assert (shown["content"], shown["status"]) == ("Echo: hello", "COMPLETED")
+        run = await client.get(f"/teams/team/runs/{run_id}", session_id=stream.one("TeamRunStarted")["session_id"])
+        assert (run["content"], run["status"]) == ("Echo: hello", "COMPLETED")
 
 
 async def test_broadcast_starts_all_members_in_one_call(serve: Serve) -> None:
     model = HeldModel()
-    async with serve(model=model, served=team_of("broadcast", model)) as house:
-        stream = await house.stream("[[BROADCAST hello all]]", to="teams/team")
+    async with serve(model=model, served=team_of("broadcast", model)) as client:
+        stream = await client.stream("[[BROADCAST hello all]]", to="teams/team")
     names = stream.names
     assert names[:5] == ["TeamRunStarted", *TURN, "TeamToolCallStarted", "RunStarted"]
     for name in ("RunStarted", *MEMBER_TALK, "RunCompleted"):
@@ -56,10 +56,10 @@ async def test_broadcast_starts_all_members_in_one_call(serve: Serve) -> None:
 
 async def test_tasks_tells_each_iteration_and_each_task(serve: Serve) -> None:
     model = HeldModel()
-    async with serve(model=model, served=team_of("tasks", model)) as house:
-        stream = await house.stream("look at apples then look at pears", to="teams/team")
-    told = [name for name in stream.names if "Task" in name]
-    assert told == [
+    async with serve(model=model, served=team_of("tasks", model)) as client:
+        stream = await client.stream("look at apples then look at pears", to="teams/team")
+    names = [name for name in stream.names if "Task" in name]
+    assert names == [
         "TeamTaskIterationStarted",
         "TeamTaskCreated",
         "TeamTaskCreated",
@@ -84,5 +84,5 @@ async def test_tasks_tells_each_iteration_and_each_task(serve: Serve) -> None:
 @pytest.mark.parametrize("mode", ["route", "broadcast", "tasks"])
 async def test_the_configuration_names_the_mode(serve: Serve, mode: str) -> None:
     model = HeldModel()
-    async with serve(model=model, served=team_of(mode, model)) as house:
-        assert (await house.get("/teams/team"))["mode"] == mode
+    async with serve(model=model, served=team_of(mode, model)) as client:
+        assert (await client.get("/teams/team"))["mode"] == mode

@@ -12,17 +12,17 @@ import yaml
 from musterd.http.routes import operations
 from tests.flow.test_approvals import BOOK, MAIL, MEMBERS, PAY, TEAM, Shop, paused
 from tests.support.app import Serve
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 
 
 @pytest.fixture
-async def served(house: House) -> dict[str, Any]:
+async def served(client: ServerClient) -> dict[str, Any]:
     """The document as clients get it."""
-    found: dict[str, Any] = await house.get("/openapi.json")
-    return found
+    document: dict[str, Any] = await client.get("/openapi.json")
+    return document
 
 
 def by_id(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -36,10 +36,10 @@ def by_id(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]
 
 def found_at(reference: str, document: dict[str, Any]) -> Any:
     """What a reference refers to."""
-    found: Any = document
+    node: Any = document
     for part in reference.removeprefix("#/").split("/"):
-        found = found[part]
-    return found
+        node = node[part]
+    return node
 
 
 def resolved(value: Any, document: dict[str, Any]) -> Any:
@@ -79,8 +79,8 @@ async def test_the_documented_operation_is_the_reference_s(served: dict[str, Any
     assert served["components"]["securitySchemes"] == reference["components"]["securitySchemes"]
 
 
-async def test_everything_that_is_served_is_documented(house: House, served: dict[str, Any]) -> None:
-    assert set(by_id(served)) == {operation.operation_id for operation in operations(house.server)}
+async def test_everything_that_is_served_is_documented(client: ServerClient, served: dict[str, Any]) -> None:
+    assert set(by_id(served)) == {operation.operation_id for operation in operations(client.server)}
 
 
 async def test_every_answer_says_what_it_holds(served: dict[str, Any]) -> None:
@@ -96,20 +96,20 @@ async def test_every_answer_says_what_it_holds(served: dict[str, Any]) -> None:
             assert ("content" in answer) == has_body, (name, status)
 
 
-async def test_pages_are_bounded_as_documented(house: House, served: dict[str, Any]) -> None:
+async def test_pages_are_bounded_as_documented(client: ServerClient, served: dict[str, Any]) -> None:
     seen = set()
     for method, path, operation in by_id(served).values():
         schemas = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
         if method != "GET" or "limit" not in schemas or "{" in path:
             continue
         seen.add(path)
-        assert (await house.get(path))["meta"]["limit"] == schemas["limit"]["default"], path
+        assert (await client.get(path))["meta"]["limit"] == schemas["limit"]["default"], path
         for name in {"limit", "page"} & set(schemas):
             least, most = schemas[name]["minimum"], schemas[name]["maximum"]
             for value in (least, most):
-                await house.get(path, **{name: value})
+                await client.get(path, **{name: value})
             for value in (least - 1, most + 1):
-                problem(await house.http.get(path, params={name: value}), 422, "VALIDATION_ERROR")
+                problem(await client.http.get(path, params={name: value}), 422, "VALIDATION_ERROR")
     assert {"/approvals", "/traces", "/webhooks/deliveries", "/service-accounts", "/sessions", "/memories"} < seen
 
 
@@ -122,37 +122,37 @@ async def test_every_reference_leads_somewhere_and_nothing_is_left_over(served: 
     assert "HTTPValidationError" not in json.dumps(served)
 
 
-async def test_the_document_is_made_once(house: House) -> None:
-    first = await house.http.get("/openapi.json")
+async def test_the_document_is_made_once(client: ServerClient) -> None:
+    first = await client.http.get("/openapi.json")
     assert first.headers["content-type"] == "application/json"
-    assert (await house.http.get("/openapi.json")).content == first.content
+    assert (await client.http.get("/openapi.json")).content == first.content
 
 
-async def test_an_errors_body_is_the_documented_one(house: House, served: dict[str, Any]) -> None:
+async def test_an_errors_body_is_the_documented_one(client: ServerClient, served: dict[str, Any]) -> None:
     schemas = served["components"]["schemas"]
-    wrong = (await house.http.get("/teams/demo-team/runs/r")).json()
+    wrong = (await client.http.get("/teams/demo-team/runs/r")).json()
     assert set(wrong) == set(schemas["InvalidInputResponse"]["properties"])
     assert set(wrong["errors"][0]) == set(schemas["FieldProblem"]["properties"])
-    unknown = (await house.http.get("/teams/no-team")).json()
+    unknown = (await client.http.get("/teams/no-team")).json()
     assert set(unknown) == set(schemas["ErrorResponse"]["properties"])
 
 
 @pytest.mark.parametrize("message", [PAY, BOOK, MAIL, MEMBERS])
 async def test_what_a_run_waits_for_is_as_documented(database: Path, message: str) -> None:
-    async with Shop(database).serving() as house:
-        run = await paused(house, message)
-        (step, *_) = await house.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
-        document = await house.get("/openapi.json")
-    for name, shown in (("TeamRunOutput", run), ("RunRequirement", run["requirements"][0]), ("RunStep", step)):
+    async with Shop(database).serving() as client:
+        run = await paused(client, message)
+        (step, *_) = await client.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
+        document = await client.get("/openapi.json")
+    for name, value in (("TeamRunOutput", run), ("RunRequirement", run["requirements"][0]), ("RunStep", step)):
         schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
-        jsonschema_rs.validate(schema, shown)
-        assert set(shown) <= set(document["components"]["schemas"][name]["properties"])
+        jsonschema_rs.validate(schema, value)
+        assert set(value) <= set(document["components"]["schemas"][name]["properties"])
 
 
 @pytest.mark.parametrize("page", ["docs", "redoc"])
 async def test_a_page_needs_no_network(serve: Serve, page: str) -> None:
-    async with serve(security_key="secret") as house:  # the pages are open
-        answer = await house.http.get(f"/{page}")
+    async with serve(security_key="secret") as client:  # the pages are open
+        answer = await client.http.get(f"/{page}")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/html")
         policy = answer.headers["content-security-policy"]
@@ -162,20 +162,20 @@ async def test_a_page_needs_no_network(serve: Serve, page: str) -> None:
         assert len(assets) >= 3
         for path in assets:
             if path != "data:,":
-                asset = await house.http.get(f"/{path}")
+                asset = await client.http.get(f"/{path}")
                 assert asset.status_code == 200, path
                 assert asset.headers["content-type"].startswith(("text/javascript", "text/css"))
                 assert "cdn." not in asset.text, path
-        assert "openapi.json" in (await house.http.get(f"/{page}/start.js")).text
-        problem(await house.http.get(f"/{page}/other.js"), 404, "NOT_FOUND")
-        assert (await house.http.get("/openapi.json")).status_code == 200
+        assert "openapi.json" in (await client.http.get(f"/{page}/start.js")).text
+        problem(await client.http.get(f"/{page}/other.js"), 404, "NOT_FOUND")
+        assert (await client.http.get("/openapi.json")).status_code == 200
 
 
 async def test_the_docs_can_be_turned_off(serve: Serve) -> None:
-    async with serve(docs_enabled=False) as house:
+    async with serve(docs_enabled=False) as client:
         for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/redoc/start.js"):
-            problem(await house.http.get(path), 404, "NOT_FOUND")
-        home = await house.http.get("/", headers={"accept": "text/html"})
+            problem(await client.http.get(path), 404, "NOT_FOUND")
+        home = await client.http.get("/", headers={"accept": "text/html"})
         assert home.status_code == 200
 
 

@@ -12,7 +12,7 @@ from musterd import Agent, Media, Team, ToolContext, ToolResult, tool
 from musterd.store import session_deletion
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 from tests.support.store import Records
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -73,10 +73,10 @@ def served(model: HeldModel, **options: Any) -> Sample:
 
 
 @pytest.fixture
-async def house(database: Path) -> AsyncIterator[House]:
+async def client(database: Path) -> AsyncIterator[ServerClient]:
     """A painter, alone and in a team."""
-    async with in_process(app_on(database, served=served(model := HeldModel())), model) as found:
-        yield found
+    async with in_process(app_on(database, served=served(model := HeldModel())), model) as serving:
+        yield serving
 
 
 def returned(model: HeldModel) -> Any:
@@ -87,8 +87,8 @@ def returned(model: HeldModel) -> Any:
     return part.content
 
 
-async def test_the_run_has_what_its_tool_returned(house: House) -> None:
-    done = await house.run(ASK, to="agents/painter", session_id="s1")
+async def test_the_run_has_what_its_tool_returned(client: ServerClient) -> None:
+    done = await client.run(ASK, to="agents/painter", session_id="s1")
     (image,) = done["images"]
     assert (image["mime_type"], image["filename"]) == ("image/png", "a.png")
     assert base64.b64decode(image["content"]) == PNG
@@ -96,61 +96,61 @@ async def test_the_run_has_what_its_tool_returned(house: House) -> None:
         {"id": done["files"][0]["id"], "mime_type": "application/pdf", "url": "https://media.invalid/a.pdf"}
     ]
     assert done["tools"][0]["result"] == "drawn"
-    found = await house.get(f"/agents/painter/runs/{done['run_id']}", session_id="s1")
-    assert found["images"] == done["images"]
-    text, shown, note = returned(house.model)
+    run = await client.get(f"/agents/painter/runs/{done['run_id']}", session_id="s1")
+    assert run["images"] == done["images"]
+    text, picture, note = returned(client.model)
     assert (text, note) == ("drawn", '<file url="https://media.invalid/a.pdf"/>')
-    assert isinstance(shown, BinaryContent)
-    assert shown.data == PNG
+    assert isinstance(picture, BinaryContent)
+    assert picture.data == PNG
 
 
-async def test_one_medium_is_sent_as_it_is(house: House) -> None:
-    done = await house.run(ASK, to="agents/painter", session_id="s1")
+async def test_one_medium_is_sent_as_it_is(client: ServerClient) -> None:
+    done = await client.run(ASK, to="agents/painter", session_id="s1")
     path = f"/agents/painter/runs/{done['run_id']}/media/{done['images'][0]['blob']}"
-    answer = await house.http.get(path, params={"session_id": "s1"})
+    answer = await client.http.get(path, params={"session_id": "s1"})
     assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a.png"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "Authorization" in answer.headers["vary"], "two users of one browser do not share what it keeps"
-    again = await house.http.get(path, params={"session_id": "s1"}, headers={"if-none-match": answer.headers["etag"]})
+    again = await client.http.get(path, params={"session_id": "s1"}, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    other = await house.run("hello", to="agents/painter", session_id="s2")
+    other = await client.run("hello", to="agents/painter", session_id="s2")
     elsewhere = path.replace(done["run_id"], other["run_id"])
     for wrong, session in ((path, "s2"), (f"{path}0", "s1"), (elsewhere, "s2")):
-        problem(await house.http.get(wrong, params={"session_id": session}), 404, "NOT_FOUND")
+        problem(await client.http.get(wrong, params={"session_id": session}), 404, "NOT_FOUND")
 
 
-async def test_names_and_types_of_tools_media_are_cleaned(house: House) -> None:
-    done = await house.run("[[TOOL draw_oddly {}]]", to="agents/painter", session_id="s1")
+async def test_names_and_types_of_tools_media_are_cleaned(client: ServerClient) -> None:
+    done = await client.run("[[TOOL draw_oddly {}]]", to="agents/painter", session_id="s1")
     first, second = done["images"]
     assert (first["mime_type"], first["filename"]) == ("image/png", "aX: y.png")
     assert second["mime_type"] == "image/png", "the type of an image of which nothing is known"
     assert "filename" not in second
     path = f"/agents/painter/runs/{done['run_id']}/media/{first['blob']}"
-    answer = await house.http.get(path, params={"session_id": "s1"})
+    answer = await client.http.get(path, params={"session_id": "s1"})
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''aX%3A%20y.png"
 
 
-async def test_the_stream_tells_of_media_without_their_content(house: House) -> None:
-    stream = await house.stream(ASK, to="agents/painter")
+async def test_the_stream_tells_of_media_without_their_content(client: ServerClient) -> None:
+    stream = await client.stream(ASK, to="agents/painter")
     for name in ("ToolCallCompleted", "RunCompleted"):
         (image,) = stream.one(name)["images"]
         assert set(image) == {"id", "mime_type", "filename", "blob"}
 
 
-async def test_what_a_member_made_is_the_teams_too(house: House) -> None:
-    done = await house.run("[[DELEGATE painter: <TOOL draw {}>]]", to="teams/team", session_id="s1")
+async def test_what_a_member_made_is_the_teams_too(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE painter: <TOOL draw {}>]]", to="teams/team", session_id="s1")
     assert base64.b64decode(done["images"][0]["content"]) == PNG
-    assert returned(house.model).startswith("Done: drawn"), "its leader reads what it says"
-    runs = await house.get("/sessions/s1/runs", type="team")
+    assert returned(client.model).startswith("Done: drawn"), "its leader reads what it says"
+    runs = await client.get("/sessions/s1/runs", type="team")
     member = next(run for run in runs if run.get("agent_id") == "painter")
     assert member["images"][0]["mime_type"] == "image/png"
 
 
-async def test_content_stands_in_no_row(house: House) -> None:
-    await house.run(ASK, to="agents/painter", session_id="s1", files=[("files", ("b.png", PNG + b"2", "image/png"))])
-    records = Records(house.server.database)
+async def test_content_stands_in_no_row(client: ServerClient) -> None:
+    await client.run(ASK, to="agents/painter", session_id="s1", files=[("files", ("b.png", PNG + b"2", "image/png"))])
+    records = Records(client.server.database)
     encoded = [base64.b64encode(content).decode() for content in (PNG, PNG + b"2")]
     tables = (
         "SELECT input, output, messages FROM run_io",
@@ -160,7 +160,7 @@ async def test_content_stands_in_no_row(house: House) -> None:
     rows = [row for table in tables for row in await records.select(table)]
     assert not any(content in str(value) for row in rows for value in row.values() for content in encoded)
     assert len(await records.select("SELECT hash FROM blobs")) == 2
-    assert (await house.http.delete("/sessions/s1")).status_code == 204
+    assert (await client.http.delete("/sessions/s1")).status_code == 204
     await records.database.write(
         lambda tx: session_deletion.remove_some_of(tx, "s1")
     )  # where the server has not done it yet
@@ -183,54 +183,54 @@ async def test_media_may_be_kept_no_longer_than_the_run(database: Path) -> None:
     upload = ("files", ("b.png", PNG + b"2", "image/png"))
     async with in_process(
         app_on(database, served=served(model, store_media=False, add_history_to_context=True))
-    ) as house:
-        records = Records(house.server.database)
-        done = await house.run(ASK, to="agents/painter", session_id="s1", files=[upload])
+    ) as client:
+        records = Records(client.server.database)
+        done = await client.run(ASK, to="agents/painter", session_id="s1", files=[upload])
         assert shown_to(model, 0) == [PNG + b"2"]
         assert [set(image) for image in done["images"]] == [{"id", "mime_type", "filename"}]
         assert await records.select("SELECT hash FROM blobs") == []
-        again = await house.run("[[SAY so]]", to="agents/painter", session_id="s1")
+        again = await client.run("[[SAY so]]", to="agents/painter", session_id="s1")
         assert (again["status"], shown_to(model, -1)) == ("COMPLETED", []), "it is told that they are gone"
-        failed = await house.run("[[ERROR 400]]", to="agents/painter", session_id="s2", files=[upload])
+        failed = await client.run("[[ERROR 400]]", to="agents/painter", session_id="s2", files=[upload])
         assert failed["status"] == "ERROR"
         assert len(await records.select("SELECT hash FROM blobs")) == 1, "it may go on"
         path = f"/agents/painter/runs/{failed['run_id']}/continue"
-        await house.http.post(path, data={"session_id": "s2", "stream": "false"})
+        await client.http.post(path, data={"session_id": "s2", "stream": "false"})
         assert shown_to(model, -1) == [PNG + b"2"]
 
 
 async def test_history_shows_the_media_again(database: Path) -> None:
     model = HeldModel()
     sample = served(model, add_history_to_context=True)
-    async with in_process(app_on(database, served=sample), model) as house:
+    async with in_process(app_on(database, served=sample), model) as client:
         upload = ("files", ("b.png", PNG + b"2", "image/png"))
-        await house.run(ASK, to="agents/painter", session_id="s1", files=[upload])
-        await house.run("[[SAY so]]", to="agents/painter", session_id="s1")
+        await client.run(ASK, to="agents/painter", session_id="s1", files=[upload])
+        await client.run("[[SAY so]]", to="agents/painter", session_id="s1")
     assert shown_to(model, -1) == [PNG + b"2", PNG]
 
 
 async def test_a_model_that_reads_text_alone_is_told_so(database: Path) -> None:
-    async with in_process(app_on(database, served=served(model := Blind())), model) as house:
-        done = await house.run(ASK, to="agents/painter")
+    async with in_process(app_on(database, served=served(model := Blind())), model) as client:
+        done = await client.run(ASK, to="agents/painter")
         assert "you cannot read images" in returned(model)
         assert len(done["images"]) == 1
 
 
 async def test_media_may_be_kept_from_models(database: Path) -> None:
     sample = served(model := HeldModel(), send_media_to_model=False)
-    async with in_process(app_on(database, served=sample), model) as house:
-        done = await house.run(ASK, to="agents/painter")
+    async with in_process(app_on(database, served=sample), model) as client:
+        done = await client.run(ASK, to="agents/painter")
         assert returned(model) == "drawn"
         assert len(done["images"]) == 1
 
 
-async def test_bytes_alone_are_a_result(house: House) -> None:
-    done = await house.run("[[TOOL bare {}]]", to="agents/painter")
+async def test_bytes_alone_are_a_result(client: ServerClient) -> None:
+    done = await client.run("[[TOOL bare {}]]", to="agents/painter")
     assert base64.b64decode(done["images"][0]["content"]) == PNG
 
 
-async def test_a_medium_with_two_sources_is_a_failed_result(house: House) -> None:
-    done = await house.run("[[TOOL two_sources {}]]", to="agents/painter")
+async def test_a_medium_with_two_sources_is_a_failed_result(client: ServerClient) -> None:
+    done = await client.run("[[TOOL two_sources {}]]", to="agents/painter")
     assert done["tools"][0]["tool_call_error"] is True
     assert "either content or url" in done["tools"][0]["result"]
 
@@ -238,9 +238,9 @@ async def test_a_medium_with_two_sources_is_a_failed_result(house: House) -> Non
 @pytest.mark.parametrize("sends", [True, False])
 async def test_tools_find_what_came_with_the_request(database: Path, sends: bool) -> None:
     sample = served(model := HeldModel(), send_media_to_model=sends)
-    async with in_process(app_on(database, served=sample), model) as house:
+    async with in_process(app_on(database, served=sample), model) as client:
         upload = [("files", ("b.png", PNG, "image/png")), ("files", ("c.txt", b"abc", "text/plain"))]
         for to in ("agents/painter", "teams/team"):
             call = "[[TOOL measure {}]]" if to.startswith("agents") else "[[DELEGATE painter: <TOOL measure {}>]]"
-            done = await house.run(call, to=to, files=upload)
+            done = await client.run(call, to=to, files=upload)
             assert f"images b.png {len(PNG)}, files c.txt 3" in done["content"]

@@ -63,23 +63,23 @@ class Answer(NamedTuple):
     body: bytes
 
 
-async def ask(app: Starlette, asked: RawRequest) -> Answer:
+async def ask(app: Starlette, request: RawRequest) -> Answer:
     """Send one request to the application itself."""
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": asked.method,
+        "method": request.method,
         "scheme": "http",
-        "path": unquote(asked.path),
-        "raw_path": asked.path.encode(),
+        "path": unquote(request.path),
+        "raw_path": request.path.encode(),
         "root_path": "",
-        "query_string": asked.query,
-        "headers": asked.headers,
+        "query_string": request.query,
+        "headers": request.headers,
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
-    messages = [{"type": "http.request", "body": asked.body, "more_body": False}]
+    messages = [{"type": "http.request", "body": request.body, "more_body": False}]
     gone, status, headers, body = asyncio.Event(), 0, [], bytearray()
 
     async def receive() -> Message:
@@ -110,28 +110,29 @@ def post(path: str, **fields: Any) -> RawRequest:
     return RawRequest(method="POST", path=path, query=b"", headers=headers, body=body)
 
 
-def faults(asked: RawRequest, answer: Answer) -> list[str]:
+def faults(request: RawRequest, answer: Answer) -> list[str]:
     """What no answer may be, and no error may say."""
     text = answer.body.decode("utf-8", "replace")
-    found = []
+    problems = []
     if answer.status >= 500 and answer.status != 503:
-        found.append(f"{answer.status}")
+        problems.append(f"{answer.status}")
     if any(b"\r" in value or b"\n" in value for _, value in answer.headers):
-        found.append("a header of two lines")
+        problems.append("a header of two lines")
     if answer.status >= 400:
         if inside := INSIDE.search(text):
-            found.append(f"speaks of {inside[0]!r}")
+            problems.append(f"speaks of {inside[0]!r}")
         body = json.loads(text)
         if {"detail", "error_code", "request_id"} - set(body):
-            found.append("not an error's form")
+            problems.append("not an error's form")
         if len(text) > 20_000:
-            found.append(f"{len(text)} signs")
+            problems.append(f"{len(text)} signs")
     return [
-        f"{fault}: {asked.method} {asked.path}?{asked.query!r} {asked.body[:300]!r} -> {text[:400]}" for fault in found
+        f"{fault}: {request.method} {request.path}?{request.query!r} {request.body[:300]!r} -> {text[:400]}"
+        for fault in problems
     ]
 
 
-def kept(path: Path, text: str) -> set[str]:
+def first_column(path: Path, text: str) -> set[str]:
     """The first column of what a statement finds."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return {str(row[0]) for row in connection.execute(text)}
@@ -146,15 +147,15 @@ async def test_ten_thousand_requests(database: Path) -> None:
     unanswered: list[RawRequest] = []
     """Requests that the client gave up before it knew a run: each may have left one, which no answer names."""
 
-    async def visit(asked: RawRequest) -> None:
-        answer = await ask(app, asked)
+    async def visit(request: RawRequest) -> None:
+        answer = await ask(app, request)
         seen[answer.status] += 1
-        wrong.extend(faults(asked, answer))
-        if answer.status in (200, 202, 0) and asked.method == "POST":
+        wrong.extend(faults(request, answer))
+        if answer.status in (200, 202, 0) and request.method == "POST":
             named = re.findall(r'"run_id":"((?:[^"\\]|\\.)*)"', answer.body.decode())
             accepted.update(named)
             if answer.status == 0 and not named:
-                unanswered.append(asked)
+                unanswered.append(request)
 
     async with app.router.lifespan_context(app):
         for number, message in enumerate(("[[DELEGATE writer-agent: hello]]", "hello", "[[ERROR 400]]"), 1):
@@ -183,12 +184,16 @@ async def test_ten_thousand_requests(database: Path) -> None:
         assert health.status == 200
     assert min(seen[200], seen[404], seen[422]) > REQUESTS / 10, seen
     assert len(accepted) > REQUESTS / 100
-    roots = kept(database, "SELECT run_id FROM runs WHERE parent_id IS NULL AND copied_from IS NULL")
-    roots -= kept(database, "SELECT next_run_id FROM run_messages WHERE next_run_id IS NOT NULL")  # came too late
+    roots = first_column(database, "SELECT run_id FROM runs WHERE parent_id IS NULL AND copied_from IS NULL")
+    roots -= first_column(
+        database, "SELECT next_run_id FROM run_messages WHERE next_run_id IS NOT NULL"
+    )  # came too late
     unnamed = roots - {json.loads(f'"{run_id}"') for run_id in accepted}
     assert len(unnamed) <= len(unanswered), (unnamed, unanswered)
-    assert kept(database, "SELECT run_id FROM run_io WHERE run_id NOT IN (SELECT run_id FROM runs)") == set()
-    assert kept(database, "SELECT root_id FROM blob_uses WHERE root_id NOT IN (SELECT run_id FROM runs)") == set()
+    assert first_column(database, "SELECT run_id FROM run_io WHERE run_id NOT IN (SELECT run_id FROM runs)") == set()
+    assert (
+        first_column(database, "SELECT root_id FROM blob_uses WHERE root_id NOT IN (SELECT run_id FROM runs)") == set()
+    )
 
 
 def asked_of(server: Server) -> list[Shape]:
@@ -196,9 +201,9 @@ def asked_of(server: Server) -> list[Shape]:
     from musterd.http.openapi.document import document
     from musterd.http.routes import operations
 
-    found = shapes(document(operations(server), title="musterd", version="1"))
-    assert len(found) == len(operations(server))
-    return [shape for shape in found for _ in range(weight(shape))]
+    schemas = shapes(document(operations(server), title="musterd", version="1"))
+    assert len(schemas) == len(operations(server))
+    return [shape for shape in schemas for _ in range(weight(shape))]
 
 
 def weight(shape: Shape) -> int:

@@ -21,7 +21,7 @@ from musterd.http.auth.middleware import is_open
 from musterd.http.operation import OPEN, Operation
 from musterd.http.routes import operations
 from tests.support.app import Sample, app_on, in_process
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 AUDIENCE = "musterd-test"
@@ -58,51 +58,51 @@ class Seed:
         Teams and agents belong to no user: they are always there.
         """
 
-        def value(found: re.Match[str]) -> str:
-            name = found[1]
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
             is_served = name in ("team_id", "agent_id")
             if name == "run_id" and operation.path.startswith("/agents/"):
                 name = "agent_run_id"
             return NOBODYS if nobodys and not is_served else self.ids.get(name, NOBODYS)
 
-        found = re.sub(r"\{(\w+)\}", value, operation.path)
+        path = re.sub(r"\{(\w+)\}", value, operation.path)
         session = NOBODYS if nobodys else self.ids["session_id"]
         if operation.path.startswith("/agents/") and not nobodys:
             session = self.ids["agent_session_id"]
-        return f"{found}?session_id={session}"
+        return f"{path}?session_id={session}"
 
 
-def everything_but_admin(house: House) -> list[str]:
+def everything_but_admin(client: ServerClient) -> list[str]:
     """Every scope that some operation asks for, but the one that allows all."""
-    found = {operation.scope for operation in operations(house.server)}
-    return sorted(scope for scope in found if scope not in (OPEN, ADMIN))
+    scopes = {operation.scope for operation in operations(client.server)}
+    return sorted(scope for scope in scopes if scope not in (OPEN, ADMIN))
 
 
-async def seeded(house: House) -> Seed:
+async def seeded(client: ServerClient) -> Seed:
     """A session, runs, an approval, a memory and a service account of the user ada."""
-    found = Seed({"team_id": "demo-team", "agent_id": "solo-agent", "media_id": "0" * 64})
-    own = ISSUER.bearer("ada", *everything_but_admin(house))
-    asked = {"stream": "false", "session_state": f'{{"word": "{SECRET_WORD}"}}'}
+    seed = Seed({"team_id": "demo-team", "agent_id": "solo-agent", "media_id": "0" * 64})
+    own = ISSUER.bearer("ada", *everything_but_admin(client))
+    form = {"stream": "false", "session_state": f'{{"word": "{SECRET_WORD}"}}'}
     for to, names in (("teams/demo-team", ("run_id", "session_id")), ("agents/solo-agent", ("agent_run_id", ""))):
         message = f'{SECRET_WORD} [[TOOL pay {{"n": 1}}]]'
-        answer = (await house.post(message, to, headers=own, **asked)).json()
+        answer = (await client.post(message, to, headers=own, **form)).json()
         assert answer["status"] == "PAUSED", answer
-        found.ids[names[0]] = answer["run_id"]
-        found.ids[names[1] or "agent_session_id"] = answer["session_id"]
-    found.ids["trace_id"] = found.ids["run_id"]
-    waiting = (await house.http.get("/approvals", headers=own)).json()["data"]
+        seed.ids[names[0]] = answer["run_id"]
+        seed.ids[names[1] or "agent_session_id"] = answer["session_id"]
+    seed.ids["trace_id"] = seed.ids["run_id"]
+    waiting = (await client.http.get("/approvals", headers=own)).json()["data"]
     assert len(waiting) == 2
-    found.ids["approval_id"] = next(one["id"] for one in waiting if one["run_id"] == found.ids["run_id"])
-    account = await house.http.post("/service-accounts", json={"name": SECRET_WORD}, headers=ADMIN_BEARER)
-    found.ids["service_account_id"] = account.json()["id"]
-    if any(one.method == "POST" and one.path == "/memories" for one in operations(house.server)):
-        memory = await house.http.post("/memories", json={"memory": SECRET_WORD}, headers=own)
-        found.ids["memory_id"] = memory.json()["memory_id"]
-    return found
+    seed.ids["approval_id"] = next(one["id"] for one in waiting if one["run_id"] == seed.ids["run_id"])
+    account = await client.http.post("/service-accounts", json={"name": SECRET_WORD}, headers=ADMIN_BEARER)
+    seed.ids["service_account_id"] = account.json()["id"]
+    if any(one.method == "POST" and one.path == "/memories" for one in operations(client.server)):
+        memory = await client.http.post("/memories", json={"memory": SECRET_WORD}, headers=own)
+        seed.ids["memory_id"] = memory.json()["memory_id"]
+    return seed
 
 
 @pytest.fixture
-async def house(database: Path) -> AsyncIterator[House]:
+async def client(database: Path) -> AsyncIterator[ServerClient]:
     """A server whose callers show tokens."""
     settings: dict[str, Any] = {
         "jwt_verification_key": public_pem(rsa_key()),
@@ -113,27 +113,29 @@ async def house(database: Path) -> AsyncIterator[House]:
         yield serving
 
 
-async def ask(house: House, method: str, path: str, headers: dict[str, str] | None = None) -> httpx2.Response | None:
+async def ask(
+    client: ServerClient, method: str, path: str, headers: dict[str, str] | None = None
+) -> httpx2.Response | None:
     """The answer, or None where it has no end."""
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            return await house.http.request(method, path, headers=headers)
+            return await client.http.request(method, path, headers=headers)
     except TimeoutError:
         return None
 
 
-def closed(house: House) -> Iterator[Operation]:
+def closed(client: ServerClient) -> Iterator[Operation]:
     """The operations that ask for a scope: those that look first, those that remove last."""
     order = {"GET": 0, "DELETE": 2}
-    found = [operation for operation in operations(house.server) if operation.scope is not OPEN]
-    return iter(sorted(found, key=lambda operation: order.get(operation.method, 1)))
+    restricted = [operation for operation in operations(client.server) if operation.scope is not OPEN]
+    return iter(sorted(restricted, key=lambda operation: order.get(operation.method, 1)))
 
 
 def name_of(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
-def shown(answer: httpx2.Response | None) -> tuple[int, str]:
+def status_and_text(answer: httpx2.Response | None) -> tuple[int, str]:
     """What an answer tells: its status and its words."""
     return (0, "") if answer is None else (answer.status_code, answer.text)
 
@@ -141,18 +143,18 @@ def shown(answer: httpx2.Response | None) -> tuple[int, str]:
 # --- the table ----------------------------------------------------------------------------------------
 
 
-async def test_every_route_stands_in_the_table_or_is_open(house: House) -> None:
-    table = {(operation.method, operation.path) for operation in operations(house.server)}
-    for route in house.app.routes:
+async def test_every_route_stands_in_the_table_or_is_open(client: ServerClient) -> None:
+    table = {(operation.method, operation.path) for operation in operations(client.server)}
+    for route in client.app.routes:
         assert isinstance(route, Route), f"{route} is no route that can be asked"
         for method in route.methods or ():
             is_known = (method, route.path) in table or (method == "HEAD" and ("GET", route.path) in table)
             assert is_known or (method in ("GET", "HEAD") and is_open(route.path)), (method, route.path)
 
 
-async def test_what_asks_for_no_scope_is_open_and_nothing_else_is(house: House) -> None:
-    paths = (await house.get("/openapi.json"))["paths"]
-    for operation in operations(house.server):
+async def test_what_asks_for_no_scope_is_open_and_nothing_else_is(client: ServerClient) -> None:
+    paths = (await client.get("/openapi.json"))["paths"]
+    for operation in operations(client.server):
         assert (operation.scope is OPEN) == is_open(operation.path), name_of(operation)
         described = paths[operation.path][operation.method.lower()]
         assert (operation.scope is OPEN) == ("security" not in described), name_of(operation)
@@ -174,23 +176,23 @@ STRANGERS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-async def test_a_stranger_is_let_in_nowhere(house: House, stranger: str) -> None:
+async def test_a_stranger_is_let_in_nowhere(client: ServerClient, stranger: str) -> None:
     headers, words = STRANGERS[stranger]
-    for operation in closed(house):
-        answer = await ask(house, operation.method, Seed({"session_id": "s"}).path(operation, nobodys=True), headers)
+    for operation in closed(client):
+        answer = await ask(client, operation.method, Seed({"session_id": "s"}).path(operation, nobodys=True), headers)
         assert answer is not None, name_of(operation)
         assert words in problem(answer, 401, "UNAUTHENTICATED"), name_of(operation)
         assert answer.headers["www-authenticate"] == "Bearer"
     for method in ("GET", "POST", "DELETE", "OPTIONS"):
-        problem(await house.http.request(method, "/nope", headers=headers), 401, "UNAUTHENTICATED")
+        problem(await client.http.request(method, "/nope", headers=headers), 401, "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-async def test_what_is_open_is_open_to_strangers(house: House, stranger: str) -> None:
-    for operation in operations(house.server):
+async def test_what_is_open_is_open_to_strangers(client: ServerClient, stranger: str) -> None:
+    for operation in operations(client.server):
         if operation.scope is OPEN:
-            answer = await ask(house, operation.method, operation.path, STRANGERS[stranger][0])
-            assert shown(answer)[0] not in (401, 403), name_of(operation)
+            answer = await ask(client, operation.method, operation.path, STRANGERS[stranger][0])
+            assert status_and_text(answer)[0] not in (401, 403), name_of(operation)
 
 
 # --- scopes -------------------------------------------------------------------------------------------
@@ -203,43 +205,43 @@ def enough(operation: Operation) -> set[str]:
     return {scope, scope.replace(":run", ":read")} if reads else {scope}
 
 
-async def test_without_scopes_nothing_is_allowed(house: House) -> None:
-    seed = await seeded(house)
-    for operation in closed(house):
-        answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada"))
+async def test_without_scopes_nothing_is_allowed(client: ServerClient) -> None:
+    seed = await seeded(client)
+    for operation in closed(client):
+        answer = await ask(client, operation.method, seed.path(operation), ISSUER.bearer("ada"))
         assert answer is not None, name_of(operation)
         assert problem(answer, 403, "FORBIDDEN") == "Insufficient permissions", name_of(operation)
-    problem(await house.http.get("/nope", headers=ISSUER.bearer("ada")), 404, "NOT_FOUND")
+    problem(await client.http.get("/nope", headers=ISSUER.bearer("ada")), 404, "NOT_FOUND")
 
 
-async def test_all_other_scopes_are_not_enough(house: House) -> None:
-    seed, every = await seeded(house), everything_but_admin(house)
-    for operation in closed(house):
+async def test_all_other_scopes_are_not_enough(client: ServerClient) -> None:
+    seed, every = await seeded(client), everything_but_admin(client)
+    for operation in closed(client):
         lacking = enough(operation) | ({f"{str(operation.scope).split(':')[0]}:run"} if operation.lists else set())
         others = [*(scope for scope in every if scope not in lacking), "agent_os:*:admin", "*:*", "*"]
-        answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada", *others))
+        answer = await ask(client, operation.method, seed.path(operation), ISSUER.bearer("ada", *others))
         assert answer is not None, name_of(operation)
         problem(answer, 403, "FORBIDDEN")
 
 
-async def test_its_own_scope_is_enough(house: House) -> None:
-    seed = await seeded(house)
-    for operation in closed(house):
+async def test_its_own_scope_is_enough(client: ServerClient) -> None:
+    seed = await seeded(client)
+    for operation in closed(client):
         for scope in enough(operation):
-            answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada", scope))
-            assert shown(answer)[0] not in (401, 403, 500), (name_of(operation), shown(answer))
+            answer = await ask(client, operation.method, seed.path(operation), ISSUER.bearer("ada", scope))
+            assert status_and_text(answer)[0] not in (401, 403, 500), (name_of(operation), status_and_text(answer))
 
 
-async def test_a_scope_may_be_limited_to_one_team_or_agent(house: House) -> None:
-    seed = await seeded(house)
-    for operation in closed(house):
+async def test_a_scope_may_be_limited_to_one_team_or_agent(client: ServerClient) -> None:
+    seed = await seeded(client)
+    for operation in closed(client):
         named = re.search(r"\{(team|agent)_id\}", operation.path)
         if named is None:
             continue
         resource, action = str(operation.scope).split(":")
         for limit, is_let_in in ((seed.ids[f"{named[1]}_id"], True), ("*", True), ("other", False), ("", False)):
             bearer = ISSUER.bearer("ada", f"{resource}:{limit}:{action}")
-            status = shown(await ask(house, operation.method, seed.path(operation), bearer))[0]
+            status = status_and_text(await ask(client, operation.method, seed.path(operation), bearer))[0]
             assert (status != 403) == is_let_in, (name_of(operation), limit, status)
 
 
@@ -255,39 +257,41 @@ async def test_a_scope_may_be_limited_to_one_team_or_agent(house: House) -> None
         ([ADMIN], ["demo-team"]),
     ],
 )
-async def test_lists_show_what_may_be_looked_at_or_run(house: House, scopes: list[str], teams: list[str]) -> None:
-    answer = await house.http.get("/teams", headers=ISSUER.bearer("ada", *scopes))
+async def test_lists_show_what_may_be_looked_at_or_run(
+    client: ServerClient, scopes: list[str], teams: list[str]
+) -> None:
+    answer = await client.http.get("/teams", headers=ISSUER.bearer("ada", *scopes))
     assert [team["id"] for team in answer.json()] == teams
 
 
 # --- other users --------------------------------------------------------------------------------------
 
 
-async def test_another_users_things_are_not_there(house: House) -> None:
+async def test_another_users_things_are_not_there(client: ServerClient) -> None:
     """What is answered about them is what is answered about ids that nobody has."""
-    seed = await seeded(house)
-    everything = everything_but_admin(house)
+    seed = await seeded(client)
+    everything = everything_but_admin(client)
     own, other = ISSUER.bearer("ada", *everything), ISSUER.bearer("eve", *everything)
-    before = await state_of(house, seed, own)
-    for operation in closed(house):
+    before = await state_of(client, seed, own)
+    for operation in closed(client):
         if operation.scope == ADMIN:
             continue
         path, nobodys = seed.path(operation), seed.path(operation, nobodys=True)
-        status, text = shown(await ask(house, operation.method, path, other))
+        status, text = status_and_text(await ask(client, operation.method, path, other))
         assert status not in (401, 403, 500), name_of(operation)
         assert SECRET_WORD not in text, name_of(operation)
         if operation.operation_id != "get_prometheus_metrics":  # it tells of the process, and at each time anew
-            told = shown(await ask(house, operation.method, nobodys, other))
-            assert (status, same(text, seed)) == (told[0], same(told[1], seed)), name_of(operation)
+            answered = status_and_text(await ask(client, operation.method, nobodys, other))
+            assert (status, same(text, seed)) == (answered[0], same(answered[1], seed)), name_of(operation)
     for user in ("ada", NOBODYS):  # a label in the query changes nothing
         for path in ("/sessions", "/approvals"):
-            listed = await house.http.get(path, params={"user_id": user}, headers=other)
+            listed = await client.http.get(path, params={"user_id": user}, headers=other)
             assert listed.json()["data"] == []
-    assert (await house.http.get("/approvals/count", headers=other)).json() == {"count": 0}
-    assert await state_of(house, seed, own) == before, "nothing was changed"
+    assert (await client.http.get("/approvals/count", headers=other)).json() == {"count": 0}
+    assert await state_of(client, seed, own) == before, "nothing was changed"
 
 
-async def state_of(house: House, seed: Seed, own: dict[str, str]) -> list[Any]:
+async def state_of(client: ServerClient, seed: Seed, own: dict[str, str]) -> list[Any]:
     """What the owner sees of it."""
     paths = [
         f"/sessions/{seed.ids['session_id']}/runs",
@@ -295,7 +299,7 @@ async def state_of(house: House, seed: Seed, own: dict[str, str]) -> list[Any]:
         f"/approvals/{seed.ids['approval_id']}",
         f"/teams/demo-team/runs/{seed.ids['run_id']}?session_id={seed.ids['session_id']}",
     ]
-    answers = [await house.http.get(path, headers=own) for path in paths]
+    answers = [await client.http.get(path, headers=own) for path in paths]
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json() for answer in answers]
 
@@ -318,47 +322,47 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_another_user_changes_nothing_by_requests_that_are_right(house: House) -> None:
-    seed, everything = await seeded(house), everything_but_admin(house)
+async def test_another_user_changes_nothing_by_requests_that_are_right(client: ServerClient) -> None:
+    seed, everything = await seeded(client), everything_but_admin(client)
     own, other = ISSUER.bearer("ada", *everything), ISSUER.bearer("eve", *everything)
-    before = await state_of(house, seed, own)
-    for operation in closed(house):
-        asked = FORMS.get(operation.path.rsplit("/", 1)[1])
-        if operation.method != "POST" or asked is None or operation.scope == ADMIN:
+    before = await state_of(client, seed, own)
+    for operation in closed(client):
+        fields = FORMS.get(operation.path.rsplit("/", 1)[1])
+        if operation.method != "POST" or fields is None or operation.scope == ADMIN:
             continue
-        form = dict(asked)
+        form = dict(fields)
         session = seed.ids["agent_session_id" if operation.path.startswith("/agents/") else "session_id"]
         if "data" in form:
             form["data"] = {**form["data"], "session_id": session}
-        answer = await house.http.post(seed.path(operation), headers=other, **form)
+        answer = await client.http.post(seed.path(operation), headers=other, **form)
         assert answer.status_code == 404, (name_of(operation), answer.text)
     for to in ("teams/demo-team", "agents/solo-agent"):  # nor does a run enter her session
         for name in ("session_id", "agent_session_id"):
-            answer = await house.post("hello", to, session_id=seed.ids[name], stream="false", headers=other)
+            answer = await client.post("hello", to, session_id=seed.ids[name], stream="false", headers=other)
             problem(answer, 404, "NOT_FOUND")
-    taken = await house.post("hello", run_id=seed.ids["run_id"], stream="false", headers=other)
+    taken = await client.post("hello", run_id=seed.ids["run_id"], stream="false", headers=other)
     assert SECRET_WORD not in problem(taken, 409, "CONFLICT")
     sessions = {"session_ids": [seed.ids["session_id"]], "session_types": ["team"]}
-    await house.http.request("DELETE", "/sessions", json=sessions, headers=other)
-    assert await state_of(house, seed, own) == before
+    await client.http.request("DELETE", "/sessions", json=sessions, headers=other)
+    assert await state_of(client, seed, own) == before
 
 
-async def test_keys_are_each_users_own(house: House) -> None:
-    everything = everything_but_admin(house)
+async def test_keys_are_each_users_own(client: ServerClient) -> None:
+    everything = everything_but_admin(client)
     runs = []
     for user in ("ada", "eve", "ada"):
         headers = {**ISSUER.bearer(user, *everything), "idempotency-key": "k1"}
-        answer = await house.post("hello", stream="false", headers=headers)
+        answer = await client.post("hello", stream="false", headers=headers)
         runs.append(answer.json()["run_id"])
     assert runs[0] == runs[2] != runs[1]
 
 
-async def test_a_form_cannot_name_another_user(house: House) -> None:
-    ada, eve = (ISSUER.bearer(user, *everything_but_admin(house)) for user in ("ada", "eve"))
-    run = (await house.post("hello", user_id="eve", stream="false", headers=ada)).json()
+async def test_a_form_cannot_name_another_user(client: ServerClient) -> None:
+    ada, eve = (ISSUER.bearer(user, *everything_but_admin(client)) for user in ("ada", "eve"))
+    run = (await client.post("hello", user_id="eve", stream="false", headers=ada)).json()
     assert run["user_id"] == "ada"
-    assert (await house.http.get("/sessions", headers=eve)).json()["data"] == []
-    assert [one["session_id"] for one in (await house.http.get("/sessions", headers=ada)).json()["data"]] == [
+    assert (await client.http.get("/sessions", headers=eve)).json()["data"] == []
+    assert [one["session_id"] for one in (await client.http.get("/sessions", headers=ada)).json()["data"]] == [
         run["session_id"]
     ]
 
@@ -366,47 +370,50 @@ async def test_a_form_cannot_name_another_user(house: House) -> None:
 # --- administrators -----------------------------------------------------------------------------------
 
 
-async def test_an_administrator_sees_everybodys_and_may_everything(house: House) -> None:
-    seed = await seeded(house)
-    own = ISSUER.bearer("ada", *everything_but_admin(house))
-    for operation in closed(house):
+async def test_an_administrator_sees_everybodys_and_may_everything(client: ServerClient) -> None:
+    seed = await seeded(client)
+    own = ISSUER.bearer("ada", *everything_but_admin(client))
+    for operation in closed(client):
         path = seed.path(operation)
         if operation.method == "GET" and operation.scope != ADMIN:
-            assert shown(await ask(house, "GET", path, ADMIN_BEARER))[0] == shown(await ask(house, "GET", path, own))[0]
-        answer = await ask(house, operation.method, path, ADMIN_BEARER)
-        assert shown(answer)[0] not in (401, 403, 500), name_of(operation)
+            assert (
+                status_and_text(await ask(client, "GET", path, ADMIN_BEARER))[0]
+                == status_and_text(await ask(client, "GET", path, own))[0]
+            )
+        answer = await ask(client, operation.method, path, ADMIN_BEARER)
+        assert status_and_text(answer)[0] not in (401, 403, 500), name_of(operation)
 
 
-async def test_what_an_administrator_adds_to_a_session_is_its_owners(house: House) -> None:
-    seed = await seeded(house)
-    own = ISSUER.bearer("ada", *everything_but_admin(house))
+async def test_what_an_administrator_adds_to_a_session_is_its_owners(client: ServerClient) -> None:
+    seed = await seeded(client)
+    own = ISSUER.bearer("ada", *everything_but_admin(client))
     session = seed.ids["session_id"]
-    run = (await house.post("hello", session_id=session, stream="false", headers=ADMIN_BEARER)).json()
-    seen = await house.http.get(f"/teams/demo-team/runs/{run['run_id']}?session_id={session}", headers=own)
+    run = (await client.post("hello", session_id=session, stream="false", headers=ADMIN_BEARER)).json()
+    seen = await client.http.get(f"/teams/demo-team/runs/{run['run_id']}?session_id={session}", headers=own)
     assert seen.status_code == 200
 
 
 # --- administrators in others' sessions ---------------------------------------------------------------
 
 
-async def test_what_an_administrator_continues_goes_on_in_the_users_name(house: House) -> None:
+async def test_what_an_administrator_continues_goes_on_in_the_users_name(client: ServerClient) -> None:
     own = ISSUER.bearer("ada", "teams:run")
-    failed = (await house.post("[[ERROR 402]]", stream="false", session_id="s1", headers=own)).json()
+    failed = (await client.post("[[ERROR 402]]", stream="false", session_id="s1", headers=own)).json()
     assert failed["status"] == "ERROR"
     path, data = f"/teams/demo-team/runs/{failed['run_id']}/continue", {"session_id": "s1", "stream": "false"}
-    run = (await house.http.post(path, data=data, headers=ADMIN_BEARER)).json()
+    run = (await client.http.post(path, data=data, headers=ADMIN_BEARER)).json()
     assert (run["forked_from"], run["user_id"]) == (failed["run_id"], "ada")
 
 
 @pytest.mark.parametrize("form", [{"stream": "true"}, {"stream": "false"}, {"background": "true"}])
 @pytest.mark.parametrize("by", ["key", "run_id"])
 async def test_a_request_sent_again_shows_nothing_to_who_is_no_administrator_any_more(
-    house: House, form: dict[str, str], by: str
+    client: ServerClient, form: dict[str, str], by: str
 ) -> None:
-    await house.post("mine", stream="false", session_id="s1", headers=ISSUER.bearer("ada", "teams:run"))
+    await client.post("mine", stream="false", session_id="s1", headers=ISSUER.bearer("ada", "teams:run"))
     key = {"idempotency-key": "k"} if by == "key" else {}
-    asked = {"message": SECRET_WORD, "session_id": "s1", **({"run_id": "r1"} if by == "run_id" else {})}
-    first = await house.post(**asked, stream="false", headers={**ADMIN_BEARER, **key})
+    fields = {"message": SECRET_WORD, "session_id": "s1", **({"run_id": "r1"} if by == "run_id" else {})}
+    first = await client.post(**fields, stream="false", headers={**ADMIN_BEARER, **key})
     assert first.json()["status"] == "COMPLETED"
-    again = await house.post(**asked, **form, headers={**ISSUER.bearer("root", "teams:run"), **key})
+    again = await client.post(**fields, **form, headers={**ISSUER.bearer("root", "teams:run"), **key})
     problem(again, 404, "NOT_FOUND")

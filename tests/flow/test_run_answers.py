@@ -6,7 +6,7 @@ from typing import Any
 from dirty_equals import IsFloat, IsInt, IsNow, IsStr
 from inline_snapshot import snapshot
 
-from tests.support.http import House, Receipt
+from tests.support.http import Receipt, ServerClient
 
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
 IS_CALL_ID = IsStr(regex=r"call_.+")
@@ -31,13 +31,13 @@ UNDECIDED = {
 }
 
 
-async def found(house: House, done: dict[str, Any], to: str = "teams/demo-team") -> dict[str, Any]:
+async def polled(client: ServerClient, done: dict[str, Any], to: str = "teams/demo-team") -> dict[str, Any]:
     """The run as GET tells it."""
-    return await house.poll(Receipt(done["run_id"], done["session_id"], ""), to=to)
+    return await client.poll(Receipt(done["run_id"], done["session_id"], ""), to=to)
 
 
-async def test_no_delegation(house: House) -> None:
-    done = await house.run("hello", session_id="s1", user_id="u1")
+async def test_no_delegation(client: ServerClient) -> None:
+    done = await client.run("hello", session_id="s1", user_id="u1")
     assert done == snapshot(
         {
             "run_id": IS_ID,
@@ -117,16 +117,16 @@ async def test_no_delegation(house: House) -> None:
     assert done["queued_at"] <= done["started_at"] <= done["first_token_at"] <= done["ended_at"]
 
 
-async def test_get_and_post_tell_the_same_but_for_two_empty_lists(house: House) -> None:
-    done = await house.run("hello")
-    got = await found(house, done)
+async def test_get_and_post_tell_the_same_but_for_two_empty_lists(client: ServerClient) -> None:
+    done = await client.run("hello")
+    got = await polled(client, done)
     assert got.pop("events") == []
     assert done.pop("tools") == []
     assert got == done
 
 
-async def test_with_delegation(house: House) -> None:
-    done = await house.run(DELEGATE)
+async def test_with_delegation(client: ServerClient) -> None:
+    done = await client.run(DELEGATE)
     task = 'weather in Paris [[TOOL get_weather {"city":"Paris"}]]'
     assert done["content"] == "Done: Done: Sunny in Paris"
     assert done["member_responses"] == []
@@ -177,15 +177,15 @@ async def test_with_delegation(house: House) -> None:
             **UNDECIDED,
         }
     ]
-    got = await found(house, done)
+    got = await polled(client, done)
     assert got["tools"] == done["tools"]
     assert got["messages"] == done["messages"]
 
 
-async def test_a_member_run_by_its_id(house: House) -> None:
-    done = await house.run(DELEGATE, session_id="s1", user_id="u1")
+async def test_a_member_run_by_its_id(client: ServerClient) -> None:
+    done = await client.run(DELEGATE, session_id="s1", user_id="u1")
     member_id = done["tools"][0]["child_run_id"]
-    member = await house.get(f"/teams/demo-team/runs/{member_id}", session_id="s1")
+    member = await client.get(f"/teams/demo-team/runs/{member_id}", session_id="s1")
     assert member == snapshot(
         {
             "run_id": IS_ID,
@@ -231,36 +231,38 @@ async def test_a_member_run_by_its_id(house: House) -> None:
     assert member["tools"][0]["result"] == "Sunny in Paris"
 
 
-async def test_a_member_run_belongs_to_its_team_alone(house: House) -> None:
-    done = await house.run("[[DELEGATE writer-agent: hi]]", session_id="s1")
+async def test_a_member_run_belongs_to_its_team_alone(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE writer-agent: hi]]", session_id="s1")
     path = f"runs/{done['tools'][0]['child_run_id']}"
-    assert (await house.http.get(f"/teams/demo-team/{path}", params={"session_id": "s1"})).status_code == 200
+    assert (await client.http.get(f"/teams/demo-team/{path}", params={"session_id": "s1"})).status_code == 200
     for owner in ("teams/other-team", "teams/outer-team", "agents/solo-agent"):
-        assert (await house.http.get(f"/{owner}/{path}", params={"session_id": "s1"})).status_code == 404
+        assert (await client.http.get(f"/{owner}/{path}", params={"session_id": "s1"})).status_code == 404
 
 
-async def test_members_of_a_team_that_stores_their_responses(house: House) -> None:
-    done = await house.run("[[DELEGATE writer-agent: a || DELEGATE writer-agent: b]]", to="teams/full-team")
+async def test_members_of_a_team_that_stores_their_responses(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE writer-agent: a || DELEGATE writer-agent: b]]", to="teams/full-team")
     assert [member["content"] for member in done["member_responses"]] == ["Echo: a", "Echo: b"]
     assert {member["parent_run_id"] for member in done["member_responses"]} == {done["run_id"]}
     assert [member["run_id"] for member in done["member_responses"]] == [tool["child_run_id"] for tool in done["tools"]]
-    assert (await found(house, done, "teams/full-team"))["member_responses"] == done["member_responses"]
+    assert (await polled(client, done, "teams/full-team"))["member_responses"] == done["member_responses"]
 
 
-async def test_two_delegations_in_one_turn(house: House) -> None:
-    done = await house.run("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
+async def test_two_delegations_in_one_turn(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
     assert done["content"] == "Done: Echo: a | Echo: b"
     assert [call["result"] for call in done["tools"]] == ["Echo: a", "Echo: b"]
     assert len({call["child_run_id"] for call in done["tools"]} | {call["tool_call_id"] for call in done["tools"]}) == 4
 
 
-async def test_a_nested_team(house: House) -> None:
-    done = await house.run("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team")
+async def test_a_nested_team(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team")
     assert done["content"] == "Done: Done: Echo: x"
-    inner = await house.get(f"/teams/outer-team/runs/{done['tools'][0]['child_run_id']}", session_id=done["session_id"])
+    inner = await client.get(
+        f"/teams/outer-team/runs/{done['tools'][0]['child_run_id']}", session_id=done["session_id"]
+    )
     assert (inner["team_id"], inner["parent_run_id"]) == ("inner-team", done["run_id"])
     assert inner["member_responses"] == []
-    writer = await house.get(
+    writer = await client.get(
         f"/teams/outer-team/runs/{inner['tools'][0]['child_run_id']}", session_id=done["session_id"]
     )
     assert (writer["agent_id"], writer["parent_run_id"]) == ("n-writer-agent", inner["run_id"])
@@ -269,30 +271,30 @@ async def test_a_nested_team(house: House) -> None:
 # --- what goes wrong below the run --------------------------------------------------------------------
 
 
-async def test_a_tool_that_raises(house: House) -> None:
-    done = await house.run('[[TOOL boom {"x": "1"}]]')
+async def test_a_tool_that_raises(client: ServerClient) -> None:
+    done = await client.run('[[TOOL boom {"x": "1"}]]')
     assert done["status"] == "COMPLETED"
     assert "boom 1" in done["content"]
     assert (done["tools"][0]["tool_call_error"], done["tools"][0]["result"]) == (True, "boom 1")
     assert [message["tool_call_error"] for message in done["messages"] if message["role"] == "tool"] == [True]
 
 
-async def test_a_tool_with_wrong_arguments(house: House) -> None:
-    done = await house.run('[[TOOL boom {"y": 1}]]')
+async def test_a_tool_with_wrong_arguments(client: ServerClient) -> None:
+    done = await client.run('[[TOOL boom {"y": 1}]]')
     assert done["status"] == "COMPLETED"
     assert done["tools"][0]["tool_call_error"] is True
     assert "boom" in done["tools"][0]["result"]
 
 
-async def test_a_tool_that_does_not_exist(house: House) -> None:
-    done = await house.run('[[TOOL nosuch {"x": "1"}]]')
+async def test_a_tool_that_does_not_exist(client: ServerClient) -> None:
+    done = await client.run('[[TOOL nosuch {"x": "1"}]]')
     assert done["status"] == "COMPLETED"
     assert done["tools"][0]["tool_call_error"] is True
     assert "There is no tool 'nosuch'" in done["content"]
 
 
-async def test_a_member_that_does_not_exist(house: House) -> None:
-    done = await house.run("[[DELEGATE nobody: x]]")
+async def test_a_member_that_does_not_exist(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE nobody: x]]")
     assert done["status"] == "COMPLETED"
     (call,) = done["tools"]
     assert (call["tool_call_error"], call["child_run_id"]) == (True, None)
@@ -300,13 +302,13 @@ async def test_a_member_that_does_not_exist(house: House) -> None:
     assert "weather-agent" in call["result"]
 
 
-async def test_a_member_whose_model_fails(house: House) -> None:
-    done = await house.run("[[DELEGATE writer-agent: <ERROR 500>]]")
+async def test_a_member_whose_model_fails(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE writer-agent: <ERROR 500>]]")
     assert done["status"] == "COMPLETED"
     (call,) = done["tools"]
     assert call["tool_call_error"] is True
     assert "fake model error 500" in call["result"]
-    member = await house.get(f"/teams/demo-team/runs/{call['child_run_id']}", session_id=done["session_id"])
+    member = await client.get(f"/teams/demo-team/runs/{call['child_run_id']}", session_id=done["session_id"])
     assert (member["status"], member["content"]) == ("ERROR", "fake model error 500")
     assert member["events"] == [
         {
@@ -324,8 +326,8 @@ async def test_a_member_whose_model_fails(house: House) -> None:
     assert member["error"] == {"code": "model_error", "message": "fake model error 500", "retryable": True}
 
 
-async def test_a_model_that_fails(house: House) -> None:
-    done = await house.run("[[ERROR 500]]")
+async def test_a_model_that_fails(client: ServerClient) -> None:
+    done = await client.run("[[ERROR 500]]")
     messages = done.pop("messages")
     assert done == snapshot(
         {
@@ -362,12 +364,12 @@ async def test_a_model_that_fails(house: House) -> None:
         }
     )
     assert [message["role"] for message in messages] == ["system", "user"]
-    assert await found(house, done) == {**done, "messages": messages}
+    assert await polled(client, done) == {**done, "messages": messages}
 
 
-async def test_a_model_that_refuses(house: House) -> None:
-    done = await house.run("[[ERROR 400]]")
+async def test_a_model_that_refuses(client: ServerClient) -> None:
+    done = await client.run("[[ERROR 400]]")
     assert done["error"] == {"code": "model_error", "message": "fake model error 400", "retryable": False}
-    assert len(house.model.calls) == 1
-    assert (await house.run("[[ERROR 429]]"))["error"]["retryable"] is True
-    assert len(house.model.calls) == 1 + house.server.settings.model_tries
+    assert len(client.model.calls) == 1
+    assert (await client.run("[[ERROR 429]]"))["error"]["retryable"] is True
+    assert len(client.model.calls) == 1 + client.server.settings.model_tries

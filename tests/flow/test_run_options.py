@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.http import House, wrong_fields
+from tests.support.http import ServerClient, wrong_fields
 
 PERSON = {
     "title": "P",
@@ -23,98 +23,98 @@ def remember(key: str, value: str) -> str:
 # --- session state ------------------------------------------------------------------------------------
 
 
-async def test_state_is_the_users_exactly(house: House) -> None:
-    done = await house.run(session_state='{"a": 1}', session_id="s1", user_id="u1")
+async def test_state_is_the_users_exactly(client: ServerClient) -> None:
+    done = await client.run(session_state='{"a": 1}', session_id="s1", user_id="u1")
     assert done["session_state"] == {"a": 1}
-    got = await house.get(f"/teams/demo-team/runs/{done['run_id']}", session_id="s1")
+    got = await client.get(f"/teams/demo-team/runs/{done['run_id']}", session_id="s1")
     assert got["session_state"] == {"a": 1}
-    assert (await house.get("/sessions/s1"))["session_state"] == {"a": 1}
-    assert (await house.get("/sessions"))["data"][0]["session_state"] == {"a": 1}
+    assert (await client.get("/sessions/s1"))["session_state"] == {"a": 1}
+    assert (await client.get("/sessions"))["data"][0]["session_state"] == {"a": 1}
 
 
-async def test_state_is_left_out_when_there_is_none(house: House) -> None:
-    done = await house.run("[[DELEGATE writer-agent: x]]", session_id="s1")
+async def test_state_is_left_out_when_there_is_none(client: ServerClient) -> None:
+    done = await client.run("[[DELEGATE writer-agent: x]]", session_id="s1")
     assert "session_state" not in done
-    stream = await house.stream("[[DELEGATE writer-agent: x]]", session_id="s1")
+    stream = await client.stream("[[DELEGATE writer-agent: x]]", session_id="s1")
     assert "session_state" not in stream.one("TeamRunCompleted")
     assert "session_state" not in stream.one("RunCompleted")
-    assert (await house.get("/sessions/s1"))["session_state"] == {}
+    assert (await client.get("/sessions/s1"))["session_state"] == {}
 
 
-async def test_state_lasts_from_run_to_run(house: House) -> None:
-    await house.run(session_state='{"a": 1, "b": 1}', session_id="s1")
-    assert (await house.run(session_id="s1"))["session_state"] == {"a": 1, "b": 1}
-    assert (await house.run(session_state='{"b": 2}', session_id="s1"))["session_state"] == {"a": 1, "b": 2}
-    assert "session_state" not in await house.run(session_id="s2")
+async def test_state_lasts_from_run_to_run(client: ServerClient) -> None:
+    await client.run(session_state='{"a": 1, "b": 1}', session_id="s1")
+    assert (await client.run(session_id="s1"))["session_state"] == {"a": 1, "b": 1}
+    assert (await client.run(session_state='{"b": 2}', session_id="s1"))["session_state"] == {"a": 1, "b": 2}
+    assert "session_state" not in await client.run(session_id="s2")
 
 
-async def test_what_a_tool_changes_is_kept_and_told(house: House) -> None:
-    stream = await house.stream(remember("k", "v"), session_id="s1", session_state='{"a": 1}')
+async def test_what_a_tool_changes_is_kept_and_told(client: ServerClient) -> None:
+    stream = await client.stream(remember("k", "v"), session_id="s1", session_state='{"a": 1}')
     assert stream.one("TeamRunCompleted")["session_state"] == {"a": 1, "k": "v"}
-    assert (await house.run(session_id="s1"))["session_state"] == {"a": 1, "k": "v"}
+    assert (await client.run(session_id="s1"))["session_state"] == {"a": 1, "k": "v"}
 
 
-async def test_state_that_a_team_declares_stands_below(house: House) -> None:
+async def test_state_that_a_team_declares_stands_below(client: ServerClient) -> None:
     to = "teams/state-team"
-    assert (await house.run(to=to, session_id="s1"))["session_state"] == {"a": 1}
-    assert (await house.run(to=to, session_id="s1", session_state='{"a": 2}'))["session_state"] == {"a": 2}
-    assert (await house.run(to=to, session_id="s1"))["session_state"] == {"a": 2}
+    assert (await client.run(to=to, session_id="s1"))["session_state"] == {"a": 1}
+    assert (await client.run(to=to, session_id="s1", session_state='{"a": 2}'))["session_state"] == {"a": 2}
+    assert (await client.run(to=to, session_id="s1"))["session_state"] == {"a": 2}
 
 
-async def test_state_of_a_run_that_failed_is_kept(house: House) -> None:
-    done = await house.run("[[ERROR 500]]", session_id="s1", session_state='{"a": 1}')
+async def test_state_of_a_run_that_failed_is_kept(client: ServerClient) -> None:
+    done = await client.run("[[ERROR 500]]", session_id="s1", session_state='{"a": 1}')
     assert done["session_state"] == {"a": 1}
-    assert (await house.get("/sessions/s1"))["session_state"] == {"a": 1}
+    assert (await client.get("/sessions/s1"))["session_state"] == {"a": 1}
 
 
 # --- history ------------------------------------------------------------------------------------------
 
 
-def said(house: House) -> list[str]:
+def said(client: ServerClient) -> list[str]:
     """What the model was given last, without the system message."""
-    return [message["content"] for message in house.model.asked() if message["role"] != "system"]
+    return [message["content"] for message in client.model.conversation() if message["role"] != "system"]
 
 
-async def test_history_is_shown_when_asked_for(house: House) -> None:
-    await house.run("one", session_id="s1")
-    done = await house.run("two", session_id="s1", add_history_to_context="true")
-    assert said(house) == ["one", "Echo: one", "two"]
-    told = [(message["content"], message["from_history"]) for message in done["messages"][1:]]
-    assert told == [("one", True), ("Echo: one", True), ("two", False), ("Echo: two", False)]
+async def test_history_is_shown_when_asked_for(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    done = await client.run("two", session_id="s1", add_history_to_context="true")
+    assert said(client) == ["one", "Echo: one", "two"]
+    messages = [(message["content"], message["from_history"]) for message in done["messages"][1:]]
+    assert messages == [("one", True), ("Echo: one", True), ("two", False), ("Echo: two", False)]
     assert [message["role"] for message in done["messages"]].count("system") == 1
 
 
-async def test_no_history_unless_asked_for(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("two", session_id="s1")
-    assert said(house) == ["two"]
-    await house.run("three", session_id="s1", add_history_to_context="false")
-    assert said(house) == ["three"]
+async def test_no_history_unless_asked_for(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("two", session_id="s1")
+    assert said(client) == ["two"]
+    await client.run("three", session_id="s1", add_history_to_context="false")
+    assert said(client) == ["three"]
 
 
-async def test_history_is_of_the_session_and_the_team(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("other session", session_id="s2")
-    await house.run("other team", session_id="s1", to="teams/other-team")
-    await house.run("two", session_id="s1", add_history_to_context="true")
-    assert said(house) == ["one", "Echo: one", "two"]
+async def test_history_is_of_the_session_and_the_team(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("other session", session_id="s2")
+    await client.run("other team", session_id="s1", to="teams/other-team")
+    await client.run("two", session_id="s1", add_history_to_context="true")
+    assert said(client) == ["one", "Echo: one", "two"]
 
 
-async def test_history_has_tool_calls_and_no_failed_runs(house: House) -> None:
-    await house.run('[[TOOL get_weather {"city": "Rome"}]]', session_id="s1")
-    await house.run("[[ERROR 400]]", session_id="s1")
-    await house.run("two", session_id="s1", add_history_to_context="true")
-    roles = [message["role"] for message in house.model.asked()]
+async def test_history_has_tool_calls_and_no_failed_runs(client: ServerClient) -> None:
+    await client.run('[[TOOL get_weather {"city": "Rome"}]]', session_id="s1")
+    await client.run("[[ERROR 400]]", session_id="s1")
+    await client.run("two", session_id="s1", add_history_to_context="true")
+    roles = [message["role"] for message in client.model.conversation()]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
-async def test_history_is_not_told_twice(house: House) -> None:
+async def test_history_is_not_told_twice(client: ServerClient) -> None:
     for message in ("one", "two"):
-        await house.run(message, session_id="s1", add_history_to_context="true")
-    done = await house.run("three", session_id="s1", add_history_to_context="true")
-    assert said(house) == ["one", "Echo: one", "two", "Echo: two", "three"]
+        await client.run(message, session_id="s1", add_history_to_context="true")
+    done = await client.run("three", session_id="s1", add_history_to_context="true")
+    assert said(client) == ["one", "Echo: one", "two", "Echo: two", "three"]
     assert len({message["id"] for message in done["messages"]}) == len(done["messages"])
-    chat = (await house.get("/sessions/s1"))["chat_history"]
+    chat = (await client.get("/sessions/s1"))["chat_history"]
     assert [message["content"] for message in chat] == ["one", "Echo: one", "two", "Echo: two", "three", "Echo: three"]
 
 
@@ -122,27 +122,29 @@ async def test_history_is_not_told_twice(house: House) -> None:
 
 
 @pytest.mark.parametrize("use_json_schema", [{}, {"use_json_schema": "true"}])
-async def test_an_answer_in_a_form_that_the_request_gives(house: House, use_json_schema: dict[str, str]) -> None:
-    done = await house.run(BOB, output_schema=json.dumps(PERSON), **use_json_schema)
+async def test_an_answer_in_a_form_that_the_request_gives(
+    client: ServerClient, use_json_schema: dict[str, str]
+) -> None:
+    done = await client.run(BOB, output_schema=json.dumps(PERSON), **use_json_schema)
     assert (done["content"], done["content_type"]) == ({"name": "Bob", "age": 3}, "P")
-    got = await house.get(f"/teams/demo-team/runs/{done['run_id']}", session_id=done["session_id"])
+    got = await client.get(f"/teams/demo-team/runs/{done['run_id']}", session_id=done["session_id"])
     assert (got["content"], got["content_type"]) == ({"name": "Bob", "age": 3}, "P")
-    (listed,) = await house.get("/teams/demo-team/runs", session_id=done["session_id"])
+    (listed,) = await client.get("/teams/demo-team/runs", session_id=done["session_id"])
     assert (listed["content"], listed["run_response_format"]) == ({"name": "Bob", "age": 3}, "json")
 
 
-async def test_an_answer_in_a_form_that_the_team_declares(house: House) -> None:
-    done = await house.run(BOB, to="teams/person-team")
+async def test_an_answer_in_a_form_that_the_team_declares(client: ServerClient) -> None:
+    done = await client.run(BOB, to="teams/person-team")
     assert (done["content"], done["content_type"]) == ({"name": "Bob", "age": 3}, "Person")
-    stream = await house.stream(BOB, to="teams/person-team")
+    stream = await client.stream(BOB, to="teams/person-team")
     assert stream.one("TeamRunCompleted")["content"] == {"name": "Bob", "age": 3}
     assert stream.one("TeamRunCompleted")["content_type"] == "Person"
 
 
 @pytest.mark.parametrize("to", ["teams/person-team", "teams/demo-team"])
-async def test_an_answer_that_never_gets_the_form(house: House, to: str) -> None:
+async def test_an_answer_that_never_gets_the_form(client: ServerClient, to: str) -> None:
     fields: dict[str, Any] = {} if to == "teams/person-team" else {"output_schema": json.dumps(PERSON)}
-    done = await house.run("hello", to=to, **fields)
+    done = await client.run("hello", to=to, **fields)
     assert done["status"] == "ERROR"
     assert done["error"]["code"] == "output_invalid"
     assert "form" in done["content"]
@@ -160,27 +162,27 @@ async def test_an_answer_that_never_gets_the_form(house: House, to: str) -> None
         '{"type": "json_schema", "json_schema": {"schema": 7}}',
     ],
 )
-async def test_a_form_that_is_none(house: House, schema: str) -> None:
-    answer = await house.post(BOB, stream="false", output_schema=schema)
+async def test_a_form_that_is_none(client: ServerClient, schema: str) -> None:
+    answer = await client.post(BOB, stream="false", output_schema=schema)
     assert wrong_fields(answer) == [("body", "output_schema")]
 
 
-async def test_a_form_in_the_words_of_openai(house: House) -> None:
+async def test_a_form_in_the_words_of_openai(client: ServerClient) -> None:
     wrapped = {"type": "json_schema", "json_schema": {"name": "Q", "schema": {"type": "object"}}}
-    done = await house.run(BOB, output_schema=json.dumps(wrapped))
+    done = await client.run(BOB, output_schema=json.dumps(wrapped))
     assert (done["content"], done["content_type"]) == ({"name": "Bob", "age": 3}, "Q")
 
 
 # --- values for tools ---------------------------------------------------------------------------------
 
 
-async def test_values_for_tools(house: House) -> None:
+async def test_values_for_tools(client: ServerClient) -> None:
     values = {"dependencies": '{"k": "v"}', "metadata": '{"m": [1]}', "user_id": "u1"}
-    done = await house.run("[[TOOL tell]]", **values)
-    told = json.loads(done["tools"][0]["result"])
-    assert told == {"dependencies": {"k": "v"}, "metadata": {"m": [1]}, "user_id": "u1"}
+    done = await client.run("[[TOOL tell]]", **values)
+    context = json.loads(done["tools"][0]["result"])
+    assert context == {"dependencies": {"k": "v"}, "metadata": {"m": [1]}, "user_id": "u1"}
     assert done["metadata"] == {"m": [1]}
 
 
-async def test_filters_of_a_knowledge_base_that_is_not_there(house: House) -> None:
-    assert (await house.run(knowledge_filters='{"k": "v"}'))["status"] == "COMPLETED"
+async def test_filters_of_a_knowledge_base_that_is_not_there(client: ServerClient) -> None:
+    assert (await client.run(knowledge_filters='{"k": "v"}'))["status"] == "COMPLETED"

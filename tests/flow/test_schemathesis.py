@@ -112,14 +112,14 @@ def start(schema: Any, kind: str, component_id: str, *, status: int = 200, **bod
     assert case.call_and_validate().status_code == status
 
 
-def problems(found: events.EngineEvent) -> Iterator[str]:
+def problems(event: events.EngineEvent) -> Iterator[str]:
     """What an event of the run tells that is wrong."""
-    if isinstance(found, events.ScenarioFinished):
-        yield from failures(found.recorder)
-    elif isinstance(found, events.NonFatalError):
-        yield f"{found.label}: {found.value!r}"
-    elif isinstance(found, events.FatalError):
-        yield repr(found.exception)
+    if isinstance(event, events.ScenarioFinished):
+        yield from failures(event.recorder)
+    elif isinstance(event, events.NonFatalError):
+        yield f"{event.label}: {event.value!r}"
+    elif isinstance(event, events.FatalError):
+        yield repr(event.exception)
 
 
 def failures(recorder: ScenarioRecorder) -> Iterator[str]:
@@ -169,14 +169,14 @@ def test_what_is_deleted(api: Any) -> None:
     assert visit(api.include(method="DELETE")) >= {204, 422}
 
 
-@pytest.mark.parametrize("shown", ["", "Bearer wrong", f"Basic {KEY}"])
-def test_without_the_key(database: Path, shown: str) -> None:
+@pytest.mark.parametrize("authorization", ["", "Bearer wrong", f"Basic {KEY}"])
+def test_without_the_key(database: Path, authorization: str) -> None:
     """Every operation that is not open, whether or not what it is asked for exists."""
     seen = set()
-    for found in served(database).get_all_operations():
-        operation = found.ok()
+    for endpoint in served(database).get_all_operations():
+        operation = endpoint.ok()
         path = {parameter.name: "x" for parameter in operation.path_parameters}
-        case = operation.Case(path_parameters=path, headers={"Authorization": shown})
+        case = operation.Case(path_parameters=path, headers={"Authorization": authorization})
         status = case.call_and_validate().status_code
         assert status == (401 if operation.definition.raw.get("security") else 200), operation.label
         seen.add(status)

@@ -11,7 +11,7 @@ import structlog
 from musterd.features.accounts.service import AccountService
 from musterd.http.routes import operations
 from tests.support.app import Serve
-from tests.support.http import House
+from tests.support.http import ServerClient
 from tests.support.tokens import SECRET, Issuer
 
 KEY = "os-key-4711-xyzzy"
@@ -39,25 +39,25 @@ class Lines:
 @pytest.fixture
 def lines() -> Any:
     before = structlog.get_config()
-    found = Lines()
+    log_lines = Lines()
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, found],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, log_lines],
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
         cache_logger_on_first_use=False,
     )
-    yield found
+    yield log_lines
     structlog.configure(**before)
 
 
-async def walk(house: House, headers: dict[str, str]) -> list[str]:
+async def walk(client: ServerClient, headers: dict[str, str]) -> list[str]:
     """What every route answers: nothing sent, nonsense sent, and as it is asked for by mistake."""
     texts = []
-    for operation in operations(house.server):
+    for operation in operations(client.server):
         path = re.sub(r"\{\w+\}", "demo-team", operation.path)
         if "/events" in path or "stream" in path:  # the same answers, without an end
             continue
         for sent in ({}, {"content": b"{"}, {"data": {"message": "hello", "stream": "false"}}):
-            answer = await house.http.request(operation.method, path, headers=headers, **sent)
+            answer = await client.http.request(operation.method, path, headers=headers, **sent)
             texts += [answer.text, json.dumps(dict(answer.headers))]
     return texts
 
@@ -67,17 +67,17 @@ async def test_no_answer_and_no_line_has_a_secret(
     serve: Serve, lines: Lines, mode: str, monkeypatch: pytest.MonkeyPatch, database: Path
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", PROVIDER_KEY)
-    async with serve(**SETTINGS[mode], auth_failures_per_minute=0) as house:
+    async with serve(**SETTINGS[mode], auth_failures_per_minute=0) as client:
         token = ISSUER.token("root", "agent_os:admin")
         admin = {"key": f"Bearer {KEY}", "tokens": f"Bearer {token}", "nothing": ""}[mode]
-        made = await house.http.post("/service-accounts", json={"name": "ci"}, headers={"authorization": admin})
-        account_token = made.json()["token"]
+        account = await client.http.post("/service-accounts", json={"name": "ci"}, headers={"authorization": admin})
+        account_token = account.json()["token"]
         texts = []
-        for shown in (admin, f"Bearer {account_token}", f"Bearer {KEY}x", f"Bearer {token}x", f"Basic {KEY}"):
-            texts += await walk(house, {"authorization": shown})
-        monkeypatch.setattr(house.server, "describe", lambda component: 1 // 0)
-        texts += await walk(house, {"authorization": admin})
-        await house.server.service(AccountService).tokens.use_written()
+        for authorization in (admin, f"Bearer {account_token}", f"Bearer {KEY}x", f"Bearer {token}x", f"Basic {KEY}"):
+            texts += await walk(client, {"authorization": authorization})
+        monkeypatch.setattr(client.server, "describe", lambda component: 1 // 0)
+        texts += await walk(client, {"authorization": admin})
+        await client.server.service(AccountService).tokens.use_written()
     assert any("ZeroDivisionError" in text for text in lines.texts), "the log is looked through"
     for secret in (KEY, SECRET, PROVIDER_KEY, token, token.rsplit(".", 1)[1], account_token):
         for text in (*texts, *lines.texts):
@@ -87,6 +87,6 @@ async def test_no_answer_and_no_line_has_a_secret(
 def test_settings_do_not_show_their_secrets() -> None:
     from musterd import Settings
 
-    shown = repr(Settings(security_key=KEY, jwt_verification_key=SECRET))
-    assert KEY not in shown
-    assert SECRET not in shown
+    text = repr(Settings(security_key=KEY, jwt_verification_key=SECRET))
+    assert KEY not in text
+    assert SECRET not in text

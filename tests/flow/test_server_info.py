@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 import musterd
 from tests.support.app import Serve, app_on
-from tests.support.http import House, problem
+from tests.support.http import ServerClient, problem
 
 WEATHER_TOOL = {
     "name": "get_weather",
@@ -34,20 +34,20 @@ WRITER = {
 
 
 async def test_home(serve: Serve) -> None:
-    async with serve(os_name="Desk", os_id="desk-1") as house:
-        assert await house.get("/") == {"name": "Desk", "id": "desk-1", "version": musterd.__version__}
+    async with serve(os_name="Desk", os_id="desk-1") as client:
+        assert await client.get("/") == {"name": "Desk", "id": "desk-1", "version": musterd.__version__}
 
 
-async def test_a_browser_is_sent_on(house: House) -> None:
-    answer = await house.http.get("/", headers={"accept": "text/html,*/*"})
+async def test_a_browser_is_sent_on(client: ServerClient) -> None:
+    answer = await client.http.get("/", headers={"accept": "text/html,*/*"})
     assert answer.status_code == 307
-    assert (await house.http.get(answer.headers["location"])).status_code == 200
+    assert (await client.http.get(answer.headers["location"])).status_code == 200
 
 
-async def test_health(house: House) -> None:
-    health = await house.get("/health")
+async def test_health(client: ServerClient) -> None:
+    health = await client.get("/health")
     assert health == {"status": "ok", "instantiated_at": IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")}
-    assert await house.get("/health") == health
+    assert await client.get("/health") == health
 
 
 def domain(*tables: str) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def domain(*tables: str) -> dict[str, Any]:
 
 
 async def test_config(serve: Serve) -> None:
-    async with serve(os_id="desk-1", os_description="A desk") as house:
-        config = await house.get("/config")
+    async with serve(os_id="desk-1", os_description="A desk") as client:
+        config = await client.get("/config")
     teams = config.pop("teams")
     assert config == {
         "os_id": "desk-1",
@@ -89,12 +89,12 @@ async def test_config(serve: Serve) -> None:
     assert teams[-1]["mode"] == "route"
 
 
-async def test_models(house: House) -> None:
-    assert await house.get("/models") == [{"id": "scripted", "provider": "Scripted"}]
+async def test_models(client: ServerClient) -> None:
+    assert await client.get("/models") == [{"id": "scripted", "provider": "Scripted"}]
 
 
-async def test_info(house: House) -> None:
-    assert await house.get("/info") == {
+async def test_info(client: ServerClient) -> None:
+    assert await client.get("/info") == {
         "os_id": "musterd",
         "name": "musterd",
         "os_version": musterd.__version__,
@@ -108,8 +108,8 @@ async def test_info(house: House) -> None:
     }
 
 
-async def test_a_team(house: House) -> None:
-    team = await house.get("/teams/demo-team")
+async def test_a_team(client: ServerClient) -> None:
+    team = await client.get("/teams/demo-team")
     tools = team.pop("tools")["tools"]
     weather = team["members"][0].pop("tools")["tools"]
     assert team == {
@@ -141,8 +141,8 @@ async def test_a_team(house: House) -> None:
     assert set(tools[-1]["parameters"]["properties"]) == {"member_id", "task"}
 
 
-async def test_an_agent(house: House) -> None:
-    agent = await house.get("/agents/weather-agent")
+async def test_an_agent(client: ServerClient) -> None:
+    agent = await client.get("/agents/weather-agent")
     assert agent == {
         "id": "weather-agent",
         "name": "Weather Agent",
@@ -155,18 +155,18 @@ async def test_an_agent(house: House) -> None:
     }
 
 
-async def test_a_nested_team(house: House) -> None:
-    (inner,) = (await house.get("/teams/outer-team"))["members"]
+async def test_a_nested_team(client: ServerClient) -> None:
+    (inner,) = (await client.get("/teams/outer-team"))["members"]
     assert (inner["id"], inner["mode"], inner["model"]) == ("inner-team", "coordinate", MODEL)
     assert [member["id"] for member in inner["members"]] == ["n-writer-agent"]
 
 
-async def test_lists_hold_the_same(house: House) -> None:
+async def test_lists_hold_the_same(client: ServerClient) -> None:
     for kind in ("teams", "agents"):
-        found = await house.get(f"/{kind}")
-        assert isinstance(found, list)
-        for item in found:
-            assert await house.get(f"/{kind}/{item['id']}") == item
+        components = await client.get(f"/{kind}")
+        assert isinstance(components, list)
+        for item in components:
+            assert await client.get(f"/{kind}/{item['id']}") == item
             assert item["id"]
             assert item["name"]
             assert item["db_id"]
@@ -174,41 +174,41 @@ async def test_lists_hold_the_same(house: House) -> None:
 
 
 @pytest.mark.parametrize(("path", "words"), [("/teams/nope", "Team not found"), ("/agents/nope", "Agent not found")])
-async def test_what_is_not_found(house: House, path: str, words: str) -> None:
-    assert problem(await house.http.get(path), 404, "NOT_FOUND") == words
+async def test_what_is_not_found(client: ServerClient, path: str, words: str) -> None:
+    assert problem(await client.http.get(path), 404, "NOT_FOUND") == words
 
 
-async def test_a_trailing_slash_is_forgiven(house: House) -> None:
-    answer = await house.http.get("/teams/", follow_redirects=True)
-    assert answer.json() == await house.get("/teams")
-    answer = await house.post(to="teams//demo-team")
+async def test_a_trailing_slash_is_forgiven(client: ServerClient) -> None:
+    answer = await client.http.get("/teams/", follow_redirects=True)
+    assert answer.json() == await client.get("/teams")
+    answer = await client.post(to="teams//demo-team")
     assert answer.status_code == 404
-    answer = await house.http.post("/teams/a%2Fb/runs/?x=1&y=%0d%0a")
+    answer = await client.http.post("/teams/a%2Fb/runs/?x=1&y=%0d%0a")
     assert (answer.status_code, answer.headers["location"]) == (307, "/teams/a%2Fb/runs?x=1&y=%0d%0a")
 
 
 @pytest.mark.parametrize("path", ["//evil.example/teams/", "/teams//", "/nope/", "//", "/teams/%2e%2e/", "/./teams/"])
 async def test_a_slash_leads_to_no_other_place(serve: Serve, path: str) -> None:
-    async with serve(is_loopback=False) as house:
-        answer = await house.http.request("GET", path, headers={"host": "evil.example"})
+    async with serve(is_loopback=False) as client:
+        answer = await client.http.request("GET", path, headers={"host": "evil.example"})
         assert "evil.example" not in answer.headers.get("location", "")
         assert not answer.headers.get("location", "/").startswith("//")
 
 
-async def test_a_get_with_a_content_type(house: House) -> None:
+async def test_a_get_with_a_content_type(client: ServerClient) -> None:
     """One real client sends it with every GET."""
-    answer = await house.http.get("/teams", headers={"content-type": "application/json"})
+    answer = await client.http.get("/teams", headers={"content-type": "application/json"})
     assert answer.status_code == 200
 
 
 async def test_docs_may_be_turned_off(serve: Serve) -> None:
     paths = ("/docs", "/redoc", "/openapi.json")
-    async with serve() as house:
-        assert [(await house.http.get(path)).status_code for path in paths] == [200] * 3
-    async with serve(docs_enabled=False) as house:
+    async with serve() as client:
+        assert [(await client.http.get(path)).status_code for path in paths] == [200] * 3
+    async with serve(docs_enabled=False) as client:
         for path in paths:
-            problem(await house.http.get(path), 404, "NOT_FOUND")
-        home: Any = await house.http.get("/", headers={"accept": "text/html"})
+            problem(await client.http.get(path), 404, "NOT_FOUND")
+        home: Any = await client.http.get("/", headers={"accept": "text/html"})
         assert home.status_code == 200
 
 

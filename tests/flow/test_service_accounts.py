@@ -12,15 +12,15 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.features.accounts.service import AccountService
 from tests.support.app import Serve
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 KEY = {"authorization": "Bearer the-key"}
 RUN = [{"scope": "teams:run"}]
 
 
-async def create(house: House, name: str = "ci", by: dict[str, str] = KEY, **more: Any) -> dict[str, Any]:
-    answer = await house.http.post("/service-accounts", json={"name": name, **more}, headers=by)
+async def create(client: ServerClient, name: str = "ci", by: dict[str, str] = KEY, **more: Any) -> dict[str, Any]:
+    answer = await client.http.post("/service-accounts", json={"name": name, **more}, headers=by)
     assert answer.status_code == 201, answer.text
     account: dict[str, Any] = answer.json()
     return account
@@ -31,8 +31,8 @@ def bearer(account: dict[str, Any]) -> dict[str, str]:
 
 
 async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, database: Path) -> None:
-    async with serve(security_key="the-key") as house:
-        account = await create(house, scopes=[*RUN, {"scope": "teams:desk:read"}])
+    async with serve(security_key="the-key") as client:
+        account = await create(client, scopes=[*RUN, {"scope": "teams:desk:read"}])
         token = account.pop("token")
         assert account == {
             "id": IsStr,
@@ -65,7 +65,7 @@ async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, data
             "revoked_at": None,
         }
         assert len(token) == 4 + 64
-        listed = await house.http.get("/service-accounts", headers=KEY)
+        listed = await client.http.get("/service-accounts", headers=KEY)
         assert listed.json()["data"] == [account]
         assert token not in listed.text
     with closing(sqlite3.connect(database)) as stored:
@@ -73,67 +73,70 @@ async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, data
 
 
 async def test_what_an_account_makes_is_its_own(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        ci, cd = await create(house, "ci"), await create(house, "cd")
-        run = (await house.post(stream="false", headers=bearer(ci))).json()
+    async with serve(security_key="the-key") as client:
+        ci, cd = await create(client, "ci"), await create(client, "cd")
+        run = (await client.post(stream="false", headers=bearer(ci))).json()
         assert run["user_id"] == "service:ci"
         path = f"/teams/demo-team/runs/{run['run_id']}?session_id={run['session_id']}"
-        assert (await house.http.get(path, headers=bearer(ci))).status_code == 200
-        problem(await house.http.get(path, headers=bearer(cd)), 404, "NOT_FOUND")
-        assert (await house.http.get(path, headers=KEY)).status_code == 200
-        problem(await house.http.get("/config", headers=bearer(ci)), 403, "FORBIDDEN")
-        problem(await house.http.post("/service-accounts", json={"name": "x"}, headers=bearer(ci)), 403, "FORBIDDEN")
+        assert (await client.http.get(path, headers=bearer(ci))).status_code == 200
+        problem(await client.http.get(path, headers=bearer(cd)), 404, "NOT_FOUND")
+        assert (await client.http.get(path, headers=KEY)).status_code == 200
+        problem(await client.http.get("/config", headers=bearer(ci)), 403, "FORBIDDEN")
+        problem(await client.http.post("/service-accounts", json={"name": "x"}, headers=bearer(ci)), 403, "FORBIDDEN")
 
 
 async def test_a_revoked_account_is_let_in_no_more(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        account = await create(house)
-        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
+    async with serve(security_key="the-key") as client:
+        account = await create(client)
+        assert (await client.http.get("/teams", headers=bearer(account))).status_code == 200
         one = f"/service-accounts/{account['id']}"
-        assert (await house.http.delete(one, headers=KEY)).status_code == 204
-        problem(await house.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
-        assert (await house.http.delete(one, headers=KEY)).status_code == 204
-        problem(await house.http.delete("/service-accounts/nope", headers=KEY), 404, "NOT_FOUND")
-        (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
+        assert (await client.http.delete(one, headers=KEY)).status_code == 204
+        problem(await client.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
+        assert (await client.http.delete(one, headers=KEY)).status_code == 204
+        problem(await client.http.delete("/service-accounts/nope", headers=KEY), 404, "NOT_FOUND")
+        (listed,) = (await client.http.get("/service-accounts", headers=KEY)).json()["data"]
         assert listed["revoked_at"] == IsInt
-        current = await house.http.get("/service-accounts", params={"include_revoked": "false"}, headers=KEY)
+        current = await client.http.get("/service-accounts", params={"include_revoked": "false"}, headers=KEY)
         assert current.json()["data"] == []
-        again = await create(house)  # its name is free
+        again = await create(client)  # its name is free
         assert again["token"] != account["token"]
 
 
 async def test_revoked_elsewhere_it_is_refused_within_seconds(
     serve: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serve(security_key="the-key") as house:
-        account = await create(house)
-        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
-        await house.server.service(AccountService).tokens.use_written()
+    async with serve(security_key="the-key") as client:
+        account = await create(client)
+        assert (await client.http.get("/teams", headers=bearer(account))).status_code == 200
+        await client.server.service(AccountService).tokens.use_written()
         with closing(sqlite3.connect(database)) as other, other:
             other.execute("UPDATE service_accounts SET revoked_at = 1")
         later = clock.monotonic() + 5.1
         monkeypatch.setattr(clock, "monotonic", lambda: later)
-        problem(await house.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
+        problem(await client.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
 
 
 async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serve(security_key="the-key") as house:
-        short, never = await create(house, "short", expires_in_days=1), await create(house, "never", never_expires=True)
+    async with serve(security_key="the-key") as client:
+        short, never = (
+            await create(client, "short", expires_in_days=1),
+            await create(client, "never", never_expires=True),
+        )
         assert never["expires_at"] is None
         later = clock.now() + 24 * 3600 + 1
         monkeypatch.setattr(clock, "now", lambda: later)
-        answer = await house.http.get("/teams", headers=bearer(short))
+        answer = await client.http.get("/teams", headers=bearer(short))
         assert problem(answer, 401, "UNAUTHENTICATED") == "Token has expired"
-        assert (await house.http.get("/teams", headers=bearer(never))).status_code == 200
+        assert (await client.http.get("/teams", headers=bearer(never))).status_code == 200
 
 
 async def test_when_it_was_used_is_noted_once_in_a_while(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        account = await create(house)
+    async with serve(security_key="the-key") as client:
+        account = await create(client)
         for _ in range(3):
-            await house.http.get("/teams", headers=bearer(account))
-        await house.server.service(AccountService).tokens.use_written()
-        (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
+            await client.http.get("/teams", headers=bearer(account))
+        await client.server.service(AccountService).tokens.use_written()
+        (listed,) = (await client.http.get("/service-accounts", headers=KEY)).json()["data"]
         assert listed["last_used_at"] == IsInt(ge=account["created_at"])
 
 
@@ -161,44 +164,44 @@ async def test_when_it_was_used_is_noted_once_in_a_while(serve: Serve) -> None:
     ],
 )
 async def test_what_cannot_be_made(serve: Serve, body: dict[str, Any], field: str) -> None:
-    async with serve(security_key="the-key") as house:
-        answer = await house.http.post("/service-accounts", json=body, headers=KEY)
+    async with serve(security_key="the-key") as client:
+        answer = await client.http.post("/service-accounts", json=body, headers=KEY)
         assert {where[1] for where in wrong_fields(answer)} == {field}
-        assert (await house.http.get("/service-accounts", headers=KEY)).json()["data"] == []
+        assert (await client.http.get("/service-accounts", headers=KEY)).json()["data"] == []
 
 
-async def test_what_is_no_object(house: House) -> None:
+async def test_what_is_no_object(client: ServerClient) -> None:
     for content in ("", "{", "[]", "7", "[" * 5000):
-        wrong_fields(await house.http.post("/service-accounts", content=content))
+        wrong_fields(await client.http.post("/service-accounts", content=content))
 
 
 async def test_a_name_is_taken_once(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        await create(house)
-        problem(await house.http.post("/service-accounts", json={"name": "ci"}, headers=KEY), 409, "CONFLICT")
+    async with serve(security_key="the-key") as client:
+        await create(client)
+        problem(await client.http.post("/service-accounts", json={"name": "ci"}, headers=KEY), 409, "CONFLICT")
 
 
 async def test_an_administrator_is_made_on_purpose_only(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        root = await create(house, "root", scopes=[{"scope": "agent_os:admin"}], allow_privileged_scopes=True)
-        account = await create(house, "ci", by=bearer(root))
+    async with serve(security_key="the-key") as client:
+        root = await create(client, "root", scopes=[{"scope": "agent_os:admin"}], allow_privileged_scopes=True)
+        account = await create(client, "ci", by=bearer(root))
         assert account["created_by"] == "service:root"
-        assert (await house.http.get("/config", headers=bearer(root))).status_code == 200
+        assert (await client.http.get("/config", headers=bearer(root))).status_code == 200
 
 
 async def test_accounts_beside_tokens_of_users(serve: Serve) -> None:
     admin = Issuer().bearer("root", "agent_os:admin")
-    async with serve(jwt_verification_key=public_pem(rsa_key())) as house:
-        account = await create(house, by=admin)
+    async with serve(jwt_verification_key=public_pem(rsa_key())) as client:
+        account = await create(client, by=admin)
         assert account["created_by"] == "root"
-        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
-        problem(await house.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
-        assert (await house.get("/info"))["auth_mode"] == "jwt"
+        assert (await client.http.get("/teams", headers=bearer(account))).status_code == 200
+        problem(await client.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
+        assert (await client.get("/info"))["auth_mode"] == "jwt"
 
 
-async def test_pages_of_accounts(house: House) -> None:
+async def test_pages_of_accounts(client: ServerClient) -> None:
     for name in ("b", "a", "c"):
-        await create(house, name, by={})
+        await create(client, name, by={})
     for query, names in (
         ({"sort_by": "name", "sort_order": "asc"}, ["a", "b", "c"]),
         ({"sort_by": "name"}, ["c", "b", "a"]),
@@ -207,11 +210,11 @@ async def test_pages_of_accounts(house: House) -> None:
         ({"sort_by": "last_used_at", "limit": 1}, None),
         ({"sort_by": "nonsense; DROP TABLE runs", "sort_order": "asc"}, ["b", "a", "c"]),
     ):
-        page = await house.get("/service-accounts", **query)
+        page = await client.get("/service-accounts", **query)
         assert names is None or [one["name"] for one in page["data"]] == names
         assert page["meta"]["total_count"] == 3
     for wrong in ({"limit": 0}, {"limit": 101}, {"page": 0}, {"sort_order": "up"}, {"include_revoked": "perhaps"}):
-        wrong_fields(await house.http.get("/service-accounts", params=wrong))
+        wrong_fields(await client.http.get("/service-accounts", params=wrong))
 
 
 async def test_while_the_database_is_away_an_account_cannot_be_told(
@@ -220,10 +223,10 @@ async def test_while_the_database_is_away_an_account_cannot_be_told(
     def away(work: object) -> None:
         raise StoreUnavailable
 
-    async with serve(security_key="the-key") as house:
-        account = await create(house)
-        monkeypatch.setattr(house.server.database, "read", away)
-        answer = await house.http.get("/teams", headers=bearer(account))
+    async with serve(security_key="the-key") as client:
+        account = await create(client)
+        monkeypatch.setattr(client.server.database, "read", away)
+        answer = await client.http.get("/teams", headers=bearer(account))
         problem(answer, 503, "UNAVAILABLE")
         assert "retry-after" in answer.headers
-        assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+        assert (await client.http.get("/teams", headers=KEY)).status_code == 200

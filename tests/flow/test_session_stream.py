@@ -11,15 +11,15 @@ import pytest
 from tests.flow.test_interrupted_streams import Desk
 from tests.flow.test_resume import paged
 from tests.support.app import Serve, app_on, on_loopback
-from tests.support.http import Framed, House, Reader, problem, read_frames, wrong_fields
+from tests.support.http import Framed, Reader, ServerClient, problem, read_frames, wrong_fields
 
 FOLLOW = "/sessions/s1/events"
 
 
-def following(house: House, last_id: str | None = None, **query: str) -> Any:
+def following(client: ServerClient, last_id: str | None = None, **query: str) -> Any:
     """A stream of the session s1."""
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    return house.opened("GET", FOLLOW, params=query, headers=headers)
+    return client.opened("GET", FOLLOW, params=query, headers=headers)
 
 
 def of_run(reader: Reader, run_id: str) -> list[dict[str, Any]]:
@@ -27,76 +27,76 @@ def of_run(reader: Reader, run_id: str) -> list[dict[str, Any]]:
     return [event for event in reader.events if event["run_id"] == run_id]
 
 
-async def story(house: House, run_id: str) -> list[Any]:
-    return await paged(house, run=f"/teams/demo-team/runs/{run_id}")
+async def story(client: ServerClient, run_id: str) -> list[Any]:
+    return await paged(client, run=f"/teams/demo-team/runs/{run_id}")
 
 
-async def held_run(house: House, run_id: str = "r1", **fields: str) -> None:
+async def held_run(client: ServerClient, run_id: str = "r1", **fields: str) -> None:
     """A run that has said something, and waits."""
-    hold = house.model.hold("wait", after=1)
-    await house.begin("wait", session_id="s1", run_id=run_id, **fields)
+    hold = client.model.hold("wait", after=1)
+    await client.begin("wait", session_id="s1", run_id=run_id, **fields)
     await hold.reached.wait()
 
 
 async def test_runs_at_work_come_from_their_start_and_later_ones_as_they_begin(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await house.run("over", session_id="s1", run_id="r0")
-        await held_run(house)
-        await house.run("another", session_id="s2", run_id="other")
-        async with following(house) as reader:
+    async with serve_live() as client:
+        await client.run("over", session_id="s1", run_id="r0")
+        await held_run(client)
+        await client.run("another", session_id="s2", run_id="other")
+        async with following(client) as reader:
             await reader.until("TeamRunContent")
-            house.model.release()
+            client.model.release()
             await reader.until("TeamRunCompleted")
-            await house.begin("hello", session_id="s1", run_id="r2")
+            await client.begin("hello", session_id="s1", run_id="r2")
             await reader.until("TeamRunCompleted")
-            await house.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r3")
+            await client.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r3")
             await reader.until("TeamRunCompleted")
         assert {event["session_id"] for event in reader.events} == {"s1"}
         assert of_run(reader, "r0") == []
         for run_id in ("r1", "r2"):
-            assert of_run(reader, run_id) == await story(house, run_id)
-        assert reader.events[-len(await story(house, "r3")) :] == await story(house, "r3")
-        assert not house.server.broadcaster._watches
-        assert not house.server.broadcaster._audiences
+            assert of_run(reader, run_id) == await story(client, run_id)
+        assert reader.events[-len(await story(client, "r3")) :] == await story(client, "r3")
+        assert not client.server.broadcaster._watches
+        assert not client.server.broadcaster._audiences
 
 
 async def test_a_session_where_nothing_is_at_work_is_waited_for(serve_live: Serve) -> None:
-    async with serve_live(ping_seconds=0.02) as house:
-        await house.run("over", session_id="s1")
-        async with house.http.stream("GET", FOLLOW) as answer:
+    async with serve_live(ping_seconds=0.02) as client:
+        await client.run("over", session_id="s1")
+        async with client.http.stream("GET", FOLLOW) as answer:
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
             text, texts = "", answer.aiter_text()
             while text.count(": ping\n\n") < 2:
                 text += await anext(texts)
-            await house.begin("hello", session_id="s1", run_id="r1")
+            await client.begin("hello", session_id="s1", run_id="r1")
             while "event: TeamRunCompleted\n" not in text:
                 text += await anext(texts)
-        assert [event for event, _ in read_frames(text)] == await story(house, "r1")
+        assert [event for event, _ in read_frames(text)] == await story(client, "r1")
 
 
 async def test_every_cut_is_gone_on_with_on_another_process(serve_live: Serve, serve: Serve) -> None:
     """Two runs beside each other and one behind: whatever was read last, nothing is lost or told twice."""
-    async with serve_live(delta_seconds=0.001) as house:
-        await held_run(house)
-        hold = house.model.hold("[[DELEGATE", after=0)
-        await house.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r2", on_busy="parallel")
+    async with serve_live(delta_seconds=0.001) as client:
+        await held_run(client)
+        hold = client.model.hold("[[DELEGATE", after=0)
+        await client.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r2", on_busy="parallel")
         await hold.reached.wait()
-        async with following(house) as reader:
+        async with following(client) as reader:
             await reader.until("TeamModelRequestStarted")
             hold.release()
             await reader.until("TeamRunCompleted")
-            await house.begin("hello", session_id="s1", run_id="r3")
-            house.model.release()
+            await client.begin("hello", session_id="s1", run_id="r3")
+            client.model.release()
             await reader.until("TeamRunCompleted")
             await reader.until("TeamRunCompleted")
         frames = reader.frames
-        stories = {run_id: await story(house, run_id) for run_id in ("r1", "r2", "r3")}
+        stories = {run_id: await story(client, run_id) for run_id in ("r1", "r2", "r3")}
         total = sum(map(len, stories.values()))
         assert len(frames) == total
-    async with serve_live() as house:
+    async with serve_live() as client:
         for cut, frame in enumerate(frames):
             assert frame.id is not None
-            async with following(house, frame.id) as again:
+            async with following(client, frame.id) as again:
                 rest = await again.some(total - cut - 1) if cut < total - 1 else []
             assert sorted_by_run([*frames[: cut + 1], *again.frames]) == sorted_by_run(frames), cut
             assert len(rest) == total - cut - 1
@@ -111,12 +111,12 @@ def root_of(event: dict[str, Any]) -> str:
 
 
 async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> None:
-    async with serve_live() as house:
+    async with serve_live() as client:
         async with asyncio.timeout(30):
-            await house.run("over", session_id="s1")
-            async with following(house) as reader:
+            await client.run("over", session_id="s1")
+            async with following(client) as reader:
                 for number in range(5):
-                    await house.begin("hello", session_id="s1", run_id=f"r{number}")
+                    await client.begin("hello", session_id="s1", run_id=f"r{number}")
                     await reader.until("TeamRunCompleted")
         seq, runs, _ = json.loads(base64.urlsafe_b64decode(f"{reader.frames[-1].id}===="))
         assert (seq, list(runs)) == (5, ["r4"])
@@ -124,100 +124,100 @@ async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> No
 
 async def test_the_cursor_does_not_grow_with_the_runs_that_wait(serve_live: Serve) -> None:
     waiting = [f"r{number}" for number in range(20)]
-    async with serve_live() as house:
+    async with serve_live() as client:
         async with asyncio.timeout(60):
-            await held_run(house, "first")
+            await held_run(client, "first")
             for run_id in waiting:
-                await house.begin("hello", session_id="s1", run_id=run_id)
-            async with following(house) as reader:
+                await client.begin("hello", session_id="s1", run_id=run_id)
+            async with following(client) as reader:
                 await reader.until("TeamRunContent")
             assert len(reader.frames[-1].id) < 100
-            house.model.release()
-            async with following(house, reader.frames[-1].id) as again:
+            client.model.release()
+            async with following(client, reader.frames[-1].id) as again:
                 for _ in ("first", *waiting):
                     await again.until("TeamRunCompleted")
-            whole = [event for run_id in waiting for event in await story(house, run_id)]
-            told = [event for event in again.events if event["run_id"] != "first"]
-    assert told == whole
+            whole = [event for run_id in waiting for event in await story(client, run_id)]
+            events = [event for event in again.events if event["run_id"] != "first"]
+    assert events == whole
 
 
 async def test_a_paused_run_is_followed_until_its_end(database: Path) -> None:
     """Also where a reader comes back between."""
-    async with on_loopback(app_on(database, served=Desk(database).sample())) as house:
-        paused = await house.stream('[[TOOL pay {"n": 1}]]', session_id="s1", run_id="r1")
-        async with following(house) as reader:
+    async with on_loopback(app_on(database, served=Desk(database).sample())) as client:
+        paused = await client.stream('[[TOOL pay {"n": 1}]]', session_id="s1", run_id="r1")
+        async with following(client) as reader:
             await reader.until("TeamRunPaused")
-        async with following(house, reader.frames[-1].id) as again:
+        async with following(client, reader.frames[-1].id) as again:
             requirements = [{**one, "confirmation": True} for one in paused.events[-1]["requirements"]]
             data = {"session_id": "s1", "requirements": json.dumps(requirements), "background": "true"}
-            assert (await house.http.post("/teams/demo-team/runs/r1/continue", data=data)).status_code == 202
+            assert (await client.http.post("/teams/demo-team/runs/r1/continue", data=data)).status_code == 202
             await again.until("TeamRunCompleted")
-        assert reader.events + again.events == await story(house, "r1")
+        assert reader.events + again.events == await story(client, "r1")
 
 
 async def test_a_run_that_a_late_message_begins_is_followed(serve_live: Serve) -> None:
     """No request starts it: it is there when the run has ended that the message came too late for."""
-    async with serve_live(session_look_seconds=3600) as house:
-        await held_run(house)
-        async with following(house) as reader:
+    async with serve_live(session_look_seconds=3600) as client:
+        await held_run(client)
+        async with following(client) as reader:
             await reader.until("TeamRunContent")
-            answer = await house.http.post("/teams/demo-team/runs/r1/messages", data={"message": "one more"})
+            answer = await client.http.post("/teams/demo-team/runs/r1/messages", data={"message": "one more"})
             assert answer.status_code == 202
-            house.model.release()
+            client.model.release()
             await reader.until("TeamRunCompleted")
             end = await reader.until("TeamRunCompleted")
         assert (end["run_id"] != "r1", end["content"]) == (True, "Echo: one more")
-        assert of_run(reader, end["run_id"]) == await story(house, end["run_id"])
+        assert of_run(reader, end["run_id"]) == await story(client, end["run_id"])
 
 
 async def test_fewer_events(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await held_run(house)
-        async with following(house, stream_events="false") as reader:
-            house.model.release()
+    async with serve_live() as client:
+        await held_run(client)
+        async with following(client, stream_events="false") as reader:
+            client.model.release()
             await reader.until("TeamRunCompleted")
         assert {event["event"] for event in reader.events} == {"TeamRunContent", "TeamRunCompleted"}
 
 
 async def test_a_deleted_session_ends_the_stream(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await held_run(house)
-        async with following(house) as reader:
+    async with serve_live() as client:
+        await held_run(client)
+        async with following(client) as reader:
             await reader.until("TeamRunContent")
-            assert (await house.http.delete("/sessions/s1")).status_code == 204
+            assert (await client.http.delete("/sessions/s1")).status_code == 204
             await reader.rest()
-        problem(await house.http.get(FOLLOW), 404, "NOT_FOUND")
-        problem(await house.http.get(FOLLOW, headers={"Last-Event-ID": reader.frames[-1].id or ""}), 404, "NOT_FOUND")
+        problem(await client.http.get(FOLLOW), 404, "NOT_FOUND")
+        problem(await client.http.get(FOLLOW, headers={"Last-Event-ID": reader.frames[-1].id or ""}), 404, "NOT_FOUND")
 
 
 async def test_a_deleted_session_ends_the_streams_of_its_runs(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await held_run(house)
+    async with serve_live() as client:
+        await held_run(client)
         url, query = "/teams/demo-team/runs/r1/resume", {"session_id": "s1"}
-        async with house.opened("POST", url, data=query) as reader:
+        async with client.opened("POST", url, data=query) as reader:
             await reader.until("subscribed")
-            await house.http.delete("/sessions/s1")
+            await client.http.delete("/sessions/s1")
             await reader.rest()
         assert reader.events[-1]["event"] == "TeamRunCancelled"
-        problem(await house.http.post(url, data=query), 404, "NOT_FOUND")
+        problem(await client.http.post(url, data=query), 404, "NOT_FOUND")
 
 
 async def test_a_stopping_server_ends_the_stream(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await held_run(house)
-        async with following(house) as reader:
+    async with serve_live() as client:
+        await held_run(client)
+        async with following(client) as reader:
             await reader.until("TeamRunContent")
-            house.server.begin_stop()
+            client.server.begin_stop()
             await reader.rest()
         assert reader.events[-1]["event"] == "TeamRunContent"
 
 
 async def test_who_follows_a_session_keeps_its_runs_company(serve_live: Serve) -> None:
-    async with serve_live(disconnect_seconds=0.05) as house:
-        hold = house.model.hold("wait", after=1)
-        async with house.reading("wait", run_id="r1", session_id="s1") as first:
+    async with serve_live(disconnect_seconds=0.05) as client:
+        hold = client.model.hold("wait", after=1)
+        async with client.reading("wait", run_id="r1", session_id="s1") as first:
             await first.until("TeamRunContent")
-            follower = following(house)
+            follower = following(client)
             reader = await follower.__aenter__()
             await reader.until("TeamRunContent")
         with pytest.raises(TimeoutError):
@@ -226,8 +226,8 @@ async def test_who_follows_a_session_keeps_its_runs_company(serve_live: Serve) -
         await hold.stopped.wait()
 
 
-async def test_an_unknown_session(house: House) -> None:
-    answer = await house.http.get(FOLLOW)
+async def test_an_unknown_session(client: ServerClient) -> None:
+    answer = await client.http.get(FOLLOW)
     assert problem(answer, 404, "NOT_FOUND") == "Session with ID s1 not found"
 
 
@@ -249,50 +249,50 @@ def cursor_of(value: Any) -> str:
         base64.urlsafe_b64encode(b"[" * 20_000).decode(),
     ],
 )
-async def test_what_is_no_cursor(house: House, text: str) -> None:
-    await house.run("hello", session_id="s1")
-    assert wrong_fields(await house.http.get(FOLLOW, params={"after": text})) == [("query", "after")]
-    answer = await house.http.get(FOLLOW, headers={b"Last-Event-ID": text.encode()})
+async def test_what_is_no_cursor(client: ServerClient, text: str) -> None:
+    await client.run("hello", session_id="s1")
+    assert wrong_fields(await client.http.get(FOLLOW, params={"after": text})) == [("query", "after")]
+    answer = await client.http.get(FOLLOW, headers={b"Last-Event-ID": text.encode()})
     assert wrong_fields(answer) == [("header", "Last-Event-ID")]
 
 
 async def test_a_cursor_of_another_session_shows_nothing_of_it(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await house.run("secret", session_id="s2", run_id="other")
-        await held_run(house)
-        async with following(house, cursor_of([7, {"other": -1, "nope": 5, "r1": 0}, 1.5])) as reader:
-            house.model.release()
+    async with serve_live() as client:
+        await client.run("secret", session_id="s2", run_id="other")
+        await held_run(client)
+        async with following(client, cursor_of([7, {"other": -1, "nope": 5, "r1": 0}, 1.5])) as reader:
+            client.model.release()
             await reader.until("TeamRunCompleted")
-        assert reader.events == await story(house, "r1")
+        assert reader.events == await story(client, "r1")
 
 
 async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_anew(serve_live: Serve) -> None:
-    async with serve_live() as house:
-        await house.run("over", session_id="s1", run_id="r0")
-        await held_run(house)
-        async with following(house) as reader:
+    async with serve_live() as client:
+        await client.run("over", session_id="s1", run_id="r0")
+        await held_run(client)
+        async with following(client) as reader:
             await reader.until("TeamRunContent")
-        house.model.release()
-        await house.http.delete("/sessions/s1")
-        while (await house.post("anew", session_id="s1", run_id="r1", stream="false")).status_code == 409:
+        client.model.release()
+        await client.http.delete("/sessions/s1")
+        while (await client.post("anew", session_id="s1", run_id="r1", stream="false")).status_code == 409:
             pass  # it is still being deleted
         for name in ("r2", "r3"):  # the new one has more runs than the old one had, one of them by the old name
-            await house.run("anew", session_id="s1", run_id=name)
-        async with following(house, reader.frames[-1].id) as again:
+            await client.run("anew", session_id="s1", run_id=name)
+        async with following(client, reader.frames[-1].id) as again:
             for _ in range(3):
                 await again.until("TeamRunCompleted")
-        told = [await story(house, name) for name in ("r1", "r2", "r3")]
-        assert again.events == [event for one in told for event in one]
+        stories = [await story(client, name) for name in ("r1", "r2", "r3")]
+        assert again.events == [event for one in stories for event in one]
 
 
 async def test_a_delayed_run_that_was_read_to_its_end_is_not_told_again(serve_live: Serve) -> None:
     """It has moved to the end of its line meanwhile, behind the place up to which the reader knows all runs."""
-    async with serve_live(session_look_seconds=3600, upkeep_seconds=0.05) as house:
+    async with serve_live(session_look_seconds=3600, upkeep_seconds=0.05) as client:
         async with asyncio.timeout(30):
-            await house.begin("hello", session_id="s1", run_id="late", delay_seconds="0.1")
-            async with following(house) as reader:
+            await client.begin("hello", session_id="s1", run_id="late", delay_seconds="0.1")
+            async with following(client) as reader:
                 await reader.until("TeamRunCompleted")
-            async with following(house, reader.frames[-1].id) as again:
-                await house.begin("hello", session_id="s1", run_id="next")
+            async with following(client, reader.frames[-1].id) as again:
+                await client.begin("hello", session_id="s1", run_id="next")
                 await again.until("TeamRunCompleted")
-        assert again.events == await story(house, "next")
+        assert again.events == await story(client, "next")

@@ -6,23 +6,23 @@ from typing import Any
 import pytest
 from dirty_equals import IsStr
 
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
 
 
-async def ids(house: House, **query: Any) -> list[str]:
+async def ids(client: ServerClient, **query: Any) -> list[str]:
     """The ids of one page of sessions."""
-    return [item["session_id"] for item in (await house.get("/sessions", **query))["data"]]
+    return [item["session_id"] for item in (await client.get("/sessions", **query))["data"]]
 
 
 # --- the list -----------------------------------------------------------------------------------------
 
 
-async def test_a_list(house: House) -> None:
-    await house.run("hello", session_id="s1", session_state='{"a": 1}')
-    assert await house.get("/sessions") == {
+async def test_a_list(client: ServerClient) -> None:
+    await client.run("hello", session_id="s1", session_state='{"a": 1}')
+    assert await client.get("/sessions") == {
         "data": [
             {
                 "session_id": "s1",
@@ -36,52 +36,52 @@ async def test_a_list(house: House) -> None:
     }
 
 
-async def test_a_list_of_nothing(house: House) -> None:
+async def test_a_list_of_nothing(client: ServerClient) -> None:
     meta = {"page": 1, "limit": 20, "total_pages": 0, "total_count": 0, "search_time_ms": 0.0}
-    assert await house.get("/sessions") == {"data": [], "meta": meta}
+    assert await client.get("/sessions") == {"data": [], "meta": meta}
 
 
-async def test_all_types_by_default(house: House) -> None:
-    await house.run(session_id="of-team")
-    await house.run(session_id="of-agent", to="agents/solo-agent")
-    assert set(await ids(house)) == {"of-team", "of-agent"}
-    assert await ids(house, type="team") == ["of-team"]
-    assert await ids(house, type="agent") == ["of-agent"]
-    assert await ids(house, type="workflow") == []
-    assert set(await ids(house, type="")) == {"of-team", "of-agent"}
+async def test_all_types_by_default(client: ServerClient) -> None:
+    await client.run(session_id="of-team")
+    await client.run(session_id="of-agent", to="agents/solo-agent")
+    assert set(await ids(client)) == {"of-team", "of-agent"}
+    assert await ids(client, type="team") == ["of-team"]
+    assert await ids(client, type="agent") == ["of-agent"]
+    assert await ids(client, type="workflow") == []
+    assert set(await ids(client, type="")) == {"of-team", "of-agent"}
 
 
-async def test_pages(house: House) -> None:
+async def test_pages(client: ServerClient) -> None:
     for number in range(5):
-        await house.run(session_id=f"s{number}")
-    first = await house.get("/sessions", limit=2, sort_order="asc")
+        await client.run(session_id=f"s{number}")
+    first = await client.get("/sessions", limit=2, sort_order="asc")
     assert first["meta"] == {"page": 1, "limit": 2, "total_pages": 3, "total_count": 5, "search_time_ms": 0.0}
-    pages = [await ids(house, limit=2, page=page, sort_order="asc") for page in (1, 2, 3, 4)]
+    pages = [await ids(client, limit=2, page=page, sort_order="asc") for page in (1, 2, 3, 4)]
     assert pages == [["s0", "s1"], ["s2", "s3"], ["s4"], []]
-    assert await ids(house, limit=2, page=0, sort_order="asc") == ["s0", "s1"]
-    assert await ids(house, limit=2) == ["s4", "s3"]
+    assert await ids(client, limit=2, page=0, sort_order="asc") == ["s0", "s1"]
+    assert await ids(client, limit=2) == ["s4", "s3"]
 
 
-async def test_order(house: House) -> None:
+async def test_order(client: ServerClient) -> None:
     for name in ("b", "a", "c"):
-        await house.run(f"name {name}", session_id=name)
-    await house.run("again", session_id="b")
-    assert await ids(house, sort_by="session_name", sort_order="asc") == ["a", "b", "c"]
-    assert await ids(house, sort_by="updated_at") == ["b", "c", "a"]
-    assert await ids(house, sort_by="created_at", sort_order="asc") == ["b", "a", "c"]
-    assert await ids(house, sort_by="nope", sort_order="asc") == ["b", "a", "c"]
+        await client.run(f"name {name}", session_id=name)
+    await client.run("again", session_id="b")
+    assert await ids(client, sort_by="session_name", sort_order="asc") == ["a", "b", "c"]
+    assert await ids(client, sort_by="updated_at") == ["b", "c", "a"]
+    assert await ids(client, sort_by="created_at", sort_order="asc") == ["b", "a", "c"]
+    assert await ids(client, sort_by="nope", sort_order="asc") == ["b", "a", "c"]
 
 
-async def test_filters(house: House) -> None:
-    await house.run("Hello there", session_id="s1", user_id="u1")
-    await house.run("100% of_it", session_id="s2", user_id="u2", to="teams/other-team")
-    assert await ids(house, user_id="u1") == ["s1"]
-    assert await ids(house, component_id="other-team") == ["s2"]
-    assert await ids(house, component_id="demo-team", type="team", db_id="musterd-db") == ["s1"]
-    assert await ids(house, session_name="hello") == ["s1"]
-    assert await ids(house, session_name="0% of_") == ["s2"]
-    assert await ids(house, session_name="%_%") == []
-    assert await ids(house, user_id="u3") == []
+async def test_filters(client: ServerClient) -> None:
+    await client.run("Hello there", session_id="s1", user_id="u1")
+    await client.run("100% of_it", session_id="s2", user_id="u2", to="teams/other-team")
+    assert await ids(client, user_id="u1") == ["s1"]
+    assert await ids(client, component_id="other-team") == ["s2"]
+    assert await ids(client, component_id="demo-team", type="team", db_id="musterd-db") == ["s1"]
+    assert await ids(client, session_name="hello") == ["s1"]
+    assert await ids(client, session_name="0% of_") == ["s2"]
+    assert await ids(client, session_name="%_%") == []
+    assert await ids(client, user_id="u3") == []
 
 
 @pytest.mark.parametrize(
@@ -100,27 +100,27 @@ async def test_filters(house: House) -> None:
         ("session_name", "\x00"),
     ],
 )
-async def test_queries_that_are_none(house: House, name: str, value: str) -> None:
-    assert wrong_fields(await house.http.get("/sessions", params={name: value})) == [("query", name)]
+async def test_queries_that_are_none(client: ServerClient, name: str, value: str) -> None:
+    assert wrong_fields(await client.http.get("/sessions", params={name: value})) == [("query", name)]
 
 
-async def test_another_database(house: House) -> None:
-    await house.run(session_id="s1")
+async def test_another_database(client: ServerClient) -> None:
+    await client.run(session_id="s1")
     for path in ("/sessions", "/sessions/s1", "/sessions/s1/runs"):
-        answer = await house.http.get(path, params={"db_id": "zz"})
+        answer = await client.http.get(path, params={"db_id": "zz"})
         assert problem(answer, 404, "NOT_FOUND") == "No database found with id 'zz'"
-    answer = await house.http.delete("/sessions/s1", params={"db_id": "zz"})
+    answer = await client.http.delete("/sessions/s1", params={"db_id": "zz"})
     problem(answer, 404, "NOT_FOUND")
-    assert await ids(house) == ["s1"]
+    assert await ids(client) == ["s1"]
 
 
 # --- one session --------------------------------------------------------------------------------------
 
 
-async def test_a_session(house: House) -> None:
-    first = await house.run("hello", session_id="s1", user_id="u1")
-    second = await house.run(DELEGATE, session_id="s1", user_id="u1")
-    session = await house.get("/sessions/s1", type="team")
+async def test_a_session(client: ServerClient) -> None:
+    first = await client.run("hello", session_id="s1", user_id="u1")
+    second = await client.run(DELEGATE, session_id="s1", user_id="u1")
+    session = await client.get("/sessions/s1", type="team")
     tokens = {"input_tokens": 40, "output_tokens": 20, "total_tokens": 60}
     assert session == {
         "session_id": "s1",
@@ -143,20 +143,20 @@ async def test_a_session(house: House) -> None:
     assert session["chat_history"] == [message for message in said if message["role"] in ("user", "assistant")]
 
 
-async def test_the_shape_that_is_asked_for(house: House) -> None:
-    await house.run("hello", session_id="s1")
-    session = await house.get("/sessions/s1", type="agent")
+async def test_the_shape_that_is_asked_for(client: ServerClient) -> None:
+    await client.run("hello", session_id="s1")
+    session = await client.get("/sessions/s1", type="agent")
     assert session["agent_session_id"] == "s1"
     assert "team_id" not in session
-    assert (await house.get("/sessions/s1"))["team_id"] == "demo-team"
+    assert (await client.get("/sessions/s1"))["team_id"] == "demo-team"
 
 
-async def test_the_name_is_the_first_message(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("two", session_id="s1")
-    assert (await house.get("/sessions/s1"))["session_name"] == "one"
-    await house.run("x" * 5000, session_id="s2")
-    assert (await house.get("/sessions/s2"))["session_name"].startswith("x" * 100)
+async def test_the_name_is_the_first_message(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("two", session_id="s1")
+    assert (await client.get("/sessions/s1"))["session_name"] == "one"
+    await client.run("x" * 5000, session_id="s2")
+    assert (await client.get("/sessions/s2"))["session_name"].startswith("x" * 100)
 
 
 @pytest.mark.parametrize(
@@ -167,33 +167,33 @@ async def test_the_name_is_the_first_message(house: House) -> None:
         ({"type": "agent"}, "Agent Session with id 'zzz' not found"),
     ],
 )
-async def test_an_unknown_session(house: House, query: dict[str, str], words: str) -> None:
-    assert problem(await house.http.get("/sessions/zzz", params=query), 404, "NOT_FOUND") == words
+async def test_an_unknown_session(client: ServerClient, query: dict[str, str], words: str) -> None:
+    assert problem(await client.http.get("/sessions/zzz", params=query), 404, "NOT_FOUND") == words
 
 
-async def test_a_session_of_another_label(house: House) -> None:
-    await house.run(session_id="s1", user_id="u1")
-    assert (await house.get("/sessions/s1", user_id="u1"))["user_id"] == "u1"
-    answer = await house.http.get("/sessions/s1", params={"user_id": "u2", "type": "team"})
+async def test_a_session_of_another_label(client: ServerClient) -> None:
+    await client.run(session_id="s1", user_id="u1")
+    assert (await client.get("/sessions/s1", user_id="u1"))["user_id"] == "u1"
+    answer = await client.http.get("/sessions/s1", params={"user_id": "u2", "type": "team"})
     assert problem(answer, 404, "NOT_FOUND") == "Team Session with id 's1' not found"
-    (run,) = await house.get("/sessions/s1/runs")
+    (run,) = await client.get("/sessions/s1/runs")
     for label in ({"user_id": "u2"}, {"db_id": "elsewhere"}):
-        problem(await house.http.get(f"/sessions/s1/runs/{run['run_id']}", params=label), 404, "NOT_FOUND")
-    answer = await house.http.get("/sessions/s1/runs", params={"user_id": "u2"})
+        problem(await client.http.get(f"/sessions/s1/runs/{run['run_id']}", params=label), 404, "NOT_FOUND")
+    answer = await client.http.get("/sessions/s1/runs", params={"user_id": "u2"})
     problem(answer, 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["/sessions/s1", "/sessions/s1/runs"])
-async def test_a_type_that_is_none(house: House, path: str) -> None:
-    assert wrong_fields(await house.http.get(path, params={"type": "zzz"})) == [("query", "type")]
+async def test_a_type_that_is_none(client: ServerClient, path: str) -> None:
+    assert wrong_fields(await client.http.get(path, params={"type": "zzz"})) == [("query", "type")]
 
 
 # --- its runs -----------------------------------------------------------------------------------------
 
 
-async def test_runs(house: House) -> None:
-    done = await house.run(DELEGATE, session_id="s1", user_id="u1", session_state='{"a": 1}')
-    member, run = await house.get("/sessions/s1/runs", type="team")
+async def test_runs(client: ServerClient) -> None:
+    done = await client.run(DELEGATE, session_id="s1", user_id="u1", session_state='{"a": 1}')
+    member, run = await client.get("/sessions/s1/runs", type="team")
     assert (member["agent_id"], member["user_id"], member["parent_run_id"]) == ("writer-agent", "u1", done["run_id"])
     assert (member["run_id"], member["content"]) == (done["tools"][0]["child_run_id"], "Echo: x")
     assert "team_id" not in member
@@ -203,128 +203,128 @@ async def test_runs(house: House) -> None:
     assert None not in [*member.values(), *run.values()]
 
 
-async def test_runs_in_flight(house: House) -> None:
+async def test_runs_in_flight(client: ServerClient) -> None:
     """From its acceptance on: a client that is shown an empty list keeps a blank page."""
-    hold = house.model.hold("wait")
-    waiting = asyncio.ensure_future(house.stream("wait", session_id="s1"))
+    hold = client.model.hold("wait")
+    waiting = asyncio.ensure_future(client.stream("wait", session_id="s1"))
     await hold.reached.wait()
-    (run,) = await house.get("/sessions/s1/runs")
+    (run,) = await client.get("/sessions/s1/runs")
     assert (run["status"], run["run_input"], run["content"], run["metrics"]) == ("RUNNING", "wait", "", {})
-    assert (await house.get("/sessions/s1"))["chat_history"] == []
+    assert (await client.get("/sessions/s1"))["chat_history"] == []
     hold.release()
     await waiting
 
 
 @pytest.mark.parametrize("path", ["/sessions/s1/runs", "/teams/demo-team/runs"])
-async def test_a_members_run_is_no_turn_while_the_leader_works(house: House, path: str) -> None:
-    hold = house.model.hold("task")
-    run = await house.begin("[[DELEGATE writer-agent: task]]", session_id="s1")
+async def test_a_members_run_is_no_turn_while_the_leader_works(client: ServerClient, path: str) -> None:
+    hold = client.model.hold("task")
+    run = await client.begin("[[DELEGATE writer-agent: task]]", session_id="s1")
     await hold.reached.wait()
-    assert [run["team_id"] for run in await house.get(path, session_id="s1")] == ["demo-team"]
-    previews = await house.get("/sessions/s1/run-previews")
+    assert [run["team_id"] for run in await client.get(path, session_id="s1")] == ["demo-team"]
+    previews = await client.get("/sessions/s1/run-previews")
     assert [(preview["run_input"], preview["status"]) for preview in previews][:1] == [("task", "RUNNING")]
     hold.release()
-    await house.ended(run)
-    assert [run["parent_run_id"] != "" for run in await house.get(path, session_id="s1")] == [True, False]
+    await client.ended(run)
+    assert [run["parent_run_id"] != "" for run in await client.get(path, session_id="s1")] == [True, False]
 
 
-async def test_runs_of_every_component(house: House) -> None:
-    await house.run("one", session_id="s1")
-    await house.run("two", session_id="s1", to="agents/solo-agent")
-    first, second = await house.get("/sessions/s1/runs")
+async def test_runs_of_every_component(client: ServerClient) -> None:
+    await client.run("one", session_id="s1")
+    await client.run("two", session_id="s1", to="agents/solo-agent")
+    first, second = await client.get("/sessions/s1/runs")
     assert (first["team_id"], second["agent_id"]) == ("demo-team", "solo-agent")
-    assert (await house.get("/sessions/s1"))["team_id"] == "demo-team"
+    assert (await client.get("/sessions/s1"))["team_id"] == "demo-team"
 
 
-async def test_runs_by_time(house: House) -> None:
-    done = await house.run(session_id="s1")
+async def test_runs_by_time(client: ServerClient) -> None:
+    done = await client.run(session_id="s1")
     at = done["created_at"]
-    assert len(await house.get("/sessions/s1/runs", created_after=at - 1, created_before=at + 1)) == 1
-    assert await house.get("/sessions/s1/runs", created_after=at + 1000) == []
-    assert await house.get("/sessions/s1/runs", created_before=at - 1000) == []
-    answer = await house.http.get("/sessions/s1/runs", params={"created_after": "x"})
+    assert len(await client.get("/sessions/s1/runs", created_after=at - 1, created_before=at + 1)) == 1
+    assert await client.get("/sessions/s1/runs", created_after=at + 1000) == []
+    assert await client.get("/sessions/s1/runs", created_before=at - 1000) == []
+    answer = await client.http.get("/sessions/s1/runs", params={"created_after": "x"})
     assert wrong_fields(answer) == [("query", "created_after")]
 
 
-async def test_runs_of_an_unknown_session(house: House) -> None:
-    answer = await house.http.get("/sessions/zzz/runs")
+async def test_runs_of_an_unknown_session(client: ServerClient) -> None:
+    answer = await client.http.get("/sessions/zzz/runs")
     assert problem(answer, 404, "NOT_FOUND") == "Session with ID zzz not found"
 
 
-async def test_one_run(house: House) -> None:
-    done = await house.run(DELEGATE, session_id="s1")
-    run = await house.get(f"/sessions/s1/runs/{done['run_id']}")
+async def test_one_run(client: ServerClient) -> None:
+    done = await client.run(DELEGATE, session_id="s1")
+    run = await client.get(f"/sessions/s1/runs/{done['run_id']}")
     assert (run["run_id"], run["team_id"], run["content"]) == (done["run_id"], "demo-team", done["content"])
-    member = await house.get(f"/sessions/s1/runs/{done['tools'][0]['child_run_id']}")
+    member = await client.get(f"/sessions/s1/runs/{done['tools'][0]['child_run_id']}")
     assert member["agent_id"] == "writer-agent"
 
 
-async def test_one_run_that_is_not_there(house: House) -> None:
-    await house.run(session_id="s1")
-    other = await house.run(session_id="s2")
+async def test_one_run_that_is_not_there(client: ServerClient) -> None:
+    await client.run(session_id="s1")
+    other = await client.run(session_id="s2")
     for run_id in ("zzz", other["run_id"]):
-        answer = await house.http.get(f"/sessions/s1/runs/{run_id}")
+        answer = await client.http.get(f"/sessions/s1/runs/{run_id}")
         assert problem(answer, 404, "NOT_FOUND") == f"Run with ID {run_id} not found in session s1"
-    answer = await house.http.get("/sessions/zzz/runs/r1")
+    answer = await client.http.get("/sessions/zzz/runs/r1")
     assert problem(answer, 404, "NOT_FOUND") == "Session with ID zzz not found"
 
 
 # --- deleting -----------------------------------------------------------------------------------------
 
 
-async def test_a_deleted_session_is_gone(house: House) -> None:
-    done = await house.run(DELEGATE, session_id="s1")
-    await house.run(session_id="s2")
-    answer = await house.http.delete("/sessions/s1")
+async def test_a_deleted_session_is_gone(client: ServerClient) -> None:
+    done = await client.run(DELEGATE, session_id="s1")
+    await client.run(session_id="s2")
+    answer = await client.http.delete("/sessions/s1")
     assert (answer.status_code, answer.content) == (204, b"")
-    problem(await house.http.get("/sessions/s1"), 404, "NOT_FOUND")
-    problem(await house.http.get("/sessions/s1/runs"), 404, "NOT_FOUND")
-    assert await ids(house) == ["s2"]
-    assert await house.get("/teams/demo-team/runs", session_id="s1") == []
+    problem(await client.http.get("/sessions/s1"), 404, "NOT_FOUND")
+    problem(await client.http.get("/sessions/s1/runs"), 404, "NOT_FOUND")
+    assert await ids(client) == ["s2"]
+    assert await client.get("/teams/demo-team/runs", session_id="s1") == []
     for run_id in (done["run_id"], done["tools"][0]["child_run_id"]):
-        answer = await house.http.get(f"/teams/demo-team/runs/{run_id}", params={"session_id": "s1"})
+        answer = await client.http.get(f"/teams/demo-team/runs/{run_id}", params={"session_id": "s1"})
         assert problem(answer, 404, "NOT_FOUND") == "Run not found"
-        problem(await house.cancel(run_id), 404, "NOT_FOUND")
+        problem(await client.cancel(run_id), 404, "NOT_FOUND")
 
 
-async def test_deleting_twice_or_nothing_is_done_already(house: House) -> None:
-    await house.run(session_id="s1")
-    assert [(await house.http.delete(f"/sessions/{name}")).status_code for name in ("s1", "s1", "zzz")] == [204] * 3
+async def test_deleting_twice_or_nothing_is_done_already(client: ServerClient) -> None:
+    await client.run(session_id="s1")
+    assert [(await client.http.delete(f"/sessions/{name}")).status_code for name in ("s1", "s1", "zzz")] == [204] * 3
 
 
-async def test_a_session_of_the_same_id_begins_anew(house: House) -> None:
-    await house.run("old", session_id="s1", session_state='{"a": 1}')
-    await house.http.delete("/sessions/s1")
-    done = await house.run("new", session_id="s1", add_history_to_context="true")
+async def test_a_session_of_the_same_id_begins_anew(client: ServerClient) -> None:
+    await client.run("old", session_id="s1", session_state='{"a": 1}')
+    await client.http.delete("/sessions/s1")
+    done = await client.run("new", session_id="s1", add_history_to_context="true")
     assert "session_state" not in done
-    assert [message["content"] for message in house.model.asked() if message["role"] == "user"] == ["new"]
-    assert (await house.get("/sessions/s1"))["session_name"] == "new"
-    assert len(await house.get("/sessions/s1/runs")) == 1
+    assert [message["content"] for message in client.model.conversation() if message["role"] == "user"] == ["new"]
+    assert (await client.get("/sessions/s1"))["session_name"] == "new"
+    assert len(await client.get("/sessions/s1/runs")) == 1
 
 
-async def test_deleting_during_a_run_cancels_it_and_nothing_comes_back(house: House) -> None:
-    hold = house.model.hold("wait", after=1)
-    waiting = asyncio.ensure_future(house.post("wait", session_id="s1", run_id="r1", stream="false"))
+async def test_deleting_during_a_run_cancels_it_and_nothing_comes_back(client: ServerClient) -> None:
+    hold = client.model.hold("wait", after=1)
+    waiting = asyncio.ensure_future(client.post("wait", session_id="s1", run_id="r1", stream="false"))
     await hold.reached.wait()
-    queued = await house.begin("second", session_id="s1")
-    assert (await house.http.delete("/sessions/s1")).status_code == 204
-    problem(await house.http.get("/sessions/s1"), 404, "NOT_FOUND")
+    queued = await client.begin("second", session_id="s1")
+    assert (await client.http.delete("/sessions/s1")).status_code == 204
+    problem(await client.http.get("/sessions/s1"), 404, "NOT_FOUND")
     await hold.stopped.wait()
     assert (await waiting).status_code in (200, 404)
-    assert await ids(house) == []
+    assert await ids(client) == []
     for run_id in ("r1", queued.run_id):
-        answer = await house.http.get(f"/teams/demo-team/runs/{run_id}", params={"session_id": "s1"})
+        answer = await client.http.get(f"/teams/demo-team/runs/{run_id}", params={"session_id": "s1"})
         problem(answer, 404, "NOT_FOUND")
-    assert len(house.model.calls) == 1
+    assert len(client.model.calls) == 1
 
 
-async def test_deleting_many(house: House) -> None:
+async def test_deleting_many(client: ServerClient) -> None:
     for name in ("s1", "s2", "s3"):
-        await house.run(session_id=name)
+        await client.run(session_id=name)
     body = {"session_ids": ["s1", "s3", "zzz"], "session_types": ["team", "team", "agent"]}
-    answer = await house.http.request("DELETE", "/sessions", json=body)
+    answer = await client.http.request("DELETE", "/sessions", json=body)
     assert (answer.status_code, answer.content) == (204, b"")
-    assert await ids(house) == ["s2"]
+    assert await ids(client) == ["s2"]
 
 
 @pytest.mark.parametrize(
@@ -340,25 +340,25 @@ async def test_deleting_many(house: House) -> None:
         ({"session_ids": ["s1"], "session_types": [None]}, "session_types"),
     ],
 )
-async def test_deleting_many_wrongly(house: House, body: Any, place: str) -> None:
-    await house.run(session_id="s1")
-    answer = await house.http.request("DELETE", "/sessions", json=body)
+async def test_deleting_many_wrongly(client: ServerClient, body: Any, place: str) -> None:
+    await client.run(session_id="s1")
+    answer = await client.http.request("DELETE", "/sessions", json=body)
     assert wrong_fields(answer)[0] == ("body", place)
-    assert await ids(house) == ["s1"]
+    assert await ids(client) == ["s1"]
 
 
-async def test_deleting_many_of_different_lengths(house: House) -> None:
+async def test_deleting_many_of_different_lengths(client: ServerClient) -> None:
     body = {"session_ids": ["a", "b"], "session_types": ["team"]}
-    answer = await house.http.request("DELETE", "/sessions", json=body)
+    answer = await client.http.request("DELETE", "/sessions", json=body)
     words = "Session IDs and session types must have the same length"
     assert problem(answer, 400, "BAD_REQUEST") == words
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
-async def test_deleting_many_without_json(house: House, body: bytes) -> None:
-    assert wrong_fields(await house.http.request("DELETE", "/sessions", content=body)) == [("body",)]
+async def test_deleting_many_without_json(client: ServerClient, body: bytes) -> None:
+    assert wrong_fields(await client.http.request("DELETE", "/sessions", content=body)) == [("body",)]
 
 
-async def test_deleting_many_by_no_object(house: House) -> None:
-    answer = await house.http.request("DELETE", "/sessions", json=[])
+async def test_deleting_many_by_no_object(client: ServerClient) -> None:
+    answer = await client.http.request("DELETE", "/sessions", json=[])
     assert wrong_fields(answer) == [("body",)]

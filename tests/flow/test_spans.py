@@ -24,7 +24,7 @@ from tests.flow import test_continue
 from tests.flow.test_run_forks import DELEGATING
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 INCOMING = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -74,8 +74,8 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 async def test_a_team_run_is_a_tree_of_spans(serve: Serve, recorded: Recorded) -> None:
-    async with serve(otel=True, model="scripted") as house:
-        await house.run(DELEGATING, session_id="s1", run_id="r1", headers=INCOMING)
+    async with serve(otel=True, model="scripted") as client:
+        await client.run(DELEGATING, session_id="s1", run_id="r1", headers=INCOMING)
     accepted, run = recorded.one("accept_run Demo Team"), recorded.one("invoke_agent Demo Team")
     tool, member = recorded.one("execute_tool delegate_task_to_member"), recorded.one("invoke_agent Writer Agent")
     assert parent(accepted) == int(PARENT, 16)
@@ -86,14 +86,14 @@ async def test_a_team_run_is_a_tree_of_spans(serve: Serve, recorded: Recorded) -
     assert sorted(parent(chat) for chat in chats) == sorted([own(run), own(run), own(member)])
     assert {span.context.trace_id for span in recorded.get_finished_spans() if span.context} == {int(TRACE, 16)}
     assert {chat.kind for chat in chats} == {SpanKind.CLIENT}
-    told = attributes(run)
-    assert told["gen_ai.operation.name"] == "invoke_agent"
-    assert told["gen_ai.agent.id"] == "demo-team"
-    assert told["gen_ai.conversation.id"] == "s1"
-    assert (told["musterd.run.id"], told["musterd.outcome"]) == ("r1", "completed")
-    asked = attributes(chats[0])
-    assert asked["gen_ai.request.model"] == asked["gen_ai.provider.name"] == "scripted"
-    assert asked["gen_ai.usage.input_tokens"] > 0
+    run_attributes = attributes(run)
+    assert run_attributes["gen_ai.operation.name"] == "invoke_agent"
+    assert run_attributes["gen_ai.agent.id"] == "demo-team"
+    assert run_attributes["gen_ai.conversation.id"] == "s1"
+    assert (run_attributes["musterd.run.id"], run_attributes["musterd.outcome"]) == ("r1", "completed")
+    chat_attributes = attributes(chats[0])
+    assert chat_attributes["gen_ai.request.model"] == chat_attributes["gen_ai.provider.name"] == "scripted"
+    assert chat_attributes["gen_ai.usage.input_tokens"] > 0
 
 
 async def test_a_member_has_its_span_if_hooks_stand_around_its_delegation(serve: Serve, recorded: Recorded) -> None:
@@ -102,8 +102,8 @@ async def test_a_member_has_its_span_if_hooks_stand_around_its_delegation(serve:
 
     inner = Team(id="inner", name="Inner", members=[Agent(id="writer", name="Writer")], tool_hooks=[keep])
     team = Team(id="team", name="Team", model="scripted", members=[inner], tool_hooks=[keep])
-    async with serve(otel=True, served=Sample([team], [])) as house:
-        await house.run("[[DELEGATE inner: <DELEGATE writer: hello>]]", to="teams/team")
+    async with serve(otel=True, served=Sample([team], [])) as client:
+        await client.run("[[DELEGATE inner: <DELEGATE writer: hello>]]", to="teams/team")
     outer, nested = sorted(
         recorded.named("execute_tool delegate_task_to_member"), key=lambda span: span.start_time or 0
     )
@@ -115,8 +115,8 @@ async def test_a_member_has_its_span_if_hooks_stand_around_its_delegation(serve:
 
 
 async def test_nothing_that_was_said_is_recorded_unasked(serve: Serve, recorded: Recorded) -> None:
-    async with serve(otel=True, model="scripted") as house:
-        await house.run('[[TOOL get_weather {"city": "Xanadu"}]]')
+    async with serve(otel=True, model="scripted") as client:
+        await client.run('[[TOOL get_weather {"city": "Xanadu"}]]')
     assert recorded.named("execute_tool get_weather")
     assert "Xanadu" not in str([span.to_json() for span in recorded.get_finished_spans()])
 
@@ -124,8 +124,8 @@ async def test_nothing_that_was_said_is_recorded_unasked(serve: Serve, recorded:
 async def test_what_was_said_is_recorded_where_that_is_asked_for(
     serve: Serve, recorded: Recorded, content: None
 ) -> None:
-    async with serve(otel=True, model="scripted") as house:
-        await house.run('[[TOOL get_weather {"city": "Xanadu"}]]')
+    async with serve(otel=True, model="scripted") as client:
+        await client.run('[[TOOL get_weather {"city": "Xanadu"}]]')
     assert attributes(recorded.one("execute_tool get_weather"))["gen_ai.tool.call.result"] == "Sunny in Xanadu"
     last = recorded.named("chat scripted")[-1]
     said, answered = (json.loads(attributes(last)[f"gen_ai.{way}.messages"]) for way in ("input", "output"))
@@ -140,9 +140,9 @@ async def test_what_was_said_is_recorded_where_that_is_asked_for(
 
 
 async def test_what_fails_is_told_by_its_kind(serve: Serve, recorded: Recorded) -> None:
-    async with serve(otel=True, model="scripted") as house:
-        await house.run('[[TOOL boom {"x": "secret"}]]')
-        await house.post("[[ERROR 400]]", stream="false")
+    async with serve(otel=True, model="scripted") as client:
+        await client.run('[[TOOL boom {"x": "secret"}]]')
+        await client.post("[[ERROR 400]]", stream="false")
     tool = recorded.one("execute_tool boom")
     assert tool.status.status_code is StatusCode.ERROR
     failed = [span for span in recorded.named("invoke_agent Demo Team") if span.status.status_code is StatusCode.ERROR]
@@ -152,13 +152,13 @@ async def test_what_fails_is_told_by_its_kind(serve: Serve, recorded: Recorded) 
 
 async def test_an_attempt_on_another_process_goes_on_in_the_same_trace(database: Path, recorded: Recorded) -> None:
     model = HeldModel()
-    async with in_process(app_on(database, model=model, otel=True), model) as house:
+    async with in_process(app_on(database, model=model, otel=True), model) as client:
         hold = model.hold("wait")
-        begun = await house.begin("wait", session_id="s1")
+        begun = await client.begin("wait", session_id="s1")
         await hold.reached.wait()
     hold.release()
-    async with in_process(app_on(database, model=model, otel=True), model) as house:
-        await house.ended(begun)
+    async with in_process(app_on(database, model=model, otel=True), model) as client:
+        await client.ended(begun)
     first, second = recorded.named("invoke_agent Demo Team")
     assert (attributes(first)["musterd.run.attempt"], attributes(second)["musterd.run.attempt"]) == (1, 2)
     assert [attributes(span)["musterd.outcome"] for span in (first, second)] == ["cut_off", "completed"]
@@ -174,11 +174,11 @@ async def test_waiting_for_a_person_is_no_failure(serve: Serve, recorded: Record
 
     asker = Agent(id="asker", name="Asker", tools=[send])
     desk = Team(id="desk", name="Desk", model="scripted", members=[asker])
-    async with serve(otel=True, served=Sample([desk], [])) as house:
-        paused = await house.run('[[DELEGATE asker: <TOOL send {"text": "x"}>]]', "teams/desk", session_id="s1")
+    async with serve(otel=True, served=Sample([desk], [])) as client:
+        paused = await client.run('[[DELEGATE asker: <TOOL send {"text": "x"}>]]', "teams/desk", session_id="s1")
         assert paused["status"] == "PAUSED"
         answer = await test_continue.send(
-            house, "teams/desk", paused["run_id"], requirements=test_continue.decided(paused, confirmation=True)
+            client, "teams/desk", paused["run_id"], requirements=test_continue.decided(paused, confirmation=True)
         )
         assert answer.json()["status"] == "COMPLETED", answer.text
     assert {span.status.status_code for span in recorded.get_finished_spans()} == {StatusCode.UNSET}
@@ -190,10 +190,10 @@ async def test_waiting_for_a_person_is_no_failure(serve: Serve, recorded: Record
 
 
 async def test_a_refused_run_leaves_no_span(serve: Serve, recorded: Recorded) -> None:
-    async with serve(otel=True) as house:
-        await house.post("hello", run_id="r1", stream="false")
+    async with serve(otel=True) as client:
+        await client.post("hello", run_id="r1", stream="false")
         recorded.clear()
-        assert (await house.post("other", run_id="r1", stream="false")).status_code == 409
+        assert (await client.post("other", run_id="r1", stream="false")).status_code == 409
     assert recorded.names == []
 
 
@@ -205,15 +205,15 @@ async def test_a_failing_exporter_disturbs_nobody(serve: Serve, monkeypatch: pyt
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(Failing()))
     monkeypatch.setattr(span_export, "provider_of", lambda settings: provider)
-    async with serve(otel=True) as house:
-        assert (await house.run("hello"))["status"] == "COMPLETED"
+    async with serve(otel=True) as client:
+        assert (await client.run("hello"))["status"] == "COMPLETED"
 
 
-async def test_the_trace_is_stored_where_nobody_records_spans(house: House) -> None:
-    await house.run("hello", run_id="r1", session_id="s1", headers=INCOMING)
-    found = await house.server.database.read(lambda tx: sessions.run(tx, "s1", "r1"))
-    assert found is not None
-    assert found.row.traceparent == INCOMING["traceparent"]
+async def test_the_trace_is_stored_where_nobody_records_spans(client: ServerClient) -> None:
+    await client.run("hello", run_id="r1", session_id="s1", headers=INCOMING)
+    row = await client.server.database.read(lambda tx: sessions.run(tx, "s1", "r1"))
+    assert row is not None
+    assert row.row.traceparent == INCOMING["traceparent"]
 
 
 async def test_tools_see_the_span_and_requests_carry_it(serve: Serve, recorded: Recorded) -> None:
@@ -225,19 +225,19 @@ async def test_tools_see_the_span_and_requests_carry_it(serve: Serve, recorded: 
     model = Watching()
     original = model.request_stream
 
-    def noted(*given: Any, **named: Any) -> Any:
+    def noted(*args: Any, **named: Any) -> Any:
         seen.append(trace_context.outgoing.get())
-        return original(*given, **named)
+        return original(*args, **named)
 
     model.request_stream = noted  # type: ignore[method-assign]
-    async with serve(otel=True, model=model) as house:
-        await house.run("hello", headers=INCOMING)
+    async with serve(otel=True, model=model) as client:
+        await client.run("hello", headers=INCOMING)
     (chat,) = [span for span in recorded.get_finished_spans() if span.name.startswith("chat ")]
     assert seen == [f"00-{TRACE}-{own(chat):016x}-01"]
 
 
 @pytest.mark.parametrize(
-    "environment, otel, wanted",
+    "environment, otel, is_recording",
     [
         ({}, None, False),
         ({}, True, True),
@@ -249,11 +249,11 @@ async def test_tools_see_the_span_and_requests_carry_it(serve: Serve, recorded: 
     ],
 )
 def test_when_spans_are_recorded(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], otel: bool | None, wanted: bool
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], otel: bool | None, is_recording: bool
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert tracing.is_enabled(Settings(otel=otel)) is wanted
+    assert tracing.is_enabled(Settings(otel=otel)) is is_recording
 
 
 def test_spans_are_sent_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,13 +306,13 @@ async def test_what_is_recorded_is_for_the_operator_to_say(
         return provider
 
     monkeypatch.setattr(span_export, "provider_of", recording)
-    async with serve(otel=True) as house:
-        run = await house.run("hello", headers={"traceparent": f"00-{TRACE}-{PARENT}-{flag}"})
-        found = await house.server.database.read(lambda tx: sessions.run(tx, run["session_id"], run["run_id"]))
+    async with serve(otel=True) as client:
+        run = await client.run("hello", headers={"traceparent": f"00-{TRACE}-{PARENT}-{flag}"})
+        row = await client.server.database.read(lambda tx: sessions.run(tx, run["session_id"], run["run_id"]))
     assert bool(exporter.named("accept_run Demo Team")) == bool(exporter.named("invoke_agent Demo Team")) == is_sent
-    assert found is not None
-    assert str(found.row.traceparent).startswith(f"00-{TRACE}-")
-    assert str(found.row.traceparent).endswith("-01" if is_sent else "-00"), "as it is told to who is called"
+    assert row is not None
+    assert str(row.row.traceparent).startswith(f"00-{TRACE}-")
+    assert str(row.row.traceparent).endswith("-01" if is_sent else "-00"), "as it is told to who is called"
 
 
 def test_an_unknown_exporter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from dirty_equals import IsFloat, IsInt, IsStr
 
 from musterd.core.settings import Settings
 from tests.support.app import Serve
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
 IS_SECONDS = IsFloat(ge=0, lt=60)
@@ -25,8 +25,8 @@ def common(event: dict[str, Any]) -> list[str]:
     return list(event)[: list(event).index("nested_depth") + 1]
 
 
-async def test_headers(house: House) -> None:
-    stream = await house.stream()
+async def test_headers(client: ServerClient) -> None:
+    stream = await client.stream()
     headers = stream.response.headers
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
     assert headers["cache-control"] == "no-cache"
@@ -37,22 +37,22 @@ async def test_headers(house: House) -> None:
 async def test_browsers_call_a_finished_stream_finished(serve_live: Serve) -> None:
     """Chromium reports a stream with ``Cache-Control: no-store`` as cancelled, though the page has read all of it."""
     accepts = {"accept": "text/event-stream"}
-    async with serve_live() as house:
-        started = await house.stream(session_id="s1", run_id="r1")
+    async with serve_live() as client:
+        started = await client.stream(session_id="s1", run_id="r1")
         answers = [
             started.response,
-            await house.http.post("/teams/demo-team/runs/r1/resume", data={"session_id": "s1"}),
-            await house.http.get("/teams/demo-team/runs/r1/events?session_id=s1", headers=accepts),
+            await client.http.post("/teams/demo-team/runs/r1/resume", data={"session_id": "s1"}),
+            await client.http.get("/teams/demo-team/runs/r1/events?session_id=s1", headers=accepts),
         ]
-        async with house.opened("GET", "/sessions/s1/events") as reader:
+        async with client.opened("GET", "/sessions/s1/events") as reader:
             answers.append(reader.answer)
         for answer in answers:
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert answer.headers["cache-control"] == "no-cache"
 
 
-async def test_no_delegation(house: House) -> None:
-    stream = await house.stream("hello", session_id="s1")
+async def test_no_delegation(client: ServerClient) -> None:
+    stream = await client.stream("hello", session_id="s1")
     assert stream.names == ["TeamRunStarted", *TALK, *END]
     assert stream.text() == "Echo: hello"
     by_name = {event["event"]: event for event in stream.events}
@@ -96,16 +96,16 @@ async def test_no_delegation(house: House) -> None:
         assert common(event) == ["created_at", "event", "team_id", "team_name", "run_id", "session_id", "nested_depth"]
 
 
-async def test_the_stream_tells_what_the_run_answers(house: House) -> None:
-    stream = await house.stream("hello", session_id="s1")
+async def test_the_stream_tells_what_the_run_answers(client: ServerClient) -> None:
+    stream = await client.stream("hello", session_id="s1")
     end = stream.one("TeamRunCompleted")
-    run = await house.get(f"/teams/demo-team/runs/{end['run_id']}", session_id="s1")
+    run = await client.get(f"/teams/demo-team/runs/{end['run_id']}", session_id="s1")
     assert (run["content"], run["metrics"], run["status"]) == (end["content"], end["metrics"], "COMPLETED")
     assert run["events"] == []
 
 
-async def test_delegation_with_a_members_tool(house: House) -> None:
-    stream = await house.stream(DELEGATE, session_id="s1")
+async def test_delegation_with_a_members_tool(client: ServerClient) -> None:
+    stream = await client.stream(DELEGATE, session_id="s1")
     assert stream.names == [
         "TeamRunStarted",
         *TURN,
@@ -143,8 +143,8 @@ async def test_delegation_with_a_members_tool(house: House) -> None:
     assert common(members[0])[2:6] == ["agent_id", "agent_name", "run_id", "parent_run_id"]
 
 
-async def test_tool_objects_of_a_delegation(house: House) -> None:
-    stream = await house.stream(DELEGATE)
+async def test_tool_objects_of_a_delegation(client: ServerClient) -> None:
+    stream = await client.stream(DELEGATE)
     begun, done = stream.one("TeamToolCallStarted"), stream.one("TeamToolCallCompleted")
     assert (begun["tool"]["tool_call_error"], begun["tool"]["result"], begun["tool"]["metrics"]) == (None, None, None)
     assert done["tool"]["child_run_id"] == stream.one("RunStarted")["run_id"]
@@ -159,8 +159,8 @@ async def test_tool_objects_of_a_delegation(house: House) -> None:
     assert of_member["tool"]["result"] == "Sunny in Paris"
 
 
-async def test_members_outputs_come_with_the_end(house: House) -> None:
-    stream = await house.stream(DELEGATE)
+async def test_members_outputs_come_with_the_end(client: ServerClient) -> None:
+    stream = await client.stream(DELEGATE)
     end = stream.one("TeamRunCompleted")
     (member,) = end["member_responses"]
     assert member["agent_id"] == "weather-agent"
@@ -171,8 +171,8 @@ async def test_members_outputs_come_with_the_end(house: House) -> None:
     assert list(end).index("member_responses") < list(end).index("metrics")
 
 
-async def test_a_tool_of_the_leader(house: House) -> None:
-    stream = await house.stream('[[TOOL get_weather {"city": "Rome"}]]')
+async def test_a_tool_of_the_leader(client: ServerClient) -> None:
+    stream = await client.stream('[[TOOL get_weather {"city": "Rome"}]]')
     assert stream.names == [
         "TeamRunStarted",
         *TURN,
@@ -184,8 +184,8 @@ async def test_a_tool_of_the_leader(house: House) -> None:
     assert "member_responses" not in stream.one("TeamRunCompleted")
 
 
-async def test_a_tool_that_raises(house: House) -> None:
-    stream = await house.stream('[[TOOL boom {"x": "1"}]]')
+async def test_a_tool_that_raises(client: ServerClient) -> None:
+    stream = await client.stream('[[TOOL boom {"x": "1"}]]')
     assert stream.names[3:6] == ["TeamToolCallStarted", "TeamToolCallCompleted", "TeamToolCallError"]
     assert stream.one("TeamToolCallCompleted")["tool"]["tool_call_error"] is True
     error = stream.one("TeamToolCallError")
@@ -193,22 +193,22 @@ async def test_a_tool_that_raises(house: House) -> None:
     assert stream.names[-1] == "TeamRunCompleted"
 
 
-async def test_a_members_tool_that_raises(house: House) -> None:
-    stream = await house.stream('[[DELEGATE weather-agent: <TOOL boom {"x": "1"}>]]')
+async def test_a_members_tool_that_raises(client: ServerClient) -> None:
+    stream = await client.stream('[[DELEGATE weather-agent: <TOOL boom {"x": "1"}>]]')
     assert stream.one("ToolCallError")["error"] == "boom 1"
     assert stream.one("RunCompleted")["content"]
 
 
 @pytest.mark.parametrize("message", ['[[TOOL nosuch {"x": 1}]]', "[[DELEGATE nobody: x]]"])
-async def test_a_call_of_nothing(house: House, message: str) -> None:
-    stream = await house.stream(message)
+async def test_a_call_of_nothing(client: ServerClient, message: str) -> None:
+    stream = await client.stream(message)
     assert stream.names[3:6] == ["TeamToolCallStarted", "TeamToolCallCompleted", "TeamToolCallError"]
     assert "RunStarted" not in stream.names
     assert stream.names[-1] == "TeamRunCompleted"
 
 
-async def test_a_member_whose_model_fails(house: House) -> None:
-    stream = await house.stream("[[DELEGATE writer-agent: <ERROR 400>]]")
+async def test_a_member_whose_model_fails(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE writer-agent: <ERROR 400>]]")
     assert stream.names == [
         "TeamRunStarted",
         *TURN,
@@ -228,8 +228,8 @@ async def test_a_member_whose_model_fails(house: House) -> None:
     assert member["status"] == "ERROR"
 
 
-async def test_a_model_that_fails(house: House) -> None:
-    stream = await house.stream("[[ERROR 400]]")
+async def test_a_model_that_fails(client: ServerClient) -> None:
+    stream = await client.stream("[[ERROR 400]]")
     assert stream.names == ["TeamRunStarted", "TeamModelRequestStarted", "TeamRunError"]
     assert stream.one("TeamRunError") == {
         "created_at": IS_TIME,
@@ -245,8 +245,8 @@ async def test_a_model_that_fails(house: House) -> None:
     }
 
 
-async def test_each_try_of_a_model_is_told(house: House) -> None:
-    stream = await house.stream("[[ERROR 500]]")
+async def test_each_try_of_a_model_is_told(client: ServerClient) -> None:
+    stream = await client.stream("[[ERROR 500]]")
     assert stream.names == [
         "TeamRunStarted",
         "TeamModelRequestStarted",
@@ -258,8 +258,8 @@ async def test_each_try_of_a_model_is_told(house: House) -> None:
     assert {event["reason"] for event in stream.all("TeamModelRequestRetried")} == {"fake model error 500"}
 
 
-async def test_two_delegations_in_one_turn(house: House) -> None:
-    stream = await house.stream("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
+async def test_two_delegations_in_one_turn(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
     assert stream.names[3:5] == ["TeamToolCallStarted", "TeamToolCallStarted"]
     for agent, text in (("weather-agent", "Echo: a"), ("writer-agent", "Echo: b")):
         own = [event for event in stream.events if event.get("agent_id") == agent]
@@ -272,8 +272,8 @@ async def test_two_delegations_in_one_turn(house: House) -> None:
     assert sorted(children) == sorted(member["run_id"] for member in end["member_responses"])
 
 
-async def test_a_nested_team(house: House) -> None:
-    stream = await house.stream("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team")
+async def test_a_nested_team(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]", to="teams/outer-team")
     outer, inner = stream.all("TeamRunStarted")
     writer = stream.one("RunStarted")
     assert [event["nested_depth"] for event in (outer, inner, writer)] == [0, 1, 2]
@@ -292,15 +292,15 @@ async def test_a_nested_team(house: House) -> None:
 # --- what a stream shows ------------------------------------------------------------------------------
 
 
-async def test_without_events_there_is_text_and_the_end(house: House) -> None:
-    stream = await house.stream("hello", stream_events="false")
+async def test_without_events_there_is_text_and_the_end(client: ServerClient) -> None:
+    stream = await client.stream("hello", stream_events="false")
     assert stream.names == ["TeamRunContent", "TeamRunCompleted"]
-    failed = await house.stream("[[ERROR 400]]", stream_events="false")
+    failed = await client.stream("[[ERROR 400]]", stream_events="false")
     assert failed.names == ["TeamRunError"]
 
 
-async def test_without_events_members_are_still_heard(house: House) -> None:
-    stream = await house.stream("[[DELEGATE writer-agent: x]]", stream_events="false")
+async def test_without_events_members_are_still_heard(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE writer-agent: x]]", stream_events="false")
     assert stream.names == [
         "RunStarted",
         *MEMBER_TALK,
@@ -311,8 +311,8 @@ async def test_without_events_members_are_still_heard(house: House) -> None:
     ]
 
 
-async def test_a_team_that_keeps_its_members_to_itself(house: House) -> None:
-    stream = await house.stream("[[DELEGATE writer-agent: x]]", to="teams/quiet-team")
+async def test_a_team_that_keeps_its_members_to_itself(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE writer-agent: x]]", to="teams/quiet-team")
     assert not [name for name in stream.names if not name.startswith("Team")]
     assert stream.one("TeamRunCompleted")["member_responses"][0]["content"] == "Echo: x"
 
@@ -320,8 +320,8 @@ async def test_a_team_that_keeps_its_members_to_itself(house: House) -> None:
 @pytest.mark.parametrize(
     "text", ['{"a": 1} } {', "line\nbreak\r\n", "\u2028\u2029\x85\x0b\x0c", '"quotes" \\ and {', "data: x\n\nevent: y"]
 )
-async def test_text_that_could_break_a_frame(house: House, text: str) -> None:
-    stream = await house.stream(f"[[SAY {text}]]")
+async def test_text_that_could_break_a_frame(client: ServerClient, text: str) -> None:
+    stream = await client.stream(f"[[SAY {text}]]")
     assert stream.text() == stream.one("TeamRunCompleted")["content"] == text
     assert len(stream.response.text.splitlines()) == stream.response.text.count("\n")
 
@@ -329,14 +329,14 @@ async def test_text_that_could_break_a_frame(house: House, text: str) -> None:
 async def test_deltas_are_merged_within_their_window_only(serve: Serve) -> None:
     """The first text goes out at once, later text is collected; the words all arrive, in order."""
     assert Settings.model_fields["delta_seconds"].default == 0.05
-    async with serve() as house:
-        stream = await house.stream("[[WORDS 200]]")
+    async with serve() as client:
+        stream = await client.stream("[[WORDS 200]]")
         assert stream.text() == " ".join(f"word{number}" for number in range(200))
         assert len(stream.all("TeamRunContent")) < 200
 
 
-async def test_indexes_go_on_over_the_whole_tree(house: House) -> None:
-    stream = await house.stream("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
+async def test_indexes_go_on_over_the_whole_tree(client: ServerClient) -> None:
+    stream = await client.stream("[[DELEGATE weather-agent: a || DELEGATE writer-agent: b]]")
     indexes = [event["event_index"] for event in stream.events]
     assert indexes[0] == 0
     assert indexes == sorted(set(indexes))
@@ -350,21 +350,21 @@ async def test_indexes_go_on_over_the_whole_tree(house: House) -> None:
     [("teams/nope", {}, 404), ("teams/demo-team", {"session_state": "[1]"}, 422), ("teams/learning-team", {}, 422)],
 )
 async def test_a_failure_before_the_run_is_no_stream(
-    house: House, to: str, fields: dict[str, str], status: int
+    client: ServerClient, to: str, fields: dict[str, str], status: int
 ) -> None:
-    answer = await house.post("hello", to, stream="true", **fields)
+    answer = await client.post("hello", to, stream="true", **fields)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
 
 
 async def test_whoever_asks_for_the_head_alone_gets_it_and_goes_on(serve_live: Serve) -> None:
     """Nothing is read for it, and the connection takes the next request."""
-    async with serve_live() as house:
-        hold = house.model.hold("wait", after=1)
-        await house.begin("wait", session_id="s1", run_id="r1")
+    async with serve_live() as client:
+        hold = client.model.hold("wait", after=1)
+        await client.begin("wait", session_id="s1", run_id="r1")
         await hold.reached.wait()
         for path in ("/sessions/s1/events", "/teams/demo-team/runs/r1/events?session_id=s1"):
-            answer = await house.http.head(path, headers={"accept": "text/event-stream"}, timeout=10)
+            answer = await client.http.head(path, headers={"accept": "text/event-stream"}, timeout=10)
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-            assert house.server.broadcaster.subscriber_count == 0
-        assert not house.server.broadcaster._watches
-        house.model.release()
+            assert client.server.broadcaster.subscriber_count == 0
+        assert not client.server.broadcaster._watches
+        client.model.release()

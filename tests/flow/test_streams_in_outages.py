@@ -20,33 +20,33 @@ async def test_what_could_not_be_shown_is_shown_later(
     serve_live: Serve, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(sse, "RETRY_SECONDS", 0)
-    async with serve_live() as house:
-        hold = house.model.hold(ASK)
-        await house.begin(ASK, session_id="s1", run_id="r1")
+    async with serve_live() as client:
+        hold = client.model.hold(ASK)
+        await client.begin(ASK, session_id="s1", run_id="r1")
         await hold.reached.wait()
-        look, looks = house.server.runs.members, 0
+        look, looks = client.server.runs.members, 0
 
-        async def once_the_database_is_back(*given: Any) -> Any:
+        async def once_the_database_is_back(*args: Any) -> Any:
             nonlocal looks
             looks += 1
             if looks == 1:
                 raise StoreUnavailable
-            return await look(*given)
+            return await look(*args)
 
-        monkeypatch.setattr(house.server.runs, "members", once_the_database_is_back)
+        monkeypatch.setattr(client.server.runs, "members", once_the_database_is_back)
         query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
-        async with house.opened("GET", path, params=query, headers=headers) as reader:
-            house.model.release()
+        async with client.opened("GET", path, params=query, headers=headers) as reader:
+            client.model.release()
             await reader.until("TeamRunCompleted")
         assert looks > 1
-        assert reader.events == await paged(house, run=RUN)
+        assert reader.events == await paged(client, run=RUN)
 
 
 async def test_a_stream_is_kept_open_meanwhile(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy closes a connection on which nothing comes."""
-    async with serve_live(ping_seconds=0.01) as house:
-        hold = house.model.hold(ASK)
-        await house.begin(ASK, session_id="s1", run_id="r1")
+    async with serve_live(ping_seconds=0.01) as client:
+        hold = client.model.hold(ASK)
+        await client.begin(ASK, session_id="s1", run_id="r1")
         await hold.reached.wait()
 
         def away(*_: Any) -> Any:
@@ -54,6 +54,6 @@ async def test_a_stream_is_kept_open_meanwhile(serve_live: Serve, monkeypatch: p
 
         monkeypatch.setattr(RunSubscription, "available", away)
         query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
-        async with house.opened("GET", f"{RUN}/events", params=query, headers=headers) as reader:
+        async with client.opened("GET", f"{RUN}/events", params=query, headers=headers) as reader:
             async with asyncio.timeout(10):
                 assert await anext(reader.answer.aiter_text()) == ": ping\n\n"

@@ -14,7 +14,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.features.accounts import revocations
 from musterd.features.accounts.service import AccountService
 from tests.support.app import Serve
-from tests.support.http import House, Reader, problem
+from tests.support.http import Reader, ServerClient, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 KEY = {"authorization": "Bearer the-key"}
@@ -38,32 +38,32 @@ End = Callable[[], Coroutine[Any, Any, object]]
 
 
 @asynccontextmanager
-async def account(house: House) -> AsyncIterator[tuple[dict[str, str], End]]:
+async def account(client: ServerClient) -> AsyncIterator[tuple[dict[str, str], End]]:
     """The header of a new service account, and what revokes it over HTTP."""
     body = {"name": "ci", "scopes": [{"scope": scope} for scope in SCOPES]}
-    made = (await house.http.post("/service-accounts", json=body, headers=KEY)).json()
+    created = (await client.http.post("/service-accounts", json=body, headers=KEY)).json()
 
     async def revoke() -> None:
-        assert (await house.http.delete(f"/service-accounts/{made['id']}", headers=KEY)).status_code == 204
+        assert (await client.http.delete(f"/service-accounts/{created['id']}", headers=KEY)).status_code == 204
 
-    yield {"authorization": f"Bearer {made['token']}"}, revoke
-    await house.server.service(AccountService).tokens.use_written()
+    yield {"authorization": f"Bearer {created['token']}"}, revoke
+    await client.server.service(AccountService).tokens.use_written()
 
 
-async def held(house: House, headers: dict[str, str], **fields: str) -> None:
+async def held(client: ServerClient, headers: dict[str, str], **fields: str) -> None:
     """A run that has said something, and waits."""
-    hold = house.model.hold("wait", after=1)
-    answer = await house.http.post(RUNS, data={**RUN, "background": "true", **fields}, headers=headers)
+    hold = client.model.hold("wait", after=1)
+    answer = await client.http.post(RUNS, data={**RUN, "background": "true", **fields}, headers=headers)
     assert answer.status_code == 202
     await hold.reached.wait()
 
 
 @asynccontextmanager
-async def opened(house: House, stream: Request, headers: dict[str, str]) -> AsyncIterator[Reader]:
+async def opened(client: ServerClient, stream: Request, headers: dict[str, str]) -> AsyncIterator[Reader]:
     """A stream that has shown what the run said so far."""
     method, path, options = stream
     options = {**options, "headers": {**options.get("headers", {}), **headers}}
-    async with asyncio.timeout(30), house.opened(method, path, **options) as reader:
+    async with asyncio.timeout(30), client.opened(method, path, **options) as reader:
         await reader.until("TeamRunContent")
         yield reader
 
@@ -73,41 +73,41 @@ async def closes(reader: Reader) -> None:
     assert {event["event"] for event in await reader.rest()} <= {"subscribed"}
 
 
-async def refused(house: House, stream: Request, headers: dict[str, str]) -> str:
+async def refused(client: ServerClient, stream: Request, headers: dict[str, str]) -> str:
     """What the same request is answered with now."""
     method, path, options = stream
     options = {**options, "headers": {**options.get("headers", {}), **headers}}
-    return problem(await house.http.request(method, path, **options), 401, "UNAUTHENTICATED")
+    return problem(await client.http.request(method, path, **options), 401, "UNAUTHENTICATED")
 
 
-async def run_of(house: House, by: dict[str, str]) -> dict[str, Any]:
+async def run_of(client: ServerClient, by: dict[str, str]) -> dict[str, Any]:
     """The run once it has ended."""
-    answer = await house.http.get(f"{RUNS}/r1", params={"session_id": "s1", "wait": 30}, headers=by)
+    answer = await client.http.get(f"{RUNS}/r1", params={"session_id": "s1", "wait": 30}, headers=by)
     return dict(answer.json())
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 async def test_revoking_an_account_ends_its_streams(serve_live: Serve, stream: str) -> None:
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, revoke):
-        await held(house, headers, stream="false")
-        async with opened(house, STREAMS[stream], headers) as reader:
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, revoke):
+        await held(client, headers, stream="false")
+        async with opened(client, STREAMS[stream], headers) as reader:
             await revoke()
             await closes(reader)
-        assert await refused(house, STREAMS[stream], headers) == "Invalid authentication token"
-        house.model.release()
-        assert (await run_of(house, KEY))["status"] == "COMPLETED"
+        assert await refused(client, STREAMS[stream], headers) == "Invalid authentication token"
+        client.model.release()
+        assert (await run_of(client, KEY))["status"] == "COMPLETED"
 
 
 async def test_the_expiry_of_a_token_ends_its_stream(serve_live: Serve) -> None:
     keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0}
-    async with serve_live(**keys) as house:
-        await held(house, Issuer().bearer("ada", *SCOPES), stream="false")
+    async with serve_live(**keys) as client:
+        await held(client, Issuer().bearer("ada", *SCOPES), stream="false")
         short = Issuer().bearer("ada", *SCOPES, lives=2)
-        async with opened(house, STREAMS["session"], short) as reader:
+        async with opened(client, STREAMS["session"], short) as reader:
             await closes(reader)
-        assert await refused(house, STREAMS["session"], short) == "Token has expired"
-        house.model.release()
-        assert (await run_of(house, ADMIN))["status"] == "COMPLETED"
+        assert await refused(client, STREAMS["session"], short) == "Token has expired"
+        client.model.release()
+        assert (await run_of(client, ADMIN))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
@@ -117,53 +117,53 @@ async def test_a_revocation_by_another_process_ends_streams(
     serve_live: Serve, database: Path, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
     monkeypatch.setattr(revocations, "CHECK_SECONDS", 0.05)
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, _):
-        await held(house, headers, stream="false")
-        async with opened(house, STREAMS["session"], headers) as reader:
-            await house.server.service(AccountService).tokens.use_written()
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, _):
+        await held(client, headers, stream="false")
+        async with opened(client, STREAMS["session"], headers) as reader:
+            await client.server.service(AccountService).tokens.use_written()
             with closing(sqlite3.connect(database)) as other, other:
                 other.execute(statement)
             await closes(reader)
         # The account is not remembered as valid either.
-        assert await refused(house, STREAMS["session"], headers) == "Invalid authentication token"
+        assert await refused(client, STREAMS["session"], headers) == "Invalid authentication token"
 
 
 async def test_a_run_whose_only_stream_was_ended_by_a_revocation_goes_on(serve_live: Serve) -> None:
     serving = serve_live(security_key="the-key", disconnect_seconds=0.02)
-    async with serving as house, account(house) as (headers, revoke):
-        house.model.hold("wait", after=1)
+    async with serving as client, account(client) as (headers, revoke):
+        client.model.hold("wait", after=1)
         own: Request = ("POST", RUNS, {"data": {**RUN, "stream": "true"}})
-        async with opened(house, own, headers) as reader, opened(house, STREAMS["session"], headers) as follower:
+        async with opened(client, own, headers) as reader, opened(client, STREAMS["session"], headers) as follower:
             await revoke()
             await closes(reader)
             await closes(follower)
-        assert not house.server.runs.connected_clients.tracks(reader.events[0]["run_id"])
-        house.model.release()
-        assert (await run_of(house, KEY))["status"] == "COMPLETED"
+        assert not client.server.runs.connected_clients.tracks(reader.events[0]["run_id"])
+        client.model.release()
+        assert (await run_of(client, KEY))["status"] == "COMPLETED"
 
 
 async def test_a_waiting_poll_is_refused_when_its_account_is_revoked(
     serve_live: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, revoke):
-        await held(house, headers, stream="false")
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, revoke):
+        await held(client, headers, stream="false")
         query: dict[str, str | int] = {"session_id": "s1", "wait": 60}
-        waits = tells_who_waits(house, monkeypatch)
-        polling = asyncio.ensure_future(house.http.get(f"{RUNS}/r1", params=query, headers=headers))
+        waits = tells_who_waits(client, monkeypatch)
+        polling = asyncio.ensure_future(client.http.get(f"{RUNS}/r1", params=query, headers=headers))
         await waits.wait()
         await revoke()
         async with asyncio.timeout(30):
             assert problem(await polling, 401, "UNAUTHENTICATED") == "Invalid authentication token"
-        house.model.release()
+        client.model.release()
 
 
 async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(
     serve_live: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal would make clients start it again."""
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, revoke):
-        hold, waits = house.model.hold("wait", after=1), tells_who_waits(house, monkeypatch)
-        posting = asyncio.ensure_future(house.http.post(RUNS, data={**RUN, "stream": "false"}, headers=headers))
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, revoke):
+        hold, waits = client.model.hold("wait", after=1), tells_who_waits(client, monkeypatch)
+        posting = asyncio.ensure_future(client.http.post(RUNS, data={**RUN, "stream": "false"}, headers=headers))
         await hold.reached.wait()
         await waits.wait()
         await revoke()
@@ -173,7 +173,7 @@ async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(
         assert (answer.status_code, answer.headers["location"]) == (202, f"{RUNS}/{run_id}?session_id=s1")
         assert answer.json() == {"run_id": run_id, "session_id": "s1", "status": "PENDING"}
         hold.release()
-        assert (await run_of(house, KEY))["status"] == "COMPLETED"
+        assert (await run_of(client, KEY))["status"] == "COMPLETED"
 
 
 async def test_while_the_database_is_away_streams_stay(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,13 +184,13 @@ async def test_while_the_database_is_away_streams_stay(serve_live: Serve, monkey
         tried.set()
         raise StoreUnavailable
 
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, _):
-        await held(house, headers, stream="false")
-        async with opened(house, STREAMS["resume"], headers) as reader:
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, _):
+        await held(client, headers, stream="false")
+        async with opened(client, STREAMS["resume"], headers) as reader:
             with monkeypatch.context() as outage:
-                outage.setattr(house.server.database, "scan", away)
+                outage.setattr(client.server.database, "scan", away)
                 await tried.wait()
-            house.model.release()
+            client.model.release()
             await reader.until("TeamRunCompleted")
 
 
@@ -204,30 +204,30 @@ async def test_a_check_that_fails_is_made_again(
         tried.set()
         raise RuntimeError("a defect")
 
-    async with serve_live(security_key="the-key") as house, account(house) as (headers, _):
-        await held(house, headers, stream="false")
-        async with opened(house, STREAMS["session"], headers) as reader:
+    async with serve_live(security_key="the-key") as client, account(client) as (headers, _):
+        await held(client, headers, stream="false")
+        async with opened(client, STREAMS["session"], headers) as reader:
             with monkeypatch.context() as defect:
-                defect.setattr(house.server.database, "scan", fail)
+                defect.setattr(client.server.database, "scan", fail)
                 await tried.wait()
-            await house.server.service(AccountService).tokens.use_written()
+            await client.server.service(AccountService).tokens.use_written()
             with closing(sqlite3.connect(database)) as other, other:
                 other.execute("UPDATE service_accounts SET revoked_at = 1")
             await closes(reader)
-        house.model.release()
+        client.model.release()
 
 
 async def test_nothing_is_looked_at_for_callers_that_cannot_be_revoked(serve_live: Serve) -> None:
-    async with serve_live(security_key="the-key") as house:
-        await held(house, KEY, stream="false")
-        async with opened(house, STREAMS["session"], KEY):
-            assert house.server.service(AccountService).tokens._watch._checking is None
-        house.model.release()
+    async with serve_live(security_key="the-key") as client:
+        await held(client, KEY, stream="false")
+        async with opened(client, STREAMS["session"], KEY):
+            assert client.server.service(AccountService).tokens._watch._checking is None
+        client.model.release()
 
 
-def tells_who_waits(house: House, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+def tells_who_waits(client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when a request begins to wait for a run."""
-    waits, presence = asyncio.Event(), house.server.runs.connected_clients
+    waits, presence = asyncio.Event(), client.server.runs.connected_clients
     enter = presence.enter
 
     def enter_and_tell(root_id: str) -> None:

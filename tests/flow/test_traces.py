@@ -16,22 +16,22 @@ from musterd.core.errors import NotFound
 from musterd.features.traces.service import TraceQuery, TraceService
 from musterd.guards import RunInput
 from tests.support.app import Sample, Serve
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 DELEGATE = 'Ask. [[DELEGATE weather-agent: <TOOL get_weather {"city": "Oslo"}>]]'
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-async def the_trace(house: House, **query: Any) -> dict[str, Any]:
+async def the_trace(client: ServerClient, **query: Any) -> dict[str, Any]:
     """The only trace, with its spans."""
-    (summary,) = (await house.get("/traces", **query))["data"]
-    found: dict[str, Any] = await house.get(f"/traces/{summary['trace_id']}")
+    (summary,) = (await client.get("/traces", **query))["data"]
+    trace: dict[str, Any] = await client.get(f"/traces/{summary['trace_id']}")
     moving = {"end_time", "duration"} if summary["status"] == "UNSET" else set()
-    assert {name: found[name] for name in summary if name not in moving} == {
+    assert {name: trace[name] for name in summary if name not in moving} == {
         name: value for name, value in summary.items() if name not in moving
     }
-    return found
+    return trace
 
 
 def outline(node: dict[str, Any]) -> Any:
@@ -45,11 +45,11 @@ def spans_of(node: dict[str, Any]) -> list[dict[str, Any]]:
     return [node, *(span for one in node.get("spans", []) for span in spans_of(one))]
 
 
-async def test_a_run_is_a_trace_of_its_steps_and_members(house: House) -> None:
-    run = await house.run(DELEGATE, session_id="s1", user_id="ada")
-    found = await the_trace(house)
-    assert found["trace_id"] == run["run_id"].replace("-", "")
-    (tree,) = found["tree"]
+async def test_a_run_is_a_trace_of_its_steps_and_members(client: ServerClient) -> None:
+    run = await client.run(DELEGATE, session_id="s1", user_id="ada")
+    trace = await the_trace(client)
+    assert trace["trace_id"] == run["run_id"].replace("-", "")
+    (tree,) = trace["tree"]
     assert outline(tree) == (
         "TEAM",
         "invoke_agent Demo Team",
@@ -67,7 +67,7 @@ async def test_a_run_is_a_trace_of_its_steps_and_members(house: House) -> None:
         ),
         ("LLM", "chat scripted"),
     )
-    assert found == IsPartialDict(
+    assert trace == IsPartialDict(
         name="invoke_agent Demo Team",
         status="OK",
         start_time=IS_TIME,
@@ -83,14 +83,14 @@ async def test_a_run_is_a_trace_of_its_steps_and_members(house: House) -> None:
         user_id="ada",
         team_id="demo-team",
     )
-    assert "agent_id" not in found
+    assert "agent_id" not in trace
     assert tree["metadata"] == {"total_input_tokens": 40, "total_output_tokens": 20}
 
 
-async def test_a_span_says_what_it_did(house: House) -> None:
-    await house.run(DELEGATE, session_id="s1")
-    found = await the_trace(house)
-    by_name = {span["name"]: span for span in spans_of(found["tree"][0])}
+async def test_a_span_says_what_it_did(client: ServerClient) -> None:
+    await client.run(DELEGATE, session_id="s1")
+    trace = await the_trace(client)
+    by_name = {span["name"]: span for span in spans_of(trace["tree"][0])}
     tool = by_name["execute_tool get_weather"]
     assert tool == IsPartialDict(
         status="OK",
@@ -102,43 +102,43 @@ async def test_a_span_says_what_it_did(house: House) -> None:
     member = by_name["invoke_agent Weather Agent"]
     assert member["metadata"]["session_id"] == "s1"
     assert member["extra_data"] == IsPartialDict({"gen_ai.agent.id": "weather-agent", "gen_ai.conversation.id": "s1"})
-    models = [span for span in spans_of(found["tree"][0]) if span["type"] == "LLM"]
-    asked = [[message["role"] for message in json.loads(span["input"])] for span in models]
-    assert asked == [["system", "user"], ["system", "user"], ["tool"], ["tool"]]
+    models = [span for span in spans_of(trace["tree"][0]) if span["type"] == "LLM"]
+    roles = [[message["role"] for message in json.loads(span["input"])] for span in models]
+    assert roles == [["system", "user"], ["system", "user"], ["tool"], ["tool"]]
     assert json.loads(models[0]["input"])[1]["content"] == DELEGATE
     assert json.loads(models[2]["input"])[0]["content"] == "Sunny in Oslo"
     model = models[0]
     assert model["metadata"] == {"model": "scripted", "input_tokens": 10, "output_tokens": 5}
     assert model["extra_data"] == IsPartialDict({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
-    alone = await house.get(f"/traces/{found['trace_id']}", span_id=member["id"])
+    alone = await client.get(f"/traces/{trace['trace_id']}", span_id=member["id"])
     assert alone == {name: value for name, value in member.items() if name != "spans"}
-    problem(await house.http.get(f"/traces/{found['trace_id']}?span_id=none"), 404, "NOT_FOUND")
+    problem(await client.http.get(f"/traces/{trace['trace_id']}?span_id=none"), 404, "NOT_FOUND")
 
 
-async def test_a_failure_is_told_where_it_happened(house: House) -> None:
-    await house.run('[[TOOL boom {"x": "1"}]]', session_id="s1")
-    found = await the_trace(house, session_id="s1")
-    assert (found["status"], found["error_count"]) == ("OK", 1)
-    (failed,) = [span for span in spans_of(found["tree"][0]) if span["status"] == "ERROR"]
+async def test_a_failure_is_told_where_it_happened(client: ServerClient) -> None:
+    await client.run('[[TOOL boom {"x": "1"}]]', session_id="s1")
+    trace = await the_trace(client, session_id="s1")
+    assert (trace["status"], trace["error_count"]) == ("OK", 1)
+    (failed,) = [span for span in spans_of(trace["tree"][0]) if span["status"] == "ERROR"]
     assert (failed["name"], failed["error"]) == ("execute_tool boom", IsStr(regex=r"(?s).*boom 1.*"))
     assert "output" not in failed
-    await house.run("[[ERROR 400]]", session_id="s2")
-    ended = await the_trace(house, status="ERROR")
+    await client.run("[[ERROR 400]]", session_id="s2")
+    ended = await the_trace(client, status="ERROR")
     assert ended["error"]
     assert "output" not in ended
 
 
-async def test_what_goes_on_is_shown_as_far_as_it_is(house: House) -> None:
-    held = house.model.hold("wait")
-    run = await house.begin("wait")
+async def test_what_goes_on_is_shown_as_far_as_it_is(client: ServerClient) -> None:
+    held = client.model.hold("wait")
+    run = await client.begin("wait")
     await held.reached.wait()
-    found = await the_trace(house, status="UNSET")
-    assert (found["status"], [outline(node) for node in found["tree"]]) == (
+    trace = await the_trace(client, status="UNSET")
+    assert (trace["status"], [outline(node) for node in trace["tree"]]) == (
         "UNSET",
         [("TEAM", "invoke_agent Demo Team")],
     )
     held.release()
-    await house.ended(run)
+    await client.ended(run)
 
 
 def hook(run_input: RunInput) -> None:
@@ -168,12 +168,12 @@ def modes() -> Sample:
     ],
 )
 async def test_every_step_has_its_place_in_the_tree(serve: Serve, team: str, message: str, members: int) -> None:
-    async with serve(served=modes()) as house:
-        await house.run(message, to=f"teams/{team}")
-        found = await the_trace(house)
-    (tree,) = found["tree"]
+    async with serve(served=modes()) as client:
+        await client.run(message, to=f"teams/{team}")
+        trace = await the_trace(client)
+    (tree,) = trace["tree"]
     spans = spans_of(tree)
-    assert len(spans) == found["total_spans"] == len({span["id"] for span in spans})
+    assert len(spans) == trace["total_spans"] == len({span["id"] for span in spans})
     of_members = [span for span in spans[1:] if span["type"] in ("AGENT", "TEAM")]
     assert len(of_members) == members
     assert all(span["type"] not in ("AGENT", "TEAM") for span in tree["spans"]), "each below what began it"
@@ -182,32 +182,32 @@ async def test_every_step_has_its_place_in_the_tree(serve: Serve, team: str, mes
     assert hooks == (["pre_hook 0"] if team == "broadcast" else [])
 
 
-async def test_runs_with_ids_that_clients_chose_have_traces_too(house: House, database: Path) -> None:
-    await house.run("hello", run_id="mine", session_id="s1")
-    await house.run("hello", run_id="sent", session_id="s1")
-    await house.run("hello", run_id="too", session_id="s1")
+async def test_runs_with_ids_that_clients_chose_have_traces_too(client: ServerClient, database: Path) -> None:
+    await client.run("hello", run_id="mine", session_id="s1")
+    await client.run("hello", run_id="sent", session_id="s1")
+    await client.run("hello", run_id="too", session_id="s1")
     with closing(sqlite3.connect(database)) as connection, connection:
         text = f"00-{TRACE}-00f067aa0ba902b7-01"
         connection.execute("UPDATE runs SET traceparent = ? WHERE run_id IN ('sent', 'too')", [text])
-    page = await house.get("/traces")
+    page = await client.get("/traces")
     ids = {one["run_id"]: one["trace_id"] for one in page["data"]}
     assert ids["sent"] == ids["too"] == TRACE
     for run_id, trace_id in ids.items():
-        found = await house.get(f"/traces/{trace_id}", run_id=run_id)
-        assert (found["run_id"], found["trace_id"]) == (run_id, trace_id)
-    assert (await house.get(f"/traces/{TRACE}"))["run_id"] == "too"
-    assert [one["run_id"] for one in (await house.get("/traces", run_id="sent"))["data"]] == ["sent"]
+        trace = await client.get(f"/traces/{trace_id}", run_id=run_id)
+        assert (trace["run_id"], trace["trace_id"]) == (run_id, trace_id)
+    assert (await client.get(f"/traces/{TRACE}"))["run_id"] == "too"
+    assert [one["run_id"] for one in (await client.get("/traces", run_id="sent"))["data"]] == ["sent"]
     for unknown in ("none", "0" * 32, ids["mine"].upper()):
-        problem(await house.http.get(f"/traces/{unknown}"), 404, "NOT_FOUND")
-    problem(await house.http.get(f"/traces/{ids['mine']}?run_id=sent"), 404, "NOT_FOUND")
+        problem(await client.http.get(f"/traces/{unknown}"), 404, "NOT_FOUND")
+    problem(await client.http.get(f"/traces/{ids['mine']}?run_id=sent"), 404, "NOT_FOUND")
 
 
-async def test_a_list_is_filtered_and_paged(house: House) -> None:
+async def test_a_list_is_filtered_and_paged(client: ServerClient) -> None:
     for number, to in enumerate(("teams/demo-team", "agents/solo-agent", "teams/other-team")):
-        await house.run("hello", to=to, run_id=f"r{number}", session_id=f"s{number}", user_id=f"u{number}")
+        await client.run("hello", to=to, run_id=f"r{number}", session_id=f"s{number}", user_id=f"u{number}")
 
     async def ids(**query: Any) -> list[str]:
-        return [one["run_id"] for one in (await house.get("/traces", **query))["data"]]
+        return [one["run_id"] for one in (await client.get("/traces", **query))["data"]]
 
     assert await ids() == ["r2", "r1", "r0"]
     assert await ids(limit=2, page=2) == ["r0"]
@@ -215,19 +215,19 @@ async def test_a_list_is_filtered_and_paged(house: House) -> None:
     assert await ids(team_id="other-team") == ["r2"]
     assert await ids(user_id="u0") == await ids(session_id="s0") == ["r0"]
     assert await ids(workflow_id="x") == await ids(status="ERROR") == []
-    (second,) = (await house.get("/traces", run_id="r1"))["data"]
+    (second,) = (await client.get("/traces", run_id="r1"))["data"]
     assert await ids(start_time=second["start_time"]) == ["r2", "r1"]
     assert await ids(end_time=second["end_time"]) == ["r1", "r0"]
-    await house.http.delete("/sessions/s0")
+    await client.http.delete("/sessions/s0")
     assert await ids() == ["r2", "r1"]
-    wrong = await house.http.get("/traces", params={"status": "FINE", "start_time": "soon", "limit": "0"})
+    wrong = await client.http.get("/traces", params={"status": "FINE", "start_time": "soon", "limit": "0"})
     assert {where[1] for where in wrong_fields(wrong)} == {"status", "start_time", "limit"}
 
 
-async def test_traces_are_counted_by_session(house: House) -> None:
+async def test_traces_are_counted_by_session(client: ServerClient) -> None:
     for number in range(3):
-        await house.run("hello", session_id=f"s{number % 2}", user_id="ada")
-    page = await house.get("/trace_session_stats", limit=1)
+        await client.run("hello", session_id=f"s{number % 2}", user_id="ada")
+    page = await client.get("/trace_session_stats", limit=1)
     assert page["data"] == [
         {
             "session_id": "s0",
@@ -244,43 +244,43 @@ async def test_traces_are_counted_by_session(house: House) -> None:
 # --- search -------------------------------------------------------------------------------------------
 
 
-async def search(house: House, wanted: dict[str, Any] | None, **more: Any) -> list[str]:
+async def search(client: ServerClient, condition: dict[str, Any] | None, **more: Any) -> list[str]:
     """The runs that a filter finds."""
-    answer = await house.http.post("/traces/search", json={"filter": wanted, **more})
+    answer = await client.http.post("/traces/search", json={"filter": condition, **more})
     assert answer.status_code == 200, answer.text
     return [one["run_id"] for one in answer.json()["data"]]
 
 
-async def test_a_filter_finds_traces(house: House) -> None:
+async def test_a_filter_finds_traces(client: ServerClient) -> None:
     for number, user in enumerate(("ada", "Adam", "bob")):
-        await house.run("hello", run_id=f"r{number}", session_id=f"s{number}", user_id=user)
-    await house.run("[[ERROR 400]]", run_id="r3", session_id="s3", to="agents/solo-agent")
+        await client.run("hello", run_id=f"r{number}", session_id=f"s{number}", user_id=user)
+    await client.run("[[ERROR 400]]", run_id="r3", session_id="s3", to="agents/solo-agent")
 
     def of(key: str, op: str, value: Any) -> dict[str, Any]:
         return {"op": op, "key": key, "value": value}
 
     ada, solo = of("user_id", "EQ", "ada"), of("agent_id", "EQ", "solo-agent")
-    assert await search(house, None) == ["r3", "r2", "r1", "r0"]
-    assert await search(house, ada) == ["r0"]
-    assert await search(house, {"op": "NOT", "condition": ada}) == ["r3", "r2", "r1"]
-    assert await search(house, of("user_id", "NEQ", "ada")) == ["r3", "r2", "r1"]
-    assert await search(house, of("user_id", "STARTSWITH", "AD")) == ["r1", "r0"]
-    assert await search(house, of("user_id", "CONTAINS", "%")) == []
-    assert await search(house, {"op": "OR", "conditions": [ada, solo]}) == ["r3", "r0"]
-    assert await search(house, {"op": "AND", "conditions": [ada, solo]}) == []
-    assert await search(house, {"op": "IN", "key": "status", "values": ["ERROR", "UNSET"]}) == ["r3"]
-    assert await search(house, of("name", "CONTAINS", "demo")) == ["r2", "r1", "r0"]
-    assert await search(house, of("duration_ms", "LT", 1e9)) == ["r3", "r2", "r1", "r0"]
-    assert await search(house, of("created_at", "GT", "2999-01-01T00:00:00Z")) == []
-    page = (await house.get("/traces", run_id="r1"))["data"]
-    assert await search(house, of("trace_id", "EQ", page[0]["trace_id"])) == ["r1"]
-    assert await search(house, of("start_time", "LTE", page[0]["start_time"]), limit=1, page=2) == ["r0"]
-    by_session = await house.http.post("/traces/search", json={"filter": ada, "group_by": "session"})
+    assert await search(client, None) == ["r3", "r2", "r1", "r0"]
+    assert await search(client, ada) == ["r0"]
+    assert await search(client, {"op": "NOT", "condition": ada}) == ["r3", "r2", "r1"]
+    assert await search(client, of("user_id", "NEQ", "ada")) == ["r3", "r2", "r1"]
+    assert await search(client, of("user_id", "STARTSWITH", "AD")) == ["r1", "r0"]
+    assert await search(client, of("user_id", "CONTAINS", "%")) == []
+    assert await search(client, {"op": "OR", "conditions": [ada, solo]}) == ["r3", "r0"]
+    assert await search(client, {"op": "AND", "conditions": [ada, solo]}) == []
+    assert await search(client, {"op": "IN", "key": "status", "values": ["ERROR", "UNSET"]}) == ["r3"]
+    assert await search(client, of("name", "CONTAINS", "demo")) == ["r2", "r1", "r0"]
+    assert await search(client, of("duration_ms", "LT", 1e9)) == ["r3", "r2", "r1", "r0"]
+    assert await search(client, of("created_at", "GT", "2999-01-01T00:00:00Z")) == []
+    page = (await client.get("/traces", run_id="r1"))["data"]
+    assert await search(client, of("trace_id", "EQ", page[0]["trace_id"])) == ["r1"]
+    assert await search(client, of("start_time", "LTE", page[0]["start_time"]), limit=1, page=2) == ["r0"]
+    by_session = await client.http.post("/traces/search", json={"filter": ada, "group_by": "session"})
     assert [one["session_id"] for one in by_session.json()["data"]] == ["s0"]
 
 
 @pytest.mark.parametrize(
-    "wanted, where",
+    "condition, where",
     [
         ("x", ()),
         ({}, ("key",)),
@@ -299,42 +299,44 @@ async def test_a_filter_finds_traces(house: House) -> None:
         ({"op": "OR", "conditions": [{"op": "NOT"}]}, ("conditions", "0", "condition")),
     ],
 )
-async def test_a_filter_that_cannot_be_read_is_refused(house: House, wanted: Any, where: tuple[str, ...]) -> None:
-    answer = await house.http.post("/traces/search", json={"filter": wanted})
+async def test_a_filter_that_cannot_be_read_is_refused(
+    client: ServerClient, condition: Any, where: tuple[str, ...]
+) -> None:
+    answer = await client.http.post("/traces/search", json={"filter": condition})
     assert wrong_fields(answer) == [("body", "filter", *where)]
 
 
-async def test_a_filter_has_bounds(house: House) -> None:
+async def test_a_filter_has_bounds(client: ServerClient) -> None:
     deep: dict[str, Any] = {"op": "EQ", "key": "user_id", "value": "x"}
     for _ in range(12):
         deep = {"op": "NOT", "condition": deep}
     wide = {"op": "OR", "conditions": [{"op": "EQ", "key": "user_id", "value": "x"}] * 101}
-    for wanted in (deep, wide):
-        problem(await house.http.post("/traces/search", json={"filter": wanted}), 422, "VALIDATION_ERROR")
+    for condition in (deep, wide):
+        problem(await client.http.post("/traces/search", json={"filter": condition}), 422, "VALIDATION_ERROR")
 
 
-async def test_the_filters_are_described(house: House) -> None:
-    found = await house.get("/traces/filter-schema")
-    status = next(one for one in found["fields"] if one["key"] == "status")
+async def test_the_filters_are_described(client: ServerClient) -> None:
+    schema = await client.get("/traces/filter-schema")
+    status = next(one for one in schema["fields"] if one["key"] == "status")
     assert status["values"] == ["OK", "ERROR", "UNSET"]
-    for one in found["fields"]:
+    for one in schema["fields"]:
         value = {"number": 1, "datetime": "2026-01-01T00:00:00Z", "enum": "OK"}.get(one["type"], "x")
         for op in one["operators"]:
-            given = {"values": [value]} if op == "IN" else {"value": value}
-            await search(house, {"op": op, "key": one["key"], **given})
+            operand = {"values": [value]} if op == "IN" else {"value": value}
+            await search(client, {"op": op, "key": one["key"], **operand})
 
 
 # --- isolation ----------------------------------------------------------------------------------------
 
 
-async def test_another_users_traces_are_not_found(house: House, database: Path) -> None:
-    run, first, last = [await house.run("hello", session_id="s1") for _ in range(3)]
+async def test_another_users_traces_are_not_found(client: ServerClient, database: Path) -> None:
+    run, first, last = [await client.run("hello", session_id="s1") for _ in range(3)]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE runs SET owner = 'ada'")
         text = f"00-{TRACE}-00f067aa0ba902b7-01"
         connection.execute("UPDATE runs SET owner = 'bob', traceparent = ? WHERE run_id = ?", [text, last["run_id"]])
         connection.execute("UPDATE runs SET traceparent = ? WHERE run_id = ?", [text, first["run_id"]])
-    traces, trace_id = house.server.service(TraceService), run["run_id"].replace("-", "")
+    traces, trace_id = client.server.service(TraceService), run["run_id"].replace("-", "")
     ada, bob = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
     assert (await traces.view(trace_id, None, ada)).row.run.run_id == run["run_id"]
     with pytest.raises(NotFound):

@@ -6,7 +6,7 @@ from dirty_equals import IsStr
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.features.usage.service import UsageService
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DAY_SECONDS = 86400
@@ -22,11 +22,11 @@ def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return times
 
 
-async def test_today_is_counted_when_it_is_asked_for(house: House, times: list[float]) -> None:
-    assert await house.get("/metrics") == {"metrics": [], "updated_at": None}
-    await house.run("Ask. [[DELEGATE writer-agent: x]]", session_id="s1", user_id="ada")
-    await house.run("hello", to="agents/solo-agent", session_id="s2", user_id="bob")
-    usage = await house.get("/metrics")
+async def test_today_is_counted_when_it_is_asked_for(client: ServerClient, times: list[float]) -> None:
+    assert await client.get("/metrics") == {"metrics": [], "updated_at": None}
+    await client.run("Ask. [[DELEGATE writer-agent: x]]", session_id="s1", user_id="ada")
+    await client.run("hello", to="agents/solo-agent", session_id="s2", user_id="bob")
+    usage = await client.get("/metrics")
     assert usage == {
         "metrics": [
             {
@@ -57,55 +57,55 @@ async def test_today_is_counted_when_it_is_asked_for(house: House, times: list[f
         ],
         "updated_at": IS_TIME,
     }
-    assert (await house.http.post("/metrics/refresh")).json() == usage["metrics"]
+    assert (await client.http.post("/metrics/refresh")).json() == usage["metrics"]
 
 
-async def test_a_day_that_is_over_outlives_its_sessions(house: House, times: list[float]) -> None:
-    await house.run("hello", session_id="s1")
-    await house.run("hello", session_id="s2")
-    await house.http.delete("/sessions/s1")
+async def test_a_day_that_is_over_outlives_its_sessions(client: ServerClient, times: list[float]) -> None:
+    await client.run("hello", session_id="s1")
+    await client.run("hello", session_id="s2")
+    await client.http.delete("/sessions/s1")
     times.append(NOON + DAY_SECONDS)
-    await house.run("hello", session_id="s3")
-    both = (await house.get("/metrics"))["metrics"]
+    await client.run("hello", session_id="s3")
+    both = (await client.get("/metrics"))["metrics"]
     assert [(day["id"], day["team_runs_count"]) for day in both] == [(TODAY, 2), (TOMORROW, 1)]
-    await house.http.delete("/sessions/s2")
+    await client.http.delete("/sessions/s2")
     times.append(NOON + 3 * DAY_SECONDS)
-    again = (await house.get("/metrics"))["metrics"]
+    again = (await client.get("/metrics"))["metrics"]
     assert [day["team_runs_count"] for day in again] == [2, 1]
     assert again[0] == both[0], "it was kept, and is not counted again"
-    assert [day["id"] for day in (await house.get("/metrics", starting_date=TOMORROW))["metrics"]] == [TOMORROW]
-    assert [day["id"] for day in (await house.get("/metrics", ending_date=TODAY))["metrics"]] == [TODAY]
-    assert (await house.http.post("/metrics/refresh")).json() == [], "nothing is left to be counted"
+    assert [day["id"] for day in (await client.get("/metrics", starting_date=TOMORROW))["metrics"]] == [TOMORROW]
+    assert [day["id"] for day in (await client.get("/metrics", ending_date=TODAY))["metrics"]] == [TODAY]
+    assert (await client.http.post("/metrics/refresh")).json() == [], "nothing is left to be counted"
 
 
-async def test_a_day_that_has_just_ended_is_not_kept_yet(house: House, times: list[float]) -> None:
-    await house.run("hello", session_id="s1")
+async def test_a_day_that_has_just_ended_is_not_kept_yet(client: ServerClient, times: list[float]) -> None:
+    await client.run("hello", session_id="s1")
     midnight = NOON + DAY_SECONDS / 2
     for at, is_kept in ((midnight + 1, False), (midnight + 300, True)):
         times.append(at)
-        assert [day["id"] for day in (await house.get("/metrics"))["metrics"]] == [TODAY]
-        assert ((await house.http.post("/metrics/refresh")).json() == []) is is_kept
+        assert [day["id"] for day in (await client.get("/metrics"))["metrics"]] == [TODAY]
+        assert ((await client.http.post("/metrics/refresh")).json() == []) is is_kept
 
 
-async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list[float]) -> None:
+async def test_a_user_gets_the_figures_of_its_own_runs(client: ServerClient, times: list[float]) -> None:
     ada, boss = Caller(user_id="ada", label="ada"), Caller(user_id="boss", label="boss", is_admin=True)
-    await house.run("hello")
-    usage = house.server.service(UsageService)
+    await client.run("hello")
+    usage = client.server.service(UsageService)
     assert await usage.days(None, None, ada) == []
     (day,) = await usage.days(None, None, boss)
     assert day.figures.runs == {"team": 1}
 
 
-async def test_figures_are_counted_in_the_background(house: House, times: list[float]) -> None:
+async def test_figures_are_counted_in_the_background(client: ServerClient, times: list[float]) -> None:
     status = "/metrics/refresh/status"
-    assert await house.get(status) == {"status": "idle", "started_at": None, "finished_at": None, "error": None}
-    await house.run("hello")
-    answer = await house.http.post("/metrics/refresh", params={"background": "true"})
+    assert await client.get(status) == {"status": "idle", "started_at": None, "finished_at": None, "error": None}
+    await client.run("hello")
+    answer = await client.http.post("/metrics/refresh", params={"background": "true"})
     assert (answer.status_code, answer.json()["status"]) == (202, "started")
-    refreshing = house.server.service(UsageService)._refreshing
+    refreshing = client.server.service(UsageService)._refreshing
     assert refreshing is not None
     await refreshing
-    assert await house.get(status) == {
+    assert await client.get(status) == {
         "status": "completed",
         "started_at": IS_TIME,
         "finished_at": IS_TIME,
@@ -113,10 +113,10 @@ async def test_figures_are_counted_in_the_background(house: House, times: list[f
     }
 
 
-async def test_what_is_wrong_with_a_query_is_said(house: House) -> None:
-    answer = await house.http.get("/metrics", params={"starting_date": "1.1.2026", "ending_date": "0001-01-01"})
+async def test_what_is_wrong_with_a_query_is_said(client: ServerClient) -> None:
+    answer = await client.http.get("/metrics", params={"starting_date": "1.1.2026", "ending_date": "0001-01-01"})
     assert wrong_fields(answer) == [("query", "starting_date"), ("query", "ending_date")]
-    answer = await house.http.get("/metrics", params={"starting_date": TOMORROW, "ending_date": TODAY})
+    answer = await client.http.get("/metrics", params={"starting_date": TOMORROW, "ending_date": TODAY})
     assert wrong_fields(answer) == [("query", "ending_date")]
-    assert wrong_fields(await house.http.post("/metrics/refresh?background=maybe")) == [("query", "background")]
-    problem(await house.http.get("/metrics", params={"db_id": "other"}), 404, "NOT_FOUND")
+    assert wrong_fields(await client.http.post("/metrics/refresh?background=maybe")) == [("query", "background")]
+    problem(await client.http.get("/metrics", params={"db_id": "other"}), 404, "NOT_FOUND")

@@ -12,7 +12,7 @@ from musterd.core.deliveries import DeliveryFilter
 from musterd.core.errors import NotFound
 from musterd.store.database import Statement, Tx
 from tests.support.app import Serve
-from tests.support.http import House, problem, wrong_fields
+from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.webhook_receiver import SECRET, Receiver, receiving
 
 PRIVATE = "points to a private network"
@@ -74,38 +74,38 @@ REFUSED = {
 
 
 @contextlib.asynccontextmanager
-async def telling(serve: Serve, **given: Any) -> AsyncIterator[House]:
+async def telling(serve: Serve, **options: Any) -> AsyncIterator[ServerClient]:
     """A server that may send webhooks to this machine."""
     own = {"webhook_secret": SECRET, "webhook_private_hosts": ("127.0.0.1",)}
-    async with serve(**{**own, **given}) as house:
-        yield house
+    async with serve(**{**own, **options}) as client:
+        yield client
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as found:
-        yield found
+    async with receiving() as listening:
+        yield listening
 
 
-async def ended(house: House, count: int) -> list[dict[str, Any]]:
+async def ended(client: ServerClient, count: int) -> list[dict[str, Any]]:
     """The deliveries, once so many are sent and noted."""
     while True:
-        found: list[dict[str, Any]] = (await house.get("/webhooks/deliveries"))["data"]
-        if sum(one["ended_at"] is not None for one in found) == count:
-            return found
+        deliveries: list[dict[str, Any]] = (await client.get("/webhooks/deliveries"))["data"]
+        if sum(one["ended_at"] is not None for one in deliveries) == count:
+            return deliveries
 
 
 # --- which a run may have --------------------------------------------------------------------------------
 
 
 async def test_an_address_that_leads_inside_is_refused(serve: Serve) -> None:
-    async with serve(webhook_secret=SECRET) as house:
+    async with serve(webhook_secret=SECRET) as client:
         for url, words in REFUSED.items():
-            answer = await house.post(webhook_url=url, run_id="r1", session_id="s1")
+            answer = await client.post(webhook_url=url, run_id="r1", session_id="s1")
             assert wrong_fields(answer) == [("body", "webhook_url")], url
             assert words in problem(answer, 422, "VALIDATION_ERROR"), url
             assert url not in answer.text, "it may hold a secret"
-        assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+        assert (await client.get("/sessions"))["meta"]["total_count"] == 0
 
 
 @pytest.mark.parametrize("way", ["form", "json"])
@@ -119,31 +119,31 @@ async def test_an_address_that_leads_inside_is_refused(serve: Serve) -> None:
     ],
 )
 async def test_any_other_is_taken(serve: Serve, url: str, way: str) -> None:
-    async with serve(webhook_secret=SECRET, upkeep_seconds=3600) as house:
-        house.server.webhooks.begin_stop()  # nothing is to leave this machine
+    async with serve(webhook_secret=SECRET, upkeep_seconds=3600) as client:
+        client.server.webhooks.begin_stop()  # nothing is to leave this machine
         fields = {"message": "hi", "stream": "false", "run_id": "r1", "webhook_url": url}
         body: dict[str, Any] = {"data": fields} if way == "form" else {"json": {**fields, "stream": False}}
-        answer = await house.http.post("/agents/solo-agent/runs", **body)
+        answer = await client.http.post("/agents/solo-agent/runs", **body)
         assert answer.status_code == 200, answer.text
-        (delivery,) = (await house.get("/webhooks/deliveries"))["data"]
+        (delivery,) = (await client.get("/webhooks/deliveries"))["data"]
     assert (delivery["run_id"], delivery["state"], delivery["attempts"]) == ("r1", "pending", 0)
 
 
-async def test_without_a_secret_there_are_none(house: House) -> None:
-    answer = await house.post(webhook_url="https://example.com/")
+async def test_without_a_secret_there_are_none(client: ServerClient) -> None:
+    answer = await client.post(webhook_url="https://example.com/")
     assert wrong_fields(answer) == [("body", "webhook_url")]
     assert "MUSTERD_WEBHOOK_SECRET" in problem(answer, 422, "VALIDATION_ERROR")
 
 
 async def test_it_belongs_to_the_request(serve: Serve, receiver: Receiver) -> None:
-    async with telling(serve) as house:
+    async with telling(serve) as client:
         first = {"run_id": "r1", "session_id": "s1", "webhook_url": receiver.url}
-        assert (await house.run(**first))["run_id"] == "r1"
-        assert (await house.run(**first))["run_id"] == "r1", "the same request is the same run"
-        answer = await house.post(**{**first, "webhook_url": receiver.url + "2", "stream": "false"})
+        assert (await client.run(**first))["run_id"] == "r1"
+        assert (await client.run(**first))["run_id"] == "r1", "the same request is the same run"
+        answer = await client.post(**{**first, "webhook_url": receiver.url + "2", "stream": "false"})
         problem(answer, 409, "CONFLICT")
-        await ended(house, 1)
-    assert receiver.told == ["run.completed"]
+        await ended(client, 1)
+    assert receiver.event_types == ["run.completed"]
 
 
 # --- what became of them ---------------------------------------------------------------------------------
@@ -152,63 +152,63 @@ async def test_it_belongs_to_the_request(serve: Serve, receiver: Receiver) -> No
 async def test_a_run_tells_its_own_webhook_and_the_servers(serve: Serve, receiver: Receiver) -> None:
     async with receiving() as servers:
         urls = (servers.url, receiver.url)
-        async with telling(serve, webhook_urls=urls) as house:
-            await house.run(run_id="r1", session_id="s 1", user_id="ana", webhook_url=receiver.url)
-            found = await ended(house, 2)
+        async with telling(serve, webhook_urls=urls) as client:
+            await client.run(run_id="r1", session_id="s 1", user_id="ana", webhook_url=receiver.url)
+            deliveries = await ended(client, 2)
         assert (len(receiver.taken), len(servers.taken)) == (1, 1), "each address is told once"
-    assert {one["url"] for one in found} == {url.split("hooks")[0] + "…" for url in urls}
+    assert {one["url"] for one in deliveries} == {url.split("hooks")[0] + "…" for url in urls}
     (taken,) = receiver.taken
     assert taken.message["data"]["team_id"] == "demo-team"
     assert taken.message["data"]["path"] == "/teams/demo-team/runs/r1?session_id=s%201"
 
 
 async def test_the_path_in_a_message_leads_to_the_run(serve: Serve, receiver: Receiver) -> None:
-    async with telling(serve) as house:
-        await house.run("[[ERROR 402]]", run_id="a/b", webhook_url=receiver.url)
+    async with telling(serve) as client:
+        await client.run("[[ERROR 402]]", run_id="a/b", webhook_url=receiver.url)
         (taken,) = await receiver.has(1)
-        run = await house.get(taken.message["data"]["path"])
+        run = await client.get(taken.message["data"]["path"])
     assert (run["run_id"], run["status"], taken.type) == ("a/b", "ERROR", "run.error")
 
 
 async def test_pages_and_filters(serve: Serve, receiver: Receiver) -> None:
-    async with telling(serve) as house:
+    async with telling(serve) as client:
         receiver.answers = [(410, {})]
         for number in range(5):
-            await house.run(run_id=f"r{number}", webhook_url=receiver.url)
-            await ended(house, number + 1)
-        page = await house.get("/webhooks/deliveries", limit=2)
+            await client.run(run_id=f"r{number}", webhook_url=receiver.url)
+            await ended(client, number + 1)
+        page = await client.get("/webhooks/deliveries", limit=2)
         assert [one["run_id"] for one in page["data"]] == ["r4", "r3"]
-        page = await house.get("/webhooks/deliveries", limit=2, before=page["meta"]["next_before"])
+        page = await client.get("/webhooks/deliveries", limit=2, before=page["meta"]["next_before"])
         assert [one["run_id"] for one in page["data"]] == ["r2", "r1"]
-        page = await house.get("/webhooks/deliveries", limit=2, before=page["meta"]["next_before"])
+        page = await client.get("/webhooks/deliveries", limit=2, before=page["meta"]["next_before"])
         assert ([one["run_id"] for one in page["data"]], page["meta"]["next_before"]) == (["r0"], None)
-        assert (await house.get("/webhooks/deliveries", limit=5))["meta"]["next_before"] is None, "there are five"
-        assert [one["run_id"] for one in (await house.get("/webhooks/deliveries", state="failed"))["data"]] == ["r0"]
-        assert [one["run_id"] for one in (await house.get("/webhooks/deliveries", run_id="r3"))["data"]] == ["r3"]
-        assert (await house.get("/webhooks/deliveries", run_id="none"))["data"] == []
-        assert (await house.get("/webhooks/deliveries", before="none"))["data"] == []
+        assert (await client.get("/webhooks/deliveries", limit=5))["meta"]["next_before"] is None, "there are five"
+        assert [one["run_id"] for one in (await client.get("/webhooks/deliveries", state="failed"))["data"]] == ["r0"]
+        assert [one["run_id"] for one in (await client.get("/webhooks/deliveries", run_id="r3"))["data"]] == ["r3"]
+        assert (await client.get("/webhooks/deliveries", run_id="none"))["data"] == []
+        assert (await client.get("/webhooks/deliveries", before="none"))["data"] == []
         for query in ({"state": "sent"}, {"limit": "0"}, {"limit": "1001"}, {"before": "a\nb"}):
-            answer = await house.http.get("/webhooks/deliveries", params=query)
+            answer = await client.http.get("/webhooks/deliveries", params=query)
             assert wrong_fields(answer) == [("query", next(iter(query)))]
 
 
 async def test_one_is_looked_at_and_sent_again(serve: Serve, receiver: Receiver) -> None:
-    async with telling(serve) as house:
+    async with telling(serve) as client:
         receiver.answers = [(410, {})]
-        await house.run(run_id="r1", webhook_url=receiver.url)
-        (failed,) = await ended(house, 1)
+        await client.run(run_id="r1", webhook_url=receiver.url)
+        (failed,) = await ended(client, 1)
         assert (failed["state"], failed["last_status"], failed["last_error"]) == ("failed", 410, "410: answer 410 more")
         one = f"/webhooks/deliveries/{failed['id']}"
-        assert await house.get(one) == {**failed, "payload": receiver.taken[0].message}
-        answer = await house.http.post(f"{one}/redeliver")
+        assert await client.get(one) == {**failed, "payload": receiver.taken[0].message}
+        answer = await client.http.post(f"{one}/redeliver")
         assert answer.status_code == 202
         assert (answer.json()["state"], answer.json()["attempts"]) == ("pending", 0)
         await receiver.has(2)
-        (delivered,) = await ended(house, 1)
+        (delivered,) = await ended(client, 1)
         assert (delivered["state"], delivered["last_error"]) == ("delivered", None)
         assert receiver.taken[0].id == receiver.taken[1].id == failed["id"]
         assert receiver.taken[0].message == receiver.taken[1].message
-        for answer in (await house.http.get("/webhooks/deliveries/x"), await house.http.post(f"{one}x/redeliver")):
+        for answer in (await client.http.get("/webhooks/deliveries/x"), await client.http.post(f"{one}x/redeliver")):
             assert problem(answer, 404, "NOT_FOUND") == "Delivery not found"
 
 
@@ -216,35 +216,35 @@ async def test_whoever_sees_only_their_own_sees_no_others(serve: Serve, receiver
     async def own(tx: Tx) -> None:
         await tx.run(Statement("test own", "UPDATE runs SET owner = 'ana' WHERE run_id = 'r1'"), {})
 
-    async with telling(serve) as house:
+    async with telling(serve) as client:
         for run_id in ("r1", "r2"):
-            await house.run(run_id=run_id, webhook_url=receiver.url)
-        await ended(house, 2)
-        await house.server.database.write(own)
-        found = house.server.deliveries
+            await client.run(run_id=run_id, webhook_url=receiver.url)
+        await ended(client, 2)
+        await client.server.database.write(own)
+        deliveries = client.server.deliveries
         ana, bob = Caller(user_id="ana", label="ana"), Caller(user_id="bob", label="bob")
-        (hers,) = await found.search(DeliveryFilter(), ana)
+        (hers,) = await deliveries.search(DeliveryFilter(), ana)
         assert hers.run_id == "r1"
-        assert await found.search(DeliveryFilter(), bob) == []
-        assert await found.search(DeliveryFilter(run_id="r1"), bob) == []
-        assert await found.search(DeliveryFilter(before=hers.id), bob) == []
-        assert len(await found.search(DeliveryFilter(), Caller(user_id="bob", is_admin=True))) == 2
-        for act in (found.view, found.redeliver):
+        assert await deliveries.search(DeliveryFilter(), bob) == []
+        assert await deliveries.search(DeliveryFilter(run_id="r1"), bob) == []
+        assert await deliveries.search(DeliveryFilter(before=hers.id), bob) == []
+        assert len(await deliveries.search(DeliveryFilter(), Caller(user_id="bob", is_admin=True))) == 2
+        for act in (deliveries.view, deliveries.redeliver):
             with pytest.raises(NotFound):
                 await act(hers.id, bob)
 
 
 async def test_a_deleted_session_takes_its_deliveries_along(serve: Serve, receiver: Receiver) -> None:
     receiver.answers = [(500, {})]
-    async with telling(serve) as house:
-        await house.run(run_id="r1", session_id="s1", webhook_url=receiver.url)
+    async with telling(serve) as client:
+        await client.run(run_id="r1", session_id="s1", webhook_url=receiver.url)
         await receiver.has(1)
-        await house.run(run_id="r2", session_id="s2", webhook_url=receiver.url)
+        await client.run(run_id="r2", session_id="s2", webhook_url=receiver.url)
         await receiver.has(2)
-        assert (await house.http.delete("/sessions/s1")).status_code == 204
-        found = (await house.get("/webhooks/deliveries"))["data"]
-        assert [one["run_id"] for one in found] == ["r2"]
-        while (left := await house.server.database.scan(_runs_with_deliveries)) != ["r2"]:  # rows go behind the answer
+        assert (await client.http.delete("/sessions/s1")).status_code == 204
+        deliveries = (await client.get("/webhooks/deliveries"))["data"]
+        assert [one["run_id"] for one in deliveries] == ["r2"]
+        while (left := await client.server.database.scan(_runs_with_deliveries)) != ["r2"]:  # rows go behind the answer
             assert "r2" in left
 
 
@@ -255,11 +255,11 @@ async def _runs_with_deliveries(tx: Tx) -> list[str]:
 async def test_neither_secret_nor_query_is_logged(serve: Serve, receiver: Receiver) -> None:
     receiver.answers = [(500, {}), (410, {})]
     with structlog.testing.capture_logs() as lines:
-        async with telling(serve) as house:
+        async with telling(serve) as client:
             for number, run_id in enumerate(("r1", "r2"), 1):
-                await house.run(run_id=run_id, webhook_url=receiver.url)
+                await client.run(run_id=run_id, webhook_url=receiver.url)
                 while sum("webhook" in line["event"] for line in lines) < number:
-                    await house.get("/webhooks/deliveries", run_id=run_id)
+                    await client.get("/webhooks/deliveries", run_id=run_id)
     about = [line["event"] for line in lines if "webhook" in line["event"]]
     assert about == ["webhook was not delivered", "webhook given up"]
     assert "key=secret" not in str(lines)
@@ -273,17 +273,17 @@ async def test_what_the_servers_addresses_are_told_is_not_its_users_business(ser
     async def own(tx: Tx) -> None:
         await tx.run(Statement("test own", "UPDATE runs SET owner = 'ana'"), {})
 
-    async with receiving() as servers, telling(serve, webhook_urls=(servers.url,)) as house:
-        await house.run(run_id="r1", webhook_url=receiver.url)
-        every = await ended(house, 2)
-        await house.server.database.write(own)
-        found, ana = house.server.deliveries, Caller(user_id="ana", label="ana")
-        (hers,) = await found.search(DeliveryFilter(), ana)
+    async with receiving() as servers, telling(serve, webhook_urls=(servers.url,)) as client:
+        await client.run(run_id="r1", webhook_url=receiver.url)
+        every = await ended(client, 2)
+        await client.server.database.write(own)
+        deliveries, ana = client.server.deliveries, Caller(user_id="ana", label="ana")
+        (hers,) = await deliveries.search(DeliveryFilter(), ana)
         assert hers.url == receiver.url
         (other,) = [one["id"] for one in every if one["id"] != hers.id]
-        assert await found.search(DeliveryFilter(before=other), ana) == []
-        for act in (found.view, found.redeliver):
+        assert await deliveries.search(DeliveryFilter(before=other), ana) == []
+        for act in (deliveries.view, deliveries.redeliver):
             with pytest.raises(NotFound):
                 await act(other, ana)
             assert (await act(hers.id, ana)).id == hers.id
-        assert len(await found.search(DeliveryFilter(), Caller(user_id="root", is_admin=True))) == 2
+        assert len(await deliveries.search(DeliveryFilter(), Caller(user_id="root", is_admin=True))) == 2

@@ -22,26 +22,26 @@ def no_features(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_key_is_accepted_and_tokens_of_accounts_are_not(serve: Serve) -> None:
-    async with serve(security_key="the-key") as house:
-        assert (await house.post(stream="false", headers=KEY)).json()["status"] == "COMPLETED"
-        problem(await house.http.get("/teams", headers=ACCOUNT), 401, "UNAUTHENTICATED")
+    async with serve(security_key="the-key") as client:
+        assert (await client.post(stream="false", headers=KEY)).json()["status"] == "COMPLETED"
+        problem(await client.http.get("/teams", headers=ACCOUNT), 401, "UNAUTHENTICATED")
         for path in PATHS:
-            problem(await house.http.get(path, headers=KEY), 404, "NOT_FOUND")
+            problem(await client.http.get(path, headers=KEY), 404, "NOT_FOUND")
 
 
 async def test_tokens_of_external_issuers_are_accepted_and_tokens_of_accounts_are_not(serve: Serve) -> None:
-    async with serve(jwt_verification_key=public_pem(rsa_key())) as house:
+    async with serve(jwt_verification_key=public_pem(rsa_key())) as client:
         ada = Issuer().bearer("ada", "teams:run")
-        assert (await house.post(stream="false", headers=ada)).json()["status"] == "COMPLETED"
-        problem(await house.http.get("/teams", headers=ACCOUNT), 401, "UNAUTHENTICATED")
-        problem(await house.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
+        assert (await client.post(stream="false", headers=ada)).json()["status"] == "COMPLETED"
+        problem(await client.http.get("/teams", headers=ACCOUNT), 401, "UNAUTHENTICATED")
+        problem(await client.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
 
 
 async def test_runs_of_a_deleted_session_are_removed(serve: Serve, database: Path) -> None:
-    async with serve() as house:
-        await house.run("hello", session_id="s1")
-        assert (await house.http.delete("/sessions/s1")).status_code == 204
-        await house.server.engine.upkeep.deletions.once()
+    async with serve() as client:
+        await client.run("hello", session_id="s1")
+        assert (await client.http.delete("/sessions/s1")).status_code == 204
+        await client.server.engine.upkeep.deletions.once()
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM daily_metrics").fetchall() == [(0,)]

@@ -123,27 +123,27 @@ def outcome(url: str, prompt: Prompt) -> Outcome:
         for member in runs
         if member.get("parent_run_id") == run["run_id"]
     }
-    wanted = {member: [argument] if argument else [] for member, argument in prompt.members.items()}
+    expected = {member: [argument] if argument else [] for member, argument in prompt.members.items()}
     said = str(run["content"])
     return Outcome(
-        member=worked.keys() == wanted.keys(),
-        arguments=worked == wanted,
+        member=worked.keys() == expected.keys(),
+        arguments=worked == expected,
         answer=run["status"] == "COMPLETED" and all(re.search(fact, said, re.IGNORECASE) for fact in prompt.facts),
         seconds=seconds,
-        said=" / ".join(f"{member}{found}" for member, found in worked.items()) + " => " + " ".join(said.split()),
+        said=" / ".join(f"{member}{calls}" for member, calls in worked.items()) + " => " + " ".join(said.split()),
     )
 
 
 def test_ten_prompts(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = []
     for prompt in PROMPTS:
-        found = outcome(url, prompt)
-        outcomes.append(found)
-        marks = "".join("+" if right else "-" for right in (found.member, found.arguments, found.answer))
+        result = outcome(url, prompt)
+        outcomes.append(result)
+        marks = "".join("+" if right else "-" for right in (result.member, result.arguments, result.answer))
         with capsys.disabled():
-            print(f"\n{marks} {found.seconds:5.1f} s  {prompt.text}\n     {found.said}", end="")  # noqa: T201
-    right = {name: sum(getattr(found, name) for found in outcomes) for name in NEEDED}
-    times = sorted(found.seconds for found in outcomes[1:])
+            print(f"\n{marks} {result.seconds:5.1f} s  {prompt.text}\n     {result.said}", end="")  # noqa: T201
+    right = {name: sum(getattr(result, name) for result in outcomes) for name in NEEDED}
+    times = sorted(result.seconds for result in outcomes[1:])
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what this is for
             f"\nright of {len(PROMPTS)}: {right}; first {outcomes[0].seconds:.1f} s, "

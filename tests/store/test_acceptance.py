@@ -51,8 +51,8 @@ async def test_sessions_do_not_wait_for_each_other(records: Records) -> None:
 
 
 async def test_seq_goes_up_by_one_in_each_session(records: Records) -> None:
-    found = [(await records.accept(f"r{n}", session)).run.seq for n, session in enumerate("aabab")]
-    assert found == [0, 1, 0, 2, 1]
+    sequence = [(await records.accept(f"r{n}", session)).run.seq for n, session in enumerate("aabab")]
+    assert sequence == [0, 1, 0, 2, 1]
     assert await records.select("SELECT session_id, next_seq FROM sessions ORDER BY session_id") == [
         {"session_id": "a", "next_seq": 3},
         {"session_id": "b", "next_seq": 2},

@@ -22,7 +22,7 @@ ANA = Caller(user_id="ana", label="ana")
 
 
 def asks(run: RunRow, **changes: Any) -> Requirement:
-    found = Requirement(
+    requirement = Requirement(
         id=f"ask {run.run_id}",
         kind=RequirementKind.CONFIRMATION,
         path="t0/c0",
@@ -33,7 +33,7 @@ def asks(run: RunRow, **changes: Any) -> Requirement:
         component_name="Solo",
         created_at=run.created_at,
     )
-    return replace(found, **changes)
+    return replace(requirement, **changes)
 
 
 async def pause(records: Records, run_id: str, owner: str | None = None, **changes: Any) -> None:
@@ -45,43 +45,43 @@ async def pause(records: Records, run_id: str, owner: str | None = None, **chang
     await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(opened=opened), how))
 
 
-async def found(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
-    asked = ApprovalFilter(**wanted)
-    page, total = await records.database.scan(lambda tx: approval_inbox.search(tx, asked, caller))
+async def search_inbox(records: Records, caller: Caller = NOBODY, **filters: Any) -> tuple[list[str], int]:
+    approval_filter = ApprovalFilter(**filters)
+    page, total = await records.database.scan(lambda tx: approval_inbox.search(tx, approval_filter, caller))
     return [one.root_id for one in page], total
 
 
 async def test_pages_come_newest_first(records: Records) -> None:
     for number in range(5):
         await pause(records, f"r{number}")
-    assert await found(records, limit=2) == (["r4", "r3"], 5)
-    assert await found(records, limit=2, page=3) == (["r0"], 5)
-    assert await found(records, limit=2, page=4) == ([], 5)
+    assert await search_inbox(records, limit=2) == (["r4", "r3"], 5)
+    assert await search_inbox(records, limit=2, page=3) == (["r0"], 5)
+    assert await search_inbox(records, limit=2, page=4) == ([], 5)
     said = [Decision(key="ask r3", verdict=Verdict.REFUSED)]
     how = decisions.DecisionSource(by="me", now=7.0)
     await records.database.write(lambda tx: decisions.decide(tx, "r3", said, how))
     await records.cancel("r2")
-    assert await found(records, status="pending") == (["r4", "r1", "r0"], 3)
-    assert await found(records, status="rejected") == (["r3"], 1)
-    assert await found(records, status="cancelled") == (["r2"], 1)
+    assert await search_inbox(records, status="pending") == (["r4", "r1", "r0"], 3)
+    assert await search_inbox(records, status="rejected") == (["r3"], 1)
+    assert await search_inbox(records, status="cancelled") == (["r2"], 1)
 
 
 async def test_a_user_sees_its_own(records: Records) -> None:
     await pause(records, "r1", "ana")
     await pause(records, "r2", "bob")
-    assert await found(records, ANA) == (["r1"], 1)
-    assert await found(records, ANA, user_id="bob") == ([], 0)
-    assert await found(records) == (["r2", "r1"], 2)
+    assert await search_inbox(records, ANA) == (["r1"], 1)
+    assert await search_inbox(records, ANA, user_id="bob") == ([], 0)
+    assert await search_inbox(records) == (["r2", "r1"], 2)
     assert await records.database.read(lambda tx: approval_inbox.get(tx, "ask r2", ANA)) is None
 
 
 async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> None:
     await pause(records, "r1", approval_type="audit")
-    assert await found(records) == ([], 0)
+    assert await search_inbox(records) == ([], 0)
     said = [Decision(key="ask r1", verdict=Verdict.RUN)]
     how = decisions.DecisionSource(by="me", now=7.0)
     await records.database.write(lambda tx: decisions.decide(tx, "r1", said, how))
-    assert await found(records, approval_type="audit", status="approved") == (["r1"], 1)
+    assert await search_inbox(records, approval_type="audit", status="approved") == (["r1"], 1)
 
 
 async def test_until_when_is_the_runs_own_limit_where_nothing_is_declared(records: Records) -> None:
@@ -91,9 +91,9 @@ async def test_until_when_is_the_runs_own_limit_where_nothing_is_declared(record
     assert [one.expires_at for one in page] == [77.0, 9_999.0]
 
 
-@pytest.mark.parametrize("wanted", [{"status": "pending"}, {}, {"status": "approved", "team_id": "t"}])
-def test_a_page_comes_from_the_index(template: Path, wanted: dict[str, Any]) -> None:
-    statement, params = approval_inbox.page_of(ApprovalFilter(**wanted), NOBODY)
+@pytest.mark.parametrize("filters", [{"status": "pending"}, {}, {"status": "approved", "team_id": "t"}])
+def test_a_page_comes_from_the_index(template: Path, filters: dict[str, Any]) -> None:
+    statement, params = approval_inbox.page_of(ApprovalFilter(**filters), NOBODY)
     with closing(sqlite3.connect(template)) as connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
     steps = [str(row[-1]) for row in rows]

@@ -67,8 +67,8 @@ async def test_a_second_attempt_forgets_nothing(records: Records) -> None:
     assert again.started_at == root.started_at, "when the first attempt began"
     assert (again.next_event, await records.events("r1")) == (1, [(0, delta("m1"))])
     assert await records.states() == {"r1": "running", "m1": "running", "r2": "queued", "m2": "running"}
-    (found,) = await records.database.read(lambda tx: journal.steps(tx, "r1"))
-    assert found == step(root, "t0/m"), "as its first attempt wrote it"
+    (stored_step,) = await records.database.read(lambda tx: journal.steps(tx, "r1"))
+    assert stored_step == step(root, "t0/m"), "as its first attempt wrote it"
     assert await records.select("SELECT run_id FROM run_io ORDER BY run_id") == [
         {"run_id": "m1"},
         {"run_id": "m2"},
@@ -149,9 +149,9 @@ async def test_indexes_go_up_without_a_gap_within_a_flush(records: Records) -> N
     run = await records.started("r1")
     firsts = [await records.append(run, events=[delta("r1", f"{n}.{m}") for m in range(n)]) for n in (1, 3, 0, 2)]
     assert firsts == [0, 1, 4, 4]
-    found = await records.events("r1")
-    assert [index for index, _ in found] == [0, 1, 2, 3, 4, 5]
-    assert [event.data["text"] for _, event in found] == ["1.0", "3.0", "3.1", "3.2", "2.0", "2.1"]
+    events = await records.events("r1")
+    assert [index for index, _ in events] == [0, 1, 2, 3, 4, 5]
+    assert [event.data["text"] for _, event in events] == ["1.0", "3.0", "3.1", "3.2", "2.0", "2.1"]
     assert len(await records.select("SELECT * FROM run_events")) == 3, "one row a flush, none for no events"
 
 

@@ -25,7 +25,7 @@ def query(path: Path, text: str) -> list[tuple[object, ...]]:
 
 
 def names(folder: Path, *beginnings: str) -> list[str]:
-    return [found.name for found in folder.iterdir() if found.name.startswith(beginnings)]
+    return [path.name for path in folder.iterdir() if path.name.startswith(beginnings)]
 
 
 def size_of(path: Path) -> int:
@@ -34,17 +34,17 @@ def size_of(path: Path) -> int:
 
 async def test_a_server_at_work_is_copied_whole(sqlite_file: Path, tmp_path: Path) -> None:
     copy, model = tmp_path / "copy.db", HeldModel()
-    async with in_process(app_on(sqlite_file, model=model), model) as house:
+    async with in_process(app_on(sqlite_file, model=model), model) as client:
         hold = model.hold("wait")
-        live = await house.begin("wait", session_id="live")
+        live = await client.begin("wait", session_id="live")
         await hold.reached.wait()
-        running = asyncio.gather(*(house.run("[[DELEGATE writer-agent: hi]]", session_id=f"s{n}") for n in range(20)))
-        made = await asyncio.to_thread(back_up, sqlite_file, copy)
+        running = asyncio.gather(*(client.run("[[DELEGATE writer-agent: hi]]", session_id=f"s{n}") for n in range(20)))
+        copied = await asyncio.to_thread(back_up, sqlite_file, copy)
         await running
         hold.release()
-        await house.ended(live)
+        await client.ended(live)
     assert names(tmp_path, ".", "copy.db") == ["copy.db"], "one file alone"
-    assert made.size == size_of(copy)
+    assert copied.size == size_of(copy)
     torn = """SELECT r.run_id FROM runs r WHERE parent_id IS NULL AND next_event !=
               (SELECT COALESCE(sum(count), 0) FROM run_events e WHERE e.root_id = r.run_id)"""
     assert query(copy, torn) == [], "a run's row and its events are of one moment"
@@ -55,10 +55,10 @@ async def test_a_server_at_work_is_copied_whole(sqlite_file: Path, tmp_path: Pat
         settings=settings_for(copy),
         process_role=ProcessRole(drives_runs=True, recovers=False),
     )
-    async with in_process(still, model) as house:
-        found = await house.get(f"/teams/demo-team/runs/{live.run_id}", session_id="live")
-        assert found["status"] == "RUNNING", "what lived in the copy is looked at, and not run a second time"
-        assert found["attempts"] == 1
+    async with in_process(still, model) as client:
+        run = await client.get(f"/teams/demo-team/runs/{live.run_id}", session_id="live")
+        assert run["status"] == "RUNNING", "what lived in the copy is looked at, and not run a second time"
+        assert run["attempts"] == 1
 
 
 def test_nothing_is_replaced_unasked(sqlite_file: Path, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_device_is_never_replaced(sqlite_file: Path, tmp_path: Path, monkeypat
     lstat = Path.lstat
 
     def of_device(path: Path) -> os.stat_result:
-        found = lstat(path)
-        return os.stat_result((stat.S_IFCHR | 0o666, *found[1:])) if path == copy else found
+        status = lstat(path)
+        return os.stat_result((stat.S_IFCHR | 0o666, *status[1:])) if path == copy else status
 
     monkeypatch.setattr(Path, "lstat", of_device)
     with pytest.raises(StartError, match="not a regular file"):
@@ -160,7 +160,7 @@ def test_a_damaged_database_is_not_called_backed_up(sqlite_file: Path, tmp_path:
         connection.execute("UPDATE sqlite_master SET rootpage = 2 WHERE name = 'runs_ready'")
     with pytest.raises(StartError, match=r"not sound|damaged"):
         back_up(sqlite_file, tmp_path / "copy.db")
-    assert not [found for found in tmp_path.iterdir() if "copy" in found.name]
+    assert not [path for path in tmp_path.iterdir() if "copy" in path.name]
 
 
 def test_a_disk_that_fails_leaves_nothing(sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,11 @@ from tests.support.store import Records, delta, member_of
 async def lines(records: Records) -> dict[str, list[str]]:
     """The states of the runs of each line that are not over, in order."""
     rows = await records.select("SELECT lane, state FROM runs WHERE parent_id IS NULL ORDER BY lane, seq")
-    found: dict[str, list[str]] = {}
+    states: dict[str, list[str]] = {}
     for row in rows:
         if not RunState(row["state"]).is_final:
-            found.setdefault(row["lane"], []).append(row["state"])
-    return found
+            states.setdefault(row["lane"], []).append(row["state"])
+    return states
 
 
 async def assert_sound(records: Records) -> None:
@@ -36,16 +36,16 @@ async def assert_sound(records: Records) -> None:
 
 async def test_twenty_at_once_into_one_session_get_twenty_places(records: Records) -> None:
     accepted = await asyncio.gather(*(records.accept(f"r{number}", slot="w1") for number in range(20)))
-    assert sorted(found.run.seq or 0 for found in accepted) == list(range(20))
-    running = [found.run for found in accepted if found.run.state is RunState.RUNNING]
+    assert sorted(acceptance.run.seq or 0 for acceptance in accepted) == list(range(20))
+    running = [acceptance.run for acceptance in accepted if acceptance.run.state is RunState.RUNNING]
     assert [run.seq for run in running] == [0]
-    assert sum(found.run.state is RunState.QUEUED for found in accepted) == 19
+    assert sum(acceptance.run.state is RunState.QUEUED for acceptance in accepted) == 19
     await assert_sound(records)
 
 
 async def test_twenty_at_once_into_twenty_sessions_all_run(records: Records) -> None:
     accepted = await asyncio.gather(*(records.accept(f"r{n}", f"s{n}", slot="w1") for n in range(20)))
-    assert {found.run.state for found in accepted} == {RunState.RUNNING}
+    assert {acceptance.run.state for acceptance in accepted} == {RunState.RUNNING}
 
 
 async def test_an_end_and_an_acceptance_at_once_leave_no_line_without_its_next(records: Records) -> None:
@@ -70,8 +70,8 @@ async def test_claims_at_once_share_what_is_ready(records: Records) -> None:
     names = [f"w{number}" for number in range(6)]
     claimed = await asyncio.gather(*(records.claim(limit=5, worker=name) for name in names))
     left = await records.claim(limit=30, worker="late")  # whoever finds all rows held goes away empty
-    found = [run.run_id for runs in [*claimed, left] for run in runs]
-    assert sorted(found) == sorted(f"r{number}" for number in range(30))
+    run_ids = [run.run_id for runs in [*claimed, left] for run in runs]
+    assert sorted(run_ids) == sorted(f"r{number}" for number in range(30))
     for name, runs in zip([*names, "late"], [*claimed, left], strict=True):
         assert all((run.worker, run.attempt) == (name, 1) for run in runs)
         assert all([await records.row(run.run_id) == run for run in runs])
@@ -79,17 +79,17 @@ async def test_claims_at_once_share_what_is_ready(records: Records) -> None:
 
 async def test_the_same_request_at_once_is_one_run(records: Records) -> None:
     """Its session is made by the server, so that nothing but the run's id brings the two together."""
-    asked = [records.accept("r1", f"s{number}", has_chosen_id=True) for number in range(6)]
-    found: list[Accepted] = await asyncio.gather(*asked)
-    assert sorted(accepted.is_replay for accepted in found) == [False] + [True] * 5
-    assert len({accepted.run.session_id for accepted in found}) == 1
+    accepting = [records.accept("r1", f"s{number}", has_chosen_id=True) for number in range(6)]
+    results: list[Accepted] = await asyncio.gather(*accepting)
+    assert sorted(accepted.is_replay for accepted in results) == [False] + [True] * 5
+    assert len({accepted.run.session_id for accepted in results}) == 1
     assert len(await records.select("SELECT * FROM sessions")) == 1
 
 
 async def test_other_requests_of_one_id_at_once_are_conflicts(records: Records) -> None:
-    asked = [records.accept("r1", f"s{n}", has_chosen_id=True, fingerprint=str(n)) for n in range(6)]
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in found) == ["Accepted"] + [Conflict.__name__] * 5
+    accepting = [records.accept("r1", f"s{n}", has_chosen_id=True, fingerprint=str(n)) for n in range(6)]
+    results = await asyncio.gather(*accepting, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["Accepted"] + [Conflict.__name__] * 5
 
 
 async def test_events_of_one_run_at_once_get_indexes_of_their_own(records: Records) -> None:
@@ -108,9 +108,9 @@ async def test_a_worker_that_two_take_over_is_taken_over_once(records: Records) 
     take_over = [
         records.database.write(lambda tx: workers.release_runs(tx, "w1", 900.0, crashed=True)) for _ in range(4)
     ]
-    found = await asyncio.gather(*take_over)
-    assert sorted(run.run_id for released in found for run in released.ready) == ["r0", "r2", "r3", "r5"]
-    assert sorted(str(done.promoted) for released in found for done in released.ended) == ["next1", "next4"]
+    results = await asyncio.gather(*take_over)
+    assert sorted(run.run_id for released in results for run in released.ready) == ["r0", "r2", "r3", "r5"]
+    assert sorted(str(done.promoted) for released in results for done in released.ended) == ["next1", "next4"]
     assert {row["crashes"] for row in await records.select("SELECT crashes FROM runs WHERE state = 'ready'")} == {0, 1}
     await assert_sound(records)
 
@@ -119,9 +119,9 @@ async def test_processes_that_start_at_once_agree_on_one_instance(records: Recor
     def agree(name: str) -> Awaitable[str]:
         return records.database.write(lambda tx: workers.instance(tx, name, "1", 1.0))
 
-    found = await asyncio.gather(*(agree(f"i{number}") for number in range(6)))
-    assert len(set(found)) == 1
-    assert await records.select("SELECT id FROM instance") == [{"id": found[0]}]
+    results = await asyncio.gather(*(agree(f"i{number}") for number in range(6)))
+    assert len(set(results)) == 1
+    assert await records.select("SELECT id FROM instance") == [{"id": results[0]}]
 
 
 async def test_the_same_media_at_once_is_stored_once(records: Records) -> None:
@@ -169,11 +169,11 @@ class Crowd:
             try:
                 await self.records.append(run, started=[member_of(run, name)], events=[delta(run.run_id)] * 2)
             except LeaseLost:
-                self.running = [found for found in self.running if found is not run]
+                self.running = [other for other in self.running if other is not run]
 
     async def settle(self) -> None:
         for run in self.chance.sample(self.running, min(1, len(self.running))):
-            self.running = [found for found in self.running if found is not run]
+            self.running = [other for other in self.running if other is not run]
             await self._settle(run, RunState.COMPLETED)
 
     async def _settle(self, run: RunRow, state: RunState) -> None:

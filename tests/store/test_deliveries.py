@@ -14,7 +14,7 @@ ADA, BOB = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
 
 
 @pytest.fixture
-async def told(records: Records) -> list[str]:
+async def store_deliveries(records: Records) -> list[str]:
     """Runs of two users, whose ends were told in turn."""
     names = ["a1", "b1", "a2", "b2", "a3"]
     for at, name in enumerate(names):
@@ -33,20 +33,20 @@ async def told(records: Records) -> list[str]:
     return names
 
 
-async def listed(records: Records, caller: Caller, **wanted: Any) -> list[tuple[str, str]]:
-    found = await records.database.scan(lambda tx: deliveries.search(tx, DeliveryFilter(**wanted), caller))
-    return [(one.run_id, one.id) for one in found]
+async def listed(records: Records, caller: Caller, **filters: Any) -> list[tuple[str, str]]:
+    page = await records.database.scan(lambda tx: deliveries.search(tx, DeliveryFilter(**filters), caller))
+    return [(one.run_id, one.id) for one in page]
 
 
-async def test_a_user_sees_the_own_ones(records: Records, told: list[str]) -> None:
-    assert [run_id for run_id, _ in await listed(records, NOBODY)] == told[::-1]
+async def test_a_user_sees_the_own_ones(records: Records, store_deliveries: list[str]) -> None:
+    assert [run_id for run_id, _ in await listed(records, NOBODY)] == store_deliveries[::-1]
     assert [run_id for run_id, _ in await listed(records, ADA)] == ["a3", "a2", "a1"]
     assert [run_id for run_id, _ in await listed(records, ADA, state=DeliveryState.PENDING)] == ["a3", "a1"]
     assert [run_id for run_id, _ in await listed(records, ADA, run_id="a1")] == ["a1"]
     assert await listed(records, ADA, run_id="b1") == []
 
 
-async def test_pages_follow_each_other(records: Records, told: list[str]) -> None:
+async def test_pages_follow_each_other(records: Records, store_deliveries: list[str]) -> None:
     first = await listed(records, ADA, limit=2)
     assert await listed(records, ADA, limit=2, before=first[-1][1]) == (await listed(records, ADA))[2:]
     assert await listed(records, BOB, before=first[-1][1]) == [], "it is not there for whoever may not see it"

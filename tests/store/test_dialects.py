@@ -62,8 +62,8 @@ async def test_values_come_back_as_they_were(records: Records) -> None:
         ("this one", -1, b"", 1732543210.123456),
         ("100% ü\U0001f600", 2**53, bytes(range(256)), 0.1),
     ]
-    found = await records.select("SELECT hash FROM blobs WHERE IN_LIST(hash, :names)", names='["this one", "x"]')
-    assert found == [{"hash": "this one"}]
+    blobs = await records.select("SELECT hash FROM blobs WHERE IN_LIST(hash, :names)", names='["this one", "x"]')
+    assert blobs == [{"hash": "this one"}]
     assert await records.select("SELECT count(*) AS n FROM blobs WHERE content = :c", c=b"none") == [{"n": 0}]
 
 

@@ -11,7 +11,7 @@ from tests.support.store import Records, delta
 LATER = 10_000.0
 
 
-def asked(run_id: str) -> Event:
+def model_request(run_id: str) -> Event:
     return Event(EventKind.MODEL_REQUEST_STARTED, run_id, 1.0, {"model": "m"}, f"t0/{run_id}")
 
 
@@ -20,12 +20,12 @@ def thought(run_id: str, text: str) -> Event:
 
 
 FLUSHES = [
-    [asked("r1"), delta("r1", "a")],
+    [model_request("r1"), delta("r1", "a")],
     [delta("r1", "b"), thought("r1", "hm")],
     [delta("r1", "c")],
     [delta("m1", "x"), delta("r1", "d"), delta("m1", "y")],
-    [asked("m1"), delta("m1", "z"), delta("r1", "e")],
-    [asked("r1")],
+    [model_request("m1"), delta("m1", "z"), delta("r1", "e")],
+    [model_request("r1")],
     [delta("r1", "f")],
     [Event(EventKind.RUN_COMPLETED, "r1", 2.0, {"output": {"content": "abcdef"}})],
 ]
@@ -39,23 +39,23 @@ async def stored(records: Records) -> None:
 
 
 async def join(records: Records) -> int:
-    found = await records.database.scan(lambda tx: event_compaction.unjoined(tx, LATER, 10))
+    roots = await records.database.scan(lambda tx: event_compaction.unjoined(tx, LATER, 10))
     fewer = 0
-    for root_id in found:
+    for root_id in roots:
         fewer += await join_one(records, root_id)
     return fewer
 
 
 async def join_one(records: Records, root_id: str) -> int:
-    found = event_compaction.joined(await records.database.scan(lambda tx: event_compaction.read(tx, root_id)))
-    return await records.database.write(lambda tx: event_compaction.put(tx, root_id, found))
+    joined = event_compaction.joined(await records.database.scan(lambda tx: event_compaction.read(tx, root_id)))
+    return await records.database.write(lambda tx: event_compaction.put(tx, root_id, joined))
 
 
-def told(found: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
+def texts_and_others(indexed: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
     """The words of each run, and everything else with its index."""
     words: defaultdict[tuple[str, str], str] = defaultdict(str)
     rest = []
-    for index, event in found:
+    for index, event in indexed:
         if event.is_delta:
             for name in ("text", "reasoning"):
                 words[event.run_id, name] += event.data.get(name, "")
@@ -70,12 +70,12 @@ async def test_from_every_index_the_words_are_the_same(records: Records) -> None
     fewer = await join(records)
     assert fewer == 5
     for after, was in enumerate(before, -1):
-        found = await records.events("r1", after)
+        tail = await records.events("r1", after)
         if after != 6:  # where the first of the joined texts stands: the second is told whole from there on
-            assert told(found) == told(was), f"after {after}"
-        assert all(index > after for index, _ in found)
-        assert [index for index, _ in found] == sorted({index for index, _ in found})
-        assert not [event for _, event in found if event_compaction.CUTS in event.data], "how it is stored is not told"
+            assert texts_and_others(tail) == texts_and_others(was), f"after {after}"
+        assert all(index > after for index, _ in tail)
+        assert [index for index, _ in tail] == sorted({index for index, _ in tail})
+        assert not [event for _, event in tail if event_compaction.CUTS in event.data], "how it is stored is not told"
     assert len(before[0]) - len(await records.events("r1")) == fewer
 
 
@@ -86,19 +86,19 @@ async def test_a_long_story_is_read_in_pages(records: Records, monkeypatch: pyte
     monkeypatch.setattr(events, "PAGE_FLUSHES", 2)
     assert await records.database.scan(lambda tx: events.every(tx, "r1")) == whole
     await join(records)
-    assert told(await records.database.scan(lambda tx: events.every(tx, "r1"))) == told(whole)
+    assert texts_and_others(await records.database.scan(lambda tx: events.every(tx, "r1"))) == texts_and_others(whole)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_page_by_page_nothing_is_missed(records: Records, limit: int) -> None:
     await stored(records)
     await join(records)
-    whole, found, last, is_last = await records.events("r1"), [], -1, False
+    whole, pieces, last, is_last = await records.events("r1"), [], -1, False
     while not is_last:
         page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
-        found += [(first + offset, event) for first, run in page.flushes for offset, event in enumerate(run)]
+        pieces += [(first + offset, event) for first, run in page.flushes for offset, event in enumerate(run)]
         last, is_last = page.last_index, page.is_last
-    assert told(found) == told(whole)
+    assert texts_and_others(pieces) == texts_and_others(whole)
 
 
 async def test_texts_of_two_answers_stay_apart(records: Records) -> None:

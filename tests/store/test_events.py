@@ -26,13 +26,13 @@ async def stored(records: Records, *sizes: int) -> list[str]:
 async def test_reading_on_from_any_index(records: Records, limit: int) -> None:
     texts = await stored(records, 3, 1, 4)
     for after in range(-1, 10):
-        found, last, is_last = [], after, False
+        read, last, is_last = [], after, False
         while not is_last:
             page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
-            found += [event.data["text"] for _, flush in page.flushes for event in flush]
+            read += [event.data["text"] for _, flush in page.flushes for event in flush]
             assert page.last_index >= last
             last, is_last = page.last_index, page.is_last
-        assert found == texts[after + 1 :]
+        assert read == texts[after + 1 :]
 
 
 async def test_another_run_has_other_events(records: Records) -> None:
@@ -57,10 +57,10 @@ async def test_unknown_kinds_are_passed_over_and_keep_their_indexes(records: Rec
 
 async def test_the_place_of_an_event_is_stored(records: Records) -> None:
     run = await records.started("r1")
-    told = Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, {"tool": {}}, "t0/c0")
-    await records.append(run, events=[told])
-    assert await records.database.read(lambda tx: events.every(tx, "r1")) == [(0, told)]
-    assert told.key == ("r1", "tool_call_started", "t0/c0")
+    event = Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, {"tool": {}}, "t0/c0")
+    await records.append(run, events=[event])
+    assert await records.database.read(lambda tx: events.every(tx, "r1")) == [(0, event)]
+    assert event.key == ("r1", "tool_call_started", "t0/c0")
 
 
 async def test_a_page_of_unknown_kinds_is_not_the_last(records: Records) -> None:
@@ -93,8 +93,8 @@ async def test_a_page_is_a_prefix_of_what_is_left(database: Database, sizes: lis
     await records.execute("DELETE FROM run_io")
     texts = await stored(records, *sizes)
     page = await database.read(lambda tx: events.after(tx, "r1", after, limit))
-    found = [(first + offset, event.data["text"]) for first, run in page.flushes for offset, event in enumerate(run)]
-    assert found == list(enumerate(texts))[after + 1 :][: len(found)]
-    assert page.is_last or found
+    numbered = [(first + offset, event.data["text"]) for first, run in page.flushes for offset, event in enumerate(run)]
+    assert numbered == list(enumerate(texts))[after + 1 :][: len(numbered)]
+    assert page.is_last or numbered
     if page.is_last:
-        assert len(found) == len(texts[after + 1 :])
+        assert len(numbered) == len(texts[after + 1 :])

@@ -70,8 +70,8 @@ async def test_a_key_and_a_chosen_id_name_the_same_run(records: Records) -> None
     by_id = await records.accept("r1", has_chosen_id=True, key="k")
     by_key = await records.accept("r2", key="k")
     by_both = await records.accept("r3", has_chosen_id=True, key="k")
-    assert [found.is_replay for found in (by_id, by_key, by_both)] == [True] * 3
-    assert {found.run.run_id for found in (by_id, by_key, by_both)} == {"r1"}
+    assert [acceptance.is_replay for acceptance in (by_id, by_key, by_both)] == [True] * 3
+    assert {acceptance.run.run_id for acceptance in (by_id, by_key, by_both)} == {"r1"}
 
 
 async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
@@ -86,8 +86,8 @@ async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
 
 
 async def test_an_answer_is_kept(records: Records) -> None:
-    asked = Request(caller="", kind="continue", key="k", fingerprint="f")
-    await records.database.write(lambda tx: idempotency.keep(tx, asked, "r1", 1.0, answer="7"))
-    kept = await records.database.read(lambda tx: idempotency.same(tx, asked))
-    assert kept is not None
-    assert (kept["run_id"], kept["answer"]) == ("r1", "7")
+    request = Request(caller="", kind="continue", key="k", fingerprint="f")
+    await records.database.write(lambda tx: idempotency.keep(tx, request, "r1", 1.0, answer="7"))
+    stored = await records.database.read(lambda tx: idempotency.same(tx, request))
+    assert stored is not None
+    assert (stored["run_id"], stored["answer"]) == ("r1", "7")

@@ -23,12 +23,12 @@ def memory(memory_id: str, user_id: str = "ada", at: float = 1.0, **changes: str
 
 async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> None:
     for number in range(5):
-        kept = memory(f"m{number}", "ada" if number % 2 else "bob", at=float(number))
-        await records.database.write(partial(memories.add, memory=kept))
+        row = memory(f"m{number}", "ada" if number % 2 else "bob", at=float(number))
+        await records.database.write(partial(memories.add, memory=row))
     page, total = await records.database.scan(lambda tx: memories.search(tx, MemoryFilter(limit=1), ADA))
     assert ([one.memory_id for one in page], total) == (["m3"], 2)
-    wanted = MemoryFilter(topics=('Say "hi"',), search_content="TEXT", page=2, limit=2)
-    page, total = await records.database.scan(lambda tx: memories.search(tx, wanted, NOBODY))
+    memory_filter = MemoryFilter(topics=('Say "hi"',), search_content="TEXT", page=2, limit=2)
+    page, total = await records.database.scan(lambda tx: memories.search(tx, memory_filter, NOBODY))
     assert ([one.memory_id for one in page], total) == (["m2", "m1"], 5)
     assert await records.database.scan(lambda tx: memories.topics(tx, None, ADA)) == ['say "hi"']
     stats, users = await records.database.scan(lambda tx: memories.stats(tx, None, NOBODY, limit=1, page=2))
@@ -38,16 +38,16 @@ async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> 
 
 
 @pytest.mark.parametrize(
-    "wanted, caller, index",
+    "memory_filter, caller, index",
     [
         (MemoryFilter(), NOBODY, "memories_updated"),
         (MemoryFilter(user_id="ada"), NOBODY, "memories_user"),
         (MemoryFilter(), ADA, "memories_owner"),
     ],
 )
-def test_a_page_goes_by_an_index(template: Path, wanted: MemoryFilter, caller: Caller, index: str) -> None:
+def test_a_page_goes_by_an_index(template: Path, memory_filter: MemoryFilter, caller: Caller, index: str) -> None:
     with closing(sqlite3.connect(template)) as connection:
-        statement, params = memories.page_of(wanted, caller)
+        statement, params = memories.page_of(memory_filter, caller)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
     steps = [str(row[-1]) for row in plan]
     assert any(index in step for step in steps), steps

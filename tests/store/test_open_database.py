@@ -13,9 +13,9 @@ from musterd.store.sqlite import SqliteDatabase
 
 
 def test_a_file(tmp_path: Path) -> None:
-    found = open_database(f"sqlite:///{tmp_path}/musterd.db")
-    assert isinstance(found, SqliteDatabase)
-    assert found.path == tmp_path / "musterd.db"
+    db = open_database(f"sqlite:///{tmp_path}/musterd.db")
+    assert isinstance(db, SqliteDatabase)
+    assert db.path == tmp_path / "musterd.db"
     relative = open_database("sqlite:///musterd.db")
     assert isinstance(relative, SqliteDatabase)
     assert relative.path == Path("musterd.db").absolute()
@@ -23,9 +23,9 @@ def test_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql:///db?host=/run/postgresql", "postgres://me:pw@host:5433/db"])
 def test_a_server(url: str) -> None:
-    found = open_database(url)
-    assert isinstance(found, PostgresDatabase)
-    assert found.url == url
+    db = open_database(url)
+    assert isinstance(db, PostgresDatabase)
+    assert db.url == url
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url, shown",
+    "url, expected",
     [
         ("postgresql://me:secret@host:5433/db?sslmode=require", "postgresql://me@host:5433/db"),
         ("postgresql://me@host/db?password=secret", "postgresql://me@host/db"),
@@ -57,17 +57,17 @@ def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
         ("sqlite:////data/a@b/x?y.db", "sqlite:////data/a@b/x?y.db"),
     ],
 )
-def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert redacted_url(url) == shown
+def test_no_password_is_shown(url: str, expected: str) -> None:
+    assert redacted_url(url) == expected
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
-    def without_psycopg(name: str, *given: Any, **named: Any) -> Any:
+    def without_psycopg(name: str, *args: Any, **named: Any) -> Any:
         if name == "musterd.store.postgres":
             raise ImportError("No module named 'psycopg'", name="psycopg")
-        return real(name, *given, **named)
+        return real(name, *args, **named)
 
     monkeypatch.setattr(builtins, "__import__", without_psycopg)
     with pytest.raises(StartError, match=r"requires psycopg .* pip install 'musterd\[postgres\]'"):

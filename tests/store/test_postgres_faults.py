@@ -22,10 +22,10 @@ ADD = Statement("test_add", "INSERT INTO workers (id, components, host, started_
 @pytest.fixture
 async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
     """An open database without records, with few connections."""
-    found = PostgresDatabase(postgres_url, connections=3)
-    await found.open()
-    yield found
-    await found.close()
+    db = PostgresDatabase(postgres_url, connections=3)
+    await db.open()
+    yield db
+    await db.close()
 
 
 def name_of(url: str) -> str:
@@ -106,7 +106,7 @@ async def test_a_commit_that_loses_its_connection_is_asked_for(
     execute = psycopg.AsyncCursor.execute
     commits = 0
 
-    async def lose_the_first_commit(self: Any, query: Any, *given: Any, **named: Any) -> Any:
+    async def lose_the_first_commit(self: Any, query: Any, *args: Any, **named: Any) -> Any:
         nonlocal commits
         if query == b"COMMIT":
             commits += 1
@@ -116,7 +116,7 @@ async def test_a_commit_that_loses_its_connection_is_asked_for(
                 server.go()
                 asyncio.get_running_loop().call_later(0.1, server.come_back)
                 return await execute(self, b"SELECT 1")
-        return await execute(self, query, *given, **named)
+        return await execute(self, query, *args, **named)
 
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", lose_the_first_commit)
     if stands:
@@ -173,12 +173,12 @@ async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresD
 
 
 async def test_a_closed_database_says_so(postgres_url: str) -> None:
-    found = PostgresDatabase(postgres_url)
+    db = PostgresDatabase(postgres_url)
     for is_used in (False, True):
         if is_used:
-            await found.open()
-            await found.close()
-        for use in (found.write, found.read, found.scan):
+            await db.open()
+            await db.close()
+        for use in (db.write, db.read, db.scan):
             with pytest.raises(StoreUnavailable, match="closed"):
                 await use(workers.heartbeats)
 
@@ -203,8 +203,8 @@ async def test_a_store_function_that_hides_a_failure_commits_nothing(database: P
 
 
 async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = PostgresDatabase(postgres_url, connections=1)
-    await found.open()
+    db = PostgresDatabase(postgres_url, connections=1)
+    await db.open()
     monkeypatch.setattr("musterd.store.postgres.WAIT_SECONDS", 0.0)
     begun, go = asyncio.Event(), asyncio.Event()
 
@@ -212,27 +212,27 @@ async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pyt
         begun.set()
         await go.wait()
 
-    holding = asyncio.ensure_future(found.write(hold))
+    holding = asyncio.ensure_future(db.write(hold))
     await begun.wait()
     with capture_logs() as logs, pytest.raises(StoreUnavailable):
-        await found.read(workers.heartbeats)
+        await db.read(workers.heartbeats)
     assert logs[-1]["what"] == "all connections are busy"
     go.set()
     await holding
-    await found.close()
+    await db.close()
 
 
 async def test_no_statement_is_prepared_behind_a_pooler(postgres_url: str) -> None:
     count = Statement("test_prepared", "SELECT count(*) AS n FROM pg_prepared_statements")
     for prepares in (True, False):
-        found = PostgresDatabase(postgres_url, connections=1, prepares=prepares)
-        await found.open()
+        db = PostgresDatabase(postgres_url, connections=1, prepares=prepares)
+        await db.open()
         for _ in range(8):
-            await found.read(workers.heartbeats)
-        row = await found.read(lambda tx: tx.one(count, {}))
+            await db.read(workers.heartbeats)
+        row = await db.read(lambda tx: tx.one(count, {}))
         assert row is not None
         assert bool(row["n"]) is prepares
-        await found.close()
+        await db.close()
 
 
 # Words
@@ -277,7 +277,7 @@ def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "url, shown",
+    "url, expected",
     [
         ("postgresql://me:secret@host:5433/db", "postgresql://host:5433/db"),
         ("postgresql:///db?host=/run/postgresql&password=secret", "postgresql:///run/postgresql/db"),
@@ -285,5 +285,5 @@ def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://me:secret@host/db?what=secret", "postgresql://…"),
     ],
 )
-def test_a_place_is_shown_without_the_password(url: str, shown: str) -> None:
-    assert place(url) == shown
+def test_a_place_is_shown_without_the_password(url: str, expected: str) -> None:
+    assert place(url) == expected

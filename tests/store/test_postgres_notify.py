@@ -16,19 +16,19 @@ from tests.support.postgres import PostgresServer
 @pytest.fixture
 async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
     """An open database without records."""
-    found = PostgresDatabase(postgres_url)
-    await found.open()
-    yield found
-    await found.close()
+    db = PostgresDatabase(postgres_url)
+    await db.open()
+    yield db
+    await db.close()
 
 
 async def test_what_is_said_is_heard_on_its_channel(database: PostgresDatabase) -> None:
-    heard, other = database.listen("runs"), database.listen("other")
-    assert [await anext(heard), await anext(other)] == [None, None]
+    run_wakeups, other = database.listen("runs"), database.listen("other")
+    assert [await anext(run_wakeups), await anext(other)] == [None, None]
     database.notify("runs", "r1")
     database.notify("other", "x")
     database.notify("runs", "r2")
-    assert [await anext(heard), await anext(heard), await anext(other)] == ["r1", "r2", "x"]
+    assert [await anext(run_wakeups), await anext(run_wakeups), await anext(other)] == ["r1", "r2", "x"]
 
 
 async def nobody() -> Any:
@@ -76,22 +76,22 @@ async def test_a_server_that_cannot_be_listened_to_yet_is_asked_again(
             raise refusals.pop()
         return await database._connect()
 
-    heard = Notifications(connect, database._send).listen("runs")
-    assert await anext(heard) is None
+    wakeups = Notifications(connect, database._send).listen("runs")
+    assert await anext(wakeups) is None
     database.notify("runs", "r1")
-    assert await anext(heard) == "r1"
-    await heard.aclose()  # type: ignore[attr-defined]
+    assert await anext(wakeups) == "r1"
+    await wakeups.aclose()  # type: ignore[attr-defined]
 
 
 async def test_after_a_gap_the_listener_is_told(
     database: PostgresDatabase, postgres_server: PostgresServer, postgres_url: str
 ) -> None:
-    heard = database.listen("runs")
-    await anext(heard)
-    again = asyncio.ensure_future(anext(heard))
+    wakeups = database.listen("runs")
+    await anext(wakeups)
+    again = asyncio.ensure_future(anext(wakeups))
     name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
     text = b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     postgres_server.admin.execute(text, (name,))
     assert await again is None
     database.notify("runs", "r1")
-    assert await anext(heard) == "r1"
+    assert await anext(wakeups) == "r1"

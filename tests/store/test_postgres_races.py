@@ -30,10 +30,10 @@ WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_da
 @pytest.fixture
 async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
     """An open database without records."""
-    found = PostgresDatabase(postgres_url)
-    await found.open()
-    yield found
-    await found.close()
+    db = PostgresDatabase(postgres_url)
+    await db.open()
+    yield db
+    await db.close()
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +109,7 @@ async def test_one_that_stands_still_in_a_transaction_holds_up_nobody_for_long(
         await is_held.wait()
         async with asyncio.timeout(20):
             released = await records.database.write(releasing())
-        assert [found.run_id for found in released.ready] == ["r1"]
+        assert [run.run_id for run in released.ready] == ["r1"]
         go_on.set()
         with pytest.raises(StoreUnavailable):
             await late
@@ -235,7 +235,7 @@ async def test_a_take_over_waits_for_an_append_and_the_next_attempt_goes_on_behi
     batch = Batch(events=[delta("r1")] * 3)
     async with held(records, lambda tx: attempts.append(tx, lease_of(run), batch)):
         taking = await waiting(records, records.database.write(releasing()))
-    assert [found.run_id for found in (await taking).ready] == ["r1"]
+    assert [run.run_id for run in (await taking).ready] == ["r1"]
     (again,) = await records.claim(worker="w2")
     assert await records.append(again, events=[delta("r1")]) == 3
 

@@ -122,7 +122,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     disconnect.LET_GO: {"run_id": "r70"},
     workers.RUNNING: {"worker": "w"},
     workers.CRASHES: {"run_id": "r70"},
-    suspects.MOST_CRASHES: {"run_ids": '["r70", "r71"]'},
+    suspects.MAX_CRASHES: {"run_ids": '["r70", "r71"]'},
     suspects.SURVIVED: {"run_id": "r70", "attempt": 1},
     probes.READY: {"components": '["agent:solo"]', "now": 1.0},
     probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
@@ -210,9 +210,9 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     event_compaction.ROWS: {"root": "r70", "after": -1, "limit": 500},
     blobs.USED_BY: {"roots": '["r70"]'},
     blobs.SEVERAL: {"names": '["a", "b"]'},
-    **{found: {"roots": '["r70"]', "runs": '["r70"]'} for found in run_removal.OF_ROOTS},
-    **{found: {} for found in (stats.SCHEDULED, stats.QUEUED, stats.READY)},
-    **{found: {} for found in (stats.RUNNING, stats.PAUSED, stats.PENDING)},
+    **{statement: {"roots": '["r70"]', "runs": '["r70"]'} for statement in run_removal.OF_ROOTS},
+    **{statement: {} for statement in (stats.SCHEDULED, stats.QUEUED, stats.READY)},
+    **{statement: {} for statement in (stats.RUNNING, stats.PAUSED, stats.PENDING)},
     history.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
     deliveries.DUE: {"now": 1.0, "busy": "[]", "limit": 100},
     deliveries.CLAIM: {"ids": '["d1"]', "now": 1.0, "until": 2.0, "lease": "l"},
@@ -262,9 +262,9 @@ def big(template: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(template)) as source:
             source.backup(connection)
         others = [name for name in RUN_FIELDS if name not in ("run_id", "session_id", "lane", "seq", "state")]
-        kept = {"root_id": "'r' || :n", "parent_id": "NULL", "component_kind": "'agent'", "component_id": "'solo'"}
-        kept |= {"queued_at": ":n", "created_at": ":n", "worker": "CASE WHEN :n % 1000 = 0 THEN 'w' END"}
-        values = ", ".join(kept.get(name, "0") for name in [*others, "holder"] if name != "holder")
+        overrides = {"root_id": "'r' || :n", "parent_id": "NULL", "component_kind": "'agent'", "component_id": "'solo'"}
+        overrides |= {"queued_at": ":n", "created_at": ":n", "worker": "CASE WHEN :n % 1000 = 0 THEN 'w' END"}
+        values = ", ".join(overrides.get(name, "0") for name in [*others, "holder"] if name != "holder")
         columns = ", ".join(name for name in others if name != "holder")
         state = "CASE WHEN :n > 9000 THEN 'queued' WHEN :n > 8000 THEN 'ready' ELSE 'completed' END"
         connection.executemany(
@@ -300,9 +300,11 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
 
 
 def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
-    asked = {**HOT[transitions.CLAIM], "most_of_owner": 2}
+    parameters = {**HOT[transitions.CLAIM], "most_of_owner": 2}
     reads = [
-        step for step in plan(big, transitions.CLAIM_FAIRLY, asked) if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)
+        step
+        for step in plan(big, transitions.CLAIM_FAIRLY, parameters)
+        if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)
     ]
     assert any("runs_ready" in step for step in reads)
     assert all(re.search("INDEX|PRIMARY KEY|SCAN [pb]", step) for step in reads), reads
@@ -358,14 +360,16 @@ def test_the_index_made_for_it_is_used(big: sqlite3.Connection, statement: State
 
 
 @pytest.mark.parametrize(
-    "statement", [transitions.CLAIM, transitions.PROMOTE, runs.HISTORY, deliveries.DUE], ids=lambda found: found.name
+    "statement",
+    [transitions.CLAIM, transitions.PROMOTE, runs.HISTORY, deliveries.DUE],
+    ids=lambda statement: statement.name,
 )
 def test_order_comes_from_the_index(big: sqlite3.Connection, statement: Statement) -> None:
     assert [step for step in plan(big, statement, HOT[statement]) if "TEMP B-TREE" in step] == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("filters", "index"),
     [
         (DeliveryFilter(), "deliveries_newest"),
         (DeliveryFilter(run_id="r70"), "deliveries_run"),
@@ -374,8 +378,10 @@ def test_order_comes_from_the_index(big: sqlite3.Connection, statement: Statemen
         (DeliveryFilter(before="d1"), "deliveries_newest"),
     ],
 )
-def test_a_page_of_deliveries_comes_from_the_index(big: sqlite3.Connection, wanted: DeliveryFilter, index: str) -> None:
-    steps = plan(big, *deliveries.page_of(wanted, Caller(), 1.0))
+def test_a_page_of_deliveries_comes_from_the_index(
+    big: sqlite3.Connection, filters: DeliveryFilter, index: str
+) -> None:
+    steps = plan(big, *deliveries.page_of(filters, Caller(), 1.0))
     assert any(index in step for step in steps)
     assert [step for step in steps if "TEMP B-TREE" in step] == []
 
@@ -442,7 +448,7 @@ CURSOR = (5_000.0, "r5000")
 
 
 @pytest.mark.parametrize(
-    "wanted, caller, states, index",
+    "filters, caller, states, index",
     [
         ({}, NOBODY, None, "runs_created"),
         ({"after": CURSOR}, NOBODY, None, "runs_created"),
@@ -461,9 +467,9 @@ CURSOR = (5_000.0, "r5000")
     ],
 )
 def test_a_page_of_runs_goes_by_an_index(
-    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller, states: list[RunState] | None, index: str
+    big: sqlite3.Connection, filters: dict[str, Any], caller: Caller, states: list[RunState] | None, index: str
 ) -> None:
-    statement, params = run_lists.page_statement(run_lists.RunsQuery(**wanted), caller, states)
+    statement, params = run_lists.page_statement(run_lists.RunsQuery(**filters), caller, states)
     steps = plan(big, statement, params)
     assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
     assert (index == "runs_session") == any("TEMP B-TREE" in step for step in steps), steps
@@ -472,16 +478,16 @@ def test_a_page_of_runs_goes_by_an_index(
         assert work(big, statement, params) < STEPS
 
 
-@pytest.mark.parametrize("wanted", [{"limit": 20}, {"limit": 20, "before": "r5007"}, {"limit": 20, "before": "nope"}])
-def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, wanted: dict[str, Any]) -> None:
-    statement, params = run_lists.of_session_statement(run_lists.SessionRunsQuery(session_id="s7", **wanted))
+@pytest.mark.parametrize("filters", [{"limit": 20}, {"limit": 20, "before": "r5007"}, {"limit": 20, "before": "nope"}])
+def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, filters: dict[str, Any]) -> None:
+    statement, params = run_lists.of_session_statement(run_lists.SessionRunsQuery(session_id="s7", **filters))
     steps = plan(big, statement, params)
     assert any("runs_session" in step for step in steps), steps
     assert work(big, statement, params) < STEPS
 
 
 @pytest.mark.parametrize(
-    "wanted, caller, index",
+    "filters, caller, index",
     [
         ({}, NOBODY, "sessions_created"),
         ({"component_kind": "team", "component_id": "desk"}, NOBODY, "sessions_component_created"),
@@ -492,11 +498,11 @@ def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, wanted:
     ],
 )
 def test_a_page_of_sessions_goes_by_an_index(
-    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller, index: str
+    big: sqlite3.Connection, filters: dict[str, Any], caller: Caller, index: str
 ) -> None:
     for descending in (True, False):
-        found = session_search.SessionFilter(descending=descending, **wanted)
-        steps = plan(big, *session_search.page_of(found, caller))
+        session_filter = session_search.SessionFilter(descending=descending, **filters)
+        steps = plan(big, *session_search.page_of(session_filter, caller))
         assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
         assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps[:-1]), (
             "only the page is sorted"
@@ -504,7 +510,7 @@ def test_a_page_of_sessions_goes_by_an_index(
 
 
 @pytest.mark.parametrize(
-    "wanted, caller",
+    "filters, caller",
     [
         ({}, NOBODY),
         ({"component_kind": "team"}, NOBODY),
@@ -514,17 +520,21 @@ def test_a_page_of_sessions_goes_by_an_index(
     ],
 )
 def test_sessions_are_counted_without_a_look_at_them(
-    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller
+    big: sqlite3.Connection, filters: dict[str, Any], caller: Caller
 ) -> None:
-    steps = plan(big, *session_search.count_of(session_search.SessionFilter(**wanted), caller))
+    steps = plan(big, *session_search.count_of(session_search.SessionFilter(**filters), caller))
     assert all("COVERING INDEX" in step for step in steps), steps
 
 
-@pytest.mark.parametrize("wanted", [{}, {"component_kind": "team"}, {"component_kind": "team", "component_id": "desk"}])
-def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, wanted: Mapping[str, Any]) -> None:
-    found = session_search.SessionFilter(name="plan", **wanted)
-    assert plan(big, *session_search.count_of(found, NOBODY)) == ["SCAN sessions USING COVERING INDEX sessions_names"]
-    by_key, *_ = steps = plan(big, *session_search.page_of(found, NOBODY))
+@pytest.mark.parametrize(
+    "filters", [{}, {"component_kind": "team"}, {"component_kind": "team", "component_id": "desk"}]
+)
+def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, filters: Mapping[str, Any]) -> None:
+    session_filter = session_search.SessionFilter(name="plan", **filters)
+    assert plan(big, *session_search.count_of(session_filter, NOBODY)) == [
+        "SCAN sessions USING COVERING INDEX sessions_names"
+    ]
+    by_key, *_ = steps = plan(big, *session_search.page_of(session_filter, NOBODY))
     assert by_key == "SEARCH sessions USING PRIMARY KEY (session_id=?)"
     assert "SCAN sessions USING COVERING INDEX sessions_names" in steps
 

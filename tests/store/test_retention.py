@@ -17,8 +17,8 @@ LATER = 10_000.0
 
 
 async def old(records: Records, before: float = LATER, limit: int = 100) -> list[str]:
-    found = await records.database.scan(lambda tx: retention.old_runs(tx, before, limit))
-    return [run.run_id for run in found]
+    runs = await records.database.scan(lambda tx: retention.old_runs(tx, before, limit))
+    return [run.run_id for run in runs]
 
 
 async def unused(records: Records) -> list[str]:
@@ -69,10 +69,10 @@ async def test_what_ended_lately_stays(records: Records) -> None:
 
 async def test_a_session_that_lives_keeps_its_runs(records: Records) -> None:
     await ended(records, "r1")
-    found = await old(records)
+    runs = await old(records)
     await records.accept("r2", "s1")
     assert await old(records) == []
-    assert await remove(records, "s1", *found) == 0, "it began to live after the look"
+    assert await remove(records, "s1", *runs) == 0, "it began to live after the look"
     (run,) = await records.claim()
     assert await remove(records, "s1", "r1") == 0
     await records.settle(run)
@@ -107,8 +107,8 @@ async def test_an_end_is_looked_for_in_small_pieces(records: Records) -> None:
 
 async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
     run = await ended(records, "r1")
-    asked = Request(caller="", kind="continue", key="k", fingerprint="f")
-    await records.database.write(lambda tx: idempotency.keep(tx, asked, run.run_id, 1.0))
+    request = Request(caller="", kind="continue", key="k", fingerprint="f")
+    await records.database.write(lambda tx: idempotency.keep(tx, request, run.run_id, 1.0))
     await remove(records, "s1", "r1")
     assert await records.select("SELECT * FROM requests") == []
 

@@ -16,17 +16,17 @@ from tests.support.store import NOBODY, Records, member_of
 ALICE = Caller(user_id="alice", label="alice")
 
 
-async def listed(records: Records, session_id: str = "s1", **wanted: Any) -> list[str]:
-    asked = SessionRunsQuery(session_id=session_id, **wanted)
-    return [view.row.run_id for view in await records.database.scan(lambda tx: run_lists.of_session(tx, asked))]
+async def listed(records: Records, session_id: str = "s1", **filters: Any) -> list[str]:
+    query = SessionRunsQuery(session_id=session_id, **filters)
+    return [view.row.run_id for view in await records.database.scan(lambda tx: run_lists.of_session(tx, query))]
 
 
-async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> list[str]:
-    return [view.row.run_id for view in await views(records, caller, **wanted)]
+async def page(records: Records, caller: Caller = NOBODY, **filters: Any) -> list[str]:
+    return [view.row.run_id for view in await views(records, caller, **filters)]
 
 
-async def views(records: Records, caller: Caller = NOBODY, **wanted: Any) -> list[RunView]:
-    return await records.database.scan(lambda tx: run_lists.page(tx, RunsQuery(**wanted), caller))
+async def views(records: Records, caller: Caller = NOBODY, **filters: Any) -> list[RunView]:
+    return await records.database.scan(lambda tx: run_lists.page(tx, RunsQuery(**filters), caller))
 
 
 async def ended(records: Records, run_id: str, session_id: str = "s1", state: str = "completed", **row: Any) -> None:
@@ -113,9 +113,9 @@ async def test_members_are_listed_when_their_root_is_not_at_work(records: Record
 async def test_conversations_are_read_where_they_are_shown(records: Records) -> None:
     await ended(records, "r1")
     for has_messages in (True, False):
-        asked = SessionRunsQuery(session_id="s1", has_messages=has_messages)
-        found = await records.database.scan(lambda tx, asked=asked: run_lists.of_session(tx, asked))  # type: ignore[misc]
-        (root,) = [view for view in found if view.row.run_id == "r1"]
+        query = SessionRunsQuery(session_id="s1", has_messages=has_messages)
+        listed_views = await records.database.scan(lambda tx, query=query: run_lists.of_session(tx, query))  # type: ignore[misc]
+        (root,) = [view for view in listed_views if view.row.run_id == "r1"]
         assert root.messages == ([{"said": 1}] if has_messages else None)
         assert root.input.message == "hello r1"
 
@@ -133,13 +133,13 @@ async def test_what_lives_in_the_order_of_its_line(records: Records) -> None:
     await records.accept("delayed", row={"not_before": 500.0})
     await records.accept("delayed-interrupter", row={"not_before": 500.0, "on_busy": OnBusy.INTERRUPT})
     await records.accept("elsewhere", "s2")
-    found = await records.database.scan(lambda tx: run_lists.live(tx, "s1"))
-    shown = {view.row.run_id: view.queue_position for view, _ in found}
-    assert list(shown) == [
+    live_runs = await records.database.scan(lambda tx: run_lists.live(tx, "s1"))
+    positions = {view.row.run_id: view.queue_position for view, _ in live_runs}
+    assert list(positions) == [
         "at-work", "queued-1", "queued-2", "interrupter", "beside", "delayed", "delayed-interrupter",
     ]  # fmt: skip
-    assert shown == {name: await records.position(name) for name in shown}, "as one look at each says"
-    assert (shown["interrupter"], shown["queued-2"], shown["delayed"]) == (1, 3, 4)
+    assert positions == {name: await records.position(name) for name in positions}, "as one look at each says"
+    assert (positions["interrupter"], positions["queued-2"], positions["delayed"]) == (1, 3, 4)
 
 
 async def test_a_pause_says_when_it_is_over(records: Records) -> None:
@@ -156,12 +156,12 @@ async def test_pages_hold_every_root_once_newest_first(records: Records) -> None
     for number in range(5):
         await ended(records, f"r{number}", f"s{number % 2}")
     await records.execute("UPDATE runs SET created_at = 50.0 WHERE run_id IN ('r1', 'r2', 'r3')")  # ties: by the id
-    found: list[str] = []
+    run_ids: list[str] = []
     after = None
     while rows := await views(records, limit=2, after=after):
-        found += [view.row.run_id for view in rows]
+        run_ids += [view.row.run_id for view in rows]
         after = (rows[-1].row.created_at, rows[-1].row.run_id)
-    assert found == ["r4", "r0", "r3", "r2", "r1"]
+    assert run_ids == ["r4", "r0", "r3", "r2", "r1"]
     assert all(view.messages is None for view in await views(records))
 
 

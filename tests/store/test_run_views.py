@@ -86,15 +86,15 @@ async def test_positions_in_the_queue(records: Records) -> None:
 # What a later run is shown
 
 
-async def history(records: Records, run: RunRow, limit: int = 10, **asked: object) -> list[str]:
+async def history(records: Records, run: RunRow, limit: int = 10, **options: object) -> list[str]:
     await records.execute(
         "UPDATE run_io SET input = :i WHERE run_id = :r",
-        i=f'{{"message":"m","options":{{{asked.get("options", "")}}}}}', r=run.run_id,
+        i=f'{{"message":"m","options":{{{options.get("options", "")}}}}}', r=run.run_id,
     )  # fmt: skip
-    wanted = HistoryQuery(is_enabled=bool(asked.get("shows", True)), limit=limit)
-    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
-    assert len(found.history_runs) == len(found.history)
-    return list(found.history)
+    query = HistoryQuery(is_enabled=bool(options.get("shows", True)), limit=limit)
+    loaded = await records.database.read(lambda tx: attempt_input.load(tx, run, query))
+    assert len(loaded.history_runs) == len(loaded.history)
+    return list(loaded.history)
 
 
 async def past(records: Records) -> None:
@@ -158,9 +158,9 @@ async def test_history_ends_before_the_run_itself(records: Records) -> None:
 async def test_a_later_attempt_is_shown_what_the_first_one_was(records: Records) -> None:
     await past(records)
     run = await records.started("now")
-    wanted = HistoryQuery(is_enabled=False, limit=0, run_ids=["said-1", "said-3"])
-    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
-    assert (found.history, found.history_runs) == (['["said-1"]', '["said-3"]'], ["said-1", "said-3"])
+    query = HistoryQuery(is_enabled=False, limit=0, run_ids=["said-1", "said-3"])
+    loaded = await records.database.read(lambda tx: attempt_input.load(tx, run, query))
+    assert (loaded.history, loaded.history_runs) == (['["said-1"]', '["said-3"]'], ["said-1", "said-3"])
 
 
 async def test_an_attempt_reads_its_media(records: Records) -> None:
@@ -172,11 +172,13 @@ async def test_an_attempt_reads_its_media(records: Records) -> None:
     async def work(tx: Tx) -> RunRow:
         await blobs.put(tx, "r1", [b"bytes"], 1.0)
         await blobs.put(tx, "r1", [b"bytes"], 2.0)
-        asked = Input(message="m", media={"images": [{"blob": name}, {"url": "u"}], "files": [{"blob": "missing"}]})
-        return (await acceptance.accept(tx, records.candidate(new_run("r1"), input=asked))).run
+        message_input = Input(
+            message="m", media={"images": [{"blob": name}, {"url": "u"}], "files": [{"blob": "missing"}]}
+        )
+        return (await acceptance.accept(tx, records.candidate(new_run("r1"), input=message_input))).run
 
     run = await records.database.write(work)
-    wanted = HistoryQuery(is_enabled=True, limit=1)
-    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
-    assert list(found.blobs.values()) == [b"bytes"]
+    query = HistoryQuery(is_enabled=True, limit=1)
+    loaded = await records.database.read(lambda tx: attempt_input.load(tx, run, query))
+    assert list(loaded.blobs.values()) == [b"bytes"]
     assert (await records.counts())["blobs"] == 1

@@ -45,9 +45,9 @@ async def fork(records: Records, source: str = "s1", caller: Caller = NOBODY, **
 
 
 async def session_of(records: Records, session_id: str = "s2") -> SessionRow:
-    found = await records.database.read(lambda tx: sessions.get(tx, session_id, NOBODY))
-    assert found is not None
-    return found
+    session = await records.database.read(lambda tx: sessions.get(tx, session_id, NOBODY))
+    assert session is not None
+    return session
 
 
 async def visible(records: Records, *session_ids: str) -> list[str]:
@@ -61,14 +61,14 @@ async def visible(records: Records, *session_ids: str) -> list[str]:
 
 async def rows(records: Records, session_id: str = "s2") -> dict[str, RunRow]:
     """The rows of a session's runs, by what each was copied from."""
-    wanted = SessionRunsQuery(session_id=session_id)
-    found = await records.database.scan(lambda tx: run_lists.of_session(tx, wanted))
-    return {str(view.row.copied_from): view.row for view in found}
+    query = SessionRunsQuery(session_id=session_id)
+    views = await records.database.scan(lambda tx: run_lists.of_session(tx, query))
+    return {str(view.row.copied_from): view.row for view in views}
 
 
-async def delegated(records: Records, run_id: str, state: RunState = RunState.COMPLETED, **given: Any) -> RunRow:
+async def delegated(records: Records, run_id: str, state: RunState = RunState.COMPLETED, **fields: Any) -> RunRow:
     """A run that has ended, with a member, steps, events, a medium and a message."""
-    run, child = await records.started(run_id, **given), f"m-{run_id}"
+    run, child = await records.started(run_id, **fields), f"m-{run_id}"
     taken = {"history_runs": [run_id], "state": {"of": run_id}}
     member = member_of(run, child)
     call = ToolCall(id="c", name="delegate", args={"run_id": run_id}, created_at=1.0, child_run_id=child)
@@ -99,8 +99,8 @@ async def test_the_copy_has_all_that_its_original_has_under_ids_of_its_own(recor
     await delegated(records, "r1")
     before = await records.everything()
     await fork(records)
-    found = await rows(records)
-    root, member = found["r1"], found["m-r1"]
+    copies = await rows(records)
+    root, member = copies["r1"], copies["m-r1"]
     assert not {root.run_id, member.run_id} & {"r1", "m-r1"}
     assert (root.root_id, root.parent_id, root.lane, root.seq) == (root.run_id, None, "s2", 0)
     assert (member.root_id, member.parent_id, member.lane) == (root.run_id, root.run_id, None)
@@ -115,14 +115,16 @@ async def test_the_copy_has_all_that_its_original_has_under_ids_of_its_own(recor
     }
     assert steps["p"] == {"history_runs": [root.run_id], "state": {"of": "r1"}}
     assert steps["t0/c0"] == {"result": "r1", "child_run_id": member.run_id}
-    told = [event for _, event in await records.events(root.run_id)]
-    assert [event.run_id for event in told] == [root.run_id] * 2
-    assert told[0].data["tool"]["child_run_id"] == member.run_id
-    assert told[1].data["members"] == [member.run_id]
+    events = [event for _, event in await records.events(root.run_id)]
+    assert [event.run_id for event in events] == [root.run_id] * 2
+    assert events[0].data["tool"]["child_run_id"] == member.run_id
+    assert events[1].data["members"] == [member.run_id]
     ((said),) = await records.database.read(lambda tx: messages.of_root(tx, root.run_id))
     assert (said.run_id, said.text, said.taken_path) == (member.run_id, "r1", "t0/m")
     after = await records.everything()
-    assert all(row in after[table] for table, kept in before.items() for row in kept), "the original is as it was"
+    assert all(row in after[table] for table, rows_of_table in before.items() for row in rows_of_table), (
+        "the original is as it was"
+    )
 
 
 async def test_a_copy_is_not_in_its_originals_trace_and_tells_nobody(records: Records) -> None:
@@ -134,9 +136,9 @@ async def test_a_copy_is_not_in_its_originals_trace_and_tells_nobody(records: Re
     for run in (await rows(records)).values():
         assert (run.trace_id, run.traceparent, run.webhooks) == (None, None, None)
     for trace, run_id in ((chosen, "chosen"), ("ab" * 16, "sent")):
-        found = await records.database.scan(lambda tx, trace=trace: traces.get(tx, trace, None, NOBODY))  # type: ignore[misc]
-        assert found is not None
-        assert found.run.run_id == run_id
+        stored_trace = await records.database.scan(lambda tx, trace=trace: traces.get(tx, trace, None, NOBODY))  # type: ignore[misc]
+        assert stored_trace is not None
+        assert stored_trace.run.run_id == run_id
 
 
 async def test_each_session_goes_alone(records: Records) -> None:
@@ -157,9 +159,9 @@ async def test_what_lives_is_left_out(records: Records) -> None:
     await records.started("at-work")
     await records.accept("waits")
     await fork(records)
-    found = await rows(records)
-    assert set(found) == {"r1", "m-r1", "r2", "m-r2"}
-    assert [found[name].seq for name in ("r1", "r2")] == [0, 1]
+    copies = await rows(records)
+    assert set(copies) == {"r1", "m-r1", "r2", "m-r2"}
+    assert [copies[name].seq for name in ("r1", "r2")] == [0, 1]
     next_run = (await records.accept("next", "s2")).run
     assert (next_run.state, next_run.seq) == (RunState.READY, 2)
 
@@ -168,24 +170,27 @@ async def test_a_run_that_ends_meanwhile_is_in_it_with_its_state_or_not_at_all(r
     await delegated(records, "r1")
     run = await records.started("r2")
     await asyncio.gather(fork(records), records.settle(run, state_delta={"set": {"b": 2}, "removed": []}))
-    session, found = await session_of(records), await rows(records)
-    assert session.state == ({"a": 1, "b": 2} if "r2" in found else {"a": 1})
+    session, copies = await session_of(records), await rows(records)
+    assert session.state == ({"a": 1, "b": 2} if "r2" in copies else {"a": 1})
 
 
 async def test_a_run_that_goes_on_from_a_failed_one_does_so_in_the_copy(records: Records) -> None:
     await delegated(records, "r1", RunState.ERROR)
     await records.accept("r2", row={"forked_from": "r1"})
-    asked = {"message": "m", "options": {"fork": {"of": "r1", "members": {"t0/c0": "m-r1"}}, "metadata": {"of": "r1"}}}
+    stored_input = {
+        "message": "m",
+        "options": {"fork": {"of": "r1", "members": {"t0/c0": "m-r1"}}, "metadata": {"of": "r1"}},
+    }
     await records.execute("UPDATE runs SET state = 'completed', holder = NULL WHERE run_id = 'r2'")
     await records.execute(
-        "UPDATE run_io SET input = :i WHERE run_id = 'r2'", i=json.dumps(asked, separators=(",", ":"))
+        "UPDATE run_io SET input = :i WHERE run_id = 'r2'", i=json.dumps(stored_input, separators=(",", ":"))
     )
     await fork(records)
-    found = await rows(records)
-    assert found["r2"].forked_from == found["r1"].run_id
-    (io,) = await records.select("SELECT input FROM run_io WHERE run_id = :r", r=found["r2"].run_id)
+    copies = await rows(records)
+    assert copies["r2"].forked_from == copies["r1"].run_id
+    (io,) = await records.select("SELECT input FROM run_io WHERE run_id = :r", r=copies["r2"].run_id)
     options = json.loads(io["input"])["options"]
-    assert options["fork"] == {"of": found["r1"].run_id, "members": {"t0/c0": found["m-r1"].run_id}}
+    assert options["fork"] == {"of": copies["r1"].run_id, "members": {"t0/c0": copies["m-r1"].run_id}}
     assert options["metadata"] == {"of": "r1"}
 
 
@@ -195,11 +200,11 @@ async def test_the_session_is_the_callers(records: Records) -> None:
         "UPDATE sessions SET name = 'Plan', summary = :s", s='{"summary":"x","as_of":1.0,"run_id":"r1"}'
     )
     await fork(records, caller=Caller(user_id="root", label="root", is_admin=True))
-    session, found = await session_of(records), await rows(records)
+    session, copies = await session_of(records), await rows(records)
     assert (session.owner, session.user_id, session.name, session.state) == ("root", "root", "Plan", {"a": 1})
     assert (session.forked_from, session.next_seq, session.first_message) == ("s1", 1, "hello r1")
-    assert session.summary == {"summary": "x", "as_of": 1.0, "run_id": found["r1"].run_id}
-    assert {(row.owner, row.user_id) for row in found.values()} == {("root", "root")}
+    assert session.summary == {"summary": "x", "as_of": 1.0, "run_id": copies["r1"].run_id}
+    assert {(row.owner, row.user_id) for row in copies.values()} == {("root", "root")}
 
 
 async def test_a_label_is_taken_over_unless_another_is_given(records: Records) -> None:
@@ -233,43 +238,43 @@ async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch:
 
 async def begun(records: Records) -> Fork:
     """A fork of which the rows of its runs are there, and the rest is not."""
-    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
-    await records.database.write(lambda tx: session_forks.begin(tx, made))
-    await records.database.write(lambda tx: session_forks.add_runs(tx, made, list(made.weights)))
-    return made
+    target = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
+    planned = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", target, NOBODY))
+    await records.database.write(lambda tx: session_forks.begin(tx, planned))
+    await records.database.write(lambda tx: session_forks.add_runs(tx, planned, list(planned.weights)))
+    return planned
 
 
 async def test_nobody_sees_a_fork_before_it_is_whole(records: Records) -> None:
     await delegated(records, "r1")
-    made = await begun(records)
-    copied = made.ids["r1"]
+    started = await begun(records)
+    copied = started.ids["r1"]
 
     async def seen(tx: Tx) -> list[object]:
-        found, _ = await session_search.search(tx, SessionFilter(), NOBODY)
+        sessions_page, _ = await session_search.search(tx, SessionFilter(), NOBODY)
         view = await runs.view(tx, copied, "agent", "solo", None, NOBODY)
-        return [await sessions.get(tx, "s2", NOBODY), view, *(one.session_id for one in found)]
+        return [await sessions.get(tx, "s2", NOBODY), view, *(one.session_id for one in sessions_page)]
 
     assert await records.database.scan(seen) == [None, None, "s1"]
     assert await records.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())) == [], (
         "upkeep leaves it alone"
     )
-    await records.database.write(lambda tx: session_forks.finish(tx, made))
+    await records.database.write(lambda tx: session_forks.finish(tx, started))
     assert (await session_of(records)).forked_from == "s1"
 
 
 async def test_a_fork_that_nobody_finishes_goes(records: Records) -> None:
     await delegated(records, "r1")
     before = await records.counts()
-    made = await begun(records)
+    started = await begun(records)
     late = clock.now() + session_forks.FINISH_SECONDS + 1
     assert await records.database.scan(lambda tx: sessions.list_deleted(tx, late)) == ["s2"]
-    await records.database.write(lambda tx: session_forks.give_up(tx, made))
+    await records.database.write(lambda tx: session_forks.give_up(tx, started))
     assert await records.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())) == ["s2"]
     with pytest.raises(Conflict):
-        await records.database.write(lambda tx: session_forks.add(tx, made, []))
+        await records.database.write(lambda tx: session_forks.add(tx, started, []))
     with pytest.raises(Conflict):
-        await records.database.write(lambda tx: session_forks.finish(tx, made))
+        await records.database.write(lambda tx: session_forks.finish(tx, started))
     await records.database.write(lambda tx: session_deletion.remove_some_of(tx, "s2"))
     assert await records.counts() == before
 
@@ -280,9 +285,9 @@ async def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_fork(
     await delegated(records, "r1")
     add_runs = session_forks.add_runs
 
-    async def slipped_in(tx: Tx, made: Fork, roots: Sequence[str]) -> None:
+    async def slipped_in(tx: Tx, planned: Fork, roots: Sequence[str]) -> None:
         await sessions.mark_deleted(tx, "s1", clock.now())
-        await add_runs(tx, made, roots)
+        await add_runs(tx, planned, roots)
 
     monkeypatch.setattr(session_forks, "add_runs", slipped_in)
     with pytest.raises(NotFound):
@@ -292,12 +297,12 @@ async def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_fork(
 
 async def test_a_fork_of_which_runs_went_meanwhile_is_refused(records: Records) -> None:
     await delegated(records, "r1")
-    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
-    await records.database.write(lambda tx: session_forks.begin(tx, made))
+    target = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
+    planned = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", target, NOBODY))
+    await records.database.write(lambda tx: session_forks.begin(tx, planned))
     await records.database.write(lambda tx: retention.remove_runs(tx, [Removable("r1", "s1", 1.0, 1)], clock.now()))
     with pytest.raises(Conflict):
-        await records.database.write(lambda tx: session_forks.add_runs(tx, made, ["r1"]))
+        await records.database.write(lambda tx: session_forks.add_runs(tx, planned, ["r1"]))
 
 
 async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records) -> None:
@@ -309,10 +314,10 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
             i=index,
             p=json.dumps([[one.kind, one.run_id, one.at, one.data, ""] for one in story]),
         )
-    found = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
-    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
-    sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(made, found))]
+    originals = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
+    target = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
+    planned = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", target, NOBODY))
+    sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(planned, originals))]
     assert len(sizes) > 4
     assert max(sizes) <= session_forks.BATCH_ROWS
     await fork(records)
@@ -321,17 +326,19 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
 
 async def test_the_same_request_twice_at_once_makes_one_session(records: Records) -> None:
     await delegated(records, "r1")
-    asked = Request(caller="", kind="fork", key="k", fingerprint="f")
+    request = Request(caller="", kind="fork", key="k", fingerprint="f")
 
     async def under_the_key(session_id: str) -> tuple[str, bool]:
-        wanted = ForkTarget(session_id=session_id, component_kind="agent", component_id="solo")
-        return await fork_session(records.database, "s1", wanted, NOBODY, asked)
+        target = ForkTarget(session_id=session_id, component_kind="agent", component_id="solo")
+        return await fork_session(records.database, "s1", target, NOBODY, request)
 
-    found = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
-    assert {made for made, _ in found} == {made for made, is_replay in found if not is_replay}
-    assert sorted(is_replay for _, is_replay in found) == [False, True]
+    results = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
+    assert {session_id for session_id, _ in results} == {
+        session_id for session_id, is_replay in results if not is_replay
+    }
+    assert sorted(is_replay for _, is_replay in results) == [False, True]
     left = await records.database.scan(lambda tx: session_search.search(tx, SessionFilter(), NOBODY))
-    assert {one.session_id for one in left[0]} == {"s1", found[0][0]}
+    assert {one.session_id for one in left[0]} == {"s1", results[0][0]}
     assert (await under_the_key("s4"))[1]
 
 
@@ -350,11 +357,11 @@ def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
 
 async def test_the_same_request_at_once_makes_one_session(records: Records) -> None:
     await delegated(records, "r1")
-    asked = Request(caller="", kind="fork", key="k", fingerprint="f")
-    wanted = [ForkTarget(session_id=name, component_kind="agent", component_id="solo") for name in ("s2", "s3")]
-    made = await asyncio.gather(
-        *(fork_session(records.database, "s1", one, NOBODY, asked) for one in wanted),
+    request = Request(caller="", kind="fork", key="k", fingerprint="f")
+    targets = [ForkTarget(session_id=name, component_kind="agent", component_id="solo") for name in ("s2", "s3")]
+    forks = await asyncio.gather(
+        *(fork_session(records.database, "s1", one, NOBODY, request) for one in targets),
     )
-    assert {session_id for session_id, _ in made} in ({"s2"}, {"s3"})
-    assert sorted(was_here for _, was_here in made) == [False, True]
-    assert await visible(records, "s2", "s3") == [made[0][0]]
+    assert {session_id for session_id, _ in forks} in ({"s2"}, {"s3"})
+    assert sorted(was_here for _, was_here in forks) == [False, True]
+    assert await visible(records, "s2", "s3") == [forks[0][0]]

@@ -258,6 +258,6 @@ async def test_the_next_run_began_at_its_predecessors_end_whatever_time_the_clai
     await records.database.write(
         lambda tx: attempts.claim(tx, "w1", records.components, 1, 0.5, most_of_owner=most_of_owner)
     )
-    found = await records.row("r2")
-    assert found.state is RunState.RUNNING
-    assert found.started_at == (await records.row("r1")).ended_at
+    row = await records.row("r2")
+    assert row.state is RunState.RUNNING
+    assert row.started_at == (await records.row("r1")).ended_at

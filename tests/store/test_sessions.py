@@ -65,8 +65,11 @@ async def add(records: Records, session: SessionRow) -> None:
 
 
 async def change(records: Records, caller: Caller = NOBODY, session_id: str = "s1", **changes: Any) -> bool:
-    wanted = sessions.SessionChanges(**changes)
-    return await records.database.write(lambda tx: sessions.change(tx, session_id, wanted, caller, 60.0)) is not None
+    session_changes = sessions.SessionChanges(**changes)
+    return (
+        await records.database.write(lambda tx: sessions.change(tx, session_id, session_changes, caller, 60.0))
+        is not None
+    )
 
 
 async def test_a_session_may_be_there_before_its_first_run(records: Records) -> None:
@@ -104,8 +107,8 @@ async def test_a_session_without_runs_is_none_that_a_model_may_look_into(records
     await records.accept("r1", "s1", row={"user_id": "ada"})
     await add(records, new_session("s2", user_id="ada", component_id="solo"))
     run = (await records.accept("r3", "s3", row={"user_id": "ada"})).run
-    found = await records.database.scan(lambda tx: history.other_sessions(tx, run, 5, 5))
-    assert [row["session_id"] for row, _ in found] == ["s1"]
+    sessions_read = await records.database.scan(lambda tx: history.other_sessions(tx, run, 5, 5))
+    assert [row["session_id"] for row, _ in sessions_read] == ["s1"]
 
 
 async def test_a_change_stays_when_a_run_at_work_ends(records: Records) -> None:
@@ -163,8 +166,8 @@ async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) ->
     await records.started("r4", "s2")
 
     async def cancel() -> list[str]:
-        found = await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 901.0, limit=2))
-        return [done.run.run_id for done in found]
+        cancelled = await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 901.0, limit=2))
+        return [done.run.run_id for done in cancelled]
 
     assert await cancel() == [], "it was not deleted"
     await bury(records)
@@ -213,8 +216,8 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
         steps=[step(run, "t0/m")],
         events=[Event(EventKind.RUN_STARTED, "r1", 1.0)],
     )
-    kept = await records.started("other", "s2", has_chosen_id=True)
-    await records.append(kept, started=[member_of(kept, "m2")], steps=[step(kept, "t0/m")])
+    other = await records.started("other", "s2", has_chosen_id=True)
+    await records.append(other, started=[member_of(other, "m2")], steps=[step(other, "t0/m")])
     await records.database.write(lambda tx: blobs.put(tx, "r1", [b"its own", b"of both"], 1.0))
     await records.database.write(lambda tx: blobs.put(tx, "other", [b"of both"], 1.0))
     before = await records.everything()
@@ -271,13 +274,13 @@ async def test_a_run_may_end_after_its_session_was_removed(records: Records) -> 
 # Finding
 
 
-async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
-    found, count = await records.database.scan(
+async def page(records: Records, caller: Caller = NOBODY, **filters: Any) -> tuple[list[str], int]:
+    rows, count = await records.database.scan(
         lambda tx: session_search.search(
-            tx, SessionFilter(**{"sort_by": "created_at", "descending": False, **wanted}), caller
+            tx, SessionFilter(**{"sort_by": "created_at", "descending": False, **filters}), caller
         )
     )
-    return [session.session_id for session in found], count
+    return [session.session_id for session in rows], count
 
 
 async def named(records: Records, *names: str | None) -> None:
@@ -298,7 +301,7 @@ async def test_pages_hold_every_session_once(records: Records) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted, found",
+    "name, expected",
     [
         ("%", ["1"]),
         ("_", ["2"]),
@@ -311,9 +314,9 @@ async def test_pages_hold_every_session_once(records: Records) -> None:
         ("*", []),
     ],
 )
-async def test_a_name_is_searched_literally_and_in_any_case(records: Records, wanted: str, found: list[str]) -> None:
+async def test_a_name_is_searched_literally_and_in_any_case(records: Records, name: str, expected: list[str]) -> None:
     await named(records, "Report", "100% report", "my_report", "back\\slash", "o'clock", None, "Die Übersicht")
-    assert await page(records, name=wanted) == (found, len(found))
+    assert await page(records, name=name) == (expected, len(expected))
 
 
 async def test_a_given_name_hides_the_first_message(records: Records) -> None:

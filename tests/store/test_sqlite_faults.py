@@ -49,10 +49,10 @@ class FaultyDatabase(SqliteDatabase):
 
 @pytest.fixture
 async def database(sqlite_file: Path) -> AsyncIterator[FaultyDatabase]:
-    found = FaultyDatabase(sqlite_file, busy_seconds=0)
-    await found.open()
-    yield found
-    await found.close()
+    db = FaultyDatabase(sqlite_file, busy_seconds=0)
+    await db.open()
+    yield db
+    await db.close()
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def records(database: FaultyDatabase) -> Records:
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    with capture_logs() as found:
-        yield found
+    with capture_logs() as logs:
+        yield logs
 
 
 def advice(lines: Lines) -> set[tuple[str, str]]:
@@ -114,10 +114,10 @@ async def test_a_full_disk_fails_only_what_does_not_fit(database: FaultyDatabase
     await database.limit(used["page_count"] + 5)
     gate = asyncio.ensure_future(database.write(hold))
     await asyncio.to_thread(is_held.wait)
-    found = [put(database, "small"), put(database, "big", 1_000_000), put(database, "small too")]
+    writes = [put(database, "small"), put(database, "big", 1_000_000), put(database, "small too")]
     is_open.set()
     await gate
-    results = await asyncio.gather(*found, return_exceptions=True)
+    results = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(result) for result in results] == [int, StoreUnavailable, int]
     assert [row["hash"] for row in await Records(database).select("SELECT hash FROM blobs")] == ["small", "small too"]
     assert len(advice(lines)) == 1
@@ -270,12 +270,12 @@ async def test_a_damaged_page_is_told_and_spares_the_rest(records: Records, sqli
 def test_every_fault_has_words_and_a_cure(code: int, what: str, lines: Lines) -> None:
     error = sqlite3.OperationalError("as SQLite says it")
     error.sqlite_errorcode = code
-    told = unavailable(error, Path("/data/musterd.db"))
+    message = unavailable(error, Path("/data/musterd.db"))
     (line,) = lines
     assert (line["what"], line["file"], line["error"]) == (what, "/data/musterd.db", "as SQLite says it")
     assert line["do"]
-    assert "/data" not in told.message, "a client learns nothing of our files"
-    assert told.retry_after_seconds
+    assert "/data" not in message.message, "a client learns nothing of our files"
+    assert message.retry_after_seconds
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
@@ -284,16 +284,16 @@ async def test_a_file_that_is_not_there_any_more(
 ) -> None:
     """SQLite would go on writing into a file that has no name, and nobody would ever find the runs."""
     await records.accept("r1")
-    kept = sqlite_file.with_name("kept.db")
-    os.rename(sqlite_file, kept)
+    copied = sqlite_file.with_name("kept.db")
+    os.rename(sqlite_file, copied)
     if is_replaced:
-        shutil.copy(kept, sqlite_file)
+        shutil.copy(copied, sqlite_file)
     with pytest.raises(StoreUnavailable):
         await records.accept("r2")
     with pytest.raises(StoreUnavailable):
         await database.scan(lambda tx: sessions.list_deleted(tx, 1e9))
     assert (sqlite_file.name in os.listdir(sqlite_file.parent)) == is_replaced, "no empty one is made in its place"
     assert advice(lines) == {("the file was replaced", "restore it; stop the server before you replace it")}
-    os.replace(kept, sqlite_file)
+    os.replace(copied, sqlite_file)
     await records.accept("r3")
     assert await records.states() == {"r1": "ready", "r3": "queued"}

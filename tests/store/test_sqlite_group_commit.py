@@ -45,17 +45,17 @@ class Gate:
 
 @pytest.fixture
 async def database(sqlite_file: Path) -> AsyncIterator[SqliteDatabase]:
-    found = SqliteDatabase(sqlite_file)
-    await found.open()
-    yield found
-    await found.close()
+    db = SqliteDatabase(sqlite_file)
+    await db.open()
+    yield db
+    await db.close()
 
 
 @pytest.fixture
 async def gate(database: SqliteDatabase) -> Gate:
-    found = Gate(database)
-    await found.close()
-    return found
+    commit_gate = Gate(database)
+    await commit_gate.close()
+    return commit_gate
 
 
 async def hashes(database: SqliteDatabase) -> list[str]:
@@ -100,8 +100,8 @@ async def test_a_failure_in_a_group_is_its_own(database: SqliteDatabase, gate: G
     good.append(put(database, "b"))
     await gate.open()
     assert await asyncio.gather(*good) == [1, 1]
-    found = await asyncio.gather(*failing)
-    assert found == [Conflict, sqlite3.IntegrityError, sqlite3.OperationalError, RuntimeError, SystemExit]
+    results = await asyncio.gather(*failing)
+    assert results == [Conflict, sqlite3.IntegrityError, sqlite3.OperationalError, RuntimeError, SystemExit]
     assert await hashes(database) == ["a", "b"]
 
 
@@ -186,9 +186,9 @@ def test_a_loop_that_ended_early_does_not_stop_the_writer(sqlite_file: Path) -> 
 
     async def end() -> list[str]:
         await put(database, "later")
-        found = await hashes(database)
+        stored_hashes = await hashes(database)
         await database.close()
-        return found
+        return stored_hashes
 
     assert asyncio.run(end()) == ["later", "left behind"]
 

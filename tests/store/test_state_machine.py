@@ -47,7 +47,7 @@ LIVE = tuple(state for state in RunState if not state.is_final)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Acceptance:
     """A run that a client asks for; a slot is the worker that has one free."""
 
     session: str
@@ -59,8 +59,8 @@ class Asked:
     hold_paused: bool
 
 
-ASKED = st.builds(
-    Asked,
+ACCEPTANCES = st.builds(
+    Acceptance,
     session=st.sampled_from(["s1", *SESSIONS]),
     on_busy=st.sampled_from([OnBusy.ENQUEUE, OnBusy.ENQUEUE, OnBusy.INTERRUPT, *OnBusy]),
     slot=st.none() | WORKERS,
@@ -71,20 +71,20 @@ ASKED = st.builds(
 )
 
 
-class Stood:
+class Snapshot:
     """What stood in the tables at one moment."""
 
-    def __init__(self, found: dict[str, list[dict[str, Any]]]) -> None:
-        self.found = found
-        rows = {row["run_id"]: run_row(row) for row in found["runs"]}
-        self.expires_at = {row["run_id"]: row["expires_at"] for row in found["runs"]}
+    def __init__(self, tables: dict[str, list[dict[str, Any]]]) -> None:
+        self.tables = tables
+        rows = {row["run_id"]: run_row(row) for row in tables["runs"]}
+        self.expires_at = {row["run_id"]: row["expires_at"] for row in tables["runs"]}
         self.roots = {run_id: row for run_id, row in rows.items() if row.parent_id is None}
         self.members = {run_id: row for run_id, row in rows.items() if row.parent_id is not None}
 
     @property
     def buried(self) -> set[str]:
         """The sessions that were deleted and still have rows."""
-        return {row["session_id"] for row in self.found["sessions"] if row["deleted_at"] is not None}
+        return {row["session_id"] for row in self.tables["sessions"] if row["deleted_at"] is not None}
 
     def of(self, *states: RunState) -> list[RunRow]:
         """The root runs in one of these states, the oldest first."""
@@ -97,7 +97,7 @@ class Stood:
     def decided(self, root_id: str) -> list[str]:
         """Where decisions of a run stand that nobody has acted on."""
         return [
-            row["path"] for row in self.found["approvals"] if (row["root_id"], row["state"]) == (root_id, "decided")
+            row["path"] for row in self.tables["approvals"] if (row["root_id"], row["state"]) == (root_id, "decided")
         ]
 
     def next_in(self, lane: str) -> str | None:
@@ -134,33 +134,33 @@ class Runs(RuleBasedStateMachine):
         result: T = self.drive(done())
         return result
 
-    def stands(self) -> Stood:
+    def stands(self) -> Snapshot:
         """What stands in the tables now."""
 
         async def work(tx: Tx) -> dict[str, list[dict[str, Any]]]:
             rows = {name: await tx.all(statement, {}) for name, statement in TABLES_READ.items()}
-            return {name: [{key: row[key] for key in row.keys()} for row in found] for name, found in rows.items()}  # noqa: SIM118 - iterating gives values
+            return {name: [{key: row[key] for key in row.keys()} for row in table] for name, table in rows.items()}  # noqa: SIM118 - iterating gives values
 
-        async def done() -> Stood:
-            return Stood(await self.records.database.read(work))
+        async def done() -> Snapshot:
+            return Snapshot(await self.records.database.read(work))
 
-        found: Stood = self.drive(done())
-        return found
+        snapshot: Snapshot = self.drive(done())
+        return snapshot
 
     def refused(self, error: type[Exception], work: Callable[[Tx], Coroutine[Any, Any, object]]) -> None:
         """Do what is refused, and changes nothing."""
         with pytest.raises(error):
             self.write(work)
-        assert self.stands().found == self.now.found
+        assert self.stands().tables == self.now.tables
 
     def name(self, what: str) -> str:
         """A new name."""
         self.count += 1
         return f"{what}{self.count}"
 
-    def pick(self, found: list[T], number: int) -> T:
+    def pick(self, choices: list[T], number: int) -> T:
         """One of these."""
-        return found[number % len(found)]
+        return choices[number % len(choices)]
 
     def running(self, number: int) -> RunRow:
         """A run at work: its attempt is the current one."""
@@ -168,32 +168,36 @@ class Runs(RuleBasedStateMachine):
 
     # --- what happens -----------------------------------------------------------------------------
 
-    @initialize(asked=st.lists(ASKED, min_size=3, max_size=6))
-    def begin(self, asked: list[Asked]) -> None:
+    @initialize(acceptances=st.lists(ACCEPTANCES, min_size=3, max_size=6))
+    def begin(self, acceptances: list[Acceptance]) -> None:
         """Several runs are there from the start."""
-        for one in asked:
+        for one in acceptances:
             self.accept(one)
             self.look()
 
-    @rule(asked=ASKED)
-    def accept(self, asked: Asked) -> None:
-        now, session = self.records.now + 1, asked.session
-        row: dict[str, Any] = {"on_busy": asked.on_busy, "priority": asked.priority, "hold_paused": asked.hold_paused}
-        row["not_before"] = now + asked.delay if asked.delay else None
-        row["deadline_at"] = now + asked.timeout if asked.timeout else None
-        asking = self.records.accept(self.name("r"), session, slot=asked.slot, row=row)
+    @rule(acceptance=ACCEPTANCES)
+    def accept(self, acceptance: Acceptance) -> None:
+        now, session = self.records.now + 1, acceptance.session
+        row: dict[str, Any] = {
+            "on_busy": acceptance.on_busy,
+            "priority": acceptance.priority,
+            "hold_paused": acceptance.hold_paused,
+        }
+        row["not_before"] = now + acceptance.delay if acceptance.delay else None
+        row["deadline_at"] = now + acceptance.timeout if acceptance.timeout else None
+        asking = self.records.accept(self.name("r"), session, slot=acceptance.slot, row=row)
         holder = self.now.holder(session)
-        is_refused = not asked.delay and asked.on_busy is OnBusy.REJECT and holder is not None
+        is_refused = not acceptance.delay and acceptance.on_busy is OnBusy.REJECT and holder is not None
         if is_refused or session in self.now.buried:
             with pytest.raises(Conflict):
                 self.drive(asking)
             return
         state = self.drive(asking).run.state
-        if asked.delay:
+        if acceptance.delay:
             assert state is RunState.SCHEDULED
-        elif asked.on_busy is OnBusy.PARALLEL or holder is None:
-            assert state is (RunState.RUNNING if asked.slot else RunState.READY)
-        elif asked.on_busy is not OnBusy.INTERRUPT or holder.state is not RunState.READY:
+        elif acceptance.on_busy is OnBusy.PARALLEL or holder is None:
+            assert state is (RunState.RUNNING if acceptance.slot else RunState.READY)
+        elif acceptance.on_busy is not OnBusy.INTERRUPT or holder.state is not RunState.READY:
             assert state is RunState.QUEUED
         else:  # the one that held the line ends at once; another interrupter may have waited before
             assert state in (RunState.READY, RunState.QUEUED)
@@ -271,7 +275,7 @@ class Runs(RuleBasedStateMachine):
     @rule(number=PICK, act=st.sampled_from(["decide", "decide", "decide", "cancel"]))
     def say(self, number: int, act: str) -> None:
         """A person says something."""
-        pending = [row for row in self.now.found["approvals"] if row["state"] == "pending"]
+        pending = [row for row in self.now.tables["approvals"] if row["state"] == "pending"]
         if act == "decide":
             if pending:
                 self.decide(self.pick(pending, number))
@@ -308,8 +312,8 @@ class Runs(RuleBasedStateMachine):
         driven = [run for run in self.now.of(RunState.RUNNING) if run.worker == worker]
         self.lost += map(lease_of, driven)
         released = self.write(lambda tx: workers.release_runs(tx, worker, self.records.now, crashed=crashed))
-        found = {run.run_id for run in released.ready} | {done.run.run_id for done in released.ended}
-        assert found == {run.run_id for run in driven}
+        run_ids = {run.run_id for run in released.ready} | {done.run.run_id for done in released.ended}
+        assert run_ids == {run.run_id for run in driven}
 
     @rule(seconds=st.sampled_from([0.0, 5.0, 5.0, 5.0, 40.0]))
     def upkeep(self, seconds: float) -> None:
@@ -413,20 +417,20 @@ class Runs(RuleBasedStateMachine):
                 assert member.state.is_final
             elif root.state in (RunState.RUNNING, RunState.PAUSED) and not member.state.is_final:
                 assert member.state is root.state
-        for approval in self.now.found["approvals"]:
+        for approval in self.now.tables["approvals"]:
             root = self.now.roots[approval["root_id"]]
             assert not root.state.is_final or approval["state"] in ("consumed", "closed")
             assert root.state is not RunState.PAUSED or approval["state"] != "decided", "a decision and nobody goes on"
 
     def check_events(self) -> None:
         end: dict[str, int] = {}
-        for row in self.now.found["events"]:
+        for row in self.now.tables["events"]:
             assert row["first_index"] >= end.get(row["root_id"], 0)
             end[row["root_id"]] = row["first_index"] + row["count"]
         assert end == {run.run_id: run.next_event for run in self.now.roots.values() if run.next_event}
 
 
-def check_row(run: RunRow, now: Stood) -> None:
+def check_row(run: RunRow, now: Snapshot) -> None:
     """What a row says fits its state."""
     holds = run.state in AT_WORK or (run.state is RunState.PAUSED and run.hold_paused)
     assert (run.holder == run.lane) == (holds and run.on_busy is not OnBusy.PARALLEL)

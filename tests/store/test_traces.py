@@ -20,8 +20,8 @@ ADA = Caller(user_id="ada", label="ada")
 SENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-async def ids(records: Records, wanted: Condition | None, caller: Caller = NOBODY) -> list[str]:
-    rows, total = await records.database.scan(lambda tx: traces.search(tx, wanted, caller, 500.0, limit=9, page=1))
+async def ids(records: Records, condition: Condition | None, caller: Caller = NOBODY) -> list[str]:
+    rows, total = await records.database.scan(lambda tx: traces.search(tx, condition, caller, 500.0, limit=9, page=1))
     assert total == len(rows)
     return [row.run.run_id for row in rows]
 
@@ -54,8 +54,8 @@ async def test_conditions_mean_the_same_everywhere(records: Records) -> None:
         for run_id, value in zip(("r1", "r2"), values, strict=True):
             if value is None:
                 continue
-            found = await ids(records, Condition(op="EQ", key=key, values=(value,)))
-            assert found == (["r2", "r1"] if key == "name" else [run_id]), key
+            trace_ids = await ids(records, Condition(op="EQ", key=key, values=(value,)))
+            assert trace_ids == (["r2", "r1"] if key == "name" else [run_id]), key
             if isinstance(value, str):
                 for op in ("IN", "CONTAINS", "STARTSWITH"):
                     assert run_id in await ids(records, Condition(op=op, key=key, values=(value,))), (key, op)

@@ -63,8 +63,8 @@ async def test_priority_counts_within_a_share(records: Records) -> None:
 
 async def test_two_that_claim_at_once_keep_to_it_together(records: Records) -> None:
     await accepted(records, *(f"a{n}" for n in range(8)))
-    found = await asyncio.gather(*(claimed(records, limit=3) for _ in range(6)))
-    assert len([name for names in found for name in names]) == 2
+    results = await asyncio.gather(*(claimed(records, limit=3) for _ in range(6)))
+    assert len([name for names in results for name in names]) == 2
 
 
 async def test_so_many_of_one_user_may_wait(records: Records) -> None:
@@ -79,9 +79,9 @@ async def test_so_many_of_one_user_may_wait(records: Records) -> None:
 
 
 async def test_no_more_may_wait_where_many_are_accepted_at_once(records: Records) -> None:
-    asked = (accepted(records, f"a{n}", shares=UserLimits(queue_depth=2, concurrency=1)) for n in range(12))
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(one) for one in found if one is not None] == [TooManyRequests] * 9
+    accepting = (accepted(records, f"a{n}", shares=UserLimits(queue_depth=2, concurrency=1)) for n in range(12))
+    results = await asyncio.gather(*accepting, return_exceptions=True)
+    assert [type(one) for one in results if one is not None] == [TooManyRequests] * 9
 
 
 async def test_what_is_claimed_at_once_does_not_count_as_waiting(records: Records) -> None:
@@ -106,8 +106,8 @@ async def test_nobody_makes_room_for_a_run_whose_users_share_others_drive(record
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a2'")
 
     async def has_suspect(worker: str, most: int) -> bool:
-        found = await records.database.scan(lambda tx: probes.due(tx, records.components, records.now, worker, most))
-        return found.has_suspect
+        due_work = await records.database.scan(lambda tx: probes.due(tx, records.components, records.now, worker, most))
+        return due_work.has_suspect
 
     assert await claimed(records, most=2) == ["a1"]  # by w1
     assert [await has_suspect("w2", most) for most in (0, 1, 2)] == [True, False, True]

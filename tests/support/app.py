@@ -18,11 +18,11 @@ from musterd import Agent, Settings, Team, ToolContext, create_app, tool
 from musterd.http.server import Server
 from musterd.http.uvicorn_protocol import protocol_options
 from tests.support import scanned
-from tests.support.http import House
+from tests.support.http import ServerClient
 from tests.support.tools import Person, boom, get_weather, remember
 
 SEND_BUFFER_BYTES = 16 * 1024
-Serve = Callable[..., contextlib.AbstractAsyncContextManager[House]]
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[ServerClient]]
 
 
 @tool
@@ -85,20 +85,20 @@ def copied_file(template: Path, folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
+async def in_process(app: Starlette, model: Any = None, **client_options: Any) -> AsyncIterator[ServerClient]:
     """Serve ``app`` to a client that calls it without a network. Responses arrive only when they are complete."""
     server: Server = app.state.server
     async with (
         app.router.lifespan_context(app),
         scanned.AsyncClient(
-            transport=httpx2.ASGITransport(app), **{"base_url": "http://localhost", "timeout": None, **client}
+            transport=httpx2.ASGITransport(app), **{"base_url": "http://localhost", "timeout": None, **client_options}
         ) as http,
     ):
-        yield House(app, server, http, model)
+        yield ServerClient(app, server, http, model)
 
 
 @contextlib.asynccontextmanager
-async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
+async def on_loopback(app: Starlette, model: Any = None, **client_options: Any) -> AsyncIterator[ServerClient]:
     """Serve ``app`` on a free loopback port, with real connections, which close and have small buffers."""
     server: Server = app.state.server
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -110,9 +110,9 @@ async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> Async
         try:
             await running.is_up.wait()
             async with scanned.AsyncClient(
-                **{"base_url": f"http://{host}:{port}", "timeout": 60, "trust_env": False, **client}
+                **{"base_url": f"http://{host}:{port}", "timeout": 60, "trust_env": False, **client_options}
             ) as http:
-                yield House(app, server, http, model)
+                yield ServerClient(app, server, http, model)
         finally:
             server.begin_stop()
             running.should_exit = True

@@ -99,8 +99,8 @@ class VisibleText:
         if event.kind is EventKind.CONTENT:
             self.texts[event.run_id].append((index, event.data.get("text", "")))
         for void in event.data.get("superseded", ()):
-            kept = [piece for piece in self.texts[void["run_id"]] if piece[0] < void["from_event_index"]]
-            self.texts[void["run_id"]] = kept
+            pieces = [piece for piece in self.texts[void["run_id"]] if piece[0] < void["from_event_index"]]
+            self.texts[void["run_id"]] = pieces
 
     def text(self, run_id: str) -> str:
         """The text that it shows for a run."""

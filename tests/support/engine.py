@@ -28,7 +28,7 @@ NOBODY = Caller()
 PATIENCE_SECONDS = 30.0
 
 
-class Works:
+class EngineHarness:
     """An engine with the services that surround it in a server."""
 
     def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
@@ -82,7 +82,7 @@ class Works:
         """The stored events."""
         return await self.records.events(run_id)
 
-    async def told(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
+    async def wait_for_event(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
         """Wait until a matching event is stored, and return its index."""
         reading = self.runs.subscribe(run_id)
         try:
@@ -97,7 +97,7 @@ class Works:
                             return live.first_index + offset
         finally:
             reading.close()
-        raise AssertionError(f"nothing like it was told of {run_id}")
+        raise AssertionError(f"no such event of {run_id} was emitted")
 
     async def stored_so_far(self) -> None:
         """Flush the window that is due."""
@@ -164,7 +164,7 @@ async def cut_off(engine: Worker) -> None:
 
 
 async def read_all(reading: RunSubscription, is_new: bool = True) -> list[tuple[int, Event]]:
-    """Everything that a reader is shown until the root's end, each event with its index."""
+    """Everything that a subscriber receives until the root's end, each event with its index."""
     events: list[tuple[int, Event]] = []
     if not is_new:
         async for flush in reading.stored():
@@ -182,23 +182,23 @@ async def read_all(reading: RunSubscription, is_new: bool = True) -> list[tuple[
 ENDS = ("run_completed", "run_error", "run_cancelled")
 
 
-def works_on(
+def harness_on(
     url: str,
     agents: Iterable[Agent] = (),
     teams: Iterable[Team] = (),
     *,
     model: HeldModel | None = None,
     **settings: Any,
-) -> Works:
+) -> EngineHarness:
     """An engine with the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
     all_settings = Settings(**{"db": url, **quick, **settings})
-    return Works(registry, all_settings, model or HeldModel())
+    return EngineHarness(registry, all_settings, model or HeldModel())
 
 
 @contextlib.asynccontextmanager
-async def running(works: Works) -> AsyncIterator[Works]:
+async def running(harness: EngineHarness) -> AsyncIterator[EngineHarness]:
     """Drive runs inside this context."""
-    async with works.server.running():
-        yield works
+    async with harness.server.running():
+        yield harness

@@ -41,7 +41,7 @@ class Fleet(Deployment):
         (number,) = row.values()
         return int(number)
 
-    def told(self, run_id: str) -> list[tuple[int, Event]]:
+    def stored_events(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events of a run, each with its index."""
         return self.do(lambda tx: events.every(tx, run_id))
 

@@ -21,12 +21,12 @@ class ForkedProcess:
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED)
-        heard, said = context.Pipe(duplex=False)
+        reader, said = context.Pipe(duplex=False)
         self._process = context.Process(target=_main, args=(words, environment, said, log), daemon=True)
         self._process.start()
         said.close()
-        self.stdout = os.fdopen(os.dup(heard.fileno()))
-        heard.close()
+        self.stdout = os.fdopen(os.dup(reader.fileno()))
+        reader.close()
 
     @property
     def pid(self) -> int:

@@ -66,7 +66,7 @@ class HeldModel(ScriptedModel):
         for hold in self._holds.values():
             hold.release()
 
-    def asked(self, call: int = -1) -> list[dict[str, Any]]:
+    def conversation(self, call: int = -1) -> list[dict[str, Any]]:
         """One conversation that it received, as ``role``/``content`` objects."""
         return plain_messages(self.calls[call], self._parameters[call])
 

@@ -93,7 +93,7 @@ class Stream:
         return "".join(event["content"] for event in self.all(name))
 
 
-class House:
+class ServerClient:
     """A running server and a client of it.
 
     :param model: the model that a test can hold, if any.

@@ -66,7 +66,7 @@ class TurnModel(FunctionModel):
                 args = said.args if isinstance(said.args, str) else json.dumps(said.args)
                 yield {place: DeltaToolCall(name=said.name, json_args=args, tool_call_id=said.id)}
 
-    def told(self, turn: int = -1) -> list[Any]:
+    def tool_results(self, turn: int = -1) -> list[Any]:
         """The results of tool calls that the model saw last in one of its turns."""
         last = self.seen[turn][-1]
         assert isinstance(last, ModelRequest)
@@ -164,7 +164,7 @@ class MemorySteps:
         self.fingerprints[path] = fingerprint
 
 
-class Stage:
+class LoopHarness:
     """One run that is driven without a database."""
 
     def __init__(self, spec: Agent | Team, prompt: str = "hello", **options: Any) -> None:

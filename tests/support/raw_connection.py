@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tests.support.http import House
+from tests.support.http import ServerClient
 
 HOST = b"Host: localhost\r\n"
 PATIENCE_SECONDS = 20
@@ -48,9 +48,9 @@ class RawConnection:
 
 
 @contextlib.asynccontextmanager
-async def raw_connection(house: House, **options: Any) -> AsyncIterator[RawConnection]:
+async def raw_connection(client: ServerClient, **options: Any) -> AsyncIterator[RawConnection]:
     """Open a connection of its own to a server on loopback."""
-    url = house.http.base_url
+    url = client.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port, **options)
     try:
         yield RawConnection(reader, writer)
@@ -60,9 +60,9 @@ async def raw_connection(house: House, **options: Any) -> AsyncIterator[RawConne
             await writer.wait_closed()
 
 
-async def exchange(house: House, data: bytes) -> bytes:
+async def exchange(client: ServerClient, data: bytes) -> bytes:
     """Send these bytes; what the server answers until it closes the connection."""
-    async with raw_connection(house) as line:
+    async with raw_connection(client) as line:
         await line.say(data)
         return await line.rest()
 

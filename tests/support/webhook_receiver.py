@@ -61,8 +61,8 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hooks?key=secret"
 
     @property
-    def told(self) -> list[str]:
-        """The contents of the messages."""
+    def event_types(self) -> list[str]:
+        """The event types of the messages."""
         return [one.type for one in self.taken]
 
     async def has(self, count: int) -> list[ReceivedWebhook]:

@@ -18,8 +18,8 @@ LONG_SECONDS = 60  # none of these tests waits for it
 @contextlib.asynccontextmanager
 async def session(**options: bool) -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=LONG_SECONDS)
-    async with aiohttp.ClientSession(connector=BoundedConnector(), timeout=timeout, **options) as found:  # type: ignore[arg-type]
-        yield found
+    async with aiohttp.ClientSession(connector=BoundedConnector(), timeout=timeout, **options) as client:  # type: ignore[arg-type]
+        yield client
 
 
 @contextlib.asynccontextmanager

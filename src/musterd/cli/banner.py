@@ -11,7 +11,7 @@ from musterd.store.open_database import redacted_url
 
 log = structlog.get_logger("musterd.cli")
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 """Most teams, agents or runs that are listed by name; the rest are only counted."""
 
 _ACCESS = {
@@ -69,8 +69,8 @@ def log_stopped() -> None:
 
 def _listed(names: Iterable[str]) -> str:
     all_names = list(names)
-    more = len(all_names) - MOST_NAMES
-    return ", ".join(all_names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(all_names) - MAX_NAMES
+    return ", ".join(all_names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def warn_of_unknown_variables(variables: Iterable[tuple[str, str | None]]) -> None:

@@ -24,7 +24,7 @@ from musterd.wire.approvals import (
     approval_object,
     approval_status,
 )
-from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
+from musterd.wire.pages import MAX_PAGES, PAGE_LIMIT
 from musterd.wire.shapes import PaginatedResponse, page_of
 
 _TAG = "Approvals"
@@ -72,7 +72,7 @@ class ApprovalsQuery(PageQuery):
     schedule_id: Text | None = Field(None, description="There are no schedules: no approval matches")
     run_id: Text | None = Field(None, description="Only in this run")
     limit: int = Field(100, ge=1, le=PAGE_LIMIT, description="Approvals on a page")
-    page: int = Field(1, ge=1, le=MOST_PAGES, description="The page, from 1")
+    page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
 
     def filter(self) -> ApprovalFilter | None:
         """What to list; None: nothing can match, because there are neither workflows nor schedules."""

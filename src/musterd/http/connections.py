@@ -8,7 +8,7 @@ from musterd.core.errors import RequestError, TooManyRequests, Unavailable
 from musterd.core.settings import Settings
 
 NO_ROOM = "The server has as many connections open as it may; try again later."
-MOST_LINGERING = 256
+MAX_LINGERING = 256
 """Most refused connections that stay open until the client has read why. Each needs an open file for up to 2 s."""
 
 
@@ -51,24 +51,24 @@ class Connections:
 
     So a client cannot block others with idle or slow connections: an honest client sends its request immediately.
 
-    :param most: most connections at the same time.
-    :param most_per_address: most connections of one address at the same time; 0 for no limit.
+    :param max_open: most connections at the same time.
+    :param max_per_address: most connections of one address at the same time; 0 for no limit.
     """
 
-    def __init__(self, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
+    def __init__(self, max_open: int, max_per_address: int) -> None:
+        self._max_open = max_open
+        self._max_per_address = max_per_address
         self._open: dict[OpenConnection, str] = {}
         self._waiting: dict[OpenConnection, None] = {}  # in the order in which they began to wait
         self._by_address: Counter[str] = Counter()
-        self._most_lingering = min(MOST_LINGERING, most // 2)
+        self._max_lingering = min(MAX_LINGERING, max_open // 2)
         self._lingering: dict[OpenConnection, None] = {}
 
     def refusal(self, address: str) -> RequestError | None:
         """Make room for one more connection from an address. Returns an error if there is none."""
-        if self._most_per_address and self._by_address[address] >= self._most_per_address:
+        if self._max_per_address and self._by_address[address] >= self._max_per_address:
             return TooManyRequests("This address has as many connections open as it may; try again later.")
-        if len(self._open) < self._most:
+        if len(self._open) < self._max_open:
             return None
         if not self._waiting:
             return Unavailable(NO_ROOM)
@@ -94,7 +94,7 @@ class Connections:
 
     def add_lingering(self, connection: OpenConnection) -> None:
         """Count a refused connection that is open until its client has read why. Beyond the limit, close the oldest."""
-        if len(self._lingering) >= self._most_lingering:
+        if len(self._lingering) >= self._max_lingering:
             oldest = next(iter(self._lingering), connection)
             self.remove_lingering(oldest)
             oldest.hang_up()

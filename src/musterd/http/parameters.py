@@ -22,7 +22,7 @@ from musterd.core.settings import Settings
 from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
 from musterd.wire.json_values import NOT_STORABLE, json_problem
-from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
+from musterd.wire.pages import MAX_PAGES, PAGE_LIMIT
 from musterd.wire.problems import Problems
 
 Model = TypeVar("Model", bound="Parameters")
@@ -171,7 +171,7 @@ class PageQuery(Query):
 
     limit: int = Field(20, ge=1, le=PAGE_LIMIT, description="Items on a page")
     page: Annotated[int, AfterValidator(lambda page: page or 1)] = Field(
-        1, ge=0, le=MOST_PAGES, description="The page, from 1"
+        1, ge=0, le=MAX_PAGES, description="The page, from 1"
     )
 
 

@@ -57,7 +57,7 @@ FLUSH_SECONDS = 3.0
 """How long a stop waits until the remaining spans are exported."""
 
 
-MOST_UNKNOWN_IDS = 100
+MAX_UNKNOWN_IDS = 100
 """How many unknown ids of teams and agents are logged. Requests can contain any number of them."""
 
 
@@ -270,7 +270,7 @@ class Server:
 
     def _log_unknown(self, kind: ComponentKind, component_id: str) -> None:
         """Log an unknown id, once per id. Clients match the answer word for word, so the answer cannot give a hint."""
-        if component_id in self._unknown_ids or len(self._unknown_ids) >= MOST_UNKNOWN_IDS:
+        if component_id in self._unknown_ids or len(self._unknown_ids) >= MAX_UNKNOWN_IDS:
             return
         self._unknown_ids.add(component_id)
         known = [*(self.registry.teams if kind == "team" else self.registry.agents)]

@@ -30,7 +30,7 @@ might lose the response."""
 LINGER_BYTES = 1024 * 1024
 """Most bytes that are read and dropped."""
 
-MOST_PIPELINED = 32
+MAX_PIPELINED = 32
 """Most requests that may wait on a connection behind the active one."""
 
 VERSIONS = frozenset({"1.1", "1.0"})
@@ -179,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return HeadTooLarge()
         if sum(len(name) + len(value) for name, value in headers) > limits.header_bytes:
             return HeadTooLarge()
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if len(self.pipeline) >= MAX_PIPELINED:
             return BadRequest("Too many requests are sent on one connection without waiting for answers.")
         if self.parser.get_method() == b"CONNECT":
             return BadRequest("This server is not a proxy.")

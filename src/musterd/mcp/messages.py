@@ -21,9 +21,9 @@ INLINE_BYTES = 32 * 1024
 """Longer messages are parsed in a thread."""
 OPEN_REQUESTS = 16
 """Requests of the server that may wait for an answer. The SDK starts a task for each; further ones are ignored."""
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 """Most JSON values in a message: a parsed value takes many times the memory of its text."""
-MOST_LEVELS = 120
+MAX_LEVELS = 120
 """If a message is nested too deep to be parsed, everything below this level is replaced."""
 TOO_DEEP = "(nested too deep)"
 CAUSE = "io.musterd/cause"
@@ -167,8 +167,8 @@ def _is_ambiguous(error: JsonObject) -> bool:
 
 def _parsed(text: str) -> Json:
     # The cheap upper bound first; counting exactly takes long, and is seldom needed.
-    if jsontext.max_values(text) > MOST_VALUES and _has_many_values(text):
-        raise UnreadableMessage(f"it contains more than {MOST_VALUES} values")
+    if jsontext.max_values(text) > MAX_VALUES and _has_many_values(text):
+        raise UnreadableMessage(f"it contains more than {MAX_VALUES} values")
     try:
         return _loads(text)
     except RecursionError:
@@ -178,7 +178,7 @@ def _parsed(text: str) -> Json:
 def _has_many_values(text: str) -> bool:
     """Count exactly: commas and brackets inside JSON strings do not count."""
     tokens = (token for token in _TOKEN.finditer(text) if text[token.start()] in ",[{")
-    return any(number >= MOST_VALUES for number, _ in enumerate(tokens))
+    return any(number >= MAX_VALUES for number, _ in enumerate(tokens))
 
 
 def _loads(text: str) -> Json:
@@ -201,21 +201,21 @@ def _none(_: str) -> None:
 
 
 def _pruned(text: str) -> str:
-    """JSON ``text`` with everything nested deeper than ``MOST_LEVELS`` replaced."""
+    """JSON ``text`` with everything nested deeper than ``MAX_LEVELS`` replaced."""
     pieces: list[str] = []
     level = begin = 0
     for token in _TOKEN.finditer(text):
         sign = text[token.start()]
         if sign in "[{":
             level += 1
-            if level == MOST_LEVELS + 1:
+            if level == MAX_LEVELS + 1:
                 pieces.append(text[begin : token.start()])
         elif sign in "]}":
-            if level == MOST_LEVELS + 1:
+            if level == MAX_LEVELS + 1:
                 pieces.append(f'"{TOO_DEEP}"')
                 begin = token.end()
             level -= 1
-    if level <= MOST_LEVELS:
+    if level <= MAX_LEVELS:
         pieces.append(text[begin:])
     return "".join(pieces)
 

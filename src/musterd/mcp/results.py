@@ -10,7 +10,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import MCPServer
 from musterd.mcp.limits import Limits
 
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 """Deepest nesting of a tool's definition."""
 SKIPPED_TOOLS = "io.musterd/skipped-tools"
 """The entry of a tool list's ``_meta`` that names the tools that were left out, and why."""
@@ -87,8 +87,8 @@ def _checked(definition: JsonObject, limits: Limits) -> tuple[str, str | None]:
         return "", "it has no name"
     if not isinstance(definition.get("inputSchema"), dict):
         return "", "it has no inputSchema"
-    if _is_deeper(definition, MOST_LEVELS):
-        return "", f"its definition is nested deeper than {MOST_LEVELS} levels"
+    if _is_deeper(definition, MAX_LEVELS):
+        return "", f"its definition is nested deeper than {MAX_LEVELS} levels"
     try:
         text = json.dumps(definition, ensure_ascii=False, allow_nan=False)
     except ValueError:

@@ -37,7 +37,7 @@ DELEGATE = "delegate_task_to_member"
 BROADCAST = "delegate_task_to_members"
 INPUT_TOKENS = 10
 OUTPUT_TOKENS = 5
-MOST_WORDS = 100_000
+MAX_WORDS = 100_000
 
 _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b *(.*?)\]\](?!\])", re.DOTALL)
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
@@ -116,7 +116,7 @@ def _plan_directives(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
             return Plan(text=body, sleep_seconds=sleep_seconds)
         if verb == "WORDS":
             count, _, milliseconds = body.partition(" ")
-            words = " ".join(f"word{number}" for number in range(min(int(count), MOST_WORDS)))
+            words = " ".join(f"word{number}" for number in range(min(int(count), MAX_WORDS)))
             return Plan(text=words, sleep_seconds=sleep_seconds, word_seconds=float(milliseconds or 0) / 1000)
         calls.extend(_directive_calls(verb, body))
     return Plan(text="" if calls else f"Echo: {text}", calls=tuple(calls), sleep_seconds=sleep_seconds)

@@ -16,7 +16,7 @@ Hundreds of runs may have been running during two crashes, and most of them did 
 large groups. If the process dies again, its group is tried in smaller groups, and in the end one by one.
 """
 
-MOST_CRASHES = Statement(
+MAX_CRASHES = Statement(
     "suspects_most_crashes", "SELECT max(crashes_in_all) AS n FROM runs WHERE IN_LIST(run_id, :run_ids)"
 )
 SURVIVED = Statement(
@@ -53,7 +53,7 @@ async def claim(
 
 
 async def _probation_seconds(tx: Tx, runs: Sequence[RunRow]) -> float:
-    row = await tx.one(MOST_CRASHES, {"run_ids": jsontext.dumps([run.run_id for run in runs])})
+    row = await tx.one(MAX_CRASHES, {"run_ids": jsontext.dumps([run.run_id for run in runs])})
     crashes = 0 if row is None else int(row["n"])
     return min(2.0**crashes, LONGEST_PROBATION_SECONDS)
 

@@ -2,5 +2,5 @@
 
 PAGE_LIMIT = 1_000
 """The longest page of a list."""
-MOST_PAGES = 2**53 // PAGE_LIMIT
+MAX_PAGES = 2**53 // PAGE_LIMIT
 """The last page that can be asked for."""

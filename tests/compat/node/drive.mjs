@@ -43,12 +43,12 @@ class Watched {
   }
 
   // Resolves once `name` was emitted so often, be it before.
-  async told(name, times = 1) {
-    const isTold = () => this.emitted.filter((emitted) => emitted === name).length >= times;
-    if (isTold()) return;
+  async waitForEvent(name, times = 1) {
+    const isEmitted = () => this.emitted.filter((emitted) => emitted === name).length >= times;
+    if (isEmitted()) return;
     await new Promise((resolve) => {
       const listener = () => {
-        if (!isTold()) return;
+        if (!isEmitted()) return;
         this.listeners.delete(listener);
         resolve();
       };
@@ -78,7 +78,7 @@ async function act({ id, do: name, args: [key, ...args], with: config }) {
     const listener = (emitted, values) => say({ id, event: { event: emitted, values, state: watched.client.getState() } });
     watched.listeners.add(listener);
     try {
-      const target = ["look", "told"].includes(name) ? watched : watched.client;
+      const target = ["look", "waitForEvent"].includes(name) ? watched : watched.client;
       say({ id, result: (await target[name](...args.map(taken))) ?? null });
     } finally {
       watched.listeners.delete(listener);

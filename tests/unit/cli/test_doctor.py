@@ -36,33 +36,33 @@ def source(tmp_path: Path, model: str = "scripted") -> str:
 
 def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
     code = main(["doctor", *arguments, "--port", "0", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    found: dict[str, list[dict[str, str]]] = {}
-    for check in told["checks"]:
-        found.setdefault(check["name"], []).append(check)
-    return code, found
+    report = json.loads(capsys.readouterr().out)
+    checks: dict[str, list[dict[str, str]]] = {}
+    for check in report["checks"]:
+        checks.setdefault(check["name"], []).append(check)
+    return code, checks
 
 
 def test_all_is_well(tmp_path: Path, sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = examine(capsys, source(tmp_path), "--db", f"sqlite:///{sqlite_file}")
-    assert code == 0, found
-    assert {check["level"] for checks in found.values() for check in checks} == {"ok"}
-    assert set(found) >= {"python", "sqlite", "database", "disk", "schema", "writable", "workers", "key", "model"}
+    code, by_name = examine(capsys, source(tmp_path), "--db", f"sqlite:///{sqlite_file}")
+    assert code == 0, by_name
+    assert {check["level"] for checks in by_name.values() for check in checks} == {"ok"}
+    assert set(by_name) >= {"python", "sqlite", "database", "disk", "schema", "writable", "workers", "key", "model"}
     assert main(["doctor", source(tmp_path), "--db", f"sqlite:///{sqlite_file}", "--port", "0"]) == 0
     assert "all ok" in capsys.readouterr().out
 
 
 def test_nothing_is_made_or_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = examine(capsys, "--db", "sqlite:///none.db")
+    code, checks = examine(capsys, "--db", "sqlite:///none.db")
     assert code == 0
-    assert HEAD in found["schema"][0]["found"]
+    assert HEAD in checks["schema"][0]["found"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_key_of_a_model_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = examine(capsys, source(tmp_path, "openai:gpt-5-mini"), "--db", "sqlite:///none.db")
+    code, checks = examine(capsys, source(tmp_path, "openai:gpt-5-mini"), "--db", "sqlite:///none.db")
     assert code == 2
-    failed = [check for check in found["model"] if check["level"] == "fail"]
+    failed = [check for check in checks["model"] if check["level"] == "fail"]
     assert "OPENAI_API_KEY" in failed[0]["found"] + failed[0]["cure"]
 
 
@@ -72,15 +72,15 @@ def test_no_secret_is_shown(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-do-not-show")
     monkeypatch.setenv("OS_SECURITY_KEY", "short-secret")
     main(["doctor", source(tmp_path, "openai:gpt-5-mini"), "--db", "postgresql://me:hidden@127.0.0.1:1/db"])
-    shown = capsys.readouterr()
+    output = capsys.readouterr()
     for secret in ("do-not-show", "short-secret", "hidden"):
-        assert secret not in shown.out + shown.err
-    assert "shorter than" in shown.out
+        assert secret not in output.out + output.err
+    assert "shorter than" in output.out
 
 
 def test_an_open_door_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = examine(capsys, "--db", "sqlite:///none.db", "--host", "0.0.0.0")
-    assert (code, found["key"][0]["level"]) == (2, "fail")
+    code, checks = examine(capsys, "--db", "sqlite:///none.db", "--host", "0.0.0.0")
+    assert (code, checks["key"][0]["level"]) == (2, "fail")
 
 
 @pytest.mark.parametrize("answer, code", [(b'{"status":"live"}', 0), (b"something else", 2)])
@@ -104,9 +104,9 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: 
 
 def test_a_wrong_setting_is_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTERD_CONCURRENCY", "many")
-    code, found = examine(capsys)
+    code, checks = examine(capsys)
     assert code == 2
-    assert "MUSTERD_CONCURRENCY" in found["settings"][0]["found"]
+    assert "MUSTERD_CONCURRENCY" in checks["settings"][0]["found"]
 
 
 def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,20 +121,20 @@ def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFi
             )
         connection.execute("INSERT INTO workers (id, components, host, started_at) VALUES ('w', '[]', 'h', 1)")
         connection.commit()
-    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    code, checks = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
     assert code == 1
-    assert {name for name in found if found[name][0]["level"] == "warn"} == {"workers", "runs", "upkeep"}
+    assert {name for name in checks if checks[name][0]["level"] == "warn"} == {"workers", "runs", "upkeep"}
 
 
 def test_a_damaged_file(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("DELETE FROM sqlite_master WHERE name = 'approvals'")
-    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    code, by_name = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
     assert code == 2
-    failed = [check for checks in found.values() for check in checks if check["level"] == "fail"]
+    failed = [check for checks in by_name.values() for check in checks if check["level"] == "fail"]
     assert "approvals" in failed[0]["found"] or "damaged" in failed[0]["found"]
-    assert "key" in found, "the other checks are made all the same"
+    assert "key" in by_name, "the other checks are made all the same"
 
 
 def test_the_schema_of_an_older_release(
@@ -164,21 +164,21 @@ def test_tables_that_no_version_makes(sqlite_file: Path, capsys: pytest.CaptureF
     with closing(sqlite3.connect(sqlite_file)) as connection:
         connection.execute("ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
         connection.commit()
-    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    code, checks = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
     assert code == 2
-    assert "blob_uses.root_id is missing, blob_uses.session_id is unknown" in json.dumps(found)
+    assert "blob_uses.root_id is missing, blob_uses.session_id is unknown" in json.dumps(checks)
 
 
 def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["db", "info", "--db", database_url, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["size_bytes"] > 0
-    assert (told["schema"], told["runs"], told["workers"]) == (HEAD, 0, 0)
+    report = json.loads(capsys.readouterr().out)
+    assert report["size_bytes"] > 0
+    assert (report["schema"], report["runs"], report["workers"]) == (HEAD, 0, 0)
     assert main(["db", "info", "--db", database_url]) == 0
     assert "0 running" in capsys.readouterr().out
-    code, found = examine(capsys, "--db", database_url)
-    assert code == 0, found
-    assert found["writable"][0]["level"] == "ok"
+    code, checks = examine(capsys, "--db", database_url)
+    assert code == 0, checks
+    assert checks["writable"][0]["level"] == "ok"
 
 
 def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,14 +211,14 @@ def test_how_tokens_are_checked_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
     secret = "do-not-show-" * 4
     monkeypatch.setenv("JWT_VERIFICATION_KEY", secret)
     monkeypatch.setenv("MUSTERD_JWT_ALGORITHMS", "HS256")
-    asked = ("--db", "sqlite:///none.db", "--host", "0.0.0.0")
-    _, found = examine(capsys, *asked)
-    assert found["key"][0]["level"] == "ok"
-    assert "JWT_VERIFICATION_KEY" in found["key"][0]["found"]
-    assert secret not in str(found)
+    arguments = ("--db", "sqlite:///none.db", "--host", "0.0.0.0")
+    _, checks = examine(capsys, *arguments)
+    assert checks["key"][0]["level"] == "ok"
+    assert "JWT_VERIFICATION_KEY" in checks["key"][0]["found"]
+    assert secret not in str(checks)
     monkeypatch.setenv("JWT_VERIFICATION_KEY", "short")
-    code, found = examine(capsys, *asked)
-    assert (code, found["access"][0]["level"]) == (2, "fail")
+    code, checks = examine(capsys, *arguments)
+    assert (code, checks["access"][0]["level"]) == (2, "fail")
 
 
 @pytest.mark.parametrize("model", ["openai:topsecret", "opnai:topsecret", "topsecret"])

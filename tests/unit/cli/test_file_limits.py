@@ -24,8 +24,8 @@ FAR = resource.RLIM_INFINITY
 def test_as_many_as_the_system_allows(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, set_to: int | None, connections: int
 ) -> None:
-    given: list[tuple[int, tuple[int, int]]] = []
+    set_limits: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
-    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: given.append((kind, limits)))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: set_limits.append((kind, limits)))
     assert fit_to_file_limit(Settings()).connections == connections
-    assert given == ([] if set_to is None else [(resource.RLIMIT_NOFILE, (set_to, hard))])
+    assert set_limits == ([] if set_to is None else [(resource.RLIMIT_NOFILE, (set_to, hard))])

@@ -41,5 +41,5 @@ def test_a_value_stays_on_its_line() -> None:
 def test_json_has_a_line_each(place: int) -> None:
     lines = logged(as_json=True)
     assert len(lines) == 3
-    found = json.loads(lines[place])
-    assert found["event"] == ("request failed", "failed")[place]
+    line = json.loads(lines[place])
+    assert line["event"] == ("request failed", "failed")[place]

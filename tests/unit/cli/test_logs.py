@@ -69,21 +69,21 @@ def test_warnings_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "level, shown", [("debug", ["a", "b", "c"]), ("info", ["b", "c"]), ("warning", ["c"]), ("error", [])]
+    "level, expected", [("debug", ["a", "b", "c"]), ("info", ["b", "c"]), ("warning", ["c"]), ("error", [])]
 )
-def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str], level: Any, shown: list[str]) -> None:
+def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str], level: Any, expected: list[str]) -> None:
     configure(Settings(log_json=True, log_level=level))
     log = structlog.get_logger("musterd.http")
     log.debug("a")
     log.info("b")
     log.warning("c")
     logging.getLogger("httpx").info("never: libraries speak from warnings on")
-    assert [line["event"] for line in lines(capsys)] == shown
+    assert [line["event"] for line in lines(capsys)] == expected
 
 
 def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Settings())
     structlog.get_logger("musterd.engine").info("ready", worker="w")
-    shown = capsys.readouterr().err
-    assert "ready" in shown
-    assert "worker=w" in shown
+    output = capsys.readouterr().err
+    assert "ready" in output
+    assert "worker=w" in output

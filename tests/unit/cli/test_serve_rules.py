@@ -23,10 +23,10 @@ def test_beyond_loopback_something_must_be_asked_for(
     assert ("--insecure" in said) is (command == "serve"), "a worker has no such option"
 
 
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
-def test_the_address_that_is_said_can_be_opened(host: str, shown: str) -> None:
+@pytest.mark.parametrize(("host", "address"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+def test_the_address_that_is_said_can_be_opened(host: str, address: str) -> None:
     with listen(host, 0) as listener:
-        assert url_of(listener).startswith(shown)
+        assert url_of(listener).startswith(address)
 
 
 @pytest.mark.parametrize(

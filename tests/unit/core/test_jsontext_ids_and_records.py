@@ -99,14 +99,14 @@ def test_what_is_no_identifier(text: str) -> None:
 
 
 def test_a_place_has_one_id_under_one_salt() -> None:
-    found = clock.derived_id(SALT, "t0/c1")
-    assert found == clock.derived_id(SALT, "t0/c1") == str(uuid.uuid5(uuid.UUID(SALT), "t0/c1"))
+    derived = clock.derived_id(SALT, "t0/c1")
+    assert derived == clock.derived_id(SALT, "t0/c1") == str(uuid.uuid5(uuid.UUID(SALT), "t0/c1"))
     others = {
         clock.derived_id(SALT, "t0/c10"),
         clock.derived_id(str(uuid.UUID(int=1)), "t0/c1"),
         clock.derived_id(SALT, ""),
     }
-    assert len(others | {found}) == 4
+    assert len(others | {derived}) == 4
 
 
 def test_ids_and_secrets_are_new_each_time() -> None:
@@ -125,7 +125,7 @@ def test_jitter_is_half_to_all(seconds: float) -> None:
 def tree(root: type[errors.MusterdError]) -> list[type[errors.MusterdError]]:
     return [
         root,
-        *(found for child in root.__subclasses__() if child.__module__ == errors.__name__ for found in tree(child)),
+        *(error for child in root.__subclasses__() if child.__module__ == errors.__name__ for error in tree(child)),
     ]
 
 
@@ -137,9 +137,9 @@ def test_an_errors_docstring_is_its_message(error: type[errors.MusterdError]) ->
 
 
 def test_requests_errors_have_codes_of_their_own() -> None:
-    found = [error for error in tree(errors.RequestError)[1:] if issubclass(error, errors.RequestError)]
-    assert all(400 <= error.status < 600 for error in found)
-    waits = {error.__name__ for error in found if error.retry_after_seconds}
+    request_errors = [error for error in tree(errors.RequestError)[1:] if issubclass(error, errors.RequestError)]
+    assert all(400 <= error.status < 600 for error in request_errors)
+    waits = {error.__name__ for error in request_errors if error.retry_after_seconds}
     assert waits == {"TooManyRequests", "Unavailable", "StoreUnavailable"}
 
 
@@ -149,8 +149,8 @@ def test_records_are_read_as_they_were_written() -> None:
     output.tools, output.session_state, output.error = [call], {"k": None}, {"code": "c"}
     assert Output.from_json(json.loads(jsontext.dumps(output.as_json()))) == output
     assert Output.from_json(Output().as_json()) == Output()
-    asked = Input(message="", media={"images": [{"url": "u"}]}, options={"metadata": {}})
-    assert Input.from_json(asked.as_json()) == asked
+    run_input = Input(message="", media={"images": [{"url": "u"}]}, options={"metadata": {}})
+    assert Input.from_json(run_input.as_json()) == run_input
 
 
 def test_a_newer_versions_keys_are_left_out() -> None:

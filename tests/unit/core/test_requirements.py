@@ -57,7 +57,7 @@ def test_each_kind_takes_its_verdicts(kind: RequirementKind, verdicts: set[Verdi
 
 
 @pytest.mark.parametrize(
-    "given, kept",
+    "values, expected",
     [
         ({"values": {"nights": 2}}, {"nights": 2}),
         ({"values": {"city": "Rome", "nights": 2}}, {"nights": 2}),
@@ -70,15 +70,17 @@ def test_each_kind_takes_its_verdicts(kind: RequirementKind, verdicts: set[Verdi
         ({"values": {"city": "Rome"}, "is_explicit": True}, {}),
     ],
 )
-def test_values_that_are_as_they_were_shown_are_no_decision(given: dict[str, Any], kept: JsonObject | None) -> None:
+def test_values_that_are_as_they_were_shown_are_no_decision(
+    values: dict[str, Any], expected: JsonObject | None
+) -> None:
     said = effective_decision(
-        Decision(key="q", verdict=RUN, **{"is_explicit": False, **given}), asks(RequirementKind.USER_INPUT)
+        Decision(key="q", verdict=RUN, **{"is_explicit": False, **values}), asks(RequirementKind.USER_INPUT)
     )
-    assert (said and said.values) == kept
+    assert (said and said.values) == expected
 
 
 @pytest.mark.parametrize(
-    "sent, kept",
+    "sent, expected",
     [
         ({"values": {"city": "Oslo", "nights": 2}}, {"city": "Oslo", "nights": 2}),
         ({"values": {"city": "Rome"}}, {}),
@@ -87,10 +89,10 @@ def test_values_that_are_as_they_were_shown_are_no_decision(given: dict[str, Any
         ({"args": {}}, {}),
     ],
 )
-def test_a_confirmation_keeps_what_differs_from_the_call(sent: dict[str, Any], kept: JsonObject) -> None:
+def test_a_confirmation_keeps_what_differs_from_the_call(sent: dict[str, Any], expected: JsonObject) -> None:
     said = effective_decision(Decision(key="q", verdict=RUN, **sent), asks(RequirementKind.CONFIRMATION))
     assert said is not None
-    assert said.as_json().get("values", {}) == kept
+    assert said.as_json().get("values", {}) == expected
 
 
 @pytest.mark.parametrize("sent", [{"values": {"city": "Oslo"}}, {"args": {"city": "Oslo"}}])
@@ -146,6 +148,6 @@ def test_a_call_that_was_begun_takes_no_values(kind: RequirementKind, verdict: V
 
 def test_a_requirement_is_stored_whole() -> None:
     for kind in RequirementKind:
-        found = asks(kind)
-        assert Requirement.from_json(found.as_json()) == found
+        requirement = asks(kind)
+        assert Requirement.from_json(requirement.as_json()) == requirement
     assert "fields" not in asks(RequirementKind.CONFIRMATION).as_json()

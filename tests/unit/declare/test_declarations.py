@@ -92,8 +92,8 @@ def test_a_value_of_another_kind_is_refused(fields: dict[str, Any], says: str) -
 
 
 def test_none_means_not_given() -> None:
-    given: dict[str, Any] = {"num_history_runs": None, "tools": None, "add_history_to_context": None}
-    agent = Agent(id="a", **given)
+    options: dict[str, Any] = {"num_history_runs": None, "tools": None, "add_history_to_context": None}
+    agent = Agent(id="a", **options)
     assert (agent.num_history_runs, agent.tools, agent.add_history_to_context) == (3, (), False)
 
 

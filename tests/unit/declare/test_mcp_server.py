@@ -33,7 +33,7 @@ def test_a_command_is_words_or_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("arguments", "says"),
     [
         ({}, "MCP server '' has neither command nor url"),
         ({"name": "x", "command": "a", "url": "b"}, "MCP server 'x' has command and url"),
@@ -51,9 +51,9 @@ def test_a_command_is_words_or_one_line() -> None:
         ({"comand": "a"}, "this MCP server has no field 'comand' — did you mean 'command'?"),
     ],
 )
-def test_what_is_wrong_is_said(given: dict[str, Any], says: str) -> None:
+def test_what_is_wrong_is_said(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(DeclarationError, match=r"test_mcp_server\.py:\d+: ") as caught:
-        MCPServer(**given)
+        MCPServer(**arguments)
     assert says in caught.value.message
 
 

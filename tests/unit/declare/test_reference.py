@@ -36,7 +36,7 @@ def test_the_page_names_every_option() -> None:
         *options_of(Agent),
         *options_of(Team),
         *ToolOptions.__annotations__,
-        *(found.name for found in dataclasses.fields(ToolContext)),
+        *(field.name for field in dataclasses.fields(ToolContext)),
     }
     assert {name for name in names if f"`{name}`" not in page} == set()
 

@@ -35,12 +35,12 @@ def test_members_are_found_through_their_team_only() -> None:
     assert (list(registry.teams), list(registry.agents)) == (["desk"], [])
     below = desk.member("inner")
     assert below is not None
-    found = below.member("writer")
-    assert found is not None
-    assert (desk.kind, desk.name, desk.depth, below.kind, found.kind, found.name, found.depth) == (
+    member = below.member("writer")
+    assert member is not None
+    assert (desk.kind, desk.name, desk.depth, below.kind, member.kind, member.name, member.depth) == (
         ("team", "Desk", 0, "team", "agent", "writer", 2)
     )
-    assert [made.name for made in found.tools] == ["lookup"]
+    assert [listed.name for listed in member.tools] == ["lookup"]
     assert desk.member("writer") is None
     assert registry.component("team", "desk") is desk
     assert registry.component("agent", "desk") is None

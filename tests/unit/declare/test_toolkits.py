@@ -51,8 +51,8 @@ class Finer(Calculator):
         return self.total / 2
 
 
-def names(given: object) -> list[str]:
-    return [found.name for found in Agent(id="a", tools=[given]).listed_tools]
+def names(toolkit: object) -> list[str]:
+    return [listed.name for listed in Agent(id="a", tools=[toolkit]).listed_tools]
 
 
 def test_public_methods_are_tools_of_the_object() -> None:
@@ -105,7 +105,7 @@ def test_a_toolkit_may_be_a_class_of_its_own() -> None:
             return 2
 
     agent = Agent(id="a", tools=[Desk(), Listed()])
-    assert [found.name for found in agent.listed_tools] == ["ask", "one"]
+    assert [offered_tool.name for offered_tool in agent.listed_tools] == ["ask", "one"]
     assert agent.tool_instructions == ("Ask twice.", "Once.")
 
 
@@ -140,8 +140,8 @@ def test_yaml_names_a_class_or_an_object(project: Project) -> None:
           - {id: b, model: scripted, tools: ["kits:other"]}
         """,
     )
-    found = load("teams.yaml").agents
-    assert [tool.name for agent in found.values() for tool in agent.tools] == ["ask", "ask"]
+    agents = load("teams.yaml").agents
+    assert [tool.name for agent in agents.values() for tool in agent.tools] == ["ask", "ask"]
 
 
 def test_a_toolkit_says_more_of_some_of_its_tools() -> None:
@@ -152,10 +152,10 @@ def test_a_toolkit_says_more_of_some_of_its_tools() -> None:
         show_result_tools=["look"],
         requires_confirmation_tools=["clear"],
     )
-    found = {tool.name: tool for tool in Agent(id="a", tools=[kit]).listed_tools}
-    assert [name for name, tool in found.items() if tool.stop_after_tool_call] == ["calc_add"]
-    assert [name for name, tool in found.items() if tool.show_result] == ["calc_look"]
-    assert [name for name, tool in found.items() if tool.requires_confirmation] == ["calc_clear"]
+    tools = {tool.name: tool for tool in Agent(id="a", tools=[kit]).listed_tools}
+    assert [name for name, tool in tools.items() if tool.stop_after_tool_call] == ["calc_add"]
+    assert [name for name, tool in tools.items() if tool.show_result] == ["calc_look"]
+    assert [name for name, tool in tools.items() if tool.requires_confirmation] == ["calc_clear"]
 
 
 def test_an_option_that_a_toolkit_has_not_is_refused() -> None:

@@ -87,9 +87,9 @@ def annotated(city: Annotated[str, Field(description="A town.")]) -> None:
 
 @pytest.mark.parametrize("function", [sphinx, numpy, annotated])
 def test_other_docstrings_and_hints_describe_parameters_too(function: Callable[..., Any]) -> None:
-    made = tool(function)
-    assert made.description == "Go."
-    assert made.parameters["properties"]["city"]["description"] == "A town."
+    new_tool = tool(function)
+    assert new_tool.description == "Go."
+    assert new_tool.parameters["properties"]["city"]["description"] == "A town."
 
 
 def test_a_tool_is_still_the_function() -> None:
@@ -240,9 +240,9 @@ def test_a_plain_function_becomes_a_tool() -> None:
         """Ping."""
         return host
 
-    (made,) = Agent(id="a", tools=[ping]).tools
-    assert isinstance(made, Tool)
-    assert (made.name, made.description) == ("ping", "Ping.")
+    (agent_tool,) = Agent(id="a", tools=[ping]).tools
+    assert isinstance(agent_tool, Tool)
+    assert (agent_tool.name, agent_tool.description) == ("ping", "Ping.")
 
 
 # What cannot be a tool
@@ -286,7 +286,7 @@ class Empty:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("candidate", "says"),
     [
         (untyped, "tool 'untyped': parameter 'city' has no type hint — write its type, like `city: str`"),
         (unreadable, "its type hints cannot be read (name 'Decimal' is not defined) — import the type"),
@@ -305,8 +305,8 @@ class Empty:
         ({"type": "web_search"}, "agent 'a': a tool is a dict"),
     ],
 )
-def test_what_cannot_be_a_tool_says_why(given: Any, says: str) -> None:
-    assert says in refusal(lambda: Agent(id="a", tools=[given]))
+def test_what_cannot_be_a_tool_says_why(candidate: Any, says: str) -> None:
+    assert says in refusal(lambda: Agent(id="a", tools=[candidate]))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_file_declares_what_python_does(project: Project, monkeypatch: pytest.
     ]
     reader = registry.agents["reader"]
     assert (reader.model, reader.spec.tool_call_limit) == ("scripted", 5)
-    assert [(made.name, made.retry_safe) for made in reader.tools] == [
+    assert [(loaded_tool.name, loaded_tool.retry_safe) for loaded_tool in reader.tools] == [
         ("lookup", True),
         ("close", False),
         ("count", False),
@@ -93,7 +93,7 @@ def test_a_variable_wins_over_its_default(project: Project, monkeypatch: pytest.
 
 def test_anchors_and_merges_work(project: Project) -> None:
     project("t.yaml", "agents:\n- &a {id: a, model: m, role: r}\n- <<: *a\n  id: b\n")
-    assert [found.spec.role for found in load("t.yaml").agents.values()] == ["r", "r"]
+    assert [agent.spec.role for agent in load("t.yaml").agents.values()] == ["r", "r"]
 
 
 AGENT = "agents:\n- id: a\n  model: m\n"

@@ -57,10 +57,10 @@ def test_personal_data_is_refused_by_kind_and_never_repeated() -> None:
 
 
 def test_personal_data_is_masked() -> None:
-    asked = RunInput(input_content=DATA)
-    PIIDetectionGuardrail(mask_pii=True).check(asked)
+    run_input = RunInput(input_content=DATA)
+    PIIDetectionGuardrail(mask_pii=True).check(run_input)
     mail, card = "*" * len("ann.lee+x@mail.example.org"), "*" * 19
-    assert asked.input_content == f"SSN {'*' * 11}, card {card}, mail {mail}, phone {'*' * 14}."
+    assert run_input.input_content == f"SSN {'*' * 11}, card {card}, mail {mail}, phone {'*' * 14}."
 
 
 def test_what_is_looked_for_can_be_chosen() -> None:
@@ -88,10 +88,10 @@ class Moderation:
     def __init__(self) -> None:
         self.flags: dict[str, bool] = {}
         self.status = 200
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append({**await request.json(), "key": request.headers["Authorization"]})
+        self.requests.append({**await request.json(), "key": request.headers["Authorization"]})
         result = {
             "flagged": any(self.flags.values()),
             "categories": self.flags,
@@ -117,7 +117,7 @@ async def test_moderation_refuses_what_is_flagged() -> None:
             await guardrail.async_check(RunInput(input_content="hello"))
         only = OpenAIModerationGuardrail(api_key="k", base_url=url, raise_for_categories=["hate"])
         await only.async_check(RunInput(input_content="hello"))
-    assert service.asked[0] == {"model": "omni-moderation-latest", "input": "hello", "key": "Bearer k"}
+    assert service.requests[0] == {"model": "omni-moderation-latest", "input": "hello", "key": "Bearer k"}
     assert refused.value.additional_data == {
         "categories": service.flags,
         "category_scores": {"violence": 0.9, "hate": 0.9},
@@ -128,9 +128,9 @@ async def test_moderation_sees_images() -> None:
     service = Moderation()
     images = [ImageUrl("http://127.0.0.1/a.png"), BinaryContent(b"abc", media_type="image/png")]
     async with service.serving() as url:
-        asked = RunInput(input_content="look", images=images)
-        await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(asked)
-    assert [item.get("image_url", item.get("text")) for item in service.asked[0]["input"]] == [
+        run_input = RunInput(input_content="look", images=images)
+        await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(run_input)
+    assert [item.get("image_url", item.get("text")) for item in service.requests[0]["input"]] == [
         "look",
         {"url": "http://127.0.0.1/a.png"},
         {"url": "data:image/png;base64,YWJj"},
@@ -139,14 +139,14 @@ async def test_moderation_sees_images() -> None:
 
 async def test_moderation_that_is_down_lets_nothing_through(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Moderation()
-    asked = RunInput(input_content="hello")
+    run_input = RunInput(input_content="hello")
     async with service.serving() as url:
         service.status = 500
         with pytest.raises(RunFailed, match="not checked by moderation: it answered 500") as failed:
-            await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(asked)
+            await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(run_input)
     assert (failed.value.code, failed.value.retryable) == ("moderation_unavailable", True)
     with pytest.raises(RunFailed, match="is unreachable"):
-        await OpenAIModerationGuardrail(api_key="k", base_url="http://127.0.0.1:9").async_check(asked)
+        await OpenAIModerationGuardrail(api_key="k", base_url="http://127.0.0.1:9").async_check(run_input)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RunFailed, match="set OPENAI_API_KEY"):
-        await OpenAIModerationGuardrail(base_url="http://127.0.0.1:9").async_check(asked)
+        await OpenAIModerationGuardrail(base_url="http://127.0.0.1:9").async_check(run_input)

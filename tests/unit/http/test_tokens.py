@@ -51,12 +51,12 @@ async def refused(token: str, by: TokenVerifier | None = None) -> str:
     ],
 )
 async def test_a_token_names_its_user_and_scopes(issuer: Issuer, key: str, algorithms: str) -> None:
-    found = await verifier(jwt_verification_key=key, jwt_algorithms=algorithms).principal(
+    principal = await verifier(jwt_verification_key=key, jwt_algorithms=algorithms).principal(
         issuer.token("ada", "teams:run", "teams:read")
     )
-    assert found.name == "user:ada"
-    assert (found.caller.user_id, found.caller.label, found.caller.is_admin) == ("ada", "ada", False)
-    assert found.scopes.granted == {"teams:run", "teams:read"}
+    assert principal.name == "user:ada"
+    assert (principal.caller.user_id, principal.caller.label, principal.caller.is_admin) == ("ada", "ada", False)
+    assert principal.scopes.granted == {"teams:run", "teams:read"}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ async def test_the_forms_of_the_claim_of_scopes(claim: object, granted: set[str]
 
 
 async def test_another_claim_has_the_scopes() -> None:
-    found = await verifier(jwt_scopes_claim="permissions").principal(RS.token(permissions=["teams:run"]))
-    assert found.scopes.granted == {"teams:run"}
+    principal = await verifier(jwt_scopes_claim="permissions").principal(RS.token(permissions=["teams:run"]))
+    assert principal.scopes.granted == {"teams:run"}
 
 
 async def test_an_administrator_sees_everybodys() -> None:
@@ -344,26 +344,26 @@ class Address:
     def __init__(self) -> None:
         self.text = jwks(jwk(rsa_key(), "a"))
         self.status = 200
-        self.asked = 0
+        self.requests = 0
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.asked += 1
+        self.requests += 1
         return web.Response(text=self.text, status=self.status, headers={"Location": "/keys"})
 
 
 @pytest.fixture
 async def address() -> AsyncIterator[Address]:
-    found = Address()
+    key_server = Address()
     app = web.Application()
-    app.router.add_get("/keys", found.answer)
+    app.router.add_get("/keys", key_server.answer)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    found.url = f"http://127.0.0.1:{port}/keys"
-    yield found
+    key_server.url = f"http://127.0.0.1:{port}/keys"
+    yield key_server
     await runner.cleanup()
 
 
@@ -372,15 +372,15 @@ async def test_keys_of_an_address_are_rotated(address: Address, still: StillCloc
     first, second = Issuer(kid="a").token(), Issuer(kid="b", key=rsa_key(1)).token()
     for _ in range(3):
         await by.principal(first)
-    assert address.asked == 1
+    assert address.requests == 1
     address.text = jwks(jwk(rsa_key(), "a"), jwk(rsa_key(1), "b"))
     for _ in range(3):
         await refused(second, by)
-    assert address.asked == 1, "not more often than once in a while"
+    assert address.requests == 1, "not more often than once in a while"
     still.at += 11
     await by.principal(second)
     await by.principal(first)
-    assert address.asked == 2
+    assert address.requests == 2
 
 
 async def test_a_key_that_was_taken_out_counts_no_more_after_a_while(address: Address, still: StillClock) -> None:
@@ -400,7 +400,7 @@ async def test_a_key_that_was_taken_out_counts_no_more_after_a_while(address: Ad
 async def test_many_at_once_ask_once(address: Address) -> None:
     by = verifier(jwt_verification_key="", jwt_jwks_url=address.url)
     await asyncio.gather(*(by.principal(Issuer(kid="a").token()) for _ in range(20)))
-    assert address.asked == 1
+    assert address.requests == 1
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ async def test_an_address_that_serves_nonsense_changes_nothing(
     address.text, address.status = text, status
     still.at += 11
     await refused(Issuer(kid="x", key=rsa_key(3)).token(), by)
-    assert address.asked == 2
+    assert address.requests == 2
     await by.principal(Issuer(kid="a").token())
 
 

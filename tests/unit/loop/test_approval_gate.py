@@ -10,7 +10,7 @@ from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind
 from musterd.declare.schema_tool import schema_tool
 from musterd.declare.source_location import current_place
 from musterd.loop.pausing import Waits
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
 def trip(city: str, nights: int = 1) -> str:
@@ -22,13 +22,13 @@ def trip(city: str, nights: int = 1) -> str:
     return f"{nights} in {city}"
 
 
-async def asked(declared: Any, args: dict[str, Any]) -> tuple[Requirement, Stage, TurnModel]:
+async def paused_run(declared: Any, args: dict[str, Any]) -> tuple[Requirement, LoopHarness, TurnModel]:
     model = TurnModel(Call("trip", args, "c1"))
-    stage = Stage(Agent(id="a", name="A", model=model, tools=[declared]))
+    harness = LoopHarness(Agent(id="a", name="A", model=model, tools=[declared]))
     with pytest.raises(Waits) as waits:
-        await stage.drive()
-    (found,) = waits.value.requirements
-    return found, stage, model
+        await harness.drive()
+    (requirement,) = waits.value.requirements
+    return requirement, harness, model
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,15 @@ async def asked(declared: Any, args: dict[str, Any]) -> tuple[Requirement, Stage
     ],
 )
 async def test_each_flag_asks_before_the_call_begins(flags: dict[str, Any], kind: RequirementKind) -> None:
-    found, stage, _ = await asked(tool(**flags)(trip), {"city": "Rome"})
-    assert (found.kind, found.tool.args, found.run_id, found.path) == (kind, {"city": "Rome"}, "root", "t0/c0")
-    assert EventKind.TOOL_CALL_STARTED not in stage.kinds()
-    assert stage.steps.results == {}
+    requirement, harness, _ = await paused_run(tool(**flags)(trip), {"city": "Rome"})
+    assert (requirement.kind, requirement.tool.args, requirement.run_id, requirement.path) == (
+        kind,
+        {"city": "Rome"},
+        "root",
+        "t0/c0",
+    )
+    assert EventKind.TOOL_CALL_STARTED not in harness.kinds()
+    assert harness.steps.results == {}
 
 
 @pytest.mark.parametrize(
@@ -57,14 +62,14 @@ async def test_each_flag_asks_before_the_call_begins(flags: dict[str, Any], kind
 async def test_the_model_is_not_told_of_what_a_person_gives(
     flags: dict[str, Any], offered: list[str], required: list[str] | None, values: dict[str, Any]
 ) -> None:
-    found, _, model = await asked(tool(**flags)(trip), {"city": "Rome"})
+    requirement, _, model = await paused_run(tool(**flags)(trip), {"city": "Rome"})
     (definition,) = model.offered[0].function_tools
     schema = definition.parameters_json_schema
     assert (list(schema["properties"]), schema.get("required")) == (offered, required)
-    assert {one["name"]: one["value"] for one in found.fields or ()} == values
-    assert found.fields is not None
+    assert {one["name"]: one["value"] for one in requirement.fields or ()} == values
+    assert requirement.fields is not None
     nights = {"name": "nights", "field_type": "int", "description": "How long.", "value": None}
-    assert found.fields[1] == nights
+    assert requirement.fields[1] == nights
 
 
 async def test_a_person_completes_the_call_of_a_tool_with_a_schema() -> None:
@@ -76,15 +81,15 @@ async def test_a_person_completes_the_call_of_a_tool_with_a_schema() -> None:
     booking = schema_tool(
         "trip", "", schema, book, current_place(), requires_user_input=True, user_input_fields=("nights",)
     )
-    requirement, stage, _ = await asked(booking, {"city": "Rome"})
+    requirement, harness, _ = await paused_run(booking, {"city": "Rome"})
     assert requirement.kind is RequirementKind.USER_INPUT
     decision = {"verdict": "run", "result": None, "note": None, "values": {"nights": 3}}
     row = ApprovalRow(requirement=requirement, state="decided", decision=decision)
     model = TurnModel(Call("trip", {"city": "Rome"}, "c1"), "done")
-    stage = Stage(Agent(id="a", name="A", model=model, tools=[booking]))
-    object.__setattr__(stage.tree, "approvals", {"t0/c0": row})
-    await stage.drive()
-    assert model.told() == ["3 in Rome"]
+    harness = LoopHarness(Agent(id="a", name="A", model=model, tools=[booking]))
+    object.__setattr__(harness.tree, "approvals", {"t0/c0": row})
+    await harness.drive()
+    assert model.tool_results() == ["3 in Rome"]
 
 
 async def test_two_members_wait_at_once() -> None:
@@ -94,22 +99,22 @@ async def test_two_members_wait_at_once() -> None:
         Agent(id=name, name=name.upper(), model=TurnModel(Call("trip", {"city": name})), tools=[declared])
         for name in ("b", "c")
     ]
-    stage = Stage(Team(id="t", model=leader, members=members))
+    harness = LoopHarness(Team(id="t", model=leader, members=members))
     with pytest.raises(Waits) as waits:
-        await stage.drive()
-    assert [found.component_id for found in waits.value.requirements] == ["b", "c"]
-    for found in waits.value.requirements:
-        assert (found.default_decision, found.expires_at) == ("reject", found.created_at + 60)
+        await harness.drive()
+    assert [requirement.component_id for requirement in waits.value.requirements] == ["b", "c"]
+    for requirement in waits.value.requirements:
+        assert (requirement.default_decision, requirement.expires_at) == ("reject", requirement.created_at + 60)
 
 
 async def test_a_call_takes_what_a_person_gave() -> None:
-    found, _, _ = await asked(tool(user_input_fields=["nights"])(trip), {"city": "Rome"})
+    requirement, _, _ = await paused_run(tool(user_input_fields=["nights"])(trip), {"city": "Rome"})
     decision = {"verdict": "run", "result": None, "note": None, "values": {"nights": 3}}
-    row = ApprovalRow(requirement=found, state="decided", decision=decision)
+    row = ApprovalRow(requirement=requirement, state="decided", decision=decision)
     model = TurnModel(Call("trip", {"city": "Rome"}, "c1"), "done")
-    stage = Stage(Agent(id="a", name="A", model=model, tools=[tool(user_input_fields=["nights"])(trip)]))
-    object.__setattr__(stage.tree, "approvals", {"t0/c0": row})
-    output = await stage.drive()
+    harness = LoopHarness(Agent(id="a", name="A", model=model, tools=[tool(user_input_fields=["nights"])(trip)]))
+    object.__setattr__(harness.tree, "approvals", {"t0/c0": row})
+    output = await harness.drive()
     assert output.tools[0].args == {"city": "Rome", "nights": 3}
-    assert model.told() == ["3 in Rome"]
-    assert stage.kinds().count(EventKind.TOOL_CALL_STARTED) == 1
+    assert model.tool_results() == ["3 in Rome"]
+    assert harness.kinds().count(EventKind.TOOL_CALL_STARTED) == 1

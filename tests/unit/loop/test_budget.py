@@ -34,9 +34,9 @@ def test_a_members_budget_counts_what_is_below_it() -> None:
     budgets.open_member("t0/c1", None)
     assert budgets.as_json("") is None
     assert budgets.as_json("t0/c1") is None
-    shown = budgets.as_json("t0/c0")
-    assert shown is not None
-    assert shown["tokens"] == {"limit": 20, "spent": 12, "left": 8}
+    budget = budgets.as_json("t0/c0")
+    assert budget is not None
+    assert budget["tokens"] == {"limit": 20, "spent": 12, "left": 8}
     budgets.reserve("t0/m", Amount(1000))
     with pytest.raises(BudgetSpent) as spent:
         budgets.reserve("t0/c0/t1/m", Amount(9))

@@ -8,7 +8,7 @@ from pydantic_ai.messages import ModelMessage
 from musterd import Agent, CompressionManager
 from musterd.core.errors import DeclarationError
 from musterd.core.events import EventKind
-from tests.support.loop import Call, Stage, TurnModel, failure
+from tests.support.loop import Call, LoopHarness, TurnModel, failure
 
 LONG = "a fact, and many words around it. " * 20
 
@@ -23,8 +23,8 @@ async def brief() -> str:
     return "so"
 
 
-def solo(*turns: Any, **options: Any) -> Stage:
-    return Stage(Agent(id="solo", model=TurnModel(*turns), tools=[look, brief], **options))
+def solo(*turns: Any, **options: Any) -> LoopHarness:
+    return LoopHarness(Agent(id="solo", model=TurnModel(*turns), tools=[look, brief], **options))
 
 
 def looks(*numbers: int) -> list[Call]:
@@ -35,8 +35,8 @@ def manager(*said: Any, **options: Any) -> CompressionManager:
     return CompressionManager(model=TurnModel(*said), **options)
 
 
-def own(stage: Stage) -> TurnModel:
-    model = stage.run.component.model
+def own(harness: LoopHarness) -> TurnModel:
+    model = harness.run.component.model
     assert isinstance(model, TurnModel)
     return model
 
@@ -46,13 +46,13 @@ def results(messages: list[ModelMessage]) -> list[Any]:
 
 
 async def test_many_results_are_shortened_and_stay_stored_in_full() -> None:
-    stage = solo(looks(1, 2), looks(3), "done", compression_manager=manager("short", "short", "short"))
-    output = await stage.drive()
-    assert results(own(stage).seen[1]) == [f"1: {LONG}", f"2: {LONG}"]
-    assert results(own(stage).seen[2]) == ["short"] * 3
+    harness = solo(looks(1, 2), looks(3), "done", compression_manager=manager("short", "short", "short"))
+    output = await harness.drive()
+    assert results(own(harness).seen[1]) == [f"1: {LONG}", f"2: {LONG}"]
+    assert results(own(harness).seen[2]) == ["short"] * 3
     assert [call.result for call in output.tools] == [f"{n}: {LONG}" for n in (1, 2, 3)]
-    assert LONG in "".join(stage.loop.progress.messages)
-    assert [path for what, path in stage.steps.log if what == "model"] == [
+    assert LONG in "".join(harness.loop.progress.messages)
+    assert [path for what, path in harness.steps.log if what == "model"] == [
         "t0/m",
         "t1/m",
         "short/0/m",
@@ -60,36 +60,36 @@ async def test_many_results_are_shortened_and_stay_stored_in_full() -> None:
         "short/2/m",
         "t2/m",
     ]
-    (told,) = [event.data for event in stage.events if event.kind is EventKind.COMPRESSION_COMPLETED]
-    assert (told["tool_results_compressed"], told["compressed_size"]) == (3, 15)
+    (event_data,) = [event.data for event in harness.events if event.kind is EventKind.COMPRESSION_COMPLETED]
+    assert (event_data["tool_results_compressed"], event_data["compressed_size"]) == (3, 15)
     assert [aside["role"] for aside in output.asides] == ["compression_model"]
 
 
 async def test_its_own_model_shortens_where_no_other_is_named() -> None:
-    stage = solo(looks(1, 2, 3), "short", "short", "short", "done", compress_tool_results=True)
-    await stage.drive()
-    assert results(own(stage).seen[-1]) == ["short"] * 3
+    harness = solo(looks(1, 2, 3), "short", "short", "short", "done", compress_tool_results=True)
+    await harness.drive()
+    assert results(own(harness).seen[-1]) == ["short"] * 3
 
 
 async def test_only_what_is_new_and_long_is_shortened() -> None:
-    given = manager("one", "two", compress_tool_results_limit=1)
-    stage = solo(looks(1), [*looks(2), Call("brief")], "done", compression_manager=given)
-    await stage.drive()
-    assert results(own(stage).seen[-1]) == ["one", "two", "so"]
+    own_manager = manager("one", "two", compress_tool_results_limit=1)
+    harness = solo(looks(1), [*looks(2), Call("brief")], "done", compression_manager=own_manager)
+    await harness.drive()
+    assert results(own(harness).seen[-1]) == ["one", "two", "so"]
 
 
 @pytest.mark.parametrize("said", [failure(400), "", LONG + LONG])
 async def test_a_result_that_cannot_be_shortened_is_read_in_full(said: Any) -> None:
-    stage = solo(looks(1), "done", compression_manager=manager(said, compress_tool_results_limit=1))
-    assert (await stage.drive()).content == "done"
-    assert results(own(stage).seen[-1]) == [f"1: {LONG}"]
+    harness = solo(looks(1), "done", compression_manager=manager(said, compress_tool_results_limit=1))
+    assert (await harness.drive()).content == "done"
+    assert results(own(harness).seen[-1]) == [f"1: {LONG}"]
 
 
 async def test_tokens_may_decide() -> None:
     for limit, expected in ((1, ["short"]), (10**9, [f"1: {LONG}"])):
-        stage = solo(looks(1), "done", compression_manager=manager("short", compress_token_limit=limit))
-        await stage.drive()
-        assert results(own(stage).seen[-1]) == expected
+        harness = solo(looks(1), "done", compression_manager=manager("short", compress_token_limit=limit))
+        await harness.drive()
+        assert results(own(harness).seen[-1]) == expected
 
 
 def test_a_limit_is_a_whole_number() -> None:

@@ -18,26 +18,26 @@ from musterd.core.errors import RunFailed
 from musterd.declare import Registry
 from musterd.loop.conversation import earlier_messages
 from musterd.loop.prompts import system_prompt
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 SAYS = "Talk to {name} about {topic} and {nobody}."
 
 
 def said(messages: list[ModelMessage]) -> list[tuple[str, str]]:
     """Who says what."""
-    found = []
+    parts = []
     for part in (part for message in messages for part in message.parts):
         if isinstance(part, SystemPromptPart | UserPromptPart | TextPart):
             roles: dict[type, str] = {SystemPromptPart: "system", UserPromptPart: "user", TextPart: "assistant"}
-            found.append((roles[type(part)], str(part.content)))
-    return found
+            parts.append((roles[type(part)], str(part.content)))
+    return parts
 
 
-async def told(spec: Agent | Team, **given: Any) -> str:
+async def system_message(spec: Agent | Team, **options: Any) -> str:
     """The system message of one run; empty when there is none."""
     model = spec.model
     assert isinstance(model, TurnModel)
-    await Stage(spec, **given).drive()
+    await LoopHarness(spec, **options).drive()
     (messages,) = model.seen
     return next((text for role, text in said(messages) if role == "system"), "")
 
@@ -58,7 +58,7 @@ async def test_the_options_of_the_prompt_stand_behind_the_instructions() -> None
         expected_output="One line.\n",
         additional_context="It rains.",
     )
-    assert await told(spec) == (
+    assert await system_message(spec) == (
         "You are Solo.\n\n"
         "<instructions>\n- Be short.\n- Be kind.\n</instructions>\n\n"
         "<additional_information>\n- Use Markdown to format your answers.\n- Your name is Solo.\n"
@@ -69,14 +69,14 @@ async def test_the_options_of_the_prompt_stand_behind_the_instructions() -> None
 
 
 async def test_instructions_without_tags() -> None:
-    assert await told(agent(instructions=["Be short.", "Be kind."], use_instruction_tags=False)) == (
+    assert await system_message(agent(instructions=["Be short.", "Be kind."], use_instruction_tags=False)) == (
         "- Be short.\n- Be kind."
     )
 
 
 async def test_markdown_is_not_asked_of_an_answer_that_has_a_form() -> None:
     spec = Agent(id="solo", model=TurnModel("{}"), markdown=True, output_schema={"type": "object"})
-    assert await told(spec) == ""
+    assert await system_message(spec) == ""
 
 
 async def test_a_system_message_replaces_all_else() -> None:
@@ -89,7 +89,7 @@ async def test_a_system_message_replaces_all_else() -> None:
         expected_output="Nor this.",
         add_datetime_to_context=True,
     )
-    assert await told(spec, dependencies={"this": "that"}) == "Only that."
+    assert await system_message(spec, dependencies={"this": "that"}) == "Only that."
 
 
 def test_what_does_not_change_is_one_text_for_all_runs() -> None:
@@ -103,26 +103,28 @@ def test_what_does_not_change_is_one_text_for_all_runs() -> None:
 
 async def test_names_are_filled_from_state_dependencies_metadata_and_the_user() -> None:
     spec = agent(instructions=SAYS + " {user_id} {list} {level}", metadata={"level": 3})
-    text = await told(spec, state={"name": "Ada"}, dependencies={"topic": "{name}", "name": "no", "list": ["é"]})
+    text = await system_message(
+        spec, state={"name": "Ada"}, dependencies={"topic": "{name}", "name": "no", "list": ["é"]}
+    )
     assert 'Talk to Ada about {name} and {nobody}. somebody ["é"] 3' in text
 
 
 async def test_names_stay_where_they_are_not_to_be_filled() -> None:
-    text = await told(agent(instructions=SAYS, resolve_in_context=False), state={"name": "Ada"})
+    text = await system_message(agent(instructions=SAYS, resolve_in_context=False), state={"name": "Ada"})
     assert "{name}" in text
 
 
 async def test_the_users_message_stays_verbatim() -> None:
     spec = agent(instructions="Hello {name}")
     assert isinstance(spec.model, TurnModel)
-    await Stage(spec, "What is {name}?", state={"name": "Ada"}).drive()
+    await LoopHarness(spec, "What is {name}?", state={"name": "Ada"}).drive()
     assert said(spec.model.seen[0])[-1] == ("user", "What is {name}?")
 
 
 async def test_a_member_fills_its_own_texts_from_the_shared_state() -> None:
     model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "member's", "leader's")
     team = Team(id="t", model=model, members=[Agent(id="a", instructions="For {name}.")])
-    await Stage(team, state={"name": "Ada"}).drive()
+    await LoopHarness(team, state={"name": "Ada"}).drive()
     assert "For Ada." in said(model.seen[1])[0][1]
 
 
@@ -139,18 +141,21 @@ async def test_time_place_dependencies_and_state(monkeypatch: pytest.MonkeyPatch
         add_session_state_to_context=True,
         dependencies={"limit": 3},
     )
-    text = await told(spec, state={"name": "Ada"}, settings={"location": "Lisbon, Portugal"})
+    text = await system_message(spec, state={"name": "Ada"}, settings={"location": "Lisbon, Portugal"})
     assert text == (
         "The current time is Tuesday, 2025-11-25 20:46:40 CET (Europe/Berlin).\n\n"
         "The user's approximate location is Lisbon, Portugal.\n\n"
         '<dependencies>\n{\n  "limit": 3\n}\n</dependencies>\n\n'
         '<session_state>\n{\n  "name": "Ada"\n}\n</session_state>'
     )
-    assert await told(agent(add_datetime_to_context=True)) == "The current time is Tuesday, 2025-11-25 19:46:40 UTC."
+    assert (
+        await system_message(agent(add_datetime_to_context=True))
+        == "The current time is Tuesday, 2025-11-25 19:46:40 UTC."
+    )
 
 
 async def test_without_a_place_nothing_is_said_of_it() -> None:
-    assert await told(agent(add_location_to_context=True)) == ""
+    assert await system_message(agent(add_location_to_context=True)) == ""
 
 
 # Functions
@@ -161,18 +166,18 @@ async def test_instructions_from_a_function() -> None:
         session_state["visits"] = session_state.get("visits", 0) + 1
         return [f"Serve {run_context.user_id} as {agent.name}.", "Visit {visits}."]
 
-    stage = Stage(agent(instructions=instructions), state={"visits": 1})
-    await stage.drive()
-    model = stage.run.component.spec.model
+    harness = LoopHarness(agent(instructions=instructions), state={"visits": 1})
+    await harness.drive()
+    model = harness.run.component.spec.model
     assert isinstance(model, TurnModel)
     assert said(model.seen[0])[0][1] == ("<instructions>\n- Serve somebody as Solo.\n- Visit 2.\n</instructions>")
-    assert stage.run.state == {"visits": 2}
-    assert stage.steps.log[:2] == [("prepare", "p/functions"), ("prepare", "p")]
+    assert harness.run.state == {"visits": 2}
+    assert harness.steps.log[:2] == [("prepare", "p/functions"), ("prepare", "p")]
 
 
 async def test_a_system_message_from_a_plain_function() -> None:
     assert (
-        await told(
+        await system_message(
             agent(system_message=lambda dependencies: f"Use {dependencies['tone']}."), dependencies={"tone": "irony"}
         )
         == "Use irony."
@@ -201,12 +206,12 @@ async def test_dependencies_from_functions_reach_texts_and_tools() -> None:
         instructions="It is {weather}.",
         dependencies={"weather": weather, "client": lambda: client, "fixed": 1},
     )
-    stage = Stage(spec, dependencies={"asked": True})
-    await stage.drive()
+    harness = LoopHarness(spec, dependencies={"asked": True})
+    await harness.drive()
     assert seen == [{"weather": {"degrees": 7}, "client": client, "fixed": 1, "asked": True}]
     assert isinstance(spec.model, TurnModel)
     assert 'It is {"degrees": 7}.' in said(spec.model.seen[0])[0][1]
-    assert stage.steps.taken["p/functions"]["dependencies"] == {"weather": {"degrees": 7}}, "a client is not stored"
+    assert harness.steps.taken["p/functions"]["dependencies"] == {"weather": {"degrees": 7}}, "a client is not stored"
 
 
 async def test_members_get_what_their_leader_has() -> None:
@@ -228,7 +233,7 @@ async def test_members_get_what_their_leader_has() -> None:
         metadata={"level": 1},
     )
     team = Team(id="t", model=model, members=[member], dependencies={"tone": lambda: "kind"}, metadata={"level": 2})
-    await Stage(team, metadata={"asked": 3}).drive()
+    await LoopHarness(team, metadata={"asked": 3}).drive()
     assert seen == [({"tone": "kind", "own": "mine"}, {"level": 2, "asked": 3})]
     assert isinstance(member.model, TurnModel)
     assert "kind mine 2" in said(member.model.seen[0])[0][1]
@@ -244,16 +249,16 @@ async def test_members_get_what_their_leader_has() -> None:
 )
 async def test_a_function_that_fails_ends_the_run_in_words(options: dict[str, Any], why: str) -> None:
     with pytest.raises(RunFailed, match=why) as caught:
-        await Stage(agent(**options)).drive()
+        await LoopHarness(agent(**options)).drive()
     assert caught.value.code == "context_failed"
 
 
 async def test_a_members_function_that_fails_is_the_leaders_to_read() -> None:
     model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "leader's")
     team = Team(id="t", model=model, members=[Agent(id="a", instructions=lambda: 1 / 0)])
-    output = await Stage(team).drive()
+    output = await LoopHarness(team).drive()
     assert output.content == "leader's"
-    assert model.told() == [
+    assert model.tool_results() == [
         "a failed: Agent 'a' could not start: the function in instructions failed; see the server's log."
     ]
 
@@ -266,23 +271,23 @@ async def test_examples_stand_before_the_question_and_are_no_history() -> None:
         instructions="Be short.",
         additional_input=["2+2?", {"role": "assistant", "content": "4"}, ModelRequest(parts=[UserPromptPart("1+1?")])],
     )
-    stage = Stage(spec, "3+3?")
-    await stage.drive()
+    harness = LoopHarness(spec, "3+3?")
+    await harness.drive()
     assert isinstance(spec.model, TurnModel)
     assert [text for _, text in said(spec.model.seen[0])][1:] == ["2+2?", "4", "1+1?", "3+3?"]
-    stored = "[" + ",".join(stage.loop.progress.messages) + "]"
+    stored = "[" + ",".join(harness.loop.progress.messages) + "]"
     assert said(earlier_messages(stored)) == [("user", "3+3?"), ("assistant", "an answer")]
 
 
 async def test_the_first_run_of_a_session_shows_the_introduction() -> None:
     spec = Agent(id="solo", model=TurnModel("an answer", "another"), introduction="Hello {name}")
-    stage = Stage(spec, opens_session=True, state={"name": "Ada"})
-    await stage.drive()
+    harness = LoopHarness(spec, opens_session=True, state={"name": "Ada"})
+    await harness.drive()
     assert isinstance(spec.model, TurnModel)
     assert all(not isinstance(message, ModelResponse) for message in spec.model.seen[0]), "providers want a user first"
     assert "<introduction>\nHello Ada\n</introduction>" in said(spec.model.seen[0])[0][1]
-    assert "Hello Ada" in stage.loop.progress.messages[0]
-    later = Stage(spec, state={"name": "Ada"})
+    assert "Hello Ada" in harness.loop.progress.messages[0]
+    later = LoopHarness(spec, state={"name": "Ada"})
     await later.drive()
     assert "Hello Ada" not in later.loop.progress.messages[-2].split("<introduction>")[0]
     assert len(later.loop.progress.messages) == 2
@@ -291,5 +296,5 @@ async def test_the_first_run_of_a_session_shows_the_introduction() -> None:
 async def test_a_member_opens_no_session() -> None:
     model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "member's", "leader's")
     team = Team(id="t", model=model, members=[Agent(id="a", introduction="Hello")])
-    await Stage(team, opens_session=True).drive()
+    await LoopHarness(team, opens_session=True).drive()
     assert said(model.seen[1]) == [("user", "x")]

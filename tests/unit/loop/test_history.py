@@ -18,7 +18,7 @@ from musterd.loop.history import chat_messages
 from musterd.loop.history_limits import limit_history
 
 
-def asked(text: str) -> ModelRequest:
+def user_message(text: str) -> ModelRequest:
     return ModelRequest(parts=[UserPromptPart(text)])
 
 
@@ -36,31 +36,31 @@ def results(*ids: str) -> ModelRequest:
 
 
 HISTORY: list[ModelMessage] = [
-    asked("one"),
+    user_message("one"),
     calls("a", "b", text="looking"),
     results("a", "b"),
     calls("c"),
     results("c"),
     answered("first"),
-    asked("two"),
+    user_message("two"),
     answered("second"),
 ]
 
 
-def shown(messages: object) -> list[str]:
+def texts_of(messages: object) -> list[str]:
     assert isinstance(messages, list)
-    found = []
+    texts = []
     for message in messages:
         for part in message.parts:
-            found.append(f"call {part.tool_call_id}" if isinstance(part, ToolCallPart) else str(part.content))
-    return found
+            texts.append(f"call {part.tool_call_id}" if isinstance(part, ToolCallPart) else str(part.content))
+    return texts
 
 
 ALL = ["one", "looking", "call a", "call b", "result a", "result b", "call c", "result c", "first", "two", "second"]
 
 
 @pytest.mark.parametrize(
-    "last_messages, last_calls, wanted",
+    "last_messages, last_calls, expected",
     [
         (None, None, ALL),
         (100, 100, ALL),
@@ -75,14 +75,14 @@ ALL = ["one", "looking", "call a", "call b", "result a", "result b", "call c", "
         (3, 0, ["first", "two", "second"]),
     ],
 )
-def test_what_is_shown(last_messages: int | None, last_calls: int | None, wanted: list[str]) -> None:
+def test_what_is_shown(last_messages: int | None, last_calls: int | None, expected: list[str]) -> None:
     before = [message_text(message) for message in HISTORY]
-    assert shown(limit_history(HISTORY, last_messages, last_calls)) == wanted
+    assert texts_of(limit_history(HISTORY, last_messages, last_calls)) == expected
     assert [message_text(message) for message in HISTORY] == before, "the history itself is others' too"
 
 
 def test_a_chat_is_what_was_said_in_the_run_itself() -> None:
-    earlier = asked("earlier")
+    earlier = user_message("earlier")
     earlier.metadata = {NOTES: {"from_history": True}}
     final = ModelResponse(parts=[ToolCallPart("final_result", {"n": 1}, tool_call_id="x")])
     messages = [earlier, *HISTORY[:6], ModelRequest(parts=[UserPromptPart(["see", "this"])]), final]

@@ -11,7 +11,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.loop.pausing import Waits
-from tests.support.loop import Call, Stage, TurnModel, failure
+from tests.support.loop import Call, LoopHarness, TurnModel, failure
 
 Function = Callable[..., Any]
 
@@ -20,16 +20,18 @@ def delegate(task: str = "look", member_id: str = "a") -> Call:
     return Call("delegate_task_to_member", {"member_id": member_id, "task": task})
 
 
-def staged(*hooks: Function, answer: Any = "found", calls: Any = None, **team: Any) -> tuple[Stage, TurnModel]:
+def harness_with_hooks(
+    *hooks: Function, answer: Any = "found", calls: Any = None, **team: Any
+) -> tuple[LoopHarness, TurnModel]:
     """A team with the members ``a`` and ``b``, whose leader makes ``calls`` and answers "done"."""
     leader = TurnModel(calls or delegate(), "done")
     members = [Agent(id=name, name=name.upper(), model=TurnModel(answer)) for name in ("a", "b")]
-    return Stage(Team(id="team", model=leader, members=members, tool_hooks=hooks, **team)), leader
+    return LoopHarness(Team(id="team", model=leader, members=members, tool_hooks=hooks, **team)), leader
 
 
-def team_text(stage: Stage) -> str:
-    told = [event for event in stage.events if event.kind is EventKind.CONTENT and event.run_id == "root"]
-    return "".join(event.data.get("text", "") for event in told)
+def team_text(harness: LoopHarness) -> str:
+    deltas = [event for event in harness.events if event.kind is EventKind.CONTENT and event.run_id == "root"]
+    return "".join(event.data.get("text", "") for event in deltas)
 
 
 async def test_hooks_see_a_delegation_and_its_answer() -> None:
@@ -45,13 +47,13 @@ async def test_hooks_see_a_delegation_and_its_answer() -> None:
         seen.append(function_call())
         return seen[-1]
 
-    stage, leader = staged(outer, inner)
-    output = await stage.drive()
+    harness, leader = harness_with_hooks(outer, inner)
+    output = await harness.drive()
     assert seen == [("delegate_task_to_member", {"member_id": "a", "task": "look"}, "team"), "found"]
-    assert leader.told() == ["found"]
-    assert stage.run.state == {"delegations": 1}
+    assert leader.tool_results() == ["found"]
+    assert harness.run.state == {"delegations": 1}
     (call,) = output.tools
-    assert call.child_run_id == stage.steps.started[0].run_id
+    assert call.child_run_id == harness.steps.started[0].run_id
 
 
 def raise_it(arguments: dict[str, Any]) -> str:
@@ -64,10 +66,10 @@ async def answer_it(name: str) -> str:
 
 @pytest.mark.parametrize("hook", [raise_it, answer_it])
 async def test_a_hook_may_refuse_a_delegation(hook: Function) -> None:
-    stage, leader = staged(hook)
-    output = await stage.drive()
-    assert leader.told()[0].endswith("today")
-    assert (stage.steps.started, stage.steps.ended, stage.loop.progress.members) == ([], [], [])
+    harness, leader = harness_with_hooks(hook)
+    output = await harness.drive()
+    assert leader.tool_results()[0].endswith("today")
+    assert (harness.steps.started, harness.steps.ended, harness.loop.progress.members) == ([], [], [])
     assert output.tools[0].child_run_id is None
 
 
@@ -76,9 +78,9 @@ async def test_a_hook_may_change_the_arguments() -> None:
         arguments["task"] += " twice"
         return await function_call(**{**arguments, "member_id": "b"})
 
-    stage, _ = staged(redirect, share_member_interactions=True)
-    output = await stage.drive()
-    (start,) = stage.steps.started
+    harness, _ = harness_with_hooks(redirect, share_member_interactions=True)
+    output = await harness.drive()
+    (start,) = harness.steps.started
     assert (start.component_id, start.task) == ("b", "look twice")
     assert output.tools[0].args == {"member_id": "a", "task": "look"}, "what the model sent"
 
@@ -87,10 +89,10 @@ async def test_arguments_that_no_delegation_takes_are_a_failed_call() -> None:
     async def redirect(function_call: Function) -> Any:
         return await function_call(member_id="c", task="look")
 
-    stage, leader = staged(redirect)
-    await stage.drive()
-    assert leader.told()[0].startswith("There is no member 'c'")
-    assert stage.steps.started == []
+    harness, leader = harness_with_hooks(redirect)
+    await harness.drive()
+    assert leader.tool_results()[0].startswith("There is no member 'c'")
+    assert harness.steps.started == []
 
 
 async def test_a_member_that_fails_raises_in_the_hook() -> None:
@@ -101,10 +103,10 @@ async def test_a_member_that_fails_raises_in_the_hook() -> None:
             return f"sorry: {error}"
         return "not reached"
 
-    stage, leader = staged(excuse, answer=failure(400))
-    output = await stage.drive()
-    assert leader.told()[0].startswith("sorry: A failed")
-    assert [end.state for end in stage.steps.ended] == [RunState.ERROR]
+    harness, leader = harness_with_hooks(excuse, answer=failure(400))
+    output = await harness.drive()
+    assert leader.tool_results()[0].startswith("sorry: A failed")
+    assert [end.state for end in harness.steps.ended] == [RunState.ERROR]
     assert not output.tools[0].is_error
 
 
@@ -112,10 +114,10 @@ async def test_a_delegation_happens_once_however_often_a_hook_calls_it() -> None
     async def twice(function_call: Function) -> str:
         return " and ".join(await asyncio.gather(function_call(), function_call()))
 
-    stage, leader = staged(twice)
-    await stage.drive()
-    assert leader.told() == ["found and found"]
-    assert len(stage.steps.ended) == 1
+    harness, leader = harness_with_hooks(twice)
+    await harness.drive()
+    assert leader.tool_results() == ["found and found"]
+    assert len(harness.steps.ended) == 1
 
 
 async def test_a_broadcast_is_one_call_for_the_hooks() -> None:
@@ -126,10 +128,10 @@ async def test_a_broadcast_is_one_call_for_the_hooks() -> None:
         return func()
 
     calls = Call("delegate_task_to_members", {"task": "look"})
-    stage, leader = staged(note, mode="broadcast", calls=calls)
-    await stage.drive()
+    harness, leader = harness_with_hooks(note, mode="broadcast", calls=calls)
+    await harness.drive()
     assert names == ["delegate_task_to_members"]
-    assert leader.told() == ["Agent A: found\n\nAgent B: found"]
+    assert leader.tool_results() == ["Agent A: found\n\nAgent B: found"]
 
 
 # Routing
@@ -148,7 +150,7 @@ async def replace(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "hook, told, answer, reasons",
+    "hook, result, answer, reasons",
     [
         (keep, "found", "found", []),
         (shout, "foundFOUND", "FOUND", ["hook_changed"]),
@@ -156,12 +158,12 @@ async def replace(name: str) -> str:
     ],
 )
 async def test_a_routed_answer_is_what_the_hooks_make_of_it(
-    hook: Function, told: str, answer: str, reasons: list[str]
+    hook: Function, result: str, answer: str, reasons: list[str]
 ) -> None:
-    stage, _ = staged(hook, mode="route")
-    output = await stage.drive()
-    assert (output.content, team_text(stage)) == (answer, told)
-    voids = [event.data for event in stage.events if event.kind is EventKind.RUN_CONTINUED]
+    harness, _ = harness_with_hooks(hook, mode="route")
+    output = await harness.drive()
+    assert (output.content, team_text(harness)) == (answer, result)
+    voids = [event.data for event in harness.events if event.kind is EventKind.RUN_CONTINUED]
     assert [void["reason"] for void in voids] == reasons
 
 
@@ -197,11 +199,11 @@ async def test_no_hook_hides_that_a_member_waits_for_a_person(hook: Function) ->
         return "paid"
 
     member = Agent(id="a", name="A", model=TurnModel(Call("pay")), tools=[pay])
-    stage = Stage(Team(id="team", model=TurnModel(delegate()), members=[member], tool_hooks=[hook]))
+    harness = LoopHarness(Team(id="team", model=TurnModel(delegate()), members=[member], tool_hooks=[hook]))
     with pytest.raises(Waits) as waits:
-        await stage.drive()
+        await harness.drive()
     assert [requirement.component_id for requirement in waits.value.requirements] == ["a"]
-    assert stage.steps.results == {}
+    assert harness.steps.results == {}
     for thread in [thread for thread in threading.enumerate() if thread.name == "musterd-hook"]:
         thread.join(timeout=5)
         assert not thread.is_alive(), "the hook's thread ends"
@@ -233,19 +235,19 @@ async def test_a_hook_that_gives_up_stops_the_member() -> None:
         call.cancel()
         return "it took too long"
 
-    stage = Stage(waiting.team(give_up))
-    output = await stage.drive()
+    harness = LoopHarness(waiting.team(give_up))
+    output = await harness.drive()
     assert (output.content, output.tools[0].result) == ("done", "it took too long")
-    assert [end.state for end in stage.steps.ended] == [RunState.CANCELLED]
+    assert [end.state for end in harness.steps.ended] == [RunState.CANCELLED]
 
 
 @pytest.mark.parametrize("hook", [caught_in_thread, caught])
 async def test_a_cancel_reaches_the_member_before_the_run_ends(hook: Function) -> None:
     waiting = Waiting()
-    stage = Stage(waiting.team(hook))
-    drive = asyncio.ensure_future(stage.drive())
+    harness = LoopHarness(waiting.team(hook))
+    drive = asyncio.ensure_future(harness.drive())
     await waiting.begun.wait()
     drive.cancel()
     with pytest.raises(asyncio.CancelledError):
         await drive
-    assert [end.state for end in stage.steps.ended] == [RunState.CANCELLED]
+    assert [end.state for end in harness.steps.ended] == [RunState.CANCELLED]

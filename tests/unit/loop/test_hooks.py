@@ -9,7 +9,7 @@ from musterd import Agent, Team
 from musterd.core.errors import DeclarationError, RunFailed
 from musterd.core.events import EventKind
 from musterd.guards import BaseGuardrail, CheckTrigger, InputCheckError, OutputCheckError, RunInput, RunOutput
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 AROUND = [
     EventKind.RUN_STARTED,
@@ -45,15 +45,15 @@ async def test_hooks_are_handed_what_they_name() -> None:
         seen["output"], seen["more"] = run_output, more
 
     agent = Agent(id="solo", model=TurnModel("hi"), pre_hooks=[pre], post_hooks=[post], dependencies={"own": 1})
-    stage = Stage(agent, state={"a": 1}, dependencies={"d": 2}, metadata={"m": 3})
-    await stage.drive()
+    harness = LoopHarness(agent, state={"a": 1}, dependencies={"d": 2}, metadata={"m": 3})
+    await harness.drive()
     assert seen["run_input"].input_content_string() == "hello"
     assert (seen["session_state"], seen["user_id"], seen["extra"]) == ({"a": 1}, "somebody", 3)
     assert (seen["dependencies"], seen["metadata"]) == ({"own": 1, "d": 2}, {"m": 3})
     assert seen["agent"] is agent
     assert seen["output"].content == "hi"
     assert seen["more"]["run_context"].run_id == "root"
-    assert stage.kinds() == AROUND
+    assert harness.kinds() == AROUND
 
 
 async def test_a_pre_hook_changes_what_is_asked_and_the_state() -> None:
@@ -72,19 +72,19 @@ async def test_a_pre_hook_changes_what_is_asked_and_the_state() -> None:
         pre_hooks=[pre, second],
         determine_input_for_members=False,
     )
-    stage = Stage(team)
-    await stage.drive()
+    harness = LoopHarness(team)
+    await harness.drive()
     assert prompts(model)[:2] == ["hello, politely!"] * 2, "the member's task too"
-    assert stage.run.state == {"asked": True}
-    told = [event.data["input"] for event in stage.events if event.kind is EventKind.PRE_HOOK_COMPLETED]
-    assert told == ["hello, politely", "hello, politely!"]
+    assert harness.run.state == {"asked": True}
+    inputs = [event.data["input"] for event in harness.events if event.kind is EventKind.PRE_HOOK_COMPLETED]
+    assert inputs == ["hello, politely", "hello, politely!"]
 
 
 async def test_a_post_hook_changes_the_answer() -> None:
     def post(run_output: RunOutput) -> None:
         run_output.content = run_output.content.upper()
 
-    output = await Stage(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
+    output = await LoopHarness(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
     assert output.content == "HI"
 
 
@@ -93,20 +93,20 @@ async def test_a_hook_refuses() -> None:
         raise InputCheckError("Not here.", CheckTrigger.OFF_TOPIC, {"topic": "cats", "odd": object})
 
     model = TurnModel("hi")
-    stage = Stage(Agent(id="solo", model=model, pre_hooks=[pre]))
+    harness = LoopHarness(Agent(id="solo", model=model, pre_hooks=[pre]))
     with pytest.raises(RunFailed) as refused:
-        await stage.drive()
+        await harness.drive()
     assert (refused.value.code, refused.value.message) == ("input_check_error", "Not here.")
     assert refused.value.details["error_id"] == "off_topic"
     assert refused.value.details["additional_data"]["topic"] == "cats"
-    assert stage.kinds() == AROUND[:2]
+    assert harness.kinds() == AROUND[:2]
     assert model.seen == []
 
     async def post(run_output: RunOutput) -> None:
         raise OutputCheckError("Not so.", "too_long")
 
     with pytest.raises(RunFailed) as refused:
-        await Stage(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
+        await LoopHarness(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
     assert (refused.value.code, refused.value.details) == ("output_check_error", {"error_id": "too_long"})
 
 
@@ -115,7 +115,7 @@ async def test_a_hook_that_fails_ends_the_run_without_its_words() -> None:
         raise ValueError("secret")
 
     with pytest.raises(RunFailed, match="The hook 'pre' failed") as failed:
-        await Stage(Agent(id="solo", model=TurnModel("hi"), pre_hooks=[pre])).drive()
+        await LoopHarness(Agent(id="solo", model=TurnModel("hi"), pre_hooks=[pre])).drive()
     assert failed.value.code == "hook_failed"
     assert "secret" not in failed.value.message
 
@@ -123,7 +123,7 @@ async def test_a_hook_that_fails_ends_the_run_without_its_words() -> None:
         run_output.content = object()
 
     with pytest.raises(RunFailed, match="The hook 'post' failed"):
-        await Stage(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
+        await LoopHarness(Agent(id="solo", model=TurnModel("hi"), post_hooks=[post])).drive()
 
 
 async def test_a_member_that_is_refused_has_failed() -> None:
@@ -133,9 +133,9 @@ async def test_a_member_that_is_refused_has_failed() -> None:
 
     model = TurnModel(Call("delegate_task_to_member", {"member_id": "one", "task": "go"}), "sorry")
     team = Team(id="team", model=model, members=[Agent(id="one", name="One", pre_hooks=[Closed()])])
-    output = await Stage(team).drive()
+    output = await LoopHarness(team).drive()
     assert output.content == "sorry"
-    assert model.told() == ["One failed: Closed."]
+    assert model.tool_results() == ["One failed: Closed."]
 
 
 async def test_a_guardrail_may_inherit_its_check() -> None:
@@ -148,7 +148,7 @@ async def test_a_guardrail_may_inherit_its_check() -> None:
     class Shorter(Short):
         pass
 
-    await Stage(Agent(id="solo", model=TurnModel("hi"), pre_hooks=[Shorter()])).drive()
+    await LoopHarness(Agent(id="solo", model=TurnModel("hi"), pre_hooks=[Shorter()])).drive()
     assert threads[0].startswith("test-tool"), "a plain check does not hold the event loop"
 
 

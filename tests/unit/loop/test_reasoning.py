@@ -10,7 +10,7 @@ from pydantic_ai.profiles import ModelProfile
 from musterd import Agent, ReasoningTools, Team
 from musterd.core.errors import RunFailed
 from musterd.core.events import EventKind
-from tests.support.loop import Call, Stage, TurnModel, failure
+from tests.support.loop import Call, LoopHarness, TurnModel, failure
 
 STEP = {"title": "Look", "reasoning": "It depends.", "next_action": "continue"}
 LAST = {"title": "Done", "reasoning": "So it is.", "result": "4", "next_action": "final_answer", "confidence": 0.9}
@@ -18,12 +18,12 @@ NONE = dict.fromkeys(("title", "action", "result", "reasoning", "next_action", "
 REASONS = [EventKind.REASONING_STARTED, EventKind.REASONING_STEP, EventKind.REASONING_COMPLETED]
 
 
-def steps(*found: dict[str, Any]) -> Call:
-    return Call("final_result", {"reasoning_steps": list(found)})
+def steps(*items: dict[str, Any]) -> Call:
+    return Call("final_result", {"reasoning_steps": list(items)})
 
 
-def reasons_told(stage: Stage) -> list[EventKind]:
-    return [kind for kind in stage.kinds() if kind.value.startswith("reasoning")]
+def reasons_told(harness: LoopHarness) -> list[EventKind]:
+    return [kind for kind in harness.kinds() if kind.value.startswith("reasoning")]
 
 
 def text(model: TurnModel, turn: int = -1) -> str:
@@ -32,13 +32,13 @@ def text(model: TurnModel, turn: int = -1) -> str:
 
 async def test_a_request_is_thought_through_first() -> None:
     own, other = TurnModel("It is 4."), TurnModel(steps(STEP), steps(LAST))
-    stage = Stage(Agent(id="solo", model=own, instructions="Be exact.", reasoning_model=other), "2+2?")
-    output = await stage.drive()
+    harness = LoopHarness(Agent(id="solo", model=own, instructions="Be exact.", reasoning_model=other), "2+2?")
+    output = await harness.drive()
     assert output.content == "It is 4."
-    assert [path for what, path in stage.steps.log if what == "model"] == ["reason/0/m", "reason/1/m", "t0/m"]
+    assert [path for what, path in harness.steps.log if what == "model"] == ["reason/0/m", "reason/1/m", "t0/m"]
     assert output.reasoning_steps == [{**NONE, **STEP}, {**NONE, **LAST}]
     assert output.reasoning == "## Look\nIt depends.\n\n## Done\nSo it is.\nResult: 4"
-    assert reasons_told(stage) == [REASONS[0], REASONS[1], REASONS[1], REASONS[2]]
+    assert reasons_told(harness) == [REASONS[0], REASONS[1], REASONS[1], REASONS[2]]
     assert [aside["role"] for aside in output.asides] == ["reasoning_model"]
     assert "<who_answers>\n<instructions>\nBe exact." in text(other, 0)
     assert "2+2?" in text(other, 0)
@@ -47,13 +47,13 @@ async def test_a_request_is_thought_through_first() -> None:
 
 async def test_its_own_model_thinks_where_no_other_is_named() -> None:
     own = TurnModel(steps(LAST), "It is 4.")
-    output = await Stage(Agent(id="solo", model=own, reasoning=True)).drive()
+    output = await LoopHarness(Agent(id="solo", model=own, reasoning=True)).drive()
     assert (output.content, len(own.seen)) == ("It is 4.", 2)
 
 
 async def test_an_agent_thinks_with_its_own_words() -> None:
     thinker = Agent(id="thinker", model=TurnModel(steps(LAST)), instructions=["Doubt everything."])
-    await Stage(Agent(id="solo", model=TurnModel("so"), reasoning_agent=thinker)).drive()
+    await LoopHarness(Agent(id="solo", model=TurnModel("so"), reasoning_agent=thinker)).drive()
     model = thinker.model
     assert isinstance(model, TurnModel)
     assert "Doubt everything." in text(model)
@@ -61,10 +61,14 @@ async def test_an_agent_thinks_with_its_own_words() -> None:
 
 async def test_it_thinks_as_long_as_it_must_and_as_it_may() -> None:
     least = TurnModel(steps(LAST), steps(LAST))
-    output = await Stage(Agent(id="solo", model=TurnModel("so"), reasoning_model=least, reasoning_min_steps=2)).drive()
+    output = await LoopHarness(
+        Agent(id="solo", model=TurnModel("so"), reasoning_model=least, reasoning_min_steps=2)
+    ).drive()
     assert len(output.reasoning_steps) == 2
     most = TurnModel(steps(STEP, STEP), steps(STEP, STEP))
-    output = await Stage(Agent(id="solo", model=TurnModel("so"), reasoning_model=most, reasoning_max_steps=3)).drive()
+    output = await LoopHarness(
+        Agent(id="solo", model=TurnModel("so"), reasoning_model=most, reasoning_max_steps=3)
+    ).drive()
     assert len(output.reasoning_steps) == 3
 
 
@@ -76,9 +80,9 @@ async def test_a_model_that_thinks_by_itself_is_heard_thinking() -> None:
 
     other = FunctionModel(stream_function=think, profile=ModelProfile(thinking_always_enabled=True))
     own = TurnModel("It is 4.")
-    stage = Stage(Agent(id="solo", model=own, reasoning_model=other))
-    output = await stage.drive()
-    deltas = [event.data["reasoning"] for event in stage.events if event.kind is EventKind.REASONING_CONTENT_DELTA]
+    harness = LoopHarness(Agent(id="solo", model=own, reasoning_model=other))
+    output = await harness.drive()
+    deltas = [event.data["reasoning"] for event in harness.events if event.kind is EventKind.REASONING_CONTENT_DELTA]
     assert "".join(deltas) == "two and two"
     assert output.reasoning == "two and two"
     assert output.reasoning_steps == [{**NONE, "result": "two and two"}]
@@ -87,7 +91,7 @@ async def test_a_model_that_thinks_by_itself_is_heard_thinking() -> None:
 
 async def test_a_model_that_cannot_think_fails_the_run() -> None:
     with pytest.raises(RunFailed):
-        await Stage(Agent(id="solo", model=TurnModel(), reasoning_model=TurnModel(failure(400)))).drive()
+        await LoopHarness(Agent(id="solo", model=TurnModel(), reasoning_model=TurnModel(failure(400)))).drive()
 
 
 async def test_thoughts_on_the_way_are_steps() -> None:
@@ -96,14 +100,14 @@ async def test_thoughts_on_the_way_are_steps() -> None:
         Call("analyze", {"title": "Sum", "result": "4", "analysis": "Fits.", "next_action": "final_answer"}),
     ]
     model = TurnModel(calls[0], calls[1], "It is 4.")
-    stage = Stage(Team(id="team", model=model, members=[], tools=[*ReasoningTools()]))
-    output = await stage.drive()
+    harness = LoopHarness(Team(id="team", model=model, members=[], tools=[*ReasoningTools()]))
+    output = await harness.drive()
     assert [(step["title"], step["next_action"]) for step in output.reasoning_steps] == [
         ("Plan", "continue"),
         ("Sum", "final_answer"),
     ]
-    assert reasons_told(stage) == [REASONS[0], REASONS[1], REASONS[1], REASONS[2]]
-    assert model.told() == ["Noted. Give the answer."]
+    assert reasons_told(harness) == [REASONS[0], REASONS[1], REASONS[1], REASONS[2]]
+    assert model.tool_results() == ["Noted. Give the answer."]
 
 
 def test_either_tool_can_be_left_out() -> None:

@@ -10,7 +10,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from musterd.declare.mcp_server import ServerTools
 from musterd.loop.loop import Loop
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
 async def test_a_function_gives_a_run_its_tools() -> None:
@@ -22,13 +22,13 @@ async def test_a_function_gives_a_run_its_tools() -> None:
         return [greet]
 
     model = TurnModel([Call("greet")], "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=tools_of))
-    await stage.drive()
-    assert model.told() == ["hello somebody"]
-    assert [found.name for found in model.offered[0].function_tools] == ["greet"]
-    taken = stage.steps.taken["p/tools"]["sources"]
-    assert [told["name"] for told in taken[0]["tools"]] == ["greet"]
-    assert list(stage.steps.taken["p"]["tools"]) == ["greet"]
+    harness = LoopHarness(Agent(id="solo", model=model, tools=tools_of))
+    await harness.drive()
+    assert model.tool_results() == ["hello somebody"]
+    assert [offered_tool.name for offered_tool in model.offered[0].function_tools] == ["greet"]
+    taken = harness.steps.taken["p/tools"]["sources"]
+    assert [definition["name"] for definition in taken[0]["tools"]] == ["greet"]
+    assert list(harness.steps.taken["p"]["tools"]) == ["greet"]
 
 
 async def test_what_was_offered_stays_offered_though_the_function_gives_another() -> None:
@@ -38,34 +38,34 @@ async def test_what_was_offered_stays_offered_though_the_function_gives_another(
         return [tool(name=name, description=name)(lambda: "done") for name in names]
 
     model = TurnModel([Call("first"), Call("second")], "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=tools_of))
-    await stage.loop.tree.steps.take("p/tools", "", stored)
+    harness = LoopHarness(Agent(id="solo", model=model, tools=tools_of))
+    await harness.loop.tree.steps.take("p/tools", "", stored)
     names[:] = ["second"]
 
     async def again(path: str, fingerprint: str, look: Any) -> Any:
-        return stage.steps.taken[path]
+        return harness.steps.taken[path]
 
-    stage.steps.take = again  # type: ignore[method-assign]
-    await stage.drive()
-    assert [found.name for found in model.offered[0].function_tools] == ["first"]
-    assert all("There is no tool" in result for result in model.told())
+    harness.steps.take = again  # type: ignore[method-assign]
+    await harness.drive()
+    assert [offered_tool.name for offered_tool in model.offered[0].function_tools] == ["first"]
+    assert all("There is no tool" in result for result in model.tool_results())
 
 
 async def stored() -> dict[str, Any]:
-    told = {"name": "first", "description": "first", "parameters": {"type": "object", "properties": {}}}
-    return {"sources": [{"of": "tools=", "tools": [told]}]}
+    definition = {"name": "first", "description": "first", "parameters": {"type": "object", "properties": {}}}
+    return {"sources": [{"of": "tools=", "tools": [definition]}]}
 
 
-@pytest.mark.parametrize("given", [None, 7, [7], "raise"])
-async def test_a_function_that_gives_no_tools_fails_the_run(given: Any) -> None:
+@pytest.mark.parametrize("tools", [None, 7, [7], "raise"])
+async def test_a_function_that_gives_no_tools_fails_the_run(tools: Any) -> None:
     def tools_of() -> Any:
-        if given == "raise":
+        if tools == "raise":
             raise ValueError("no")
-        return given
+        return tools
 
-    stage = Stage(Agent(id="solo", name="Solo", model=TurnModel("answer"), tools=tools_of))
+    harness = LoopHarness(Agent(id="solo", name="Solo", model=TurnModel("answer"), tools=tools_of))
     with pytest.raises(RunFailed, match=r"^The tools of Solo could not be created: ") as caught:
-        await stage.drive()
+        await harness.drive()
     assert caught.value.code == "tools_failed"
 
 
@@ -75,9 +75,9 @@ async def test_instructions_of_toolkits_are_in_the_system_message() -> None:
         return ""
 
     model = TurnModel("answer")
-    stage = Stage(Agent(id="solo", model=model, tools=[Toolkit(tools=[ask], instructions="Ask twice.")]))
-    await stage.drive()
-    assert stage.steps.taken["p"]["system"] == "<tool_instructions>\nAsk twice.\n</tool_instructions>"
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[Toolkit(tools=[ask], instructions="Ask twice.")]))
+    await harness.drive()
+    assert harness.steps.taken["p"]["system"] == "<tool_instructions>\nAsk twice.\n</tool_instructions>"
 
 
 async def test_a_tool_that_cannot_say_leaves_its_call_unknown() -> None:
@@ -87,18 +87,18 @@ async def test_a_tool_that_cannot_say_leaves_its_call_unknown() -> None:
         raise OutcomeUnknown("The line broke.")
 
     model = TurnModel([Call("send")], "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=[send]))
-    await stage.drive()
-    step = stage.steps.results["t0/c0"]
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[send]))
+    await harness.drive()
+    step = harness.steps.results["t0/c0"]
     assert (step.state, step.is_error, step.result) == (StepState.UNKNOWN, True, "The line broke.")
 
 
 async def test_a_leader_is_told_which_servers_its_members_have() -> None:
     server = MCPServer(name="desk", command="server")
     team = Team(id="team", model=TurnModel("answer"), members=[Agent(id="one", tools=[server])])
-    stage = Stage(team)
-    await stage.drive()
-    assert "Tools of: desk" in stage.steps.taken["p"]["system"]
+    harness = LoopHarness(team)
+    await harness.drive()
+    assert "Tools of: desk" in harness.steps.taken["p"]["system"]
 
 
 class Desks:
@@ -106,8 +106,8 @@ class Desks:
 
     async def tools(self, server: MCPServer) -> ServerTools:
         parameters = {"type": "object", "properties": {}}
-        told = {"description": "", "parameters": parameters, "retry_safe": False}
-        return ServerTools(definitions=[{"name": f"ask_{server.name}", "tool": "ask", **told}])
+        definition = {"description": "", "parameters": parameters, "retry_safe": False}
+        return ServerTools(definitions=[{"name": f"ask_{server.name}", "tool": "ask", **definition}])
 
     async def call(self, server: MCPServer, tool: str, arguments: dict[str, Any], context: ToolContext) -> str:
         return f"{server.name} {tool}"
@@ -115,7 +115,7 @@ class Desks:
 
 async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() -> None:
     one, two = (MCPServer(name=name, command=name) for name in ("one", "two"))
-    before = Stage(Agent(id="solo", model=TurnModel("answer"), tools=[one, two]))
+    before = LoopHarness(Agent(id="solo", model=TurnModel("answer"), tools=[one, two]))
     before.loop.tree = replace(before.tree, servers=Desks())
     await before.drive()
     taken = before.steps.taken["p/tools"]
@@ -124,10 +124,10 @@ async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() 
         return taken
 
     model = TurnModel([Call("ask_one"), Call("ask_two")], "answer")
-    after = Stage(Agent(id="solo", model=model, tools=[MCPServer(name="new", command="new"), one]))
+    after = LoopHarness(Agent(id="solo", model=model, tools=[MCPServer(name="new", command="new"), one]))
     after.steps.take = again  # type: ignore[method-assign]
     after.loop = Loop(replace(after.tree, servers=Desks()), after.run)
     await after.drive()
-    assert [found.name for found in model.offered[0].function_tools] == ["ask_one", "ask_two"]
-    assert model.told()[0] == "one ask"
-    assert "There is no tool 'ask_two'" in model.told()[1]
+    assert [offered_tool.name for offered_tool in model.offered[0].function_tools] == ["ask_one", "ask_two"]
+    assert model.tool_results()[0] == "one ask"
+    assert "There is no tool 'ask_two'" in model.tool_results()[1]

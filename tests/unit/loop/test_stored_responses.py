@@ -33,8 +33,8 @@ def test_it_is_read_as_it_was() -> None:
         usage=RequestUsage(input_tokens=3, output_tokens=4),
         metadata={"musterd": {"seconds": 0.5}},
     )
-    found = with_contents(parse_response(message_text(answer)), {content_hash(PIXEL): PIXEL})
-    assert found == answer
+    response = with_contents(parse_response(message_text(answer)), {content_hash(PIXEL): PIXEL})
+    assert response == answer
 
 
 def test_a_request_is_none() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from musterd import Agent, Team
 from musterd.core.errors import DeclarationError
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
 def look() -> str:
@@ -24,7 +24,7 @@ def choices(model: TurnModel) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("choice", "said"),
     [
         (None, [None, None]),
         ("auto", [None, None]),
@@ -35,22 +35,22 @@ def choices(model: TurnModel) -> list[Any]:
         ({"type": "function", "name": "look"}, [["look"], None]),
     ],
 )
-async def test_a_call_is_forced_once_and_the_model_may_answer_then(given: Any, said: list[Any]) -> None:
+async def test_a_call_is_forced_once_and_the_model_may_answer_then(choice: Any, said: list[Any]) -> None:
     model = TurnModel([Call("look")], "answer")
-    output = await Stage(Agent(id="solo", model=model, tools=[look, add], tool_choice=given)).drive()
+    output = await LoopHarness(Agent(id="solo", model=model, tools=[look, add], tool_choice=choice)).drive()
     assert (output.content, choices(model)) == ("answer", said)
 
 
 async def test_a_leader_can_be_made_to_delegate() -> None:
     model = TurnModel([Call("delegate_task_to_member", {"member_id": "one", "task": "x"})], "done", "answer")
     team = Team(id="team", model=model, members=[Agent(id="one")], tool_choice="delegate_task_to_member")
-    await Stage(team).drive()
+    await LoopHarness(team).drive()
     assert choices(model) == [["delegate_task_to_member"], None, None]
 
 
 async def test_nothing_is_forced_where_no_tool_is_there() -> None:
     model = TurnModel("answer")
-    await Stage(Agent(id="solo", model=model, tool_choice="required")).drive()
+    await LoopHarness(Agent(id="solo", model=model, tool_choice="required")).drive()
     assert choices(model) == [None]
 
 

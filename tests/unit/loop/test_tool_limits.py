@@ -13,7 +13,7 @@ from musterd.declare.tool_result import Media, ToolResult
 from musterd.loop.argument_limits import read_arguments, refused_calls
 from musterd.loop.conversation import parse_response
 from musterd.loop.tool_results import ResultTooLarge, bounded_text
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
 @tool
@@ -22,15 +22,15 @@ def add(one: float, text: str = "") -> str:
     return f"added {one}"
 
 
-async def told(*tools: Any, calls: list[Call | str], **settings: Any) -> Stage:
+async def harness_after(*tools: Any, calls: list[Call | str], **settings: Any) -> LoopHarness:
     """A run whose model makes ``calls`` in its first turn, and answers in its second."""
-    stage = Stage(Agent(id="solo", model=TurnModel(calls, "answer"), tools=list(tools)), settings=settings)
-    await stage.drive()
-    return stage
+    harness = LoopHarness(Agent(id="solo", model=TurnModel(calls, "answer"), tools=list(tools)), settings=settings)
+    await harness.drive()
+    return harness
 
 
-def results(stage: Stage) -> list[Any]:
-    return [(call.result, call.is_error) for call in stage.loop.progress.output.tools]
+def results(harness: LoopHarness) -> list[Any]:
+    return [(call.result, call.is_error) for call in harness.loop.progress.output.tools]
 
 
 NESTED = '{"one": 1, "text": ' + "[" * 50_000 + "]" * 50_000 + "}"
@@ -42,19 +42,19 @@ NESTED = '{"one": 1, "text": ' + "[" * 50_000 + "]" * 50_000 + "}"
     ids=["1e999", "-1e999", "Infinity", "nested", "digits"],
 )
 async def test_arguments_that_have_no_json_are_a_failed_call_and_are_not_kept(arguments: str) -> None:
-    stage = await told(add, calls=[Call("add", arguments, "bad"), Call("add", {"one": 1})])
-    (said, failed), other = results(stage)
+    harness = await harness_after(add, calls=[Call("add", arguments, "bad"), Call("add", {"one": 1})])
+    (said, failed), other = results(harness)
     assert said.startswith("The arguments are not a JSON object.")
     assert failed
     assert other == ("added 1.0", False)
-    assert stage.loop.progress.conversation is not None
-    (answer,) = [message for message in stage.loop.progress.conversation.messages if message.kind == "response"][:1]
+    assert harness.loop.progress.conversation is not None
+    (answer,) = [message for message in harness.loop.progress.conversation.messages if message.kind == "response"][:1]
     assert [part.args for part in answer.parts if isinstance(part, ToolCallPart)] == ["{}", '{"one": 1}']
 
 
 async def test_arguments_that_are_no_json_at_all_are_kept_for_the_model_to_correct() -> None:
-    stage = await told(add, calls=[Call("add", '{"one":')])
-    conversation = stage.loop.progress.conversation
+    harness = await harness_after(add, calls=[Call("add", '{"one":')])
+    conversation = harness.loop.progress.conversation
     assert conversation is not None
     assert '{\\"one\\":' in conversation.texts[1]
 
@@ -76,28 +76,30 @@ def test_which_arguments_are_taken(arguments: Any, is_taken: bool) -> None:
 
 async def test_arguments_that_are_too_long_are_a_failed_call() -> None:
     long = {"one": 1, "text": "ü" * 40}
-    stage = await told(add, calls=[Call("add", json.dumps(long, ensure_ascii=False))], tool_arguments_bytes=80)
-    said, failed = results(stage)[0]
+    harness = await harness_after(
+        add, calls=[Call("add", json.dumps(long, ensure_ascii=False))], tool_arguments_bytes=80
+    )
+    said, failed = results(harness)[0]
     assert said == "The arguments have 102 bytes; at most 80 are allowed. The call was not made. Send less."
     assert failed
-    assert "ü" not in str(stage.loop.progress.messages)
+    assert "ü" not in str(harness.loop.progress.messages)
 
 
 async def test_the_call_that_gives_the_answer_is_no_exception() -> None:
     model = TurnModel([Call("final_result", '{"one": 1e999}')], [Call("final_result", {"one": 2.5})])
     schema = {"type": "object", "properties": {"one": {"type": "number"}}, "required": ["one"]}
-    stage = Stage(Agent(id="solo", model=model, output_schema=schema))
-    output = await stage.drive()
+    harness = LoopHarness(Agent(id="solo", model=model, output_schema=schema))
+    output = await harness.drive()
     assert output.content == {"one": 2.5}
-    assert "non-finite" in str(model.told())
+    assert "non-finite" in str(model.tool_results())
 
 
 async def test_an_answer_in_text_must_have_json_too() -> None:
     schema = {"type": "object", "properties": {"one": {"type": "number"}}, "required": ["one"]}
     turns = ['{"one": 1e999}', '{"one": ' + "[" * 5000 + "]" * 5000 + "}", "{}"]
-    stage = Stage(Agent(id="solo", model=TurnModel(*turns), output_schema=schema))
+    harness = LoopHarness(Agent(id="solo", model=TurnModel(*turns), output_schema=schema))
     with pytest.raises(RunFailed) as failed:
-        await stage.drive()
+        await harness.drive()
     assert failed.value.code == "output_invalid"
 
 
@@ -110,11 +112,11 @@ async def give(what: str) -> Any:
 
 @pytest.mark.parametrize("what", ["text", "wide", "list", "long list"])
 async def test_a_result_that_is_too_long_is_a_failed_call(what: str) -> None:
-    stage = await told(give, calls=[Call("give", {"what": what})], tool_result_stored_bytes=100)
-    said, failed = results(stage)[0]
+    harness = await harness_after(give, calls=[Call("give", {"what": what})], tool_result_stored_bytes=100)
+    said, failed = results(harness)[0]
     assert said.startswith("The tool was called, but its result has")
     assert failed
-    assert stage.steps.results["t0/c0"].state is StepState.FAILED
+    assert harness.steps.results["t0/c0"].state is StepState.FAILED
 
 
 async def test_a_long_message_of_an_exception_is_cut_in_words() -> None:
@@ -123,8 +125,8 @@ async def test_a_long_message_of_an_exception_is_cut_in_words() -> None:
         """Fail with many words."""
         raise RuntimeError("x" * 1001)
 
-    stage = await told(fail, calls=[Call("fail")], tool_result_stored_bytes=100)
-    assert results(stage) == [("x" * 250 + "\n[… cut: the message has 1001 characters]", True)]
+    harness = await harness_after(fail, calls=[Call("fail")], tool_result_stored_bytes=100)
+    assert results(harness) == [("x" * 250 + "\n[… cut: the message has 1001 characters]", True)]
 
 
 async def test_a_value_that_unfolds_without_end_is_too_long() -> None:
@@ -141,7 +143,9 @@ async def test_a_result_at_the_limit_is_kept() -> None:
         """Give 100 bytes."""
         return "ü" * 50
 
-    assert results(await told(exact, calls=[Call("exact")], tool_result_stored_bytes=100)) == [("ü" * 50, False)]
+    assert results(await harness_after(exact, calls=[Call("exact")], tool_result_stored_bytes=100)) == [
+        ("ü" * 50, False)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +162,11 @@ async def test_media_that_are_too_large_are_a_failed_call(media: Any) -> None:
         """Draw something."""
         return media
 
-    stage = await told(draw, calls=[Call("draw")], media_bytes=100)
-    said, failed = results(stage)[0]
+    harness = await harness_after(draw, calls=[Call("draw")], media_bytes=100)
+    said, failed = results(harness)[0]
     assert "its media have" in said
     assert failed
-    assert stage.steps.results["t0/c0"].media == ()
+    assert harness.steps.results["t0/c0"].media == ()
 
 
 async def test_a_tool_that_leaves_too_much_in_the_state_has_failed() -> None:
@@ -172,9 +176,11 @@ async def test_a_tool_that_leaves_too_much_in_the_state_has_failed() -> None:
         context.session_state["text"] = "x" * count
         return "done"
 
-    stage = await told(grow, calls=[Call("grow", {"count": 10}), Call("grow", {"count": 100})], state_bytes=100)
-    assert [failed for _, failed in results(stage)] == [False, True]
-    assert stage.run.state == {"text": "x" * 10}
+    harness = await harness_after(
+        grow, calls=[Call("grow", {"count": 10}), Call("grow", {"count": 100})], state_bytes=100
+    )
+    assert [failed for _, failed in results(harness)] == [False, True]
+    assert harness.run.state == {"text": "x" * 10}
 
 
 @pytest.mark.parametrize("mode", ["coordinate", "broadcast"])
@@ -186,16 +192,16 @@ async def test_a_members_answer_that_is_too_long_is_a_failed_call(mode: str) -> 
         else Call("delegate_task_to_members", {"task": "t"})
     )
     team = Team(id="team", model=TurnModel([call], "answer"), members=[member], mode=mode)
-    stage = Stage(team, settings={"tool_result_stored_bytes": 100})
-    output = await stage.drive()
+    harness = LoopHarness(team, settings={"tool_result_stored_bytes": 100})
+    output = await harness.drive()
     assert output.content == "answer"
     assert "at most 100 are kept" in str(output.tools[0].result)
     assert output.tools[0].is_error
 
 
 async def test_why_a_call_was_refused_is_stored_with_the_answer() -> None:
-    stage = await told(add, calls=[Call("add", '{"one": 1, "text": "long"}', "a")], tool_arguments_bytes=10)
-    conversation = stage.loop.progress.conversation
+    harness = await harness_after(add, calls=[Call("add", '{"one": 1, "text": "long"}', "a")], tool_arguments_bytes=10)
+    conversation = harness.loop.progress.conversation
     assert conversation is not None
     stored = parse_response(conversation.texts[1])
-    assert refused_calls(stored) == {"a": results(stage)[0][0]}
+    assert refused_calls(stored) == {"a": results(harness)[0][0]}

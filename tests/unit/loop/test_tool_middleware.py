@@ -11,28 +11,28 @@ from musterd import Agent, Media, OutcomeUnknown, RetryTool, ToolContext, ToolRe
 from musterd.core import clock
 from musterd.declare.tool_errors import ToolFailed
 from musterd.loop.loop import Loop
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
-async def told(*tools: Any, calls: list[Call], turns: int = 1, **agent: Any) -> list[Any]:
+async def tool_results(*tools: Any, calls: list[Call], turns: int = 1, **agent: Any) -> list[Any]:
     """What the model reads of its calls, of all turns together."""
     model = TurnModel(*([calls] * turns), "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=list(tools), **agent))
-    await stage.drive()
-    return [result for turn in range(1, turns + 1) for result in model.told(turn)]
+    harness = LoopHarness(Agent(id="solo", model=model, tools=list(tools), **agent))
+    await harness.drive()
+    return [result for turn in range(1, turns + 1) for result in model.tool_results(turn)]
 
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between tries, which take no time."""
-    found: list[float] = []
+    durations: list[float] = []
 
     async def sleep(seconds: float) -> None:
-        found.append(seconds)
+        durations.append(seconds)
 
     monkeypatch.setattr(clock, "sleep", sleep)
     monkeypatch.setattr(clock, "jitter", lambda seconds: seconds)
-    return found
+    return durations
 
 
 # Hooks
@@ -61,7 +61,7 @@ async def test_hooks_stand_around_each_other_and_may_change_all() -> None:
         order.append(f"say {word} in {threading.current_thread().name.rpartition('-')[0]}")
         return word
 
-    results = await told(say, calls=[Call("say", {"word": "x"}, id="c1")], tool_hooks=[outer, inner])
+    results = await tool_results(say, calls=[Call("say", {"word": "x"}, id="c1")], tool_hooks=[outer, inner])
     assert results == ["<[(y)]>"]
     assert order == [
         "outer say {'word': 'x'}",
@@ -73,7 +73,7 @@ async def test_hooks_stand_around_each_other_and_may_change_all() -> None:
 
 
 async def test_a_hook_may_answer_itself_or_refuse() -> None:
-    made = []
+    calls = []
 
     def guard(function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if arguments["word"] == "bad":
@@ -83,13 +83,13 @@ async def test_a_hook_may_answer_itself_or_refuse() -> None:
     @tool
     async def say(word: str) -> str:
         """Say."""
-        made.append(word)
+        calls.append(word)
         return word
 
     words = ["bad", "old", "new"]
-    results = await told(say, calls=[Call("say", {"word": word}) for word in words], tool_hooks=[guard])
+    results = await tool_results(say, calls=[Call("say", {"word": word}) for word in words], tool_hooks=[guard])
     assert results == ["not that word", "known", "new"]
-    assert made == ["new"]
+    assert calls == ["new"]
 
 
 async def test_more_calls_than_threads_pass_through_hooks() -> None:
@@ -101,7 +101,7 @@ async def test_more_calls_than_threads_pass_through_hooks() -> None:
         """Work."""
         return "done"
 
-    assert await told(work, calls=[Call("work") for _ in range(12)]) == ["done"] * 12, "four threads for tools"
+    assert await tool_results(work, calls=[Call("work") for _ in range(12)]) == ["done"] * 12, "four threads for tools"
 
 
 async def test_a_call_before_and_one_after_see_what_comes_of_it() -> None:
@@ -124,7 +124,7 @@ async def test_a_call_before_and_one_after_see_what_comes_of_it() -> None:
         return word
 
     calls = [Call("say", {"word": word}, id=word) for word in ("bad", "x", "fail")]
-    assert await told(say, calls=calls) == ["not that word", "x!", "failed"]
+    assert await tool_results(say, calls=calls) == ["not that word", "x!", "failed"]
     assert sorted(seen, key=lambda item: item[1]) == [
         ("say", "fail", {"word": "fail!"}, None, "failed", "s1"),
         ("say", "x", {"word": "x!"}, "x!", None, "s1"),
@@ -157,7 +157,7 @@ async def test_a_tool_is_called_again_where_nothing_happens_twice(
         context.session_state["half"] = "done"
         raise error
 
-    assert await told(send, calls=[Call("send")]) == [str(error)]
+    assert await tool_results(send, calls=[Call("send")]) == [str(error)]
     assert (len(keys), len(set(keys)), len(naps)) == (calls, 1, calls - 1)
     assert states == [{}] * calls, "what a failed try left is gone"
     assert naps == [0.1, 0.2][: calls - 1]
@@ -173,71 +173,71 @@ async def test_the_try_that_succeeds_counts(naps: list[float]) -> None:
             raise failures.pop()
         return "sent"
 
-    assert await told(send, calls=[Call("send")]) == ["sent"]
+    assert await tool_results(send, calls=[Call("send")]) == ["sent"]
 
 
 # Kept results
 
 
 async def test_an_equal_call_has_the_kept_result_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
+    calls: list[int] = []
 
     @tool(cache_results=True, cache_ttl=60)
     def square(n: int, digits: int = 0) -> int:
         """Square."""
-        made.append(n)
+        calls.append(n)
         return n * n
 
     async def squared(*numbers: int) -> list[Any]:
-        return await told(square, calls=[Call("square", {"n": n}) for n in numbers])
+        return await tool_results(square, calls=[Call("square", {"n": n}) for n in numbers])
 
     assert await squared(2) == ["4"]
-    assert await told(square, calls=[Call("square", '{"n": "2"}')]) == ["4"], "equal once it is converted"
+    assert await tool_results(square, calls=[Call("square", '{"n": "2"}')]) == ["4"], "equal once it is converted"
     assert await squared(3, 2) == ["9", "4"]
-    assert made == [2, 3]
+    assert calls == [2, 3]
     later = clock.monotonic() + 61
     monkeypatch.setattr(clock, "monotonic", lambda: later)
     assert await squared(2) == ["4"]
-    assert made == [2, 3, 2]
+    assert calls == [2, 3, 2]
 
 
 async def test_failures_are_not_kept_and_another_session_is_another_call() -> None:
-    made: list[str] = []
+    calls: list[str] = []
 
     @tool(cache_results=True)
     async def whose(context: ToolContext) -> str:
         """Whose."""
-        made.append(context.session_id)
-        if len(made) == 1:
+        calls.append(context.session_id)
+        if len(calls) == 1:
             raise ValueError("not yet")
         return context.session_id
 
-    async def asked(session: str) -> None:
-        stage = Stage(Agent(id="solo", model=TurnModel([Call("whose")], "answer"), tools=[whose]))
-        stage.loop = Loop(replace(stage.tree, session_id=session), stage.run)
-        await stage.drive()
+    async def run_in(session: str) -> None:
+        harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("whose")], "answer"), tools=[whose]))
+        harness.loop = Loop(replace(harness.tree, session_id=session), harness.run)
+        await harness.drive()
 
     for session in ("s1", "s1", "s1", "s2"):
-        await asked(session)
-    assert made == ["s1", "s1", "s2"]
+        await run_in(session)
+    assert calls == ["s1", "s1", "s2"]
 
 
 async def test_only_so_many_results_are_kept() -> None:
-    made: list[int] = []
+    calls: list[int] = []
 
     @tool(cache_results=True)
     def square(n: int) -> int:
         """Square."""
-        made.append(n)
+        calls.append(n)
         return n * n
 
-    kept = square.result_cache
-    assert kept is not None
+    cache = square.result_cache
+    assert cache is not None
     for n in range(300):
-        kept.put(str(n), "x")
-    kept.put("long", "x" * 70_000)
-    assert [kept.get(str(n)) for n in (0, 43, 44, 299)] == [None, None, "x", "x"]
-    assert kept.get("long") is None
+        cache.put(str(n), "x")
+    cache.put("long", "x" * 70_000)
+    assert [cache.get(str(n)) for n in (0, 43, 44, 299)] == [None, None, "x", "x"]
+    assert cache.get("long") is None
 
 
 async def test_a_kept_result_with_media_is_the_same_again() -> None:
@@ -246,7 +246,9 @@ async def test_a_kept_result_with_media_is_the_same_again() -> None:
         """Draw."""
         return ToolResult(content="drawn", images=[Media(content=b"png", mime_type="image/png")])
 
-    stage = Stage(Agent(id="solo", model=TurnModel([Call("draw"), Call("draw")], Call("draw"), "answer"), tools=[draw]))
-    output = await stage.drive()
+    harness = LoopHarness(
+        Agent(id="solo", model=TurnModel([Call("draw"), Call("draw")], Call("draw"), "answer"), tools=[draw])
+    )
+    output = await harness.drive()
     assert [call.result for call in output.tools] == ["drawn"] * 3
     assert len(output.media["images"]) == 3

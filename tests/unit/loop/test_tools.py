@@ -11,22 +11,24 @@ import pytest
 from musterd import Agent, ToolContext, tool
 from musterd.core.events import EventKind
 from musterd.core.records import StepState
-from tests.support.loop import Call, Stage, TurnModel
+from tests.support.loop import Call, LoopHarness, TurnModel
 
 
-async def told(*tools: Any, calls: list[Call | str], settings: dict[str, Any] | None = None, **agent: Any) -> Stage:
+async def harness_after(
+    *tools: Any, calls: list[Call | str], settings: dict[str, Any] | None = None, **agent: Any
+) -> LoopHarness:
     """A run whose model makes ``calls`` in its first turn."""
     model = TurnModel(calls, "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=list(tools), **agent), settings=settings or {})
-    output = await stage.drive()
+    harness = LoopHarness(Agent(id="solo", model=model, tools=list(tools), **agent), settings=settings or {})
+    output = await harness.drive()
     assert output.content == "answer"
-    return stage
+    return harness
 
 
-def results(stage: Stage) -> list[Any]:
-    model = stage.run.component.model
+def results(harness: LoopHarness) -> list[Any]:
+    model = harness.run.component.model
     assert isinstance(model, TurnModel)
-    return model.told()
+    return model.tool_results()
 
 
 async def test_results_come_in_the_order_of_the_calls() -> None:
@@ -44,13 +46,13 @@ async def test_results_come_in_the_order_of_the_calls() -> None:
         first_may_end.set()
         return "2"
 
-    stage = await told(first, second, calls=[Call("first"), Call("second")])
-    assert results(stage) == ["1", "2"]
-    assert stage.steps.log == [
+    harness = await harness_after(first, second, calls=[Call("first"), Call("second")])
+    assert results(harness) == ["1", "2"]
+    assert harness.steps.log == [
         ("prepare", "p"), ("model", "t0/m"), ("intent", "t0/c0"), ("intent", "t0/c1"),
         ("result", "t0/c1"), ("result", "t0/c0"), ("model", "t1/m"),
     ]  # fmt: skip
-    assert [call.result for call in stage.loop.progress.output.tools] == ["1", "2"]
+    assert [call.result for call in harness.loop.progress.output.tools] == ["1", "2"]
 
 
 async def test_what_a_tool_returns_is_text() -> None:
@@ -61,8 +63,8 @@ async def test_what_a_tool_returns_is_text() -> None:
         """Give something."""
         return values[name]
 
-    stage = await told(give, calls=[Call("give", {"name": name}) for name in values])
-    assert results(stage) == ["ü", "", "1.5", '[1, {"ü": null}]', "[1]"]
+    harness = await harness_after(give, calls=[Call("give", {"name": name}) for name in values])
+    assert results(harness) == ["ü", "", "1.5", '[1, {"ü": null}]', "[1]"]
 
 
 @tool
@@ -88,10 +90,10 @@ def wrapped() -> Any:
 
 
 async def test_plain_functions_run_in_threads_and_awaitables_are_awaited() -> None:
-    stage = await told(plain, in_loop, wrapped, calls=[Call("plain"), Call("in_loop"), Call("wrapped")])
-    found = results(stage)
-    assert found[0].startswith("test-tool")
-    assert found[1:] == ["MainThread", "MainThread"] or not found[1].startswith("test-tool")
+    harness = await harness_after(plain, in_loop, wrapped, calls=[Call("plain"), Call("in_loop"), Call("wrapped")])
+    step_results = results(harness)
+    assert step_results[0].startswith("test-tool")
+    assert step_results[1:] == ["MainThread", "MainThread"] or not step_results[1].startswith("test-tool")
 
 
 class Unprintable(Exception):
@@ -143,16 +145,16 @@ async def awaits_what_was_cancelled() -> None:
     ],
 )
 async def test_whatever_a_tool_raises_is_a_result(kind: str, said: str) -> None:
-    stage = await told(raises, calls=[Call("raises", {"kind": kind})])
-    assert results(stage) == [said]
-    step = stage.steps.results["t0/c0"]
+    harness = await harness_after(raises, calls=[Call("raises", {"kind": kind})])
+    assert results(harness) == [said]
+    step = harness.steps.results["t0/c0"]
     assert (step.is_error, step.state) == (True, StepState.FAILED)
-    assert EventKind.TOOL_CALL_ERROR in stage.kinds()
+    assert EventKind.TOOL_CALL_ERROR in harness.kinds()
 
 
 async def test_a_cancel_inside_a_tool_is_its_own() -> None:
-    stage = await told(awaits_what_was_cancelled, calls=[Call("awaits_what_was_cancelled")])
-    assert stage.steps.results["t0/c0"].state is StepState.FAILED
+    harness = await harness_after(awaits_what_was_cancelled, calls=[Call("awaits_what_was_cancelled")])
+    assert harness.steps.results["t0/c0"].state is StepState.FAILED
 
 
 async def test_a_tool_that_cancels_its_own_task_has_failed() -> None:
@@ -164,9 +166,9 @@ async def test_a_tool_that_cancels_its_own_task_has_failed() -> None:
         task.cancel()
         await asyncio.get_running_loop().create_future()
 
-    stage = await told(cancel_self, calls=[Call("cancel_self")])
-    assert results(stage) == ["The tool cancelled its own call."]
-    assert stage.steps.results["t0/c0"].state is StepState.FAILED
+    harness = await harness_after(cancel_self, calls=[Call("cancel_self")])
+    assert results(harness) == ["The tool cancelled its own call."]
+    assert harness.steps.results["t0/c0"].state is StepState.FAILED
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -183,10 +185,10 @@ async def test_a_tool_that_takes_too_long_is_unknown(is_async: bool) -> None:
         """Take too long."""
         await asyncio.get_running_loop().create_future()
 
-    stage = await told(slow, slow_too, calls=[Call("slow_too" if is_async else "slow")])
+    harness = await harness_after(slow, slow_too, calls=[Call("slow_too" if is_async else "slow")])
     let_go.set()
-    assert results(stage) == ["No result after 0.02 s; its outcome is unknown."]
-    assert stage.steps.results["t0/c0"].state is StepState.UNKNOWN
+    assert results(harness) == ["No result after 0.02 s; its outcome is unknown."]
+    assert harness.steps.results["t0/c0"].state is StepState.UNKNOWN
 
 
 async def test_a_tools_time_begins_when_it_has_a_thread() -> None:
@@ -211,8 +213,8 @@ async def test_a_tools_time_begins_when_it_has_a_thread() -> None:
             let_go.set()
 
     calls: list[Call | str] = [*[Call("hold")] * 4, Call("waits"), Call("slow")]
-    stage = await told(hold, waits, slow, calls=calls)
-    assert results(stage)[4] == "in time"
+    harness = await harness_after(hold, waits, slow, calls=calls)
+    assert results(harness)[4] == "in time"
 
 
 # Calls that cannot be made
@@ -239,24 +241,24 @@ def add(one: int, other: int = 1) -> int:
     ids=str,
 )
 async def test_a_wrong_call_goes_back_to_the_model(call: Call, said: str) -> None:
-    stage = await told(add, calls=[call, Call("add", {"one": 1})])
-    first, second = results(stage)
+    harness = await harness_after(add, calls=[call, Call("add", {"one": 1})])
+    first, second = results(harness)
     assert first.startswith(said)
     assert second == "2", "the other call of the turn is made"
-    assert (stage.steps.results["t0/c0"].state, stage.steps.results["t0/c0"].is_error) == (StepState.FAILED, True)
+    assert (harness.steps.results["t0/c0"].state, harness.steps.results["t0/c0"].is_error) == (StepState.FAILED, True)
 
 
 async def test_arguments_are_what_the_hints_say() -> None:
-    stage = await told(add, calls=[Call("add", {"one": "41"}), Call("add", "")])
-    assert results(stage)[0] == "42"
+    harness = await harness_after(add, calls=[Call("add", {"one": "41"}), Call("add", "")])
+    assert results(harness)[0] == "42"
 
 
 async def test_the_limit_of_calls_counts_over_turns() -> None:
     model = TurnModel([Call("add", {"one": 1}), Call("add", {"one": 2})], [Call("add", {"one": 3})], "answer")
-    stage = Stage(Agent(id="solo", model=model, tools=[add], tool_call_limit=2))
-    await stage.drive()
-    assert model.told(1) == ["2", "3"]
-    assert model.told(2) == ["The limit of 2 tool calls is reached. Answer with what you have."]
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[add], tool_call_limit=2))
+    await harness.drive()
+    assert model.tool_results(1) == ["2", "3"]
+    assert model.tool_results(2) == ["The limit of 2 tool calls is reached. Answer with what you have."]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -269,20 +271,20 @@ async def test_a_result_can_be_the_answer_where_it_is_one(fails: bool) -> None:
         return "the answer"
 
     model = TurnModel([Call("add", {"one": 1}), Call("final", {"fails": fails})], "another turn")
-    output = await (stage := Stage(Agent(id="solo", model=model, tools=[add, final]))).drive()
+    output = await (harness := LoopHarness(Agent(id="solo", model=model, tools=[add, final]))).drive()
     assert output.content == ("another turn" if fails else "the answer")
     assert len(model.seen) == (2 if fails else 1)
-    assert EventKind.CONTENT_COMPLETED in stage.kinds()
+    assert EventKind.CONTENT_COMPLETED in harness.kinds()
 
 
 async def test_ids_are_unique_in_the_tree() -> None:
     model = TurnModel([Call("add", {"one": 1}, "a"), Call("add", {"one": 2}, "a")], [Call("add", {"one": 3}, "a")], "x")
-    stage = Stage(Agent(id="solo", model=model, tools=[add]))
-    await stage.drive()
-    ids = [call.id for call in stage.loop.progress.output.tools]
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[add]))
+    await harness.drive()
+    ids = [call.id for call in harness.loop.progress.output.tools]
     assert ids[0] == "a"
     assert len(set(ids)) == 3
-    again = Stage(Agent(id="solo", model=TurnModel([Call("add", {"one": 1}, "a")] * 2, "x"), tools=[add]))
+    again = LoopHarness(Agent(id="solo", model=TurnModel([Call("add", {"one": 1}, "a")] * 2, "x"), tools=[add]))
     await again.drive()
     assert [call.id for call in again.loop.progress.output.tools] == ids[:2], "the same place, the same id"
 
@@ -293,9 +295,9 @@ async def test_a_long_result_is_shown_in_part_and_kept_whole() -> None:
         """Say much."""
         return "ü" * 100
 
-    stage = await told(long, calls=[Call("long")], settings={"tool_result_bytes": 21})
-    assert results(stage) == ["ü" * 10 + "\n[… cut: the result has 200 bytes, of which 21 are shown]"]
-    assert stage.loop.progress.output.tools[0].result == "ü" * 100
+    harness = await harness_after(long, calls=[Call("long")], settings={"tool_result_bytes": 21})
+    assert results(harness) == ["ü" * 10 + "\n[… cut: the result has 200 bytes, of which 21 are shown]"]
+    assert harness.loop.progress.output.tools[0].result == "ü" * 100
 
 
 # State and context
@@ -323,11 +325,11 @@ async def test_calls_of_a_turn_work_on_copies_and_meet_in_order() -> None:
 
     model = TurnModel([Call("change", {"name": "b"}), Call("change", {"name": "a"}), Call("spoil")], "x")
     start = {"gone": 1, "kept": [1], "deep": {"list": []}}
-    stage = Stage(Agent(id="solo", model=model, tools=[change, spoil]), state=start)
-    await stage.drive()
-    assert stage.run.state == {"kept": [1], "both": "a", "b": True, "a": True, "deep": {"list": ["a"]}}
-    assert model.told()[:2] == [str({"gone": 1, "kept": [1], "deep": {"list": []}})] * 2
-    assert stage.steps.results["t0/c2"].state_delta is None
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[change, spoil]), state=start)
+    await harness.drive()
+    assert harness.run.state == {"kept": [1], "both": "a", "b": True, "a": True, "deep": {"list": ["a"]}}
+    assert model.tool_results()[:2] == [str({"gone": 1, "kept": [1], "deep": {"list": []}})] * 2
+    assert harness.steps.results["t0/c2"].state_delta is None
 
 
 async def test_a_tool_knows_where_it_is() -> None:
@@ -340,8 +342,8 @@ async def test_a_tool_knows_where_it_is() -> None:
 
     model = TurnModel([Call("look", {}, "c1"), Call("look", {}, "c2")], "x")
     agent = Agent(id="solo", model=model, tools=[look], dependencies={"a": 1, "b": 1}, metadata={"m": 1})
-    stage = Stage(agent, dependencies={"b": 2}, metadata={"n": 2})
-    await stage.drive()
+    harness = LoopHarness(agent, dependencies={"b": 2}, metadata={"n": 2})
+    await harness.drive()
     first, second = sorted(seen, key=lambda context: context.tool_call_id)
     assert (first.run_id, first.root_run_id, first.session_id, first.user_id) == ("root", "root", "s1", "somebody")
     assert (first.agent_id, first.tool_call_id) == ("solo", "c1")
@@ -367,16 +369,16 @@ async def test_nothing_that_a_tool_raises_leaves_the_run_hanging(error: BaseExce
         """Raise."""
         raise error
 
-    stage = await told(later if is_async else now, calls=[Call("later" if is_async else "now")])
-    (step,) = stage.steps.results.values()
+    harness = await harness_after(later if is_async else now, calls=[Call("later" if is_async else "now")])
+    (step,) = harness.steps.results.values()
     assert (step.is_error, step.state) == (True, StepState.FAILED)
 
 
 # What a tool tells while it works
 
 
-def reports(stage: Stage) -> list[dict[str, Any]]:
-    return [event.data for event in stage.events if event.kind is EventKind.CUSTOM]
+def reports(harness: LoopHarness) -> list[dict[str, Any]]:
+    return [event.data for event in harness.events if event.kind is EventKind.CUSTOM]
 
 
 async def test_progress_is_told_before_the_result_from_a_thread_too() -> None:
@@ -395,13 +397,13 @@ async def test_progress_is_told_before_the_result_from_a_thread_too() -> None:
         context.progress("looking")
         return "seen"
 
-    stage = await told(load, look, calls=[Call("load", id="c1"), Call("look", id="c2")])
-    assert sorted(reports(stage), key=lambda data: data["tool_call_id"]) == [
+    harness = await harness_after(load, look, calls=[Call("load", id="c1"), Call("look", id="c2")])
+    assert sorted(reports(harness), key=lambda data: data["tool_call_id"]) == [
         {"tool_call_id": "c1", "tool_name": "load", "content": "half", "rows": ["a"]},
         {"tool_call_id": "c1", "tool_name": "load", "percent": 100},
         {"tool_call_id": "c2", "tool_name": "look", "content": "looking"},
     ]
-    of_load = [event for event in stage.events if event.place.startswith("t0/c0")]
+    of_load = [event for event in harness.events if event.place.startswith("t0/c0")]
     assert [event.kind.value for event in of_load] == ["tool_call_started", "custom", "custom", "tool_call_completed"]
     assert [event.place for event in of_load[1:3]] == ["t0/c0/progress0", "t0/c0/progress1"], "each with a key"
 
@@ -416,9 +418,9 @@ async def test_progress_that_an_event_cannot_carry_is_the_tools_failure(details:
         context.progress("half", **details)
         return "loaded"
 
-    stage = await told(load, calls=[Call("load")])
-    assert says in results(stage)[0]
-    assert reports(stage) == []
+    harness = await harness_after(load, calls=[Call("load")])
+    assert says in results(harness)[0]
+    assert reports(harness) == []
 
 
 async def test_a_call_whose_time_was_over_tells_nothing_more() -> None:
@@ -432,12 +434,12 @@ async def test_a_call_whose_time_was_over_tells_nothing_more() -> None:
         context.progress("late")
         told_late.set()
 
-    stage = await told(load, calls=[Call("load")])
+    harness = await harness_after(load, calls=[Call("load")])
     assert began.is_set()
     may_go_on.set()
     await asyncio.to_thread(told_late.wait)
     await asyncio.to_thread(lambda: None)  # what was handed to the loop before has been done
-    assert reports(stage) == []
+    assert reports(harness) == []
 
 
 # Results that are shown
@@ -455,11 +457,11 @@ async def test_a_result_that_is_shown_begins_the_answer() -> None:
         raise ValueError("no")
 
     model = TurnModel([Call("table"), Call("fail")], "As you see.")
-    stage = Stage(Agent(id="solo", model=model, tools=[table, fail]))
-    output = await stage.drive()
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[table, fail]))
+    output = await harness.drive()
     assert output.content == "| a |\n\nAs you see."
-    assert model.told() == ["| a |", "no"], "the model reads it too"
-    texts = [event.data["text"] for event in stage.events if event.kind is EventKind.CONTENT]
+    assert model.tool_results() == ["| a |", "no"], "the model reads it too"
+    texts = [event.data["text"] for event in harness.events if event.kind is EventKind.CONTENT]
     assert "".join(texts) == output.content
 
 
@@ -469,5 +471,5 @@ async def test_a_shown_result_that_ends_the_run_is_the_answer_once() -> None:
         """Table."""
         return "| a |"
 
-    stage = Stage(Agent(id="solo", model=TurnModel([Call("table")]), tools=[table]))
-    assert (await stage.drive()).content == "| a |"
+    harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("table")]), tools=[table]))
+    assert (await harness.drive()).content == "| a |"

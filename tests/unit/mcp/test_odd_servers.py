@@ -19,15 +19,15 @@ from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 Desk = Callable[[str], Awaitable[MCPServer]]
 
 
 @pytest.fixture
 async def servers() -> AsyncIterator[Servers]:
-    found = Servers(Settings.model_validate({"mcp_message_bytes": MOST_BYTES}))
-    yield found
-    await found.close()
+    opened = Servers(Settings.model_validate({"mcp_message_bytes": MAX_BYTES}))
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(params=["stdio", "json", "events"])
@@ -85,7 +85,7 @@ async def test_an_answer_that_cannot_be_used_is_a_failed_call(
 
 
 async def test_a_result_has_so_many_blocks(desk: Desk) -> None:
-    servers = Servers(Settings.model_validate({"mcp_message_bytes": 10 * MOST_BYTES}))
+    servers = Servers(Settings.model_validate({"mcp_message_bytes": 10 * MAX_BYTES}))
     server = await desk("many blocks")
     with pytest.raises(ToolFailed, match=r"20000 blocks, more than 1000 \(MUSTERD_MCP_BLOCKS\)"):
         await odd(servers, server)
@@ -194,11 +194,11 @@ async def test_a_server_that_asks_without_an_end_is_answered_so_often_as_it_list
 
 async def test_requests_of_a_server_that_wait_for_an_answer_have_a_limit() -> None:
     inbox = Inbox(Limits.of(Settings()), lambda: None)
-    asked = [{"jsonrpc": "2.0", "id": f"r{number}", "method": "roots/list"} for number in range(OPEN_REQUESTS + 1)]
-    *taken, left = [await inbox.read(json.dumps(message).encode()) for message in asked]
-    assert (taken, left) == (asked[:-1], None)
+    requests = [{"jsonrpc": "2.0", "id": f"r{number}", "method": "roots/list"} for number in range(OPEN_REQUESTS + 1)]
+    *taken, left = [await inbox.read(json.dumps(message).encode()) for message in requests]
+    assert (taken, left) == (requests[:-1], None)
     inbox.note_sent({"jsonrpc": "2.0", "id": "r3", "result": {}})
-    assert await inbox.read(json.dumps(asked[-1]).encode()) == asked[-1]
+    assert await inbox.read(json.dumps(requests[-1]).encode()) == requests[-1]
 
 
 async def test_a_line_that_is_no_message_is_logged(servers: Servers) -> None:

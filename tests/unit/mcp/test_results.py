@@ -32,7 +32,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
     server = MCPServer(command="x", exclude_tools=["hidden"], retry_safe_tools=["put"], tool_name_prefix="desk")
-    found = definitions_of(
+    definitions = definitions_of(
         [
             listed("a.b/c", description="Look.", annotations={"readOnlyHint": True}),
             listed("put", title="Put"),
@@ -42,14 +42,14 @@ def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
         ],
         server,
     )
-    assert [(tool["name"], tool["description"], tool["retry_safe"]) for tool in found] == [
+    assert [(tool["name"], tool["description"], tool["retry_safe"]) for tool in definitions] == [
         ("desk_a_b_c", "Look.", True),
         ("desk_put", "Put", True),
         ("desk_post", "", False),
         (f"desk_{'x' * 59}", "", False),
     ]
-    assert found[0]["tool"] == "a.b/c"
-    assert found[0]["parameters"] == {"type": "object", "properties": {}}
+    assert definitions[0]["tool"] == "a.b/c"
+    assert definitions[0]["parameters"] == {"type": "object", "properties": {}}
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_server_may_have_so_many_tools() -> None:
     ],
 )
 def test_results_are_one_text(content: Any, more: dict[str, Any], text: str) -> None:
-    found = as_one_text({"content": content, "isError": True, **more}, LIMITS)
-    assert found == {"content": [{"type": "text", "text": text}], "isError": True}
+    joined = as_one_text({"content": content, "isError": True, **more}, LIMITS)
+    assert joined == {"content": [{"type": "text", "text": text}], "isError": True}
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ CONTEXT = ToolContext(
 
 @pytest.fixture
 async def servers() -> AsyncIterator[Servers]:
-    found = Servers(Settings())
-    yield found
-    await found.close()
+    opened = Servers(Settings())
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(params=["stdio", "http"])
@@ -55,11 +55,11 @@ def calls(folder: Path) -> list[str]:
 
 
 async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
-    found = {tool["name"]: tool for tool in (await servers.tools(server)).definitions}
-    assert list(found) == ["add", "send", "fail", "desk_report", "learn"]
-    assert found["add"]["description"] == "Add two numbers."
-    assert found["add"]["parameters"]["required"] == ["a", "b"]
-    assert [name for name, tool in found.items() if tool["retry_safe"]] == ["add"]
+    tools = {tool["name"]: tool for tool in (await servers.tools(server)).definitions}
+    assert list(tools) == ["add", "send", "fail", "desk_report", "learn"]
+    assert tools["add"]["description"] == "Add two numbers."
+    assert tools["add"]["parameters"]["required"] == ["a", "b"]
+    assert [name for name, tool in tools.items() if tool["retry_safe"]] == ["add"]
     assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
     assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
     assert calls(tmp_path) == ["add", "send x key1"], "the key comes with the call"
@@ -83,15 +83,15 @@ async def test_a_tool_that_fails_says_why(servers: Servers, server: MCPServer) -
 
 
 async def test_progress_of_a_server_is_the_calls(servers: Servers, server: MCPServer) -> None:
-    told: list[dict[str, Any]] = []
+    progress: list[dict[str, Any]] = []
 
     class Heard(ToolContext):
         def _report(self, report: dict[str, Any]) -> None:
-            told.append(report)
+            progress.append(report)
 
-    heard = Heard(**vars(CONTEXT))
-    assert await servers.call(server, "desk.report", {}, heard) == "reported"
-    assert told == [{"content": "half", "progress": 1.0, "total": 2.0}]
+    context = Heard(**vars(CONTEXT))
+    assert await servers.call(server, "desk.report", {}, context) == "reported"
+    assert progress == [{"content": "half", "progress": 1.0, "total": 2.0}]
 
 
 async def test_a_server_that_dies_in_a_call_leaves_it_unknown_and_is_reached_again(
@@ -170,15 +170,15 @@ async def test_what_is_secret_is_in_no_words(servers: Servers, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("options", "says"),
     [
         ({"command": "no-such-program-anywhere --port 1"}, "No such file or directory"),
         ({"command": [sys.executable, "-c", "print('nonsense')"]}, "MCP server 'desk' cannot be reached"),
         ({"url": "http://127.0.0.1:1/mcp"}, "the connection failed"),
     ],
 )
-async def test_a_server_that_is_not_there_says_so(servers: Servers, given: dict[str, Any], says: str) -> None:
-    server = MCPServer(name="desk", **given)
+async def test_a_server_that_is_not_there_says_so(servers: Servers, options: dict[str, Any], says: str) -> None:
+    server = MCPServer(name="desk", **options)
     with pytest.raises(RetryTool, match=r"The MCP server 'desk' cannot be reached: ") as caught:
         await servers.tools(server)
     assert says in caught.value.message
@@ -195,8 +195,8 @@ async def test_a_server_that_wants_a_key_says_its_status(servers: Servers, tmp_p
 
 async def test_many_calls_go_over_one_connection(servers: Servers, tmp_path: Path) -> None:
     server = MCPServer(command=[*PROGRAM, str(tmp_path)])
-    found = await asyncio.gather(*(servers.call(server, "add", {"a": n, "b": 1}, CONTEXT) for n in range(20)))
-    assert found == [str(n + 1) for n in range(20)]
+    results = await asyncio.gather(*(servers.call(server, "add", {"a": n, "b": 1}, CONTEXT) for n in range(20)))
+    assert results == [str(n + 1) for n in range(20)]
     assert (tmp_path / "started").read_text() == "."
 
 

@@ -85,9 +85,9 @@ def http(status: int, **headers: str) -> ModelHTTPError:
 
 
 async def test_deltas_are_told_as_they_come() -> None:
-    heard = Heard()
-    answer = await heard.ask(ScriptedModel())
-    assert heard.texts == [("Echo: ", ""), ("hello", "")]
+    observer = Heard()
+    answer = await observer.ask(ScriptedModel())
+    assert observer.texts == [("Echo: ", ""), ("hello", "")]
     assert answer.response.parts == [TextPart("Echo: hello")]
     assert answer.usage == Usage(input_tokens=10, output_tokens=5)
     assert answer.first_token_seconds is not None
@@ -99,17 +99,17 @@ async def test_reasoning_is_told_apart() -> None:
         yield {0: DeltaThinkingPart(content="hm")}
         yield {0: DeltaThinkingPart(content=", ok")}
 
-    heard = Heard()
-    await heard.ask(FunctionModel(stream_function=stream))
-    assert heard.texts == [("", "hm"), ("", ", ok")]
+    observer = Heard()
+    await observer.ask(FunctionModel(stream_function=stream))
+    assert observer.texts == [("", "hm"), ("", ", ok")]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
 async def test_what_may_pass_is_tried_again(status: int, waits: list[float]) -> None:
-    heard = Heard()
-    answer = await heard.ask(failing(http(status), http(status)))
+    observer = Heard()
+    answer = await observer.ask(failing(http(status), http(status)))
     assert answer.response.parts == [TextPart("ok")]
-    assert heard.retries == [(1, 0.5, f"no {status}", False), (2, 1.0, f"no {status}", False)]
+    assert observer.retries == [(1, 0.5, f"no {status}", False), (2, 1.0, f"no {status}", False)]
     assert waits == [0.5, 1.0]
 
 
@@ -123,9 +123,9 @@ async def test_what_will_not_pass_is_not_tried_again(status: int, waits: list[fl
 
 @pytest.mark.parametrize("error", [OSError("x"), TimeoutError("x"), ConnectionResetError("x")])
 async def test_broken_connections_are_tried_again(error: OSError, waits: list[float]) -> None:
-    heard = Heard()
-    await heard.ask(failing(error, first="par"))
-    assert heard.retries == [(1, 0.5, "The connection to the model's provider failed", True)]
+    observer = Heard()
+    await observer.ask(failing(error, first="par"))
+    assert observer.retries == [(1, 0.5, "The connection to the model's provider failed", True)]
 
 
 @pytest.mark.parametrize("error", [KeyError("choices"), TypeError("x"), ValueError("x")])
@@ -164,9 +164,9 @@ async def test_a_silent_model_is_given_up() -> None:
         await asyncio.Event().wait()
         yield ""
 
-    heard = Heard(model_first_byte_seconds=0.02, model_tries=1)
+    observer = Heard(model_first_byte_seconds=0.02, model_tries=1)
     with pytest.raises(ModelFailed, match=r"^The model gave no answer for 0\.02 s$"):
-        await heard.ask(FunctionModel(stream_function=stream))
+        await observer.ask(FunctionModel(stream_function=stream))
 
 
 async def test_a_stalling_answer_is_given_up() -> None:
@@ -174,15 +174,15 @@ async def test_a_stalling_answer_is_given_up() -> None:
         yield "begun"
         await asyncio.Event().wait()
 
-    heard = Heard(model_chunk_seconds=0.02, model_tries=1)
+    observer = Heard(model_chunk_seconds=0.02, model_tries=1)
     with pytest.raises(ModelFailed, match=r"^The model's answer stalled for 0\.02 s$"):
-        await heard.ask(FunctionModel(stream_function=stream))
-    assert heard.texts == [("begun", "")]
+        await observer.ask(FunctionModel(stream_function=stream))
+    assert observer.texts == [("begun", "")]
 
 
 async def test_a_steady_answer_may_take_longer_than_the_limit_between_chunks() -> None:
-    heard = Heard(model_first_byte_seconds=0.2, model_chunk_seconds=0.2)
-    answer = await heard.ask(ScriptedModel(), "[[WORDS 10 40]]")
+    observer = Heard(model_first_byte_seconds=0.2, model_chunk_seconds=0.2)
+    answer = await observer.ask(ScriptedModel(), "[[WORDS 10 40]]")
     assert answer.seconds > 0.35
 
 
@@ -207,14 +207,14 @@ async def test_cancelling_closes_the_stream() -> None:
         finally:
             closed.set()
 
-    heard = Heard()
-    call = asyncio.create_task(heard.ask(FunctionModel(stream_function=stream)))
+    observer = Heard()
+    call = asyncio.create_task(observer.ask(FunctionModel(stream_function=stream)))
     await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     assert closed.is_set()
-    assert heard.texts == [("begun", "")]
+    assert observer.texts == [("begun", "")]
 
 
 async def test_calls_are_bounded_in_all_and_for_a_provider() -> None:
@@ -233,8 +233,8 @@ async def test_calls_are_bounded_in_all_and_for_a_provider() -> None:
     for in_all, to_one, bound in ((9, 4, 4), (3, 4, 3)):
         free.clear()
         peak = 0
-        heard = Heard(model_calls=in_all, provider_calls=to_one)
-        calls = [asyncio.create_task(heard.ask(model)) for _ in range(8)]
+        observer = Heard(model_calls=in_all, provider_calls=to_one)
+        calls = [asyncio.create_task(observer.ask(model)) for _ in range(8)]
         while open_now < bound:
             await asyncio.wait(calls, timeout=0.01)
         free.set()
@@ -246,24 +246,24 @@ async def test_calls_are_bounded_in_all_and_for_a_provider() -> None:
 async def test_a_real_protocol(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
     with ModelServer() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        heard = Heard()
-        model = resolve("openai-chat:fake", heard.settings)
+        observer = Heard()
+        model = resolve("openai-chat:fake", observer.settings)
         assert isinstance(model, OpenAIChatModel)
-        answer = await heard.ask(model)
+        answer = await observer.ask(model)
         assert answer.response.parts == [TextPart("Echo: hello")]
         assert answer.usage == Usage(input_tokens=10, output_tokens=5)
         with pytest.raises(ModelFailed, match=r"^fake model error 500$") as caught:
-            await heard.ask(model, "[[ERROR 500]]")
+            await observer.ask(model, "[[ERROR 500]]")
         assert caught.value.retryable
         assert server.count("[[ERROR 500]]") == 3
         with pytest.raises(ModelFailed, match=r"rejected this server's credentials \(401\)"):
-            await heard.ask(model, "[[ERROR 401]]")
+            await observer.ask(model, "[[ERROR 401]]")
         assert server.count("[[ERROR 401]]") == 1
-        await _cancelled(heard, model, server.open_calls)
-        await close(heard.settings)
+        await _cancelled(observer, model, server.open_calls)
+        await close(observer.settings)
     with pytest.raises(ModelFailed, match=r"^The connection to the model's provider failed$"):
-        await heard.ask(resolve("openai-chat:fake", heard.settings))
-    await close(heard.settings)
+        await observer.ask(resolve("openai-chat:fake", observer.settings))
+    await close(observer.settings)
 
 
 @pytest.mark.usefixtures("loopback_models")
@@ -271,18 +271,18 @@ async def test_a_real_protocol(monkeypatch: pytest.MonkeyPatch, waits: list[floa
 async def test_a_model_is_told_what_was_wrong_with_its_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     feedback = RetryFeedbackPart(content="that was no JSON", retry=RetryInfo(cause="model_retry"))
     since = ModelResponse(parts=[TextPart("{")]), ModelRequest(parts=[feedback])
-    heard = Heard()
+    observer = Heard()
     with ModelServer() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        answer = await heard.ask(resolve(name, heard.settings), "give JSON", *since)
-    await close(heard.settings)
+        answer = await observer.ask(resolve(name, observer.settings), "give JSON", *since)
+    await close(observer.settings)
     (said,) = answer.response.parts
     assert isinstance(said, TextPart)
     assert "that was no JSON" in said.content
 
 
-async def _cancelled(heard: Heard, model: Model, open_calls: Callable[[], int]) -> None:
-    call = asyncio.create_task(heard.ask(model, "[[SLEEP 60000]]"))
+async def _cancelled(observer: Heard, model: Model, open_calls: Callable[[], int]) -> None:
+    call = asyncio.create_task(observer.ask(model, "[[SLEEP 60000]]"))
     while await asyncio.to_thread(open_calls) == 0:
         assert not call.done()
     call.cancel()
@@ -293,14 +293,14 @@ async def _cancelled(heard: Heard, model: Model, open_calls: Callable[[], int]) 
 
 
 async def test_each_failed_try_leaves_a_line_and_its_words_are_for_debugging(waits: list[float]) -> None:
-    heard = Heard()
+    observer = Heard()
     with capture_logs() as lines, pytest.raises(ModelFailed):
-        await heard.ask(failing(http(500), AttributeError("a secret")))
-    told = [line for line in lines if line["log_level"] != "debug"]
-    assert [(line["log_level"], line["event"]) for line in told] == [
+        await observer.ask(failing(http(500), AttributeError("a secret")))
+    warnings = [line for line in lines if line["log_level"] != "debug"]
+    assert [(line["log_level"], line["event"]) for line in warnings] == [
         ("info", "model call failed and will be retried"),
         ("warning", "model call failed"),
     ]
-    assert (told[1]["provider"], told[1]["error"]) == ("function", "AttributeError")
-    assert "test_call.py" in told[1]["at"].rsplit(" > ", 1)[-1]
-    assert "a secret" not in str(told)
+    assert (warnings[1]["provider"], warnings[1]["error"]) == ("function", "AttributeError")
+    assert "test_call.py" in warnings[1]["at"].rsplit(" > ", 1)[-1]
+    assert "a secret" not in str(warnings)

@@ -33,7 +33,7 @@ def test_the_providers_own_words_are_kept(body: object, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("see https://user:pw@api.example.com/v1?k=1 now", "see [address] now"),
         ("wrong key sk-proj-abcdef123456", "wrong key [key]"),
@@ -42,8 +42,8 @@ def test_the_providers_own_words_are_kept(body: object, message: str) -> None:
         ("a task-oriented sk-etch", "a task-oriented sk-etch"),
     ],
 )
-def test_addresses_and_keys_are_not_shown(text: str, shown: str) -> None:
-    assert safe(text) == shown
+def test_addresses_and_keys_are_not_shown(text: str, expected: str) -> None:
+    assert safe(text) == expected
 
 
 def test_long_words_are_cut() -> None:

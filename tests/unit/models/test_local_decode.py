@@ -35,8 +35,8 @@ def test_whose_work_it_is_is_asked_by_letter() -> None:
 
 
 def test_letters_that_are_not_told_are_unlikely() -> None:
-    told = [{"token": "B", "logprob": -0.5}, {"token": "x", "logprob": -1.0}]
-    chunk = {"choices": [{"logprobs": {"content": [{"top_logprobs": told}]}}]}
+    tops = [{"token": "B", "logprob": -0.5}, {"token": "x", "logprob": -1.0}]
+    chunk = {"choices": [{"logprobs": {"content": [{"top_logprobs": tops}]}}]}
     assert decode.letter_scores(chunk, 2) == [-25.0, -0.5]
     assert decode.letter_scores({"choices": [{"delta": {}}]}, 2) is None
 

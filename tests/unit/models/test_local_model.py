@@ -42,20 +42,20 @@ def model(runtime: FakeRuntime) -> LocalModel:
     return LocalModel(SETTINGS, cast(Runtime, runtime))
 
 
-ASKED: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("hi")])]
+MESSAGES: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("hi")])]
 
 
 async def test_it_streams_text() -> None:
-    heard: list[str] = []
+    texts: list[str] = []
     answer = await ModelCaller(SETTINGS).stream(
         model(FakeRuntime("a ", "b")),
-        ASKED,
+        MESSAGES,
         ModelRequestParameters(),
         None,
-        on_text=lambda text, _: heard.append(text),
+        on_text=lambda text, _: texts.append(text),
         on_retry=lambda *_: None,
     )
-    assert heard == ["a ", "b"]
+    assert texts == ["a ", "b"]
     assert answer.response.parts == [TextPart("a b")]
     assert (answer.response.model_name, answer.response.finish_reason) == ("local", "stop")
     assert answer.usage == Usage(input_tokens=9, output_tokens=2)
@@ -64,7 +64,7 @@ async def test_it_streams_text() -> None:
 async def test_it_calls_tools() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     parameters = ModelRequestParameters(function_tools=[ToolDefinition(name="t", parameters_json_schema=schema)])
-    response = await model(FakeRuntime('[{"x":', "1}]")).request(ASKED, None, parameters)
+    response = await model(FakeRuntime('[{"x":', "1}]")).request(MESSAGES, None, parameters)
     (call,) = response.parts
     assert isinstance(call, ToolCallPart)
     assert (call.tool_name, call.args_as_dict()) == ("t", {"x": 1})
@@ -75,13 +75,13 @@ async def test_it_takes_the_form_of_an_answer() -> None:
     runtime = FakeRuntime("{}")
     form = OutputObjectDefinition(json_schema={"type": "object", "title": "Form"})
     parameters = ModelRequestParameters(output_mode="native", output_object=form)
-    await model(runtime).request(ASKED, None, parameters)
+    await model(runtime).request(MESSAGES, None, parameters)
     assert runtime.bodies[0]["response_format"]["json_schema"]["schema"]["title"] == "Form"
 
 
 async def test_leaving_early_ends_the_generation() -> None:
     runtime = FakeRuntime("a", "b", "c")
-    async with model(runtime).request_stream(ASKED, None, ModelRequestParameters()) as stream:
+    async with model(runtime).request_stream(MESSAGES, None, ModelRequestParameters()) as stream:
         async for _ in stream:
             break
         assert runtime.closed == 0
@@ -97,6 +97,6 @@ async def test_it_may_take_its_time() -> None:
 
     impatient = Settings(model_first_byte_seconds=0.01, model_chunk_seconds=0.01)
     answer = await ModelCaller(impatient).stream(
-        model(Slow()), ASKED, ModelRequestParameters(), None, on_text=lambda *_: None, on_retry=lambda *_: None
+        model(Slow()), MESSAGES, ModelRequestParameters(), None, on_text=lambda *_: None, on_retry=lambda *_: None
     )
     assert answer.response.parts == [TextPart("late")]

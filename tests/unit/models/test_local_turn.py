@@ -35,7 +35,7 @@ class FakeRuntime:
     def __init__(self, *answers: str, letters: Mapping[str, str] | None = None) -> None:
         self.answers = list(answers)
         self.letters = letters or {}
-        self.asked: list[str] = []
+        self.questions: list[str] = []
         self.systems: list[str] = []
 
     async def stream(self, key: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
@@ -45,7 +45,7 @@ class FakeRuntime:
             tops = [{"token": sign, "logprob": -0.1 if sign == letter else -3.0} for sign in "ABCDEF"]
             yield {"choices": [{"delta": {}, "logprobs": {"content": [{"top_logprobs": tops}]}}]}
         else:
-            self.asked.append(question)
+            self.questions.append(question)
             self.systems.append(body["messages"][0]["content"])
             for word in self.answers.pop(0).split(" "):
                 yield {"choices": [{"delta": {"content": word}}]}
@@ -61,15 +61,15 @@ def function(name: str, **properties: str) -> dict[str, Any]:
 DELEGATION = function(DELEGATE, member_id="string", task="string")
 
 
-def conversation(system: str, request: str, *told: tuple[Call, str]) -> list[dict[str, Any]]:
+def conversation(system: str, request: str, *called: tuple[Call, str]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}, {"role": "user", "content": request}]
     calls = [
         {"id": str(place), "function": {"name": call.name, "arguments": json.dumps(call.args)}}
-        for place, (call, _) in enumerate(told)
+        for place, (call, _) in enumerate(called)
     ]
     if calls:
         messages.append({"role": "assistant", "content": "", "tool_calls": calls})
-    results = [{"role": "tool", "tool_call_id": str(place), "content": text} for place, (_, text) in enumerate(told)]
+    results = [{"role": "tool", "tool_call_id": str(place), "content": text} for place, (_, text) in enumerate(called)]
     return messages + results[::-1]
 
 
@@ -104,9 +104,9 @@ async def test_a_leader_gives_each_clause_to_whose_work_it_is() -> None:
 
 async def test_a_leader_joins_the_replies_and_answers_what_is_left() -> None:
     runtime = FakeRuntime("Hello !")
-    told = [(task("weather", "Will it rain in Oslo"), "No.\n"), (task("writer", "write a line?"), "A line.")]
-    assert text(await play(runtime, conversation(TEAM, REQUEST, *told), DELEGATION)) == "No.\n\nHello!\n\nA line."
-    assert runtime.asked == ["say hello"]
+    results = [(task("weather", "Will it rain in Oslo"), "No.\n"), (task("writer", "write a line?"), "A line.")]
+    assert text(await play(runtime, conversation(TEAM, REQUEST, *results), DELEGATION)) == "No.\n\nHello!\n\nA line."
+    assert runtime.questions == ["say hello"]
     assert runtime.systems == ["Be kind.\n\nBe brief: a few sentences at most."]
 
 
@@ -120,8 +120,8 @@ async def test_a_clause_is_parted_where_its_parts_are_different_work() -> None:
     request = "Tell me the weather in Oslo and a line for readers"
     calls = [task("weather", "Tell me the weather in Oslo"), task("writer", "a line for readers")]
     assert await play(runtime, conversation(TEAM, request), DELEGATION) == calls
-    told = conversation(TEAM, request, (calls[0], "dry"), (calls[1], "Hello."))
-    assert text(await play(FakeRuntime(), told, DELEGATION)) == "dry\n\nHello."
+    messages = conversation(TEAM, request, (calls[0], "dry"), (calls[1], "Hello."))
+    assert text(await play(FakeRuntime(), messages, DELEGATION)) == "dry\n\nHello."
     request = "Tell me the weather in Oslo and the rain in Rome"
     assert await play(runtime, conversation(TEAM, request), DELEGATION) == [task("weather", request)]
 
@@ -146,22 +146,22 @@ async def test_a_leaders_own_tool_is_a_choice_too() -> None:
     call = Call(name="get_time", args={"zone": "UTC"})
     assert await play(runtime, conversation(TEAM, "what time is it"), DELEGATION, clock) == [call]
     runtime = FakeRuntime("Noon")
-    told = conversation(TEAM, "what time is it", (call, "12:00"))
-    assert text(await play(runtime, told, DELEGATION, clock)) == "Noon"
-    assert runtime.asked == ["Request: what time is it\nResult: 12:00"]
+    messages = conversation(TEAM, "what time is it", (call, "12:00"))
+    assert text(await play(runtime, messages, DELEGATION, clock)) == "Noon"
+    assert runtime.questions == ["Request: what time is it\nResult: 12:00"]
 
 
 async def test_replies_to_other_words_than_the_requests_are_joined() -> None:
-    told = conversation(TEAM, "do it", (task("weather", "x"), "one"), (task("writer", "y"), "two"))
-    assert text(await play(FakeRuntime(), told, DELEGATION)) == "one\n\ntwo"
+    messages = conversation(TEAM, "do it", (task("weather", "x"), "one"), (task("writer", "y"), "two"))
+    assert text(await play(FakeRuntime(), messages, DELEGATION)) == "one\n\ntwo"
 
 
 async def test_a_broadcast_passes_the_request_on() -> None:
     broadcast = function(BROADCAST, task="string")
     call = Call(name=BROADCAST, args={"task": "all of you"})
     assert await play(FakeRuntime(), conversation(TEAM, "all of you"), broadcast) == [call]
-    told = conversation(TEAM, "all of you", (call, "one two"))
-    assert text(await play(FakeRuntime(), told, broadcast)) == "one two"
+    messages = conversation(TEAM, "all of you", (call, "one two"))
+    assert text(await play(FakeRuntime(), messages, broadcast)) == "one two"
 
 
 async def test_an_agent_with_one_tool_calls_it_and_answers_from_the_result() -> None:
@@ -171,7 +171,7 @@ async def test_an_agent_with_one_tool_calls_it_and_answers_from_the_result() -> 
     assert pieces == [call]
     runtime = FakeRuntime("Dry today")
     assert text(await play(runtime, conversation("", "rain?", (call, "dry")), weather)) == "Drytoday"
-    assert runtime.asked == ["Request: rain?\nResult: dry"]
+    assert runtime.questions == ["Request: rain?\nResult: dry"]
 
 
 async def test_a_tool_without_arguments_needs_no_question() -> None:
@@ -202,11 +202,11 @@ async def test_an_agent_without_tools_speaks() -> None:
 async def test_a_form_holds_the_answer_also_after_results() -> None:
     runtime = FakeRuntime("{}", "{}")
     look = function("look")
-    told = conversation("s", "x", (Call(name="look", args={}), "r"))
-    assert text(await play(runtime, told, look, schema={"type": "object"})) == "{}"
-    told = conversation(TEAM, "x", (task("weather", "x"), "r"))
-    assert text(await play(runtime, told, DELEGATION, schema={"type": "object"})) == "{}"
-    assert runtime.asked == ["Results:\nr", "Results:\nr"]
+    messages = conversation("s", "x", (Call(name="look", args={}), "r"))
+    assert text(await play(runtime, messages, look, schema={"type": "object"})) == "{}"
+    messages = conversation(TEAM, "x", (task("weather", "x"), "r"))
+    assert text(await play(runtime, messages, DELEGATION, schema={"type": "object"})) == "{}"
+    assert runtime.questions == ["Results:\nr", "Results:\nr"]
 
 
 async def test_what_was_asked_is_counted_and_bias_is_asked_once() -> None:

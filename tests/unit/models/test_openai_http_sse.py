@@ -29,8 +29,8 @@ def test_events_are_the_same_however_the_bytes_come(cuts: list[int], end: bytes)
     text = TEXT.replace(b"\n", end)
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     parser = EventParser(1 << 20)
-    found = [event for a, b in itertools.pairwise(places) for event in parser.feed(text[a:b])]
-    assert [*found, *parser.finish()] == EVENTS
+    events = [event for a, b in itertools.pairwise(places) for event in parser.feed(text[a:b])]
+    assert [*events, *parser.finish()] == EVENTS
 
 
 def test_the_end_of_the_stream_ends_the_last_event() -> None:

@@ -219,7 +219,7 @@ async def test_the_connection_is_used_again(served: tuple[Script, str]) -> None:
             await read(build_model("m", client))
         assert session.connector is not None
         assert len(list(session.connector._conns.values())) == 1
-        assert [len(kept) for kept in session.connector._conns.values()] == [1]
+        assert [len(connections) for connections in session.connector._conns.values()] == [1]
 
 
 async def test_an_end_that_does_not_come_is_not_awaited(served: tuple[Script, str]) -> None:
@@ -269,9 +269,9 @@ class Looks:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    found = Looks()
-    monkeypatch.setattr(clock, "sleep", found.sleep)
-    return found
+    still_looks = Looks()
+    monkeypatch.setattr(clock, "sleep", still_looks.sleep)
+    return still_looks
 
 
 async def test_what_comes_until_text_is_told_is_one_chunk(

@@ -20,9 +20,11 @@ CALLS = [(10, 0, 0, 5), (5_000, 1_000, 200, 300), (31_000, 0, 0, 4_000), (400_00
 def test_a_price_is_the_librarys(model: str, call: tuple[int, int, int, int]) -> None:
     sent, read, written, said = call
     provider, _, name = model.partition(":")
-    asked = PricedUsage(input_tokens=sent, cache_read_tokens=read, cache_write_tokens=written, output_tokens=said)
+    priced_usage = PricedUsage(
+        input_tokens=sent, cache_read_tokens=read, cache_write_tokens=written, output_tokens=said
+    )
     usage = Usage(input_tokens=sent, cache_read_tokens=read, cache_write_tokens=written, output_tokens=said)
-    listed = calc_price(asked, name, provider_id=provider.removesuffix("-chat")).total_price
+    listed = calc_price(priced_usage, name, provider_id=provider.removesuffix("-chat")).total_price
     assert price(model, usage) == pytest.approx(float(listed))
 
 

@@ -123,7 +123,7 @@ def test_what_an_sdk_brings_is_not_looked_through_while_runs_wait() -> None:
             asyncio.run(load([name], settings))
             kept.append(gc.get_freeze_count())
         print(gc.isenabled(), kept[0] > 0, kept[1] <= kept[0])"""
-    told = subprocess.check_output(
+    output = subprocess.check_output(
         [sys.executable, "-c", code], text=True, env={**os.environ, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     )
-    assert told.split() == ["True"] * 3, "the collector is on; the SDK is kept from it; a name alone keeps nothing"
+    assert output.split() == ["True"] * 3, "the collector is on; the SDK is kept from it; a name alone keeps nothing"

@@ -30,8 +30,8 @@ async def test_it_answers() -> None:
 
 
 async def test_it_calls_tools_with_ids_of_their_own() -> None:
-    asked: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart('[[TOOL a {"x": 1}]][[TOOL a {"x": 2}]]')])]
-    response = await ScriptedModel().request(asked, None, NONE)
+    messages: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart('[[TOOL a {"x": 1}]][[TOOL a {"x": 2}]]')])]
+    response = await ScriptedModel().request(messages, None, NONE)
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     assert [call.args_as_dict() for call in calls] == [{"x": 1}, {"x": 2}]
     assert len({call.tool_call_id for call in calls}) == 2

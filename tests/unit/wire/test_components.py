@@ -43,8 +43,8 @@ def test_instructions_that_a_function_gives_are_not_shown() -> None:
 
 def test_a_team() -> None:
     team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams["demo-team"]
-    shown: Any = component_item(team, words)
-    assert list(shown) == [
+    rendered: Any = component_item(team, words)
+    assert list(rendered) == [
         "id",
         "name",
         "db_id",
@@ -58,16 +58,16 @@ def test_a_team() -> None:
         "members",
         "is_component",
     ]
-    assert (shown["id"], shown["name"], shown["db_id"]) == ("demo-team", "Demo Team", DB_ID)
-    assert (shown["mode"], shown["is_component"]) == ("coordinate", False)
-    assert shown["model"] == {"name": "OpenAIChat", "model": "gpt-5", "provider": "OpenAI"}
-    assert [item["name"] for item in shown["tools"]["tools"]] == ["get_weather", "delegate_task_to_member"]
-    own, delegate = shown["tools"]["tools"]
+    assert (rendered["id"], rendered["name"], rendered["db_id"]) == ("demo-team", "Demo Team", DB_ID)
+    assert (rendered["mode"], rendered["is_component"]) == ("coordinate", False)
+    assert rendered["model"] == {"name": "OpenAIChat", "model": "gpt-5", "provider": "OpenAI"}
+    assert [item["name"] for item in rendered["tools"]["tools"]] == ["get_weather", "delegate_task_to_member"]
+    own, delegate = rendered["tools"]["tools"]
     assert set(own) == {"name", "description", "parameters"}
     assert own["parameters"]["required"] == ["city"]
     assert delegate["parameters"]["required"] == ["member_id", "task"]
-    assert shown["system_message"] == {"description": "A demo team", "instructions": ["Be brief"]}
-    assert shown["streaming"] == {"stream_member_events": True}
+    assert rendered["system_message"] == {"description": "A demo team", "instructions": ["Be brief"]}
+    assert rendered["streaming"] == {"stream_member_events": True}
 
 
 def test_members_are_nested_with_their_leaders_model() -> None:
@@ -81,27 +81,27 @@ def test_members_are_nested_with_their_leaders_model() -> None:
 
 
 def test_an_agent_alone() -> None:
-    shown: Any = component_item(registry().agents["writer-agent"], words)
-    assert list(shown) == ["id", "name", "db_id", "role", "model", "sessions", "is_component"]
+    item: Any = component_item(registry().agents["writer-agent"], words)
+    assert list(item) == ["id", "name", "db_id", "role", "model", "sessions", "is_component"]
 
 
 def test_what_an_agent_says_of_itself_is_shown() -> None:
     agent = Agent(id="greeter", model="openai-chat:gpt-5", description="Greets people", introduction="Hello!")
-    shown: Any = component_item(Registry.of(agents=[agent]).agents["greeter"], words)
-    assert (shown["description"], shown["introduction"]) == ("Greets people", "Hello!")
-    assert shown["system_message"] == {"description": "Greets people"}
+    item: Any = component_item(Registry.of(agents=[agent]).agents["greeter"], words)
+    assert (item["description"], item["introduction"]) == ("Greets people", "Hello!")
+    assert item["system_message"] == {"description": "Greets people"}
 
 
 def test_models_are_told_once() -> None:
     offered = registry()
-    found = model_items([*offered.teams.values(), *offered.agents.values()], words)
-    assert found == [{"id": "gpt-5", "provider": "OpenAI"}, {"id": "gpt-5-mini", "provider": "OpenAI"}]
+    items = model_items([*offered.teams.values(), *offered.agents.values()], words)
+    assert items == [{"id": "gpt-5", "provider": "OpenAI"}, {"id": "gpt-5-mini", "provider": "OpenAI"}]
 
 
 def test_config() -> None:
     offered = registry(description="A demo team")
-    shown: Any = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
-    assert shown["teams"] == [
+    item: Any = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
+    assert item["teams"] == [
         {
             "id": "demo-team",
             "name": "Demo Team",
@@ -110,9 +110,9 @@ def test_config() -> None:
             "mode": "coordinate",
         }
     ]
-    assert shown["agents"] == [{"id": "writer-agent", "name": "Writer Agent", "db_id": DB_ID}]
-    assert (shown["os_id"], shown["databases"], shown["workflows"]) == ("demo-os", [DB_ID], [])
-    assert shown["session"]["dbs"][0]["db_id"] == DB_ID
+    assert item["agents"] == [{"id": "writer-agent", "name": "Writer Agent", "db_id": DB_ID}]
+    assert (item["os_id"], item["databases"], item["workflows"]) == ("demo-os", [DB_ID], [])
+    assert item["session"]["dbs"][0]["db_id"] == DB_ID
 
 
 def test_the_card() -> None:

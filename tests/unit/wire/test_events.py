@@ -219,17 +219,17 @@ def test_each_kind(
         requirement["run_id"] = run_id  # its own: it need not say whose
     expected = {"created_at": 1795596892, "event": prefix + name, **head, **body, "event_index": 4}
     assert renderer().render(Event(kind, run_id, samples.AT, data), 4) == (prefix + name, expected)
-    shown = renderer().render(Event(kind, run_id, samples.AT, data), 4)[1]
-    assert list(shown) == list(expected)
-    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
-    assert "data" not in shown
+    rendered = renderer().render(Event(kind, run_id, samples.AT, data), 4)[1]
+    assert list(rendered) == list(expected)
+    assert json.loads(json.dumps(rendered, allow_nan=False)) == rendered
+    assert "data" not in rendered
 
 
 def test_a_requirement_of_a_member_says_whose_it_is() -> None:
-    asked = samples.requirement(run_id=samples.MEMBER_ID, component_kind="agent", component_id="weather-agent")
-    data = {"content": "Team run paused.", "requirements": [asked.as_json()]}
-    shown = renderer().render(Event(EventKind.RUN_PAUSED, samples.ROOT_ID, samples.AT, data), 4)[1]
-    assert shown["requirements"] == [
+    requirement = samples.requirement(run_id=samples.MEMBER_ID, component_kind="agent", component_id="weather-agent")
+    data = {"content": "Team run paused.", "requirements": [requirement.as_json()]}
+    rendered = renderer().render(Event(EventKind.RUN_PAUSED, samples.ROOT_ID, samples.AT, data), 4)[1]
+    assert rendered["requirements"] == [
         {
             **REQUIREMENT,
             "member_agent_id": "weather-agent",
@@ -243,15 +243,15 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
     leader = Event(EventKind.CONTENT, samples.ROOT_ID, samples.AT, {"text": "Echo: "})
     member = Event(EventKind.CONTENT, samples.MEMBER_ID, samples.AT, {"text": "", "reasoning": "hm"})
     body: dict[str, Any] = {"content": "Echo: ", "content_type": "str", "reasoning_content": ""}
-    name, shown = renderer().render(leader, 2)
+    name, rendered = renderer().render(leader, 2)
     assert name == "TeamRunContent"
-    assert list(shown.items()) == list(
+    assert list(rendered.items()) == list(
         {"created_at": 1795596892, "event": name, **TEAM_HEAD, **body, "event_index": 2}.items()
     )
     body = {"content": "", "workflow_agent": False, "content_type": "str", "reasoning_content": "hm"}
-    name, shown = renderer().render(member, 3)
+    name, rendered = renderer().render(member, 3)
     assert name == "RunContent"
-    assert list(shown.items()) == list(
+    assert list(rendered.items()) == list(
         {"created_at": 1795596892, "event": name, **AGENT_HEAD, **body, "event_index": 3}.items()
     )
 
@@ -266,8 +266,8 @@ def test_every_kind_is_in_the_table_and_named() -> None:
 def test_what_a_tool_tells_has_the_peers_name_in_every_run() -> None:
     data = {"tool_call_id": "c1", "tool_name": "load", "content": "half", "percent": 50}
     for run_id, head in ((samples.ROOT_ID, TEAM_HEAD), (samples.MEMBER_ID, AGENT_HEAD)):
-        name, shown = renderer().render(Event(EventKind.CUSTOM, run_id, samples.AT, data), 4)
-        assert shown == {"created_at": 1795596892, "event": "CustomEvent", **head, **data, "event_index": 4}
+        name, rendered = renderer().render(Event(EventKind.CUSTOM, run_id, samples.AT, data), 4)
+        assert rendered == {"created_at": 1795596892, "event": "CustomEvent", **head, **data, "event_index": 4}
         assert name == "CustomEvent"
 
 
@@ -291,9 +291,9 @@ def test_members_are_known_from_their_start() -> None:
         "parent_id": samples.ROOT_ID,
     }
     event = Event(EventKind.RUN_STARTED, samples.MEMBER_ID, samples.AT, start)
-    _, shown = growing.render(event, 1)
+    _, rendered = growing.render(event, 1)
     body = {**AGENT_HEAD, **MODEL, "event_index": 1}
-    assert shown == {"created_at": 1795596892, "event": "RunStarted", **body}
+    assert rendered == {"created_at": 1795596892, "event": "RunStarted", **body}
     assert growing.identity(samples.MEMBER_ID) == RunIdentity.of(samples.member_row())
 
 
@@ -308,9 +308,9 @@ def test_the_end_of_a_delegating_run_carries_its_members_outputs() -> None:
     data = {"output": samples.output("Done", 2).as_json(), "members": [samples.MEMBER_ID]}
     event = Event(EventKind.RUN_COMPLETED, samples.ROOT_ID, samples.AT, data)
     assert member_ids(event) == [samples.MEMBER_ID]
-    _, shown = renderer().render(event, 9, [samples.member_view()])
-    assert list(shown)[-5:] == ["content", "content_type", "member_responses", "metrics", "event_index"]
-    (member,) = shown["member_responses"]
+    _, rendered = renderer().render(event, 9, [samples.member_view()])
+    assert list(rendered)[-5:] == ["content", "content_type", "member_responses", "metrics", "event_index"]
+    (member,) = rendered["member_responses"]
     assert member["agent_id"] == "weather-agent"
     assert member["content"] == "Done: Sunny in Paris"
     assert member["parent_run_id"] == samples.ROOT_ID
@@ -341,8 +341,8 @@ def test_other_events_carry_no_members() -> None:
     ],
 )
 def test_ends_without_details_still_say_something(kind: EventKind, expected: dict[str, Any]) -> None:
-    _, shown = renderer().render(Event(kind, samples.ROOT_ID, 0.0), 1)
-    assert expected.items() <= shown.items()
+    _, rendered = renderer().render(Event(kind, samples.ROOT_ID, 0.0), 1)
+    assert expected.items() <= rendered.items()
 
 
 def test_content_only_streams_show_text_members_and_the_end() -> None:

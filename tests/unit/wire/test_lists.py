@@ -65,8 +65,8 @@ AGENT_KEYS = [
 
 
 def test_a_running_run_in_a_teams_list() -> None:
-    shown = samples.as_read(team_runs([samples.plain_view(RunState.RUNNING)])[0])
-    assert shown == {
+    run = samples.as_read(team_runs([samples.plain_view(RunState.RUNNING)])[0])
+    assert run == {
         "run_id": samples.ROOT_ID,
         "parent_run_id": "",
         "team_id": "demo-team",
@@ -92,7 +92,7 @@ def test_a_running_run_in_a_teams_list() -> None:
         "files": [],
         "response_audio": None,
     }
-    assert list(shown) == TEAM_KEYS
+    assert list(run) == TEAM_KEYS
 
 
 def test_members_stand_before_their_parent_without_a_team() -> None:
@@ -116,8 +116,8 @@ def test_a_sessions_runs_leave_nulls_out() -> None:
 
 
 def test_an_agents_list() -> None:
-    (shown,) = agent_runs([samples.member_view()])
-    assert list(shown) == AGENT_KEYS
+    (run,) = agent_runs([samples.member_view()])
+    assert list(run) == AGENT_KEYS
     (other,) = agent_runs([samples.plain_view()])
     assert other["agent_id"] == ""
 
@@ -125,12 +125,12 @@ def test_an_agents_list() -> None:
 def test_an_error_in_a_list_shows_its_event_and_an_object_is_json() -> None:
     view = samples.plain_view(RunState.ERROR)
     view.output = samples.output(None, error={"code": "model_error", "message": "m", "retryable": True})
-    shown = samples.as_read(team_runs([view])[0])
-    assert (shown["content"], shown["events"][0]["event"]) == ("m", "TeamRunError")
+    run = samples.as_read(team_runs([view])[0])
+    assert (run["content"], run["events"][0]["event"]) == ("m", "TeamRunError")
     view = samples.plain_view()
     view.output = samples.output({"a": 1}, content_type="P", session_state={"b": 2})
-    shown = samples.as_read(team_runs([view])[0])
-    assert (shown["content"], shown["run_response_format"], shown["session_state"]) == (
+    run = samples.as_read(team_runs([view])[0])
+    assert (run["content"], run["run_response_format"], run["session_state"]) == (
         {"a": 1},
         "json",
         {"b": 2},
@@ -140,8 +140,8 @@ def test_an_error_in_a_list_shows_its_event_and_an_object_is_json() -> None:
 def test_an_unfinished_run_shows_nothing_of_what_it_has_so_far() -> None:
     view = samples.plain_view(RunState.RUNNING)
     view.output = samples.output("half", reasoning="hm", tools=[samples.weather_call()])
-    (shown,) = team_runs([view])
-    assert (shown["content"], shown["reasoning_content"], shown["tools"], shown["metrics"]) == (
+    (run,) = team_runs([view])
+    assert (run["content"], run["reasoning_content"], run["tools"], run["metrics"]) == (
         "",
         "",
         None,
@@ -152,8 +152,8 @@ def test_an_unfinished_run_shows_nothing_of_what_it_has_so_far() -> None:
 def test_attachments_stand_in_input_media() -> None:
     view = samples.plain_view()
     view.input.media = {"audio": [{"id": "1", "url": "https://example.org/a.wav"}]}
-    (shown,) = team_runs([view])
-    assert shown["input_media"] == {**NO_MEDIA, "audios": [{"id": "1", "url": "https://example.org/a.wav"}]}
+    (run,) = team_runs([view])
+    assert run["input_media"] == {**NO_MEDIA, "audios": [{"id": "1", "url": "https://example.org/a.wav"}]}
 
 
 def make(run_id: str, parent_id: str | None = None) -> RunView:
@@ -161,7 +161,7 @@ def make(run_id: str, parent_id: str | None = None) -> RunView:
 
 
 @pytest.mark.parametrize(
-    ("given", "order"),
+    ("rows", "order"),
     [
         ([("a", None), ("b", None)], ["a", "b"]),
         ([("a", None), ("a1", "a"), ("a2", "a"), ("b", None), ("b1", "b")], ["a1", "a2", "a", "b1", "b"]),
@@ -171,8 +171,8 @@ def make(run_id: str, parent_id: str | None = None) -> RunView:
         ([("a", None), ("a", None)], ["a"]),
     ],
 )
-def test_order_of_flat_rows(given: list[tuple[str, str | None]], order: list[str]) -> None:
-    assert [view.row.run_id for view in members_first([make(*item) for item in given])] == order
+def test_order_of_flat_rows(rows: list[tuple[str, str | None]], order: list[str]) -> None:
+    assert [view.row.run_id for view in members_first([make(*item) for item in rows])] == order
 
 
 def test_order_of_nested_views() -> None:
@@ -186,11 +186,11 @@ def test_order_of_nested_views() -> None:
     ("state", "name"), [(RunState.COMPLETED, "TeamRunCompleted"), (RunState.CANCELLED, "TeamRunCancelled")]
 )
 def test_a_run_that_said_something_shows_how_it_ended(state: RunState, name: str) -> None:
-    shown = samples.as_read(team_runs([samples.plain_view(state)])[0])
-    assert shown["content"]
-    assert [event["event"] for event in shown["events"]] == [name]
+    run = samples.as_read(team_runs([samples.plain_view(state)])[0])
+    assert run["content"]
+    assert [event["event"] for event in run["events"]] == [name]
 
 
 def test_a_run_at_work_shows_no_end() -> None:
-    (shown,) = team_runs([samples.plain_view(RunState.RUNNING)])
-    assert shown["events"] is None
+    (run,) = team_runs([samples.plain_view(RunState.RUNNING)])
+    assert run["events"] is None

@@ -27,12 +27,12 @@ from musterd.wire.messages import agno_messages
 from tests.unit.wire import samples
 
 
-def shown(*messages: ModelRequest | ModelResponse, stopping: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def rendered(*messages: ModelRequest | ModelResponse, stopping: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return [samples.as_read(message) for message in agno_messages("my-run", samples.dumped(*messages), 7, stopping)]
 
 
 def test_a_conversation_with_a_tool_has_the_peers_fields_in_its_order() -> None:
-    system, user, asking, result, last = shown(
+    system, user, asking, result, last = rendered(
         samples.prompt("weather?", "Be brief"),
         samples.answer(ToolCallPart("get_weather", '{"city": "Paris"}', "call_1")),
         samples.tool_result("get_weather", "Sunny in Paris", "call_1"),
@@ -84,7 +84,7 @@ def test_ids_are_the_same_on_every_read_and_differ_within_and_between_runs() -> 
 def test_instructions_are_shown_once_while_they_stay_the_same() -> None:
     roles = [
         message["role"]
-        for message in shown(
+        for message in rendered(
             samples.prompt("a", "Be brief"), samples.answer(TextPart("b")), samples.prompt("c", "Be brief")
         )
     ]
@@ -93,7 +93,7 @@ def test_instructions_are_shown_once_while_they_stay_the_same() -> None:
 
 def test_a_system_prompt_stands_as_a_message_and_missing_times_are_the_runs() -> None:
     request = ModelRequest(parts=[SystemPromptPart("You are", timestamp=samples.WHEN)], instructions="Do")
-    assert [(item["role"], item["content"], item["created_at"]) for item in shown(request)] == [
+    assert [(item["role"], item["content"], item["created_at"]) for item in rendered(request)] == [
         ("system", "Do", 7),
         ("system", "You are", 1795596892),
     ]
@@ -102,7 +102,7 @@ def test_a_system_prompt_stands_as_a_message_and_missing_times_are_the_runs() ->
 def test_history_is_marked() -> None:
     history = samples.prompt("before")
     history.metadata = {"musterd": {"from_history": True}}
-    assert [item["from_history"] for item in shown(history, samples.prompt("now"))] == [True, False]
+    assert [item["from_history"] for item in rendered(history, samples.prompt("now"))] == [True, False]
 
 
 def test_thinking_texts_and_calls_of_one_response_are_one_message() -> None:
@@ -114,7 +114,7 @@ def test_thinking_texts_and_calls_of_one_response_are_one_message() -> None:
         ToolCallPart("t", {"x": 1}, "c"),
         ToolCallPart("u"),
     ]
-    (message,) = shown(ModelResponse(parts=parts, usage=usage, timestamp=samples.WHEN))
+    (message,) = rendered(ModelResponse(parts=parts, usage=usage, timestamp=samples.WHEN))
     assert (message["content"], message["reasoning_content"]) == ("ab", "hm")
     assert [call["function"]["arguments"] for call in message["tool_calls"]] == ['{"x":1}', "{}"]
     assert message["metrics"] == {
@@ -127,7 +127,7 @@ def test_thinking_texts_and_calls_of_one_response_are_one_message() -> None:
 
 
 def test_a_response_without_anything_is_an_empty_answer() -> None:
-    (message,) = shown(ModelResponse(parts=[], timestamp=samples.WHEN))
+    (message,) = rendered(ModelResponse(parts=[], timestamp=samples.WHEN))
     assert message["content"] == ""
     assert "metrics" not in message
 
@@ -139,32 +139,32 @@ def test_tool_results_that_went_wrong_are_errors() -> None:
         ToolReturnPart("t", "no", "c3", outcome="denied"),
         ToolReturnPart("t", "again", "c4", outcome="retried"),
     ]
-    messages = shown(ModelRequest(parts=parts))
+    messages = rendered(ModelRequest(parts=parts))
     assert [message["tool_call_error"] for message in messages] == [False, True, True, True]
 
 
 def test_arguments_that_are_no_object_are_shown_as_none_given() -> None:
     calls = [ToolCallPart("t", "{bad", "c1"), ToolCallPart("t", "[1]", "c2"), ToolCallPart("t", None, "c3")]
     results = ModelRequest(parts=[ToolReturnPart("t", "?", call.tool_call_id) for call in calls])
-    messages = shown(ModelResponse(parts=calls), results)
+    messages = rendered(ModelResponse(parts=calls), results)
     assert [message["tool_args"] for message in messages[1:]] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("text", ['{"a": 1e999}', '{"a": NaN}', '{"a": ' + "[" * 50_000 + "]" * 50_000 + "}"])
 def test_stored_arguments_that_have_no_json_do_not_hide_the_run(text: str) -> None:
     call = ToolCallPart("t", text, "c1")
-    messages = shown(ModelResponse(parts=[call]), ModelRequest(parts=[ToolReturnPart("t", "?", "c1")]))
+    messages = rendered(ModelResponse(parts=[call]), ModelRequest(parts=[ToolReturnPart("t", "?", "c1")]))
     assert messages[1]["tool_args"] == {}
     jsontext.dumps(messages)
 
 
 def test_a_result_that_ended_the_run_is_marked() -> None:
-    messages = shown(samples.tool_result("route", "x", "c1"), samples.tool_result("t", "y", "c2"), stopping=("c1",))
+    messages = rendered(samples.tool_result("route", "x", "c1"), samples.tool_result("t", "y", "c2"), stopping=("c1",))
     assert [message["stop_after_tool_call"] for message in messages] == [True, False]
 
 
 def test_results_that_are_objects_are_shown_as_json() -> None:
-    (message,) = shown(ModelRequest(parts=[ToolReturnPart("t", {"a": [1, "ü"]}, "c1")]))
+    (message,) = rendered(ModelRequest(parts=[ToolReturnPart("t", {"a": [1, "ü"]}, "c1")]))
     assert message["content"] == '{"a":[1,"ü"]}'
 
 
@@ -175,13 +175,13 @@ def test_a_prompt_with_attachments_shows_its_texts() -> None:
         BinaryContent(b"x", media_type="image/png"),
         "and?",
     ]
-    (message,) = shown(ModelRequest(parts=[UserPromptPart(content)]))
+    (message,) = rendered(ModelRequest(parts=[UserPromptPart(content)]))
     assert message["content"] == "look:\nand?"
 
 
 def test_feedback_without_a_call_is_the_users_and_older_retries_are_read() -> None:
     feedback = RetryFeedbackPart(content="give JSON", retry=RetryInfo(cause="model_retry"))
-    assert shown(ModelRequest(parts=[feedback]))[0]["role"] == "user"
+    assert rendered(ModelRequest(parts=[feedback]))[0]["role"] == "user"
     old = {"part_kind": "retry-prompt", "content": "bad", "tool_name": "t", "tool_call_id": "c1"}
     (message,) = agno_messages("r", [{"kind": "request", "parts": [old]}], 7)
     assert (message["role"], message["tool_call_error"], message["created_at"]) == ("tool", True, 7)

@@ -66,18 +66,18 @@ COMPLETED = {
 
 
 def test_post_answers_what_the_peer_answers_in_its_order() -> None:
-    shown = run_output(samples.plain_view(), is_post=True)
-    assert shown == COMPLETED
-    assert list(shown) == list(COMPLETED)
-    assert [list(message) for message in shown["messages"]] == [list(message) for message in MESSAGES]
+    run = run_output(samples.plain_view(), is_post=True)
+    assert run == COMPLETED
+    assert list(run) == list(COMPLETED)
+    assert [list(message) for message in run["messages"]] == [list(message) for message in MESSAGES]
 
 
 def test_get_shows_events_and_leaves_out_tools_where_there_are_none() -> None:
-    shown = run_output(samples.plain_view())
+    run = run_output(samples.plain_view())
     expected = {**COMPLETED, "events": []}
     del expected["tools"]
-    assert shown == expected
-    names = list(shown)
+    assert run == expected
+    names = list(run)
     assert names[names.index("created_at") :][:3] == ["created_at", "events", "metrics"]
 
 
@@ -91,7 +91,7 @@ def test_get_shows_events_and_leaves_out_tools_where_there_are_none() -> None:
     ],
 )
 def test_an_unfinished_run_shows_the_minimal_set(state: RunState, status: str) -> None:
-    shown = run_output(samples.plain_view(state, user_id=None, attempt=0))
+    run = run_output(samples.plain_view(state, user_id=None, attempt=0))
     expected = {
         "run_id": samples.ROOT_ID,
         "team_id": "demo-team",
@@ -108,13 +108,13 @@ def test_an_unfinished_run_shows_the_minimal_set(state: RunState, status: str) -
         "status": status,
         "attempts": 0,
     }
-    assert shown == expected
-    assert list(shown) == list(expected)
+    assert run == expected
+    assert list(run) == list(expected)
 
 
 def test_delegation_keeps_every_key_of_its_tool() -> None:
-    shown = samples.as_read(run_output(samples.delegating_view()))
-    assert shown["member_responses"] == []
+    run = samples.as_read(run_output(samples.delegating_view()))
+    assert run["member_responses"] == []
     tool = {
         "tool_call_id": "call_28_0",
         "tool_name": "delegate_task_to_member",
@@ -127,13 +127,13 @@ def test_delegation_keeps_every_key_of_its_tool() -> None:
         "created_at": 1795596892,
         **samples.tool_nulls(),
     }
-    assert shown["tools"] == [tool]
-    assert list(shown["tools"][0]) == list(tool)
+    assert run["tools"] == [tool]
+    assert list(run["tools"][0]) == list(tool)
 
 
 def test_an_agents_run_is_a_run_output() -> None:
-    shown = run_output(samples.member_view(), is_post=True)
-    assert list(shown) == [
+    run = run_output(samples.member_view(), is_post=True)
+    assert list(run) == [
         "run_id",
         "agent_id",
         "agent_name",
@@ -151,8 +151,8 @@ def test_an_agents_run_is_a_run_output() -> None:
         "tools",
         "input",
     ]
-    assert shown["input"] == {"input_content": samples.TASK}
-    assert shown["metrics"] == samples.metrics(2)
+    assert run["input"] == {"input_content": samples.TASK}
+    assert run["metrics"] == samples.metrics(2)
 
 
 def test_an_error_is_told_in_words_in_an_event_and_with_its_code() -> None:
@@ -161,12 +161,12 @@ def test_an_error_is_told_in_words_in_an_event_and_with_its_code() -> None:
     error = {"code": "model_error", "message": "fake model error 500", "retryable": True}
     view.output = Output(content="half an ans", seconds=0.0287, error=error)
     for is_post in (True, False):
-        shown = run_output(view, is_post=is_post)
-        assert shown["content"] == "fake model error 500"
-        assert shown["metrics"] == {"duration": 0.0287}
-        assert shown["error"] == error
-        assert "messages" not in shown
-        assert "tools" not in shown
+        run = run_output(view, is_post=is_post)
+        assert run["content"] == "fake model error 500"
+        assert run["metrics"] == {"duration": 0.0287}
+        assert run["error"] == error
+        assert "messages" not in run
+        assert "tools" not in run
         event = {
             "created_at": 1795596898,
             "event": "TeamRunError",
@@ -177,53 +177,53 @@ def test_an_error_is_told_in_words_in_an_event_and_with_its_code() -> None:
             "content": "fake model error 500",
             "error_type": "model_error",
         }
-        assert shown["events"] == [event]
-        assert list(shown["events"][0]) == list(event)
+        assert run["events"] == [event]
+        assert list(run["events"][0]) == list(event)
 
 
 def test_an_error_without_a_stored_reason_still_says_something() -> None:
     view = RunView(row=samples.row(RunState.ERROR, error_code="crash_limit"), input=Input(message="hi"))
-    shown = run_output(view)
-    assert shown["content"] == "The run failed."
-    assert shown["error"] == {"code": "crash_limit", "message": "The run failed.", "retryable": False}
+    run = run_output(view)
+    assert run["content"] == "The run failed."
+    assert run["error"] == {"code": "crash_limit", "message": "The run failed.", "retryable": False}
 
 
 def test_a_cancelled_run_says_so_or_what_it_had_produced() -> None:
     view = samples.plain_view(RunState.CANCELLED, cancel_requested_at=samples.AT + 1, cancel_by="u1")
     assert run_output(view)["content"] == "Echo: hello"
     view.output = None
-    shown = run_output(view)
-    assert shown["content"] == f"Run {samples.ROOT_ID} was cancelled"
-    assert shown["content_type"] == "str"
-    assert shown["cancel"] == {"requested_at": samples.AT + 1, "by": "u1", "steps": []}
+    run = run_output(view)
+    assert run["content"] == f"Run {samples.ROOT_ID} was cancelled"
+    assert run["content_type"] == "str"
+    assert run["cancel"] == {"requested_at": samples.AT + 1, "by": "u1", "steps": []}
     assert "tools" not in run_output(view, is_post=True)
 
 
 def test_a_cancel_that_is_asked_for_shows_on_a_running_run() -> None:
-    shown = run_output(samples.plain_view(RunState.RUNNING, cancel_requested_at=samples.AT + 1))
-    assert shown["cancel"] == {"requested_at": samples.AT + 1, "by": None}
+    run = run_output(samples.plain_view(RunState.RUNNING, cancel_requested_at=samples.AT + 1))
+    assert run["cancel"] == {"requested_at": samples.AT + 1, "by": None}
 
 
 def test_times_and_place_in_the_queue_are_told() -> None:
     view = samples.plain_view(RunState.QUEUED, queued_at=1.5)
     view.queue_position = 2
-    shown = run_output(view)
-    assert (shown["queued_at"], shown["queue_position"]) == (1.5, 2)
+    run = run_output(view)
+    assert (run["queued_at"], run["queue_position"]) == (1.5, 2)
     done = samples.plain_view(queued_at=1.5, started_at=2.5, first_token_at=3.5, ended_at=4.5)
     done.queue_position = 2
     names = ("queued_at", "started_at", "first_token_at", "ended_at")
-    shown = run_output(done)
-    assert [samples.as_read(shown)[name] for name in names] == [1.5, 2.5, 3.5, 4.5]
-    assert "queue_position" not in shown
+    run = run_output(done)
+    assert [samples.as_read(run)[name] for name in names] == [1.5, 2.5, 3.5, 4.5]
+    assert "queue_position" not in run
 
 
 def test_session_state_metadata_and_objects_as_content() -> None:
     view = samples.plain_view()
     view.input.options["metadata"] = {"k": "v"}
     view.output = samples.output({"name": "Bob", "age": 3}, content_type="P", session_state={"a": 1})
-    shown = run_output(view)
-    assert (shown["content"], shown["content_type"]) == ({"name": "Bob", "age": 3}, "P")
-    assert (shown["session_state"], shown["metadata"]) == ({"a": 1}, {"k": "v"})
+    run = run_output(view)
+    assert (run["content"], run["content_type"]) == ({"name": "Bob", "age": 3}, "P")
+    assert (run["session_state"], run["metadata"]) == ({"a": 1}, {"k": "v"})
     view.output.session_state = {}
     assert "session_state" not in run_output(view)
 
@@ -251,10 +251,10 @@ def test_the_answer_to_background_is_exactly_three_keys() -> None:
 def test_every_output_is_json_without_none_but_in_tools() -> None:
     views = [samples.plain_view(state) for state in RunState]
     for view in [*views, samples.delegating_view(), samples.member_view()]:
-        shown = run_output(view)
-        assert json.loads(json.dumps(shown, allow_nan=False)) == shown
-        assert None not in [item for name, item in shown.items() if name != "tools"]
-        assert shown["status"] == IsStr(regex="[A-Z]+")
+        run = run_output(view)
+        assert json.loads(json.dumps(run, allow_nan=False)) == run
+        assert None not in [item for name, item in run.items() if name != "tools"]
+        assert run["status"] == IsStr(regex="[A-Z]+")
 
 
 def test_rendering_a_small_run_is_cheap() -> None:

@@ -58,9 +58,9 @@ def test_a_teams_session() -> None:
     other = samples.delegating_view()
     other.row.run_id = "other"
     other.members[0].row.parent_id = "other"
-    shown = detail(session(), [samples.plain_view(), other], model=MODEL)
-    chat = shown.pop("chat_history")
-    assert shown == {
+    item = detail(session(), [samples.plain_view(), other], model=MODEL)
+    chat = item.pop("chat_history")
+    assert item == {
         "session_id": "s-sync",
         "session_name": "hello",
         "user_id": "u1",
@@ -87,8 +87,8 @@ def test_a_teams_session() -> None:
 
 
 def test_a_teams_session_asked_as_an_agents() -> None:
-    shown = detail(session(), [samples.plain_view()], kind="agent")
-    assert list(shown) == [
+    item = detail(session(), [samples.plain_view()], kind="agent")
+    assert list(item) == [
         "user_id",
         "agent_session_id",
         "session_id",
@@ -106,9 +106,9 @@ def test_an_agents_session() -> None:
     view = samples.member_view()
     view.row.parent_id = None
     row = session(component_kind="agent", component_id="weather-agent")
-    shown = detail(row, [view], model=MODEL)
-    assert shown["agent_id"] == "weather-agent"
-    assert shown["agent_data"] == {
+    item = detail(row, [view], model=MODEL)
+    assert item["agent_id"] == "weather-agent"
+    assert item["agent_data"] == {
         "name": "Weather Agent",
         "agent_id": "weather-agent",
         "model": {"id": "fake-model", "provider": "OpenAI", "name": "OpenAILike"},
@@ -135,8 +135,8 @@ def test_a_session_without_runs() -> None:
 
 
 def test_nulls_stay_after_a_change() -> None:
-    shown = detail(session(), [], with_nulls=True)
-    assert (shown["session_summary"], shown["metadata"], shown["total_tokens"]) == (None, None, None)
+    item = detail(session(), [], with_nulls=True)
+    assert (item["session_summary"], item["metadata"], item["total_tokens"]) == (None, None, None)
 
 
 def test_what_failed_or_goes_on_is_no_chat() -> None:

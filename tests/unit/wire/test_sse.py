@@ -37,8 +37,8 @@ def test_a_frame() -> None:
 
 
 def test_a_frame_of_the_stream_itself_has_no_id() -> None:
-    shown = frame("replay", {"event": "replay", "run_id": "r"})
-    assert shown == b'event: replay\ndata: {"event":"replay","run_id":"r"}\n\n'
+    text = frame("replay", {"event": "replay", "run_id": "r"})
+    assert text == b'event: replay\ndata: {"event":"replay","run_id":"r"}\n\n'
 
 
 def test_a_ping_is_a_comment_without_a_brace() -> None:
@@ -68,17 +68,17 @@ def test_deltas_are_what_the_renderer_says(text: str, reasoning: str | None, run
 
 @pytest.mark.parametrize("text", ["a\u2028b", "a\u2029b", "a\x85b", "a\r\nb\x0b\x0c\x1c\x1d\x1e", '"}{', "100%s"])
 def test_text_never_breaks_the_line(text: str) -> None:
-    for shown in (
+    for frame_text in (
         EventFrames(renderer()).frame(delta(samples.ROOT_ID, text=text), 1),
         frame("A", {"event": "A", "content": text}, 1),
     ):
-        line = shown.decode().splitlines()[2]
+        line = frame_text.decode().splitlines()[2]
         assert json.loads(line.removeprefix("data: "))["content"] == text
 
 
 def test_half_of_a_pair_does_not_end_the_stream() -> None:
-    shown = EventFrames(renderer()).frame(delta(samples.ROOT_ID, text="\ud83d"), 1)
-    assert json.loads(shown.decode().splitlines()[2][6:])["content"] == "?"
+    text = EventFrames(renderer()).frame(delta(samples.ROOT_ID, text="\ud83d"), 1)
+    assert json.loads(text.decode().splitlines()[2][6:])["content"] == "?"
 
 
 def test_names_and_ids_are_encoded_once_for_all_deltas() -> None:

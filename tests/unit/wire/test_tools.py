@@ -10,7 +10,7 @@ from tests.unit.wire import samples
 
 def test_a_call_that_has_not_run_keeps_its_nulls() -> None:
     call = samples.weather_call(is_error=None, result=None, started_at=None, seconds=None)
-    shown = tool_object(call)
+    rendered = tool_object(call)
     expected = {
         "tool_call_id": "call_29_0",
         "tool_name": "get_weather",
@@ -23,8 +23,8 @@ def test_a_call_that_has_not_run_keeps_its_nulls() -> None:
         "created_at": 1795596892,
         **samples.tool_nulls(),
     }
-    assert shown == expected
-    assert list(shown) == list(expected)
+    assert rendered == expected
+    assert list(rendered) == list(expected)
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ from musterd.http.feature import Feature
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Body, PageQuery, Parameters, SortOrder, Text
 from musterd.http.responses import json_answer
-from musterd.wire.pages import MOST_PAGES
+from musterd.wire.pages import MAX_PAGES
 from musterd.wire.shapes import PaginatedResponse, page_of
 from musterd.wire.times import whole_seconds
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
-MOST_ON_PAGE = 100
-MOST_SCOPES = 100
-DEFAULT_DAYS, MOST_DAYS = 90, 3650
+MAX_PAGE_SIZE = 100
+MAX_SCOPES = 100
+DEFAULT_DAYS, MAX_DAYS = 90, 3650
 
 _TAG = "Service Accounts"
 
@@ -56,8 +56,8 @@ class AccountsQuery(PageQuery):
     """The query of ``GET /service-accounts``."""
 
     include_revoked: bool = Field(True, description="Whether to include revoked accounts")
-    limit: int = Field(20, ge=1, le=MOST_ON_PAGE, description="Accounts per page")
-    page: int = Field(1, ge=1, le=MOST_PAGES, description="The page, from 1")
+    limit: int = Field(20, ge=1, le=MAX_PAGE_SIZE, description="Accounts per page")
+    page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
     sort_by: Text = Field(SORTABLE[0], description=f"One of {', '.join(f'`{name}`' for name in SORTABLE)}")
     sort_order: SortOrder = SortOrder.DESC
 
@@ -89,9 +89,9 @@ class ServiceAccountCreate(Body):
         description="Letters, digits, dots, dashes and underscores.", json_schema_extra={"maxLength": NAME_LENGTH}
     )
     scopes: list[ScopeItem] | None = Field(
-        None, min_length=1, max_length=MOST_SCOPES, description=f"By default {', '.join(DEFAULT_SCOPES)}."
+        None, min_length=1, max_length=MAX_SCOPES, description=f"By default {', '.join(DEFAULT_SCOPES)}."
     )
-    expires_in_days: int | None = Field(DEFAULT_DAYS, ge=1, le=MOST_DAYS)
+    expires_in_days: int | None = Field(DEFAULT_DAYS, ge=1, le=MAX_DAYS)
     never_expires: bool = False
     allow_privileged_scopes: bool = Field(False, description=f"Whether the scopes may include `{ADMIN}`.")
 

@@ -24,7 +24,7 @@ PREFIX = "msa_"
 CACHE_SECONDS = 5.0
 """How long an account is cached. After a revocation every process rejects the token within that time."""
 
-MOST_CACHED = 1000
+MAX_CACHED = 1000
 USE_SECONDS = 300.0
 """How exactly the last use of an account is stored, so that not every request has to write."""
 
@@ -81,7 +81,7 @@ class AccountTokens:
             # If an account was revoked during the read, this one may have been read before: do not cache it.
             if account is not None and revocations == self._revocations:
                 self._cache[hashed] = (account, now)
-                if len(self._cache) > MOST_CACHED:
+                if len(self._cache) > MAX_CACHED:
                     self._cache.popitem(last=False)
         return account
 

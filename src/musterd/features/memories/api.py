@@ -26,8 +26,8 @@ from musterd.wire.shapes import PaginatedResponse, Time, page_of
 from musterd.wire.times import iso_seconds
 
 MEMORY_CHARACTERS = 5000
-MOST_TOPICS = 100
-MOST_IDS = 1000
+MAX_TOPICS = 100
+MAX_IDS = 1000
 SORTABLE = ("updated_at", "created_at", "memory", "user_id", "agent_id", "team_id", "memory_id")
 CHARACTERS_A_TOKEN = 4
 """Characters of text that are estimated to be one token."""
@@ -55,7 +55,7 @@ class MemoryQuery(PageQuery, UserQuery):
     team_id: Text | None = Field(None, description="Only memories that this team wrote")
     search_content: Text | None = Field(None, description="Only memories whose text contains this, ignoring case")
     topics: CommaSeparated = Field(
-        default_factory=list, max_length=MOST_TOPICS, description="Only memories that have all of these topics"
+        default_factory=list, max_length=MAX_TOPICS, description="Only memories that have all of these topics"
     )
     sort_by: Text = Field(SORTABLE[0], description=f"One of {', '.join(f'`{name}`' for name in SORTABLE)}")
     sort_order: SortOrder = SortOrder.DESC
@@ -85,7 +85,7 @@ class UserMemoryCreateSchema(Body):
 
     memory: Text = Field(min_length=1, max_length=MEMORY_CHARACTERS)
     user_id: Identifier | None = Field(None, description="The user it is about.")
-    topics: list[NonEmptyText] | None = Field(None, max_length=MOST_TOPICS)
+    topics: list[NonEmptyText] | None = Field(None, max_length=MAX_TOPICS)
 
     @property
     def distinct_topics(self) -> list[str]:
@@ -96,7 +96,7 @@ class UserMemoryCreateSchema(Body):
 class DeleteMemoriesRequest(Body):
     """Which memories to delete."""
 
-    memory_ids: list[NonEmptyText] = Field(min_length=1, max_length=MOST_IDS)
+    memory_ids: list[NonEmptyText] = Field(min_length=1, max_length=MAX_IDS)
     user_id: Identifier | None = Field(None, description="Only memories of this user.")
 
 

@@ -28,7 +28,7 @@ from musterd.http.parameters import (
     PageQuery,
     Text,
 )
-from musterd.wire.pages import MOST_PAGES
+from musterd.wire.pages import MAX_PAGES
 from musterd.wire.problems import Problems
 from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
 from musterd.wire.times import iso_micros
@@ -95,7 +95,7 @@ class TracesQuery(PageQuery, TimeQuery):
 class SessionStatsQuery(PageQuery, TimeQuery):
     """The query of ``GET /trace_session_stats``."""
 
-    page: int = Field(1, ge=1, le=MOST_PAGES, description="The page, from 1")
+    page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
 
 
 class TraceDetailQuery(DatabaseQuery):
@@ -122,7 +122,7 @@ class TraceSearchRequest(Body):
 
     filter: _Filter = Field(None, description="A comparison, or conditions combined.")
     group_by: TraceSearchGroupBy = TraceSearchGroupBy.RUN
-    page: int = Field(1, ge=1, le=MOST_PAGES)
+    page: int = Field(1, ge=1, le=MAX_PAGES)
     limit: int = Field(20, ge=1, le=MAX_RESULTS)
 
     def condition(self) -> Condition | None:

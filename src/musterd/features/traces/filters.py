@@ -12,9 +12,9 @@ from musterd.wire.problems import Problems
 
 DEPTH = 10
 """Maximum nesting of conditions."""
-MOST_PARTS = 100
+MAX_PARTS = 100
 """Maximum number of comparisons in a filter."""
-MOST_VALUES = 100
+MAX_VALUES = 100
 TEXT_CHARACTERS = 255
 HALF_MICROSECOND = 5e-7
 """The API rounds times to microseconds; a filter with such a time must still match the exact stored one."""
@@ -108,8 +108,8 @@ class _Parser:
 
     def read(self, value: Any, where: tuple[str | int, ...], depth: int) -> Condition:
         self._parts += 1
-        if depth > DEPTH or self._parts > MOST_PARTS:
-            return self._wrong(where, f"A filter may have {MOST_PARTS} parts, nested {DEPTH} levels deep")
+        if depth > DEPTH or self._parts > MAX_PARTS:
+            return self._wrong(where, f"A filter may have {MAX_PARTS} parts, nested {DEPTH} levels deep")
         if not isinstance(value, dict):
             return self._wrong(where, "Input should be an object with an 'op'")
         op = value.get("op")
@@ -124,8 +124,8 @@ class _Parser:
         place = (*where, "conditions")
         if not isinstance(conditions, list) or not conditions:
             return self._wrong(place, "Input should be a list of at least one condition")
-        if len(conditions) > MOST_PARTS:
-            return self._wrong(place, f"A filter may have {MOST_PARTS} parts, nested {DEPTH} levels deep")
+        if len(conditions) > MAX_PARTS:
+            return self._wrong(place, f"A filter may have {MAX_PARTS} parts, nested {DEPTH} levels deep")
         parts = [self.read(one, (*place, number), depth + 1) for number, one in enumerate(conditions)]
         return Condition(op=op, parts=tuple(parts))
 
@@ -139,8 +139,8 @@ class _Parser:
         if op != "IN":
             return comparison(op, key, value.get("value"), self._problems, (*where, "value"))
         values = value.get("values")
-        if not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
-            return self._wrong((*where, "values"), f"Input should be a list of 1 to {MOST_VALUES} values")
+        if not isinstance(values, list) or not 0 < len(values) <= MAX_VALUES:
+            return self._wrong((*where, "values"), f"Input should be a list of 1 to {MAX_VALUES} values")
         operands = [operand for item in values if (operand := _value(FIELDS[key][1], item)) is not None]
         if len(operands) < len(values):
             return self._wrong((*where, "values"), f"Each should be a {_WORDS[FIELDS[key][1]]}")

@@ -17,7 +17,7 @@ from jwt import PyJWK, PyJWTError
 
 LEAST_SECRET_BYTES = 32
 LEAST_RSA_BITS = 2048
-MOST_KEYS = 64
+MAX_KEYS = 64
 _PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "oct": ("kty", "k")}
 """The members that are read from a JWK: no private parts, and no links to certificates."""
 
@@ -81,8 +81,8 @@ def from_jwks(content: bytes, allowed: Collection[str], *, with_secrets: bool) -
     except (ValueError, RecursionError) as error:
         raise UnusableKey("is not JSON") from error
     items = key_set.get("keys") if isinstance(key_set, dict) else None
-    if not isinstance(items, list) or len(items) > MOST_KEYS:
-        raise UnusableKey(f'is not a key set: it needs "keys", a list of at most {MOST_KEYS}')
+    if not isinstance(items, list) or len(items) > MAX_KEYS:
+        raise UnusableKey(f'is not a key set: it needs "keys", a list of at most {MAX_KEYS}')
     algorithms = [name for name in allowed if with_secrets or name != "HS256"]
     keys = [key for item in items if (key := _from_jwk(item)) is not None and key.algorithm in algorithms]
     if not keys:

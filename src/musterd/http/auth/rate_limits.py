@@ -9,7 +9,7 @@ from musterd.core import clock
 from musterd.core.errors import TooManyRequests
 from musterd.core.settings import Settings
 
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 """Most buckets that are kept. The least recently used one is dropped first, because it is most likely full again."""
 
 
@@ -54,7 +54,7 @@ class Buckets:
         bucket.updated_at = now
         # The order of use, so that the bucket that is dropped is the one used least recently.
         self._buckets.move_to_end(name)
-        if len(self._buckets) > MOST_BUCKETS:
+        if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return bucket
 

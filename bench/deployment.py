@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Alone(Musterd):
     """Accepts runs and drives them."""
 
-    source = "bench/house.py"
+    source = "bench/recovery_app.py"
 
 
 class Front(Alone):
@@ -57,7 +57,7 @@ class Worker(Alone):
 
 
 @dataclass(frozen=True, order=True)
-class Seen:
+class ObservedCall:
     """A call of a model or of a tool: when it came, and what it was about."""
 
     at: float
@@ -65,46 +65,46 @@ class Seen:
 
 
 @dataclass
-class RunTree:
+class CallLog:
     """What the processes' models and tools were asked so far.
 
-    :param notes: where the tool of bench/house.py writes.
+    :param notes: where the tool of bench/recovery_app.py writes.
     """
 
     model: ModelServer
     notes: Path
 
-    async def seen(self) -> list[Seen]:
+    async def seen(self) -> list[ObservedCall]:
         """Return every call in the order in which they came."""
-        calls = [Seen(at, what) for at, what in await asyncio.to_thread(self.model.calls)]
+        calls = [ObservedCall(at, what) for at, what in await asyncio.to_thread(self.model.calls)]
         for line in self.notes.read_text().splitlines() if self.notes.exists() else []:
             at, _, text = line.partition(" ")
-            calls.append(Seen(float(at), f"note {text}"))
+            calls.append(ObservedCall(float(at), f"note {text}"))
         return sorted(calls)
 
-    async def first(self, is_it: Callable[[Seen], bool], what: str) -> Seen:
+    async def first(self, is_it: Callable[[ObservedCall], bool], what: str) -> ObservedCall:
         """Wait for the first call like this."""
 
-        async def look() -> Seen | None:
+        async def look() -> ObservedCall | None:
             return next(filter(is_it, await self.seen()), None)
 
         return await until(look, what)
 
 
 @dataclass
-class Site:
+class Deployment:
     """One database with the processes on it, which are started, killed and told to end by the measurement."""
 
     bench: Bench
     store: Store
     url: str
-    world: RunTree
+    calls: CallLog
     stack: contextlib.AsyncExitStack
     environment: dict[str, str] = field(default_factory=dict)
 
     async def start(self, kind: type[Alone]) -> Alone:
         """Start a process and wait until it serves, or works."""
-        environment = {"BENCH_NOTES": str(self.world.notes), **self.environment}
+        environment = {"BENCH_NOTES": str(self.calls.notes), **self.environment}
         process = kind(self.bench.model.base_url, environment, self.url)
         await asyncio.to_thread(process.__enter__)
         self.stack.callback(process.__exit__)
@@ -120,24 +120,26 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(bench: Bench, store: Store, environment: Mapping[str, str] | None = None) -> AsyncIterator[Site]:
+async def deployed(
+    bench: Bench, store: Store, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Deployment]:
     """Give a site with a fresh database and no process yet; end what is left of it."""
     WORK.mkdir(exist_ok=True)
     with store.fresh() as url, tempfile.TemporaryDirectory(prefix="notes-", dir=WORK) as folder:
         await asyncio.to_thread(bench.model.reset)
         async with contextlib.AsyncExitStack() as stack:
-            world = RunTree(bench.model, Path(folder) / "notes")
-            yield Site(bench, store, url, world, stack, dict(environment or {}))
+            calls = CallLog(bench.model, Path(folder) / "notes")
+            yield Deployment(bench, store, url, calls, stack, dict(environment or {}))
 
 
 async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
     """Look until there is something; return it."""
     deadline = time.perf_counter() + PATIENCE_SECONDS
-    while not (found := await look()):
+    while not (result := await look()):
         if time.perf_counter() > deadline:
             raise NoFigure(f"not within {PATIENCE_SECONDS} s: {what}")
         await asyncio.sleep(LOOK_SECONDS)
-    return found
+    return result
 
 
 def longest(values: Iterable[float]) -> float:
