@@ -51,12 +51,13 @@ class Wire:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:  # the client has given up before it asked
+            self.lines = head.split(b"\r\n")
+            size = next(int(line[15:]) for line in self.lines if line.lower().startswith(b"content-length:"))
+            await reader.readexactly(size)
+        except asyncio.IncompleteReadError:  # on a busy machine a client may give up before it has sent its request
+            self.client_is_gone.set()
             writer.close()
             return
-        self.lines = head.split(b"\r\n")
-        size = next(int(line[15:]) for line in self.lines if line.lower().startswith(b"content-length:"))
-        await reader.readexactly(size)
         self.request_count += 1
         self.has_request.set()
         writer.write(self.answer)
