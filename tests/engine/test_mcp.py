@@ -18,14 +18,14 @@ from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
-from tests.support.mcp_server import PROGRAM
+from tests.support.mcp_server import CONNECT_SECONDS, PROGRAM
 from tests.support.odd_mcp_server import PROGRAM as ODD_PROGRAM
 
 SEND = '[[TOOL send {"text": "x"}]]'
 
 
 def desk(folder: Path) -> MCPServer:
-    return MCPServer(name="desk", command=[*PROGRAM, str(folder)])
+    return MCPServer(name="desk", command=[*PROGRAM, str(folder)], connect_seconds=CONNECT_SECONDS)
 
 
 def gone() -> MCPServer:
@@ -116,7 +116,13 @@ async def test_a_run_goes_without_a_server_that_is_not_there_and_its_model_is_to
 async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(
     engines: Engines, model: HeldModel, tmp_path: Path
 ) -> None:
-    narrow = MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)], include_tools=["add"], tool_name_prefix="calc")
+    narrow = MCPServer(
+        name="desk",
+        command=[*PROGRAM, str(tmp_path)],
+        include_tools=["add"],
+        tool_name_prefix="calc",
+        connect_seconds=CONNECT_SECONDS,
+    )
     async with engines(agents=[Agent(id="solo", model=model, tools=[narrow])]) as harness:
         sum_ = await harness.run('[[TOOL calc_add {"a": 1, "b": 2}]]', "r1")
         wrong = await harness.run('[[TOOL calc_add {"a": "x"}]]', "r2")
@@ -151,7 +157,7 @@ async def test_members_that_a_function_gives_share_a_server_that_they_declare_al
 
 
 async def test_an_error_of_a_servers_own_does_not_pause_the_run(engines: Engines, model: HeldModel) -> None:
-    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "error -32000"])
+    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "error -32000"], connect_seconds=CONNECT_SECONDS)
     async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as harness:
         view = await harness.run("[[TOOL odd {}]]", "r1")
     assert (view.row.state, content(view)) == (RunState.COMPLETED, 'Done: {"error":"Connection closed"}')
@@ -160,7 +166,7 @@ async def test_an_error_of_a_servers_own_does_not_pause_the_run(engines: Engines
 async def test_a_run_has_the_tools_that_can_be_used_and_its_model_knows_of_the_others(
     engines: Engines, model: HeldModel
 ) -> None:
-    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "odd tools"])
+    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "odd tools"], connect_seconds=CONNECT_SECONDS)
     async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as harness:
         view = await harness.run("[[TOOL plain {}]]", "r1")
     assert (view.row.state, content(view)) == (RunState.COMPLETED, "Done: fine")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 PROGRAM = [sys.executable, "-P", __file__]
+CONNECT_SECONDS = 60.0
+"""How long a test lets a server start: it imports an SDK, which takes seconds on a busy machine."""
 
 
 def make(folder: Path) -> Any:

@@ -16,6 +16,7 @@ from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers, stdio
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
+from tests.support.mcp_server import CONNECT_SECONDS
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
@@ -37,9 +38,9 @@ async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
 
         async def give(kind: str) -> MCPServer:
             if request.param == "stdio":
-                return MCPServer(name="desk", command=[*PROGRAM, kind])
+                return MCPServer(name="desk", command=[*PROGRAM, kind], connect_seconds=CONNECT_SECONDS)
             http = odd_http_server(kind, as_events=request.param == "events")
-            return MCPServer(name="desk", url=await stack.enter_async_context(http))
+            return MCPServer(name="desk", url=await stack.enter_async_context(http), connect_seconds=CONNECT_SECONDS)
 
         yield give
 
@@ -140,21 +141,24 @@ async def test_tools_that_cannot_be_read_cost_themselves_alone(servers: Servers,
 
 
 async def test_a_line_without_an_end_costs_its_call_and_the_program_is_started_again(servers: Servers) -> None:
-    server = MCPServer(name="desk", command=[*PROGRAM, "endless line"])
+    server = MCPServer(name="desk", command=[*PROGRAM, "endless line"], connect_seconds=CONNECT_SECONDS)
     with pytest.raises(ToolFailed, match="cannot be used: it is longer than 1000000 bytes"):
         await odd(servers, server)
     await still_works(servers, server)
 
 
 async def test_calls_that_wait_beside_a_line_without_an_end_are_unknown(servers: Servers) -> None:
-    server = MCPServer(name="desk", command=[*PROGRAM, "endless line"])
+    server = MCPServer(name="desk", command=[*PROGRAM, "endless line"], connect_seconds=CONNECT_SECONDS)
     await still_works(servers, server)
     both = await asyncio.gather(odd(servers, server), odd(servers, server), return_exceptions=True)
     assert [type(one) for one in both] == [OutcomeUnknown] * 2
 
 
 async def test_a_long_notification_is_read_over(servers: Servers) -> None:
-    assert await odd(servers, MCPServer(command=[*PROGRAM, "long notification"])) == "fine"
+    assert (
+        await odd(servers, MCPServer(command=[*PROGRAM, "long notification"], connect_seconds=CONNECT_SECONDS))
+        == "fine"
+    )
 
 
 async def test_programs_that_a_program_has_started_end_with_it(
@@ -164,7 +168,7 @@ async def test_programs_that_a_program_has_started_end_with_it(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     held = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))  # until no process has it open for writing
-    await still_works(servers, MCPServer(command=[*PROGRAM, f"child {pipe}"]))
+    await still_works(servers, MCPServer(command=[*PROGRAM, f"child {pipe}"], connect_seconds=CONNECT_SECONDS))
     assert not held.done()
     await servers.close()
     assert await asyncio.wait_for(held, 30) == b""
@@ -174,7 +178,9 @@ async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bou
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OUR_SECRET", "hush-hush")
-    server = MCPServer(name="desk", command=[*PROGRAM, "noise"], env={"SECRET": "${OUR_SECRET}"})
+    server = MCPServer(
+        name="desk", command=[*PROGRAM, "noise"], env={"SECRET": "${OUR_SECRET}"}, connect_seconds=CONNECT_SECONDS
+    )
     with capture_logs() as lines:
         assert await odd(servers, server) == "fine"
         await servers.close()
@@ -187,7 +193,7 @@ async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bou
 
 
 async def test_a_server_that_asks_without_an_end_is_answered_so_often_as_it_listens(servers: Servers) -> None:
-    server = MCPServer(command=[*PROGRAM, "many requests"])
+    server = MCPServer(command=[*PROGRAM, "many requests"], connect_seconds=CONNECT_SECONDS)
     assert await odd(servers, server) == "fine"
     await still_works(servers, server)
 
@@ -203,13 +209,16 @@ async def test_requests_of_a_server_that_wait_for_an_answer_have_a_limit() -> No
 
 async def test_a_line_that_is_no_message_is_logged(servers: Servers) -> None:
     with capture_logs() as lines:
-        assert await odd(servers, MCPServer(name="desk", command=[*PROGRAM, "junk"])) == "fine"
+        assert (
+            await odd(servers, MCPServer(name="desk", command=[*PROGRAM, "junk"], connect_seconds=CONNECT_SECONDS))
+            == "fine"
+        )
         await servers.close()
     assert [(line["server"], line["line"]) for line in lines] == [("desk", "not a message")]
 
 
 async def test_a_program_that_writes_without_an_end_is_not_read_without_an_end(servers: Servers) -> None:
-    server = MCPServer(name="desk", command=[*PROGRAM, "endless noise"])
+    server = MCPServer(name="desk", command=[*PROGRAM, "endless noise"], connect_seconds=CONNECT_SECONDS)
     with capture_logs() as lines:
         for _ in range(20):
             await still_works(servers, server)
@@ -235,7 +244,7 @@ async def test_what_an_http_answer_without_a_reply_means(
     servers: Servers, kind: str, raised: type[Exception], says: str
 ) -> None:
     async with odd_http_server(kind) as url:
-        server = MCPServer(name="desk", url=url)
+        server = MCPServer(name="desk", url=url, connect_seconds=CONNECT_SECONDS)
         with pytest.raises(raised, match=says):
             await odd(servers, server)
         await still_works(servers, server)
@@ -247,13 +256,13 @@ async def test_what_an_http_answer_without_a_reply_means(
 @pytest.mark.parametrize("kind", sorted(EVENTS.keys() - {"no reply", "cut off"}))
 async def test_streams_of_events_are_read_however_they_are_written(servers: Servers, kind: str) -> None:
     async with odd_http_server(kind) as url:
-        assert await odd(servers, MCPServer(url=url)) == "fine"
+        assert await odd(servers, MCPServer(url=url, connect_seconds=CONNECT_SECONDS)) == "fine"
 
 
 async def test_a_stream_that_is_cut_off_and_cannot_be_taken_up_again_leaves_the_call_unknown(servers: Servers) -> None:
     async with odd_http_server("cut off") as url, asyncio.timeout(30):
         with pytest.raises(OutcomeUnknown):
-            await odd(servers, MCPServer(url=url))
+            await odd(servers, MCPServer(url=url, connect_seconds=CONNECT_SECONDS))
 
 
 async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
@@ -263,8 +272,10 @@ async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     async with odd_http_server("wants a password") as url:
-        await still_works(servers, MCPServer(url=url, headers={"Authorization": BASIC}))
-        await still_works(servers, MCPServer(url=url.replace("://", "://me:hush@")))
+        await still_works(
+            servers, MCPServer(url=url, headers={"Authorization": BASIC}, connect_seconds=CONNECT_SECONDS)
+        )
+        await still_works(servers, MCPServer(url=url.replace("://", "://me:hush@"), connect_seconds=CONNECT_SECONDS))
 
 
 async def test_the_proxy_of_the_environment_is_used(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

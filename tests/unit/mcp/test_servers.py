@@ -17,7 +17,7 @@ from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
-from tests.support.mcp_server import PROGRAM, HttpServer
+from tests.support.mcp_server import CONNECT_SECONDS, PROGRAM, HttpServer
 
 CONTEXT = ToolContext(
     run_id="r1",
@@ -43,10 +43,10 @@ async def servers() -> AsyncIterator[Servers]:
 @pytest.fixture(params=["stdio", "http"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "stdio":
-        yield MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)])
+        yield MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
         return
     with HttpServer(tmp_path) as http:
-        yield MCPServer(name="desk", url=http.url)
+        yield MCPServer(name="desk", url=http.url, connect_seconds=CONNECT_SECONDS)
 
 
 def calls(folder: Path) -> list[str]:
@@ -97,7 +97,7 @@ async def test_progress_of_a_server_is_the_calls(servers: Servers, server: MCPSe
 async def test_a_server_that_dies_in_a_call_leaves_it_unknown_and_is_reached_again(
     servers: Servers, tmp_path: Path
 ) -> None:
-    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
     await servers.tools(server)
     (tmp_path / "die").touch()
     with pytest.raises(OutcomeUnknown, match="the outcome of the call is unknown"):
@@ -112,7 +112,7 @@ async def test_an_http_server_that_dies_in_a_call_leaves_it_unknown_and_is_reach
     at = clock.monotonic()
     monkeypatch.setattr(clock, "monotonic", lambda: at)
     with HttpServer(tmp_path) as http:
-        server = MCPServer(url=http.url)
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
         await servers.tools(server)
         (tmp_path / "die").touch()
         with pytest.raises(OutcomeUnknown, match="the outcome of the call is unknown"):
@@ -132,13 +132,13 @@ async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice
     servers: Servers, tmp_path: Path
 ) -> None:
     with HttpServer(tmp_path) as http:
-        server = MCPServer(url=http.url)
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
         assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
         http.kill()
         with pytest.raises(RetryTool, match="cannot be reached"):
             await servers.call(server, "send", {"text": "y"}, CONTEXT)
     with HttpServer(tmp_path) as http:
-        server = MCPServer(url=http.url)
+        server = MCPServer(url=http.url, connect_seconds=CONNECT_SECONDS)
         assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
         http.kill()
         http.start()  # it knows nothing of our session any more
@@ -153,7 +153,7 @@ async def test_a_changed_list_is_asked_for_again(
     from mcp import Client
 
     monkeypatch.setattr("musterd.mcp.sdk2.Client", functools.partial(Client, mode=mode))
-    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
     before = [tool["name"] for tool in (await servers.tools(server)).definitions]
     await servers.call(server, "learn", {}, CONTEXT)
     after = [tool["name"] for tool in (await servers.tools(server)).definitions]
@@ -162,7 +162,9 @@ async def test_a_changed_list_is_asked_for_again(
 
 async def test_what_is_secret_is_in_no_words(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUR_SECRET", "hush-hush")
-    server = MCPServer(command=[*PROGRAM, str(tmp_path)], env={"SECRET": "${OUR_SECRET}"})
+    server = MCPServer(
+        command=[*PROGRAM, str(tmp_path)], env={"SECRET": "${OUR_SECRET}"}, connect_seconds=CONNECT_SECONDS
+    )
     assert "hush" not in repr(server)
     with pytest.raises(ToolFailed) as caught:
         await servers.call(server, "fail", {}, CONTEXT)
@@ -188,20 +190,20 @@ async def test_a_server_that_is_not_there_says_so(servers: Servers, options: dic
 
 async def test_a_server_that_wants_a_key_says_its_status(servers: Servers, tmp_path: Path) -> None:
     with HttpServer(tmp_path) as http:
-        server = MCPServer(name="desk", url=http.url.replace("/mcp", "/elsewhere"))
+        server = MCPServer(name="desk", url=http.url.replace("/mcp", "/elsewhere"), connect_seconds=CONNECT_SECONDS)
         with pytest.raises(RetryTool, match="cannot be reached: it answered 404"):
             await servers.tools(server)
 
 
 async def test_many_calls_go_over_one_connection(servers: Servers, tmp_path: Path) -> None:
-    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
     results = await asyncio.gather(*(servers.call(server, "add", {"a": n, "b": 1}, CONTEXT) for n in range(20)))
     assert results == [str(n + 1) for n in range(20)]
     assert (tmp_path / "started").read_text() == "."
 
 
 async def test_a_caller_that_goes_leaves_the_connection_to_others(servers: Servers, tmp_path: Path) -> None:
-    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)], connect_seconds=CONNECT_SECONDS)
     first = asyncio.create_task(servers.tools(server))
     second = asyncio.create_task(servers.tools(server))
     await asyncio.wait([first, second], timeout=0)  # both wait for the program to start
