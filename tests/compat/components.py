@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from musterd import Agent, Team, ToolContext, tool
 from musterd.guards import RunInput, RunOutput
 from tests.support.tools import Person, boom, get_weather, remember
@@ -92,3 +94,13 @@ nested = Agent(id="n-writer-agent", name="n-Writer Agent", role="Writes text")
 inner = Team(id="inner-team", name="Inner Team", members=[nested], model="scripted")
 outer = Team(id="outer-team", name="Outer Team", members=[inner], model="scripted")
 tasks = Team(id="tasks-team", name="Tasks Team", members=[writer], model="scripted", mode="tasks")
+
+
+@tool
+def read_file(path: str) -> str:
+    """Read a file. If it is a named pipe, wait until somebody writes."""
+    return Path(path).read_text()
+
+
+reader = Agent(id="reader-agent", name="Reader Agent", role="Reads files", tools=[read_file], model="scripted")
+archive = Team(id="archive-team", name="Archive Team", members=[reader], model="scripted")

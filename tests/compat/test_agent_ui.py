@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import httpx2
 import pytest
 
 from musterd.core import clock
 from tests.support.agent_ui import AgentUi, Scanner
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DELEGATE = '[[DELEGATE weather-agent: <TOOL get_weather {"city": "Paris"}>]]'
 
@@ -35,14 +41,27 @@ def test_an_answer_with_braces_and_quotes_is_shown_as_it_is(ui: AgentUi, text: s
     assert ui.bubbles[-1].content == text
 
 
-def test_deltas_and_members_end_in_the_leaders_answer(ui: AgentUi) -> None:
-    ui.send(DELEGATE)
-    assert [bubble.content for bubble in ui.bubbles] == [DELEGATE, "Done: Done: Sunny in Paris"]
-    bubble = ui.bubbles[-1]
+def test_deltas_and_members_end_in_the_leaders_answer(
+    http: httpx2.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = AgentUi(http, chosen="archive-team")
+    page.open()
+    load, file = page.load, tmp_path / "pipe"
+    os.mkfifo(file)  # the member's tool reads it, and so waits for the page
+
+    def load_before_the_member_ends(session_id: str) -> None:
+        load(session_id)
+        file.write_text("Sunny in Paris")
+
+    monkeypatch.setattr(page, "load", load_before_the_member_ends)
+    message = f'[[DELEGATE reader-agent: <TOOL read_file {{"path": "{file}"}}>]]'
+    page.send(message)
+    assert [bubble.content for bubble in page.bubbles] == [message, "Done: Done: Sunny in Paris"]
+    bubble = page.bubbles[-1]
     # In no order: the load replaces the list of calls, and the leader's call comes back when it completes.
     assert sorted((tool["tool_name"], tool["tool_call_error"]) for tool in bubble.tools) == [
         ("delegate_task_to_member", False),
-        ("get_weather", False),
+        ("read_file", False),
     ]
 
 
