@@ -219,6 +219,8 @@ class RunRow:
 
     :param forked_from: the failed run of its session that it continues.
     :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
+    :param totals: of a root run, what its tree has used so far: JSON text of ``core.totals.Totals``.
+    :param activity: of a root run, what it does now: JSON text with kind, run_id, member, tool and since.
     """
 
     run_id: str
@@ -259,6 +261,8 @@ class RunRow:
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None
+    totals: str | None = None
+    activity: str | None = None
     signals: int = 0
     forked_from: str | None = None
     webhooks: str | None = None
@@ -375,9 +379,15 @@ class StepRow:
 
     :param path: the position of the step in the run tree, relative to the root.
     :param fingerprint: hash of the kind, component, tool and canonical arguments; the request itself is not stored.
+    :param name: the tool's or the hook's name, or the name of the model.
+    :param call_id: the id that the model gave to a tool call.
+    :param tries: how often a model was called, with retries; 0 for other steps.
     :param result: JSON text, or None before there is a result.
+    :param error: why a model call failed, as clients may read it: JSON text with code and message.
     :param cost: cost of a model call in US dollars; None if its model has no list price.
     :param codec: the encoding version of the result.
+    :param earlier: earlier attempts of the step, oldest first: JSON text of a list of objects with attempt, started_at,
+        ended_at and outcome.
     """
 
     root_id: str
@@ -392,3 +402,8 @@ class StepRow:
     usage: Usage | None = None
     cost: float | None = None
     codec: int = CODEC
+    name: str | None = None
+    call_id: str | None = None
+    tries: int = 0
+    error: str | None = None
+    earlier: str | None = None

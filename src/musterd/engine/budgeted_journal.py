@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from musterd.core import clock
 from musterd.core.metrics import Metrics
 from musterd.core.records import RunRow, StepKind, StepRow, StepState, Usage
+from musterd.core.totals import is_tool_call
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.engine.step_gate import StepGate
-from musterd.loop.budget import Amount, Budgets, is_tool_call
+from musterd.loop.budget import Amount, Budgets
 from musterd.loop.metering import ModelStep, current_model_step
 from musterd.loop.steps import Intent, MemberEnd, MemberStart
 from musterd.models.call import ModelAnswer

@@ -57,14 +57,15 @@ ADD_EVENTS = Statement(
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec)
+         (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
+          usage, cost, codec, earlier)
        VALUES
-         (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :cost,
-          :codec)
+         (:root_id, :path, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at, :ended_at,
+          :result, :error, :usage, :cost, :codec, :earlier)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' THEN excluded.started_at ELSE journal.started_at END,
-           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage,
-           cost = excluded.cost""",
+           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage, cost = excluded.cost,
+           tries = excluded.tries, error = excluded.error, earlier = excluded.earlier""",
 )
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
@@ -376,13 +377,18 @@ def _step_params(step: StepRow) -> dict[str, Any]:
         "kind": step.kind.value,
         "state": step.state.value,
         "fingerprint": step.fingerprint,
+        "name": step.name,
+        "call_id": step.call_id,
         "attempt": step.attempt,
+        "tries": step.tries,
         "started_at": step.started_at,
         "ended_at": step.ended_at,
         "result": step.result,
+        "error": step.error,
         "usage": None if step.usage is None else jsontext.dumps(step.usage.as_json()),
         "cost": step.cost,
         "codec": step.codec,
+        "earlier": step.earlier,
     }
 
 

@@ -8,7 +8,8 @@ from musterd.store.database import Row, Statement, Tx
 
 STEPS = Statement(
     "steps_of_root",
-    """SELECT root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec
+    """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
+              error, usage, cost, codec, earlier
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
@@ -54,4 +55,9 @@ def _step(row: Row) -> StepRow:
         usage=None if usage is None else Usage.from_json(json.loads(usage)),
         cost=row["cost"],
         codec=row["codec"],
+        name=row["name"],
+        call_id=row["call_id"],
+        tries=row["tries"],
+        error=row["error"],
+        earlier=row["earlier"],
     )

@@ -73,7 +73,10 @@ ADD_EVENTS = Statement(
     """INSERT INTO run_events (root_id, first_index, count, payload)
        VALUES (:root_id, :first_index, :count, :payload)""",
 )
-_STEP = "root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec"
+_STEP = (
+    "root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error, "
+    "usage, cost, codec, earlier"
+)
 STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names)")
 ADD_STEP = Statement(
     "fork_step_add", f"INSERT INTO journal ({_STEP}) VALUES ({', '.join(':' + name for name in _STEP.split(', '))})"
