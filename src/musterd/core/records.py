@@ -4,6 +4,7 @@ They mirror what is stored and have no behaviour; :mod:`musterd.wire` translates
 Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -271,6 +272,30 @@ class RunRow:
     traceparent: str | None = None
 
 
+class AttemptOutcome(StrEnum):
+    """How an attempt of a run ended, if its run went on."""
+
+    LOST = "lost"  # its process died
+    HANDED_OVER = "handed_over"  # its process was stopped
+    PAUSED = "paused"  # the run waits for a person
+    RELEASED = "released"  # its end could not be stored; the run is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAttempt:
+    """One row of ``run_attempts``.
+
+    :param worker: the process that drove the run.
+    :param outcome: None while it is at work, and if it ended its run.
+    """
+
+    attempt: int
+    worker: str | None
+    started_at: float
+    ended_at: float | None = None
+    outcome: AttemptOutcome | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class RunView:
     """A run as a client reads it: its row and its payload.
@@ -407,3 +432,41 @@ class StepRow:
     tries: int = 0
     error: str | None = None
     earlier: str | None = None
+
+
+TEXT_CHARACTERS = 100_000
+"""The most characters of a result that a client reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContent:
+    """What a step was given, and what came out of it.
+
+    :param arguments: of a call, as it was made.
+    :param result: as text, at most ``TEXT_CHARACTERS`` of it.
+    :param result_characters: the length of the whole result.
+    """
+
+    arguments: JsonObject | None
+    result: str | None
+    result_characters: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """A step of a run.
+
+    :param run_id: the run whose step it is: the root or a member.
+    :param parent_path: the path of the delegation in which it happened; None for a step of the root.
+    :param child_run_ids: the runs that it began.
+    :param is_at_work: whether the attempt that wrote it last is at work.
+    :param content: None in lists.
+    """
+
+    step: StepRow
+    run_id: str
+    parent_path: str | None
+    child_run_ids: Sequence[str]
+    approval_id: str | None
+    is_at_work: bool
+    content: StepContent | None = None

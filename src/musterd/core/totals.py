@@ -1,5 +1,7 @@
 """What a run and its members have used so far. Stored with the root run, and shown while it is at work."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from musterd.core.jsontypes import JsonObject
@@ -10,7 +12,7 @@ from musterd.core.records import StepKind, StepRow, StepState, Usage
 class Totals:
     """The totals of a run tree, stored in ``runs.totals``.
 
-    :param cost: US dollars of the model calls; ``has_price`` is False if a model has no list price.
+    :param cost: US dollars of the model calls; None if a model has no list price.
     :param model_calls: calls that were answered or failed.
     :param tool_calls: calls of tools and delegations that ended.
     :param failed_calls: those of ``model_calls`` and of the calls of tools that failed. A delegation is not counted as
@@ -18,11 +20,23 @@ class Totals:
     """
 
     usage: Usage = field(default_factory=Usage)
-    cost: float = 0.0
-    has_price: bool = True
+    cost: float | None = 0.0
     model_calls: int = 0
     tool_calls: int = 0
     failed_calls: int = 0
+
+    @classmethod
+    def of(cls, steps: Iterable[StepRow]) -> "Totals":
+        """The totals of stored steps, without their cost."""
+        totals = cls()
+        for step in steps:
+            if step.result is not None or step.state is StepState.FAILED:
+                totals.count(step)
+            if step.kind is StepKind.MODEL and step.earlier is not None:
+                failed = sum(attempt["outcome"] == "failed" for attempt in json.loads(step.earlier))
+                totals.model_calls += failed
+                totals.failed_calls += failed
+        return totals
 
     def count(self, step: StepRow) -> None:
         """Add a step that has ended."""
@@ -44,7 +58,7 @@ class Totals:
             "reasoning_tokens": usage.reasoning_tokens,
             "cache_read_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
-            "cost": round(self.cost, 9) if self.has_price else None,
+            "cost": None if self.cost is None else round(self.cost, 9),
             "model_calls": self.model_calls,
             "tool_calls": self.tool_calls,
             "failed_calls": self.failed_calls,

@@ -40,6 +40,7 @@ from musterd.wire.states import STATUSES, parse_status
 from musterd.wire.steps import RunStep, step_object
 
 POLL_SECONDS = 1
+MAX_STEPS = 10_000
 OUTPUTS: dict[ComponentKind, Any] = {"agent": RunOutput, "team": TeamRunOutput}
 BINARY = "application/octet-stream"
 
@@ -70,6 +71,14 @@ class ComponentRunsQuery(RunQuery):
             before=self.before,
             limit=self.limit,
         )
+
+
+class StepsQuery(RunQuery):
+    """The query of the list of a run's steps."""
+
+    limit: int | None = Field(None, ge=1, le=MAX_STEPS, description="At most so many steps")
+    after_path: Text | None = Field(None, description="Only steps after the one with this path, in the list's order")
+    path: Text | None = Field(None, description="Only the step with this path, with its arguments and its result")
 
 
 class EntityTagHeaders(Headers):
@@ -175,9 +184,10 @@ def _entity_tag(view: RunView) -> str:
 
     The run's version counts only the changes of its state, so the tag also has what changes in between.
     """
-    progress = [view.queue_position, view.row.first_token_at is not None, view.budget]
+    row = view.row
+    progress = [view.queue_position, row.first_token_at is not None, view.budget, row.totals, row.activity]
     digest = hashlib.blake2b(jsontext.canonical(progress).encode(), digest_size=8)
-    return f'"{view.row.version}-{digest.hexdigest()}"'
+    return f'"{row.version}-{digest.hexdigest()}"'
 
 
 @run_operation(
@@ -259,13 +269,19 @@ async def continue_run(
     "/runs/{run_id}/steps",
     "list_{kind}_run_steps",
     summary="List {Kind} Run Steps",
-    errors={404: "{Kind} or run not found"},
+    errors={404: "{Kind}, run or step not found"},
 )
 async def list_steps(
-    component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
+    component: Component, run_id: str, server: Server, caller: Caller, query: StepsQuery
 ) -> list[RunStep]:
-    """List every model call, tool call and delegation of a run and its members, in the order of their start."""
-    return [step_object(step) for step in await server.runs.steps(RunRef(component, run_id, query.session_id, caller))]
+    """List every model call, tool call and delegation of a run and its members, in the order of their start.
+
+    With `path` the answer is that step alone, with its arguments and its result.
+    """
+    ref = RunRef(component, run_id, query.session_id, caller)
+    if query.path is not None:
+        return [step_object(await server.runs.step(ref, query.path))]
+    return [step_object(step) for step in await server.runs.steps(ref, query.after_path, query.limit)]
 
 
 @run_operation(

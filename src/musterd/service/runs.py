@@ -9,7 +9,7 @@ from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, RunView, StepRow
+from musterd.core.records import Input, RunRow, RunView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
@@ -25,10 +25,11 @@ from musterd.service.input_media import extract_media, fill_in_media, media_item
 from musterd.service.output_schemas import require_output_schema, with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.service.run_ref import RunRef
+from musterd.service.run_steps import StepView, step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
-from musterd.store import acceptance, blobs, cancels, journal, runs, session_deletion
+from musterd.store import acceptance, blobs, cancels, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
@@ -304,14 +305,20 @@ class RunService:
             self._engine.wake()
         return result
 
-    async def steps(self, ref: RunRef) -> list[StepRow]:
-        """The journal of a run: every step of the run and of the runs below it, in the order of their start.
+    async def steps(self, ref: RunRef, after: str | None = None, limit: int | None = None) -> Sequence[StepView]:
+        """The steps of a run and of the runs below it, in the order of their start.
 
+        :param after: the path of the last step of the page before.
         :raises NotFound: there is no such run that this caller may see.
         """
-        row = (await self.find(ref)).row
-        steps = await self._resources.database.scan(lambda tx: journal.steps(tx, row.root_id))
-        return [step for step in steps if row.parent_id is None or step.path.startswith(f"{row.path}/")]
+        return await steps_of(self._resources.database, (await self.find(ref)).row, after, limit)
+
+    async def step(self, ref: RunRef, path: str) -> StepView:
+        """One step of a run or of the runs below it, with its content.
+
+        :raises NotFound: there is no such run that this caller may see, or no such step in it.
+        """
+        return await step_with_content(self._resources.database, (await self.find(ref)).row, path)
 
     # --- cancel -----------------------------------------------------------------------------------
 

@@ -37,10 +37,11 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
     """Every step of a run tree, in order of start."""
-    return [_step(row) for row in await tx.all(STEPS, {"root_id": root_id})]
+    return [step_row(row) for row in await tx.all(STEPS, {"root_id": root_id})]
 
 
-def _step(row: Row) -> StepRow:
+def step_row(row: Row) -> StepRow:
+    """The record of a row of ``journal``."""
     usage = row["usage"]
     return StepRow(
         root_id=row["root_id"],

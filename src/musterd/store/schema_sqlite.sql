@@ -121,13 +121,13 @@ CREATE TABLE journal (
 	attempt BIGINT DEFAULT '0' NOT NULL,
 	tries BIGINT DEFAULT '0' NOT NULL,
 	codec BIGINT DEFAULT '1' NOT NULL,
-	result TEXT,
 	error TEXT,
 	usage TEXT,
 	cost DOUBLE,
 	started_at DOUBLE NOT NULL,
 	ended_at DOUBLE,
 	earlier TEXT,
+	result TEXT,
 	PRIMARY KEY (root_id, path)
 );
 

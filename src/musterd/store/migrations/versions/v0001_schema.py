@@ -261,13 +261,13 @@ def _create_run_payloads() -> None:
         _count("attempt"),
         _count("tries"),
         _count("codec", default=1),
-        _text("result"),
         _text("error"),
         _text("usage"),
         sa.Column("cost", sa.Double()),
         _time("started_at", required=True),
         _time("ended_at"),
         _text("earlier"),  # earlier attempts of the step, as JSON
+        _text("result"),  # last: SQLite reads through a long value to the columns after it
     )
     # An attempt has a row once it ended without ending its run, and the later attempts of that run have rows as well.
     op.create_table(
