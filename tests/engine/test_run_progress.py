@@ -67,7 +67,7 @@ async def test_totals_count_the_members_and_stay_after_a_takeover(engines: Engin
     assert view.row.state is RunState.COMPLETED
     assert totals is not None
     assert totals.items() >= tokens_of(4).items()
-    assert (totals["tool_calls"], totals["failed_calls"], totals["cost"]) == (2, 0, None)
+    assert (totals["tool_calls"], totals["failed_calls"], totals["cost"]) == (2, 0, 0.0)
     assert activity is None
 
 
@@ -83,8 +83,9 @@ async def test_the_activity_follows_the_run(engines: Engines, model: HeldModel) 
         hold.release()
         await works.end_of("r1")
         assert (await stored(works))[1] is None
-        later = model.hold("[[WORDS 5", after=2)
-        await works.start("[[WORDS 5]]", "r2")
+        model.release()
+        later = model.hold("[[SLEEP", after=2)
+        await works.start("[[SLEEP 0]] [[WORDS 5]]", "r2")
         await later.reached.wait()
         await works.told("r2", lambda event: event.kind is EventKind.CONTENT)
         _, activity = await stored(works, "r2")
