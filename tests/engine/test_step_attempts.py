@@ -182,7 +182,7 @@ async def test_a_tool_call_that_was_cut_off_and_repeated_keeps_both_attempts(
     engines: Engines, model: HeldModel, declared: dict[str, Any]
 ) -> None:
     marks = Marks()
-    how = {} if declared else {"on_unknown_effect": "retry"}
+    how: dict[str, Any] = {} if declared else {"on_unknown_effect": "retry"}
     agents = [Agent(id="solo", model=model, tools=[marks.tool(**declared)], **how)]
     async with engines(agents=agents) as first:
         await marks.cut_off(first)

@@ -19,7 +19,7 @@ async def step(house: House, path: str, url: str = URL) -> dict[str, Any]:
 async def test_pages_of_steps_make_the_list(house: House) -> None:
     await house.run("[[DELEGATE weather-agent: hello || DELEGATE writer-agent: hi]]", session_id="s1", run_id="r1")
     steps = await house.get(f"{URL}/steps", session_id="s1")
-    pages, after = [], {}
+    pages, after = list[Any](), dict[str, str]()
     while page := await house.get(f"{URL}/steps", session_id="s1", limit="3", **after):
         pages += page
         after = {"after_path": page[-1]["path"]}
@@ -83,7 +83,7 @@ async def test_a_run_shows_what_it_does_and_has_used(serve: Serve) -> None:
         assert body["activity"]["run_id"] != "r1"
         assert body["totals"] == IsPartialDict(model_calls=1, tool_calls=0, failed_calls=0, input_tokens=10)
         house.model.release()
-        ended = await house.poll(run, wait="60")
+        ended = await house.poll(run, wait=60)
     assert ended["totals"] == IsPartialDict(model_calls=3, tool_calls=1, input_tokens=30, output_tokens=15)
     assert list(ended)[-1] == "totals"
     assert "activity" not in ended

@@ -9,7 +9,7 @@ from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, RunView
+from musterd.core.records import Input, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
@@ -25,7 +25,7 @@ from musterd.service.input_media import extract_media, fill_in_media, media_item
 from musterd.service.output_schemas import require_output_schema, with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.service.run_ref import RunRef
-from musterd.service.run_steps import StepView, step_with_content, steps_of
+from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
