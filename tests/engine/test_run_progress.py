@@ -16,21 +16,21 @@ from musterd.service.run_ref import RunRef
 from musterd.store import run_attempts
 from musterd.wire.progress import AttemptEntry, attempt_list
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 DELEGATES = '[[DELEGATE one: <TOOL mark {"n": 1}>]]'
 
 
-async def stored(works: Works, run_id: str = "r1") -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+async def stored(harness: EngineHarness, run_id: str = "r1") -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The totals and the activity."""
-    row = await works.records.row(run_id)
+    row = await harness.records.row(run_id)
     return tuple(None if text is None else json.loads(text) for text in (row.totals, row.activity))  # type: ignore[return-value]
 
 
-async def attempts_of(works: Works, run_id: str = "r1") -> list[AttemptEntry]:
-    rows = await works.database.read(lambda tx: run_attempts.of_root(tx, run_id))
-    return attempt_list(await works.records.row(run_id), rows)
+async def attempts_of(harness: EngineHarness, run_id: str = "r1") -> list[AttemptEntry]:
+    rows = await harness.database.read(lambda tx: run_attempts.of_root(tx, run_id))
+    return attempt_list(await harness.records.row(run_id), rows)
 
 
 def tokens_of(calls: int) -> dict[str, int]:
@@ -52,7 +52,9 @@ async def test_totals_count_the_members_and_stay_after_a_takeover(engines: Engin
     async with engines(teams=teams) as first:
         await first.start(DELEGATES, "r1")
         await began.wait()
-        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_STARTED and event.place == "t0/c0/t0/c0")
+        await first.wait_for_event(
+            "r1", lambda event: event.kind is EventKind.TOOL_CALL_STARTED and event.place == "t0/c0/t0/c0"
+        )
         totals, activity = await stored(first)
         assert totals is not None
         assert totals.items() >= tokens_of(2).items()
@@ -73,25 +75,25 @@ async def test_totals_count_the_members_and_stay_after_a_takeover(engines: Engin
 
 async def test_the_activity_follows_the_run(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("[[WORDS", after=0)
-    async with engines() as works:
-        await works.start("[[WORDS 4]]", "r1")
+    async with engines() as harness:
+        await harness.start("[[WORDS 4]]", "r1")
         await hold.reached.wait()
-        await works.told("r1", lambda event: event.kind is EventKind.MODEL_REQUEST_STARTED)
-        _, activity = await stored(works)
+        await harness.wait_for_event("r1", lambda event: event.kind is EventKind.MODEL_REQUEST_STARTED)
+        _, activity = await stored(harness)
         assert activity is not None
-        assert (activity["kind"], activity["run_id"], activity["member"]) == ("model", "r1", works.component().name)
+        assert (activity["kind"], activity["run_id"], activity["member"]) == ("model", "r1", harness.component().name)
         hold.release()
-        await works.end_of("r1")
-        assert (await stored(works))[1] is None
+        await harness.end_of("r1")
+        assert (await stored(harness))[1] is None
         model.release()
         later = model.hold("[[SLEEP", after=2)
-        await works.start("[[SLEEP 0]] [[WORDS 5]]", "r2")
+        await harness.start("[[SLEEP 0]] [[WORDS 5]]", "r2")
         await later.reached.wait()
-        await works.told("r2", lambda event: event.kind is EventKind.CONTENT)
-        _, activity = await stored(works, "r2")
+        await harness.wait_for_event("r2", lambda event: event.kind is EventKind.CONTENT)
+        _, activity = await stored(harness, "r2")
         assert activity is not None
         assert activity["kind"] == "writing"
-        await works.kill()
+        await harness.kill()
     async with engines() as again:
         later.release()
         await again.end_of("r2")
@@ -105,9 +107,9 @@ async def test_a_paused_run_waits(engines: Engines, model: HeldModel) -> None:
         return "paid"
 
     member = Agent(id="one", name="One", tools=[pay])
-    async with engines(teams=[Team(id="team", model=model, members=[member])]) as works:
-        view = await works.run('[[DELEGATE one: <TOOL pay {"n": 1}>]]', "r1")
-        totals, activity = await stored(works)
+    async with engines(teams=[Team(id="team", model=model, members=[member])]) as harness:
+        view = await harness.run('[[DELEGATE one: <TOOL pay {"n": 1}>]]', "r1")
+        totals, activity = await stored(harness)
         assert view.output is not None
         (requirement,) = view.output.requirements
         assert activity is not None
@@ -116,10 +118,10 @@ async def test_a_paused_run_waits(engines: Engines, model: HeldModel) -> None:
         assert totals is not None
         assert totals.items() >= tokens_of(2).items()
         decision = Decision(key=requirement["id"], verdict=Verdict.RUN)
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [decision])
-        await works.end_of("r1")
-        assert (await stored(works))[1] is None
-        attempts = await attempts_of(works)
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [decision])
+        await harness.end_of("r1")
+        assert (await stored(harness))[1] is None
+        attempts = await attempts_of(harness)
     assert [(entry["attempt"], entry["outcome"]) for entry in attempts] == [(1, "paused"), (2, "ended")]
     assert attempts[0]["worker_id"] == attempts[1]["worker_id"] is not None
     ends = [entry["ended_at"] for entry in attempts]
@@ -128,10 +130,10 @@ async def test_a_paused_run_waits(engines: Engines, model: HeldModel) -> None:
 
 
 async def test_a_run_of_one_attempt_stores_none(engines: Engines) -> None:
-    async with engines() as works:
-        view = await works.run("hello", "r1")
-        assert await works.records.select("SELECT * FROM run_attempts") == []
-        (entry,) = await attempts_of(works)
+    async with engines() as harness:
+        view = await harness.run("hello", "r1")
+        assert await harness.records.select("SELECT * FROM run_attempts") == []
+        (entry,) = await attempts_of(harness)
     assert (entry["attempt"], entry["outcome"]) == (1, "ended")
     assert (entry["started_at"], entry["ended_at"]) == (view.row.started_at, view.row.ended_at)
 
@@ -158,9 +160,9 @@ async def test_totals_have_the_cost(
     engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch, price: float
 ) -> None:
     monkeypatch.setattr(call, "price", lambda model, usage: price)
-    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one")])]) as works:
-        view = await works.run("[[DELEGATE one: hello]]", "r1")
-        totals, _ = await stored(works)
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one")])]) as harness:
+        view = await harness.run("[[DELEGATE one: hello]]", "r1")
+        totals, _ = await stored(harness)
     assert totals is not None
     assert view.output is not None
     assert totals["cost"] == view.output.cost == 3 * price

@@ -14,7 +14,7 @@ from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.wire.steps import RunStep, step_object
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, Works
+from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
 
 DELEGATES = '[[DELEGATE one: <TOOL mark {"n": 1}>]]'
@@ -38,25 +38,25 @@ class Marks:
 
         return mark
 
-    async def cut_off(self, works: Works, message: str = '[[TOOL mark {"n": 1}]]') -> None:
+    async def cut_off(self, harness: EngineHarness, message: str = '[[TOOL mark {"n": 1}]]') -> None:
         """Start a run, and kill its worker in the call."""
-        await works.start(message, "r1")
+        await harness.start(message, "r1")
         await self.began.wait()
-        await works.kill()
+        await harness.kill()
         self.hangs = False
 
 
-async def steps_of(works: Works, run_id: str = "r1") -> dict[str, RunStep]:
-    ref = RunRef(works.component(), run_id, None, NOBODY)
-    return {view.step.path: step_object(view) for view in await works.runs.steps(ref)}
+async def steps_of(harness: EngineHarness, run_id: str = "r1") -> dict[str, RunStep]:
+    ref = RunRef(harness.component(), run_id, None, NOBODY)
+    return {view.step.path: step_object(view) for view in await harness.runs.steps(ref)}
 
 
 def attempts_of(step: RunStep) -> list[tuple[int, str]]:
     return [(attempt["attempt"], attempt["outcome"]) for attempt in step["attempts"]]
 
 
-async def totals_of(works: Works, run_id: str = "r1") -> dict[str, Any]:
-    totals = (await works.records.row(run_id)).totals
+async def totals_of(harness: EngineHarness, run_id: str = "r1") -> dict[str, Any]:
+    totals = (await harness.records.row(run_id)).totals
     assert totals is not None
     value: dict[str, Any] = json.loads(totals)
     return value
@@ -72,12 +72,12 @@ async def test_steps_say_what_they_are(engines: Engines, model: HeldModel) -> No
         return f"marked {n}"
 
     member = Agent(id="one", name="One", tools=[mark], pre_hooks=[look])
-    async with engines(teams=[Team(id="team", model=model, members=[member])]) as works:
-        await works.run(DELEGATES, "r1")
-        steps = await steps_of(works)
-        (member_run,) = await works.runs.members("r1")
-        own = RunRef(works.component(), member_run.row.run_id, None, NOBODY)
-        of_member = [view.step.path for view in await works.runs.steps(own)]
+    async with engines(teams=[Team(id="team", model=model, members=[member])]) as harness:
+        await harness.run(DELEGATES, "r1")
+        steps = await steps_of(harness)
+        (member_run,) = await harness.runs.members("r1")
+        own = RunRef(harness.component(), member_run.row.run_id, None, NOBODY)
+        of_member = [view.step.path for view in await harness.runs.steps(own)]
     below = member_run.row.run_id
     assert [(step["path"], step["name"], step["run_id"], step["parent_path"]) for step in steps.values()] == [
         ("p", None, "r1", None),
@@ -101,10 +101,10 @@ async def test_steps_say_what_they_are(engines: Engines, model: HeldModel) -> No
 
 async def test_a_call_to_several_members_has_the_runs_of_all(engines: Engines, model: HeldModel) -> None:
     members = [Agent(id="one"), Agent(id="two")]
-    async with engines(teams=[Team(id="team", model=model, members=members, delegate_to_all_members=True)]) as works:
-        await works.run("[[BROADCAST hello]]", "r1")
-        steps = await steps_of(works)
-        run_ids = {view.row.path: view.row.run_id for view in await works.runs.members("r1")}
+    async with engines(teams=[Team(id="team", model=model, members=members, delegate_to_all_members=True)]) as harness:
+        await harness.run("[[BROADCAST hello]]", "r1")
+        steps = await steps_of(harness)
+        run_ids = {view.row.path: view.row.run_id for view in await harness.runs.members("r1")}
     assert steps["t0/c0"]["child_run_ids"] == [run_ids["t0/c0/0"], run_ids["t0/c0/1"]]
     assert steps["t0/c0/1"]["child_run_ids"] == [run_ids["t0/c0/1"]]
     assert (steps["t0/c0/1"]["run_id"], steps["t0/c0/1"]["parent_path"]) == ("r1", "t0/c0")
@@ -116,11 +116,11 @@ async def test_a_call_to_several_members_has_the_runs_of_all(engines: Engines, m
 async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldModel, budget: dict[str, int]) -> None:
     team = Team(id="team", model=model, members=[Agent(id="one")])
     options = {"budget": budget} if budget else {}
-    async with engines(teams=[team], model_tries=3) as works:
-        await works.run("[[DELEGATE one: <ERROR 503>]]", "r1", options=options)
-        view = await works.run("[[ERROR 400]]", "r2", options=options)
-        members, own = await steps_of(works, "r1"), await steps_of(works, "r2")
-        totals = [await totals_of(works, run_id) for run_id in ("r1", "r2")]
+    async with engines(teams=[team], model_tries=3) as harness:
+        await harness.run("[[DELEGATE one: <ERROR 503>]]", "r1", options=options)
+        view = await harness.run("[[ERROR 400]]", "r2", options=options)
+        members, own = await steps_of(harness, "r1"), await steps_of(harness, "r2")
+        totals = [await totals_of(harness, run_id) for run_id in ("r1", "r2")]
     failed = members["t0/c0/t0/m"]
     assert (failed["state"], failed["tries"], failed["name"]) == ("failed", 3, "scripted")
     assert failed["error"] == {"code": "model_error", "message": "fake model error 503"}
@@ -135,13 +135,13 @@ async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldMo
 
 
 async def test_a_fork_makes_the_failed_call_again(engines: Engines, model: HeldModel) -> None:
-    async with engines() as works:
-        await works.run("[[ERROR 400]]", "r1")
-        failed = await works.server.forks.find_failed(RunRef(works.component(), "r1", "s1", NOBODY), None)
+    async with engines() as harness:
+        await harness.run("[[ERROR 400]]", "r1")
+        failed = await harness.server.forks.find_failed(RunRef(harness.component(), "r1", "s1", NOBODY), None)
         assert failed is not None
-        await works.server.forks.start(works.component(), failed, ForkRequest(run_id="r2"), NOBODY)
-        await works.end_of("r2")
-        steps = await steps_of(works, "r2")
+        await harness.server.forks.start(harness.component(), failed, ForkRequest(run_id="r2"), NOBODY)
+        await harness.end_of("r2")
+        steps = await steps_of(harness, "r2")
     assert attempts_of(steps["t0/m"]) == [(0, "failed"), (1, "failed")]
 
 
@@ -151,13 +151,13 @@ async def test_a_model_call_that_was_cut_off_twice_is_made_again(
 ) -> None:
     hold = model.hold("[[WORDS", after=3)
     for number in (1, 2):
-        async with engines() as works:
+        async with engines() as harness:
             if number == 1:
-                await works.start("[[WORDS 6]]", "r1", options={"budget": budget} if budget else {})
+                await harness.start("[[WORDS 6]]", "r1", options={"budget": budget} if budget else {})
             await hold.reached.wait()
             hold.reached.clear()
-            await works.told("r1", _is_attempt(number))
-            await works.kill()
+            await harness.wait_for_event("r1", _is_attempt(number))
+            await harness.kill()
     hold.release()
     async with engines() as last:
         view = await last.end_of("r1")
@@ -221,16 +221,16 @@ async def test_a_call_that_waits_for_approval_has_one_attempt(engines: Engines, 
     marks = Marks()
     marks.hangs = False
     agents = [Agent(id="solo", model=model, tools=[marks.tool(requires_confirmation=True)])]
-    async with engines(agents=agents) as works:
-        view = await works.run('[[TOOL mark {"n": 1}]]', "r1")
-        waiting = (await steps_of(works))["t0/c0"]
+    async with engines(agents=agents) as harness:
+        view = await harness.run('[[TOOL mark {"n": 1}]]', "r1")
+        waiting = (await steps_of(harness))["t0/c0"]
         assert view.output is not None
         (requirement,) = view.output.requirements
         decision = Decision(key=requirement["id"], verdict=Verdict.RUN, values={"n": 2})
-        await works.runs.decide(RunRef(works.component(), "r1", "s1", NOBODY), [decision])
-        await works.end_of("r1")
-        step = (await steps_of(works))["t0/c0"]
-        content = (await works.runs.step(RunRef(works.component(), "r1", None, NOBODY), "t0/c0")).content
+        await harness.runs.decide(RunRef(harness.component(), "r1", "s1", NOBODY), [decision])
+        await harness.end_of("r1")
+        step = (await steps_of(harness))["t0/c0"]
+        content = (await harness.runs.step(RunRef(harness.component(), "r1", None, NOBODY), "t0/c0")).content
     assert attempts_of(waiting) == [(1, "waiting")]
     assert attempts_of(step) == [(2, "completed")]
     assert content is not None
@@ -249,9 +249,9 @@ async def test_a_call_whose_time_is_over_is_made_again_in_the_same_attempt(engin
         return "done"
 
     agents = [Agent(id="solo", model=model, tools=[slow], on_unknown_effect="retry")]
-    async with engines(agents=agents) as works:
-        await works.run('[[TOOL slow {"n": 1}]]', "r1")
-        step = (await steps_of(works))["t0/c0"]
+    async with engines(agents=agents) as harness:
+        await harness.run('[[TOOL slow {"n": 1}]]', "r1")
+        step = (await steps_of(harness))["t0/c0"]
     assert attempts_of(step) == [(1, "unknown"), (1, "completed")]
     assert step["attempts"][1]["started_at"] == step["started_at"] > step["attempts"][0]["started_at"]
 
@@ -260,11 +260,11 @@ async def test_pages_of_steps_follow_each_other(engines: Engines, model: HeldMod
     marks = Marks()
     marks.hangs = False
     message = " ".join(f'[[TOOL mark {{"n": {n}}}]]' for n in range(7))
-    async with engines(agents=[Agent(id="solo", model=model, tools=[marks.tool()])]) as works:
-        await works.run(message, "r1")
-        ref, paths = RunRef(works.component(), "r1", None, NOBODY), list[str]()
-        while page := await works.runs.steps(ref, paths[-1] if paths else None, 4):
+    async with engines(agents=[Agent(id="solo", model=model, tools=[marks.tool()])]) as harness:
+        await harness.run(message, "r1")
+        ref, paths = RunRef(harness.component(), "r1", None, NOBODY), list[str]()
+        while page := await harness.runs.steps(ref, paths[-1] if paths else None, 4):
             assert len(page) <= 4
             paths += [view.step.path for view in page]
-        assert paths == list(await steps_of(works))
-        assert not await works.runs.steps(ref, "no such step", 4)
+        assert paths == list(await steps_of(harness))
+        assert not await harness.runs.steps(ref, "no such step", 4)

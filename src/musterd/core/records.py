@@ -459,7 +459,7 @@ class StepView:
     :param run_id: the run whose step it is: the root or a member.
     :param parent_path: the path of the delegation in which it happened; None for a step of the root.
     :param child_run_ids: the runs that it began.
-    :param is_at_work: whether the attempt that wrote it last is at work.
+    :param is_at_work: whether an attempt is at work on it, if it has not ended.
     :param content: None in lists.
     """
 

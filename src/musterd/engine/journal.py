@@ -364,7 +364,7 @@ class Journal:
         """The cost of the model calls at paths that begin with ``prefix``; None if one of them has no list price."""
         costs = [cost for path, cost in self._costs.items() if path.startswith(prefix)]
         known_costs = [cost for cost in costs if cost is not None]
-        return sum(known_costs) if len(known_costs) == len(costs) else None
+        return sum(known_costs, 0.0) if len(known_costs) == len(costs) else None
 
     def _close_below(self, path: str) -> None:
         """Close the open calls below a member that was stopped: their results will not be awaited."""

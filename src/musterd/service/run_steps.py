@@ -91,9 +91,14 @@ def _view(
         parent_path=max(above, "" if within is None else within["call"], key=len) or None,
         child_run_ids=children.get(step.path, ()),
         approval_id=tree.approval_ids.get(step.path),
-        is_at_work=step.attempt == tree.attempt,
+        is_at_work=_is_at_work(step, tree),
         content=content,
     )
+
+
+def _is_at_work(step: StepRow, tree: _Tree) -> bool:
+    # A delegation is not made again: each attempt goes on with it, and only its end writes its step.
+    return tree.attempt is not None and (step.kind is StepKind.DELEGATE or step.attempt == tree.attempt)
 
 
 async def _content(tx: Tx, step: StepRow) -> StepContent:

@@ -109,7 +109,9 @@ def step_object(view: StepView) -> RunStep:
 def _attempts(view: StepView) -> list[StepAttempt]:
     step = view.step
     attempts: list[StepAttempt] = [] if step.earlier is None else json.loads(step.earlier)
-    outcome: Outcome = "running" if view.is_at_work else "cut_off"
+    # A delegation waits with its members, and every other step that was begun and is not at work was cut off.
+    idle: Outcome = "waiting" if step.kind is StepKind.DELEGATE else "cut_off"
+    outcome: Outcome = "running" if view.is_at_work else idle
     last: StepAttempt = {
         "attempt": step.attempt,
         "started_at": step.started_at,
