@@ -30,9 +30,10 @@ class Totals:
         """The totals of stored steps, without their cost."""
         totals = cls()
         for step in steps:
-            if step.result is not None or step.state is StepState.FAILED:
+            is_model = step.kind is StepKind.MODEL
+            if step.result is not None or (is_model and step.state is StepState.FAILED):
                 totals.count(step)
-            if step.kind is StepKind.MODEL and step.earlier is not None:
+            if is_model and step.earlier is not None:
                 failed = sum(attempt["outcome"] == "failed" for attempt in json.loads(step.earlier))
                 totals.model_calls += failed
                 totals.failed_calls += failed
