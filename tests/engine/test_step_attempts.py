@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
@@ -112,6 +114,14 @@ async def test_a_call_to_several_members_has_the_runs_of_all(engines: Engines, m
     assert (last["run_id"], last["parent_path"]) == (run_ids["t0/c0/1"], "t0/c0/1")
 
 
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Without log lines: pretty tracebacks take longer than the tests that log them."""
+    with capture_logs():
+        yield
+
+
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("budget", [None, {"tokens": 1_000_000}])
 async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldModel, budget: dict[str, int]) -> None:
     team = Team(id="team", model=model, members=[Agent(id="one")])
@@ -134,6 +144,7 @@ async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldMo
     ]
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_fork_makes_the_failed_call_again(engines: Engines, model: HeldModel) -> None:
     async with engines() as harness:
         await harness.run("[[ERROR 400]]", "r1")
