@@ -32,6 +32,7 @@ from musterd.core.callers import Caller
 from musterd.core.records import ComponentKind
 from musterd.declare import Component
 from musterd.http.auth.scopes import Handler, caller_of
+from musterd.http.entity_tags import EntityTagHeaders, tagged_answer
 from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier, path_number
 from musterd.http.responses import json_answer
@@ -67,6 +68,7 @@ class Operation:
     :param errors: descriptions of its particular error answers by status.
     :param other_answers: further answers, for which the handler returns responses, by status.
     :param lists: it lists resources and shows each caller those that its scopes allow, so any such scope is enough.
+    :param is_tagged: its answer has an ``ETag``, and a client that has it already gets 304. The handler answers a value.
     :param function: the handler.
     :param parameters: the types of the handler's parameters, by name.
     :param answer: the type of its answer; None if it has no body, or only ``other_answers``.
@@ -84,6 +86,7 @@ class Operation:
     errors: Mapping[int, str] = field(default_factory=dict)
     other_answers: Mapping[int, Answer] = field(default_factory=dict)
     lists: bool = False
+    is_tagged: bool = False
 
     @property
     def query(self) -> type[Query] | None:
@@ -93,6 +96,8 @@ class Operation:
     @property
     def headers(self) -> type[Headers] | None:
         """The type of the header fields, if it reads any."""
+        if self.is_tagged:
+            return EntityTagHeaders
         return next((kind for kind in self.parameters.values() if issubclass(kind, Headers)), None)
 
     @property
@@ -117,6 +122,8 @@ class Operation:
             answering = function(**arguments)
             del arguments  # a handler that answers slowly can drop its body, which may be an upload of many megabytes
             answer = await answering
+            if self.is_tagged:
+                return tagged_answer(request, answer)
             if answer is None:
                 return Response(status_code=204)
             return answer if isinstance(answer, Response) else json_answer(answer)
@@ -151,6 +158,7 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
     errors: Mapping[int, str] | None = None,
     other_answers: Mapping[int, Answer] | None = None,
     lists: bool = False,
+    is_tagged: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Operation]:
     """Declare an operation. See :class:`Operation` for the parameters."""
 
@@ -169,6 +177,7 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
             errors=errors or {},
             other_answers=other_answers or {},
             lists=lists,
+            is_tagged=is_tagged,
         )
 
     return declare

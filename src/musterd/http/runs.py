@@ -12,9 +12,10 @@ from musterd.core.callers import Caller
 from musterd.core.records import ComponentKind, RunView
 from musterd.declare import Component
 from musterd.http.auth.expiry import validity_of
+from musterd.http.entity_tags import EntityTagHeaders
 from musterd.http.media import matches, media_answer
 from musterd.http.operation import Answer
-from musterd.http.parameters import Headers, Text
+from musterd.http.parameters import Text
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import (
     REPLAYED_HEADER,
@@ -79,16 +80,6 @@ class StepsQuery(RunQuery):
     limit: int | None = Field(None, ge=1, le=MAX_STEPS, description="At most so many steps")
     after_path: Text | None = Field(None, description="Only steps after the one with this path, in the list's order")
     path: Text | None = Field(None, description="Only the step with this path, with its arguments and its result")
-
-
-class EntityTagHeaders(Headers):
-    """The header of requests that are answered 304 if the client has the answer already."""
-
-    if_none_match: str | None = Field(
-        None,
-        alias="If-None-Match",
-        description="The `ETag` of an earlier answer: 304 unless it has changed since",
-    )
 
 
 def _answers_of_started_run(kind: ComponentKind) -> Answers:

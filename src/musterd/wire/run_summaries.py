@@ -1,5 +1,6 @@
 """A run in a few words: the row of a list, and a message of the feed of changes."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -9,8 +10,9 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
 from musterd.core.states import RunState
+from musterd.wire.lists import RunPageInfo
 from musterd.wire.shapes import UnixTime
-from musterd.wire.states import STATUS, RunStatus
+from musterd.wire.states import STATUS, STATUSES, RunStatus
 
 
 class RunSummary(TypedDict):
@@ -42,6 +44,48 @@ class RunSummary(TypedDict):
     activity: Annotated[JsonObject | None, Field(description="What the run does now.")]
     totals: Annotated[JsonObject | None, Field(description="What the run and its members used so far.")]
     cancel_requested_at: UnixTime | None
+
+
+class RunSummaryPage(TypedDict):
+    """A page of runs in a few words."""
+
+    data: list[RunSummary]
+    meta: RunPageInfo
+
+
+class RunCountsResponse(TypedDict):
+    """How many runs there are."""
+
+    all: int
+    pending: int
+    running: int
+    paused: int
+    completed: int
+    error: int
+    cancelled: int
+    needs_you: Annotated[int, Field(description="Those with a pending approval, paused or still running.")]
+
+
+def run_summary_page(runs: Sequence[SummarizedRun], next_cursor: str | None, limit: int) -> RunSummaryPage:
+    """The answer of ``GET /runs?view=summary``."""
+    return {"data": [run_summary(run) for run in runs], "meta": {"limit": limit, "next_cursor": next_cursor}}
+
+
+def run_counts(by_state: Mapping[RunState, int], needs_you: int) -> RunCountsResponse:
+    """The answer of ``GET /runs/counts``."""
+    count_of = {status: 0 for status in STATUSES}
+    for state, count in by_state.items():
+        count_of[STATUS[state]] += count
+    return {
+        "all": sum(count_of.values()),
+        "pending": count_of["PENDING"],
+        "running": count_of["RUNNING"],
+        "paused": count_of["PAUSED"],
+        "completed": count_of["COMPLETED"],
+        "error": count_of["ERROR"],
+        "cancelled": count_of["CANCELLED"],
+        "needs_you": needs_you,
+    }
 
 
 def run_summary(run: SummarizedRun) -> RunSummary:
