@@ -53,3 +53,18 @@ class SummarizedRun:
     started_at: float | None
     ended_at: float | None
     cancel_requested_at: float | None
+    forked_from: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailedRun:
+    """A run with the members' runs of its tree.
+
+    :param run: the run itself, the root or a member.
+    :param root: the root of its tree.
+    :param members: every member's run of the tree, in the order of their start. Those that a fork took over come first.
+    """
+
+    run: SummarizedRun
+    root: SummarizedRun
+    members: list[SummarizedRun]

@@ -139,9 +139,7 @@ def _next_cursor(positions: Sequence[RunPosition], limit: int, searched_until: R
     return None if end is None else run_cursor(end)
 
 
-@operation(
-    "GET", "/runs/counts", "count_runs", scope="runs:read", tag="Runs", summary="Count Runs", is_tagged=True
-)
+@operation("GET", "/runs/counts", "count_runs", scope="runs:read", tag="Runs", summary="Count Runs", is_tagged=True)
 async def count_runs(server: Server, caller: Caller, query: RunFilterQuery) -> RunCountsResponse:
     """Count the runs of all sessions by status. With `q`, only the newest runs are counted that the search looks at."""
     counts = await server.lists.counts(query.conditions(), caller)

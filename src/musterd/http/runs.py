@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
-from musterd.core.records import ComponentKind, RunView
+from musterd.core.records import RunView
 from musterd.declare import Component
 from musterd.http.auth.expiry import validity_of
 from musterd.http.entity_tags import EntityTagHeaders
@@ -21,10 +21,11 @@ from musterd.http.run_operation import (
     REPLAYED_HEADER,
     Answers,
     IdempotencyHeaders,
+    RunPathKind,
     RunQuery,
     run_operation,
 )
-from musterd.http.run_requests import ContinueForm, StartForm
+from musterd.http.run_requests import ContinueAnyForm, ContinueForm, StartForm
 from musterd.http.run_start_answers import RunAnswers, rendered
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
@@ -35,14 +36,14 @@ from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.lists import RunSchema, TeamRunSchema
 from musterd.wire.pages import PAGE_LIMIT
-from musterd.wire.runs import CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
+from musterd.wire.runs import AnyRunOutput, CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
 from musterd.wire.sse import StreamEvent
 from musterd.wire.states import STATUSES, parse_status
 from musterd.wire.steps import RunStep, step_object
 
 POLL_SECONDS = 1
 MAX_STEPS = 10_000
-OUTPUTS: dict[ComponentKind, Any] = {"agent": RunOutput, "team": TeamRunOutput}
+OUTPUTS: dict[RunPathKind, Any] = {"agent": RunOutput, "team": TeamRunOutput, "run": AnyRunOutput}
 BINARY = "application/octet-stream"
 
 
@@ -82,7 +83,7 @@ class StepsQuery(RunQuery):
     path: Text | None = Field(None, description="Only the step with this path, with its arguments and its result")
 
 
-def _answers_of_started_run(kind: ComponentKind) -> Answers:
+def _answers_of_started_run(kind: RunPathKind) -> Answers:
     return {
         200: Answer(OUTPUTS[kind], headers=[REPLAYED_HEADER], event=StreamEvent),
         202: Answer(RunReceipt, headers=["Location", REPLAYED_HEADER]),
@@ -212,6 +213,8 @@ async def cancel_run(
         409: "The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken",
     },
     answers=_answers_of_started_run,
+    needs_component=True,
+    without_session={ContinueForm: ContinueAnyForm},
 )
 async def continue_run(
     component: Component,

@@ -35,6 +35,7 @@ from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
+from musterd.store.runs import RunComponent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class RunRequest:
     :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
     :param turn: when the run begins.
     :param key: the request's idempotency key. The same request under it gets the same run.
+    :param operation: the operation to which the key belongs.
     """
 
     input: Input
@@ -60,6 +62,7 @@ class RunRequest:
     cancel_on_disconnect: bool = False
     turn: SchedulingOptions = field(default_factory=SchedulingOptions)
     key: str | None = None
+    operation: str = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class RunService:
             has_chosen_id=request.has_chosen_id,
             name=request.name,
             key=request.key,
+            operation=request.operation,
             slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
             shares=self._resources.shares,
@@ -240,6 +244,16 @@ class RunService:
         if view is None:
             raise NotFound("Run not found")
         return view
+
+    async def locate(self, run_id: str, caller: Caller) -> RunComponent:
+        """The team or agent of a run, or of the run that a member's run is in.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        component = await self._resources.database.read(lambda tx: runs.component_of(tx, run_id, caller))
+        if component is None:
+            raise NotFound("Run not found")
+        return component
 
     async def spent(self, component: Component, view: RunView) -> JsonObject | None:
         """The part of its budget that an unfinished run has spent. None if it has no budget."""

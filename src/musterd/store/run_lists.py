@@ -11,8 +11,8 @@ from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
-from musterd.core.scheduling import OnBusy
 from musterd.core.run_summaries import SummarizedRun
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import FINAL, RunState
 from musterd.store import run_summaries
 from musterd.store.database import Row, Statement, Tx
@@ -178,11 +178,14 @@ class _Selection:
                    ORDER BY {self.order} LIMIT {limit}"""
 
 
-def _selection(query: RunsQuery, caller: Caller, states: Collection[RunState] | None) -> _Selection:
+def _selection(
+    query: RunsQuery, caller: Caller, states: Collection[RunState] | None, *, by_component: bool = True
+) -> _Selection:
     """The runs of a query with certain states.
 
     :param states: a single final state, or any unfinished states: each of these has an index, and other combinations
         would not use one. None: all states.
+    :param by_component: whether the index of the component may be used.
     """
     after_at, after_id = query.after or (None, None)
     latest = query.created_before
@@ -200,7 +203,7 @@ def _selection(query: RunsQuery, caller: Caller, states: Collection[RunState] | 
         "after_at": after_at,
     }
     params: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    where = ["r.parent_id IS NULL", *_page_conditions(params, needs_you=query.needs_you)]
+    where = ["r.parent_id IS NULL", *_page_conditions(params, query, by_component=by_component)]
     if after_id is not None:
         params["after_id"] = after_id
     if states is not None and FINAL.issuperset(states):
@@ -235,16 +238,16 @@ def page_statement(
     return Statement(name, f"WITH {pages} {select}"), params
 
 
-def _page_conditions(params: Mapping[str, Any], *, needs_you: bool) -> list[str]:
+def _page_conditions(params: Mapping[str, Any], query: RunsQuery, *, by_component: bool) -> list[str]:
     """The conditions of a page. One column uses its index: that of the runs with approvals, the session's, or the
     user's, whichever has the fewest runs."""
-    lookup = next((name for name in ("session_id", "user_id", "owner") if name in params and not needs_you), None)
+    lookup = next((name for name in ("session_id", "user_id", "owner") if name in params and not query.needs_you), None)
     by_index = [] if lookup is None else [f"r.{lookup}"]
-    if lookup is None and not needs_you:
+    if lookup is None and by_component and not query.needs_you:
         by_index = ["r.component_kind", "r.component_id"]
     names = ("session_id", "user_id", "owner", "component_kind", "component_id")
     conditions = equalities((f"r.{name}" for name in names if name in params), by_index)
-    conditions += [_WITH_APPROVALS] if needs_you else []
+    conditions += [_WITH_APPROVALS] if query.needs_you else []
     return conditions + [_RANGES[name] for name in _RANGES if name in params]
 
 
@@ -298,12 +301,16 @@ async def counts(tx: Tx, query: RunsQuery, caller: Caller) -> RunCounts:
         return await _counts_of_search(tx, chosen, query.text)
     rows: list[Row] = []
     for states in ([RunState.ERROR], [RunState.CANCELLED], [state for state in RunState if not state.is_final]):
-        rows += await tx.all(*_count_statement(_selection(query, caller, states), "r.state"))
+        of_states = _selection(query, caller, states, by_component=False)
+        # The time is there for SQLite: it makes the index of the states the one to search.
+        of_states = replace(of_states, where=f"{of_states.where} AND r.created_at >= 0")
+        rows += await tx.all(*_count_statement(of_states, "r.state"))
     by_state = {RunState(row["state"]): int(row["n"]) for row in rows}
     # No index has the state of completed runs, which are most of the runs: they are the rest.
     everything = await tx.one(*_count_statement(chosen, "1"))
     by_state[RunState.COMPLETED] = (0 if everything is None else int(everything["n"])) - sum(by_state.values())
-    deleted = _Selection(f"{chosen.where} AND r.session_id IN {DELETED}", "", chosen.params)
+    deleted = _selection(query, caller, None, by_component=False)
+    deleted = replace(deleted, where=f"{deleted.where} AND r.session_id IN {DELETED}")
     for row in await tx.all(*_count_statement(deleted, "r.state")):
         by_state[RunState(row["state"])] -= int(row["n"])
     asking = _selection(replace(query, needs_you=True), caller, None)

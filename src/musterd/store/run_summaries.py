@@ -20,12 +20,12 @@ _READ_CHARACTERS = 8 * SUMMARY_CHARACTERS
 _FIELDS = (
     *("run_id", "root_id", "parent_id", "path", "version", "next_event", "owner", "user_id", "session_id"),
     *("component_kind", "component_id", "component_name", "model", "attempt"),
-    *("created_at", "queued_at", "started_at", "ended_at", "cancel_requested_at"),
+    *("created_at", "queued_at", "started_at", "ended_at", "cancel_requested_at", "forked_from"),
 )
-_PENDING_APPROVALS = """FROM approvals a WHERE a.root_id = r.root_id AND a.status = 'pending'
+# `|| ''` keeps SQLite from reading all pending approvals (list_conditions.py).
+_PENDING_APPROVALS = """FROM approvals a WHERE a.root_id = r.root_id AND a.status || '' = 'pending'
                         AND (r.parent_id IS NULL OR a.run_id = r.run_id)"""
-COLUMNS = f"""{", ".join(f"r.{name}" for name in _FIELDS)}, r.state, r.lane, r.seq, r.on_busy,
-    NULL AS totals, NULL AS activity,
+COLUMNS = f"""{", ".join(f"r.{name}" for name in _FIELDS)}, r.state, r.lane, r.on_busy, r.totals, r.activity,
     substr(COALESCE(s.name, s.first_message), 1, {SUMMARY_CHARACTERS}) AS session_name,
     substr(io.input, 1, {_READ_CHARACTERS}) AS input,
     CASE r.state WHEN 'error' THEN io.output ELSE substr(io.output, 1, {_READ_CHARACTERS}) END AS output,
@@ -54,7 +54,7 @@ async def by_ids(tx: Tx, run_ids: Iterable[str]) -> list[SummarizedRun]:
     return await of_rows(tx, await tx.all(BY_IDS, {"run_ids": json.dumps(list(run_ids))}))
 
 
-async def members(tx: Tx, root_id: str, elsewhere: Iterable[str] = ()) -> list[SummarizedRun]:
+async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[SummarizedRun]:
     """The summaries of the members' runs of a tree, in the order of their start.
 
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
@@ -131,7 +131,7 @@ def _answer(state: RunState, output: str | None) -> str | None:
 
 def _first_text(text: str) -> str | None:
     """The start of the first value of a JSON object that may be cut off: of a string, or else of its JSON."""
-    value = text.partition(":")[2]
+    value = text.partition(":")[2].lstrip()
     if string := _STRING_START.match(value):
         return jsontext.storable(json.loads(f'"{string[1]}"', strict=False))[:SUMMARY_CHARACTERS]
     if value.startswith("null"):

@@ -73,7 +73,7 @@ def run_summary_page(runs: Sequence[SummarizedRun], next_cursor: str | None, lim
 
 def run_counts(by_state: Mapping[RunState, int], needs_you: int) -> RunCountsResponse:
     """The answer of ``GET /runs/counts``."""
-    count_of = {status: 0 for status in STATUSES}
+    count_of = dict.fromkeys(STATUSES, 0)
     for state, count in by_state.items():
         count_of[STATUS[state]] += count
     return {
