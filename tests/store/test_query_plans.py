@@ -117,7 +117,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     transitions.RESUME_MEMBERS: {"root": "r70"},
     attempt_input.GET_MESSAGES: {"run_id": "r70"},
     journal.STEPS: {"root_id": "r70"},
-    journal.PAGE: {"root_id": "r70", "after": "t0/m", "limit": 20},
+    run_steps.RESULTS: {"root": "r70", "paths": '["t0/m"]'},
     journal.USAGE: {"root_id": "r70"},
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},

@@ -1,9 +1,10 @@
 """Summaries of runs, for lists and for pages that watch many runs: what a run is about, and what became of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import ComponentKind
+from musterd.core.records import ComponentKind, RunAttempt, RunRow
 from musterd.core.states import RunState
 
 SUMMARY_CHARACTERS = 200
@@ -53,7 +54,6 @@ class SummarizedRun:
     started_at: float | None
     ended_at: float | None
     cancel_requested_at: float | None
-    forked_from: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +61,12 @@ class DetailedRun:
     """A run with the members' runs of its tree.
 
     :param run: the run itself, the root or a member.
-    :param root: the root of its tree.
+    :param root: the row of the root of its tree.
+    :param attempts: the attempts of the root that are stored.
     :param members: every member's run of the tree, in the order of their start. Those that a fork took over come first.
     """
 
     run: SummarizedRun
-    root: SummarizedRun
+    root: RunRow
+    attempts: Sequence[RunAttempt]
     members: list[SummarizedRun]

@@ -1,7 +1,6 @@
 """The operations on a run that is named alone, without its team or agent: show it, run it again, export it."""
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -91,7 +90,8 @@ async def get_run(
     if matches(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
     if view is not None and not is_summary:
-        value = {**await rendered(server, component, view, is_post=False), **run_details(details)}
+        output = await rendered(server, component, view, is_post=False)
+        value = {**output, "waiting": details.run.waiting, **run_details(details)}
     return json_answer(value, headers=answer_headers)
 
 
@@ -154,8 +154,10 @@ async def export_run(component: Component, run_id: str, server: Server, caller: 
     now.
     """
     details = await server.details.details(run_id, query.session_id)
-    root = RunRef(component, details.root.run_id, None, caller)
-    parts = export_parts(server, root, replace(details, run=details.root))
+    root_id = details.root.run_id
+    if root_id != run_id:
+        details = await server.details.details(root_id)
+    parts = export_parts(server, RunRef(component, root_id, None, caller), details)
     headers = {"Content-Disposition": 'attachment; filename="run.json"'}
     return StreamingResponse(parts, media_type=JSON, headers=headers)
 

@@ -24,15 +24,16 @@ STEPS_AT_A_TIME = 200
 async def export_parts(server: Server, root: RunRef, details: DetailedRun) -> AsyncIterator[bytes]:
     """The pieces of the JSON text of a :class:`musterd.wire.run_export.RunExport`.
 
-    :param details: the root or a member of its tree, with all members.
+    :param details: the same root, with all members.
     """
     view = await server.runs.view(root)
-    run = {**await rendered(server, root.component, view, is_post=False), **run_details(details)}
+    output = await rendered(server, root.component, view, is_post=False)
+    run = {**output, "waiting": details.run.waiting, **run_details(details)}
     yield f'{{"format":{FORMAT},"run":'.encode() + _json(run)
-    del view, run
+    del view, output, run
     for name, items in (
         ("members", _members(server, root, details)),
-        ("steps", _steps(server, root.run_id)),
+        ("steps", _steps(server, root)),
         ("events", _events(server, root)),
         ("messages", _each(map(message_object, await server.runs.steering.messages(root)))),
         ("approvals", _approvals(server, root)),
@@ -64,12 +65,13 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
             return
 
 
-async def _steps(server: Server, root_id: str) -> AsyncIterator[bytes]:
-    after = ""
-    while page := await server.details.steps(root_id, after, STEPS_AT_A_TIME):
-        for step in page:
-            yield _json(exported_step(step))
-        after = page[-1].path
+async def _steps(server: Server, root: RunRef) -> AsyncIterator[bytes]:
+    views = await server.runs.steps(root)  # without their results, which may be long
+    for start in range(0, len(views), STEPS_AT_A_TIME):
+        page = views[start : start + STEPS_AT_A_TIME]
+        results = await server.details.results(root.run_id, [view.step.path for view in page])
+        for view in page:
+            yield _json(exported_step(view, results.get(view.step.path)))
 
 
 async def _events(server: Server, root: RunRef) -> AsyncIterator[bytes]:

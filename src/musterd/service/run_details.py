@@ -1,14 +1,15 @@
 """What a page shows of a run in addition to the run itself: its place in its tree, and the tree's members."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from musterd.core.errors import NotFound
-from musterd.core.records import Input, StepRow
-from musterd.core.run_summaries import DetailedRun, SummarizedRun
+from musterd.core.records import Input, RunRow
+from musterd.core.run_summaries import DetailedRun
 from musterd.engine.resources import Resources
-from musterd.store import journal, run_outputs, run_summaries
+from musterd.store import run_attempts, run_outputs, run_steps, run_summaries
 from musterd.store.database import Tx
+from musterd.store.rows import GET_RUN, run_row
 
 
 class RunDetailsService:
@@ -28,26 +29,25 @@ class RunDetailsService:
             runs = await run_summaries.by_ids(tx, [run_id])
             if not runs or session_id not in (None, runs[0].session_id):
                 return None
-            run = root = runs[0]
-            if run.root_id != run.run_id:
-                root = next(iter(await run_summaries.by_ids(tx, [run.root_id])), run)
-            members = await run_summaries.members(tx, run.root_id, await _taken_over(tx, root))
-            return DetailedRun(run=run, root=root, members=members)
+            row = await tx.one(GET_RUN, {"run_id": runs[0].root_id})
+            if row is None:
+                return None
+            root = run_row(row)
+            attempts = await run_attempts.of_root(tx, root.run_id)
+            members = await run_summaries.members(tx, root.run_id, await _taken_over(tx, root))
+            return DetailedRun(run=runs[0], root=root, attempts=attempts, members=members)
 
         details = await self._database.scan(work)
         if details is None:
             raise NotFound("Run not found")
         return details
 
-    async def steps(self, root_id: str, after: str, limit: int) -> Sequence[StepRow]:
-        """Some steps of a run and its members with their results, in the order of their paths.
-
-        :param after: the path of the last step of the page before; "" before the first page.
-        """
-        return await self._database.scan(lambda tx: journal.page(tx, root_id, after, limit))
+    async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+        """The results of steps of a tree by their paths, as JSON texts; None: there is none."""
+        return await self._database.scan(lambda tx: run_steps.results(tx, root_id, paths))
 
 
-async def _taken_over(tx: Tx, root: SummarizedRun) -> list[str]:
+async def _taken_over(tx: Tx, root: RunRow) -> list[str]:
     """The members' runs that a fork took over from the failed run that it continues."""
     if root.forked_from is None:
         return []

@@ -12,12 +12,7 @@ STEPS = Statement(
               error, usage, cost, codec, earlier
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
-PAGE = Statement(
-    "steps_page",
-    """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
-              error, usage, cost, codec, earlier
-       FROM journal WHERE root_id = :root_id AND path > :after ORDER BY path LIMIT :limit""",
-)
+
 USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id")
 
 
@@ -43,14 +38,6 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
     """Every step of a run tree, in order of start."""
     return [step_row(row) for row in await tx.all(STEPS, {"root_id": root_id})]
-
-
-async def page(tx: Tx, root_id: str, after: str, limit: int) -> Sequence[StepRow]:
-    """Some steps of a run tree with their results, in the order of their paths.
-
-    :param after: the path of the last step of the page before; "" before the first page.
-    """
-    return [step_row(row) for row in await tx.all(PAGE, {"root_id": root_id, "after": after, "limit": limit})]
 
 
 def step_row(row: Row) -> StepRow:

@@ -1,6 +1,7 @@
 """Reading the steps of a run for clients: in pages, and without their results."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
 from musterd.core.records import StepRow
 from musterd.core.states import RunState
@@ -28,6 +29,9 @@ PLACES = Statement(
 APPROVALS = Statement(
     "run_approval_ids", "SELECT id, path FROM approvals WHERE root_id = :root ORDER BY created_at, path"
 )
+RESULTS = Statement(
+    "run_step_results", "SELECT path, result FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
+)
 ALL = 2**62
 """A limit that no list reaches."""
 
@@ -50,6 +54,12 @@ async def one(tx: Tx, root_id: str, path: str) -> StepRow | None:
     """One step, with its result."""
     row = await tx.one(ONE, {"root": root_id, "path": path})
     return None if row is None else journal.step_row(row)
+
+
+async def results(tx: Tx, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+    """The results of steps by their paths, as JSON texts; None: there is none."""
+    rows = await tx.all(RESULTS, {"root": root_id, "paths": json.dumps(list(paths))})
+    return {row["path"]: row["result"] for row in rows}
 
 
 async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:

@@ -20,7 +20,7 @@ _READ_CHARACTERS = 8 * SUMMARY_CHARACTERS
 _FIELDS = (
     *("run_id", "root_id", "parent_id", "path", "version", "next_event", "owner", "user_id", "session_id"),
     *("component_kind", "component_id", "component_name", "model", "attempt"),
-    *("created_at", "queued_at", "started_at", "ended_at", "cancel_requested_at", "forked_from"),
+    *("created_at", "queued_at", "started_at", "ended_at", "cancel_requested_at"),
 )
 # `|| ''` keeps SQLite from reading all pending approvals (list_conditions.py).
 _PENDING_APPROVALS = """FROM approvals a WHERE a.root_id = r.root_id AND a.status || '' = 'pending'

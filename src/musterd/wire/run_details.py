@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
-from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, DetailedRun, SummarizedRun
+from musterd.wire.progress import AttemptEntry, attempt_list
 from musterd.wire.run_summaries import RunSummary, outcome_of, rounded, run_summary
 from musterd.wire.runs import RunOutput, TeamRunOutput
 from musterd.wire.shapes import UnixTime
@@ -38,17 +38,19 @@ class RunDetails(TypedDict):
 
     root_run_id: Annotated[str, Field(description="The run that a client started.")]
     path: Annotated[str, Field(description='The position in the tree; "" for the root.')]
-    totals: Annotated[JsonObject | None, Field(description="What the run and its members used so far.")]
-    activity: Annotated[JsonObject | None, Field(description="What the run does now.")]
-    waiting: Annotated[int, Field(description="Pending approvals of the run and its members.")]
+    attempt_list: Annotated[list[AttemptEntry], Field(description="The attempts of the root run, in order.")]
     members: Annotated[list[MemberRun], Field(description="Every member's run of the tree, in the order of start.")]
 
 
-class TeamRunDetails(TeamRunOutput, RunDetails):
+class _Waiting(TypedDict):
+    waiting: Annotated[int, Field(description="Pending approvals of the run and its members.")]
+
+
+class TeamRunDetails(TeamRunOutput, _Waiting, RunDetails):
     """A run of a team, with its members."""
 
 
-class AgentRunDetails(RunOutput, RunDetails):
+class AgentRunDetails(RunOutput, _Waiting, RunDetails):
     """A run of an agent, or of a member that is an agent."""
 
 
@@ -67,9 +69,7 @@ def run_details(details: DetailedRun) -> RunDetails:
     return {
         "root_run_id": run.root_id,
         "path": run.path,
-        "totals": run.totals,
-        "activity": run.activity,
-        "waiting": run.waiting,
+        "attempt_list": attempt_list(details.root, details.attempts),
         "members": [_member(member) for member in details.members],
     }
 

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json
-from musterd.core.records import StepRow
+from musterd.core.records import StepView
 from musterd.wire.approvals import ApprovalResponse
 from musterd.wire.event_pages import RunEvent
 from musterd.wire.run_details import AgentRunDetails, TeamRunDetails
@@ -24,7 +24,7 @@ class ExportedStep(RunStep):
 
     fingerprint: Annotated[str, Field(description="A hash of what was called, with its arguments.")]
     codec: Annotated[int, Field(description="The version of the encoding of the result.")]
-    result: Annotated[Json, Field(description="The result; null: there is none.")]
+    recorded: Annotated[Json, Field(description="The result as it is stored; null: there is none.")]
 
 
 class RunExport(TypedDict):
@@ -33,13 +33,17 @@ class RunExport(TypedDict):
     format: Annotated[int, Field(description="The version of the format. Additions do not change it.")]
     run: Annotated[TeamRunDetails | AgentRunDetails, Field(description="The root run.")]
     members: Annotated[list[AnyRunOutput], Field(description="The members' runs, with their conversations.")]
-    steps: Annotated[list[ExportedStep], Field(description="The steps, in the order of their paths.")]
+    steps: Annotated[list[ExportedStep], Field(description="The steps, in the order of their start.")]
     events: list[RunEvent]
     messages: list[RunMessage]
     approvals: list[ApprovalResponse]
 
 
-def exported_step(step: StepRow) -> ExportedStep:
-    """One step with its result."""
-    result = None if step.result is None else jsontext.loads(step.result)
-    return {**step_object(step), "fingerprint": step.fingerprint, "codec": step.codec, "result": result}
+def exported_step(view: StepView, result: str | None) -> ExportedStep:
+    """One step with its result.
+
+    :param result: as JSON text.
+    """
+    step = view.step
+    recorded = None if result is None else jsontext.loads(result)
+    return {**step_object(view), "fingerprint": step.fingerprint, "codec": step.codec, "recorded": recorded}

@@ -1,16 +1,16 @@
 """A run in a few words: the row of a list, and a message of the feed of changes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
 from musterd.core.states import RunState
 from musterd.wire.lists import RunPageInfo
+from musterd.wire.progress import RunActivity, RunTotals
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, STATUSES, RunStatus
 
@@ -41,8 +41,8 @@ class RunSummary(TypedDict):
     attempts: Annotated[int, Field(description="How often the run was started.")]
     queue_position: Annotated[int | None, Field(description="The number of runs ahead of this one, while PENDING.")]
     waiting: Annotated[int, Field(description="Pending approvals of the run and its members.")]
-    activity: Annotated[JsonObject | None, Field(description="What the run does now.")]
-    totals: Annotated[JsonObject | None, Field(description="What the run and its members used so far.")]
+    activity: Annotated[RunActivity | None, Field(description="What the run does now.")]
+    totals: Annotated[RunTotals | None, Field(description="What the run and its members have used so far.")]
     cancel_requested_at: UnixTime | None
 
 
@@ -108,8 +108,8 @@ def run_summary(run: SummarizedRun) -> RunSummary:
         "attempts": run.attempt,
         "queue_position": run.queue_position,
         "waiting": run.waiting,
-        "activity": run.activity,
-        "totals": run.totals,
+        "activity": cast(RunActivity | None, run.activity),
+        "totals": cast(RunTotals | None, run.totals),
         "cancel_requested_at": rounded(run.cancel_requested_at),
     }
 
