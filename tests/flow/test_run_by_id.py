@@ -276,6 +276,22 @@ async def test_a_fork_is_run_again_from_its_beginning(house: House) -> None:
     assert "forked_from" not in again
 
 
+async def test_another_run_under_the_same_key_is_refused(house: House) -> None:
+    runs = [await house.run("hello", session_id="s1") for _ in range(2)]
+    key = {"idempotency-key": "k1"}
+    assert (await house.http.post(f"/runs/{runs[0]['run_id']}/rerun", headers=key)).status_code == 202
+    problem(await house.http.post(f"/runs/{runs[1]['run_id']}/rerun", headers=key), 409, "CONFLICT")
+
+
+async def test_media_that_are_gone_cannot_be_run_again(database: Path) -> None:
+    agent = Agent(id="forgetful", model="scripted", store_media=False)
+    async with in_process(app_on(database, served=Sample([], [agent]))) as house:
+        upload = {"files": ("notes.txt", b"some notes", "text/plain")}
+        run = await house.run("hello", "agents/forgetful", session_id="s1", files=upload)
+        answer = await house.http.post(f"/runs/{run['run_id']}/rerun")
+        assert "no longer stored" in problem(answer, 409, "CONFLICT")
+
+
 async def test_a_members_run_is_not_run_again(house: House) -> None:
     run = await house.run(DELEGATE, session_id="s1")
     (member,) = (await house.get(f"/runs/{run['run_id']}"))["members"]

@@ -45,6 +45,6 @@ class RerunService:
                 timeout_seconds=None if row.deadline_at is None else row.deadline_at - row.created_at,
             ),
             key=key,
-            operation="rerun",
+            rerun_of=row.run_id,
         )
         return await self._runs.start(ref.component, request, ref.caller)

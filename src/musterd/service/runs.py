@@ -49,7 +49,7 @@ class RunRequest:
     :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
     :param turn: when the run begins.
     :param key: the request's idempotency key. The same request under it gets the same run.
-    :param operation: the operation to which the key belongs.
+    :param rerun_of: the run whose input it has, if that is run again.
     """
 
     input: Input
@@ -62,7 +62,7 @@ class RunRequest:
     cancel_on_disconnect: bool = False
     turn: SchedulingOptions = field(default_factory=SchedulingOptions)
     key: str | None = None
-    operation: str = "create"
+    rerun_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class RunService:
             has_chosen_id=request.has_chosen_id,
             name=request.name,
             key=request.key,
-            operation=request.operation,
+            operation="create" if request.rerun_of is None else "rerun",
             slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
             shares=self._resources.shares,
@@ -393,6 +393,6 @@ def _fingerprint(component: Component, request: RunRequest, run_input: Input) ->
     """Hash of the request: the same for the same request, whatever form of answer it asks for."""
     request_json = {**run_input.as_json(), **request.turn.as_json()}
     request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}
-    return digest(
-        component.kind, component.id, request.session_id or "", request.user_id or "", jsontext.canonical(request_json)
-    )
+    origin = () if request.rerun_of is None else (request.rerun_of,)
+    parts = component.kind, component.id, request.session_id or "", request.user_id or ""
+    return digest(*parts, jsontext.canonical(request_json), *origin)
