@@ -10,6 +10,7 @@ from musterd import Agent, Team, tool
 from musterd.http import run_export
 from musterd.store.rows import GET_RUN
 from tests.support.app import Sample, Serve, app_on, in_process
+from tests.support.held_model import HeldModel
 from tests.support.http import House, problem, read_stream
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
@@ -150,6 +151,21 @@ async def test_a_tag_changes_with_anything_that_is_shown(house: House) -> None:
     hold.release()
     ended = await house.http.get(f"{path}&wait=60", headers=headers)
     assert (ended.status_code, ended.json()["status"]) == (200, "COMPLETED")
+
+
+async def test_the_attempts_of_a_run_are_listed(database: Path) -> None:
+    model = HeldModel()
+    hold = model.hold("wait")
+    async with in_process(app_on(database, model), model) as house:
+        run = await house.begin("wait", session_id="s1")
+        await hold.reached.wait()
+    async with in_process(app_on(database)) as house:
+        by_id = await house.get(f"/runs/{run.run_id}", view="summary", wait=60)
+        entries = [(entry["attempt"], entry["outcome"]) for entry in by_id["attempt_list"]]
+        assert entries == [(1, "handed_over"), (2, "ended")]
+        first, second = by_id["attempt_list"]
+        assert first["started_at"] < first["ended_at"] <= second["started_at"] < second["ended_at"]
+        assert (by_id["status"], by_id["attempts"]) == ("COMPLETED", 2)
 
 
 # --- acting -------------------------------------------------------------------------------------------
