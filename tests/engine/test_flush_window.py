@@ -15,11 +15,13 @@ from musterd import Agent
 from musterd.core import flush_window
 from musterd.core.events import Event, EventKind
 from musterd.core.settings import Settings
+from musterd.engine.activity import Activity
 from musterd.engine.outbox import Outbox
 from musterd.engine.step_gate import StepGate
 from musterd.models.scripted import ScriptedModel
 from musterd.store.attempts import Lease
 from tests.engine.conftest import Engines
+from tests.support.store import new_run
 
 
 class Asking(ScriptedModel):
@@ -64,7 +66,8 @@ def test_a_window_of_any_length_says_when_it_ends(
 
     async def tell() -> float:
         broadcaster = cast(Any, SimpleNamespace(has_subscribers=lambda _: False))
-        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, StepGate())
+        activity = Activity(new_run("r1"))
+        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, StepGate(), activity)
         assert outbox.flush_at() is None
         outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
         at = outbox.flush_at()

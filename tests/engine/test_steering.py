@@ -184,7 +184,7 @@ async def test_a_member_is_stopped_alone_and_the_leader_goes_on(engines: Engines
         "one": RunState.CANCELLED,
         "two": RunState.COMPLETED,
     }
-    assert not [step for step in steps if step.state is StepState.STARTED], "no step is left open"
+    assert not [view for view in steps if view.step.state is StepState.STARTED], "no step is left open"
 
 
 async def test_a_tool_of_a_member_that_is_stopped_is_not_left_open(engines: Engines, model: HeldModel) -> None:
@@ -202,9 +202,8 @@ async def test_a_tool_of_a_member_that_is_stopped_is_not_left_open(engines: Engi
         await began.wait()
         await harness.cancel((await member_of(harness, "r1")).row.run_id)
         assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
-        steps = {
-            step.path: step.state for step in await harness.runs.steps(RunRef(harness.component(), "r1", "s1", NOBODY))
-        }
+        views = await harness.runs.steps(RunRef(harness.component(), "r1", "s1", NOBODY))
+        steps = {view.step.path: view.step.state for view in views}
     assert steps["t0/c0/t0/c0"] is StepState.UNKNOWN
     assert steps["t0/c0"] is StepState.FAILED
 

@@ -10,6 +10,7 @@ from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Output
 from musterd.core.states import RunState
+from musterd.engine.activity import Activity
 from musterd.engine.broadcaster import Broadcaster, EndWaiter, Flush
 from musterd.engine.outbox import Outbox
 from musterd.engine.step_gate import StepGate
@@ -21,12 +22,12 @@ from musterd.store.open_database import open_database
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
-from tests.support.store import Records
+from tests.support.store import Records, new_run
 
 RUNS = ("root", "m1", "m2")
 ACTS = st.one_of(
     st.tuples(st.just("text"), st.sampled_from(RUNS), st.sampled_from(["a", "bb", "ccc"])),
-    st.tuples(st.just("tell"), st.sampled_from(RUNS), st.sampled_from(["tool_call_started", "model_request_started"])),
+    st.tuples(st.just("tell"), st.sampled_from(RUNS), st.sampled_from(["content_completed", "model_request_started"])),
     st.tuples(st.just("void"), st.sampled_from(RUNS), st.just("")),
     st.tuples(st.sampled_from(["commit", "turn", "read"]), st.just(""), st.just("")),
 )
@@ -46,7 +47,9 @@ class Telling:
     def __init__(self, records: Records, broadcaster: Broadcaster, root: str, attempt: int) -> None:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
-        self.outbox = Outbox(records.database, broadcaster, Lease(root, attempt), own, StepGate())
+        self.outbox = Outbox(
+            records.database, broadcaster, Lease(root, attempt), own, StepGate(), Activity(new_run(root))
+        )
         self.texts: defaultdict[str, str] = defaultdict(str)
 
     def name(self, run: str) -> str:

@@ -133,3 +133,39 @@ def test_a_model_call_that_died_with_its_process_is_charged(site: Deployment, n:
     lost = view["budget"]["tokens"]["spent"] - 4 * (INPUT_TOKENS + OUTPUT_TOKENS)
     assert estimate <= lost <= estimate + len("Done: marked 1") // 4, "and what readers were told of it"
     assert view["budget"]["tool_calls"] == {"limit": 2, "spent": 2, "left": 0}
+
+
+def outcomes(earlier: str | None) -> list[tuple[int, str]]:
+    return [(attempt["attempt"], attempt["outcome"]) for attempt in json.loads(earlier or "[]")]
+
+
+def test_steps_keep_the_attempts_that_died(site: Deployment) -> None:
+    first = site.serve(fault="performing:2:kill")  # the first one is the delegation
+    first.post(MESSAGE, "r1", "teams/desk")
+    first.died()
+    second = site.serve()
+    assert second.ended("r1", "teams/desk")["status"] == "COMPLETED"
+    steps = {row["path"]: row for row in site.select("SELECT path, name, attempt, earlier FROM journal")}
+    assert {path: row["attempt"] for path, row in steps.items() if row["earlier"]} == {"t0/c0/t0/c0": 2}
+    assert outcomes(steps["t0/c0/t0/c0"]["earlier"]) == [(1, "cut_off")]
+    assert (steps["t0/c0/t0/c0"]["name"], steps["t0/c0"]["name"]) == ("mark", "delegate_task_to_member")
+    attempts = site.select("SELECT attempt, outcome, started_at, ended_at FROM run_attempts ORDER BY attempt")
+    assert [(row["attempt"], row["outcome"]) for row in attempts] == [(1, "lost"), (2, None)]
+    assert attempts[0]["started_at"] <= attempts[0]["ended_at"] <= attempts[1]["started_at"]
+    totals = json.loads(site.run("r1")["totals"])
+    assert (totals["model_calls"], totals["tool_calls"], totals["failed_calls"]) == (4, 2, 0)
+    assert totals["output_tokens"] == 4 * OUTPUT_TOKENS
+    assert site.run("r1")["activity"] is None
+
+
+def test_a_model_call_that_died_with_its_process_is_an_attempt_of_its_step(site: Deployment) -> None:
+    first = site.serve()
+    first.accepted("[[DELEGATE helper: <WORDS 40 50>]]", "r1", "teams/desk")
+    until(lambda: any(event.kind.value == "content" for _, event in stored_events(site, "r1")), "the member writes")
+    activity = json.loads(site.run("r1")["activity"])
+    assert (activity["kind"], activity["member"], activity["tool"]) == ("writing", "helper", None)
+    first.kill()
+    second = site.serve()
+    assert second.ended("r1", "teams/desk")["status"] == "COMPLETED"
+    (row,) = site.select("SELECT attempt, earlier FROM journal WHERE path = 't0/c0/t0/m'")
+    assert (row["attempt"], outcomes(row["earlier"])) == (2, [(1, "cut_off")])

@@ -367,5 +367,14 @@ async def test_the_ledger_of_a_run(shop: Shop) -> None:
         "ended_at": IsFloat,
         "usage": {"input_tokens": 10, "output_tokens": 5},
         "cost": 0.0,
+        "name": "scripted",
+        "run_id": "r1",
+        "parent_path": None,
+        "tool_call_id": None,
+        "child_run_ids": [],
+        "approval_id": None,
+        "error": None,
+        "tries": 1,
+        "attempts": [{"attempt": 1, "started_at": IsFloat, "ended_at": IsFloat, "outcome": "completed"}],
     }
     assert (steps[-1]["attempt"], steps[-1]["ended_at"], steps[-1]["usage"]) == (2, None, None)

@@ -110,6 +110,17 @@ async def test_no_delegation(client: ServerClient) -> None:
             "started_at": IS_EXACT_TIME,
             "first_token_at": IS_EXACT_TIME,
             "ended_at": IS_EXACT_TIME,
+            "totals": {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "reasoning_tokens": 0,
+                "cache_read_tokens": 0,
+                "cache_write_tokens": 0,
+                "cost": 0.0,
+                "model_calls": 1,
+                "tool_calls": 0,
+                "failed_calls": 0,
+            },
         }
     )
     assert list(done)[:6] == ["run_id", "team_id", "team_name", "session_id", "user_id", "input"]
@@ -361,6 +372,17 @@ async def test_a_model_that_fails(client: ServerClient) -> None:
             "started_at": IS_EXACT_TIME,
             "ended_at": IS_EXACT_TIME,
             "error": {"code": "model_error", "message": "fake model error 500", "retryable": True},
+            "totals": {
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "reasoning_tokens": 0,
+                "cache_read_tokens": 0,
+                "cache_write_tokens": 0,
+                "cost": 0.0,
+                "model_calls": 1,
+                "tool_calls": 0,
+                "failed_calls": 1,
+            },
         }
     )
     assert [message["role"] for message in messages] == ["system", "user"]

@@ -130,9 +130,12 @@ async def test_a_copy_has_its_ledger_and_its_events(client: ServerClient) -> Non
     fork = await forked(client)
     member, root = await client.get(f"/sessions/{fork}/runs")
     path = f"/teams/demo-team/runs/{root['run_id']}"
-    assert await client.get(f"{path}/steps", session_id=fork) == await client.get(
-        "/teams/demo-team/runs/r1/steps", session_id="s1"
-    )
+    copied = await client.get(f"{path}/steps", session_id=fork)
+    original = await client.get("/teams/demo-team/runs/r1/steps", session_id="s1")
+    ids = {"r1": root["run_id"], done["tools"][0]["child_run_id"]: member["run_id"]}
+    for step in original:
+        step["run_id"], step["child_run_ids"] = ids[step["run_id"]], [ids[run_id] for run_id in step["child_run_ids"]]
+    assert copied == original
     reading = client.server.runs.subscribe(root["run_id"])
     events = [event async for flush in reading.stored() for event in flush.events]
     reading.close()

@@ -12,6 +12,7 @@ from tests.support.http import ServerClient
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
 IS_SECONDS = IsFloat(ge=0, lt=60)
 IS_TIME = IsInt(gt=1_700_000_000)
+IS_TIME_WITH_FRACTIONS = IsFloat(gt=1_700_000_000)
 DELEGATE = 'What is the weather? [[DELEGATE weather-agent: weather in Paris <TOOL get_weather {"city":"Paris"}>]]'
 TURN = ["TeamModelRequestStarted", "TeamModelRequestCompleted"]
 TALK = ["TeamModelRequestStarted", "TeamRunContent", "TeamModelRequestCompleted"]
@@ -63,6 +64,7 @@ async def test_no_delegation(client: ServerClient) -> None:
         "run_id": IS_ID,
         "session_id": "s1",
         "nested_depth": 0,
+        "at": IS_TIME_WITH_FRACTIONS,
         "event_index": IsInt(),
     }
     said_by = {"model": "scripted", "model_provider": "Scripted"}
@@ -135,6 +137,7 @@ async def test_delegation_with_a_members_tool(client: ServerClient) -> None:
         "nested_depth": 1,
         "model": "scripted",
         "model_provider": "Scripted",
+        "at": IS_TIME_WITH_FRACTIONS,
         "event_index": IsInt(),
     }
     assert stream.all("RunContent")[0]["workflow_agent"] is False
@@ -241,6 +244,7 @@ async def test_a_model_that_fails(client: ServerClient) -> None:
         "nested_depth": 0,
         "content": "fake model error 400",
         "error_type": "model_error",
+        "at": IS_TIME_WITH_FRACTIONS,
         "event_index": IsInt(),
     }
 

@@ -42,7 +42,7 @@ def _faults_on_sqlite(read: Read, rows: Sequence[tuple[int, int, int, str]]) -> 
     for _, parent, _, step in rows:
         beside[parent].append(step)
     for _, parent, _, step in rows:
-        if re.match(r"SCAN (?!json_each|page|roots|CONSTANT)\w+$", step) and not _reads_all(read):
+        if re.match(r"SCAN (?!json_each|page|roots|searched|CONSTANT)\w+$", step) and not _reads_all(read):
             faults.append(step)
         if step == "USE TEMP B-TREE FOR ORDER BY" and read.list != "traces by session":
             lookups = [other for other in beside[parent] if other.startswith("SEARCH")]

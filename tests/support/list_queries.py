@@ -38,6 +38,8 @@ RUN_FILTERS = {
     "session_id": "s7",
     "created_after": 1.0,
     "created_before": 9_000.0,
+    "text": "parcel",
+    "needs_you": True,
     "after": (5_000.0, "r5000"),
 }
 SESSION_RUN_FILTERS = {
@@ -171,8 +173,9 @@ def _memories(most: int) -> Iterator[Case]:
 def _runs(most: int) -> Iterator[Case]:
     for chosen in _combinations(RUN_FILTERS, run_lists.RunsQuery, most):
         for caller in CALLERS:
-            search = _bound(run_lists.page, run_lists.RunsQuery(**chosen), caller)
-            yield "runs", list(chosen), _label("created_at", True, caller), search
+            query = run_lists.RunsQuery(**chosen)
+            for search in (run_lists.page, run_lists.page_of_summaries, run_lists.counts):
+                yield "runs", list(chosen), _label("created_at", True, caller), _bound(search, query, caller)
 
 
 def _session_runs(most: int) -> Iterator[Case]:

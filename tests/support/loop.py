@@ -107,7 +107,7 @@ class MemorySteps:
         return self.prepared(path, fingerprint, await look())
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+        self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make the call."""
         answer = await call()
@@ -139,7 +139,7 @@ class MemorySteps:
         """Nothing is kept of it."""
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
         """Do it."""
         done = await call()

@@ -24,6 +24,7 @@ TABLES = (
     "run_io",
     "run_events",
     "journal",
+    "run_attempts",
     "requests",
     "approvals",
     "blobs",

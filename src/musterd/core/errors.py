@@ -276,9 +276,18 @@ class OutputCheckError(InputCheckError):
 
 
 class ModelFailed(RunFailed):
-    """The model did not answer."""
+    """The model did not answer.
+
+    :param tries: how often it was called.
+    """
 
     run_code = "model_error"
+
+    def __init__(
+        self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None, tries: int = 1
+    ) -> None:
+        super().__init__(message, code, retryable=retryable)
+        self.tries = tries
 
 
 class LimitReached(RunFailed):

@@ -4,6 +4,7 @@ They mirror what is stored and have no behaviour; :mod:`musterd.wire` translates
 Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -219,6 +220,8 @@ class RunRow:
 
     :param forked_from: the failed run of its session that it continues.
     :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
+    :param totals: of a root run, what its tree has used so far: JSON text of ``core.totals.Totals``.
+    :param activity: of a root run, what it does now: JSON text with kind, run_id, member, tool and since.
     """
 
     run_id: str
@@ -259,12 +262,38 @@ class RunRow:
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None
+    totals: str | None = None
+    activity: str | None = None
     signals: int = 0
     forked_from: str | None = None
     webhooks: str | None = None
     copied_from: str | None = None
     trace_id: str | None = None
     traceparent: str | None = None
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt of a run ended, if its run went on."""
+
+    LOST = "lost"  # its process died
+    HANDED_OVER = "handed_over"  # its process was stopped
+    PAUSED = "paused"  # the run waits for a person
+    RELEASED = "released"  # its end could not be stored; the run is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAttempt:
+    """One row of ``run_attempts``.
+
+    :param worker: the process that drove the run.
+    :param outcome: None while it is at work, and if it ended its run.
+    """
+
+    attempt: int
+    worker: str | None
+    started_at: float
+    ended_at: float | None = None
+    outcome: AttemptOutcome | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -375,9 +404,15 @@ class StepRow:
 
     :param path: the position of the step in the run tree, relative to the root.
     :param fingerprint: hash of the kind, component, tool and canonical arguments; the request itself is not stored.
+    :param name: the tool's or the hook's name, or the name of the model.
+    :param call_id: the id that the model gave to a tool call.
+    :param tries: how often a model was called, with retries; 0 for other steps.
     :param result: JSON text, or None before there is a result.
+    :param error: why a model call failed, as clients may read it: JSON text with code and message.
     :param cost: cost of a model call in US dollars; None if its model has no list price.
     :param codec: the encoding version of the result.
+    :param earlier: earlier attempts of the step, oldest first: JSON text of a list of objects with attempt, started_at,
+        ended_at and outcome.
     """
 
     root_id: str
@@ -392,3 +427,46 @@ class StepRow:
     usage: Usage | None = None
     cost: float | None = None
     codec: int = CODEC
+    name: str | None = None
+    call_id: str | None = None
+    tries: int = 0
+    error: str | None = None
+    earlier: str | None = None
+
+
+TEXT_CHARACTERS = 100_000
+"""The most characters of a result that a client reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContent:
+    """What a step was given, and what came out of it.
+
+    :param arguments: of a call, as it was made.
+    :param result: as text, at most ``TEXT_CHARACTERS`` of it.
+    :param result_characters: the length of the whole result.
+    """
+
+    arguments: JsonObject | None
+    result: str | None
+    result_characters: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """A step of a run.
+
+    :param run_id: the run whose step it is: the root or a member.
+    :param parent_path: the path of the delegation in which it happened; None for a step of the root.
+    :param child_run_ids: the runs that it began.
+    :param is_at_work: whether an attempt is at work on it, if it has not ended.
+    :param content: None in lists.
+    """
+
+    step: StepRow
+    run_id: str
+    parent_path: str | None
+    child_run_ids: Sequence[str]
+    approval_id: str | None
+    is_at_work: bool
+    content: StepContent | None = None

@@ -8,7 +8,7 @@ from musterd.core.jsontypes import JsonObject
 # Fields that every event of a run has, or that describe the call. "data" would break the parsers of streams.
 _OWN_FIELDS = frozenset(
     {
-        "agent_id", "agent_name", "content", "created_at", "data", "event", "event_index", "nested_depth",
+        "agent_id", "agent_name", "at", "content", "created_at", "data", "event", "event_index", "nested_depth",
         "parent_run_id", "run_id", "session_id", "team_id", "team_name", "tool_call_id", "tool_name",
     }
 )  # fmt: skip

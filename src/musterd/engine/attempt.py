@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
+from musterd.engine.activity import Activity
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.resources import Resources
@@ -37,7 +38,8 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
-        self.outbox = Outbox(resources.database, resources.broadcaster, lease, resources.settings, self.gate)
+        database, broadcaster, settings = resources.database, resources.broadcaster, resources.settings
+        self.outbox = Outbox(database, broadcaster, lease, settings, self.gate, Activity(run))
         self.outbox.on_failed, self.outbox.on_webhook_due = self.stop, resources.webhooks.wake
         self.inbox = SteeringInbox(resources.database, run)
         self.span: AttemptSpan | None = None

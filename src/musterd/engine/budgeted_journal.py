@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from musterd.core import clock
 from musterd.core.metrics import Metrics
 from musterd.core.records import RunRow, StepKind, StepRow, StepState, Usage
+from musterd.core.totals import is_tool_call
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.engine.step_gate import StepGate
-from musterd.loop.budget import Amount, Budgets, is_tool_call
+from musterd.loop.budget import Amount, Budgets
 from musterd.loop.metering import ModelStep, current_model_step
 from musterd.loop.steps import Intent, MemberEnd, MemberStart
 from musterd.models.call import ModelAnswer
@@ -38,18 +39,18 @@ class BudgetedJournal(Journal):
         self._member_paths: dict[str, str] = {}
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+        self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it. A context variable tells the metered caller which step the call is for."""
 
         async def call_for_step() -> ModelAnswer:
-            token = current_model_step.set(ModelStep(path, fingerprint))
+            token = current_model_step.set(ModelStep(path, fingerprint, name))
             try:
                 return await call()
             finally:
                 current_model_step.reset(token)
 
-        return await super().model(path, fingerprint, call_for_step)
+        return await super().model(path, fingerprint, name, call_for_step)
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Count the calls, then commit them as every journal does.
@@ -74,19 +75,22 @@ class BudgetedJournal(Journal):
 
         Committed before the call is made: an attempt that dies during the call has spent the tokens all the same.
         """
-        self._outbox.batch.steps.append(self._model_step(model_call, StepState.STARTED, estimate))
+        path, fingerprint, name = model_call.path, model_call.fingerprint, model_call.name
+        step = self._step(path, StepKind.MODEL, StepState.STARTED, fingerprint, clock.now(), name)
+        step.earlier = self._attempts.of_model_call(path)
+        self._estimate(step, estimate)
+        self._outbox.batch.steps.append(step)
         await self._outbox.commit()
 
-    def model_call_failed(self, model_call: ModelStep) -> None:
-        """Record that the model did not answer; the call counts for nothing."""
-        # Stored with the next commit. If a crash comes first, the estimate counts: too much rather than too little.
-        self._outbox.batch.steps.append(self._model_step(model_call, StepState.FAILED, Amount()))
+    def _add_failed_model_call(self, step: StepRow) -> None:
+        # The call counts for nothing. It is stored with the next commit; if a crash comes first, its estimate counts:
+        # too much rather than too little.
+        self._estimate(step, Amount())
+        super()._add_failed_model_call(step)
 
-    def _model_step(self, model_call: ModelStep, state: StepState, estimate: Amount) -> StepRow:
+    def _estimate(self, step: StepRow, estimate: Amount) -> None:
         # Earlier attempts may have been cut off in this call. Their estimates share its row, so they are added each
         # time.
-        tokens, cost = self._budgets.cut_off(model_call.path)
-        step = self._step(model_call.path, StepKind.MODEL, state, model_call.fingerprint, clock.now())
+        tokens, cost = self._budgets.cut_off(step.path)
         step.usage = Usage(estimated_tokens=tokens + estimate.tokens)
         step.cost = cost + estimate.cost_usd
-        return step

@@ -5,16 +5,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from musterd.core import clock, faults, jsontext
-from musterd.core.errors import HandedOver, ReplayDiverged
+from musterd.core.errors import HandedOver, ModelFailed, ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import contents
 from musterd.core.metrics import Metrics
 from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, StepState
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
+from musterd.core.totals import Totals
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.step_attempts import StepAttempts, error_text
 from musterd.engine.step_gate import StepGate
 from musterd.loop.conversation import message_text
 from musterd.loop.pausing import Waits
@@ -33,6 +35,7 @@ class Journal:
     """Records an attempt's steps through its outbox; implements the loop's :class:`musterd.loop.steps.Steps`.
 
     ``cut_off`` lists the steps that were under way when the attempt was stopped: path, kind, name and outcome of each.
+    ``totals`` is what the tree has used so far.
 
     :param recovered: what earlier attempts stored.
     :param inbox: messages that are sent to the run while it is at work.
@@ -63,8 +66,11 @@ class Journal:
         # Also those that earlier attempts left open: if their member is stopped now, their steps are closed with it.
         self._open_calls = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
+        self._attempts = StepAttempts(recovered.steps, recovered.cut_off_calls)
         self._abandoned_paths: frozenset[str] = frozenset()
         self.cut_off: list[JsonObject] = []
+        self.totals = Totals.of(steps)
+        self.totals.cost = self.cost_below("")
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Record the values that a run reads before its first turn, or return those that an earlier attempt stored."""
@@ -94,16 +100,17 @@ class Journal:
         return loaded(stored)
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+        self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it with the next commit, or return the stored answer."""
-        # A step without a result is the start of a call, stored for a budget: that call was cut off, and is made again.
+        # A step without a result is a call that failed, or its start, stored for a budget. The call is made again.
         if (stored := self._stored_step(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored, self._contents), stored.result
         await self._begin_step()
         # The step has no commit of its own: it goes into that of the tool calls which the answer asks for, or into the
         # run's end. A crash before that repeats only the model call.
-        started_at = clock.now()
+        step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, clock.now(), name)
+        step.earlier = self._attempts.of_model_call(path)
         faults.point("asking")
         try:
             answer = await call()
@@ -111,16 +118,21 @@ class Journal:
         except asyncio.CancelledError:
             self._note_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
             raise
+        except ModelFailed as error:
+            # Without a commit of its own: it is stored with the end of the run, or the result of the delegation.
+            step.state, step.ended_at, step.tries = StepState.FAILED, clock.now(), error.tries
+            step.error = error_text(error.code, error.message)
+            self._add_failed_model_call(step)
+            raise
         faults.point("asked")
         for binary in binaries(answer.response):
             self._outbox.batch.contents.append(binary.data)
         text = message_text(answer.response)
-        step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
-        step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
-        self._outbox.batch.steps.append(step)
+        step.ended_at, step.tries, step.result = clock.now(), answer.tries, text
+        step.usage, step.cost = answer.usage, answer.cost
+        self._add_ended(step)
         for message_id in self._message_ids.pop(path, ()):
             self._outbox.batch.taken.append(TakenMessage(message_id, path))
-        self._costs[path] = answer.cost
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
@@ -133,13 +145,16 @@ class Journal:
             elif not self._has_result(start.path):
                 self._outbox.batch.started.append(self._member_record(start))
         for intent in intents:
-            if self._stored_step(intent.path, intent.kind, intent.fingerprint) is None:
+            stored = self._stored_step(intent.path, intent.kind, intent.fingerprint)
+            if stored is None:
                 state = StepState.STARTED if intent.asks is None else StepState.WAITING
-                step = self._step(intent.path, intent.kind, state, intent.fingerprint, now)
-                self._open_calls[intent.path] = step
-                self._outbox.batch.steps.append(step)
+                self._open_call(self._call_step(intent, state, now))
                 if intent.asks is not None:
                     self._outbox.batch.opened.append(intent.asks)
+            elif self._is_made_again(intent, stored):
+                step = self._call_step(intent, StepState.STARTED, now)
+                step.earlier = self._attempts.begin_again(stored)
+                self._open_call(step)
         # One commit, before any of the calls begins: a call without a stored intent was never made, and one with an
         # intent and no result was cut off. The model step is in it, so no later attempt can ask for other calls.
         faults.point("intending")
@@ -170,7 +185,12 @@ class Journal:
         if intent.leaves_open(outcome.state):  # its time was over: as one that was cut off
             settled = await self._outcome_of_cut_off(intent, outcome.started_at, require, outcome.result)
             # At most once after a timeout: a call that runs out of time again is recorded as unknown.
-            outcome = settled or await self._perform(intent, call)
+            if settled is None:
+                timed_out = self._call_step(intent, StepState.UNKNOWN, outcome.started_at)
+                timed_out.ended_at = outcome.started_at + outcome.seconds
+                earlier = self._attempts.begin_again(timed_out)
+                return await self._record_tool(intent, await self._perform(intent, call), earlier)
+            outcome = settled
         return await self._record_tool(intent, outcome)
 
     def abandoned(self, path: str) -> None:
@@ -178,14 +198,14 @@ class Journal:
         self._abandoned_paths |= {path}
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
         """Do something of the loop's own and commit its result, or return the stored result."""
         if (stored := self._stored_step(path, kind, fingerprint)) is not None and stored.result is not None:
             return loaded(stored)
         await self._begin_step()
         # No intent is stored: if a crash cuts it off, the next attempt does it again.
-        step = self._step(path, kind, StepState.COMPLETED, fingerprint, clock.now())
+        step = self._step(path, kind, StepState.COMPLETED, fingerprint, clock.now(), name)
         result = await call()
         step.ended_at, step.result = clock.now(), jsontext.dumps(result)
         self._outbox.batch.steps.append(step)
@@ -204,17 +224,24 @@ class Journal:
             await self._outbox.commit()
             raise HandedOver
 
-    async def _record_tool(self, intent: Intent, outcome: ToolStep) -> ToolStep:
-        step = self._step(intent.path, intent.kind, outcome.state, intent.fingerprint, outcome.started_at)
+    async def _record_tool(self, intent: Intent, outcome: ToolStep, earlier: str | None = None) -> ToolStep:
+        """Record the result of a call and commit it.
+
+        :param earlier: the earlier attempts of the call, if this attempt of it has no stored intent of its own.
+        """
+        step = self._call_step(intent, outcome.state, outcome.started_at)
         step.ended_at = outcome.settled_at or outcome.started_at + outcome.seconds
-        step.result = tool_result_text(outcome)
+        step.result, step.earlier = tool_result_text(outcome), earlier
+        if outcome.is_error:
+            is_known = outcome.state is not StepState.UNKNOWN
+            step.error = error_text("tool_failed" if is_known else "unknown_outcome", outcome.result)
         self._count_call(intent.kind, outcome.state.value, outcome.seconds)
         self._open_calls.pop(intent.path, None)
         if intent.kind is StepKind.DELEGATE and (outcome.is_error or outcome.hook_effect == "skipped"):
             self._end_leftover_members(intent.path)
         for content in contents(outcome.media).values():
             self._outbox.batch.contents.append(content)
-        self._outbox.batch.steps.append(step)
+        self._add_ended(step)
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
@@ -273,7 +300,7 @@ class Journal:
         # A new id each time that the call is cut off: an old decision, sent once more, says nothing about the new call.
         own_id = clock.derived_id(question.id, f"{self._root.attempt} {started_at}")
         requirement = replace(question, id=own_id, started_at=started_at)
-        unknown_step = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
+        unknown_step = self._call_step(intent, StepState.UNKNOWN, started_at)
         # One commit for the step and its question: no step is unknown without a question that can settle it.
         self._outbox.batch.steps.append(unknown_step)
         self._outbox.batch.opened.append(requirement)
@@ -300,9 +327,11 @@ class Journal:
             return _settled_call(started_at, decision["note"] or failure_text, is_error=True)
         # The intent is stored again in the commit that consumes the decision, before the call is made. A crash after it
         # leaves a call that was cut off, and a new question; the old decision cannot make the call twice.
-        step = self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, clock.now())
-        self._open_calls[intent.path] = step
-        self._outbox.batch.steps.append(step)
+        step = self._call_step(intent, StepState.STARTED, clock.now())
+        stored = self._earlier_steps.get(intent.path)
+        if stored is not None and stored.state is not StepState.WAITING:
+            step.earlier = self._attempts.begin_again(stored)
+        self._open_call(step)
         await self._outbox.commit()
         return None
 
@@ -335,7 +364,7 @@ class Journal:
         """The cost of the model calls at paths that begin with ``prefix``; None if one of them has no list price."""
         costs = [cost for path, cost in self._costs.items() if path.startswith(prefix)]
         known_costs = [cost for cost in costs if cost is not None]
-        return sum(known_costs) if len(known_costs) == len(costs) else None
+        return sum(known_costs, 0.0) if len(known_costs) == len(costs) else None
 
     def _close_below(self, path: str) -> None:
         """Close the open calls below a member that was stopped: their results will not be awaited."""
@@ -388,7 +417,52 @@ class Journal:
         self._open_members[run.run_id] = run
         return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
 
-    def _step(self, path: str, kind: StepKind, state: StepState, fingerprint: str, started_at: float) -> StepRow:
+    def _is_made_again(self, intent: Intent, stored: StepRow) -> bool:
+        """Whether a call that was cut off is made again without asking a person."""
+        is_cut_off = stored.kind is StepKind.TOOL and stored.state is StepState.STARTED and stored.result is None
+        may_repeat = intent.is_retry_safe or (intent.on_unknown == "retry" and intent.path not in self._approvals)
+        return is_cut_off and may_repeat
+
+    def _open_call(self, step: StepRow) -> None:
+        """Record the intent of a call with the next commit."""
+        self._open_calls[step.path] = step
+        self._outbox.batch.steps.append(step)
+
+    def _add_failed_model_call(self, step: StepRow) -> None:
+        """Record a model call that failed with the next commit."""
+        self._add_ended(step)
+
+    def _add_ended(self, step: StepRow) -> None:
+        """Record a step that has ended with the next commit, and count it."""
+        if step.kind is StepKind.MODEL and step.usage is not None:
+            self._note_cost(step.path, step.cost)
+        self.totals.count(step)
+        batch = self._outbox.batch
+        batch.steps.append(step)
+        batch.totals = self.totals
+
+    def _note_cost(self, path: str, cost: float | None) -> None:
+        is_first, totals = path not in self._costs, self.totals
+        self._costs[path] = cost
+        if is_first and (cost is None or totals.cost is None):
+            totals.cost = None
+        else:
+            totals.cost = (totals.cost or 0.0) + (cost or 0.0) if is_first else self.cost_below("")
+
+    def _call_step(self, intent: Intent, state: StepState, started_at: float) -> StepRow:
+        step = self._step(intent.path, intent.kind, state, intent.fingerprint, started_at, intent.name)
+        step.call_id = intent.call_id
+        return step
+
+    def _step(
+        self,
+        path: str,
+        kind: StepKind,
+        state: StepState,
+        fingerprint: str,
+        started_at: float,
+        name: str | None = None,
+    ) -> StepRow:
         return StepRow(
             root_id=self._root.run_id,
             path=path,
@@ -397,6 +471,7 @@ class Journal:
             fingerprint=fingerprint,
             attempt=self._root.attempt,
             started_at=started_at,
+            name=name,
         )
 
 

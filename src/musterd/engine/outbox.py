@@ -12,6 +12,7 @@ from typing import TypeVar
 from musterd.core import faults
 from musterd.core.events import Event, EventKind
 from musterd.core.settings import Settings
+from musterd.engine.activity import Activity
 from musterd.engine.broadcaster import Broadcaster, Flush
 from musterd.engine.database_retry import until_available
 from musterd.engine.step_gate import StepGate
@@ -33,16 +34,24 @@ class Outbox:
     ``on_step`` is called after an ended step was stored, ``on_webhook_due`` after a webhook delivery was stored.
 
     :param gate: stops commits by the loop once it has to end.
+    :param activity: what the run does now; stored with each batch.
     """
 
     def __init__(
-        self, database: Database, broadcaster: Broadcaster, lease: Lease, settings: Settings, gate: StepGate
+        self,
+        database: Database,
+        broadcaster: Broadcaster,
+        lease: Lease,
+        settings: Settings,
+        gate: StepGate,
+        activity: Activity,
     ) -> None:
         self._database = database
         self._broadcaster = broadcaster
         self._lease = lease
         self._settings = settings
         self._gate = gate
+        self._activity = activity
         self._emitted_keys = _NO_KEYS
         self._model_calls: ModelCallStarts = {}
         self._pending: Batch | None = None  # None while a run waits: there may be thousands
@@ -82,9 +91,10 @@ class Outbox:
         """Add an event, unless an earlier attempt emitted it. Text of a run is joined to the text just before it."""
         if event.is_delta:
             self._emit_delta(event)
-        elif self._emitted_keys and event.key in self._emitted_keys:
-            return
         else:
+            self._activity.note(event)
+            if self._emitted_keys and event.key in self._emitted_keys:
+                return
             self._open_deltas.pop(event.run_id, None)
             self.batch.events.append(event)
         if self._timer is None and not self._gate.is_stopped:
@@ -95,6 +105,7 @@ class Outbox:
         if last is None or last.kind is not event.kind:
             self._open_deltas[event.run_id] = event
             self.batch.events.append(event)
+            self._activity.note_text(event)
         else:
             for name in ("text", "reasoning"):
                 if text := event.data.get(name):
@@ -105,6 +116,7 @@ class Outbox:
         # closed, because text must not be joined to an event that is being written.
         batch, self._pending = self._pending or Batch(), None
         self._open_deltas.clear()
+        batch.activity = self._activity.changed_text() or batch.activity
         if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):
             # The index from which a text is void may be that of an event in this batch, and is known only in the
             # transaction.
@@ -200,6 +212,7 @@ class Outbox:
         # Waits for a flush under way, so that the end event gets the last index.
         async with self._lock:
             self._raise_failure()
+            self._activity.note(event)
             batch = self._take_batch()
             batch.events.append(event)
             faults.point("settling")

@@ -12,6 +12,7 @@ from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.engine.outbox import EventKey
+from musterd.engine.step_attempts import CUT_OFF, attempt_of
 from musterd.engine.superseded_text import ModelCallStarts, note_model_calls
 from musterd.loop.conversation import NOTES, parse_response
 from musterd.loop.steps import ToolStep
@@ -35,6 +36,7 @@ class Recovered:
     :param superseded: the streams that were cut off; the text of each is void from its first event on.
     :param seen_messages: the messages that stored model calls saw, by the call's path.
     :param lost_characters: the length of the text of each stream that was cut off, by the path of its step.
+    :param cut_off_calls: the model calls that the end of an attempt cut off, as attempts of the step at their path.
     :param worked_seconds: how long earlier attempts were at work, from the first to the last event of each.
     """
 
@@ -45,6 +47,7 @@ class Recovered:
     superseded: list[JsonObject] = field(default_factory=list)
     seen_messages: dict[str, list[str]] = field(default_factory=dict)
     lost_characters: dict[str, int] = field(default_factory=dict)
+    cut_off_calls: dict[str, list[JsonObject]] = field(default_factory=dict)
     worked_seconds: float = 0.0
     contents: dict[str, bytes] = field(default_factory=dict)
     questions: dict[str, ApprovalRow] = field(default_factory=dict)
@@ -89,10 +92,10 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
     stored_events = await events.every(tx, run.run_id)
-    emitted_keys, cut_off = _emitted_so_far(stored_events)
+    emitted = _Emitted(stored_events, run.run_id)
     superseded: list[JsonObject] = [
         {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}
-        for voice, stream in cut_off.items()
+        for voice, stream in emitted.streams.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
@@ -103,11 +106,12 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     return Recovered(
         steps=steps,
         members=members,
-        emitted_keys=frozenset(emitted_keys),
+        emitted_keys=frozenset(emitted.keys),
         approvals={path: row for path, row in questions.items() if row.state in ("pending", "decided")},
         superseded=superseded,
         seen_messages=await _seen_messages(tx, run) if run.signals else {},
-        lost_characters={stream.place: stream.characters for stream in cut_off.values()},
+        lost_characters={stream.place: stream.characters for stream in emitted.streams.values()},
+        cut_off_calls=emitted.cut_off_calls,
         worked_seconds=worked_seconds(stored_events, run.run_id),
         contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
         questions=questions,
@@ -155,40 +159,68 @@ def worked_seconds(stored_events: Iterable[tuple[int, Event]], root_id: str) -> 
 
 @dataclass(slots=True)
 class _Stream:
-    """A model's text as it was emitted: index of its start, path of its step, the run that called, its length."""
+    """A model's text as it was emitted: index of its start, path of its step, the run that called, its length.
+
+    ``attempt`` and ``started_at`` say in which attempt of the run the call was made, and when.
+    """
 
     index: int
     place: str
     run_id: str
+    attempt: int
+    started_at: float
     characters: int = 0
 
 
-def _emitted_so_far(stored_events: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, _Stream]]:
-    """The keys of events that are not emitted again, and the streams that were cut off, by the run of their text.
+class _Emitted:
+    """What the stored events tell about earlier attempts.
 
-    A stream that was cut off begins again, so the events of its step are emitted again: their keys are left out.
+    ``keys`` are the keys of events that are not emitted again. ``streams`` are the streams that the last attempt left
+    open, by the run of their text. Such a stream begins again, so the events of its step are emitted again, and their
+    keys are left out. ``cut_off_calls`` are the model calls that were cut off in any attempt, by their step's path.
     """
-    emitted_keys: set[EventKey] = set()
-    streams: dict[str, _Stream] = {}
-    for index, event in stored_events:
-        if event.is_delta:
-            _add_length(streams.get(event.run_id), event)
-            continue
+
+    def __init__(self, stored_events: Iterable[tuple[int, Event]], root_id: str) -> None:
+        self.keys: set[EventKey] = set()
+        self.streams: dict[str, _Stream] = {}
+        self.cut_off_calls: dict[str, list[JsonObject]] = {}
+        self._root_id = root_id
+        self._attempt = 1
+        for index, event in stored_events:
+            if event.is_delta:
+                _add_length(self.streams.get(event.run_id), event)
+            else:
+                self._read(index, event)
+                self.keys.add(event.key)
+        for stream in self.streams.values():
+            self._drop(stream, is_cut_off=True)
+
+    def _read(self, index: int, event: Event) -> None:
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
-            streams[event.voice] = _Stream(index, event.place, event.run_id)
+            self.streams[event.voice] = _Stream(index, event.place, event.run_id, self._attempt, event.at)
         elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
-            streams.pop(event.voice, None)
+            self.streams.pop(event.voice, None)
         elif event.kind in END_EVENTS:
             # A run that has ended or paused has no model call in progress, so none of its text was cut off.
-            streams = {voice: stream for voice, stream in streams.items() if stream.run_id != event.run_id}
+            streams = self.streams.items()
+            self.streams = {voice: stream for voice, stream in streams if stream.run_id != event.run_id}
         elif event.kind is EventKind.RUN_CONTINUED:
-            for item in event.data.get("superseded", ()):  # an earlier attempt made these void
-                if (stream := streams.pop(item["run_id"], None)) is not None:
-                    emitted_keys = _without(emitted_keys, stream.place)
-        emitted_keys.add(event.key)
-    for stream in streams.values():
-        emitted_keys = _without(emitted_keys, stream.place)
-    return emitted_keys, streams
+            self._continue(event)
+
+    def _continue(self, event: Event) -> None:
+        # Without an attempt number the event only withdraws a text; the same attempt goes on.
+        begins_attempt = event.run_id == self._root_id and "attempt" in event.data
+        for item in event.data.get("superseded", ()):  # an earlier attempt made these void
+            if (stream := self.streams.pop(item["run_id"], None)) is not None:
+                self._drop(stream, is_cut_off=begins_attempt)
+        if begins_attempt:
+            self._attempt = event.data["attempt"]
+
+    def _drop(self, stream: _Stream, *, is_cut_off: bool) -> None:
+        self.keys = _without(self.keys, stream.place)
+        if is_cut_off:
+            entry = attempt_of(stream.attempt, stream.started_at, None, CUT_OFF)
+            self.cut_off_calls.setdefault(stream.place, []).append(entry)
 
 
 def _add_length(stream: _Stream | None, event: Event) -> None:

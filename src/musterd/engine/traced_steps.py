@@ -35,7 +35,7 @@ class TracedSteps(Steps):
         self._member_paths: dict[str, str] = {}
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+        self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call under a span of its own, or return the stored answer."""
 
@@ -51,7 +51,7 @@ class TracedSteps(Steps):
                 _note_answer(span, answer)
                 return answer
 
-        return await self._inner.model(path, fingerprint, traced)
+        return await self._inner.model(path, fingerprint, name, traced)
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Commit the intents and members' rows. A member's span starts with the call that it belongs to, or later."""
@@ -115,10 +115,10 @@ class TracedSteps(Steps):
         return await self._inner.take(path, fingerprint, look)
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
         """Do something of the loop's own."""
-        return await self._inner.once(kind, path, fingerprint, call)
+        return await self._inner.once(kind, path, fingerprint, name, call)
 
     def abandoned(self, path: str) -> None:
         """Note that a tool call did not end when it was cancelled."""

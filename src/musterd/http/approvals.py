@@ -126,7 +126,15 @@ class ApprovalResolve(Body):
         return Resolution(is_approved=self.status is Decision.APPROVED, by=self.resolved_by, data=data)
 
 
-@operation("GET", "/approvals", "list_approvals_approvals_get", scope=_READ, tag=_TAG, summary="List Approvals")
+@operation(
+    "GET",
+    "/approvals",
+    "list_approvals_approvals_get",
+    scope=_READ,
+    tag=_TAG,
+    summary="List Approvals",
+    is_tagged=True,
+)
 async def list_approvals(server: Server, caller: Caller, query: ApprovalsQuery) -> PaginatedResponse[ApprovalResponse]:
     """List approvals, newest first: tool calls that wait for a person, and past decisions.
 
@@ -144,6 +152,7 @@ async def list_approvals(server: Server, caller: Caller, query: ApprovalsQuery) 
     scope=_READ,
     tag=_TAG,
     summary="Get Approval Count",
+    is_tagged=True,
 )
 async def count_approvals(server: Server, caller: Caller, query: CountQuery) -> ApprovalCountResponse:
     """Count pending approvals."""

@@ -8,7 +8,7 @@ A parameter is filled according to its type:
 
 - :class:`Caller`, :class:`Server` or :class:`Request`: the caller, the server, the request itself;
 - a subclass of :class:`Query`, :class:`Headers` or :class:`Body`: the validated query, header fields or body;
-- :class:`Component`: the agent or team that the path names;
+- :class:`Component`: the agent or team that the path names, or that the run in the path is of;
 - a ``str`` or ``int`` with the name of a parameter in the path: that identifier or number;
 - any other class: the service of that class.
 
@@ -32,9 +32,11 @@ from musterd.core.callers import Caller
 from musterd.core.records import ComponentKind
 from musterd.declare import Component
 from musterd.http.auth.scopes import Handler, caller_of
+from musterd.http.entity_tags import EntityTagHeaders, tagged_answer
 from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier, path_number
 from musterd.http.responses import json_answer
+from musterd.http.run_components import component_of
 from musterd.http.server import Server
 
 OPEN = None
@@ -67,6 +69,9 @@ class Operation:
     :param errors: descriptions of its particular error answers by status.
     :param other_answers: further answers, for which the handler returns responses, by status.
     :param lists: it lists resources and shows each caller those that its scopes allow, so any such scope is enough.
+    :param is_tagged: its answer, which is a value, has an ``ETag``; a client that has it already gets 304.
+    :param of_any_run: the path names a run alone. Its component is looked up, and the scope to run that one is enough.
+    :param needs_component: of an operation on any run: the run's component must be served here.
     :param function: the handler.
     :param parameters: the types of the handler's parameters, by name.
     :param answer: the type of its answer; None if it has no body, or only ``other_answers``.
@@ -84,6 +89,9 @@ class Operation:
     errors: Mapping[int, str] = field(default_factory=dict)
     other_answers: Mapping[int, Answer] = field(default_factory=dict)
     lists: bool = False
+    is_tagged: bool = False
+    of_any_run: bool = False
+    needs_component: bool = False
 
     @property
     def query(self) -> type[Query] | None:
@@ -93,6 +101,8 @@ class Operation:
     @property
     def headers(self) -> type[Headers] | None:
         """The type of the header fields, if it reads any."""
+        if self.is_tagged:
+            return EntityTagHeaders
         return next((kind for kind in self.parameters.values() if issubclass(kind, Headers)), None)
 
     @property
@@ -117,6 +127,8 @@ class Operation:
             answering = function(**arguments)
             del arguments  # a handler that answers slowly can drop its body, which may be an upload of many megabytes
             answer = await answering
+            if self.is_tagged:
+                return tagged_answer(request, answer)
             if answer is None:
                 return Response(status_code=204)
             return answer if isinstance(answer, Response) else json_answer(answer)
@@ -132,6 +144,8 @@ class Operation:
             return caller_of
         if kind is Request:
             return lambda request: request
+        if kind is Component and self.of_any_run:
+            return component_of
         if kind is Component:
             component_kind: ComponentKind = "team" if "{team_id}" in self.path else "agent"
             name = f"{component_kind}_id"
@@ -151,6 +165,9 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
     errors: Mapping[int, str] | None = None,
     other_answers: Mapping[int, Answer] | None = None,
     lists: bool = False,
+    is_tagged: bool = False,
+    of_any_run: bool = False,
+    needs_component: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Operation]:
     """Declare an operation. See :class:`Operation` for the parameters."""
 
@@ -169,6 +186,9 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
             errors=errors or {},
             other_answers=other_answers or {},
             lists=lists,
+            is_tagged=is_tagged,
+            of_any_run=of_any_run,
+            needs_component=needs_component,
         )
 
     return declare

@@ -14,6 +14,7 @@ from musterd.http import (
     events,
     history,
     migrations,
+    run_details,
     run_lists,
     run_messages,
     runs,
@@ -24,6 +25,7 @@ from musterd.http import (
 from musterd.http.auth.scopes import Handler, caller_of, guarded
 from musterd.http.operation import OPEN, Operation
 from musterd.http.paths import path_identifier
+from musterd.http.run_components import with_component
 from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
 from musterd.service.chosen_run_ids import ChosenRunIds
@@ -38,7 +40,9 @@ def operations(server: Server) -> list[Operation]:
     return [
         *core.OPERATIONS,
         *(of_kinds[kind] for kind in KINDS for of_kinds in on_runs),
-        *run_lists.OPERATIONS,
+        *run_lists.OPERATIONS,  # before operations on one run: `counts` is no run's id
+        *run_details.OPERATIONS,
+        *(of_kinds["run"] for of_kinds in on_runs if "run" in of_kinds),
         *approvals.OPERATIONS,
         *sessions.OPERATIONS,
         *session_stream.OPERATIONS,
@@ -59,7 +63,7 @@ def routes(served: Iterable[Operation], server: Server) -> list[Route]:
 
 def _handler(operation: Operation, server: Server, chosen_ids: ChosenRunIds) -> Handler:
     """The operation's handler, which first notes the operation for the middleware, and checks the scope."""
-    name, handler = operation.operation_id, _guarded(operation, operation.bind(server))
+    name, handler = operation.operation_id, _guarded(operation, operation.bind(server), server)
     if "{run_id}" in operation.path:
         handler = _with_chosen_run_id(handler, chosen_ids)
 
@@ -70,10 +74,13 @@ def _handler(operation: Operation, server: Server, chosen_ids: ChosenRunIds) -> 
     return handle
 
 
-def _guarded(operation: Operation, handler: Handler) -> Handler:
+def _guarded(operation: Operation, handler: Handler, server: Server) -> Handler:
     """The handler, preceded by the check of the scope."""
     if operation.scope is OPEN:
         return handler
+    if operation.of_any_run:
+        needs_component = operation.needs_component
+        return with_component(server, handler, operation.method, operation.scope, needs_component=needs_component)
     resource = operation.scope.partition(":")[0]
     parameter = f"{resource.removesuffix('s')}_id" if resource in LIMITABLE else None
     parameter = parameter if f"{{{parameter}}}" in operation.path else None

@@ -53,6 +53,7 @@ async def list_messages(
         409: "The run, or the member's, has finished; or the key is taken by another request",
     },
     answers=lambda kind: {202: Answer(StoredRunMessage, headers=[REPLAYED_HEADER])},
+    needs_component=True,
 )
 async def send_message(
     component: Component, run_id: str, server: Server, caller: Caller, headers: IdempotencyHeaders, body: MessageForm

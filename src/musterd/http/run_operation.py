@@ -1,9 +1,11 @@
-"""Operations that agents and teams have in common: each is declared once, and served under both paths."""
+"""Operations on runs: each is declared once, and served below agents, below teams, and below the run's own path."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from dataclasses import replace
+from functools import cache
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from musterd.core.errors import InvalidInput
 from musterd.core.ids import MAX_LENGTH, require_identifier
@@ -16,8 +18,10 @@ KINDS: tuple[ComponentKind, ...] = ("agent", "team")
 KEY_HEADER = "idempotency-key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
-Operations = Mapping[ComponentKind, Operation]
-"""One operation, for agents and for teams."""
+RunPathKind = Literal["agent", "team", "run"]
+"""Where an operation on a run is served: below its agent, its team, or ``/runs``."""
+Operations = Mapping[RunPathKind, Operation]
+"""One operation, for agents and for teams, and for a run of any of them."""
 Answers = Mapping[int, Answer]
 
 
@@ -25,6 +29,14 @@ class RunQuery(Query):
     """The query of operations on one run."""
 
     session_id: Text = Field(description="The run's session")
+
+
+@cache
+def of_any_run(query: type[RunQuery]) -> type[RunQuery]:
+    """The query of the same operation on a run that is named alone, so that its session need not be."""
+    session_id: Any = (Text | None, Field(None, description="The run's session; if it is given, it must be that"))
+    derived: type[RunQuery] = create_model(f"{query.__name__}OfAnyRun", __base__=query, session_id=session_id)
+    return derived
 
 
 def _require_one_key(keys: list[str]) -> list[str]:
@@ -63,22 +75,26 @@ class IdempotencyHeaders(Headers):
         return {REPLAYED_HEADER: "true"} if self.keys and is_replay else {}
 
 
-def run_operation(
+def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is named where it is given
     method: str,
     path: str,
     operation_id: str,
     *,
     summary: str,
     errors: Mapping[int, str] | None = None,
-    answers: Callable[[ComponentKind], Answers] | None = None,
+    answers: Callable[[RunPathKind], Answers] | None = None,
+    needs_component: bool = False,
+    without_session: Mapping[type[Any], type[Any]] | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Operations]:
-    """Declare an operation on agents, and the same one on teams.
+    """Declare an operation on agents, and the same one on teams; and on a run, if its path is that of a run.
 
     A caller that may run a team may do everything with its runs, so all of them have the scope to run it.
 
     :param path: the path below that of the agent or team.
     :param operation_id: with ``{kind}`` for ``agent`` or ``team``, like ``summary`` and ``errors`` with ``{Kind}``.
-    :param answers: the answers that the handler makes itself as responses, of agents or of teams, by status.
+    :param answers: the answers that the handler makes itself as responses, by status, for each kind of path.
+    :param needs_component: whether the run's component must be served; otherwise the operation also works without it.
+    :param without_session: types of the handler's parameters, and those that replace them if the run is named alone.
     """
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Operations:
@@ -95,6 +111,28 @@ def run_operation(
                 other_answers=None if answers is None else answers(kind),
             )(function)
 
-        return {kind: declare_for(kind) for kind in KINDS}
+        operations: dict[RunPathKind, Operation] = {kind: declare_for(kind) for kind in KINDS}
+        if path.startswith("/runs/{run_id}/"):
+            declared = replace(
+                operations["team"],
+                path=path,
+                operation_id=operation_id.replace("{kind}_", ""),
+                summary=summary.replace("{Kind} ", ""),
+                errors={status: _without_kind(text) for status, text in (errors or {}).items()},
+                other_answers={} if answers is None else answers("run"),
+                needs_component=needs_component,
+            )
+            operations["run"] = _of_any_run(declared, without_session or {})
+        return operations
 
     return declare
+
+
+def _of_any_run(declared: Operation, without_session: Mapping[type[Any], type[Any]]) -> Operation:
+    kinds = {name: without_session.get(kind, kind) for name, kind in declared.parameters.items()}
+    queries = {name: of_any_run(kind) for name, kind in kinds.items() if issubclass(kind, RunQuery)}
+    return replace(declared, scope="runs:run", tag="Runs", of_any_run=True, parameters={**kinds, **queries})
+
+
+def _without_kind(text: str) -> str:
+    return text.replace("{Kind} or run", "Run").replace("{Kind}, run", "Run")

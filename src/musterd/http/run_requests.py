@@ -254,8 +254,8 @@ class ContinueForm(Form):
             return "receipt"
         return "stream" if self.stream else "output"
 
-    def require_session_id(self) -> str:
-        """The run's session.
+    def require_session_id(self) -> str | None:
+        """The run's session. None: any, if the run is named alone.
 
         :raises BadRequest: it is missing. AgentOS does not answer 422 here.
         """
@@ -270,3 +270,11 @@ class ContinueForm(Form):
         :raises InvalidInput: a field is not a list of objects, or an object has no id.
         """
         return parse_decisions({"requirements": self.requirements, "tools": self.tools})
+
+
+class ContinueAnyForm(ContinueForm):
+    """A request to continue a run that is named alone, so that its session need not be."""
+
+    def require_session_id(self) -> str | None:
+        """The run's session, if it is given."""
+        return self.session_id

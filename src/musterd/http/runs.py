@@ -9,21 +9,23 @@ from starlette.responses import Response
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
-from musterd.core.records import ComponentKind, RunView
+from musterd.core.records import RunView
 from musterd.declare import Component
 from musterd.http.auth.expiry import validity_of
+from musterd.http.entity_tags import EntityTagHeaders
 from musterd.http.media import matches, media_answer
 from musterd.http.operation import Answer
-from musterd.http.parameters import Headers, Text
+from musterd.http.parameters import Text
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import (
     REPLAYED_HEADER,
     Answers,
     IdempotencyHeaders,
+    RunPathKind,
     RunQuery,
     run_operation,
 )
-from musterd.http.run_requests import ContinueForm, StartForm
+from musterd.http.run_requests import ContinueAnyForm, ContinueForm, StartForm
 from musterd.http.run_start_answers import RunAnswers, rendered
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
@@ -34,13 +36,14 @@ from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.lists import RunSchema, TeamRunSchema
 from musterd.wire.pages import PAGE_LIMIT
-from musterd.wire.runs import CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
+from musterd.wire.runs import AnyRunOutput, CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
 from musterd.wire.sse import StreamEvent
 from musterd.wire.states import STATUSES, parse_status
 from musterd.wire.steps import RunStep, step_object
 
 POLL_SECONDS = 1
-OUTPUTS: dict[ComponentKind, Any] = {"agent": RunOutput, "team": TeamRunOutput}
+MAX_STEPS = 10_000
+OUTPUTS: dict[RunPathKind, Any] = {"agent": RunOutput, "team": TeamRunOutput, "run": AnyRunOutput}
 BINARY = "application/octet-stream"
 
 
@@ -72,17 +75,15 @@ class ComponentRunsQuery(RunQuery):
         )
 
 
-class EntityTagHeaders(Headers):
-    """The header of requests that are answered 304 if the client has the answer already."""
+class StepsQuery(RunQuery):
+    """The query of the list of a run's steps."""
 
-    if_none_match: str | None = Field(
-        None,
-        alias="If-None-Match",
-        description="The `ETag` of an earlier answer: 304 unless it has changed since",
-    )
+    limit: int | None = Field(None, ge=1, le=MAX_STEPS, description="At most so many steps")
+    after_path: Text | None = Field(None, description="Only steps after the one with this path, in the list's order")
+    path: Text | None = Field(None, description="Only the step with this path, with its arguments and its result")
 
 
-def _answers_of_started_run(kind: ComponentKind) -> Answers:
+def _answers_of_started_run(kind: RunPathKind) -> Answers:
     return {
         200: Answer(OUTPUTS[kind], headers=[REPLAYED_HEADER], event=StreamEvent),
         202: Answer(RunReceipt, headers=["Location", REPLAYED_HEADER]),
@@ -175,9 +176,10 @@ def _entity_tag(view: RunView) -> str:
 
     The run's version counts only the changes of its state, so the tag also has what changes in between.
     """
-    progress = [view.queue_position, view.row.first_token_at is not None, view.budget]
+    row = view.row
+    progress = [view.queue_position, row.first_token_at is not None, view.budget, row.totals, row.activity]
     digest = hashlib.blake2b(jsontext.canonical(progress).encode(), digest_size=8)
-    return f'"{view.row.version}-{digest.hexdigest()}"'
+    return f'"{row.version}-{digest.hexdigest()}"'
 
 
 @run_operation(
@@ -211,6 +213,8 @@ async def cancel_run(
         409: "The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken",
     },
     answers=_answers_of_started_run,
+    needs_component=True,
+    without_session={ContinueForm: ContinueAnyForm},
 )
 async def continue_run(
     component: Component,
@@ -259,13 +263,19 @@ async def continue_run(
     "/runs/{run_id}/steps",
     "list_{kind}_run_steps",
     summary="List {Kind} Run Steps",
-    errors={404: "{Kind} or run not found"},
+    errors={404: "{Kind}, run or step not found"},
 )
 async def list_steps(
-    component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
+    component: Component, run_id: str, server: Server, caller: Caller, query: StepsQuery
 ) -> list[RunStep]:
-    """List every model call, tool call and delegation of a run and its members, in the order of their start."""
-    return [step_object(step) for step in await server.runs.steps(RunRef(component, run_id, query.session_id, caller))]
+    """List every model call, tool call and delegation of a run and its members, in the order of their start.
+
+    With `path` the answer is that step alone, with its arguments and its result.
+    """
+    ref = RunRef(component, run_id, query.session_id, caller)
+    if query.path is not None:
+        return [step_object(await server.runs.step(ref, query.path))]
+    return [step_object(step) for step in await server.runs.steps(ref, query.after_path, query.limit)]
 
 
 @run_operation(

@@ -42,6 +42,8 @@ from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import component_without_price
 from musterd.service.forks import ForkService
 from musterd.service.history import History
+from musterd.service.reruns import RerunService
+from musterd.service.run_details import RunDetailsService
 from musterd.service.run_lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
@@ -111,7 +113,9 @@ class Server:
         self.runs = RunService(resources, self.engine)
         self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
+        self.reruns = RerunService(self.runs)
         self.lists = RunLists(resources)
+        self.details = RunDetailsService(resources)
         self.history = History(resources, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)

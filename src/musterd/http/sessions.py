@@ -284,7 +284,16 @@ class DeleteSessionRequest(Body):
 # --- operations ---------------------------------------------------------------------------------------
 
 
-@operation("GET", "/sessions", "get_sessions", scope=_READ, tag=_TAG, summary="List Sessions", errors=_NO_DATABASE)
+@operation(
+    "GET",
+    "/sessions",
+    "get_sessions",
+    scope=_READ,
+    tag=_TAG,
+    summary="List Sessions",
+    errors=_NO_DATABASE,
+    is_tagged=True,
+)
 async def list_sessions(server: Server, caller: Caller, query: SessionsQuery) -> PaginatedResponse[SessionSchema]:
     """List sessions of teams and agents in pages."""
     page, total = await server.sessions.search(query.filter, caller)

@@ -11,6 +11,7 @@ from musterd.core import clock
 from musterd.core.errors import BudgetSpent
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, Usage
+from musterd.core.totals import is_tool_call
 from musterd.declare import Component
 
 CHARACTERS_PER_TOKEN = 4
@@ -239,11 +240,6 @@ class Budgets:
 def tokens_of(usage: Usage) -> int:
     """All tokens of ``usage``."""
     return usage.input_tokens + usage.output_tokens + usage.estimated_tokens
-
-
-def is_tool_call(kind: StepKind, path: str) -> bool:
-    """Whether the step at ``path`` is a tool call of a model, as opposed to a member's run that such a call starts."""
-    return kind in (StepKind.TOOL, StepKind.DELEGATE) and path.rpartition("/")[2].startswith("c")
 
 
 def lower_ceilings(declared: Mapping[str, float], requested: Mapping[str, float]) -> dict[str, float]:

@@ -112,8 +112,9 @@ async def _once(
     tree: RunTree, run: Assignment, hook: Json, path: str, call_hook: Callable[[], Awaitable[JsonObject]]
 ) -> JsonObject:
     """Call a hook as a journal step, or reuse the step of an earlier attempt; apply its changes to the run's state."""
-    step = fingerprint(StepKind.HOOK, run.component.id, hook_name(hook), None)
-    changes = await tree.steps.once(StepKind.HOOK, path, step, call_hook)
+    name = hook_name(hook)
+    step = fingerprint(StepKind.HOOK, run.component.id, name, None)
+    changes = await tree.steps.once(StepKind.HOOK, path, step, name, call_hook)
     state.merge(run.state, changes["state_delta"])
     return changes
 

@@ -234,7 +234,7 @@ class Loop:
             self.say(text)
         telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
-        answer, text = await self.tree.steps.model(path, step, self._call_model)
+        answer, text = await self.tree.steps.model(path, step, self._info.model, self._call_model)
         self.tree.note_call_ids(answer.response)
         self._conversation.add_answer(answer.response, text)
         self.progress.output.usage.add(answer.usage)

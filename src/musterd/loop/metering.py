@@ -15,7 +15,6 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
-from musterd.core.errors import ModelFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, Usage
 from musterd.core.settings import Settings
@@ -37,9 +36,10 @@ class ModelStep:
 
     path: str
     fingerprint: str
+    name: str
 
 
-_NO_STEP = ModelStep("", "")
+_NO_STEP = ModelStep("", "", "")
 current_model_step: ContextVar[ModelStep] = ContextVar("musterd_current_model_step")
 
 
@@ -48,9 +48,6 @@ class ModelCallJournal(Protocol):
 
     async def model_call_began(self, step: ModelStep, estimate: Amount) -> None:
         """Commit that a model call begins, with the usage that counts if the call is cut off."""
-
-    def model_call_failed(self, step: ModelStep) -> None:
-        """Record that the model did not answer, so the call counts as unused."""
 
 
 def budgets_of(
@@ -124,10 +121,6 @@ class MeteredCaller(ModelCaller):
                 model, messages, parameters, model_settings, on_text=on_text, on_retry=on_retry
             )
             used = Amount(tokens_of(answer.usage), answer.cost or 0.0)
-        except ModelFailed:
-            if step is not _NO_STEP:
-                self._journal.model_call_failed(step)
-            raise
         except asyncio.CancelledError:
             used = estimate  # the provider has probably charged for it
             raise

@@ -66,7 +66,7 @@ class Planner:
         step = fingerprint(kind, run.component.id, part.tool_name, arguments)
         plan = PlannedCall(
             call=call,
-            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=step),
+            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=step, call_id=call.id),
             arguments=arguments,
             refusal=reason or refusal or self._over_limit(),
         )

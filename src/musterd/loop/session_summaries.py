@@ -66,8 +66,8 @@ async def sum_up(tree: RunTree, run: Assignment, progress: Progress) -> None:
     emit(EventKind.SESSION_SUMMARY_STARTED, {}, "")
     step = fingerprint(StepKind.MODEL, run.component.id, "summary", None)
     try:
-        answer, _ = await tree.steps.model(run.at("summary/m"), step, lambda: _ask(tree, run, progress))
         info = tree.models.describe(summarizer(run.component))
+        answer, _ = await tree.steps.model(run.at("summary/m"), step, info.model, lambda: _ask(tree, run, progress))
         progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
         progress.summary = {**_summary_in(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:

@@ -120,7 +120,7 @@ async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: Sid
         return await _call(tree, run, side_call, events)
 
     step = fingerprint(StepKind.MODEL, run.component.id, side_call.role, side_call.place)
-    answer, text = await tree.steps.model(path, step, call)
+    answer, text = await tree.steps.model(path, step, info.model, call)
     tree.note_call_ids(answer.response)
     progress.output.count_aside(side_call.role, info.model, info.provider, answer.usage)
     if side_call.emits_events:

@@ -25,6 +25,7 @@ class Intent:
 
     :param path: its place in the run tree; it never contains a run id or a time.
     :param name: the tool's name.
+    :param call_id: the id of the call, from the model.
     :param fingerprint: hash of component, tool and canonical arguments.
     :param is_retry_safe: whether the call may be made again if its outcome is unknown.
     :param on_unknown: what happens otherwise if its outcome is unknown: pause, retry or fail.
@@ -40,6 +41,7 @@ class Intent:
     on_unknown: str = "pause"
     is_stoppable: bool = True
     asks: Requirement | None = None
+    call_id: str | None = None
 
     def leaves_open(self, state: StepState) -> bool:
         """Whether the call needs a decision because its outcome is unknown and it is not retry-safe.
@@ -144,11 +146,15 @@ class Steps(Protocol):
         ...
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+        self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it with the next commit, or return the stored answer.
 
+        A call that fails is recorded as well, and made again by the next attempt that comes to it.
+
+        :param name: the model's name.
         :return: the answer, and its message as JSON text.
+        :raises ModelFailed: from ``call``.
         """
         ...
 
@@ -172,9 +178,12 @@ class Steps(Protocol):
         """Note that the tool call at ``path`` did not stop when it was cancelled, and was left running."""
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
-        """Run a step of the loop itself, such as a hook, and commit its result; or return the stored result."""
+        """Run a step of the loop itself, such as a hook, and commit its result; or return the stored result.
+
+        :param name: the hook's name.
+        """
         ...
 
     def input_changed(self, run_id: str, text: str) -> None:

@@ -66,6 +66,7 @@ class ModelAnswer:
     :param seconds: from the call to the end of the answer, including waits and failed tries.
     :param first_token_seconds: from the call to the first piece of the answer. None if the answer was empty.
     :param cost: in US dollars. None if the model has no list price.
+    :param tries: how often the model was called.
     """
 
     response: ModelResponse
@@ -73,6 +74,7 @@ class ModelAnswer:
     seconds: float
     first_token_seconds: float | None
     cost: float | None = None
+    tries: int = 1
 
 
 class ModelCaller:
@@ -113,7 +115,8 @@ class ModelCaller:
                     # The provider's limit first: calls that wait for one provider must not block the others.
                     async with self._provider_calls(model), self._calls:
                         response = await current_try.answer(messages, parameters, model_settings)
-                    answer, outcome = _answer(model, response, started_at, current_try.first_event_at), "answered"
+                    answer = _answer(model, response, started_at, current_try.first_event_at, failed_tries + 1)
+                    outcome = "answered"
                     self._count(model, answer)
                     return answer
                 except CALL_ERRORS as error:
@@ -122,7 +125,7 @@ class ModelCaller:
                     wait = self._wait(failure, failed_tries, budget)
                     _log_failure(model, error, is_over=wait is None)
                     if wait is None:
-                        raise ModelFailed(failure.message, retryable=failure.retryable) from error
+                        raise ModelFailed(failure.message, retryable=failure.retryable, tries=failed_tries) from error
                     self._metrics.model_retries.add(model.system, model.model_name)
                     on_retry(failed_tries, wait, failure.message, current_try.had_text)
                 # No semaphore is held from here on: a call that waits for its next try takes no other call's place.
@@ -296,7 +299,9 @@ class _StallTimer:
             raise Stalled(self._limit, began=self._fed_at is not None) from error
 
 
-def _answer(model: Model, response: ModelResponse, started_at: float, first_event_at: float | None) -> ModelAnswer:
+def _answer(
+    model: Model, response: ModelResponse, started_at: float, first_event_at: float | None, tries: int
+) -> ModelAnswer:
     usage = _usage(response.usage)
     return ModelAnswer(
         response=response,
@@ -304,6 +309,7 @@ def _answer(model: Model, response: ModelResponse, started_at: float, first_even
         cost=price(model, usage),
         seconds=clock.monotonic() - started_at,
         first_token_seconds=None if first_event_at is None else first_event_at - started_at,
+        tries=tries,
     )
 
 

@@ -3,10 +3,11 @@
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
 from musterd.core.records import RunView
+from musterd.core.run_summaries import SummarizedRun
 from musterd.engine.resources import Resources
 from musterd.store import run_lists, sessions
 from musterd.store.database import Tx
-from musterd.store.run_lists import RunsQuery, SessionRunsQuery
+from musterd.store.run_lists import Position, RunCounts, RunsQuery, SessionRunsQuery
 
 
 class RunLists:
@@ -52,9 +53,28 @@ class RunLists:
 
         return await self._database.scan(work)
 
-    async def page(self, query: RunsQuery, caller: Caller) -> list[RunView]:
-        """One page of the root runs of all sessions that this caller may see, newest first."""
-        return await self._database.scan(lambda tx: run_lists.page(tx, query, caller))
+    async def page(self, query: RunsQuery, caller: Caller) -> tuple[list[RunView], Position | None]:
+        """One page of the root runs of all sessions that this caller may see, newest first.
+
+        :return: the runs, and where the page of a search ends if older runs were not searched.
+        """
+
+        async def work(tx: Tx) -> tuple[list[RunView], Position | None]:
+            return await run_lists.page(tx, query, caller), await run_lists.search_end(tx, query, caller)
+
+        return await self._database.scan(work)
+
+    async def summaries(self, query: RunsQuery, caller: Caller) -> tuple[list[SummarizedRun], Position | None]:
+        """The same as :meth:`page`, in a few words."""
+
+        async def work(tx: Tx) -> tuple[list[SummarizedRun], Position | None]:
+            return await run_lists.page_of_summaries(tx, query, caller), await run_lists.search_end(tx, query, caller)
+
+        return await self._database.scan(work)
+
+    async def counts(self, query: RunsQuery, caller: Caller) -> RunCounts:
+        """How many root runs this caller may see, by state, whatever states the query names."""
+        return await self._database.scan(lambda tx: run_lists.counts(tx, query, caller))
 
 
 async def _require_session(tx: Tx, session_id: str, caller: Caller, user_id: str | None) -> None:

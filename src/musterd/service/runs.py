@@ -9,7 +9,7 @@ from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, RunView, StepRow
+from musterd.core.records import Input, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
@@ -25,15 +25,17 @@ from musterd.service.input_media import extract_media, fill_in_media, media_item
 from musterd.service.output_schemas import require_output_schema, with_parsed_message
 from musterd.service.run_end import until_settled
 from musterd.service.run_ref import RunRef
+from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
-from musterd.store import acceptance, blobs, cancels, journal, runs, session_deletion
+from musterd.store import acceptance, blobs, cancels, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
+from musterd.store.runs import RunComponent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class RunRequest:
     :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
     :param turn: when the run begins.
     :param key: the request's idempotency key. The same request under it gets the same run.
+    :param rerun_of: the run whose input it has, if that is run again.
     """
 
     input: Input
@@ -59,6 +62,7 @@ class RunRequest:
     cancel_on_disconnect: bool = False
     turn: SchedulingOptions = field(default_factory=SchedulingOptions)
     key: str | None = None
+    rerun_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class RunService:
             has_chosen_id=request.has_chosen_id,
             name=request.name,
             key=request.key,
+            operation="create" if request.rerun_of is None else "rerun",
             slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
             shares=self._resources.shares,
@@ -240,6 +245,16 @@ class RunService:
             raise NotFound("Run not found")
         return view
 
+    async def locate(self, run_id: str, caller: Caller) -> RunComponent:
+        """The team or agent of a run, or of the run that a member's run is in.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        component = await self._resources.database.read(lambda tx: runs.component_of(tx, run_id, caller))
+        if component is None:
+            raise NotFound("Run not found")
+        return component
+
     async def spent(self, component: Component, view: RunView) -> JsonObject | None:
         """The part of its budget that an unfinished run has spent. None if it has no budget."""
         return await spent_so_far(self._resources.database, component, view)
@@ -304,14 +319,20 @@ class RunService:
             self._engine.wake()
         return result
 
-    async def steps(self, ref: RunRef) -> list[StepRow]:
-        """The journal of a run: every step of the run and of the runs below it, in the order of their start.
+    async def steps(self, ref: RunRef, after: str | None = None, limit: int | None = None) -> Sequence[StepView]:
+        """The steps of a run and of the runs below it, in the order of their start.
 
+        :param after: the path of the last step of the page before.
         :raises NotFound: there is no such run that this caller may see.
         """
-        row = (await self.find(ref)).row
-        steps = await self._resources.database.scan(lambda tx: journal.steps(tx, row.root_id))
-        return [step for step in steps if row.parent_id is None or step.path.startswith(f"{row.path}/")]
+        return await steps_of(self._resources.database, (await self.find(ref)).row, after, limit)
+
+    async def step(self, ref: RunRef, path: str) -> StepView:
+        """One step of a run or of the runs below it, with its content.
+
+        :raises NotFound: there is no such run that this caller may see, or no such step in it.
+        """
+        return await step_with_content(self._resources.database, (await self.find(ref)).row, path)
 
     # --- cancel -----------------------------------------------------------------------------------
 
@@ -372,6 +393,6 @@ def _fingerprint(component: Component, request: RunRequest, run_input: Input) ->
     """Hash of the request: the same for the same request, whatever form of answer it asks for."""
     request_json = {**run_input.as_json(), **request.turn.as_json()}
     request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}
-    return digest(
-        component.kind, component.id, request.session_id or "", request.user_id or "", jsontext.canonical(request_json)
-    )
+    origin = () if request.rerun_of is None else (request.rerun_of,)
+    parts = component.kind, component.id, request.session_id or "", request.user_id or ""
+    return digest(*parts, jsontext.canonical(request_json), *origin)

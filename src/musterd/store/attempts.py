@@ -17,6 +17,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
+from musterd.core.totals import Totals
 from musterd.store import (
     approvals,
     blobs,
@@ -24,6 +25,7 @@ from musterd.store import (
     follow_ups,
     history,
     messages,
+    run_attempts,
     run_outputs,
     runs,
     sessions,
@@ -40,6 +42,7 @@ NO_SUSPECTS = (0, SUSPECT_FROM - 1)
 GUARD = Statement(
     "attempt_guard",
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
+                       totals = COALESCE(:totals, totals), activity = COALESCE(:activity, activity),
                        crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
@@ -53,18 +56,21 @@ ADD_EVENTS = Statement(
     "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
 )
 # The intent of a call is stored first and its result later, so the row may exist. `started_at` changes only with a new
-# intent, when the call is made again. Kind and fingerprint stay, because a replay compares them.
+# intent or with a new list of earlier attempts, when the call is made again. Kind and fingerprint stay, because a
+# replay compares them.
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec)
+         (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
+          usage, cost, codec, earlier)
        VALUES
-         (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :cost,
-          :codec)
+         (:root_id, :path, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at, :ended_at,
+          :result, :error, :usage, :cost, :codec, :earlier)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
-           started_at = CASE WHEN excluded.state = 'started' THEN excluded.started_at ELSE journal.started_at END,
-           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage,
-           cost = excluded.cost""",
+           started_at = CASE WHEN excluded.state = 'started' OR excluded.earlier IS NOT NULL THEN excluded.started_at
+                             ELSE journal.started_at END,
+           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage, cost = excluded.cost,
+           tries = excluded.tries, error = excluded.error, earlier = COALESCE(excluded.earlier, journal.earlier)""",
 )
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
@@ -129,6 +135,8 @@ class Batch:
     :param taken: messages that model calls saw.
     :param inputs: new input texts that replace those of runs, by run id.
     :param first_token_at: when the root's model produced its first text, once known.
+    :param totals: what the tree has used so far, if it changed.
+    :param activity: what the run does now, as JSON text, if it changed.
     :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
     """
 
@@ -142,6 +150,8 @@ class Batch:
     taken: list[TakenMessage] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     first_token_at: float | None = None
+    totals: Totals | None = None
+    activity: str | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
     @property
@@ -150,6 +160,11 @@ class Batch:
         records = (self.events, self.steps, self.contents, self.started, self.ended)
         human_input = (self.opened, self.consumed, self.taken, self.inputs)
         return not any(records) and not any(human_input)
+
+    @property
+    def totals_text(self) -> str | None:
+        """The totals as they are stored; None if they did not change."""
+        return None if self.totals is None else jsontext.dumps(self.totals.as_json())
 
     @property
     def has_ended_steps(self) -> bool:
@@ -228,6 +243,7 @@ async def claim(
     for run in claimed:
         if run.attempt > 1:  # the run may have been paused, and its members with it
             await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
+            await run_attempts.begin(tx, run, now)
     # RETURNING gives the rows in no particular order.
     return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
@@ -244,6 +260,8 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
         "count": len(batch.events),
         "has_ended_steps": batch.has_ended_steps,
         "first_token_at": batch.first_token_at,
+        "totals": batch.totals_text,
+        "activity": batch.activity,
     }
     row = await tx.one(GUARD, guard)
     if row is None:
@@ -266,6 +284,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         "now": end.at,
         "error_code": end.output.error["code"] if end.output.error else None,
         "first_token_at": batch.first_token_at,
+        "totals": batch.totals_text,
     }
     # Session before root, as in every transaction that moves the queue (see sessions.lock). An acceptance that queues
     # a run in this session either commits before this lock, and `promote` sees its run, or finds the queue free.
@@ -376,13 +395,18 @@ def _step_params(step: StepRow) -> dict[str, Any]:
         "kind": step.kind.value,
         "state": step.state.value,
         "fingerprint": step.fingerprint,
+        "name": step.name,
+        "call_id": step.call_id,
         "attempt": step.attempt,
+        "tries": step.tries,
         "started_at": step.started_at,
         "ended_at": step.ended_at,
         "result": step.result,
+        "error": step.error,
         "usage": None if step.usage is None else jsontext.dumps(step.usage.as_json()),
         "cost": step.cost,
         "codec": step.codec,
+        "earlier": step.earlier,
     }
 
 

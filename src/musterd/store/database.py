@@ -35,6 +35,7 @@ class Statement:
     - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
     - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
+    - ``strpos(text, part)``: where ``part`` begins in ``text``, from 1; 0: it does not;
     - ``TURN('name')``, ``TURN('name', :of)``: an advisory lock until the transaction ends. It must be a statement of
       its own: only later statements see what the previous holder committed.
 
@@ -60,7 +61,8 @@ def for_sqlite(text: str) -> str:
     """The statement in SQLite's dialect. A transaction that writes is alone, so locks are left out."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
-    return _TURN.sub("1", text).replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
+    text = _TURN.sub("1", text).replace("strpos(", "instr(")
+    return text.replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
 
 
 def for_postgres(text: str) -> str:

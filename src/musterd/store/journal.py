@@ -8,7 +8,8 @@ from musterd.store.database import Row, Statement, Tx
 
 STEPS = Statement(
     "steps_of_root",
-    """SELECT root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec
+    """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
+              error, usage, cost, codec, earlier
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
@@ -36,10 +37,11 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
     """Every step of a run tree, in order of start."""
-    return [_step(row) for row in await tx.all(STEPS, {"root_id": root_id})]
+    return [step_row(row) for row in await tx.all(STEPS, {"root_id": root_id})]
 
 
-def _step(row: Row) -> StepRow:
+def step_row(row: Row) -> StepRow:
+    """The record of a row of ``journal``."""
     usage = row["usage"]
     return StepRow(
         root_id=row["root_id"],
@@ -54,4 +56,9 @@ def _step(row: Row) -> StepRow:
         usage=None if usage is None else Usage.from_json(json.loads(usage)),
         cost=row["cost"],
         codec=row["codec"],
+        name=row["name"],
+        call_id=row["call_id"],
+        tries=row["tries"],
+        error=row["error"],
+        earlier=row["earlier"],
     )

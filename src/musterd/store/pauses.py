@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from musterd.core.deliveries import Happening
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Output
+from musterd.core.records import AttemptOutcome, Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, decisions, finish, run_outputs, sessions, transitions
+from musterd.store import attempts, cancels, decisions, finish, run_attempts, run_outputs, sessions, transitions
 from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.schedule import Moved
@@ -56,10 +56,17 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     :raises DecisionStored: there is a decision that no attempt has acted on.
     """
     attempt_key = {"root": lease.root_id, "attempt": lease.attempt}
-    params = {"count": len(batch.events), "expires_at": details.expires_at, "first_token_at": batch.first_token_at}
+    params = {
+        "count": len(batch.events),
+        "expires_at": details.expires_at,
+        "first_token_at": batch.first_token_at,
+        "totals": batch.totals_text,
+        "activity": batch.activity,
+    }
     # Decisions lock the session too, so each is committed either before this pause, which is then refused, or after it,
     # and then the decision finds a paused run that it can resume.
     session = await sessions.lock(tx, details.session_id)
+    await run_attempts.end(tx, lease.root_id, lease.attempt, details.at, AttemptOutcome.PAUSED)
     row = await tx.one(transitions.PAUSE, {**attempt_key, **params})
     if row is None:
         # Find out which condition of PAUSE failed; a stored cancel wins over a decision. Both are stored under the

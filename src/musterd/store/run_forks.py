@@ -29,9 +29,10 @@ OUTLINE = Statement(
 COPY_STEPS = Statement(
     "steps_copy",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec)
+         (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
+          usage, cost, codec)
        SELECT :root, path, kind, CASE WHEN state = 'unknown' AND result IS NULL THEN 'started' ELSE state END,
-              fingerprint, 0, started_at, ended_at, result, usage, cost, codec
+              fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")

@@ -14,6 +14,7 @@ from musterd.store.database import Row, Statement, Tx
 RUN_TABLES = (
     ("run_events", "root_id"),
     ("journal", "root_id"),
+    ("run_attempts", "root_id"),
     ("requests", "run_id"),
     ("approvals", "root_id"),
     ("run_messages", "root_id"),

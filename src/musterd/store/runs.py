@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from musterd.core.callers import Caller
-from musterd.core.records import RunRow, RunView
+from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import PENDING, RunState
 from musterd.store import transitions
@@ -35,6 +36,11 @@ AHEAD_OF_INTERRUPTER = Statement(
                AND on_busy = 'interrupt') AS n""",
 )
 END_OF_QUEUE = 2**62
+COMPONENT = Statement(
+    "run_component",
+    """SELECT root.component_kind, root.component_id, root.component_name, root.owner
+       FROM runs r JOIN runs root ON root.run_id = r.root_id WHERE r.run_id = :run_id""",
+)
 STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
 ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
@@ -46,6 +52,15 @@ HISTORY = Statement(
        AND (r.state = 'completed' OR (r.state = 'cancelled' AND r.first_token_at IS NOT NULL))
        ORDER BY r.seq DESC LIMIT :limit""",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RunComponent:
+    """The team or agent that a root run is of."""
+
+    component_kind: ComponentKind
+    component_id: str
+    component_name: str
 
 
 async def add(tx: Tx, run: RunRow, input_text: str) -> None:
@@ -77,6 +92,14 @@ async def view(
     result = run_view(row)
     result.queue_position = await queue_position(tx, result.row)
     return result
+
+
+async def component_of(tx: Tx, run_id: str, caller: Caller) -> RunComponent | None:
+    """The component of the tree that a run is in; None: there is no such run that this caller may see."""
+    row = await tx.one(COMPONENT, {"run_id": run_id})
+    if row is None or not caller.may_see(row["owner"]):
+        return None
+    return RunComponent(row["component_kind"], row["component_id"], row["component_name"])
 
 
 async def state_of(tx: Tx, run_id: str) -> RunState | None:

@@ -84,6 +84,8 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
+	totals TEXT,
+	activity TEXT,
 	webhooks TEXT,
 	traceparent TEXT,
 	trace_id TEXT,
@@ -114,15 +116,31 @@ CREATE TABLE journal (
 	kind TEXT NOT NULL,
 	state TEXT NOT NULL,
 	fingerprint TEXT NOT NULL,
+	name TEXT,
+	call_id TEXT,
 	attempt BIGINT DEFAULT '0' NOT NULL,
+	tries BIGINT DEFAULT '0' NOT NULL,
 	codec BIGINT DEFAULT '1' NOT NULL,
-	result TEXT,
+	error TEXT,
 	usage TEXT,
 	cost DOUBLE,
 	started_at DOUBLE NOT NULL,
 	ended_at DOUBLE,
+	earlier TEXT,
+	result TEXT,
 	PRIMARY KEY (root_id, path)
 );
+
+CREATE TABLE run_attempts (
+	root_id TEXT NOT NULL,
+	attempt BIGINT NOT NULL,
+	worker TEXT,
+	started_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	outcome TEXT,
+	PRIMARY KEY (root_id, attempt)
+)
+ WITHOUT ROWID;
 
 CREATE TABLE blobs (
 	hash TEXT NOT NULL,

@@ -71,6 +71,11 @@ def step_copy(row: Row, ids: Ids) -> JsonObject:
     return {**_of_root(row, ids), "result": _result(row, ids)}
 
 
+def attempt_copy(row: Row, ids: Ids) -> JsonObject:
+    """The copy of an attempt of a run."""
+    return _of_root(row, ids)
+
+
 def use_copy(row: Row, ids: Ids) -> JsonObject:
     """The copy of the use of a blob."""
     return _of_root(row, ids)

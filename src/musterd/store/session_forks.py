@@ -23,6 +23,7 @@ from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import qualified, run_params, run_row
 from musterd.store.session_copies import (
     Ids,
+    attempt_copy,
     events_copy,
     io_copy,
     message_copy,
@@ -73,10 +74,19 @@ ADD_EVENTS = Statement(
     """INSERT INTO run_events (root_id, first_index, count, payload)
        VALUES (:root_id, :first_index, :count, :payload)""",
 )
-_STEP = "root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec"
+_STEP = (
+    "root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error, "
+    "usage, cost, codec, earlier"
+)
 STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names)")
 ADD_STEP = Statement(
     "fork_step_add", f"INSERT INTO journal ({_STEP}) VALUES ({', '.join(':' + name for name in _STEP.split(', '))})"
+)
+_ATTEMPT = "root_id, attempt, worker, started_at, ended_at, outcome"
+ATTEMPTS = Statement("fork_attempts", f"SELECT {_ATTEMPT} FROM run_attempts WHERE IN_LIST(root_id, :names)")
+ADD_ATTEMPT = Statement(
+    "fork_attempt_add",
+    f"INSERT INTO run_attempts ({_ATTEMPT}) VALUES ({', '.join(':' + name for name in _ATTEMPT.split(', '))})",
 )
 USES = Statement("fork_blob_uses", "SELECT root_id, hash, until_end FROM blob_uses WHERE IN_LIST(root_id, :names)")
 ADD_USE = Statement(
@@ -180,7 +190,13 @@ async def begin(tx: Tx, fork: Fork) -> None:
 async def originals(tx: Tx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
     """The payload rows of some trees, each group with the statement that adds a copy."""
     names = {"names": json.dumps(roots)}
-    tables = ((ADD_IO, IO), (ADD_EVENTS, EVENTS), (ADD_STEP, STEPS), (ADD_MESSAGE, MESSAGES))
+    tables = (
+        (ADD_IO, IO),
+        (ADD_EVENTS, EVENTS),
+        (ADD_STEP, STEPS),
+        (ADD_ATTEMPT, ATTEMPTS),
+        (ADD_MESSAGE, MESSAGES),
+    )
     return [(add, await tx.all(statement, names)) for add, statement in tables]
 
 
@@ -191,6 +207,7 @@ def copies(fork: Fork, groups: Iterable[tuple[Statement, Sequence[Row]]]) -> lis
         ADD_IO: lambda row: io_copy(row, ids, keeps_webhook=keeps_webhook),
         ADD_EVENTS: lambda row: events_copy(row, ids),
         ADD_STEP: lambda row: step_copy(row, ids),
+        ADD_ATTEMPT: lambda row: attempt_copy(row, ids),
         ADD_MESSAGE: lambda row: message_copy(row, ids),
     }
     return [(add, copy_by[add](row)) for add, rows in groups for row in rows]

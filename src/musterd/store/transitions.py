@@ -184,7 +184,8 @@ RELEASE = transition(
     "run_release",
     [RunState.RUNNING],
     RunState.READY,
-    """UPDATE runs SET NEW_STATE, worker = NULL, not_before = :not_before, crashes = :crashes, crashes_in_all = :in_all
+    """UPDATE runs SET NEW_STATE, worker = NULL, activity = NULL, not_before = :not_before, crashes = :crashes,
+                       crashes_in_all = :in_all
        WHERE run_id = :run_id AND attempt = :attempt AND OLD_STATE""",
 )
 
@@ -194,7 +195,8 @@ RELEASE = transition(
 # The fence of every write of an attempt (see `attempts.GUARD`): its run may have been released after a stop of the
 # process and claimed by another worker, and then the newer attempt wins.
 _FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder = NULL, worker = NULL, ended_at = :now,
-                       error_code = :error_code, not_before = NULL,
+                       error_code = :error_code, not_before = NULL, activity = NULL,
+                       totals = COALESCE(:totals, totals),
                        first_token_at = COALESCE(first_token_at, :first_token_at)
        WHERE run_id = :root AND attempt = :attempt AND OLD_STATE"""
 # Clients are told that their cancel is stored, so a cancel that was committed first wins: the run can then only finish
@@ -219,6 +221,7 @@ PAUSE = transition(
     """UPDATE runs SET NEW_STATE, next_event = next_event + :count, worker = NULL,
                        holder = CASE WHEN hold_paused = 1 THEN holder END, expires_at = :expires_at,
                        first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0, not_before = NULL,
+                       totals = COALESCE(:totals, totals), activity = COALESCE(:activity, activity),
                        cancel_on_disconnect = 0
        WHERE run_id = :root AND attempt = :attempt AND OLD_STATE AND cancel_requested_at IS NULL
          AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
@@ -236,7 +239,8 @@ RESUME = transition_to_each(
     "run_resume",
     [RunState.PAUSED],
     [RunState.READY, RunState.QUEUED],
-    "UPDATE runs SET NEW_STATE, holder = :holder, expires_at = NULL WHERE run_id = :run_id AND OLD_STATE",
+    """UPDATE runs SET NEW_STATE, holder = :holder, expires_at = NULL, activity = NULL
+       WHERE run_id = :run_id AND OLD_STATE""",
 )
 # `:state` is the state of the locked record from which the caller decided that no attempt drives the run. A running run
 # is cancelled here only if its worker is dead or its attempt has stopped.
@@ -246,7 +250,7 @@ CANCEL = transition(
     RunState.CANCELLED,
     """UPDATE runs SET NEW_STATE, holder = NULL, worker = NULL, ended_at = :now,
                        cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_by = COALESCE(cancel_by, :by),
-                       next_event = next_event + 1
+                       next_event = next_event + 1, activity = NULL
        WHERE run_id = :run_id AND state = :state AND OLD_STATE RETURNING next_event""",
 )
 # Like CANCEL; the attempt number in addition, because a running run fails here if one certain attempt crashed.
@@ -255,7 +259,7 @@ FAIL = transition(
     UNFINISHED,
     RunState.ERROR,
     """UPDATE runs SET NEW_STATE, holder = NULL, worker = NULL, ended_at = :now, error_code = :code,
-                       next_event = next_event + 1
+                       next_event = next_event + 1, activity = NULL
        WHERE run_id = :run_id AND state = :state AND attempt = :attempt AND OLD_STATE RETURNING next_event""",
 )
 

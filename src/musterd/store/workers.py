@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.core.records import RunRow
+from musterd.core.records import AttemptOutcome, RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, finish, transitions
+from musterd.store import cancels, finish, run_attempts, transitions
 from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import Crashes
@@ -136,6 +136,8 @@ async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: 
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
         row = await tx.one(CRASHES, {"run_id": root_id})
         before = Crashes(run.crashes, 0 if row is None else int(row["crashes_in_all"]))
+        outcome = AttemptOutcome.RELEASED if crashed else AttemptOutcome.HANDED_OVER
+        await run_attempts.end(tx, root_id, attempt, now, outcome)
         await _release(tx, run, before, before.one_more(has_begun=True) if crashed else None, now, released)
     return released
 
@@ -154,6 +156,10 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
         run = run_row(row)
         before = Crashes(run.crashes, int(row["crashes_in_all"]))
         has_begun = run.not_before != crashes_rule.NOTHING_STORED
+        if crashed:
+            await run_attempts.end_lost(tx, run)
+        else:
+            await run_attempts.end(tx, run.run_id, run.attempt, now, AttemptOutcome.HANDED_OVER)
         await _release(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
     await tx.run(REMOVE, {"id": worker})
     return released

@@ -8,7 +8,6 @@ import binascii
 
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
-from musterd.core.records import RunRow
 from musterd.core.session_cursors import Cursor
 
 CURSOR_CHARACTERS = 256 * 1024
@@ -53,9 +52,9 @@ RunPosition = tuple[float, str]
 """The acceptance and the id of the last run of a page."""
 
 
-def run_cursor(row: RunRow) -> str:
-    """The cursor of a page that ends with this run."""
-    return base64.urlsafe_b64encode(jsontext.dumps([row.created_at, row.run_id]).encode()).decode().rstrip("=")
+def run_cursor(position: RunPosition) -> str:
+    """The cursor of a page that ends there."""
+    return base64.urlsafe_b64encode(jsontext.dumps(list(position)).encode()).decode().rstrip("=")
 
 
 def parse_run_cursor(text: str) -> RunPosition | None:

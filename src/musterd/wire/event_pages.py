@@ -19,6 +19,7 @@ class RunEvent(TypedDict):
     run_id: Annotated[str, Field(description="The run in which it happened: the root run or a member's.")]
     session_id: str
     nested_depth: Annotated[int, Field(description="0 for the root run, 1 for its members, 2 for their members.")]
+    at: Annotated[float, Field(description="Unix time in seconds, with fractions.")]
     event_index: Annotated[int, Field(description="Strictly increasing within the root run.")]
 
 

@@ -1,7 +1,8 @@
 """Neutral events as AgentOS's: a name and a JSON object with the peer's fields in the peer's order.
 
 A team's events are named ``Team…``; an agent's, at the top or as a member, go without. ``nested_depth``
-(0 for the root, 1 for its members) and ``event_index`` are added. ``docs/reference/events.md`` lists them.
+(0 for the root, 1 for its members), ``at`` (unix seconds with fractions) and ``event_index`` are added.
+``docs/reference/events.md`` lists them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -163,6 +164,7 @@ class EventRenderer:
         value.update(_BODIES[event.kind](event, who))
         if members:
             _add_members(value, members)
+        value["at"] = round(event.at, 3)
         value["event_index"] = index
         return name, value
 

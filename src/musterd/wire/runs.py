@@ -14,6 +14,7 @@ from musterd.core.records import Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
+from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
 from musterd.wire.requirements import RunRequirement, requirement_objects
 from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
 from musterd.wire.shapes import UnixTime
@@ -146,6 +147,8 @@ class _Progress(TypedDict, total=False):
     ]
     budget: Annotated[dict[str, BudgetUse], Field(description="The run's limits, by name.")]
     error: RunError
+    totals: Annotated[RunTotals, Field(description="What the run and its members have used so far.")]
+    activity: Annotated[RunActivity, Field(description="What the run does now; absent once it has ended.")]
 
 
 class _Run(_Parent, _User, _Answer, _SessionState, _Events, _Conversation, _History, _Progress):
@@ -470,6 +473,10 @@ def _progress(view: RunView) -> _Progress:
         progress["budget"] = budget
     if row.state is RunState.ERROR:
         progress["error"] = _error_object(row, output)
+    if (totals := totals_of(row)) is not None:
+        progress["totals"] = totals
+    if (activity := activity_of(row)) is not None:
+        progress["activity"] = activity
     return progress
 
 

@@ -106,7 +106,7 @@ class EventFrames:
         reasoning = encode_basestring(event.data.get("reasoning") or "")
         return _as_bytes(
             f'event: {name}\nid: {index}\ndata: {{"created_at":{int(event.at)},{after_time % text}{reasoning}'
-            f',"event_index":{index}}}\n\n'
+            f',"at":{round(event.at, 3)},"event_index":{index}}}\n\n'
         )
 
     def _delta_parts(self, run_id: str) -> tuple[str, str]:

@@ -1,12 +1,40 @@
-"""The steps of a run's journal, as clients read them: without their results."""
+"""The steps of a run's journal, as clients read them."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from musterd.core.records import StepKind, StepRow, StepState
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import TEXT_CHARACTERS, StepContent, StepKind, StepState, StepView
 from musterd.wire.shapes import UnixTime
+
+Outcome = Literal["running", "waiting", "completed", "failed", "unknown", "cut_off"]
+
+
+class StepError(TypedDict):
+    """Why a step failed."""
+
+    code: Annotated[str, Field(description="The kind of error, for programs.", examples=["model_error"])]
+    message: str
+
+
+class StepAttempt(TypedDict):
+    """One attempt of a step. Steps are repeated only if they failed or were cut off."""
+
+    attempt: Annotated[
+        int, Field(description="The attempt of the run in which it was made; 0: in the run that this one continues.")
+    ]
+    started_at: UnixTime
+    ended_at: Annotated[float | None, Field(description="null if it has not ended, or its end is not known.")]
+    outcome: Annotated[
+        Outcome,
+        Field(
+            description="running, completed and failed; waiting: for a person. unknown: a tool call that may have "
+            "taken effect. cut_off: its process ended first."
+        ),
+    ]
 
 
 class RunStep(TypedDict):
@@ -20,11 +48,41 @@ class RunStep(TypedDict):
     ended_at: UnixTime | None
     usage: Annotated[dict[str, int] | None, Field(description="Tokens of a model call.")]
     cost: Annotated[float | None, Field(description="US dollars of a model call; null if its price is unknown.")]
+    name: Annotated[str | None, Field(description="The name of the tool, the hook or the model.")]
+    run_id: Annotated[str, Field(description="The run whose step it is: the root run or a member's.")]
+    parent_path: Annotated[str | None, Field(description="The delegation in which it happened.")]
+    tool_call_id: Annotated[str | None, Field(description="The id that the model gave to the call.")]
+    child_run_ids: Annotated[list[str], Field(description="The members' runs that it began.")]
+    approval_id: Annotated[str | None, Field(description="The last approval for which the call waited.")]
+    error: StepError | None
+    tries: Annotated[int, Field(description="How often the model was called, with retries; 0 for other steps.")]
+    attempts: Annotated[list[StepAttempt], Field(description="Its attempts, the last one last.")]
+    arguments: NotRequired[
+        Annotated[JsonObject | None, Field(description="Only with `path`: the arguments of the call.")]
+    ]
+    result: NotRequired[
+        Annotated[
+            str | None,
+            Field(description=f"Only with `path`: the first {TEXT_CHARACTERS:,} characters of the result."),
+        ]
+    ]
+    result_characters: NotRequired[
+        Annotated[int | None, Field(description="Only with `path`: the length of the whole result.")]
+    ]
 
 
-def step_object(step: StepRow) -> RunStep:
+_OUTCOMES: dict[StepState, Outcome] = {
+    StepState.WAITING: "waiting",
+    StepState.COMPLETED: "completed",
+    StepState.FAILED: "failed",
+    StepState.UNKNOWN: "unknown",
+}
+
+
+def step_object(view: StepView) -> RunStep:
     """One step."""
-    return {
+    step = view.step
+    value: RunStep = {
         "path": step.path,
         "kind": step.kind,
         "state": step.state,
@@ -33,4 +91,37 @@ def step_object(step: StepRow) -> RunStep:
         "ended_at": step.ended_at,
         "usage": None if step.usage is None else step.usage.as_json(),
         "cost": step.cost,
+        "name": step.name,
+        "run_id": view.run_id,
+        "parent_path": view.parent_path,
+        "tool_call_id": step.call_id,
+        "child_run_ids": list(view.child_run_ids),
+        "approval_id": view.approval_id,
+        "error": None if step.error is None else json.loads(step.error),
+        "tries": step.tries,
+        "attempts": _attempts(view),
     }
+    if view.content is not None:
+        _add_content(value, view.content)
+    return value
+
+
+def _attempts(view: StepView) -> list[StepAttempt]:
+    step = view.step
+    attempts: list[StepAttempt] = [] if step.earlier is None else json.loads(step.earlier)
+    # A delegation waits with its members, and every other step that was begun and is not at work was cut off.
+    idle: Outcome = "waiting" if step.kind is StepKind.DELEGATE else "cut_off"
+    outcome: Outcome = "running" if view.is_at_work else idle
+    last: StepAttempt = {
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "outcome": _OUTCOMES.get(step.state, outcome),
+    }
+    return [*attempts, last]
+
+
+def _add_content(value: RunStep, content: StepContent) -> None:
+    value["arguments"] = content.arguments
+    value["result"] = content.result
+    value["result_characters"] = content.result_characters

@@ -217,7 +217,7 @@ def test_each_kind(
     head = TEAM_HEAD if prefix else AGENT_HEAD
     for requirement in data.get("requirements", ()):
         requirement["run_id"] = run_id  # its own: it need not say whose
-    expected = {"created_at": 1795596892, "event": prefix + name, **head, **body, "event_index": 4}
+    expected = {"created_at": 1795596892, "event": prefix + name, **head, **body, "at": samples.AT, "event_index": 4}
     assert renderer().render(Event(kind, run_id, samples.AT, data), 4) == (prefix + name, expected)
     rendered = renderer().render(Event(kind, run_id, samples.AT, data), 4)[1]
     assert list(rendered) == list(expected)
@@ -246,13 +246,13 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
     name, rendered = renderer().render(leader, 2)
     assert name == "TeamRunContent"
     assert list(rendered.items()) == list(
-        {"created_at": 1795596892, "event": name, **TEAM_HEAD, **body, "event_index": 2}.items()
+        {"created_at": 1795596892, "event": name, **TEAM_HEAD, **body, "at": samples.AT, "event_index": 2}.items()
     )
     body = {"content": "", "workflow_agent": False, "content_type": "str", "reasoning_content": "hm"}
     name, rendered = renderer().render(member, 3)
     assert name == "RunContent"
     assert list(rendered.items()) == list(
-        {"created_at": 1795596892, "event": name, **AGENT_HEAD, **body, "event_index": 3}.items()
+        {"created_at": 1795596892, "event": name, **AGENT_HEAD, **body, "at": samples.AT, "event_index": 3}.items()
     )
 
 
@@ -267,7 +267,14 @@ def test_what_a_tool_tells_has_the_peers_name_in_every_run() -> None:
     data = {"tool_call_id": "c1", "tool_name": "load", "content": "half", "percent": 50}
     for run_id, head in ((samples.ROOT_ID, TEAM_HEAD), (samples.MEMBER_ID, AGENT_HEAD)):
         name, rendered = renderer().render(Event(EventKind.CUSTOM, run_id, samples.AT, data), 4)
-        assert rendered == {"created_at": 1795596892, "event": "CustomEvent", **head, **data, "event_index": 4}
+        assert rendered == {
+            "created_at": 1795596892,
+            "event": "CustomEvent",
+            **head,
+            **data,
+            "at": samples.AT,
+            "event_index": 4,
+        }
         assert name == "CustomEvent"
 
 
@@ -292,7 +299,7 @@ def test_members_are_known_from_their_start() -> None:
     }
     event = Event(EventKind.RUN_STARTED, samples.MEMBER_ID, samples.AT, start)
     _, rendered = growing.render(event, 1)
-    body = {**AGENT_HEAD, **MODEL, "event_index": 1}
+    body = {**AGENT_HEAD, **MODEL, "at": samples.AT, "event_index": 1}
     assert rendered == {"created_at": 1795596892, "event": "RunStarted", **body}
     assert growing.identity(samples.MEMBER_ID) == RunIdentity.of(samples.member_row())
 
@@ -309,7 +316,7 @@ def test_the_end_of_a_delegating_run_carries_its_members_outputs() -> None:
     event = Event(EventKind.RUN_COMPLETED, samples.ROOT_ID, samples.AT, data)
     assert member_ids(event) == [samples.MEMBER_ID]
     _, rendered = renderer().render(event, 9, [samples.member_view()])
-    assert list(rendered)[-5:] == ["content", "content_type", "member_responses", "metrics", "event_index"]
+    assert list(rendered)[-6:] == ["content", "content_type", "member_responses", "metrics", "at", "event_index"]
     (member,) = rendered["member_responses"]
     assert member["agent_id"] == "weather-agent"
     assert member["content"] == "Done: Sunny in Paris"
@@ -366,5 +373,5 @@ def test_the_error_event_of_a_run_is_the_streamed_one_without_our_fields() -> No
     event = Event(EventKind.RUN_ERROR, samples.ROOT_ID, samples.AT, {"content": "m", "error": error})
     _, streamed = renderer().render(event, 1)
     assert error_event(view) == {
-        name: item for name, item in streamed.items() if name not in ("nested_depth", "event_index")
+        name: item for name, item in streamed.items() if name not in ("nested_depth", "at", "event_index")
     }

@@ -32,7 +32,7 @@ def test_a_frame() -> None:
         b"event: TeamRunContentCompleted\nid: 8\n"
         b'data: {"created_at":1795596892,"event":"TeamRunContentCompleted","team_id":"demo-team",'
         b'"team_name":"Demo Team","run_id":"' + samples.ROOT_ID.encode() + b'","session_id":"s-sync",'
-        b'"nested_depth":0,"event_index":8}\n\n'
+        b'"nested_depth":0,"at":1795596892.25,"event_index":8}\n\n'
     )
 
 

@@ -114,7 +114,7 @@ def _step_span(
 
 def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: dict[str, Span]) -> None:
     run = _parent(step.path, by_run, {}, is_run=False)
-    model = answer.get("model_name") or run.attributes[semconv.REQUEST_MODEL]
+    model = answer.get("model_name") or step.name or run.attributes[semconv.REQUEST_MODEL]
     usage = step.usage
     span.kind, span.name = SpanKind.LLM, f"{semconv.CHAT} {model}"
     counts: dict[str, Any] = {}
@@ -129,6 +129,8 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
         semconv.RESPONSE_MODEL: model,
         semconv.PROVIDER_NAME: run.attributes[semconv.PROVIDER_NAME],
     }
+    if step.error is not None:
+        span.error = json.loads(step.error)["message"]
     text = "".join(part["content"] for part in answer.get("parts", ()) if part["part_kind"] == "text")
     tool_calls = [{"name": part["tool_name"], "arguments": part["args"]} for part in _calls_of(answer)]
     span.output = text or (jsontext.dumps(tool_calls) if tool_calls else None)

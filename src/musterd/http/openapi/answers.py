@@ -87,7 +87,7 @@ HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
     "ETag": {
-        "description": "Changes whenever the run does; send it in `If-None-Match`.",
+        "description": "Changes whenever the answer does; send it in `If-None-Match`.",
         "required": True,
         "schema": {"type": "string"},
     },

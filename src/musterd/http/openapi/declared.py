@@ -101,7 +101,10 @@ def _path_schema(kind: type[Any] | None) -> Schema:
 
 def _own_answers(operation: Operation) -> dict[int, Answer]:
     """The answers other than errors, by status."""
-    own = {} if operation.answer is None else {200: Answer(operation.answer)}
+    tag = ["ETag"] if operation.is_tagged else []
+    own = {} if operation.answer is None else {200: Answer(operation.answer, headers=tag)}
+    if operation.is_tagged:
+        own[304] = Answer(headers=tag)
     return {**own, **operation.other_answers} or {204: Answer()}
 
 

@@ -189,6 +189,8 @@ def _create_runs() -> None:
         _time("cancel_requested_at"),
         _text("cancel_by"),
         _text("error_code"),
+        _text("totals"),  # what the tree has used so far, as JSON
+        _text("activity"),  # what the run does now, as JSON
         _text("webhooks"),  # URLs, separated by spaces
         _text("traceparent"),
         _text("trace_id"),  # null if the run id itself is the trace id
@@ -254,13 +256,29 @@ def _create_run_payloads() -> None:
         _text("kind", required=True),
         _text("state", required=True),
         _text("fingerprint", required=True),
+        _text("name"),  # of the tool, the hook or the model
+        _text("call_id"),  # the model's id of a tool call
         _count("attempt"),
+        _count("tries"),
         _count("codec", default=1),
-        _text("result"),
+        _text("error"),
         _text("usage"),
         sa.Column("cost", sa.Double()),
         _time("started_at", required=True),
         _time("ended_at"),
+        _text("earlier"),  # earlier attempts of the step, as JSON
+        _text("result"),  # last: SQLite reads through a long value to the columns after it
+    )
+    # An attempt has a row once it ended without ending its run, and the later attempts of that run have rows as well.
+    op.create_table(
+        "run_attempts",
+        _key("root_id"),
+        sa.Column("attempt", sa.BigInteger(), primary_key=True, autoincrement=False),
+        _text("worker"),
+        _time("started_at", required=True),
+        _time("ended_at"),
+        _text("outcome"),
+        sqlite_with_rowid=False,
     )
 
 

@@ -1,0 +1,95 @@
+"""A run with everything that is stored of it, written piece by piece: a long run is never in memory as a whole."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.approvals import ApprovalFilter
+from musterd.core.errors import NotFound
+from musterd.core.run_summaries import DetailedRun
+from musterd.http.run_start_answers import rendered
+from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
+from musterd.wire.approvals import approval_object
+from musterd.wire.pages import PAGE_LIMIT
+from musterd.wire.run_details import run_details
+from musterd.wire.run_export import FORMAT, exported_step
+from musterd.wire.runs import run_output
+from musterd.wire.sse import json_of
+from musterd.wire.steering import message_object
+
+STEPS_AT_A_TIME = 200
+
+
+async def export_parts(server: Server, root: RunRef, details: DetailedRun) -> AsyncIterator[bytes]:
+    """The pieces of the JSON text of a :class:`musterd.wire.run_export.RunExport`.
+
+    :param details: the same root, with all members.
+    """
+    view = await server.runs.view(root)
+    output = await rendered(server, root.component, view, is_post=False)
+    run = {**output, "waiting": details.run.waiting, **run_details(details)}
+    yield f'{{"format":{FORMAT},"run":'.encode() + _json(run)
+    del view, output, run
+    for name, items in (
+        ("members", _members(server, root, details)),
+        ("steps", _steps(server, root)),
+        ("events", _events(server, root)),
+        ("messages", _each(map(message_object, await server.runs.steering.messages(root)))),
+        ("approvals", _approvals(server, root)),
+    ):
+        yield f',"{name}":['.encode()
+        is_first = True
+        async for item in items:
+            yield item if is_first else b"," + item
+            is_first = False
+        yield b"]"
+    yield b"}\n"
+
+
+def _json(value: Any) -> bytes:
+    return jsontext.dumps(value).encode("utf-8", "replace")
+
+
+async def _each(items: Iterable[Any]) -> AsyncIterator[bytes]:
+    for item in items:
+        yield _json(item)
+
+
+async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncIterator[bytes]:
+    for member in details.members:
+        try:
+            ref = RunRef(root.component, member.run_id, None, root.caller)
+            yield _json(run_output(await server.runs.view(ref)))
+        except NotFound:  # the run was deleted meanwhile
+            return
+
+
+async def _steps(server: Server, root: RunRef) -> AsyncIterator[bytes]:
+    views = await server.runs.steps(root)  # without their results, which may be long
+    for start in range(0, len(views), STEPS_AT_A_TIME):
+        page = views[start : start + STEPS_AT_A_TIME]
+        results = await server.details.results(root.run_id, [view.step.path for view in page])
+        for view in page:
+            yield _json(exported_step(view, results.get(view.step.path)))
+
+
+async def _events(server: Server, root: RunRef) -> AsyncIterator[bytes]:
+    followed = await server.runs.following.find(root, -1)
+    frames_of_run = server.frames.of(followed.root)
+    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+        for flush in stored.flushes:
+            for frame in await frames_of_run.of(flush):
+                yield json_of(frame)
+
+
+async def _approvals(server: Server, root: RunRef) -> AsyncIterator[bytes]:
+    page = 1
+    while True:
+        conditions = ApprovalFilter(run_id=root.run_id, limit=PAGE_LIMIT, page=page)
+        approvals, total = await server.approvals.search(conditions, root.caller)
+        for approval in approvals:
+            yield _json(approval_object(approval))
+        if page * PAGE_LIMIT >= total:
+            return
+        page += 1

@@ -1,0 +1,56 @@
+"""What a page shows of a run in addition to the run itself: its place in its tree, and the tree's members."""
+
+import json
+from collections.abc import Iterable
+
+from musterd.core.errors import NotFound
+from musterd.core.records import Input, RunRow
+from musterd.core.run_summaries import DetailedRun
+from musterd.engine.resources import Resources
+from musterd.store import run_attempts, run_outputs, run_steps, run_summaries
+from musterd.store.database import Tx
+from musterd.store.rows import GET_RUN, run_row
+
+
+class RunDetailsService:
+    """The use case of looking at one run."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._database = resources.database
+
+    async def details(self, run_id: str, session_id: str | None = None) -> DetailedRun:
+        """The details of a run that the caller may see.
+
+        :param session_id: the session that the run must be in; None: any.
+        :raises NotFound: there is no such run.
+        """
+
+        async def work(tx: Tx) -> DetailedRun | None:
+            runs = await run_summaries.by_ids(tx, [run_id])
+            if not runs or session_id not in (None, runs[0].session_id):
+                return None
+            row = await tx.one(GET_RUN, {"run_id": runs[0].root_id})
+            if row is None:
+                return None
+            root = run_row(row)
+            attempts = await run_attempts.of_root(tx, root.run_id)
+            members = await run_summaries.members(tx, root.run_id, await _taken_over(tx, root))
+            return DetailedRun(run=runs[0], root=root, attempts=attempts, members=members)
+
+        details = await self._database.scan(work)
+        if details is None:
+            raise NotFound("Run not found")
+        return details
+
+    async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+        """The results of steps of a tree by their paths, as JSON texts; None: there is none."""
+        return await self._database.scan(lambda tx: run_steps.results(tx, root_id, paths))
+
+
+async def _taken_over(tx: Tx, root: RunRow) -> list[str]:
+    """The members' runs that a fork took over from the failed run that it continues."""
+    if root.forked_from is None:
+        return []
+    row = await tx.one(run_outputs.GET_INPUT, {"run_id": root.run_id})
+    run_input = None if row is None else Input.from_json(json.loads(row["input"]))
+    return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())

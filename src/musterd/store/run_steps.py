@@ -1,0 +1,77 @@
+"""Reading the steps of a run for clients: in pages, and without their results."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from musterd.core.records import StepRow
+from musterd.core.states import RunState
+from musterd.store import journal
+from musterd.store.database import Statement, Tx
+
+_COLUMNS = """root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, error,
+              usage, cost, codec, earlier"""
+# The path of a member contains neither % nor _, so LIKE needs no escaping.
+PAGE = Statement(
+    "run_steps_page",
+    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND path LIKE :below
+        ORDER BY started_at, path LIMIT :limit""",
+)
+PAGE_AFTER = Statement(
+    "run_steps_page_after",
+    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND path LIKE :below
+        AND (started_at, path) > (SELECT started_at, path FROM journal WHERE root_id = :root AND path = :after)
+        ORDER BY started_at, path LIMIT :limit""",
+)
+ONE = Statement("run_step", f"SELECT {_COLUMNS}, result FROM journal WHERE root_id = :root AND path = :path")
+PLACES = Statement(
+    "run_places", "SELECT run_id, path, state, attempt FROM runs WHERE root_id = :root ORDER BY created_at"
+)
+APPROVALS = Statement(
+    "run_approval_ids", "SELECT id, path FROM approvals WHERE root_id = :root ORDER BY created_at, path"
+)
+RESULTS = Statement(
+    "run_step_results", "SELECT path, result FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
+)
+ALL = 2**62
+"""A limit that no list reaches."""
+
+
+async def page(tx: Tx, root_id: str, below: str, after: str | None, limit: int | None) -> Sequence[StepRow]:
+    """Steps in order of their start, without their results.
+
+    :param below: the path of the member whose steps are read; "" for the root, which means all steps.
+    :param after: the path of the last step of the page before.
+    """
+    params = {"root": root_id, "below": f"{below}/%" if below else "%", "limit": ALL if limit is None else limit}
+    if after is None:
+        rows = await tx.all(PAGE, params)
+    else:
+        rows = await tx.all(PAGE_AFTER, {**params, "after": after})
+    return [journal.step_row(row) for row in rows]
+
+
+async def one(tx: Tx, root_id: str, path: str) -> StepRow | None:
+    """One step, with its result."""
+    row = await tx.one(ONE, {"root": root_id, "path": path})
+    return None if row is None else journal.step_row(row)
+
+
+async def results(tx: Tx, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+    """The results of steps by their paths, as JSON texts; None: there is none."""
+    rows = await tx.all(RESULTS, {"root": root_id, "paths": json.dumps(list(paths))})
+    return {row["path"]: row["result"] for row in rows}
+
+
+async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:
+    """The ids of the runs of a tree by their paths, and the attempt that is at work; None if there is none."""
+    run_ids, attempt = dict[str, str](), None
+    for row in await tx.all(PLACES, {"root": root_id}):
+        run_ids[row["path"]] = row["run_id"]
+        if row["path"] == "" and row["state"] == RunState.RUNNING.value:
+            attempt = int(row["attempt"])
+    return run_ids, attempt
+
+
+async def approval_ids(tx: Tx, root_id: str) -> dict[str, str]:
+    """The id of the last approval of each call, by the call's path."""
+    return {row["path"]: row["id"] for row in await tx.all(APPROVALS, {"root": root_id})}
