@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from musterd import Agent, Team, tool
-from musterd.core.events import EventKind
+from musterd.core.events import Event, EventKind
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
@@ -167,7 +167,7 @@ async def test_a_model_call_that_was_cut_off_twice_is_made_again(
                 await harness.start("[[WORDS 6]]", "r1", options={"budget": budget} if budget else {})
             await hold.reached.wait()
             hold.reached.clear()
-            await harness.wait_for_event("r1", _is_attempt(number))
+            await harness.wait_for_event("r1", _is_start_of_call(number))
             await harness.kill()
     hold.release()
     async with engines() as last:
@@ -182,10 +182,16 @@ async def test_a_model_call_that_was_cut_off_twice_is_made_again(
     assert [attempt["ended_at"] is None for attempt in step["attempts"]] == [True, True, False]
 
 
-def _is_attempt(number: int) -> Any:
-    if number == 1:
-        return lambda event: event.kind is EventKind.CONTENT
-    return lambda event: event.kind is EventKind.RUN_CONTINUED and event.data.get("attempt") == number
+def _is_start_of_call(number: int) -> Callable[[Event], bool]:
+    """Whether an event is the start of the call in attempt ``number``."""
+    starts: list[Event] = []
+
+    def is_it(event: Event) -> bool:
+        if event.kind is EventKind.MODEL_REQUEST_STARTED:
+            starts.append(event)
+        return len(starts) == number
+
+    return is_it
 
 
 @pytest.mark.parametrize("declared", [{"retry_safe": True}, {}])

@@ -162,7 +162,7 @@ SET_STATE = Statement(
     "UPDATE runs SET state = :state, version = 0, attempt = 1, holder = NULL, not_before = NULL WHERE run_id = :run_id",
 )
 GET_STATE = Statement("test_get_state", "SELECT state, version FROM runs WHERE run_id = :run_id")
-PARAMS = dict.fromkeys(["error_code", "expires_at", "first_token_at", "holder", "not_before"]) | {
+PARAMS = dict.fromkeys(["error_code", "expires_at", "first_token_at", "holder", "not_before", "totals", "activity"]) | {
     "attempt": 1,
     "below": "t0/%",
     "by": "client",
