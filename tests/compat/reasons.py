@@ -23,6 +23,7 @@ REASONS: dict[str, str] = {
     r"^stream of a failing member: TeamRunCompleted \+ member_responses\[\]\.": "a failed member's run is shown",
     r"^background run: \+ user_id$": "the recorded run had no user",
     r"TeamRunCompleted \+ member_responses\[\]\.tools\[\]$": "an empty list where a member called no tool",
+    r"^sessions.*: \+ data\[\]\.(status|run_count|total_cost|last_answer|component_\w+)$": "what its runs were",
     # Errors
     r"(- detail\[\]|\+ errors\[\]|\+ detail$)": "`detail` is a text, as AgentOS documents it; the list is in `errors`",
     r"^unsupported file: detail": "the words name the file, and the types that are taken",

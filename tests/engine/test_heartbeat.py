@@ -12,6 +12,7 @@ from musterd.store import workers
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness
+from tests.support.store import HERE
 
 
 class Watch:
@@ -65,7 +66,7 @@ async def test_nobody_beats_who_is_alone(harness: EngineHarness) -> None:
     with_another = [{"id": own, "heartbeat": 1}, {"id": "x", "heartbeat": 0}]
     assert await harness.database.write(lambda tx: workers.beat(tx, own))
     assert await harness.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
-    await harness.database.write(lambda tx: workers.add(tx, "x", [], "here", 1, 1.0))
+    await harness.database.write(lambda tx: workers.add(tx, "x", [], HERE))
     assert await harness.database.write(lambda tx: workers.beat(tx, own))
     worker_rows = await harness.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
     assert worker_rows == with_another

@@ -18,6 +18,7 @@ from musterd.store import workers
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, PATIENCE_SECONDS, EngineHarness, read_all
 from tests.support.held_model import HeldModel
+from tests.support.store import HERE
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ async def test_a_cancel_that_nobody_obeyed_yet_is_obeyed_at_the_stop(engines: En
 
 async def left_by_the_dead(harness: EngineHarness) -> None:
     """A run of a worker that is gone, and one of a worker that was never announced."""
-    await harness.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
+    await harness.database.write(lambda tx: workers.add(tx, "gone", [], HERE))
     harness.records.worker = "gone"
     await harness.records.started("r1")
     harness.records.worker = "never announced"

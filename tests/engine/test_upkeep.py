@@ -17,7 +17,7 @@ from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
-from tests.support.store import step
+from tests.support.store import HERE, step
 
 PATIENT: dict[str, Any] = {"upkeep_seconds": 3600, "dead_seconds": 0}
 """Nothing happens by itself, and whoever else is there is taken for dead at the first look."""
@@ -200,7 +200,7 @@ async def test_it_goes_on_whatever_happens(
 async def test_what_no_process_drives_is_known(harness: EngineHarness) -> None:
     await harness.records.accept("r1", row={"component_id": "removed"})
     assert await harness.engine.unserved() == ["agent:removed"]
-    await harness.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], "here", 1, 1.0))
+    await harness.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], HERE))
     assert await harness.engine.unserved() == []
 
 

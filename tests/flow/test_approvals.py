@@ -289,6 +289,12 @@ async def test_what_waits_is_in_the_inbox(shop: Shop) -> None:
             "created_at": IsInt,
             "updated_at": None,
             "run_status": "PAUSED",
+            "member_name": "Weather Agent",
+            "member_run_id": requirement["member_run_id"],
+            "task": '[[TOOL pay {"n": 1}]]',
+            "tool_description": "Pay.",
+            "step_path": IsStr,
+            "default_decision": None,
         }
         assert await client.get(f"/approvals/{approval['id']}") == approval
         assert await client.get("/approvals/count") == {"count": 1}
@@ -343,6 +349,27 @@ async def test_a_rejection_tells_the_model_why(shop: Shop) -> None:
         run = await ended(client)
         (listed,) = (await client.get("/approvals", status="rejected"))["data"]
     assert (run["tools"][0]["result"], listed["resolved_by"], shop.done) == ("too dear", "client", [])
+
+
+async def test_a_call_of_the_run_itself_has_no_member(shop: Shop) -> None:
+    async with shop.serving() as client:
+        await paused(client)
+        (approval,) = await pending(client)
+    assert (approval["member_name"], approval["member_run_id"]) == (None, None)
+    assert (approval["task"], approval["tool_description"], approval["step_path"]) == (PAY, "Pay.", "t0/c0")
+
+
+async def test_a_members_call_is_approved_with_other_arguments(shop: Shop) -> None:
+    async with shop.serving() as client:
+        await paused(client, MEMBERS)
+        (approval,) = await pending(client)
+        answer = await resolve(client, approval["id"], resolution_data={"values": {"n": 7}})
+        assert answer.json()["resolution_data"] == {"values": {"n": 7}}
+        run = await ended(client)
+        member = (await client.get("/sessions/s1/runs"))[0]
+    assert (run["status"], shop.done) == ("COMPLETED", ["paid 7"])
+    assert run["content"].endswith('Done: A person changed the arguments of this call: {"n":7}\npaid 7')
+    assert (member["tools"][0]["tool_args"], member["tools"][0]["result"]) == ({"n": 7}, "paid 7")
 
 
 async def test_a_call_is_approved_with_other_arguments(shop: Shop) -> None:
@@ -506,3 +533,4 @@ async def test_until_when_is_shown(database: Path) -> None:
     assert (
         int(requirement["expires_at"]) == approval["expires_at"] == pytest.approx(approval["created_at"] + 3600, abs=1)
     )
+    assert approval["default_decision"] == "reject"

@@ -30,6 +30,13 @@ async def test_a_list(client: ServerClient) -> None:
                 "session_state": {"a": 1},
                 "created_at": IS_TIME,
                 "updated_at": IS_TIME,
+                "status": "COMPLETED",
+                "run_count": 1,
+                "total_cost": 0.0,
+                "last_answer": "Echo: hello",
+                "component_name": "Demo Team",
+                "component_kind": "team",
+                "component_id": "demo-team",
             }
         ],
         "meta": {"page": 1, "limit": 20, "total_pages": 1, "total_count": 1, "search_time_ms": 0.0},
@@ -84,9 +91,54 @@ async def test_filters(client: ServerClient) -> None:
     assert await ids(client, user_id="u3") == []
 
 
+async def test_sessions_by_the_status_of_their_last_run(client: ServerClient) -> None:
+    await client.run(session_id="answered")
+    await client.run("[[ERROR 402]]", session_id="failed")
+    await client.run("[[ERROR 402]]", session_id="recovered")
+    await client.run("again", session_id="recovered")
+    answer = await client.http.post("/sessions", json={"session_id": "new", "team_id": "demo-team"})
+    assert answer.status_code == 201
+    assert set(await ids(client, status="completed")) == {"answered", "recovered"}
+    assert await ids(client, status="ERROR") == ["failed"]
+    assert set(await ids(client, status=["error", "completed"])) == {"answered", "failed", "recovered"}
+    assert await ids(client, status="error", component_id="other-team") == []
+    assert len(await ids(client)) == 4
+    page = await client.get("/sessions", status="completed", limit=1)
+    assert page["meta"]["total_count"] == 2
+    (item,) = [item for item in (await client.get("/sessions"))["data"] if item["session_id"] == "new"]
+    assert (item["status"], item["run_count"], item["last_answer"]) == (None, 0, None)
+
+
+async def test_the_last_run_of_a_session_may_be_waiting(client: ServerClient) -> None:
+    hold = client.model.hold("wait")
+    run = await client.begin("wait", session_id="s1")
+    await hold.reached.wait()
+    behind = await client.begin("behind", session_id="s1")
+    (item,) = (await client.get("/sessions", status="pending"))["data"]
+    assert (item["status"], item["run_count"]) == ("PENDING", 2)
+    assert await ids(client, status="running") == []
+    hold.release()
+    await client.ended(run)
+    await client.ended(behind)
+
+
+async def test_a_search_in_names_and_first_messages(client: ServerClient) -> None:
+    await client.run("Weather in Paris", session_id="s1")
+    await client.run("Something else", session_id="s2")
+    await client.http.post("/sessions/s2/rename", json={"session_name": "Paris, 100%"})
+    await client.http.post("/sessions/s1/rename", json={"session_name": "Trip"})
+    assert set(await ids(client, q="paris")) == {"s1", "s2"}
+    assert await ids(client, q="trip", sort_by="updated_at") == ["s1"]
+    assert await ids(client, q="0%") == ["s2"]
+    assert await ids(client, q="something", session_name="paris") == ["s2"]
+    assert await ids(client, session_name="weather") == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("status", "zzz"),
+        ("q", "\x00"),
         ("limit", "0"),
         ("limit", "-1"),
         ("limit", "1001"),

@@ -7,7 +7,7 @@ from musterd.core.records import StepKind, StepState
 from musterd.core.states import RunState
 from musterd.store import run_outputs, steering, workers
 from tests.store.test_pauses import asks, pause
-from tests.support.store import Records, member_of, step
+from tests.support.store import HERE, Records, member_of, step
 
 
 async def test_no_such_run(records: Records) -> None:
@@ -123,7 +123,7 @@ async def test_a_gone_workers_runs_are_ready_or_cancelled(records: Records) -> N
     mine = await records.claim(worker="w2")
     await records.accept("r4", "s2")
     await records.cancel("r2")
-    await records.database.write(lambda tx: workers.add(tx, "w1", [], "here", 1, 1.0))
+    await records.database.write(lambda tx: workers.add(tx, "w1", [], HERE))
     released = await records.database.write(lambda tx: workers.release_runs(tx, "w1", 300.0, crashed=True))
     assert (mine, [run.run_id for run in released.ready]) == ([], ["r1", "r3"])
     assert [(done.run.run_id, done.promoted) for done in released.ended] == [("r2", "r4")]
@@ -146,7 +146,7 @@ async def test_a_handover_is_no_crash_and_takes_only_the_workers_own(records: Re
 async def test_whoever_holds_a_run_is_known(records: Records) -> None:
     """Also when it never announced itself, or has left before a late acceptance of its was stored."""
     await records.started("r1")
-    await records.database.write(lambda tx: workers.add(tx, "w2", ["agent:solo"], "here", 1, 1.0))
+    await records.database.write(lambda tx: workers.add(tx, "w2", ["agent:solo"], HERE))
     assert sorted(await records.database.scan(workers.heartbeats)) == ["w1", "w2"]
 
 

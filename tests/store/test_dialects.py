@@ -34,6 +34,16 @@ class Word(StrEnum):
             "CAST(CAST(t.usage AS jsonb) ->> 'n_1' AS bigint)",
         ),
         (
+            "SELECT DATABASE_VERSION, DATABASE_SIZE",
+            "SELECT sqlite_version(), (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
+            "SELECT current_setting('server_version'), pg_database_size(current_database())",
+        ),
+        (
+            "JSON_NUMBER(r.totals, 'cost')",
+            "CAST(json_extract(r.totals, '$.cost') AS DOUBLE)",
+            "CAST(CAST(r.totals AS jsonb) ->> 'cost' AS double precision)",
+        ),
+        (
             "IN_LIST(a, :list)",
             "a IN (SELECT value FROM json_each(:list))",
             "a = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(%(list)s AS jsonb))))",

@@ -19,7 +19,14 @@ from musterd.store import approval_inbox, deliveries, run_lists, session_search
 from musterd.store.database import Params, Row, Statement, Tx, drive
 
 CALLERS = (Caller(), Caller(user_id="ada", label="ada"))
-SESSION_FILTERS = {"component_kind": "team", "component_id": "desk", "user_id": "u1", "name": "plan"}
+SESSION_FILTERS = {
+    "component_kind": "team",
+    "component_id": "desk",
+    "user_id": "u1",
+    "name": "plan",
+    "text": "plan",
+    "states": (RunState.ERROR, RunState.PAUSED),
+}
 APPROVAL_FILTERS = {
     "status": "pending",
     "approval_type": "required",

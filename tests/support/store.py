@@ -16,6 +16,7 @@ from musterd.store.attempts import Batch, End, Lease, MemberRecord, Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Database, Params, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.workers import WorkerProcess
 
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
 TABLES = (
@@ -36,6 +37,7 @@ TABLES = (
 )
 COMPONENTS = ("agent:solo",)
 NOBODY = Caller()
+HERE = WorkerProcess(host="here", pid=1, started_at=1.0)
 
 
 def statements_of(module: ModuleType) -> Iterator[Statement]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 import musterd
+from musterd.cli.page import page_url
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 from musterd.store.open_database import redacted_url
@@ -36,6 +37,7 @@ def startup_lines(server: Server, address: str) -> Iterator[str]:
         yield f"  teams     {_listed(registry.teams)}"
     if registry.agents:
         yield f"  agents    {_listed(registry.agents)}"
+    yield f"  page      {page_url(address)}"
     if settings.docs_enabled:
         yield f"  API docs  {address}/docs"
     yield f"  access    {_ACCESS[auth_mode(settings)]}"

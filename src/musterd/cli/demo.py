@@ -18,6 +18,7 @@ from typing import IO, Any
 from rich.console import Console
 
 from musterd.cli.demo_output import Json, ProgressPrinter, summary
+from musterd.cli.page import page_url
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -35,15 +36,18 @@ class DemoFailed(Exception):
     """The demo failed; the message is for the user."""
 
 
-def demo(scripted: bool = False, keep: bool = False, as_json: bool = False) -> int:
+def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False) -> int:
     """Serve the sample team, run it once and show its progress. Returns 0 only if the run completed.
 
     :param scripted: use the scripted model, even if the embedded one is available.
-    :param keep: leave the server running until it is interrupted.
+    :param keep: leave the server running until it is interrupted; by default if a person is there to do so.
     :param as_json: also print the whole run as JSON.
     :raises StartError: an environment variable has an invalid value.
     """
     settings, console = settings_from(None), Console(highlight=False, soft_wrap=True)
+    if keep is None:
+        # Not the console's own idea of a terminal: FORCE_COLOR overrides it, also where no one can press Ctrl+C.
+        keep = sys.stdin.isatty() and sys.stdout.isatty()
     model = _model(console, settings, scripted)
     console.print(f"Starting a server with the news desk team, model: {_label(model)}", markup=False)
     try:
@@ -52,7 +56,8 @@ def demo(scripted: bool = False, keep: bool = False, as_json: bool = False) -> i
     except (DemoFailed, OSError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
-    _print_status(console, status)
+    if not keep:
+        _print_status(console, status)
     return 0 if status == "COMPLETED" else 1
 
 
@@ -61,13 +66,14 @@ def _serve_and_run(console: Console, settings: Settings, model: str, folder: Pat
     with ProgressPrinter(console) as progress, _server(model, folder, progress) as url:
         progress.say(f"serving on {url}")
         progress.say(f"message: {MESSAGE}")
-        run, members = _follow(progress, _Client(url, settings.security_key))
+        run, members = _follow(progress, _Client(url, settings.security_key), url)
         progress.waiting_for = ""
         _print_summary(console, run, members, url, as_json=as_json)
-        if not keep:
+        if keep:
+            _print_status(console, run["status"])
+            _wait_for_interrupt(console, page_url(url, f"runs/{run['run_id']}"))
+        else:
             console.print("(The server stops now. Use musterd demo --keep to leave it running.)")
-        if run["status"] == "COMPLETED" and keep:
-            _wait_for_interrupt(console, url)
     return str(run["status"])
 
 
@@ -188,10 +194,11 @@ class _Client:
             raise DemoFailed(f"{path} answered {error.code}: {error.read(500).decode(errors='replace')}") from error
 
 
-def _follow(progress: ProgressPrinter, client: _Client) -> tuple[Json, list[Json]]:
+def _follow(progress: ProgressPrinter, client: _Client, url: str) -> tuple[Json, list[Json]]:
     """Start the run and follow it until it finishes; returns the run and its members' runs."""
     receipt = client.start()
     progress.say(f"{TEAM}: {receipt['status']}, run {receipt['run_id']}")
+    progress.say(f"page: {page_url(url, 'runs/' + receipt['run_id'])}")
     progress.waiting_for = "working: the leader"
     started = progress.seconds
     while progress.seconds - started < RUN_SECONDS:
@@ -220,7 +227,8 @@ def _print_status(console: Console, status: str) -> None:
         console.print(f"\nThe run finished as {status}.", style="red", markup=False)
 
 
-def _wait_for_interrupt(console: Console, url: str) -> None:
-    console.print(f"The server is still running on {url}; press Ctrl+C to stop it.")
+def _wait_for_interrupt(console: Console, page: str) -> None:
+    console.print(f"Look at the run: {page}", markup=False)
+    console.print("The server keeps running until you press Ctrl+C.")
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()

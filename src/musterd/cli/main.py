@@ -89,7 +89,7 @@ def work(
 
 
 @app.command
-def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> int:
+def demo(*, scripted: bool = False, keep: bool | None = None, json: bool = False) -> int:
     """Run the sample team once over HTTP and show its progress.
 
     Parameters
@@ -97,7 +97,7 @@ def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> i
     scripted
         Use the scripted model instead of the embedded one.
     keep
-        Leave the server running afterwards.
+        Leave the server running afterwards; by default if the demo runs in a terminal.
     json
         Print the whole run as JSON after the summary.
     """

@@ -16,8 +16,11 @@ from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
 from musterd.core.settings import Settings
 from musterd.declare import Registry
+from musterd.engine.process_role import ProcessRole
 from musterd.http.server import Server
 from musterd.store.open_database import redacted_url
+
+WORKER = ProcessRole(answers=False)
 
 
 def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
@@ -41,7 +44,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     with reported_together():
         registry = load(source)
         if port is None:
-            server = Server(registry, settings, FEATURES)
+            server = Server(registry, settings, FEATURES, WORKER)
         else:
             server, probes = _with_probes(registry, settings, host, port)
     server.prepare()
@@ -84,7 +87,9 @@ def _with_probes(
     from musterd.app import create_app, keep_probes
     from musterd.http.uvicorn_protocol import protocol_options
 
-    app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback_host(host)))
+    is_loopback = is_loopback_host(host)
+    app = create_app(registry=registry, settings=settings, is_loopback=is_loopback, process_role=WORKER)
+    keep_probes(app)
     listener = listen(host, port)
 
     class ProbeServer(uvicorn.Server):

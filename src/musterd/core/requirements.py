@@ -30,6 +30,8 @@ class Requirement:
     :param expires_at: when ``default_decision`` applies, or the run finishes in ERROR if there is none. None means the
         general limit for paused runs.
     :param default_decision: ``approve`` or ``reject``; applies if there is no decision in time.
+    :param task: the beginning of the run's message, so that a person sees what the call is for.
+    :param tool_description: the beginning of the tool's description.
     """
 
     id: str
@@ -47,6 +49,8 @@ class Requirement:
     approval_type: str | None = None
     expires_at: float | None = None
     default_decision: str | None = None
+    task: str | None = None
+    tool_description: str | None = None
 
     def as_json(self) -> JsonObject:
         """The requirement as a JSON object with the field names as keys, without unset optional fields."""
@@ -69,7 +73,17 @@ class Requirement:
 _KINDS_WITH_VALUES = (RequirementKind.CONFIRMATION, RequirementKind.USER_INPUT)
 MAX_EXACT_DOUBLE = 2**53
 """The largest whole number up to which clients with double-precision numbers, such as JavaScript, are exact."""
-_OPTIONAL_FIELDS = ("fields", "schema", "approval_type", "expires_at", "default_decision")
+_OPTIONAL_FIELDS = (
+    "fields",
+    "schema",
+    "approval_type",
+    "expires_at",
+    "default_decision",
+    "task",
+    "tool_description",
+)
+MOST_TEXT = 1000
+"""The most characters of a task and of a tool's description: a requirement is stored in the run and in its events."""
 
 
 class Verdict(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import ComponentKind, RunAttempt, RunRow
+from musterd.core.records import ComponentKind, RunAttempt, RunRow, SessionRow
 from musterd.core.states import RunState
 
 SUMMARY_CHARACTERS = 200
@@ -70,3 +70,18 @@ class DetailedRun:
     root: RunRow
     attempts: Sequence[RunAttempt]
     members: list[SummarizedRun]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOverview:
+    """A session of a list.
+
+    :param last_run: None before the first run.
+    :param run_count: the number of its root runs.
+    :param cost: US dollars for its runs; None if none has a known cost.
+    """
+
+    row: SessionRow
+    last_run: SummarizedRun | None
+    run_count: int
+    cost: float | None

@@ -102,6 +102,11 @@ class HeartbeatObserver:
         """The other workers that were alive at the last look."""
         return list(self._seen)
 
+    def silent_seconds(self, worker: str) -> float | None:
+        """How long another worker's counter has stood still; None if the last look did not find it alive."""
+        seen = self._seen.get(worker)
+        return None if seen is None else seen.still_seconds + self._monotonic() - seen.at
+
     def has_freed_lock(self) -> bool:
         """Whether a lock shows that one of the other workers has died since the last look."""
         return any(self._has_free_lock(worker) for worker in self._seen)

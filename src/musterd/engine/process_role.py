@@ -10,13 +10,22 @@ from musterd.declare import Component, Registry
 class ProcessRole:
     """What a process does in addition to answering requests.
 
+    :param answers: whether it answers requests for runs, and not only probes.
     :param drives_runs: whether it claims runs and drives them.
     :param recovers: whether it does upkeep: it reassigns the runs of dead processes, and does what is due. A process
         that does no upkeep drives no runs either.
     """
 
+    answers: bool = True
     drives_runs: bool = True
     recovers: bool = True
+
+    @property
+    def name(self) -> str:
+        """``server``, ``worker`` (drives runs that others accept) or ``api`` (accepts runs that others drive)."""
+        if not self.answers:
+            return "worker"
+        return "server" if self.drives_runs and self.recovers else "api"
 
     def driven(self, registry: Registry) -> list[Component]:
         """The served components whose runs this process drives."""

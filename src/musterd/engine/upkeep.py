@@ -65,6 +65,8 @@ class Upkeep:
         self._components = components
         self._listener = listener
         self._release_lock = release_lock
+        self.last_done_at: float | None = None
+        """When upkeep was last done to its end, in unix seconds."""
 
     async def repeat(self, period_seconds: float) -> None:
         """Repeat upkeep until cancelled. Removing rows may take long, so it has tasks of its own."""
@@ -86,6 +88,7 @@ class Upkeep:
         if due.has_ready:
             self._listener.wake()
         self._listener.suspects_ready(is_any=due.has_suspect)
+        self.last_done_at = clock.now()
 
     async def _reassign_dead(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):

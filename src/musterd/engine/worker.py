@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+import musterd
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
@@ -30,6 +31,7 @@ from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
 from musterd.store.schema import OLDEST_WRITER
+from musterd.store.workers import WorkerProcess
 
 log = structlog.get_logger("musterd.engine")
 
@@ -106,10 +108,14 @@ class Worker:
         self._wake.set()
 
     async def _announce(self) -> None:
-        host, pid, now = socket.gethostname(), os.getpid(), clock.now()
-        await self._resources.database.write(
-            lambda tx: workers.add(tx, self.worker_id, self._components, host, pid, now)
+        process = WorkerProcess(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=clock.now(),
+            version=musterd.__version__,
+            role=self._role.name,
         )
+        await self._resources.database.write(lambda tx: workers.add(tx, self.worker_id, self._components, process))
 
     def begin_stop(self) -> None:
         """Claim nothing more, and hand every run over at its next step. Calling it again changes nothing."""
@@ -204,6 +210,11 @@ class Worker:
     def silent_seconds(self) -> float:
         """How long ago the heartbeat was last stored."""
         return 0.0 if self._heartbeat is None else clock.monotonic() - self._heartbeat.last_beat_at
+
+    def last_beat_at(self, worker: str) -> float | None:
+        """When a worker's heartbeat last advanced, as far as this process knows, in unix seconds."""
+        seconds = self.silent_seconds if worker == self.worker_id else self._observer.silent_seconds(worker)
+        return None if seconds is None else clock.now() - seconds
 
     async def unserved(self) -> list[str]:
         """The components that have ready runs and that no process drives."""

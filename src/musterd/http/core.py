@@ -72,9 +72,9 @@ class NotReadyResponse(TypedDict):
     other_answers={307: Answer(headers=["Location"])},
 )
 async def get_home(server: Server, request: Request) -> HomeResponse | Response:
-    """Get the name, id and version of this server. A browser (`Accept: text/html`) is redirected to the docs."""
-    if "text/html" in request.headers.get("accept", "") and server.settings.docs_enabled:
-        return RedirectResponse("docs")
+    """Get the name, id and version of this server. A browser (`Accept: text/html`) is redirected to the page."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("ui/")
     return components.home(server.card)
 
 

@@ -42,6 +42,9 @@ from musterd.http.server import Server
 OPEN = None
 """In place of a scope: the operation needs no authentication."""
 
+AUTHENTICATED = "authenticated"
+"""In place of a scope: every authenticated caller may use the operation, whatever its scopes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -63,8 +66,8 @@ class Answer:
 class Operation:
     """One operation as it is declared.
 
-    :param scope: the required scope, ``resource:action``, or :data:`OPEN`. If the path names a team or an agent, a
-        scope for that one alone (``teams:desk:run``) is enough.
+    :param scope: the required scope, ``resource:action``, or :data:`OPEN`, or :data:`AUTHENTICATED`. If the path names
+        a team or an agent, a scope for that one alone (``teams:desk:run``) is enough.
     :param tag: its heading in the docs.
     :param errors: descriptions of its particular error answers by status.
     :param other_answers: further answers, for which the handler returns responses, by status.

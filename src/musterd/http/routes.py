@@ -13,6 +13,7 @@ from musterd.http import (
     core,
     events,
     history,
+    me,
     migrations,
     run_details,
     run_lists,
@@ -20,10 +21,11 @@ from musterd.http import (
     runs,
     session_stream,
     sessions,
+    status,
     webhooks,
 )
 from musterd.http.auth.scopes import Handler, caller_of, guarded
-from musterd.http.operation import OPEN, Operation
+from musterd.http.operation import AUTHENTICATED, OPEN, Operation
 from musterd.http.paths import path_identifier
 from musterd.http.run_components import with_component
 from musterd.http.run_operation import KINDS
@@ -39,6 +41,8 @@ def operations(server: Server) -> list[Operation]:
     on_runs = (*runs.OPERATIONS, *run_messages.OPERATIONS, *events.OPERATIONS, *history.OPERATIONS)
     return [
         *core.OPERATIONS,
+        *me.OPERATIONS,
+        *status.OPERATIONS,
         *(of_kinds[kind] for kind in KINDS for of_kinds in on_runs),
         *run_lists.OPERATIONS,  # before operations on one run: `counts` is no run's id
         *run_details.OPERATIONS,
@@ -76,7 +80,7 @@ def _handler(operation: Operation, server: Server, chosen_ids: ChosenRunIds) -> 
 
 def _guarded(operation: Operation, handler: Handler, server: Server) -> Handler:
     """The handler, preceded by the check of the scope."""
-    if operation.scope is OPEN:
+    if operation.scope is OPEN or operation.scope == AUTHENTICATED:
         return handler
     if operation.of_any_run:
         needs_component = operation.needs_component

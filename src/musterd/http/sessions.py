@@ -84,17 +84,27 @@ class SessionsQuery(PageQuery, SessionQuery):
     type: SessionType | None = Field(None, description="Only sessions of teams, or of agents; there are no workflows")
     component_id: Text | None = Field(None, description="Only sessions of this team or agent")
     session_name: Text | None = Field(None, description="Only sessions whose name contains this, in any case")
+    q: Text | None = Field(None, description="Only sessions whose name or first message contains this, in any case")
+    status: list[str] = Field(
+        default_factory=list,
+        description=f"Only sessions whose last run is in any of these states, in any case: {', '.join(STATUSES)}",
+    )
     sort_by: Text = Field(DEFAULT_ORDER, description=f"One of {', '.join(f'`{name}`' for name in ORDERS)}")
     sort_order: SortOrder = SortOrder.DESC
 
     @property
     def filter(self) -> SessionFilter:
-        """What to list. An unknown ``sort_by`` is the default, as in AgentOS."""
+        """What to list. An unknown ``sort_by`` is the default, as in AgentOS.
+
+        :raises InvalidInput: a status is unknown.
+        """
         return SessionFilter(
             component_kind=self.type,
             component_id=self.component_id,
             user_id=self.user_id,
             name=self.session_name,
+            text=self.q,
+            states=parse_statuses(self.status),
             sort_by=self.sort_by if self.sort_by in ORDERS else DEFAULT_ORDER,
             descending=self.sort_order is SortOrder.DESC,
             limit=self.limit,

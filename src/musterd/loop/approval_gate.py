@@ -5,9 +5,10 @@ from dataclasses import replace
 from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
-from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
+from musterd.core.requirements import MOST_TEXT, ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.declare import Tool
 from musterd.loop.assignment import Assignment
+from musterd.loop.hooks import message_of
 from musterd.loop.run_tree import RunTree
 from musterd.loop.user_input_forms import user_input_form
 
@@ -21,10 +22,13 @@ def requirement_kind_of(tool: Tool) -> RequirementKind | None:
     return RequirementKind.EXTERNAL_EXECUTION if tool.external_execution else None
 
 
-def make_requirement(tree: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
+def make_requirement(
+    tree: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind, tool: Tool | None
+) -> Requirement:
     """A requirement for a call.
 
     :param path: the call's place in the tree.
+    :param tool: the tool; None for a delegation.
     """
     component = run.component
     return Requirement(
@@ -39,6 +43,8 @@ def make_requirement(tree: RunTree, run: Assignment, call: ToolCall, path: str, 
         component_name=component.name,
         created_at=clock.now(),
         approval_type=_required_approval(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
+        task=message_of(run.prompt)[:MOST_TEXT] or None,
+        tool_description=None if tool is None else tool.description[:MOST_TEXT] or None,
     )
 
 
@@ -55,7 +61,7 @@ def requirement_before_call(
     kind = requirement_kind_of(tool)
     if kind is None:
         return None
-    requirement = make_requirement(tree, run, call, path, kind)
+    requirement = make_requirement(tree, run, call, path, kind, tool)
     fields, schema = None, None
     if kind is RequirementKind.USER_INPUT:
         fields, schema = user_input_form(tool, call.args)

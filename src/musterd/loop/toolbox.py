@@ -142,7 +142,7 @@ class Toolbox:
         return member_intent(plan, delegated.member, delegated.path, delegated.task)
 
     def _requirement(self, plan: PlannedCall, kind: RequirementKind) -> Requirement:
-        return make_requirement(self._tree, self._run, plan.call, plan.intent.path, kind)
+        return make_requirement(self._tree, self._run, plan.call, plan.intent.path, kind, plan.tool)
 
     # --- making a call ----------------------------------------------------------------------------
 

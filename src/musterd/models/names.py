@@ -51,6 +51,11 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
+def provider_of(system: str) -> str:
+    """The name on the wire of a provider that the SDK calls ``system``."""
+    return KINDS.get(system, ("", system))[1]
+
+
 def describe(model: str | Model) -> ModelInfo:
     """``model`` as it is named on the wire. Imports no SDK and never fails: an unknown name is returned unchanged."""
     if isinstance(model, Model):

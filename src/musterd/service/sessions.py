@@ -8,6 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, RunView, SessionRow
+from musterd.core.run_summaries import SessionOverview
 from musterd.declare import Component
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
@@ -15,7 +16,7 @@ from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
 from musterd.service.session_subscription import SessionSubscription
 from musterd.service.steering import request_of
-from musterd.store import session_search, sessions
+from musterd.store import session_overviews, session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkTarget
 from musterd.store.session_search import SessionFilter
@@ -55,10 +56,14 @@ class SessionService:
         self._engine = engine
         self._runs = runs
 
-    async def search(self, session_filter: SessionFilter, caller: Caller) -> tuple[list[SessionRow], int]:
+    async def search(self, session_filter: SessionFilter, caller: Caller) -> tuple[list[SessionOverview], int]:
         """One page of sessions, and the total number of matches."""
-        page, count = await self._resources.database.scan(lambda tx: session_search.search(tx, session_filter, caller))
-        return list(page), count
+
+        async def work(tx: Tx) -> tuple[list[SessionOverview], int]:
+            page, count = await session_search.search(tx, session_filter, caller)
+            return await session_overviews.overviews(tx, page), count
+
+        return await self._resources.database.scan(work)
 
     async def view(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> SessionView | None:
         """A session with its runs. None if there is no such session that this caller may see.

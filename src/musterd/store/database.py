@@ -35,7 +35,9 @@ class Statement:
     - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
     - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
+    - ``JSON_NUMBER(column, 'name')``: the same, but any number;
     - ``strpos(text, part)``: where ``part`` begins in ``text``, from 1; 0: it does not;
+    - ``DATABASE_SIZE``, ``DATABASE_VERSION``: the bytes that the database holds, and the version of its program;
     - ``TURN('name')``, ``TURN('name', :of)``: an advisory lock until the transaction ends. It must be a statement of
       its own: only later statements see what the previous holder committed.
 
@@ -53,7 +55,10 @@ class Statement:
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
+_JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
+_SQLITE_SIZE = "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
+_POSTGRES_SIZE, _POSTGRES_VERSION = "pg_database_size(current_database())", "current_setting('server_version')"
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
@@ -61,6 +66,8 @@ def for_sqlite(text: str) -> str:
     """The statement in SQLite's dialect. A transaction that writes is alone, so locks are left out."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
+    text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
+    text = text.replace("DATABASE_SIZE", _SQLITE_SIZE).replace("DATABASE_VERSION", "sqlite_version()")
     text = _TURN.sub("1", text).replace("strpos(", "instr(")
     return text.replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
 
@@ -72,6 +79,8 @@ def for_postgres(text: str) -> str:
         r"\1 = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb))))", text.replace("%", "%%")
     )
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
+    text = _JSON_NUMBER.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS double precision)", text)
+    text = text.replace("DATABASE_SIZE", _POSTGRES_SIZE).replace("DATABASE_VERSION", _POSTGRES_VERSION)
     text = _TURN.sub(_turn_for_postgres, text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
     return _PARAMETER.sub(r"%(\1)s", text)

@@ -17,6 +17,8 @@ CREATE TABLE workers (
 	host TEXT NOT NULL,
 	pid BIGINT DEFAULT '0' NOT NULL,
 	started_at DOUBLE NOT NULL,
+	version TEXT DEFAULT '' NOT NULL,
+	role TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (id)
 );
 

@@ -2,15 +2,18 @@
 
 Each sort order has an index that contains every column a list can filter by. Pages of one user's, one owner's or one
 component's sessions use an index on these. A search by name matches substrings, so it compares all sessions that the
-other conditions leave; on SQLite an index contains their names, and only the rows of the page are read in full.
+other conditions leave; on SQLite an index contains their names, and only the rows of the page are read in full. A
+filter by status looks up the last run of each of them.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import SessionRow
+from musterd.core.states import RunState
 from musterd.store.database import Statement, Tx
 from musterd.store.list_conditions import equalities, like_literal
 from musterd.store.rows import session_row
@@ -22,16 +25,26 @@ ORDERS = {
 }
 """The sort orders; each has an index."""
 _COMPONENT = ("component_kind", "component_id")
+_OTHERS = ("pattern", "text", "states")
+"""The conditions that are not equalities."""
+_LAST_RUN = "r.session_id = sessions.session_id AND r.seq >= 0 ORDER BY r.seq DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Which sessions to list, and in which order. None: no such condition."""
+    """Which sessions to list, and in which order. None: no such condition.
+
+    :param name: a part of the name that clients see.
+    :param text: a part of the given name or of the first message.
+    :param states: the states of the last run.
+    """
 
     component_kind: str | None = None
     component_id: str | None = None
     user_id: str | None = None
     name: str | None = None
+    text: str | None = None
+    states: Collection[RunState] | None = None
     sort_by: str = "created_at"
     descending: bool = True
     limit: int = 20
@@ -40,11 +53,11 @@ class SessionFilter:
 
 def page_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, and its parameters."""
-    values = _values(query, caller)
+    values, is_search = _values(query, caller), bool(query.name or query.text)
     order, direction = ORDERS[query.sort_by], "DESC" if query.descending else "ASC"
     by_order = f"ORDER BY {order} {direction}, session_id {direction}"
     matching = f"SELECT session_id FROM sessions WHERE {_where(values, _page_index(query, values))}"
-    if query.name and query.sort_by != "created_at":
+    if is_search and query.sort_by != "created_at":
         # The index that contains whole names is in the order of creation. Find the matches there, then sort them.
         matching = f"SELECT session_id FROM sessions WHERE session_id IN ({matching})"
     text = f"SELECT * FROM sessions WHERE session_id IN ({matching} {by_order} LIMIT :limit OFFSET :offset) {by_order}"
@@ -73,21 +86,24 @@ def _values(query: SessionFilter, caller: Caller) -> dict[str, Any]:
         "user_id": query.user_id,
         "owner": caller.sees_only,
         "pattern": "%" + like_literal(query.name) + "%" if query.name else None,
+        "text": "%" + like_literal(query.text) + "%" if query.text else None,
+        "states": None if query.states is None else json.dumps(sorted(query.states)),
     }
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _page_index(query: SessionFilter, values: Mapping[str, Any]) -> Collection[str]:
     """The columns of the index that finds the page; none: all sessions are scanned in the order of the page."""
-    if query.name or not (column := _person(values)):
-        is_ordered = not query.name and query.sort_by == "created_at" and values.keys() >= set(_COMPONENT)
+    is_search = bool(query.name or query.text)
+    if is_search or not (column := _person(values)):
+        is_ordered = not is_search and query.sort_by == "created_at" and values.keys() >= set(_COMPONENT)
         return _COMPONENT if is_ordered else ()
     return (column,)
 
 
 def _count_index(values: Mapping[str, Any]) -> Collection[str]:
     """The columns of the index for the count."""
-    if "pattern" in values:
+    if "pattern" in values or "text" in values:
         return ()
     if column := _person(values):
         return (column,)
@@ -100,7 +116,12 @@ def _person(values: Mapping[str, Any]) -> str | None:
 
 
 def _where(values: Mapping[str, Any], by_index: Collection[str]) -> str:
-    conditions = ["deleted_at IS NULL", *equalities((name for name in values if name != "pattern"), by_index)]
+    conditions = ["deleted_at IS NULL", *equalities((name for name in values if name not in _OTHERS), by_index)]
     if "pattern" in values:
         conditions.append("lower(COALESCE(name, first_message)) LIKE lower(:pattern) ESCAPE '\\'")
+    if "text" in values:
+        contains = "LIKE lower(:text) ESCAPE '\\'"
+        conditions.append(f"(lower(COALESCE(name, '')) {contains} OR lower(first_message) {contains})")
+    if "states" in values:
+        conditions.append(f"IN_LIST((SELECT r.state FROM runs r WHERE {_LAST_RUN}), :states)")
     return " AND ".join(conditions)

@@ -19,6 +19,7 @@ PAUSED = Statement(
 PENDING = Statement("standing_pending", "SELECT count(*) AS n FROM approvals WHERE status = 'pending'")
 WORKERS = Statement("standing_workers", "SELECT count(*) AS n FROM workers")
 REVISION = Statement("standing_revision", "SELECT version_num FROM alembic_version")
+SIZE = Statement("standing_size", "SELECT DATABASE_SIZE AS bytes, DATABASE_VERSION AS version")
 OLDEST_WRITER = Statement("standing_oldest_writer", "SELECT oldest_writer FROM instance")
 
 
@@ -44,6 +45,25 @@ class Schema:
 
     revision: str
     oldest_writer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSize:
+    """How much a database holds, and the version of its program.
+
+    :param bytes: the size of its content; on SQLite without what the write-ahead log holds twice.
+    """
+
+    bytes: int
+    version: str
+
+
+async def size(tx: Tx) -> DatabaseSize:
+    """The size of the database."""
+    row = await tx.one(SIZE, {})
+    if row is None:
+        raise RuntimeError("a statement without tables returned no row")
+    return DatabaseSize(int(row["bytes"]), str(row["version"]))
 
 
 async def read(tx: Tx, now: float) -> DatabaseStats:

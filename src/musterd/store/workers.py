@@ -17,8 +17,15 @@ from musterd.store.rows import RUN_COLUMNS, run_row
 
 ADD = Statement(
     "worker_add",
-    """INSERT INTO workers (id, components, host, pid, started_at)
-       VALUES (:id, :components, :host, :pid, :now) ON CONFLICT (id) DO NOTHING""",
+    """INSERT INTO workers (id, components, host, pid, started_at, version, role)
+       VALUES (:id, :components, :host, :pid, :now, :version, :role) ON CONFLICT (id) DO NOTHING""",
+)
+# The condition on `worker` makes SQLite use the partial index of running roots.
+ANNOUNCED = Statement(
+    "workers_announced",
+    """SELECT id, host, pid, started_at, version, role,
+              (SELECT count(*) FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = workers.id) AS runs
+       FROM workers ORDER BY started_at, id""",
 )
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
@@ -64,12 +71,63 @@ GET_INSTANCE = Statement("instance_get", "SELECT id FROM instance")
 TURN = Statement("instance_turn", "SELECT TURN('instance') AS held")
 
 
-async def add(tx: Tx, worker: str, components: Sequence[str], host: str, pid: int, now: float) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProcess:
+    """The process of a worker, for people who look at it.
+
+    :param version: the version of musterd that it runs.
+    :param role: ``server``, ``worker`` or ``api``.
+    """
+
+    host: str
+    pid: int
+    started_at: float
+    version: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedWorker:
+    """A worker that is announced.
+
+    :param runs: how many runs it drives.
+    """
+
+    id: str
+    process: WorkerProcess
+    runs: int
+
+
+async def add(tx: Tx, worker: str, components: Sequence[str], process: WorkerProcess) -> None:
     """Announce a worker."""
-    await tx.run(
-        ADD,
-        {"id": worker, "components": jsontext.dumps(list(components)), "host": host, "pid": pid, "now": now},
-    )
+    params = {
+        "id": worker,
+        "components": jsontext.dumps(list(components)),
+        "host": process.host,
+        "pid": process.pid,
+        "now": process.started_at,
+        "version": process.version,
+        "role": process.role,
+    }
+    await tx.run(ADD, params)
+
+
+async def announced(tx: Tx) -> list[AnnouncedWorker]:
+    """The announced workers, oldest first."""
+    return [
+        AnnouncedWorker(
+            row["id"],
+            WorkerProcess(
+                host=row["host"],
+                pid=row["pid"],
+                started_at=row["started_at"],
+                version=row["version"],
+                role=row["role"],
+            ),
+            int(row["runs"]),
+        )
+        for row in await tx.all(ANNOUNCED, {})
+    ]
 
 
 async def instance(tx: Tx, new_id: str, oldest_writer: str, now: float) -> str:

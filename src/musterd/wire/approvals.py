@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.approvals import STATUSES, Approval
+from musterd.core.requirements import MOST_TEXT
 from musterd.wire.requirements import RunRequirement, requirement_object
 from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.times import whole_seconds
@@ -41,6 +42,20 @@ class ApprovalResponse(TypedDict):
     created_at: int | None
     updated_at: int | None
     run_status: RunStatus | None
+    member_name: Annotated[
+        str | None, Field(description="The member whose call it is; null for a call of the run itself.")
+    ]
+    member_run_id: str | None
+    task: Annotated[
+        str | None,
+        Field(description=f"The task of the member, or the run's message; the first {MOST_TEXT} characters."),
+    ]
+    tool_description: str | None
+    step_path: Annotated[str, Field(description="The call's position in the run tree, as in the run's steps.")]
+    default_decision: Annotated[
+        str | None,
+        Field(description="`approve` or `reject`, which applies at `expires_at`; null: the run fails then."),
+    ]
 
 
 class ApprovalStatusResponse(TypedDict):
@@ -60,8 +75,9 @@ class ApprovalCountResponse(TypedDict):
 
 
 def approval_object(approval: Approval) -> ApprovalResponse:
-    """An approval with the peer's keys, nulls included."""
+    """An approval with the peer's keys, nulls included, and then our own."""
     requirement = approval.requirement
+    is_members = requirement.run_id != approval.root_id
     is_agents = requirement.component_kind == "agent"
     return {
         "id": requirement.id,
@@ -89,6 +105,12 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "created_at": whole_seconds(approval.created_at),
         "updated_at": whole_seconds(approval.decided_at),
         "run_status": STATUS[approval.run_state],
+        "member_name": requirement.component_name if is_members else None,
+        "member_run_id": requirement.run_id if is_members else None,
+        "task": requirement.task,
+        "tool_description": requirement.tool_description,
+        "step_path": requirement.path,
+        "default_decision": requirement.default_decision,
     }
 
 

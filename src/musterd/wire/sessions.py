@@ -11,13 +11,16 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.records import ComponentKind, RunRow, RunView, SessionRow
+from musterd.core.run_summaries import SUMMARY_CHARACTERS, SessionOverview
 from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.messages import Message
 from musterd.wire.metrics import SessionMetrics, summed_metrics, usage_shares
+from musterd.wire.run_summaries import outcome_of
 from musterd.wire.runs import messages_of
 from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
+from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.summary import SessionSummary, session_summary
 from musterd.wire.times import iso_seconds
 
@@ -35,6 +38,19 @@ class SessionSchema(TypedDict):
     session_state: dict[str, Any] | None
     created_at: Time
     updated_at: Time
+    status: Annotated[RunStatus | None, Field(description="The status of its last run; null before the first one.")]
+    run_count: int
+    total_cost: Annotated[float | None, Field(description="US dollars for its runs, without copied ones.")]
+    last_answer: Annotated[
+        str | None,
+        Field(
+            description=f"The first {SUMMARY_CHARACTERS} characters of what its last run answered, or what it waits "
+            "for."
+        ),
+    ]
+    component_name: Annotated[str | None, Field(description="The team or agent of its last run.")]
+    component_kind: str
+    component_id: Annotated[str, Field(description="Empty before the first run decides.")]
 
 
 class ModelOfSession(TypedDict):
@@ -103,23 +119,33 @@ def session_name(row: SessionRow) -> str:
     return row.first_message if row.name is None else row.name
 
 
-def session_item(row: SessionRow) -> SessionSchema:
-    """One session of a list."""
+def session_item(overview: SessionOverview) -> SessionSchema:
+    """One session of a list, with the peer's keys, and then our own."""
+    row, last = overview.row, overview.last_run
     return {
         "session_id": row.session_id,
         "session_name": session_name(row),
         "session_state": row.state,
         "created_at": iso_seconds(row.created_at),
         "updated_at": iso_seconds(row.updated_at),
+        "status": None if last is None else STATUS[last.state],
+        "run_count": overview.run_count,
+        "total_cost": None if overview.cost is None else round(overview.cost, 6),
+        "last_answer": None if last is None else outcome_of(last),
+        "component_name": None if last is None else last.component_name,
+        "component_kind": row.component_kind,
+        "component_id": row.component_id,
     }
 
 
-def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: int) -> PaginatedResponse[SessionSchema]:
+def session_page(
+    overviews: Iterable[SessionOverview], total: int, *, page: int, limit: int
+) -> PaginatedResponse[SessionSchema]:
     """A page of sessions.
 
     :param total: how many sessions match on all pages.
     """
-    return page_of([session_item(row) for row in rows], total, page=page, limit=limit)
+    return page_of([session_item(overview) for overview in overviews], total, page=page, limit=limit)
 
 
 def session_detail(

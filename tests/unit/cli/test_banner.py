@@ -39,6 +39,7 @@ def test_a_start_says_what_is_served_and_where() -> None:
     assert said["teams"] == "desk"
     assert said["agents"].startswith("agent-0, agent-1, ")
     assert said["agents"].endswith(", agent-9 and 2 more")
+    assert said["page"] == "http://127.0.0.1:7777/ui/"
     assert said["API"] == "docs  http://127.0.0.1:7777/docs"
     assert said["access"] == "open: no key is required"
     assert "topsecret" not in "\n".join(rest)

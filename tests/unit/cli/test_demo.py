@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import json
+import re
 import runpy
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +34,8 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert said["Tokens"] == "60 read, 30 written"
     run_id, address = said["The run"].splitlines()[:2]
     assert f"/teams/desk/runs/{run_id}?session_id=" in address
+    assert re.search(rf"page: http://127\.0\.0\.1:\d+/ui/#/runs/{run_id}$", out, re.MULTILINE)
+    assert "The server stops now." in out
     assert len([line for line in lines if " s  … " not in line]) < 40  # a slow machine has more signs of work
     assert "{\n" not in out
     assert "\x1b" not in out
@@ -66,6 +70,23 @@ def client_of(*polls: str, on_poll: Callable[[], object] = lambda: None) -> type
             return [{"agent_id": "a", "status": "RUNNING", "run_input": "t"}]
 
     return Client
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "ERROR"])
+def test_in_a_terminal_it_keeps_serving_after_the_answer(
+    status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr(room, "_Client", client_of(status))
+    monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
+    monkeypatch.setattr(room, "_wait_for_interrupt", lambda _console, page: waits.append(page))
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    assert room.demo(scripted=True) == (0 if status == "COMPLETED" else 1)
+    assert waits == ["http://x/ui/#/runs/r"]
+    assert "The server stops now" not in capsys.readouterr().out
+    assert room.demo(scripted=True, keep=False) in (0, 1)
+    assert len(waits) == 1
 
 
 def test_it_says_that_work_goes_on_while_the_server_does_not_answer(

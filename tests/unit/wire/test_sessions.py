@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from musterd.core.records import RunView, SessionRow
+from musterd.core.run_summaries import SessionOverview, SummarizedRun
 from musterd.core.states import RunState
 from musterd.models.names import ModelInfo
 from musterd.wire.sessions import session_detail, session_item, session_page
@@ -35,22 +36,49 @@ def detail(row: SessionRow, runs: Sequence[RunView], **options: Any) -> dict[str
     return cast(dict[str, Any], session_detail(row, runs, **options))
 
 
+def overview(row: SessionRow, last_run: SummarizedRun | None = None, **figures: Any) -> SessionOverview:
+    return SessionOverview(row, last_run, **{"run_count": 0, "cost": None, **figures})
+
+
+def summarized(state: RunState, **changes: Any) -> SummarizedRun:
+    values: dict[str, Any] = dict.fromkeys(SummarizedRun.__slots__)
+    return SummarizedRun(**{**values, "component_name": "Demo Team", "state": state, "waiting": 0, **changes})
+
+
 def test_an_item_is_named_after_its_first_message() -> None:
-    assert session_item(session()) == {
+    assert session_item(overview(session())) == {
         "session_id": "s-sync",
         "session_name": "hello",
         "session_state": {},
         "created_at": "2026-11-25T08:54:52Z",
         "updated_at": "2026-11-25T08:54:53Z",
+        "status": None,
+        "run_count": 0,
+        "total_cost": None,
+        "last_answer": None,
+        "component_name": None,
+        "component_kind": "team",
+        "component_id": "demo-team",
     }
-    assert session_item(session(name="renamed"))["session_name"] == "renamed"
-    assert session_item(session(name=""))["session_name"] == ""
+    assert session_item(overview(session(name="renamed")))["session_name"] == "renamed"
+    assert session_item(overview(session(name="")))["session_name"] == ""
+
+
+def test_an_item_shows_its_last_run() -> None:
+    last = summarized(RunState.COMPLETED, answer="18 degrees")
+    item = session_item(overview(session(), last, run_count=3, cost=0.1 + 0.2))
+    assert (item["status"], item["component_name"], item["last_answer"]) == ("COMPLETED", "Demo Team", "18 degrees")
+    assert (item["run_count"], item["total_cost"]) == (3, 0.3)
+    queued = session_item(overview(session(), summarized(RunState.QUEUED), run_count=1))
+    assert (queued["status"], queued["last_answer"]) == ("PENDING", None)
+    paused = session_item(overview(session(), summarized(RunState.PAUSED, waiting=1, waiting_tool="pay")))
+    assert (paused["status"], paused["last_answer"]) == ("PAUSED", "Waits for a decision about pay")
 
 
 def test_a_page() -> None:
-    page = session_page([session()], 38, page=1, limit=3)
+    page = session_page([overview(session())], 38, page=1, limit=3)
     meta = {"page": 1, "limit": 3, "total_pages": 13, "total_count": 38, "search_time_ms": 0.0}
-    assert page == {"data": [session_item(session())], "meta": meta}
+    assert page == {"data": [session_item(overview(session()))], "meta": meta}
     assert session_page([], 0, page=1, limit=20)["meta"]["total_pages"] == 0
 
 

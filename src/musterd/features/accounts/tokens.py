@@ -58,7 +58,13 @@ class AccountTokens:
         if not account.is_valid(clock.now()):
             raise Unauthenticated("Token has expired")
         self._note_use(account.id, now)
-        return user(account.principal, account.scopes, valid_until=account.expires_at, account_id=account.id)
+        return user(
+            account.principal,
+            account.scopes,
+            display_name=account.name,
+            valid_until=account.expires_at,
+            account_id=account.id,
+        )
 
     def watching(self, account_id: str, end: Callable[[], object]) -> AbstractContextManager[None]:
         """Call ``end`` if the account is revoked before the context is left."""

@@ -22,6 +22,7 @@ from musterd.http.auth.keys import VerificationKey
 from musterd.http.auth.principals import Principal, user
 
 LONGEST_TOKEN = 8192
+LONGEST_NAME = 255
 """Most characters of a token."""
 
 LAST_SECOND = 2**53
@@ -78,7 +79,7 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise WrongToken from error
         valid_until = self._require_current(claims)
-        return user(_user_of(claims), self._scopes_of(claims), valid_until=valid_until)
+        return user(_user_of(claims), self._scopes_of(claims), display_name=_name_of(claims), valid_until=valid_until)
 
     async def _verified_claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
@@ -150,3 +151,9 @@ def _user_of(claims: dict[str, Any]) -> str:
     if subject.startswith(SERVICE_PREFIX):  # it could be mistaken for a service account
         raise WrongToken("Invalid authentication token: sub names a service account")
     return subject
+
+
+def _name_of(claims: dict[str, Any]) -> str | None:
+    """The name of the user, if the token has a usable one. It is only shown, so no token is refused for it."""
+    name = claims.get("name")
+    return name if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable() else None

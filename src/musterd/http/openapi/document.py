@@ -6,7 +6,7 @@ from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Schema
 from musterd.http.openapi.recorded import RECORDED
-from musterd.http.operation import OPEN, Operation
+from musterd.http.operation import AUTHENTICATED, OPEN, Operation
 
 _ABOUT = """\
 Teams of agents over HTTP, as AgentOS 2.5.6 has it; a run that is accepted is stored and driven to its end.
@@ -25,7 +25,8 @@ def _refusals(operation: Operation) -> Answers:
     if operation.method != "GET":
         words += ", or the `Origin` may not write here"
     answers = errors(_403=words, _429="Too many requests, or too many runs wait", _503="The server cannot take it now")
-    return {status: answers[status] for status in ("403", "429", "503")}
+    statuses = ("429", "503") if operation.scope == AUTHENTICATED else ("403", "429", "503")
+    return {status: answers[status] for status in statuses}
 
 
 def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:

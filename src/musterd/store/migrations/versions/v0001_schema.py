@@ -93,6 +93,8 @@ def _create_instance_and_workers() -> None:
         _text("host", required=True),
         _count("pid"),
         _time("started_at", required=True),
+        _text("version", default=""),
+        _text("role", default=""),
     )
 
 

@@ -1,0 +1,57 @@
+"""What a list shows of the runs of its sessions."""
+
+from musterd.core.run_summaries import SessionOverview
+from musterd.core.states import RunState
+from musterd.store import session_overviews, session_search
+from musterd.store.database import Tx
+from musterd.store.session_search import SessionFilter
+from tests.support.store import NOBODY, Records, member_of
+
+
+async def overviews(records: Records, **query: object) -> dict[str, SessionOverview]:
+    async def work(tx: Tx) -> list[SessionOverview]:
+        page, _ = await session_search.search(tx, SessionFilter(**query), NOBODY)  # type: ignore[arg-type]
+        return await session_overviews.overviews(tx, page)
+
+    return {overview.row.session_id: overview for overview in await records.database.scan(work)}
+
+
+async def costs(records: Records, run_id: str, totals: str | None) -> None:
+    await records.execute("UPDATE runs SET totals = :t WHERE run_id = :r", t=totals, r=run_id)
+
+
+async def test_runs_are_counted_and_their_cost_is_added(records: Records) -> None:
+    await records.settle(await records.started("r1"))
+    await records.settle(await records.started("r2"))
+    await records.accept("r3", "s2")
+    await costs(records, "r1", '{"input_tokens":5,"cost":0.25}')
+    await costs(records, "r2", '{"cost":0.5}')
+    await costs(records, "r3", '{"cost":null}')
+    found = await overviews(records)
+    assert [(found[name].run_count, found[name].cost) for name in ("s1", "s2")] == [(2, 0.75), (1, None)]
+    last = found["s1"].last_run
+    assert last is not None
+    assert (last.state, last.component_name) == (RunState.COMPLETED, "Solo")
+    await records.execute("UPDATE runs SET copied_from = 'elsewhere' WHERE run_id = 'r2'")
+    assert (await overviews(records))["s1"].cost == 0.25
+
+
+async def test_the_runs_of_members_do_not_count(records: Records) -> None:
+    run = await records.started("r1")
+    await records.append(run, started=[member_of(run, "m1")])
+    await costs(records, "r1", '{"cost":1}')
+    await costs(records, "m1", '{"cost":1}')
+    (overview,) = (await overviews(records)).values()
+    assert (overview.run_count, overview.cost) == (1, 1.0)
+    assert overview.last_run is not None
+    assert overview.last_run.state is RunState.RUNNING
+
+
+async def test_the_state_of_the_last_run_is_a_filter(records: Records) -> None:
+    await records.settle(await records.started("r1"))
+    await records.accept("r2")
+    await records.settle(await records.started("r3", "s2"))
+    assert set(await overviews(records, states=[RunState.COMPLETED])) == {"s2"}
+    assert set(await overviews(records, states=[RunState.READY, RunState.QUEUED, RunState.COMPLETED])) == {"s1", "s2"}
+    assert await overviews(records, states=[]) == {}
+    assert set(await overviews(records, states=[RunState.COMPLETED], text="hello", sort_by="updated_at")) == {"s2"}
