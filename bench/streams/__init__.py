@@ -1,7 +1,7 @@
 """Streams: cost of a subscriber, latency of events, many subscribers. Each measurement returns its figures."""
 
 from bench.measures import Measure
-from bench.streams import crowd, live, pace, rhythm, story
+from bench.streams import crowd, feed, live, pace, rhythm, story
 
 STREAMS: dict[str, Measure] = {
     "pace": pace.measure,
@@ -9,4 +9,5 @@ STREAMS: dict[str, Measure] = {
     "live": live.measure,
     "rhythm": rhythm.measure,
     "story": story.measure,
+    "feed": feed.measure,
 }

@@ -18,6 +18,7 @@ class Listener(asyncio.Protocol):
     def __init__(self, request: bytes) -> None:
         self._request = request
         self._tail = b""
+        self._transport: asyncio.Transport | None = None
         self.size = self.events = 0
         self.has_end = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -26,7 +27,13 @@ class Listener(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request."""
         assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
         transport.write(self._request)
+
+    def leave(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Count what came; a word that is cut in two is counted with its second half."""

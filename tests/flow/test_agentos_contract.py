@@ -47,6 +47,7 @@ OURS = {
     "get_me": "for pages: who has signed in",
     "list_runs": "runs over all sessions, in pages",
     "count_runs": "runs over all sessions, by status",
+    "follow_runs": "what changes in the runs of all sessions, as it happens",
     "get_run": "a run by its id alone",
     "cancel_run": "a run by its id alone",
     "continue_run": "a run by its id alone",

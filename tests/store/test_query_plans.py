@@ -39,6 +39,7 @@ from musterd.store import (
     probes,
     retention,
     run_attempts,
+    run_changes,
     run_forks,
     run_lists,
     run_outputs,
@@ -248,6 +249,14 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     **{statement: {"roots": '["r70"]', "runs": '["r70"]'} for statement in run_removal.OF_ROOTS},
     **{statement: {} for statement in (stats.SCHEDULED, stats.QUEUED, stats.READY)},
     **{statement: {} for statement in (stats.RUNNING, stats.PAUSED, stats.PENDING)},
+    run_changes.RUNNING: {},
+    run_changes.ACCEPTED: {"since": 9_990.0},
+    run_changes.FINISHED: {"since": 9_990.0},
+    run_changes.PENDING: {},
+    run_changes.APPROVALS: {"ids": '["a", "b"]'},
+    run_changes.LIVE: {"owner": None, "limit": 100},
+    run_changes.MISSED: {"owner": None, "since": 9_990.0, "limit": 100},
+    run_changes.APPROVALS_OF: {"root_ids": '["r70"]', "since": 1.0},
     history.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
     deliveries.DUE: {"now": 1.0, "busy": "[]", "limit": 100},
     deliveries.CLAIM: {"ids": '["d1"]', "now": 1.0, "until": 2.0, "lease": "l"},
@@ -330,7 +339,7 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
     ]
     assert scans == [], steps
     partial = [step for step in steps if step.startswith("SCAN") and "runs_" in step]
-    small = re.compile(r"runs_(queued|ready|scheduled|running|paused)")
+    small = re.compile(r"runs_(queued|ready|scheduled|running|paused|live_created)")
     assert all(small.search(step) for step in partial), "only what lives is looked at"
 
 
@@ -390,6 +399,12 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (retention.UNUSED, "sessions_updated"),
         (event_compaction.UNJOINED, "runs_finished"),
         (stats.PENDING, "approvals_inbox"),
+        (run_changes.RUNNING, "runs_running"),
+        (run_changes.ACCEPTED, "runs_created"),
+        (run_changes.FINISHED, "runs_finished"),
+        (run_changes.PENDING, "COVERING INDEX approvals_inbox"),
+        (run_changes.LIVE, "runs_live_created"),
+        (run_changes.MISSED, "runs_finished"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )

@@ -86,7 +86,7 @@ class MetricsOperations:
         yield _gauge("ready", float(server.engine.is_ready and not server.is_stopping))
         yield _gauge("runs_driven", float(len(server.engine.live_attempts())))
         yield _gauge("run_slots", float(server.settings.concurrency))
-        yield _gauge("readers", float(server.broadcaster.subscriber_count))
+        yield _gauge("readers", float(server.reader_count))
         if database_stats is None:
             return
         runs = GaugeMetricFamily(PREFIX + "runs", GAUGES["runs"], labels=["state"])

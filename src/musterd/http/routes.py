@@ -15,6 +15,7 @@ from musterd.http import (
     history,
     me,
     migrations,
+    run_changes,
     run_details,
     run_lists,
     run_messages,
@@ -44,7 +45,8 @@ def operations(server: Server) -> list[Operation]:
         *me.OPERATIONS,
         *status.OPERATIONS,
         *(of_kinds[kind] for kind in KINDS for of_kinds in on_runs),
-        *run_lists.OPERATIONS,  # before operations on one run: `counts` is no run's id
+        *run_lists.OPERATIONS,  # before operations on one run: `counts` and `changes` are no ids of runs
+        *run_changes.OPERATIONS,
         *run_details.OPERATIONS,
         *(of_kinds["run"] for of_kinds in on_runs if "run" in of_kinds),
         *approvals.OPERATIONS,

@@ -44,6 +44,7 @@ from musterd.service.forks import ForkService
 from musterd.service.history import History
 from musterd.service.reruns import RerunService
 from musterd.service.run_details import RunDetailsService
+from musterd.service.run_feed import RunFeed
 from musterd.service.run_lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
@@ -116,6 +117,7 @@ class Server:
         self.reruns = RerunService(self.runs)
         self.lists = RunLists(resources)
         self.details = RunDetailsService(resources)
+        self.feed = RunFeed(resources)
         self.history = History(resources, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
@@ -243,6 +245,7 @@ class Server:
         self.engine.begin_stop()
         self.webhooks.begin_stop()
         self.broadcaster.close()
+        self.feed.close()
 
     def leave_now(self) -> None:
         """Stop at once. Running steps are cut off; nothing that is stored is lost."""
@@ -289,6 +292,11 @@ class Server:
         if info is None:
             info = self._model_infos[component] = describe(component.model)
         return info
+
+    @property
+    def reader_count(self) -> int:
+        """How many streams this process serves: of runs, of sessions and of all runs."""
+        return self.broadcaster.subscriber_count + self.feed.reader_count
 
     def require_ready(self) -> None:
         """Raise Unavailable unless runs can be accepted."""

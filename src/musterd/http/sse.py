@@ -14,6 +14,7 @@ from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
 from musterd.http.auth.expiry import validity_in
 from musterd.http.gzip_streams import GzipStream, accepts_gzip
+from musterd.service.run_feed import FeedReader
 from musterd.service.session_subscription import SessionSubscription
 from musterd.service.subscription import RunSubscription
 from musterd.wire import sse
@@ -26,13 +27,13 @@ RETRY_SECONDS = 1.0
 class Source(Protocol):
     """The events for one subscriber.
 
-    :param about: identifies the run or session in log lines.
+    :param about: identifies the run, session or user in log lines.
     """
 
     about: dict[str, str]
 
     @property
-    def reading(self) -> RunSubscription | SessionSubscription:
+    def reading(self) -> RunSubscription | SessionSubscription | FeedReader:
         """The underlying subscription; closed together with the stream."""
         ...
 

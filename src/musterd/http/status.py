@@ -175,7 +175,7 @@ async def get_status(server: Server, readiness: Readiness, request: Request) -> 
             "retention_days": settings.retention_days,
         },
         "models": [_model(model["id"], model["provider"], metrics) for model in _models(server)],
-        "streams_open": server.broadcaster.subscriber_count,
+        "streams_open": server.reader_count,
         "event_loop_lag_seconds": round(server.lag.last_seconds, 3),
     }
 

@@ -210,6 +210,10 @@ class Database(Protocol):
         """Whether any process has written since the last call. Cheap."""
         ...
 
+    def change_count(self) -> int:
+        """A number that is another one after any process has written, unless a notification was lost. Cheap."""
+        ...
+
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a store function to its end on this thread.

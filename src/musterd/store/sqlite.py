@@ -143,6 +143,11 @@ class SqliteDatabase:
 
     def has_changed(self) -> bool:
         """Whether any process has written since the last call. Cheap."""
+        before, self._version = self._version, self.change_count()
+        return before != self._version
+
+    def change_count(self) -> int:
+        """A number that is another one after any process has written. Cheap."""
         self._require_open()
         # `data_version` does not count the writes of its own connection. So it needs a connection that never writes, to
         # see the writes of this process too.
@@ -152,8 +157,7 @@ class SqliteDatabase:
             (version,) = self._version_connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
             raise unavailable(error, self.path) from error
-        before, self._version = self._version, version
-        return bool(before != version)
+        return int(version)
 
     def _require_open(self) -> None:
         if not self._is_open:
