@@ -7,6 +7,8 @@ REASONS: dict[str, str] = {
     # What is added
     r"\+ (request_id|error_code)$": "every error has a code, and the id of its request",
     r"\+ (attempts|queued_at|started_at|first_token_at|ended_at)$": "when things happened to a run, and how often",
+    r"\+ at$": "when an event happened, with fractions of a second",
+    r"\+ (totals|activity)\.\w+$": "what a run has used so far, with its members, and what it does now",
     r"\+ member_responses\[\]\.(started_at|ended_at|first_token_at)$": "the same of a member's run",
     r"\+ (event_index|nested_depth)$": "where a reader is in a stream, and how deep the team",
     r"\+ (.*\.)?error\.(code|message|retryable)$": "a failed run says why in a form that programs read",
