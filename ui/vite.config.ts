@@ -1,0 +1,21 @@
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Built pages use relative URLs only, so that they work under any proxy prefix.
+export default defineConfig(({ command }) => ({
+  base: command === "serve" ? "/ui/" : "./",
+  plugins: [react(), tailwindcss()],
+  resolve: { alias: { "@": new URL("./src", import.meta.url).pathname } },
+  build: {
+    outDir: "../src/musterd/ui_dist",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0, // the CSP allows no data: fonts or scripts
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  // `npm run dev` beside `musterd serve`: everything but the page itself is the server's.
+  server: { proxy: { "^/(?!ui/)": { target: "http://127.0.0.1:7777", changeOrigin: false } } },
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+}));
