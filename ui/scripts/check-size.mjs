@@ -21,6 +21,8 @@ let isOver = false;
 for (const [name, bytes] of Object.entries(sizes)) {
   const budget = BUDGETS[name];
   isOver ||= bytes > budget;
-  console.log(`${name}: ${(bytes / 1000).toFixed(1)} of ${budget / 1000} kB${bytes > budget ? ", over the budget" : ""}`);
+  console.log(
+    `${name}: ${(bytes / 1000).toFixed(1)} of ${budget / 1000} kB${bytes > budget ? ", over the budget" : ""}`,
+  );
 }
 if (isOver) process.exit(1);

@@ -6,7 +6,7 @@
  */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { authHeaders, authState, onAuthChange, reportRefused } from "./auth";
-import { ApiError, apiUrl, errorOf, type Query } from "./client";
+import { type ApiError, apiUrl, errorOf, type Query } from "./client";
 
 export type StreamState =
   | { name: "connecting" }

@@ -1,5 +1,16 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Activity, HeartPulse, Inbox, type LucideIcon, MessagesSquare, Moon, Plus, Search, Sun, Users } from "lucide-react";
+import {
+  Activity,
+  HeartPulse,
+  Inbox,
+  type LucideIcon,
+  MessagesSquare,
+  Moon,
+  Plus,
+  Search,
+  Sun,
+  Users,
+} from "lucide-react";
 import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
@@ -31,7 +42,11 @@ type OpenDialog = { name: "search" } | { name: "keys" } | { name: "start"; compo
 export function Frame({ children }: { children: ReactNode }) {
   const [location] = useLocation();
   const [dialog, setDialog] = useState<OpenDialog | null>(null);
-  const [startRun] = useState(() => (componentId: string | null = null) => setDialog({ name: "start", componentId }));
+  const [startRun] = useState(
+    () =>
+      (componentId: string | null = null) =>
+        setDialog({ name: "start", componentId }),
+  );
   const theme = useTheme();
   const pending = usePendingApprovals();
   const close = () => setDialog(null);
@@ -47,9 +62,9 @@ export function Frame({ children }: { children: ReactNode }) {
   const ThemeIcon = theme === "dark" ? Moon : Sun;
   return (
     <StartContext.Provider value={startRun}>
-      <a className="btn skip-link" href="#main" onClick={focusMain}>
+      <button type="button" className="btn skip-link" onClick={focusMain}>
         Skip to the page
-      </a>
+      </button>
       <header className="top">
         <Link className="brand" href="/runs">
           <Mark />
@@ -76,7 +91,12 @@ export function Frame({ children }: { children: ReactNode }) {
             <kbd aria-hidden="true">/</kbd>
           </button>
           <ConnectionState />
-          <Button kind="quiet" isIcon aria-label={theme === "dark" ? "Light theme" : "Dark theme"} onClick={toggleTheme}>
+          <Button
+            kind="quiet"
+            isIcon
+            aria-label={theme === "dark" ? "Light theme" : "Dark theme"}
+            onClick={toggleTheme}
+          >
             <ThemeIcon className="icon" aria-hidden="true" />
           </Button>
           <Button kind="primary" onClick={() => startRun()}>
@@ -103,8 +123,7 @@ function isWithin(location: string, path: string): boolean {
   return location === path || location.startsWith(`${path}/`);
 }
 
-function focusMain(event: { preventDefault: () => void }) {
-  event.preventDefault(); // the hash is the router's
+function focusMain() {
   document.getElementById("main")?.focus();
 }
 

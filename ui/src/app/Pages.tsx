@@ -2,8 +2,8 @@ import { Component, lazy, type ReactNode, Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { RunsPage } from "../runs/RunsPage";
 import { Button } from "../shared/Button";
-import { useHashLocation } from "./hashLocation";
 import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { useHashLocation } from "./hashLocation";
 
 const RunPage = lazy(() => import("../run/RunPage"));
 const ApprovalsPage = lazy(() => import("../approvals/ApprovalsPage"));
@@ -41,7 +41,14 @@ export function Pages() {
           <Route>
             <div className="page">
               <section className="panel">
-                <EmptyState title="This page does not exist" actions={<a className="btn" href="#/runs">Open Runs</a>} />
+                <EmptyState
+                  title="This page does not exist"
+                  actions={
+                    <a className="btn" href="#/runs">
+                      Open Runs
+                    </a>
+                  }
+                />
               </section>
             </div>
           </Route>

@@ -33,7 +33,11 @@ export function RunsPage() {
       <div className="page-head">
         <h1>Runs</h1>
         {filters.text ? (
-          <Button className="max-w-full" onClick={() => changeParams({ q: null })} aria-label={`Clear search ${filters.text}`}>
+          <Button
+            className="max-w-full"
+            onClick={() => changeParams({ q: null })}
+            aria-label={`Clear search ${filters.text}`}
+          >
             <span className="truncate">“{filters.text}”</span>
             <X className="icon-small" aria-hidden="true" />
           </Button>
@@ -76,7 +80,8 @@ function Foot({ count, tokens, cost }: { count: number; tokens: number; cost: nu
       <span>{formatCount(tokens)} tokens</span>
       <span>{formatCost(cost)}</span>
       <span className="only-desk ml-auto">
-        <kbd>J</kbd> <kbd>K</kbd> move &nbsp; <kbd>Enter</kbd> open &nbsp; <kbd>/</kbd> search &nbsp; <kbd>?</kbd> all keys
+        <kbd>J</kbd> <kbd>K</kbd> move &nbsp; <kbd>Enter</kbd> open &nbsp; <kbd>/</kbd> search &nbsp; <kbd>?</kbd> all
+        keys
       </span>
     </div>
   );
@@ -102,7 +107,11 @@ function NoRuns({ filters, total, onClear }: { filters: Filters; total: number |
   }
   const hidden = total && count === 0 ? `${plural(total, "run")} in other states.` : null;
   return (
-    <EmptyState icon={ListFilter} title={emptyTitle(filters)} actions={<Button onClick={onClear}>Clear filters</Button>}>
+    <EmptyState
+      icon={ListFilter}
+      title={emptyTitle(filters)}
+      actions={<Button onClick={onClear}>Clear filters</Button>}
+    >
       {hidden ?? (count > 0 ? `${plural(count, "filter")} may hide others.` : null)}
     </EmptyState>
   );

@@ -40,5 +40,11 @@ export function runOf(change: Partial<RunSummary> = {}): RunSummary {
 }
 
 export function completedRun(change: Partial<RunSummary> = {}): RunSummary {
-  return runOf({ run_id: "run-0", status: "COMPLETED", outcome: "Delivered on 12 November.", ended_at: 1_004, ...change });
+  return runOf({
+    run_id: "run-0",
+    status: "COMPLETED",
+    outcome: "Delivered on 12 November.",
+    ended_at: 1_004,
+    ...change,
+  });
 }

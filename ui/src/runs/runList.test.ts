@@ -2,7 +2,10 @@ import { expect, test } from "vitest";
 import { completedRun, runOf, TOTALS } from "./fixtures";
 import { changedRows, EMPTY_CHANGES, sums, withChanges } from "./runList";
 
-const shown = (...ids: string[]) => (id: string) => ids.includes(id);
+const shown =
+  (...ids: string[]) =>
+  (id: string) =>
+    ids.includes(id);
 const always = () => true;
 
 test("a run on the page changes in place; a new one waits behind the button", () => {

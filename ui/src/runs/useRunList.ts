@@ -3,7 +3,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { type Query, request } from "../api/client";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import type { Page, RunCounts, RunStatus, RunSummary } from "../api/types";
-import { ACTIVE_STATUSES, countsQuery, type Filters, FINAL_STATUSES, matches, stateFilter } from "./filters";
+import { ACTIVE_STATUSES, countsQuery, FINAL_STATUSES, type Filters, matches, stateFilter } from "./filters";
 import { changedRows, EMPTY_CHANGES, withChanges } from "./runList";
 
 const PAGE_SIZE = 50;

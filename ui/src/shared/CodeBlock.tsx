@@ -7,9 +7,9 @@ export function CodeBlock({ value, label }: { value: unknown; label?: string }) 
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a block that scrolls must be reachable by keyboard
-    <pre className="code" tabIndex={0} aria-label={label} role={label ? "region" : undefined}>
-      {typeof value === "string" ? text : <Json text={text ?? "null"} />}
-    </pre>
+    <section className="code" tabIndex={0} aria-label={label ?? "Value"}>
+      <pre>{typeof value === "string" ? text : <Json text={text ?? "null"} />}</pre>
+    </section>
   );
 }
 

@@ -45,7 +45,11 @@ function cureOf(error: unknown): string {
   if (!(error instanceof ApiError)) return "This is an error of the page; reloading it may help.";
   if (error.isNetwork) return "Check that the server runs. The page tries again by itself.";
   const request = error.requestId ? `Request ${error.requestId}` : "";
-  const cure = { 401: "Sign in with a valid key.", 403: "Ask an administrator for access.", 404: "It may have been deleted, or it is not yours to see." }[error.status];
+  const cure = {
+    401: "Sign in with a valid key.",
+    403: "Ask an administrator for access.",
+    404: "It may have been deleted, or it is not yours to see.",
+  }[error.status];
   return [cure, request].filter(Boolean).join(" ");
 }
 

@@ -1,12 +1,4 @@
-import {
-  CircleCheck,
-  CircleDashed,
-  CircleDot,
-  CircleSlash,
-  CircleX,
-  Hand,
-  type LucideIcon,
-} from "lucide-react";
+import { CircleCheck, CircleDashed, CircleDot, CircleSlash, CircleX, Hand, type LucideIcon } from "lucide-react";
 import { STATUS_LABEL, STATUS_TONE, type StatusName, type Tone } from "./status";
 
 const ICON: Record<StatusName, LucideIcon> = {

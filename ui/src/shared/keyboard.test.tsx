@@ -15,7 +15,7 @@ function Frame({ children }: { children: React.ReactNode }) {
   return (
     <>
       <input aria-label="field" />
-      <a href="#/x">link</a>
+      <a href="#/x">Health</a>
       <p>{groups.map((group) => group.title).join(", ")}</p>
       {children}
     </>
@@ -84,6 +84,6 @@ test("fields and browser shortcuts keep their keys, and Enter is the focused lin
   );
   press("a", screen.getByLabelText("field"));
   press("a", document.body, { ctrlKey: true });
-  press("Enter", screen.getByText("link"));
+  press("Enter", screen.getByText("Health"));
   expect(run).not.toHaveBeenCalled();
 });

@@ -10,6 +10,7 @@ const ALLOWED_TAGS = [
 ];
 
 export function renderMarkdown(text: string): DocumentFragment {
+  if (!DOMPurify.isSupported) return plain(text);
   const html = marked.parse(text) as string;
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS,
@@ -21,5 +22,11 @@ export function renderMarkdown(text: string): DocumentFragment {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }
+  return fragment;
+}
+
+function plain(text: string): DocumentFragment {
+  const fragment = document.createDocumentFragment();
+  fragment.append(text);
   return fragment;
 }
