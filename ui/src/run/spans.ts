@@ -101,6 +101,8 @@ const DELEGATIONS = new Set([
 const LOST = new Set(["lost", "handed_over", "released"]);
 /** Bars that overlap further are drawn over each other. */
 const MAX_ROWS = 12;
+/** Some times have whole milliseconds, some do not. */
+const ALLOWED_OVERLAP = 0.002;
 
 export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Spans {
   const start = run.started_at ?? run.queued_at ?? run.created_at;
@@ -358,7 +360,7 @@ export function assignRows(spans: readonly Span[]): number {
   const isLower = (span: Span): boolean => span.kind === "tool" || span.kind === "hook";
   for (const span of spans) {
     const ends = isLower(span) ? lower : upper;
-    let row = ends.findIndex((end) => end <= span.start + 1e-6);
+    let row = ends.findIndex((end) => end <= span.start + ALLOWED_OVERLAP);
     if (row < 0) row = Math.min(ends.length, MAX_ROWS - 1);
     ends[row] = Math.max(ends[row] ?? 0, span.end ?? Infinity);
     span.row = row;

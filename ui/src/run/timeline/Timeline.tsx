@@ -91,9 +91,7 @@ export function Timeline(props: TimelineProps) {
       />
       <div className="timeline" ref={scroller} style={{ "--lanes-height": `${height ?? 160}px` } as CSSProperties}>
         <div className="timeline-inner" style={{ height }}>
-          {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas takes no focus */}
           <canvas ref={axis} className="timeline-axis" aria-hidden="true" />
-          {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas takes no focus */}
           <canvas ref={body} className="timeline-bars" aria-hidden="true" />
           {layout === null ? null : <LaneNames layout={layout} visible={visible} rootId={rootId} />}
         </div>
