@@ -14,6 +14,7 @@ export default defineConfig(({ command }) => ({
     assetsInlineLimit: 0, // the CSP allows no data: fonts or scripts
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    cssCodeSplit: false, // one file compresses better than a small one for each page
   },
   // `npm run dev` beside `musterd serve`: everything but the page itself is the server's.
   server: { proxy: { "^/(?!ui/)": { target: "http://127.0.0.1:7777", changeOrigin: false } } },

@@ -35,6 +35,7 @@ def test_a_page_without_runs_is_accessible(
 
 def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     visitor.open()
+    visitor.see("No runs yet")
     for key, title in (("a", "Approvals"), ("s", "Sessions"), ("t", "Teams"), ("h", "Health"), ("r", "Runs")):
         visitor.press("g", key)
         expect(visitor.page.get_by_role("navigation").locator("[aria-current]")).to_have_text(title)

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from tests.ui.visitor import Visitor
 
 DESK_RUNS = "teams/support-desk"
+TRACK = '[[DELEGATE shipping: <TOOL track_parcel {{"tracking_no": "{}"}}>]]'
 REFUND = '[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}]]'
 
 
 def start_all(server: Process) -> None:
-    """A run of each kind: completed, failed, waiting for a person, and one that waits in the queue."""
+    """A run of each kind: completed, failed, waiting for a person, and one at work."""
     server.accepted("[[SAY Delivered on 12 November]]", "done", DESK_RUNS, "s1")
     server.ended("done", DESK_RUNS)
     server.accepted("[[ERROR 400]]", "failed", DESK_RUNS, "s1")
     server.ended("failed", DESK_RUNS)
     server.accepted(REFUND, "asks", DESK_RUNS, "s1")
     server.ended("asks", DESK_RUNS)
-    server.accepted('[[TOOL track_parcel {"tracking_no": "SE1"}]]', "works", "teams/support-desk", "s2")
+    server.accepted(TRACK.format("SE1"), "works", DESK_RUNS, "s2")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -74,8 +75,7 @@ def test_filters_are_in_the_url_and_back_undoes_them(server: Process, visitor: V
 
 
 def test_rows_change_in_place_and_new_runs_wait(site: Deployment, server: Process, visitor: Visitor) -> None:
-    server.accepted('[[TOOL track_parcel {"tracking_no": "SE1"}]]', "r1", "agents/travel", "s1")
-    server.accepted('[[DELEGATE shipping: <TOOL track_parcel {"tracking_no": "SE2"}>]]', "r2", DESK_RUNS, "s2")
+    server.accepted(TRACK.format("SE2"), "r2", DESK_RUNS, "s2")
     site.reached("SE2")
     visitor.open()
     row = visitor.page.locator("tr.run", has_text="SE2")

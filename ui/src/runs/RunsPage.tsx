@@ -77,8 +77,8 @@ function Foot({ count, tokens, cost }: { count: number; tokens: number; cost: nu
   return (
     <div className="page-foot">
       <span>{plural(count, "run")} shown</span>
-      <span>{formatCount(tokens)} tokens</span>
-      <span>{formatCost(cost)}</span>
+      {tokens > 0 ? <span>{formatCount(tokens)} tokens</span> : null}
+      {cost > 0 ? <span>{formatCost(cost)}</span> : null}
       <span className="only-desk ml-auto">
         <kbd>J</kbd> <kbd>K</kbd> move &nbsp; <kbd>Enter</kbd> open &nbsp; <kbd>/</kbd> search &nbsp; <kbd>?</kbd> all
         keys
