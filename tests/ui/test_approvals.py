@@ -77,7 +77,9 @@ def test_keys_approve_and_go_on(server: Process, visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("status").filter(has_text="Approved")).to_be_visible()
     visitor.see("Needs you · 1")
     visitor.press("a")  # the decided question takes no second decision
-    visitor.press("u", "r")
+    visitor.press("u")
+    visitor.see("Needs you", exact=True)
+    visitor.press("r")
     expect(visitor.page.get_by_label("Note")).to_be_focused()
     visitor.page.keyboard.type("not today")
     visitor.press("Control+Enter")

@@ -47,9 +47,7 @@ def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     expect(dialog).to_be_hidden()
 
 
-def test_the_theme_is_the_systems_until_one_is_chosen(
-    server: Process, open_visitor: Callable[..., Visitor]
-) -> None:
+def test_the_theme_is_the_systems_until_one_is_chosen(server: Process, open_visitor: Callable[..., Visitor]) -> None:
     visitor = open_visitor(server, theme="dark")
     root = visitor.page.locator("html")
     visitor.open()
@@ -86,9 +84,7 @@ def test_the_badge_counts_what_needs_a_person(server: Process, visitor: Visitor)
     expect(visitor.page.get_by_role("link", name="Approvals 1")).to_be_visible()
 
 
-def test_a_lost_connection_is_shown_and_found_again(
-    site: Deployment, open_visitor: Callable[..., Visitor]
-) -> None:
+def test_a_lost_connection_is_shown_and_found_again(site: Deployment, open_visitor: Callable[..., Visitor]) -> None:
     server = site.serve()
     port = str(server.http.base_url.port)
     visitor = open_visitor(server)
@@ -101,7 +97,7 @@ def test_a_lost_connection_is_shown_and_found_again(
     expect(connection).to_have_text("Reconnecting")
     visitor.see("All good")
     visitor.check()
-    again = site.serve("--port", port)
+    again = site.begin("serve", "--port", port).started()
     expect(connection).to_have_text("Live", timeout=20_000)
     again.accepted("[[SAY Back again]]", "r2", "teams/support-desk")
     visitor.see("1 new run")

@@ -52,7 +52,8 @@ def test_a_check_that_fails_is_named(server: Process, visitor: Visitor) -> None:
 def test_a_key_without_the_scope_sees_the_checks(server: Process, visitor: Visitor) -> None:
     refusal = {"detail": "Insufficient permissions", "error_code": "FORBIDDEN", "request_id": "r"}
     visitor.page.route(
-        "**/-/status", lambda route: route.fulfill(status=403, body=json.dumps(refusal), content_type="application/json")
+        "**/-/status",
+        lambda route: route.fulfill(status=403, body=json.dumps(refusal), content_type="application/json"),
     )
     visitor.open("/health")
     visitor.see("Everything is working")

@@ -116,6 +116,7 @@ def test_the_state_is_changed(server: Process, visitor: Visitor) -> None:
     visitor.check()
     field.fill('{"city": "Oslo"}')
     visitor.page.get_by_role("button", name="Save").click()
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
     visitor.see('"Oslo"')
     assert server.http.get("/sessions/s1").json()["session_state"] == {"city": "Oslo"}
 

@@ -49,7 +49,7 @@ def test_a_run_starts_with_a_file_and_a_session(server: Process, visitor: Visito
     visitor.check()
     visitor.page.get_by_label("What should Support desk do?").fill("Read it [[SAY read]]")
     visitor.page.locator("input[type=file]").set_input_files(note)
-    visitor.page.get_by_label("Session").fill("mara")
+    visitor.page.get_by_role("combobox", name="Session").fill("mara")
     visitor.page.get_by_label("User", exact=True).fill("mara")
     visitor.page.get_by_text("Priority, delay, time limit, budget").click()
     visitor.page.get_by_label("Budget in tokens").fill("5000")
@@ -57,9 +57,7 @@ def test_a_run_starts_with_a_file_and_a_session(server: Process, visitor: Visito
     visitor.press("Control+Enter")
     visitor.page.wait_for_url("**/ui/#/runs/*")
     run_id = visitor.page.url.rsplit("/", 1)[-1].split("?")[0]
-    run = server.http.get(
-        f"/teams/support-desk/runs/{run_id}", params={"session_id": "mara", "wait": 20}
-    ).json()
+    run = server.http.get(f"/teams/support-desk/runs/{run_id}", params={"session_id": "mara", "wait": 20}).json()
     assert run["content"] == "read"
     assert run["user_id"] == "mara"
     assert run["budget"]["limits"]["tokens"] == 5000 if "limits" in run["budget"] else run["budget"]
@@ -85,7 +83,7 @@ def test_the_curl_command_starts_the_same_run_without_the_key_in_it(
     visitor.open("/teams/support-desk")
     visitor.page.get_by_label("Key").fill(KEY)
     visitor.press("Enter")
-    visitor.page.get_by_label("What should Support desk do?").fill("It's \"here\" $HOME [[SAY ok]]")
+    visitor.page.get_by_label("What should Support desk do?").fill('It\'s "here" $HOME [[SAY ok]]')
     visitor.page.get_by_role("button", name="Copy as curl").click()
     command = visitor.page.get_by_label("Command").inner_text()
     visitor.check()
@@ -100,4 +98,4 @@ def test_the_curl_command_starts_the_same_run_without_the_key_in_it(
     assert '"status":"PENDING"' in done.stdout
     headers = {"Authorization": f"Bearer {KEY}"}
     (run,) = keyed_server.http.get("/runs", headers=headers).json()["data"]
-    assert run["input"]["input_content"].startswith("It's \"here\" $HOME")
+    assert run["input"]["input_content"].startswith('It\'s "here" $HOME')

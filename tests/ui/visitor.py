@@ -53,7 +53,9 @@ class Visitor:
         self.page.evaluate(_axe())
         result: dict[str, Any] = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
         return [
-            f"{violation['id']}: {node['html'][:160]}" for violation in result["violations"] for node in violation["nodes"]
+            f"{violation['id']}: {node['html'][:160]}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
         ]
 
     def check(self) -> None:
