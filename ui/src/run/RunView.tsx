@@ -159,7 +159,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
                   rootId={run.run_id}
                   current={cursor}
                   only={only}
-                  areGapsFolded={areGapsFolded}
+                  areGapsFolded={areGapsFolded && !stepQuery.isPending}
                   isFollowing={isFollowing}
                   frozenAt={frozenAt}
                   onSelect={select}
@@ -190,11 +190,11 @@ export function RunView({ run: current }: { run: RunDetail }) {
             </div>
           </section>
           <div className="run-cards">
+            {view === "timeline" ? <AnswerCard run={run} /> : null}
             {questions.map((approval) => (
               <QuestionCard key={approval.id} approval={approval} />
             ))}
             <WritingCards feed={feed} />
-            {view === "timeline" ? <AnswerCard run={run} /> : null}
           </div>
         </div>
         {selected === null ? null : (
@@ -262,7 +262,7 @@ function FollowButton({ isFollowing, isPaused, onToggle }: FollowButtonProps) {
       onClick={onToggle}
     >
       <Icon className="icon-small" aria-hidden="true" />
-      {isPaused ? "Paused" : isOn ? "Following" : "Follow"}
+      <span className="follow-text">{isPaused ? "Paused" : isOn ? "Following" : "Follow"}</span>
     </Button>
   );
 }

@@ -53,7 +53,7 @@ test("a call that waits for a person is a bar without an end, from the exact tim
   expect(waits).toHaveLength(1);
   expect(waits[0]).toMatchObject({ end: null, path: "t1/c1/t0/c0", approvalId: "ap-1", label: "refund_payment" });
   expect(billing.state).toBe("waiting");
-  expect(billing.note).toBe("waits for a person: refund_payment");
+  expect(billing.note).toBe("needs you: refund_payment");
 });
 
 test("without approvals the step itself says that it waits", () => {

@@ -281,7 +281,7 @@ function finishLane(
   const waiting = lane.spans.find((span) => span.kind === "wait" && span.end === null);
   const last = lane.runs.findLast((run) => !isFinal(run.status)) ?? lane.runs.at(-1);
   lane.state = waiting === undefined ? stateOf(last?.status) : "waiting";
-  lane.note = waiting === undefined ? noteOf(lane, last, feed) : `waits for a person: ${waiting.label}`;
+  lane.note = waiting === undefined ? noteOf(lane, last, feed) : `needs you: ${waiting.label}`;
 }
 
 function stateOf(status: RunStatus | undefined): LaneState {
@@ -313,7 +313,7 @@ function noteOf(lane: Draft, run: TreeRun | undefined, feed: RunFeed | undefined
     case "PENDING":
       return "waits for its turn";
     case "PAUSED":
-      return "waits for a person";
+      return "needs you";
     case "RUNNING":
       return workOf(lane, feed);
     default:
@@ -342,7 +342,11 @@ export function listed(names: readonly string[]): string {
 }
 
 function firstLine(text: string): string {
-  return text.trim().split("\n", 1)[0]?.slice(0, 160) ?? "";
+  const line = text.trim().split("\n", 1)[0] ?? "";
+  return line
+    .replace(/^[#>*\s-]+/, "")
+    .replaceAll("**", "")
+    .slice(0, 160);
 }
 
 function costsByRun(steps: readonly RunStep[]): Map<string, number> {

@@ -68,7 +68,7 @@ export function RunControls({ run, actions }: { run: RunDetail; actions: Actions
             {isCancelling ? "Cancelling" : "Cancel"}
           </Button>
         </>
-      ) : (
+      ) : run.status === "ERROR" ? null : (
         <Button disabled={actions.rerun.isPending} onClick={() => actions.rerun.mutate()}>
           <RotateCcw className="icon" aria-hidden="true" />
           Run again

@@ -1,4 +1,3 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Button } from "../../shared/Button";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
@@ -7,6 +6,7 @@ import { EmptyState, ErrorState, Skeleton } from "../../shared/PageStates";
 import type { RunFeed } from "../live/feed";
 import { eventTime, type RunEvent } from "../model/types";
 import type { Only } from "../timeline/draw";
+import { VirtualRows, type VirtualRowsHandle } from "../virtual/VirtualRows";
 import { eventSummary, isFailure } from "./summary";
 import { useOlderEvents } from "./useOlderEvents";
 
@@ -39,14 +39,8 @@ export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: 
     return shown.reverse();
   }, [feed, version, older.events, only]);
 
-  const virtual = useVirtualizer({
-    count: events.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_HEIGHT,
-    getItemKey: (i) => events[i]?.event_index ?? i,
-    overscan: 12,
-  });
-  const { scrollToIndex } = virtual;
+  const keys = useMemo(() => events.map((event) => String(event.event_index)), [events]);
+  const list = useRef<VirtualRowsHandle>(null);
   const position = focusIndex === null ? -1 : events.findIndex((event) => event.event_index === focusIndex);
   const hasFocus = position >= 0;
   const focusAt = useRef(position);
@@ -54,8 +48,8 @@ export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: 
   useEffect(() => {
     if (!hasFocus) return;
     setOpenIndex(focusIndex);
-    scrollToIndex(focusAt.current, { align: "center" });
-  }, [hasFocus, focusIndex, scrollToIndex]);
+    list.current?.scrollTo(focusAt.current);
+  }, [hasFocus, focusIndex]);
 
   const oldest = events.at(-1)?.event_index ?? 0;
   const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
@@ -66,28 +60,25 @@ export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: 
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard */}
       <section className="events" ref={scroller} tabIndex={0} aria-label="Events, newest first">
-        <div className="virtual-space" style={{ height: virtual.getTotalSize() }}>
-          {virtual.getVirtualItems().map((item) => {
-            const event = events[item.index];
+        <VirtualRows
+          keys={keys}
+          estimate={ROW_HEIGHT}
+          scroller={scroller}
+          handle={list}
+          render={(i) => {
+            const event = events[i];
             if (event === undefined) return null;
+            const index = event.event_index;
             return (
-              <div
-                key={item.key}
-                ref={virtual.measureElement}
-                data-index={item.index}
-                className="virtual-row"
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                <EventRow
-                  event={event}
-                  start={start}
-                  isOpen={event.event_index === openIndex}
-                  onToggle={() => setOpenIndex(event.event_index === openIndex ? null : event.event_index)}
-                />
-              </div>
+              <EventRow
+                event={event}
+                start={start}
+                isOpen={index === openIndex}
+                onToggle={() => setOpenIndex(index === openIndex ? null : index)}
+              />
             );
-          })}
-        </div>
+          }}
+        />
       </section>
       {older.error === null ? null : <ErrorState error={older.error} onRetry={older.load} />}
       {hasOlder ? (

@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { serverNow } from "../../api/serverClock";
 import { formatDuration } from "../../shared/format";
 import type { Span, Spans } from "../spans";
@@ -15,7 +16,7 @@ interface StepsGridProps {
 }
 
 /** The bars as a grid for keyboard and screen reader: a row for each member, a cell for each step. Arrows walk it. */
-export function StepsGrid({ spans, current, isShown, onOpen }: StepsGridProps) {
+export const StepsGrid = memo(function StepsGrid({ spans, current, isShown, onOpen }: StepsGridProps) {
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: a screen reader clicks the cell that arrows have reached
     // biome-ignore lint/a11y/useSemanticElements: the grid mirrors a canvas; it is no table
@@ -55,7 +56,7 @@ export function StepsGrid({ spans, current, isShown, onOpen }: StepsGridProps) {
       })}
     </div>
   );
-}
+});
 
 function cellId({ lane, span }: Placed): string {
   return `step-${encodeURIComponent(`${lane.key} ${span.id}`)}`;

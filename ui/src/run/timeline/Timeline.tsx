@@ -32,6 +32,9 @@ export interface TimelineProps {
   handle?: Ref<TimelineHandle>;
 }
 
+/** In pixels. Names this far outside of what is in sight are in the document. */
+const SCROLL_STEP = 200;
+
 /** Lanes on one time axis. The bars are drawn on a canvas; names, tooltip and the grid for the keyboard are elements. */
 export function Timeline(props: TimelineProps) {
   const { spans, rootId, current, only, areGapsFolded, isFollowing, frozenAt, handle } = props;
@@ -52,7 +55,10 @@ export function Timeline(props: TimelineProps) {
     const own = new TimelineController(scroller.current, body.current, axis.current, {
       onLayout: (nextLayout, nextVisible) => {
         setLayout(nextLayout);
-        setVisible(nextVisible);
+        // In steps, so that scrolling does not render at every pixel.
+        const from = Math.floor(nextVisible.from / SCROLL_STEP) * SCROLL_STEP;
+        const to = Math.ceil(nextVisible.to / SCROLL_STEP) * SCROLL_STEP;
+        setVisible((known) => (known.from === from && known.to === to ? known : { from, to }));
       },
       onHover: setHit,
       onSelect: (span, lane) => latest.current.onSelect(span, lane),
@@ -79,16 +85,15 @@ export function Timeline(props: TimelineProps) {
   }));
 
   const shows = useCallback((span: Span) => isShown(span, only), [only]);
+  const open = useCallback(() => {
+    const { current: placed, onSelect } = latest.current;
+    if (placed !== null) onSelect(placed.span, placed.lane);
+  }, []);
   const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
   const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
   return (
     <div className="timeline-frame">
-      <StepsGrid
-        spans={spans}
-        current={current}
-        isShown={shows}
-        onOpen={() => current && props.onSelect(current.span, current.lane)}
-      />
+      <StepsGrid spans={spans} current={current} isShown={shows} onOpen={open} />
       <div className="timeline" ref={scroller} style={{ "--lanes-height": `${height ?? 160}px` } as CSSProperties}>
         <div className="timeline-inner" style={{ height }}>
           <canvas ref={axis} className="timeline-axis" aria-hidden="true" />

@@ -5,7 +5,7 @@ import type { Span } from "../spans";
 const KIND: Record<Span["kind"], string> = { model: "model call", tool: "tool call", wait: "needs you", hook: "hook" };
 
 export function outcomeText(span: Span): string {
-  if (span.kind === "wait") return span.end === null ? "needs you" : "decided";
+  if (span.kind === "wait") return span.end === null ? "needs you" : "waited";
   switch (span.outcome) {
     case "failed":
       return span.retries.length > 0 ? `failed after ${span.retries.length + 1} tries` : "failed";

@@ -63,21 +63,23 @@ export function drawLanes(surface: Surface, scene: Scene, scrollTop: number): vo
   context.textBaseline = "middle";
   const boxes = lanesBetween(scene.layout, scrollTop, scrollTop + height);
   const bottom = Math.min(height, scene.layout.height - scrollTop);
-  context.save();
-  context.beginPath();
-  context.rect(left, 0, width - left, bottom);
-  context.clip();
-  drawBands(surface, scene, bottom);
   const now = scene.scale.toAxis(scene.now);
-  for (const box of boxes) drawLane(surface, scene, box, scrollTop, now);
-  if (scene.isLive) {
-    context.fillStyle = colours.runFill;
-    context.fillRect(xOf(scene, surface, now) - 0.75, 0, 1.5, bottom);
+  for (const area of areasOf(scene, boxes, scrollTop, bottom)) {
+    context.save();
+    context.beginPath();
+    context.rect(left, area.top, width - left, area.height);
+    context.clip();
+    drawBands(surface, scene, area);
+    for (const box of area.boxes) drawLane(surface, scene, box, scrollTop, now);
+    if (scene.isLive) {
+      context.fillStyle = colours.runFill;
+      context.fillRect(xOf(scene, surface, now) - 0.75, area.top, 1.5, area.height);
+    }
+    context.restore();
   }
-  context.restore();
   context.fillStyle = colours.line;
   for (const box of boxes.slice(0, -1)) context.fillRect(0, Math.round(box.top + box.height - scrollTop) - 1, width, 1);
-  if (left > 0) context.fillRect(left - 1, 0, 1, bottom);
+  if (!scene.layout.isPhone) context.fillRect(left - 1, 0, 1, bottom);
 }
 
 /** Draw the axis above the lanes. */
@@ -110,26 +112,41 @@ export function drawAxis(surface: Surface, scene: Scene): void {
   context.fillRect(0, height - 1, width, 1);
 }
 
-function drawBands(surface: Surface, scene: Scene, bottom: number): void {
+interface Area {
+  top: number;
+  height: number;
+  boxes: LaneBox[];
+}
+
+/** Where bars may stand: everywhere, or on a phone below each name. */
+function areasOf(scene: Scene, boxes: LaneBox[], scrollTop: number, bottom: number): Area[] {
+  if (!scene.layout.isPhone) return [{ top: 0, height: bottom, boxes }];
+  return boxes.map((box) => {
+    const top = box.barTop - scrollTop - 6;
+    return { top, height: box.top + box.height - scrollTop - top, boxes: [box] };
+  });
+}
+
+function drawBands(surface: Surface, scene: Scene, { top, height }: Area): void {
   const { context, colours } = surface;
   for (const fold of scene.scale.folds) {
     const x0 = xOf(scene, surface, fold.axisStart);
     const x1 = xOf(scene, surface, fold.axisStart + fold.axisWidth);
     context.fillStyle = colours.sunken;
-    context.fillRect(x0, 0, x1 - x0, bottom);
+    context.fillRect(x0, top, x1 - x0, height);
   }
   for (const band of scene.downtime) {
     const x0 = xOf(scene, surface, scene.scale.toAxis(band.start));
     const x1 = Math.max(x0 + 2, xOf(scene, surface, scene.scale.toAxis(band.end ?? scene.now)));
     context.fillStyle = hatch(context, colours.ink3, 0.22, null);
-    context.fillRect(x0, 0, x1 - x0, bottom);
+    context.fillRect(x0, top, x1 - x0, height);
     context.strokeStyle = colours.ink3;
     context.lineWidth = 1;
     context.setLineDash([4, 3]);
     context.beginPath();
     for (const x of [x0, x1]) {
-      context.moveTo(Math.round(x) + 0.5, 0);
-      context.lineTo(Math.round(x) + 0.5, bottom);
+      context.moveTo(Math.round(x) + 0.5, top);
+      context.lineTo(Math.round(x) + 0.5, top + height);
     }
     context.stroke();
     context.setLineDash([]);
@@ -253,10 +270,9 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
     outline(context, x0, y, width, colour);
   } else {
     context.fillStyle = fillOf(span, colours);
-    const isOpen = span.end === null && width > 36;
-    trace(context, x0, y, isOpen ? width - 18 : width, RADIUS);
+    if (span.end === null && width > 36) context.fillStyle = fading(context, fillOf(span, colours), x1);
+    trace(context, x0, y, width, RADIUS);
     context.fill();
-    if (isOpen) fade(context, x1 - 18, y);
     drawNotches(surface, scene, span, y);
   }
   context.globalAlpha = 1;
@@ -268,14 +284,12 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
   }
 }
 
-/** A bar that goes on fades at its end. */
-function fade(context: CanvasRenderingContext2D, x: number, y: number): void {
-  const alpha = context.globalAlpha;
-  for (let i = 0; i < 9; i++) {
-    context.globalAlpha = alpha * (1 - (0.65 * (i + 1)) / 9);
-    context.fillRect(x + i * 2, y, 2, BAR_HEIGHT);
-  }
-  context.globalAlpha = alpha;
+/** The fill of a bar that goes on: it fades at its end. */
+function fading(context: CanvasRenderingContext2D, colour: string, end: number): CanvasGradient {
+  const gradient = context.createLinearGradient(end - 18, 0, end, 0);
+  gradient.addColorStop(0, colour);
+  gradient.addColorStop(1, /^#[0-9a-f]{6}$/i.test(colour) ? `${colour}59` : colour);
+  return gradient;
 }
 
 /** A notch for each try that failed. */
@@ -349,7 +363,7 @@ function hatch(
 
 /** What stands in or beside a bar. */
 export function labelOf(span: Span): string {
-  if (span.kind === "wait") return `${span.label} · needs you`;
+  if (span.kind === "wait") return span.end === null ? `${span.label} · needs you` : span.label;
   if (span.outcome === "failed" && span.kind === "model") {
     return span.retries.length > 0 ? `failed after ${span.retries.length + 1} tries` : "failed";
   }
@@ -369,12 +383,14 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
     const wide = measure(context, label);
     const x0 = Math.max(bar.x0, surface.left);
     const x1 = Math.min(bar.x1, width);
-    if (x1 - x0 >= wide + 10) {
+    const next = bars[i + 1]?.x0 ?? width;
+    const hasRoom = besides && bar.x1 + wide + 12 <= next;
+    const fits = x1 - x0 >= wide + 10;
+    // Notches would cut through the words.
+    if (fits && !(hasRoom && span.retries.length > 0)) {
       context.fillStyle = span.kind === "wait" ? colours.wait : insideColour(span, colours);
       context.fillText(label, x0 + 5, y + BAR_HEIGHT / 2 + 0.5);
-    } else if (besides && (span.kind !== "model" || span.outcome === "failed") && span.outcome !== "cut_off") {
-      const next = bars[i + 1]?.x0 ?? width;
-      if (bar.x1 + wide + 12 > next) continue;
+    } else if (hasRoom && (span.kind !== "model" || span.outcome === "failed") && span.outcome !== "cut_off") {
       context.fillStyle = colours.surface;
       context.globalAlpha = 0.85;
       context.fillRect(bar.x1 + 3, y, wide + 6, BAR_HEIGHT);

@@ -1,5 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import { useMemo, useRef, useSyncExternalStore } from "react";
 import { CopyButton } from "../../shared/CodeBlock";
 import { Time } from "../../shared/Figures";
 import { Markdown } from "../../shared/Markdown";
@@ -9,6 +8,7 @@ import type { RunFeed } from "../live/feed";
 import type { RunDetail } from "../model/types";
 import type { Lane, Spans } from "../spans";
 import { LANE_TONE } from "../timeline/LaneNames";
+import { VirtualRows } from "../virtual/VirtualRows";
 import { EntryView } from "./EntryView";
 import { type Row, toRows } from "./rows";
 
@@ -43,20 +43,8 @@ export function TranscriptView(props: TranscriptViewProps) {
   );
   const laneOfRun = useMemo(() => new Map(spans.lanes.flatMap((lane) => lane.runIds.map((id) => [id, lane]))), [spans]);
 
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ESTIMATED_HEIGHT,
-    getItemKey: (i) => rows[i]?.key ?? i,
-    overscan: 8,
-  });
+  const keys = useMemo(() => rows.map((row) => row.key), [rows]);
   const isLive = spans.end === null;
-  const height = virtual.getTotalSize();
-  useEffect(() => {
-    const element = scroller.current;
-    if (element !== null && isLive && isFollowing && height > 0) element.scrollTop = element.scrollHeight;
-  }, [isLive, isFollowing, height]);
-
   if (rows.length === 0) {
     return isLoading ? <Skeleton rows={6} /> : <EmptyState title="Nothing was said yet" />;
   }
@@ -77,23 +65,18 @@ export function TranscriptView(props: TranscriptViewProps) {
           if (isLive && scrollHeight - scrollTop - clientHeight < NEAR_END) onFollow(true);
         }}
       >
-        <div className="virtual-space" style={{ height }}>
-          {virtual.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            if (row === undefined) return null;
-            return (
-              <div
-                key={item.key}
-                ref={virtual.measureElement}
-                data-index={item.index}
-                className="virtual-row"
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                <RowView row={row} lane={laneOfRun.get(row.thread.runId)} names={names} />
-              </div>
+        <VirtualRows
+          keys={keys}
+          estimate={ESTIMATED_HEIGHT}
+          scroller={scroller}
+          isAtEnd={isLive && isFollowing}
+          render={(i) => {
+            const row = rows[i];
+            return row === undefined ? null : (
+              <RowView row={row} lane={laneOfRun.get(row.thread.runId)} names={names} />
             );
-          })}
-        </div>
+          }}
+        />
       </section>
     </>
   );
