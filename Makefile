@@ -48,7 +48,7 @@ lint: setup ## Check format, rules and layers
 
 types: setup ## Check types
 	$(BIN)/mypy
-	$(if $(NPM),npm --prefix ui run types --silent)
+	$(if $(NPM),$(BIN)/python tools/ui_types.py --check && npm --prefix ui run types --silent)
 
 bench: setup ## Measure, beside the peer where it can be installed
 	$(BIN)/python -m bench

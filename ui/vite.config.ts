@@ -1,11 +1,18 @@
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+
+/** `public/theme.js` must run before the first paint, so it is no module, and Vite does not bundle it. */
+const themeScript: Plugin = {
+  name: "theme-script",
+  transformIndexHtml: () => [{ tag: "script", attrs: { src: "./theme.js" }, injectTo: "head-prepend" }],
+};
 
 // Built pages use relative URLs only, so that they work under any proxy prefix.
 export default defineConfig(({ command }) => ({
   base: command === "serve" ? "/ui/" : "./",
-  plugins: [react(), tailwindcss()],
+  plugins: [react(), tailwindcss(), themeScript],
   resolve: { alias: { "@": new URL("./src", import.meta.url).pathname } },
   build: {
     outDir: "../src/musterd/ui_dist",
