@@ -1,3 +1,4 @@
+import "../shared/parts.css";
 import "./approvals.css";
 import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
 import { useCallback } from "react";

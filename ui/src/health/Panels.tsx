@@ -10,7 +10,7 @@ export function WorkPanel({ status }: { status: ServerStatus }) {
   const { queue, slots } = status;
   const wait = queue?.oldest_wait_seconds;
   return (
-    <section className="panel health-wide" aria-labelledby="work">
+    <section className="panel health-wide work-panel" aria-labelledby="work">
       <h2 id="work">Work</h2>
       <dl className="work-figures">
         <Figure name="Running" value={slots.used} note={`of ${formatCount(slots.limit)} slots`} />
@@ -157,11 +157,17 @@ function ProcessRow({ process, now }: { process: ServerProcess; now: number }) {
         {process.last_beat_at === null || isGone ? (
           <Time at={process.last_beat_at} />
         ) : (
-          `${formatDuration(Math.max(1, Math.round(now - process.last_beat_at)))} ago`
+          `${wholeSeconds(now - process.last_beat_at)} ago`
         )}
       </td>
     </tr>
   );
+}
+
+/** `1 s`: a heartbeat is not exact to the millisecond. */
+function wholeSeconds(seconds: number): string {
+  const whole = Math.max(1, Math.round(seconds));
+  return whole < 60 ? `${whole}\u2009s` : formatDuration(whole);
 }
 
 export function UsagePanel({ usage }: { usage: DayUsage }) {

@@ -50,6 +50,7 @@ export function Conversation({ session }: { session: SessionDetail }) {
 function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.ReactNode }) {
   const element = useRef<HTMLElement>(null);
   const isAtEnd = useRef(true);
+  const top = useRef(0);
   const first = turns[0]?.runId;
   const height = useRef(0);
   useLayoutEffect(() => {
@@ -76,8 +77,11 @@ function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.R
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls must be reachable by keyboard
       tabIndex={0}
       onScroll={(event) => {
+        // Text that arrives also moves the end away, so only scrolling up leaves it.
         const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-        isAtEnd.current = scrollHeight - scrollTop - clientHeight < 40;
+        if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd.current = true;
+        else if (scrollTop < top.current) isAtEnd.current = false;
+        top.current = scrollTop;
       }}
     >
       <div className="turns">{children}</div>

@@ -1,4 +1,4 @@
-import "../approvals/approvals.css";
+import "../shared/parts.css";
 import "./sessions.css";
 import { MessagesSquare } from "lucide-react";
 import { useDeferredValue } from "react";

@@ -1,5 +1,7 @@
 import { Check, Layers, X } from "lucide-react";
 import { Link } from "wouter";
+import { bySoonestExpiry } from "../approvals/inbox";
+import { isPending, QuestionCard, useRunApprovals } from "../approvals/question";
 import { CodeBlock } from "../shared/CodeBlock";
 import { Cost, Duration, Time } from "../shared/Figures";
 import { plural } from "../shared/format";
@@ -35,8 +37,20 @@ export function TurnView({ turn }: { turn: Turn }) {
       </div>
       <RunLine turn={turn} />
       <Answer turn={turn} live={live} />
+      {isUnfinished(turn) && turn.waiting > 0 ? <Questions turn={turn} /> : null}
     </article>
   );
+}
+
+/** What the run waits for, answered here as on the run's page. */
+function Questions({ turn }: { turn: Turn }) {
+  const approvals = useRunApprovals(turn.runId);
+  const pending = (approvals.data?.data ?? []).filter(isPending).sort(bySoonestExpiry);
+  return pending.map((approval) => (
+    <div key={approval.id} className="mt-2.5">
+      <QuestionCard approval={approval} />
+    </div>
+  ));
 }
 
 function RunLine({ turn }: { turn: Turn }) {
@@ -74,24 +88,14 @@ export function workText(turn: Turn): string {
     turn.toolCalls ? plural(turn.toolCalls, "tool call") : null,
   ].filter((part) => part !== null);
   if (parts.length > 0) return parts.join(", ");
-  return turn.queuePosition ? `Waits for ${plural(turn.queuePosition, "earlier run")}` : "No calls yet";
+  if (turn.queuePosition) return `Waits for ${plural(turn.queuePosition, "earlier run")}`;
+  return isUnfinished(turn) ? "No calls yet" : "Steps and events";
 }
 
 function Answer({ turn, live }: { turn: Turn; live: string }) {
   if (turn.status === "ERROR") return <Banner tone="fail">{turn.outcome || "The run failed."}</Banner>;
-  if (turn.status === "PAUSED") {
-    return (
-      <Banner tone="wait">
-        {turn.outcome || "The run waits for a decision."}{" "}
-        <Link href={`/runs/${encodeURIComponent(turn.runId)}`} className="text-link">
-          Answer
-        </Link>
-      </Banner>
-    );
-  }
   if (isUnfinished(turn)) {
-    if (live !== "") return <p className="prose whitespace-pre-wrap">{live}</p>;
-    return turn.outcome ? <p className="text-ink-3">{turn.outcome}</p> : null;
+    return live === "" ? null : <p className="prose whitespace-pre-wrap">{live}</p>;
   }
   if (turn.isJson) return <CodeBlock value={JSON.parse(turn.answer)} label="Answer" />;
   if (turn.answer !== "") return <Markdown text={turn.answer} />;

@@ -1,4 +1,4 @@
-import "../approvals/approvals.css";
+import "../shared/parts.css";
 import "../teams/teams.css";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronRight, Terminal } from "lucide-react";
@@ -58,8 +58,12 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
     const wrong = problemsOf(form, takesJson);
     setProblems(wrong);
     if (Object.keys(wrong).length > 0) {
-      for (const details of element.current?.querySelectorAll("details") ?? []) details.open = true;
-      queueMicrotask(() => element.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus());
+      queueMicrotask(() => {
+        const first = element.current?.querySelector<HTMLElement>("[aria-invalid=true]");
+        const details = first?.closest("details");
+        if (details) details.open = true;
+        first?.focus();
+      });
     } else start.mutate({ target, form });
   };
   const onSubmit = (event: FormEvent) => {

@@ -1,10 +1,13 @@
 import { Hand } from "lucide-react";
 import { Link } from "wouter";
+import type { ComponentKind } from "../api/types";
 import { Time } from "../shared/Figures";
 import { Status } from "../shared/Status";
 import { shownStatus } from "../shared/status";
 import { asksPerson, type Component, componentPath, type DirectoryEntry, describe, ownTools } from "./component";
 import { useLastRuns } from "./queries";
+
+const PART = "text-meta font-semibold text-ink-2";
 
 export interface ComponentViewProps {
   entry: DirectoryEntry;
@@ -16,6 +19,7 @@ export interface ComponentViewProps {
 export function ComponentView({ entry, isTop }: ComponentViewProps) {
   const { kind, component, above } = entry;
   const Heading = isTop ? "h1" : "h2";
+  const Part = isTop ? "h2" : "h3";
   return (
     <>
       {above.length > 0 ? <p className="mb-1 text-meta text-ink-3">Member of {above.join(", ")}</p> : null}
@@ -29,7 +33,7 @@ export function ComponentView({ entry, isTop }: ComponentViewProps) {
       <p className="mb-5 text-ink-2">{describe(component)}</p>
       {ownTools(component).length > 0 ? (
         <>
-          <h3 className="mb-1.5">Tools</h3>
+          <Part className={`${PART} mb-1.5`}>Tools</Part>
           <div className="mb-5">
             <Tools component={component} />
           </div>
@@ -37,7 +41,7 @@ export function ComponentView({ entry, isTop }: ComponentViewProps) {
       ) : null}
       {component.members && component.members.length > 0 ? (
         <>
-          <h3 className="mb-1.5">Members</h3>
+          <Part className={`${PART} mb-1.5`}>Members</Part>
           <ul className="member-tree">
             {component.members.map((member) => (
               <Member key={member.id} member={member} />
@@ -47,10 +51,10 @@ export function ComponentView({ entry, isTop }: ComponentViewProps) {
       ) : null}
       {hasQuestions(component) ? (
         <p className="mt-4 text-meta text-ink-3">
-          <Hand className="icon-small inline" aria-hidden="true" /> needs a person for each call
+          <Hand className="icon-small inline align-[-2px]" aria-hidden="true" /> needs a person for each call
         </p>
       ) : null}
-      <LastRuns kind={kind} id={component.id} />
+      <LastRuns kind={kind} id={component.id} Heading={Part} />
     </>
   );
 }
@@ -97,13 +101,19 @@ function Tools({ component }: { component: Component }) {
   );
 }
 
-function LastRuns({ kind, id }: { kind: "team" | "agent"; id: string }) {
+interface LastRunsProps {
+  kind: ComponentKind;
+  id: string;
+  Heading: "h2" | "h3";
+}
+
+function LastRuns({ kind, id, Heading }: LastRunsProps) {
   const runs = useLastRuns(kind, id);
   const rows = runs.data?.data ?? [];
   if (rows.length === 0) return null;
   return (
     <>
-      <h3 className="mt-6 mb-2">Last runs</h3>
+      <Heading className={`${PART} mt-6 mb-2`}>Last runs</Heading>
       <div className="panel run-rows">
         {rows.map((run) => (
           <Link key={run.run_id} href={`/runs/${encodeURIComponent(run.run_id)}`} className="run-row">

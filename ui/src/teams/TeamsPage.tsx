@@ -1,5 +1,6 @@
+import "../shared/parts.css";
 import "./teams.css";
-import { Users } from "lucide-react";
+import { ArrowLeft, Users } from "lucide-react";
 import { Link, useLocation } from "wouter";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
@@ -88,6 +89,7 @@ function Selected({ entry, isPhone }: { entry: DirectoryEntry; isPhone: boolean 
       <section className="pane-main" aria-label={component.name}>
         {isPhone ? (
           <Link href="/teams" className="back-link only-phone">
+            <ArrowLeft className="icon-small" aria-hidden="true" />
             All teams
           </Link>
         ) : null}

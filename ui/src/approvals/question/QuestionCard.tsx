@@ -1,3 +1,4 @@
+import "../../shared/parts.css";
 import "../approvals.css";
 import { Hand } from "lucide-react";
 import { Link } from "wouter";

@@ -207,7 +207,6 @@ function ChangeButton({ question, isPage }: { question: Question; isPage: boolea
     <Button
       kind="quiet"
       className={isPage ? "btn-change" : undefined}
-      aria-label="Change values"
       disabled={question.resolve.isPending}
       onClick={() => question.setMode("change")}
       {...shortcut}
