@@ -253,7 +253,7 @@ interface FollowButtonProps {
 
 function FollowButton({ isFollowing, isPaused, onToggle }: FollowButtonProps) {
   const isOn = isFollowing && !isPaused;
-  const Icon = isOn ? Play : Pause;
+  const Icon = isPaused ? Pause : Play;
   return (
     <Button
       kind="quiet"

@@ -8,7 +8,7 @@ import type { RunDetail, RunStep, RunStepDetail } from "./model/types";
 import { isFinal } from "./model/types";
 
 const POLL_MS = 2_000;
-const STEPS_PAGE = 1000;
+const STEPS_PAGE = 5000;
 /** How long after a change the run and its steps are read again; for many steps it takes longer. */
 const REREAD_MS = 700;
 
@@ -119,10 +119,11 @@ export function useReread(runId: string, version: number, stepCount: number, sta
 export function useStep(runId: string, path: string | null, version: string) {
   return useQuery({
     queryKey: ["run-step", runId, path, version],
-    queryFn: ({ signal }) =>
-      request<RunStepDetail>(`/runs/${segment(runId)}/steps/${(path ?? "").split("/").map(segment).join("/")}`, {
-        signal,
-      }),
+    queryFn: async ({ signal }) => {
+      const [step] = await request<RunStepDetail[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal });
+      if (step === undefined) throw new Error("The step is not stored.");
+      return step;
+    },
     enabled: path !== null,
     staleTime: 30_000,
   });

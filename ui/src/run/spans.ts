@@ -105,7 +105,7 @@ const MAX_ROWS = 12;
 const ALLOWED_OVERLAP = 0.002;
 
 export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Spans {
-  const start = run.started_at ?? run.queued_at ?? run.created_at;
+  const start = startOf(run, steps);
   const end = isFinal(run.status) ? (run.ended_at ?? latest(steps, start)) : null;
   const runs = runsOf(run, feed);
   const lanes = lanesOf(runs, run.run_id);
@@ -124,6 +124,12 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   const costs = costsByRun(steps);
   for (const lane of lanes) finishLane(lane, costs, context, feed);
   return { lanes, start, end, downtime: downtimeOf(run, end) };
+}
+
+/** When the run began; a run that continues a failed one has its earlier steps too. */
+function startOf(run: RunDetail, steps: readonly RunStep[]): number {
+  const start = run.started_at ?? run.queued_at ?? run.created_at;
+  return run.forked_from === undefined ? start : steps.reduce((first, step) => Math.min(first, step.started_at), start);
 }
 
 /** The times in which no process drove the run, oldest first. */
@@ -472,9 +478,11 @@ class Context {
       span.outcome = "cut_off";
       span.end = Math.max(start, step.ended_at ?? this.endOfAttempt.get(step.attempt) ?? this.ownerEnd(step) ?? start);
     } else {
-      const end = this.ownerEnd(step);
-      span.outcome = end === null ? "running" : "cut_off";
-      span.end = end;
+      const ended = this.ownerEnd(step);
+      // Its process was lost, and no other has come to it yet.
+      const lost = attempt?.outcome === "cut_off" ? (this.endOfAttempt.get(step.attempt) ?? null) : null;
+      span.end = lost === null ? ended : Math.max(start, lost);
+      span.outcome = span.end === null ? "running" : "cut_off";
     }
     span.retries = evenly(step.tries - 1, start, span.end);
     return span;

@@ -143,6 +143,7 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
           title={step.kind === "model" ? "Answer" : "Result"}
           value={texts.result}
           isProse={step.kind === "model"}
+          characters={texts.result_characters}
         />
       )}
     </>

@@ -1,6 +1,7 @@
 import { useMemo, useState } from "react";
 import { Button } from "../../shared/Button";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
+import { formatCount } from "../../shared/format";
 import { Markdown } from "../../shared/Markdown";
 
 interface TextSectionProps {
@@ -8,12 +9,14 @@ interface TextSectionProps {
   value: unknown;
   /** Whether a text is prose of a model, shown as Markdown. */
   isProse?: boolean;
+  /** The length of the whole text, of which `value` may be the beginning. */
+  characters?: number | null;
 }
 
 /** Longer texts are shown in part until the reader asks for the rest. */
 const SHOWN_CHARACTERS = 6000;
 
-export function TextSection({ title, value, isProse = false }: TextSectionProps) {
+export function TextSection({ title, value, isProse = false, characters = null }: TextSectionProps) {
   const [isWhole, setWhole] = useState(false);
   const parsed = useMemo(() => (typeof value === "string" && !isProse ? parsedJson(value) : value), [value, isProse]);
   const text = typeof parsed === "string" ? parsed : JSON.stringify(parsed, null, 2);
@@ -32,6 +35,11 @@ export function TextSection({ title, value, isProse = false }: TextSectionProps)
         <Button className="mt-2" onClick={() => setWhole(true)}>
           Show all
         </Button>
+      ) : null}
+      {typeof value === "string" && characters !== null && characters > value.length ? (
+        <p className="mt-2 text-meta text-ink-3">
+          {`The first ${formatCount(value.length)} of ${formatCount(characters)} characters; the export has all.`}
+        </p>
       ) : null}
     </section>
   );

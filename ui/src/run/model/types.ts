@@ -89,8 +89,10 @@ export interface RunStep {
 
 /** A step with its texts, for the details. */
 export interface RunStepDetail extends RunStep {
-  arguments: unknown;
-  result: unknown;
+  arguments: Record<string, unknown> | null;
+  result: string | null;
+  /** The length of the whole result, of which `result` may be a part. */
+  result_characters: number | null;
 }
 
 /** A tool call as events have it. */
