@@ -1,6 +1,9 @@
 /** Approvals as `GET /approvals` lists them: tool calls that wait, or waited, for a person. */
+import type { components } from "../api/schema";
 
-export type ApprovalStatus = "pending" | "approved" | "rejected" | "expired" | "cancelled";
+type Schemas = components["schemas"];
+
+export type ApprovalStatus = Schemas["ApprovalResponse"]["status"];
 
 export type PauseType = "confirmation" | "user_input" | "external_execution" | "unknown_outcome";
 
@@ -16,66 +19,38 @@ export interface InputField {
   value: Json;
 }
 
-export interface FeedbackOption {
-  label: string;
-  description: string | null;
-  selected: boolean;
-}
-
-/** A question of the model with answers to choose from. */
-export interface FeedbackQuestion {
-  question: string;
-  header: string | null;
-  multi_select: boolean;
-  selected_options: string[] | null;
-  options: FeedbackOption[];
-}
-
-export interface Requirement {
-  id: string;
+/** A call that waits, with the form that a person fills in. */
+export type Requirement = Pick<
+  Schemas["RunRequirement"],
+  "id" | "started_at" | "user_feedback_schema" | "member_agent_name"
+> & {
   kind: PauseType;
   created_at?: string;
-  started_at?: number;
   user_input_schema?: InputField[];
-  user_feedback_schema?: FeedbackQuestion[];
-  member_agent_name?: string;
+};
+
+/** What was sent with the decision. */
+export interface ResolutionData {
+  values?: JsonObject;
+  result?: string;
+  note?: string;
 }
 
-export interface Approval {
-  id: string;
-  run_id: string;
-  session_id: string;
-  status: ApprovalStatus;
-  source_type: string;
-  /** `required`: only the inbox decides; `audit`: listed here once it is decided elsewhere. */
-  approval_type: string | null;
+type TypedKeys = "pause_type" | "tool_args" | "requirements" | "resolution_data" | "default_decision";
+
+/** The server's shape, with the values typed that its document leaves open. */
+export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
   pause_type: PauseType | null;
-  tool_name: string | null;
   tool_args: JsonObject | null;
-  expires_at: number | null;
-  team_id: string | null;
-  agent_id: string | null;
-  user_id: string | null;
-  source_name: string | null;
   requirements: Requirement[] | null;
-  resolution_data: { values?: JsonObject; result?: string; note?: string } | null;
-  resolved_by: string | null;
-  resolved_at: number | null;
-  created_at: number | null;
-  run_status: string | null;
-  member_name?: string | null;
-  member_run_id?: string | null;
-  /** What the team's leader asked the member to do. */
-  task?: string | null;
-  tool_description?: string | null;
-  step_path?: string | null;
+  resolution_data: ResolutionData | null;
   /** What happens if nobody decides in time; null: the run fails. */
-  default_decision?: "approve" | "reject" | null;
-}
+  default_decision: "approve" | "reject" | null;
+};
 
 export interface ApprovalPage {
   data: Approval[];
-  meta: { page: number; limit: number; total_pages: number; total_count: number };
+  meta: Schemas["PaginatedResponse_ApprovalResponse_"]["meta"];
 }
 
 export function isPending(approval: Approval): boolean {

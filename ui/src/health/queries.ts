@@ -1,6 +1,7 @@
 /** Reading the state of the server. */
 import { useQuery } from "@tanstack/react-query";
 import { ApiError, request } from "../api/client";
+import type { components } from "../api/schema";
 import type { Readiness, ServerStatus } from "./status";
 
 const STATUS_MS = 5_000;
@@ -50,16 +51,7 @@ export function useUsageToday() {
   });
 }
 
-export interface DayUsage {
-  date: string;
-  agent_runs_count: number;
-  team_runs_count: number;
-  agent_sessions_count: number;
-  team_sessions_count: number;
-  users_count: number;
-  token_metrics: { total_tokens: number; input_tokens: number; output_tokens: number };
-  model_metrics: { model_id: string; model_provider: string; count: number }[];
-}
+export type DayUsage = components["schemas"]["DayAggregatedMetrics"];
 
 export function isForbidden(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 403 || error.status === 404);

@@ -2,14 +2,10 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
 import { request } from "../api/client";
-import type { RunStatus } from "../api/types";
+import type { components } from "../api/schema";
 import { type RunTarget, runsPath, type StartForm, startBody } from "./startRequest";
 
-export interface StartedRun {
-  run_id: string;
-  session_id: string;
-  status: RunStatus;
-}
+export type StartedRun = components["schemas"]["RunReceipt"];
 
 export function useStart(onStarted: (run: StartedRun) => void) {
   const client = useQueryClient();

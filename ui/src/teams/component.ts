@@ -1,5 +1,6 @@
 /** Teams and agents, as `GET /teams` and `GET /agents` list them. */
 
+import type { components } from "../api/schema";
 import type { ComponentKind } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
 
@@ -11,19 +12,15 @@ export interface ToolSpec {
   external_execution?: boolean;
 }
 
-export interface Component {
-  id: string;
-  name: string;
-  description?: string | null;
-  role?: string | null;
-  mode?: string | null;
-  model: { name: string; model: string; provider: string };
+/** A team or an agent; the document of the API leaves tools open. */
+export type Component = Pick<
+  components["schemas"]["AgentResponse"],
+  "id" | "name" | "description" | "role" | "mode" | "model" | "input_schema"
+> & {
   tools?: { tools: ToolSpec[] } | null;
-  introduction?: string | null;
-  input_schema?: JsonObject | null;
   /** Of teams only. */
   members?: Component[];
-}
+};
 
 export interface Directory {
   teams: Component[];

@@ -1,6 +1,6 @@
 /** Decisions as `POST /approvals/{id}/resolve` takes them. */
 
-import type { JsonObject } from "../approval";
+import type { JsonObject, ResolutionData } from "../approval";
 
 export type Decision =
   | { kind: "approve"; values?: JsonObject }
@@ -10,7 +10,7 @@ export type Decision =
 
 export interface ResolveBody {
   status: "approved" | "rejected";
-  resolution_data?: { values?: JsonObject; result?: string; note?: string };
+  resolution_data?: ResolutionData;
 }
 
 export function resolveBody(decision: Decision): ResolveBody {
