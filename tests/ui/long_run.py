@@ -21,7 +21,7 @@ class LongRun:
     def __init__(self, event_count: int) -> None:
         self.steps: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
-        self._random = random.Random(4417)
+        self._random = random.Random(4417)  # noqa: S311
         self._clocks = [self._random.random() * 4 for _ in range(MEMBERS)]
         for number in range(event_count // EVENTS_A_ROUND):
             self._turn(number % MEMBERS, number // MEMBERS)
