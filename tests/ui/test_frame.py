@@ -66,7 +66,8 @@ def test_a_server_with_a_key_asks_for_it_once(keyed_server: Process, open_visito
     field = visitor.page.get_by_label("Key or token")
     field.fill("wrong")
     visitor.press("Enter")
-    visitor.see("The server no longer accepts the key")
+    visitor.see("The key was not accepted")
+    visitor.check()
     field.fill(KEY)
     visitor.press("Enter")
     visitor.see("Support desk")
@@ -74,6 +75,10 @@ def test_a_server_with_a_key_asks_for_it_once(keyed_server: Process, open_visito
     visitor.see("Support desk")
     assert KEY not in visitor.page.url
     assert visitor.page.evaluate("() => localStorage.length + document.cookie.length") == 0
+    visitor.page.get_by_role("button", name="Account").click()
+    visitor.page.get_by_role("menuitem", name="Sign out").click()
+    visitor.see("This server asks for a key")
+    assert visitor.page.evaluate("() => sessionStorage.length") == 0
 
 
 def test_the_badge_counts_what_needs_a_person(server: Process, visitor: Visitor) -> None:

@@ -17,6 +17,7 @@ import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { pendingApprovalsQuery } from "../api/queries";
 import { Button } from "../shared/Button";
 import { useKeyboard, useKeys } from "../shared/keyboard";
+import { AccountMenu } from "./AccountMenu";
 import { ConnectionState } from "./ConnectionState";
 import { navigate } from "./hashLocation";
 import { KeyHelp } from "./KeyHelp";
@@ -99,6 +100,7 @@ export function Frame({ children }: { children: ReactNode }) {
           >
             <ThemeIcon className="icon" aria-hidden="true" />
           </Button>
+          <AccountMenu />
           <Button kind="primary" onClick={() => startRun()}>
             <Plus className="icon" aria-hidden="true" />
             Start a run

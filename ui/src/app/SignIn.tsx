@@ -4,13 +4,13 @@ import { Button } from "../shared/Button";
 import { Dialog } from "../shared/Dialog";
 import { Mark } from "./Mark";
 
-/** Asks for the key once; it is kept in this tab only. `isAgain`: the server no longer takes the key of this tab. */
+/** Asks for the key once; it is kept in this tab only. `isAgain`: the server has refused the key of this tab. */
 export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
   if (isAgain) {
     return (
-      <Dialog title="Sign in again" onClose={() => undefined} isFixed>
+      <Dialog title="The key was not accepted" onClose={() => undefined} isFixed>
         <div className="card-body">
-          <p className="mb-3 text-ink-2">The server no longer accepts the key of this tab. The page stays as it is.</p>
+          <p className="mb-3 text-ink-2">Enter a valid one. What is on the page stays.</p>
           <KeyForm />
         </div>
       </Dialog>

@@ -10,8 +10,16 @@ export interface MenuItem {
   isDanger?: boolean;
 }
 
+export interface MenuProps {
+  label: string;
+  icon: ReactNode;
+  items: MenuItem[];
+  /** Without a border, as in the top bar. */
+  isQuiet?: boolean;
+}
+
 /** A button that opens a menu; arrows walk in it, Escape closes it. */
-export function Menu({ label, icon, items }: { label: string; icon: ReactNode; items: MenuItem[] }) {
+export function Menu({ label, icon, items, isQuiet = false }: MenuProps) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef<HTMLDivElement>(null);
   const menu = useRef<HTMLDivElement>(null);
@@ -54,6 +62,7 @@ export function Menu({ label, icon, items }: { label: string; icon: ReactNode; i
     <div ref={button} className="inline-flex">
       <Button
         isIcon
+        kind={isQuiet ? "quiet" : "plain"}
         aria-label={label}
         aria-haspopup="menu"
         aria-expanded={isOpen}
