@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from tests.support.process import Deployment, Process
     from tests.ui.visitor import Visitor
+
+
+def answering(status: int, body: dict[str, Any]) -> Callable[[Route], None]:
+    """Answers a request in the server's place."""
+    return lambda route: route.fulfill(status=status, body=json.dumps(body), content_type="application/json")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -37,12 +42,9 @@ def test_a_server_that_works_says_so(
 
 
 def test_a_check_that_fails_is_named(server: Process, visitor: Visitor) -> None:
-    def fail(route: Route) -> None:
-        status = route.fetch().json()
-        status["checks"][0] |= {"ok": False, "problem": "The server is not ready; try again."}
-        route.fulfill(body=json.dumps(status), content_type="application/json")
-
-    visitor.page.route("**/-/status", fail)
+    status = server.http.get("/-/status").json()
+    status["checks"][0] |= {"ok": False, "problem": "The server is not ready; try again."}
+    visitor.page.route("**/-/status", answering(200, status))
     visitor.open("/health")
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("One check fails")
     visitor.see("Accepts runs: The server is not ready; try again.")

@@ -1,4 +1,5 @@
 import { Hand } from "lucide-react";
+import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
@@ -14,6 +15,7 @@ import { Story } from "./Story";
 export function ApprovalView({ approval, next }: { approval: Approval; next: Approval | undefined }) {
   const question = useQuestion(approval);
   const isOpen = isPending(approval);
+  const decision = useDecisionFocus(isOpen, question.sent !== null);
   useQuestionKeys(question, isOpen);
   return (
     <div className="question-columns">
@@ -39,7 +41,13 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
           </h2>
           {approval.tool_description ? <p className="mt-1 text-ink-2">{approval.tool_description}</p> : null}
         </header>
-        {isOpen ? <QuestionForm question={question} isPage /> : <Decided question={question} />}
+        {isOpen ? (
+          <QuestionForm question={question} isPage />
+        ) : (
+          <div ref={decision} tabIndex={-1} className="outline-none">
+            <Decided question={question} />
+          </div>
+        )}
         {!isOpen && next !== undefined ? <NextButton next={next} /> : null}
       </div>
       <Story approval={approval} />
@@ -54,6 +62,15 @@ function NextButton({ next }: { next: Approval }) {
       Next question
     </Button>
   );
+}
+
+/** The form is gone once its decision is made: the focus goes on to what became of it. */
+function useDecisionFocus(isOpen: boolean, hasDecided: boolean) {
+  const decision = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!isOpen && hasDecided && document.activeElement === document.body) decision.current?.focus();
+  }, [isOpen, hasDecided]);
+  return decision;
 }
 
 /** `a`, `r` and `e` act on the question that is shown, while nothing is being typed or sent. */

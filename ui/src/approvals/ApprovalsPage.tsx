@@ -4,6 +4,7 @@ import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
 import { useCallback } from "react";
 import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/feed";
+import { serverNow } from "../api/serverClock";
 import { usePageTitle } from "../app/pageTitle";
 import { plural } from "../shared/format";
 import { useKeys } from "../shared/keyboard";
@@ -21,7 +22,7 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
   usePageTitle("Approvals");
   const { pending, recent } = useInboxPages();
   const isPhone = useIsPhone();
-  const rough = useNow(true, tickSeconds(pending.data?.data ?? [], 0));
+  const rough = useNow(true, tickSeconds(pending.data?.data ?? [], serverNow()));
   const error = pending.error ?? recent.error;
   if (pending.data === undefined || recent.data === undefined) {
     return (

@@ -1,36 +1,65 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { request, segment } from "../api/client";
 import type { RunDetail } from "../api/types";
-import { type Approval, callerOf } from "./approval";
+import type { Approval } from "./approval";
+import { storyOf } from "./story";
 
-/** What led to the question: the person's message, and the task that the leader gave to the member. */
+const STALE_MS = 60_000;
+
+/** What led to the question, and the way to its run. */
 export function Story({ approval }: { approval: Approval }) {
   const run = useQuery({
     queryKey: ["runs", "one", approval.run_id, "summary"],
     queryFn: ({ signal }) =>
       request<RunDetail>(`/runs/${segment(approval.run_id)}`, { query: { view: "summary" }, signal }),
-    staleTime: 60_000,
+    staleTime: STALE_MS,
   });
-  // For a call of the run itself the task is the person's message, and may be longer than the summary's.
+  // For a call of the run itself the task is the person's message, and longer than the summary's.
   const input = approval.member_name ? run.data?.input : (approval.task ?? run.data?.input);
-  const caller = callerOf(approval);
-  const source = approval.source_name ?? "The team";
-  const step = approval.step_path ? `?step=${encodeURIComponent(approval.step_path)}` : "";
+  const lines = run.isPending ? [] : storyOf(approval, input ?? null, run.data?.members ?? []);
+  const texts = useStepTexts(
+    approval.run_id,
+    lines.flatMap((line) => (line.text === null ? [line.path] : [])),
+  );
   return (
     <section className="question-story" aria-labelledby="story">
       <h3 id="story" className="mb-2.5">
         Background
       </h3>
-      {input ? <Said who={approval.user_id ?? "User"} text={input} /> : null}
-      {approval.member_name && approval.task ? <Said who={`${source} to ${caller}`} text={approval.task} /> : null}
+      {lines.map((line) => {
+        const text = line.text ?? texts.get(line.path);
+        return text ? <Said key={`${line.who} ${line.path}`} who={line.who} text={text} /> : null;
+      })}
       <p className="mt-3">
-        <Link href={`/runs/${encodeURIComponent(approval.run_id)}${step}`} className="text-link">
+        <Link
+          href={`/runs/${encodeURIComponent(approval.run_id)}?step=${encodeURIComponent(approval.step_path)}`}
+          className="text-link"
+        >
           Open the run at this step
         </Link>
       </p>
     </section>
   );
+}
+
+/** The texts of model calls by the paths of their steps; calls without a text are left out. */
+function useStepTexts(runId: string, paths: readonly string[]): ReadonlyMap<string, string> {
+  const steps = useQueries({
+    queries: paths.map((path) => ({
+      queryKey: ["runs", "one", runId, "step", path],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        request<{ result?: string | null }[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal }),
+      staleTime: STALE_MS,
+      retry: false,
+    })),
+  });
+  const texts = new Map<string, string>();
+  for (const [index, path] of paths.entries()) {
+    const text = steps[index]?.data?.[0]?.result;
+    if (text) texts.set(path, text);
+  }
+  return texts;
 }
 
 function Said({ who, text }: { who: string; text: string }) {

@@ -1,5 +1,6 @@
 /** Reading sessions, and changing them. */
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { request, segment } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { Page, RunSummary } from "../api/types";
@@ -14,8 +15,7 @@ const RUNS_LIMIT = 20;
 const SUMMARY_LIMIT = 100;
 
 export function useSessionList(text: string) {
-  const client = useQueryClient();
-  useFeed({ onRun: () => void client.invalidateQueries({ queryKey: ["sessions", "list"] }) });
+  useListChanges();
   return useInfiniteQuery({
     queryKey: ["sessions", "list", text],
     queryFn: ({ pageParam, signal }) =>
@@ -27,6 +27,21 @@ export function useSessionList(text: string) {
     getNextPageParam: (page) => (page.meta.page < page.meta.total_pages ? page.meta.page + 1 : undefined),
     placeholderData: keepPreviousData,
     refetchInterval: usePollInterval(3 * POLL_MS),
+  });
+}
+
+/** Reads the list again after changes of runs, but not more often than a poll would. */
+function useListChanges(): void {
+  const client = useQueryClient();
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useFeed({
+    onRun: () => {
+      timer.current ??= setTimeout(() => {
+        timer.current = undefined;
+        void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+      }, POLL_MS);
+    },
   });
 }
 
@@ -136,7 +151,7 @@ export function itemsOf(pages: readonly SessionPage[] | undefined): SessionItem[
 
 /** Whether the run has a text that the list of runs may not have yet. */
 function hasNewText(run: RunSummary): boolean {
-  return run.status !== "RUNNING" || run.activity === null;
+  return run.status !== "RUNNING";
 }
 
 function withSummary(page: Page<RunSummary>, run: RunSummary): Page<RunSummary> {

@@ -1,5 +1,6 @@
 import { Check, CircleX, Pencil, X } from "lucide-react";
 import { type FormEvent, type KeyboardEvent, type ReactNode, useId } from "react";
+import { serverNow } from "../../api/serverClock";
 import { Button } from "../../shared/Button";
 import { Banner } from "../../shared/PageStates";
 import { useNow } from "../../shared/useNow";
@@ -154,7 +155,7 @@ function Choices({ question, isPage }: { question: Question; isPage: boolean }) 
   const isBusy = resolve.isPending;
   const key = (letter: string) => (isPage ? { shortcut: letter } : {});
   const reject = (words: string) => (
-    <Button disabled={isBusy} onClick={() => question.setMode("reject")} {...key("R")}>
+    <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...key("R")}>
       <X className="icon" aria-hidden="true" />
       {words}…
     </Button>
@@ -163,7 +164,7 @@ function Choices({ question, isPage }: { question: Question; isPage: boolean }) 
     case "unknown_outcome":
       return (
         <>
-          <Button disabled={isBusy} onClick={() => question.setMode("result")}>
+          <Button data-mode="result" disabled={isBusy} onClick={() => question.setMode("result")}>
             It happened…
           </Button>
           <Button disabled={isBusy} onClick={question.approve}>
@@ -207,6 +208,7 @@ function ChangeButton({ question, isPage }: { question: Question; isPage: boolea
     <Button
       kind="quiet"
       className={isPage ? "btn-change" : undefined}
+      data-mode="change"
       disabled={question.resolve.isPending}
       onClick={() => question.setMode("change")}
       {...shortcut}
@@ -249,7 +251,7 @@ function Send({ isBusy, icon = "check", children, ...rest }: SendProps) {
 }
 
 function Deadline({ question }: { question: Question }) {
-  const now = useNow(true, tickSeconds([question.approval], question.approval.expires_at ?? 0));
+  const now = useNow(true, tickSeconds([question.approval], serverNow()));
   const text = deadlineText(question.approval, now);
   return text === null ? null : <p className="text-ink-3">{text}</p>;
 }

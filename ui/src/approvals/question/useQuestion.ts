@@ -101,6 +101,9 @@ export function useQuestion(approval: Approval): Question {
     setMode: (next) => {
       setProblems({});
       setMode(next);
+      // Back leads to the button that was pressed.
+      if (next === "decide")
+        queueMicrotask(() => form.current?.querySelector<HTMLElement>(`[data-mode=${mode}]`)?.focus());
     },
     setValue: (name, text) => setEdits((before) => ({ ...before, [name]: text })),
     setChoice: (question, labels) => setChoices((before) => ({ ...before, [question]: labels })),
