@@ -176,7 +176,7 @@ async def test_the_docs_can_be_turned_off(serve: Serve) -> None:
         for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/redoc/start.js"):
             problem(await house.http.get(path), 404, "NOT_FOUND")
         home = await house.http.get("/", headers={"accept": "text/html"})
-        assert home.headers.get("location") in (None, "ui/")  # the page, if it is built
+        assert home.status_code == 200
 
 
 async def test_the_page_of_the_api_lists_every_operation(served: dict[str, Any]) -> None:

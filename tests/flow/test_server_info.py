@@ -209,7 +209,7 @@ async def test_docs_may_be_turned_off(serve: Serve) -> None:
         for path in paths:
             problem(await house.http.get(path), 404, "NOT_FOUND")
         home: Any = await house.http.get("/", headers={"accept": "text/html"})
-        assert home.headers.get("location") in (None, "ui/")  # the page, if it is built
+        assert home.status_code == 200
 
 
 async def test_the_log_says_at_the_start_whose_runs_will_be_refused(database: Path) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 if TYPE_CHECKING:
     from tests.ui.visitor import Visitor
 
-UI = Path(__file__).resolve().parents[2] / "ui"
 FIRST_PAINT_MS = 600
 OTHER_TESTS_FACTOR = 3
 """Other tests run beside this one, so the machine is slower than for a person."""

@@ -14,7 +14,6 @@ from musterd.http.operation import OPEN, Answer, operation
 from musterd.http.readiness import Readiness
 from musterd.http.responses import error_answer
 from musterd.http.server import Server
-from musterd.http.ui import is_built
 from musterd.wire import components
 from musterd.wire.components import (
     AgentResponse,
@@ -73,12 +72,9 @@ class NotReadyResponse(TypedDict):
     other_answers={307: Answer(headers=["Location"])},
 )
 async def get_home(server: Server, request: Request) -> HomeResponse | Response:
-    """Get the name, id and version of this server. A browser (`Accept: text/html`) is redirected to the page."""
-    if "text/html" in request.headers.get("accept", ""):
-        if await is_built():
-            return RedirectResponse("ui/")
-        if server.settings.docs_enabled:
-            return RedirectResponse("docs")
+    """Get the name, id and version of this server. A browser (`Accept: text/html`) is redirected to the docs."""
+    if "text/html" in request.headers.get("accept", "") and server.settings.docs_enabled:
+        return RedirectResponse("docs")
     return components.home(server.card)
 
 

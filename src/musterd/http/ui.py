@@ -99,11 +99,6 @@ async def _redirect(request: Request) -> Response:
     return RedirectResponse("ui/")
 
 
-async def is_built(folder: Path = FOLDER) -> bool:
-    """Whether there is a page to serve."""
-    return await to_thread.run_sync((folder / _INDEX).exists)
-
-
 def ui_routes(folder: Path = FOLDER) -> list[Route]:
     """The routes of the page."""
     page = UserInterface(folder)
