@@ -36,9 +36,9 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser."""
+    """The browser. While it is open its event loop counts as running, so async tests must come after it is closed."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         missing("Chromium is not installed: .venv/bin/python tools/install.py browser")
