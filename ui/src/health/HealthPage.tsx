@@ -1,51 +1,66 @@
 import "./health.css";
 import { CircleAlert, CircleCheck, CircleX } from "lucide-react";
 import { usePageTitle } from "../app/pageTitle";
+import { formatTime } from "../shared/format";
 import { ErrorState, Skeleton } from "../shared/PageStates";
 import { Checks } from "./Checks";
 import { DatabasePanel, ModelsPanel, ProcessesPanel, UsagePanel, WorkPanel } from "./Panels";
 import { isForbidden, useReadiness, useServerStatus, useUsageToday } from "./queries";
-import { checksOf } from "./status";
+import { checksOf, type ServerStatus } from "./status";
 import { type Verdict, verdictOf } from "./verdict";
 
 export default function HealthPage() {
   usePageTitle("Health");
   const status = useServerStatus();
-  const hasNoStatus = status.error !== null;
-  const readiness = useReadiness(hasNoStatus);
+  const hasNoScope = isForbidden(status.error);
+  const readiness = useReadiness(hasNoScope);
   const usage = useUsageToday();
-  const checks = status.data?.checks ?? (readiness.data ? checksOf(readiness.data) : undefined);
+  const asked = hasNoScope ? readiness : status;
+  const checks = hasNoScope ? readiness.data && checksOf(readiness.data) : status.data?.checks;
   if (checks === undefined) {
-    const error = isForbidden(status.error) ? readiness.error : (status.error ?? readiness.error);
     return (
       <div className="page">
         <h1 className="sr-only">Health</h1>
         <section className="panel">
-          {error ? <ErrorState error={error} onRetry={() => void status.refetch()} /> : <Skeleton />}
+          {asked.error ? <ErrorState error={asked.error} onRetry={() => void asked.refetch()} /> : <Skeleton />}
         </section>
       </div>
     );
   }
-  const current = hasNoStatus ? undefined : status.data;
-  const askedAt = status.data && !hasNoStatus ? status.dataUpdatedAt : readiness.dataUpdatedAt;
+  const current = hasNoScope ? undefined : status.data;
+  const verdict = asked.error ? noAnswer(asked.error, asked.dataUpdatedAt) : verdictOf(checks, current);
   return (
     <div className="page">
-      <Sentence verdict={verdictOf(checks, current)} />
+      <Sentence verdict={verdict} />
       <div className="health-grid">
-        <Checks checks={checks} askedAt={askedAt} />
-        {current === undefined ? null : <WorkPanel status={current} />}
-        {current === undefined ? null : <ModelsPanel status={current} />}
-        {current === undefined ? null : <DatabasePanel status={current} />}
-        {current === undefined ? null : <ProcessesPanel status={current} />}
+        <Checks checks={checks} askedAt={asked.dataUpdatedAt} />
+        {current === undefined ? null : <StatusPanels status={current} />}
         {usage.data ? <UsagePanel usage={usage.data} /> : null}
       </div>
-      {isForbidden(status.error) ? (
+      {hasNoScope ? (
         <p className="page-foot">
           Your key shows the checks only. An administrator sees work, models and processes too.
         </p>
       ) : null}
     </div>
   );
+}
+
+function StatusPanels({ status }: { status: ServerStatus }) {
+  return (
+    <>
+      <WorkPanel status={status} />
+      <ModelsPanel status={status} />
+      <DatabasePanel status={status} />
+      <ProcessesPanel status={status} />
+    </>
+  );
+}
+
+/** The last answer stays on the page, and the sentence says that it is old. */
+function noAnswer(error: Error, answeredAt: number): Verdict {
+  const detail = `${error.message} The figures are from ${formatTime(answeredAt / 1000)}.`;
+  return { tone: "fail", title: "The server does not answer", detail };
 }
 
 const ICONS = { ok: CircleCheck, wait: CircleAlert, fail: CircleX };
