@@ -181,6 +181,34 @@ def test_a_run_goes_on_after_the_server_was_killed(site: Deployment, server: Pro
     visitor.check()
 
 
+def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, visitor: Visitor) -> None:
+    start(server, "[[WORDS 200 20]]")
+    visitor.open("/runs/r1?view=transcript")
+    visitor.see("word3 ")
+    visitor.page.reload()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=30_000)
+    expect(visitor.page.locator(".transcript .entry-text")).to_have_text(" ".join(f"word{i}" for i in range(200)))
+    visitor.check()
+
+
+def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
+    site: Deployment, server: Process, visitor: Visitor
+) -> None:
+    start(server, "[[WORDS 300 50]]")
+    visitor.open("/runs/r1?view=transcript")
+    visitor.see("word20 ")
+    server.kill()
+    port = str(server.http.base_url.port)
+    site.begin("serve", "--port", port, model_retry_seconds=0).started()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=60_000)
+    texts = visitor.page.locator(".transcript .entry-text")
+    expect(texts.first.locator("del")).to_contain_text("word20 ")
+    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(300)))
+    expect(texts).to_have_count(2)
+    visitor.see("Attempt 2")
+    visitor.check()
+
+
 def test_a_members_address_leads_to_its_run(server: Process, visitor: Visitor) -> None:
     finish(server, "[[DELEGATE orders: <SAY I am Orders>]]")
     members = server.http.get("/runs/r1").json()["members"]

@@ -1,13 +1,25 @@
+import { useMemo } from "react";
 import { Duration } from "../shared/Figures";
 import { formatCost, formatCount, formatDuration } from "../shared/format";
 import { useNow } from "../shared/useNow";
-import type { RunDetail } from "./model/types";
+import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
 import { type Downtime, downtimeSeconds } from "./spans";
 
+interface RunFiguresProps {
+  run: RunDetail;
+  steps: readonly RunStep[];
+  downtime: readonly Downtime[];
+}
+
 /** What the run has taken so far, with all its members. */
-export function RunFigures({ run, downtime }: { run: RunDetail; downtime: readonly Downtime[] }) {
+export function RunFigures({ run, steps, downtime }: RunFiguresProps) {
   const { totals } = run;
+  const failedModels = useMemo(
+    () => steps.filter((one) => one.kind === "model" && one.state === "failed").length,
+    [steps],
+  );
+  const failedTools = Math.max(0, (totals?.failed_calls ?? 0) - failedModels);
   const end = isFinal(run.status) ? (run.ended_at ?? null) : null;
   return (
     <section className="panel figures" aria-label="Figures">
@@ -32,11 +44,12 @@ export function RunFigures({ run, downtime }: { run: RunDetail; downtime: readon
       <div className="figure">
         <span>Model calls</span>
         <b>{formatCount(totals?.model_calls)}</b>
-        {totals !== null && totals.failed_calls > 0 ? <small>{` · ${totals.failed_calls} failed`}</small> : null}
+        {failedModels > 0 ? <small>{` · ${failedModels} failed`}</small> : null}
       </div>
       <div className="figure">
         <span>Tool calls</span>
         <b>{formatCount(totals?.tool_calls)}</b>
+        {failedTools > 0 ? <small>{` · ${failedTools} failed`}</small> : null}
         {run.waiting > 0 ? <small>{` · ${run.waiting} waiting`}</small> : null}
       </div>
       {downtime.length > 0 ? (

@@ -6,12 +6,13 @@ import { Status } from "../shared/Status";
 import { shownStatus } from "../shared/status";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
-import { componentName, componentOf, type RunDetail } from "./model/types";
+import { componentName, componentOf, isFinal, type RunDetail } from "./model/types";
 
 /** Which run this is, its status, and what can be done with it. */
 export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
   const { id } = componentOf(run);
   const attempt = run.attempts ?? 1;
+  const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
   return (
     <>
@@ -32,7 +33,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
             <Status
               status={shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null })}
             />
-            {run.waiting > 0 ? (
+            {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
               <span className="tag" data-tone="wait">
                 <Hand className="icon-small" aria-hidden="true" />
                 {run.waiting === 1 ? "1 question for you" : `${run.waiting} questions for you`}
@@ -71,6 +72,9 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
         <RunControls run={run} actions={actions} />
       </div>
       <ActionProblem actions={actions} />
+      <p role="status" className={isSent ? "mb-3 text-ink-2" : "sr-only"}>
+        {isSent ? "Message sent. The next model call reads it." : ""}
+      </p>
     </>
   );
 }

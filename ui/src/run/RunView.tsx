@@ -5,6 +5,7 @@ import { useParams } from "../app/hashLocation";
 import { type Approval, isPending, QuestionCard, useRunApprovals } from "../approvals/question";
 import { Button } from "../shared/Button";
 import { copyText } from "../shared/CodeBlock";
+import { ErrorState } from "../shared/PageStates";
 import { AnswerCard } from "./cards/AnswerCard";
 import { StateBanners } from "./cards/StateBanners";
 import { WritingCards } from "./cards/WritingCard";
@@ -120,7 +121,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
         onContinue={() => actions.resume.mutate()}
         onRerun={() => actions.rerun.mutate()}
       />
-      <RunFigures run={run} downtime={spans.downtime} />
+      <RunFigures run={run} steps={steps} downtime={spans.downtime} />
       <div className={selected === null ? "run-grid" : "run-grid has-details"}>
         <div className="run-body">
           <section className="panel run-panel" aria-label="What happened">
@@ -142,7 +143,9 @@ export function RunView({ run: current }: { run: RunDetail }) {
                 ))}
               </div>
               <div className="panel-head-end">
-                <OnlySelect only={only} onChange={(next) => setParams({ only: next }, { replace: true })} />
+                {view === "transcript" ? null : (
+                  <OnlySelect only={only} onChange={(next) => setParams({ only: next }, { replace: true })} />
+                )}
                 {isLive ? (
                   <FollowButton
                     isFollowing={isFollowing}
@@ -152,6 +155,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
                 ) : null}
               </div>
             </div>
+            {stepQuery.isError ? <ErrorState error={stepQuery.error} onRetry={() => void stepQuery.refetch()} /> : null}
             <div id="run-view" role="tabpanel" aria-labelledby={`tab-${view}`}>
               {view === "timeline" ? (
                 <Timeline
@@ -194,7 +198,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
             {questions.map((approval) => (
               <QuestionCard key={approval.id} approval={approval} />
             ))}
-            <WritingCards feed={feed} />
+            {isLive ? <WritingCards feed={feed} /> : null}
           </div>
         </div>
         {selected === null ? null : (

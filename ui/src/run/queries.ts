@@ -86,6 +86,7 @@ export function useSteps(runId: string, isLive: boolean) {
     queryKey: stepsKey(runId),
     queryFn: ({ signal }) => readSteps(runId, signal),
     refetchInterval: isLive ? interval : false,
+    staleTime: isLive ? 0 : Number.POSITIVE_INFINITY, // there may be many, and they do not change any more
   });
 }
 

@@ -8,13 +8,13 @@ import { Duration, Time } from "../../shared/Figures";
 import { formatCost, formatCount, formatDuration } from "../../shared/format";
 import { ErrorState, Skeleton } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
+import { useIsPhone } from "../../shared/useIsPhone";
 import type { RunFeed } from "../live/feed";
 import type { RunDetail, RunStep, RunStepDetail } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
 import { outcomeText } from "../timeline/describe";
-import { usePhone } from "../usePhone";
 import { Attempts } from "./Attempts";
 import { LiveTexts } from "./LiveTexts";
 import { TextSection } from "./TextSection";
@@ -33,7 +33,7 @@ const ICON = { model: Bot, tool: Wrench, wait: Hand, hook: Webhook };
 /** The selected step: beside the timeline, or as a sheet on a phone. */
 export function StepDetails(props: StepDetailsProps) {
   const { placed, onClose } = props;
-  const isPhone = usePhone();
+  const isPhone = useIsPhone();
   if (isPhone) {
     return (
       <Dialog title={placed.span.label} onClose={onClose}>

@@ -32,8 +32,10 @@ export function useRunStream(runId: string, isWanted: boolean, isPaused: boolean
     feed.apply(events);
   }, [feed, isPaused]);
 
+  // Once opened, a stream is read to its end: the last events come after the page has heard that the run is over.
+  const isNeeded = isWanted || (feed.lastIndex >= 0 && !feed.isEnded);
   useEffect(() => {
-    if (!isWanted || feed.isEnded) return;
+    if (!isNeeded || feed.isEnded) return;
     const own = createFrameQueue<RunEvent>((events) => {
       if (paused.current) for (const event of events) held.current.push(event);
       else feed.apply(events);
@@ -61,7 +63,7 @@ export function useRunStream(runId: string, isWanted: boolean, isPaused: boolean
       own.close();
       queue.current = null;
     };
-  }, [runId, feed, isWanted]);
+  }, [runId, feed, isNeeded]);
 
   return { feed, state };
 }

@@ -16,8 +16,9 @@ export interface Fold extends Gap {
 
 /** Idle gaps from here on are folded. */
 export const FOLDED_SECONDS = 30;
-/** How much of the gap stays visible at both sides of a fold. */
-const MARGIN_SECONDS = 1;
+/** How much of a gap stays visible at both sides of its fold: this share of the busy time, within limits in seconds. */
+const MARGIN_SHARE = 0.03;
+const MARGIN_LIMITS = [0.01, 1] as const;
 /** The width of a fold, as a share of all that is not folded. */
 const FOLD_SHARE = 0.035;
 
@@ -33,7 +34,7 @@ export class TimeScale {
     end: number,
   ) {
     const hidden = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
-    const width = Math.max(0.5, (end - start - hidden) * FOLD_SHARE);
+    const width = Math.max(0.001, (end - start - hidden) * FOLD_SHARE);
     let removed = 0;
     for (const gap of gaps) {
       this.folds.push({ ...gap, axisStart: gap.start - start - removed, axisWidth: width });
@@ -84,16 +85,17 @@ export function idleGaps(busy: readonly Gap[], start: number, end: number): Gap[
   const gaps: Gap[] = [];
   let idleSince = start;
   const close = (until: number): void => {
-    if (until - idleSince > FOLDED_SECONDS) {
-      gaps.push({ start: idleSince + MARGIN_SECONDS, end: until - MARGIN_SECONDS });
-    }
+    if (until - idleSince > FOLDED_SECONDS) gaps.push({ start: idleSince, end: until });
   };
   for (const one of [...busy].sort((a, b) => a.start - b.start)) {
     if (one.start > idleSince) close(Math.min(one.start, end));
     idleSince = Math.max(idleSince, one.end);
   }
   if (end > idleSince) close(end);
-  return gaps;
+  const busySeconds = end - start - gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+  const [least, most] = MARGIN_LIMITS;
+  const margin = Math.min(most, Math.max(least, busySeconds * MARGIN_SHARE));
+  return gaps.map((gap) => ({ start: gap.start + margin, end: gap.end - margin }));
 }
 
 export interface Tick {

