@@ -34,8 +34,10 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
   const offsets = useRef<RowOffsets>(null);
   offsets.current ??= new RowOffsets(estimate);
   const rows = offsets.current;
-  const laidOut = useRef<readonly string[] | null>(null);
+  const laidOut = useRef<readonly string[]>([]);
+  const anchor = useRef<{ key: string; offset: number } | null>(null);
   if (laidOut.current !== keys) {
+    anchor.current = isAtEnd ? null : anchorOf(rows, laidOut.current, scroller.current);
     laidOut.current = keys;
     rows.setKeys(keys);
   }
@@ -88,6 +90,15 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
     return () => own?.unobserve(element);
   }, []);
 
+  // Rows that come before what the reader looks at do not move it.
+  useLayoutEffect(() => {
+    const at = anchor.current;
+    anchor.current = null;
+    const index = at === null ? -1 : keys.indexOf(at.key);
+    if (at !== null && index >= 0 && scroller.current !== null)
+      scroller.current.scrollTop = rows.topOf(index) + at.offset;
+  }, [keys, rows, scroller]);
+
   const { total } = rows;
   useLayoutEffect(() => {
     if (isAtEnd && total > 0 && scroller.current !== null) scroller.current.scrollTop = total;
@@ -123,4 +134,12 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
       {items}
     </div>
   );
+}
+
+/** The first row in sight, and how far it is scrolled; null at the top, where what is new is shown. */
+function anchorOf(rows: RowOffsets, keys: readonly string[], scroller: HTMLElement | null) {
+  if (scroller === null || scroller.scrollTop <= 0) return null;
+  const index = rows.between(scroller.scrollTop, scroller.scrollTop).first;
+  const key = keys[index];
+  return key === undefined ? null : { key, offset: scroller.scrollTop - rows.topOf(index) };
 }
