@@ -9,12 +9,17 @@ import { AboutDialog } from "./AboutDialog";
 import { Composer } from "./Composer";
 import { useConversation, useFork } from "./queries";
 import { DeleteDialog, RenameDialog } from "./SessionDialogs";
-import type { SessionDetail } from "./session";
+import type { SessionDetail, SessionItem } from "./session";
 import { TurnView } from "./TurnView";
 import { isUnfinished, type Turn, toTurns } from "./turns";
 
+export interface ConversationProps {
+  session: SessionDetail;
+  item: SessionItem | undefined;
+}
+
 /** The runs of a session as a conversation. */
-export function Conversation({ session }: { session: SessionDetail }) {
+export function Conversation({ session, item }: ConversationProps) {
   const { runs, figures } = useConversation(session.session_id);
   const turns = useMemo(() => {
     const pages = [...(runs.data?.pages ?? [])].reverse();
@@ -24,7 +29,7 @@ export function Conversation({ session }: { session: SessionDetail }) {
   const isLoading = runs.data === undefined || figures.data === undefined;
   return (
     <section className="conversation" aria-label="Conversation">
-      <Head session={session} />
+      <Head session={session} item={item} />
       <Scroll turns={turns}>
         {isLoading ? error ? <ErrorState error={error} onRetry={() => void runs.refetch()} /> : <Skeleton /> : null}
         {runs.hasNextPage ? (
@@ -91,7 +96,7 @@ function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.R
 
 type Open = "rename" | "delete" | "about" | null;
 
-function Head({ session }: { session: SessionDetail }) {
+function Head({ session, item }: ConversationProps) {
   const [open, setOpen] = useState<Open>(null);
   const [, navigate] = useLocation();
   const isPhone = useIsPhone();
@@ -131,7 +136,7 @@ function Head({ session }: { session: SessionDetail }) {
       ) : null}
       {open === "rename" ? <RenameDialog session={session} onClose={close} /> : null}
       {open === "delete" ? <DeleteDialog session={session} onClose={close} /> : null}
-      {open === "about" ? <AboutDialog session={session} onClose={close} /> : null}
+      {open === "about" ? <AboutDialog session={session} item={item} onClose={close} /> : null}
     </>
   );
 }

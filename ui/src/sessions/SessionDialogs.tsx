@@ -1,6 +1,7 @@
 import { type FormEvent, type ReactNode, useId, useState } from "react";
 import { useLocation } from "wouter";
 import type { JsonObject } from "../approvals/approval";
+import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { Dialog } from "../shared/Dialog";
 import { useChangeState, useDeleteSession, useRename } from "./queries";
@@ -25,7 +26,7 @@ export function RenameDialog({ session, onClose }: SessionDialogProps) {
           <span>Name</span>
           <input
             className="input"
-            autoFocus
+            ref={markAutofocus}
             value={name}
             maxLength={255}
             onChange={(event) => setName(event.target.value)}
@@ -86,7 +87,7 @@ export function StateDialog({ session, onClose }: SessionDialogProps) {
           className="input font-mono"
           rows={14}
           spellCheck={false}
-          autoFocus
+          ref={markAutofocus}
           value={text}
           aria-invalid={problem !== null}
           onChange={(event) => setText(event.target.value)}

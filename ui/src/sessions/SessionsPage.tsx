@@ -12,7 +12,7 @@ import { Conversation } from "./Conversation";
 import { itemsOf, useSession, useSessionList } from "./queries";
 import { SessionList } from "./SessionList";
 import { SessionSide } from "./SessionSide";
-import { sessionPath } from "./session";
+import { type SessionItem, sessionPath } from "./session";
 
 export default function SessionsPage({ sessionId }: { sessionId: string | null }) {
   usePageTitle("Sessions");
@@ -24,6 +24,7 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
   const sessions = itemsOf(list.data?.pages);
   const shownId = sessionId ?? (isPhone ? undefined : sessions[0]?.session_id);
   const session = useSession(shownId);
+  const item = sessions.find((one) => one.session_id === shownId);
   const move = (step: 1 | -1) => {
     const index = sessions.findIndex((item) => item.session_id === shownId);
     const next = sessions[index + step];
@@ -48,11 +49,11 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
         </nav>
       )}
       {isPhone && shownId === undefined ? null : (
-        <Pane key={shownId} id={shownId} session={session} isEmpty={list.isSuccess} />
+        <Pane key={shownId} id={shownId} session={session} item={item} isEmpty={list.isSuccess} />
       )}
       {shownId !== undefined && session.data !== undefined ? (
         <aside className="session-side" aria-label="About this session">
-          <SessionSide session={session.data} item={sessions.find((item) => item.session_id === shownId)} />
+          <SessionSide session={session.data} item={item} />
         </aside>
       ) : null}
     </div>
@@ -62,11 +63,12 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
 interface PaneProps {
   id: string | undefined;
   session: ReturnType<typeof useSession>;
+  item: SessionItem | undefined;
   isEmpty: boolean;
 }
 
-function Pane({ id, session, isEmpty }: PaneProps) {
-  if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} />;
+function Pane({ id, session, item, isEmpty }: PaneProps) {
+  if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} item={item} />;
   return (
     <section className="pane-main" aria-label="Conversation">
       {id !== undefined && session.error ? (

@@ -7,6 +7,7 @@ import { useLocation } from "wouter";
 import { apiUrl } from "../api/client";
 import { meQuery } from "../api/queries";
 import { useSessionList } from "../sessions/queries";
+import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import type { Component } from "../teams/component";
 import { CurlDialog } from "./CurlDialog";
@@ -129,6 +130,12 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
   );
 }
 
+/** The dialog may be open already, if the teams were loaded after it. */
+function focusInDialog(element: HTMLElement | null): void {
+  markAutofocus(element);
+  element?.focus();
+}
+
 interface FieldProps {
   name: FormField;
   form: Form;
@@ -153,7 +160,6 @@ function TextField({ name, form, problems, set, label, placeholder, isLong, isNu
     placeholder,
     "aria-invalid": problem !== undefined,
     "aria-describedby": problem === undefined ? undefined : `${id}-problem`,
-    autoFocus: isFocused,
     onChange: (event: { target: { value: string } }) => set({ [name]: event.target.value }),
   };
   return (
@@ -162,7 +168,7 @@ function TextField({ name, form, problems, set, label, placeholder, isLong, isNu
         <label htmlFor={id}>{label}</label>
       </span>
       {isLong ? (
-        <textarea className="input start-message" rows={5} {...props} />
+        <textarea className="input start-message" rows={5} ref={isFocused ? focusInDialog : undefined} {...props} />
       ) : (
         <input className="input" autoComplete="off" inputMode={isNumber ? "decimal" : undefined} {...props} />
       )}

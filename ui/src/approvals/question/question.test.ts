@@ -13,6 +13,12 @@ describe("the words of a question", () => {
     expect(questionText(QUESTIONS)).toBe("Planner has 2 questions for you");
   });
 
+  it("says what was asked once it is decided", () => {
+    expect(questionText(APPROVED)).toBe("Billing asked to call refund_payment");
+    expect(questionText({ ...CHECK_IN, status: "approved" })).toBe("Travel asked for values for check_in");
+    expect(questionText({ ...NEWSLETTER, status: "rejected" })).toBe("A call of send_newsletter was interrupted");
+  });
+
   it("puts the arguments in one line", () => {
     expect(argumentLine(REFUND.tool_args)).toBe("4417 · 14.9 · Parcel lost in transit");
     expect(argumentLine({ text: "a".repeat(80), none: null })).toBe(`${"a".repeat(59)}…`);

@@ -14,6 +14,10 @@ export interface Sentence {
 }
 
 export function questionOf(approval: Approval): Sentence {
+  return approval.status === "pending" ? openQuestion(approval) : closedQuestion(approval);
+}
+
+function openQuestion(approval: Approval): Sentence {
   const caller = callerOf(approval);
   const tool = toolOf(approval);
   switch (approval.pause_type) {
@@ -32,6 +36,25 @@ export function questionOf(approval: Approval): Sentence {
       return { before: "Did the call of ", tool, after: " happen?" };
     default:
       return { before: `May ${caller} call `, tool, after: "?" };
+  }
+}
+
+/** The same as a fact, once it is decided. */
+function closedQuestion(approval: Approval): Sentence {
+  const caller = callerOf(approval);
+  const tool = toolOf(approval);
+  switch (approval.pause_type) {
+    case "user_input": {
+      const isChoice = requirementOf(approval)?.user_feedback_schema !== undefined;
+      if (isChoice) return { before: `${caller} asked you`, tool: "", after: "" };
+      return { before: `${caller} asked for values for `, tool, after: "" };
+    }
+    case "external_execution":
+      return { before: `${caller} asked for the result of `, tool, after: "" };
+    case "unknown_outcome":
+      return { before: "A call of ", tool, after: " was interrupted" };
+    default:
+      return { before: `${caller} asked to call `, tool, after: "" };
   }
 }
 
