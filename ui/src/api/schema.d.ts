@@ -394,6 +394,8 @@ export interface paths {
         /**
          * List Agent Run Steps
          * @description List every model call, tool call and delegation of a run and its members, in the order of their start.
+         *
+         *     With `path` the answer is that step alone, with its arguments and its result.
          */
         get: operations["list_agent_run_steps"];
         put?: never;
@@ -668,6 +670,8 @@ export interface paths {
         /**
          * List Team Run Steps
          * @description List every model call, tool call and delegation of a run and its members, in the order of their start.
+         *
+         *     With `path` the answer is that step alone, with its arguments and its result.
          */
         get: operations["list_team_run_steps"];
         put?: never;
@@ -1025,6 +1029,8 @@ export interface paths {
         /**
          * List Run Steps
          * @description List every model call, tool call and delegation of a run and its members, in the order of their start.
+         *
+         *     With `path` the answer is that step alone, with its arguments and its result.
          */
         get: operations["list_run_steps"];
         put?: never;
@@ -2026,6 +2032,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -2191,6 +2201,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -2436,6 +2450,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -2463,6 +2481,11 @@ export interface components {
             /** Agent Name */
             agent_name: string;
             /**
+             * Waiting
+             * @description Pending approvals of the run and its members.
+             */
+            waiting: number;
+            /**
              * Root Run Id
              * @description The run that a client started.
              */
@@ -2473,24 +2496,10 @@ export interface components {
              */
             path: string;
             /**
-             * Totals
-             * @description What the run and its members used so far.
+             * Attempt List
+             * @description The attempts of the root run, in order.
              */
-            totals: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Activity
-             * @description What the run does now.
-             */
-            activity: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Waiting
-             * @description Pending approvals of the run and its members.
-             */
-            waiting: number;
+            attempt_list: components["schemas"]["AttemptEntry"][];
             /**
              * Members
              * @description Every member's run of the tree, in the order of start.
@@ -2698,6 +2707,38 @@ export interface components {
             resolved_at: number | null;
             /** Resolved By */
             resolved_by: string | null;
+        };
+        /**
+         * AttemptEntry
+         * @description An attempt to drive a run.
+         */
+        AttemptEntry: {
+            /**
+             * Attempt
+             * @description Its number, from 1.
+             */
+            attempt: number;
+            /**
+             * Worker Id
+             * @description The process that drove the run; null if it is not known.
+             */
+            worker_id: string | null;
+            /**
+             * Started At
+             * @description Unix time in seconds.
+             */
+            started_at: number;
+            /**
+             * Ended At
+             * @description Of a lost attempt, the last time at which it stored something.
+             */
+            ended_at: number | null;
+            /**
+             * Outcome
+             * @description running: it is at work. lost: its process died. handed_over: its process was stopped. paused: the run waits for a person. released: its end could not be stored. ended: the run ended.
+             * @enum {string}
+             */
+            outcome: "running" | "lost" | "handed_over" | "paused" | "released" | "ended";
         };
         /**
          * AudioItem
@@ -3181,6 +3222,64 @@ export interface components {
              */
             cost: number | null;
             /**
+             * Name
+             * @description The name of the tool, the hook or the model.
+             */
+            name: string | null;
+            /**
+             * Run Id
+             * @description The run whose step it is: the root run or a member's.
+             */
+            run_id: string;
+            /**
+             * Parent Path
+             * @description The delegation in which it happened.
+             */
+            parent_path: string | null;
+            /**
+             * Tool Call Id
+             * @description The id that the model gave to the call.
+             */
+            tool_call_id: string | null;
+            /**
+             * Child Run Ids
+             * @description The members' runs that it began.
+             */
+            child_run_ids: string[];
+            /**
+             * Approval Id
+             * @description The last approval for which the call waited.
+             */
+            approval_id: string | null;
+            error: components["schemas"]["StepError"] | null;
+            /**
+             * Tries
+             * @description How often the model was called, with retries; 0 for other steps.
+             */
+            tries: number;
+            /**
+             * Attempts
+             * @description Its attempts, the last one last.
+             */
+            attempts: components["schemas"]["StepAttempt"][];
+            /**
+             * Arguments
+             * @description Only with `path`: the arguments of the call.
+             */
+            arguments?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Result
+             * @description Only with `path`: the first 100,000 characters of the result.
+             */
+            result?: string | null;
+            /**
+             * Result Characters
+             * @description Only with `path`: the length of the whole result.
+             */
+            result_characters?: number | null;
+            /**
              * Fingerprint
              * @description A hash of what was called, with its arguments.
              */
@@ -3191,10 +3290,10 @@ export interface components {
              */
             codec: number;
             /**
-             * Result
-             * @description The result; null: there is none.
+             * Recorded
+             * @description The result as it is stored; null: there is none.
              */
-            result: unknown;
+            recorded: unknown;
         };
         /**
          * FeedbackOption
@@ -4097,6 +4196,38 @@ export interface components {
             data: string;
         };
         /**
+         * RunActivity
+         * @description What a run does now; of several things the one that began last.
+         */
+        RunActivity: {
+            /**
+             * Kind
+             * @description model: it waits for its model. writing: the model is sending text. tool: it calls a tool. waiting: it waits for a person.
+             * @enum {string}
+             */
+            kind: "model" | "writing" | "tool" | "waiting";
+            /**
+             * Run Id
+             * @description The run itself, or that of a member.
+             */
+            run_id: string;
+            /**
+             * Member
+             * @description The name of the team or agent that does it.
+             */
+            member: string;
+            /**
+             * Tool
+             * @description The tool that it calls, or for which it waits.
+             */
+            tool: string | null;
+            /**
+             * Since
+             * @description Unix time in seconds.
+             */
+            since: number;
+        };
+        /**
          * RunChangeEvent
          * @description One message of the feed. Every message describes a state, so a client may get one more than once.
          */
@@ -4271,6 +4402,11 @@ export interface components {
              */
             nested_depth: number;
             /**
+             * At
+             * @description Unix time in seconds, with fractions.
+             */
+            at: number;
+            /**
              * Event Index
              * @description Strictly increasing within the root run.
              */
@@ -4326,7 +4462,7 @@ export interface components {
             members: (components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"])[];
             /**
              * Steps
-             * @description The steps, in the order of their paths.
+             * @description The steps, in the order of their start.
              */
             steps: components["schemas"]["ExportedStep"][];
             /** Events */
@@ -4561,6 +4697,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -4820,6 +4960,64 @@ export interface components {
              * @description US dollars of a model call; null if its price is unknown.
              */
             cost: number | null;
+            /**
+             * Name
+             * @description The name of the tool, the hook or the model.
+             */
+            name: string | null;
+            /**
+             * Run Id
+             * @description The run whose step it is: the root run or a member's.
+             */
+            run_id: string;
+            /**
+             * Parent Path
+             * @description The delegation in which it happened.
+             */
+            parent_path: string | null;
+            /**
+             * Tool Call Id
+             * @description The id that the model gave to the call.
+             */
+            tool_call_id: string | null;
+            /**
+             * Child Run Ids
+             * @description The members' runs that it began.
+             */
+            child_run_ids: string[];
+            /**
+             * Approval Id
+             * @description The last approval for which the call waited.
+             */
+            approval_id: string | null;
+            error: components["schemas"]["StepError"] | null;
+            /**
+             * Tries
+             * @description How often the model was called, with retries; 0 for other steps.
+             */
+            tries: number;
+            /**
+             * Attempts
+             * @description Its attempts, the last one last.
+             */
+            attempts: components["schemas"]["StepAttempt"][];
+            /**
+             * Arguments
+             * @description Only with `path`: the arguments of the call.
+             */
+            arguments?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Result
+             * @description Only with `path`: the first 100,000 characters of the result.
+             */
+            result?: string | null;
+            /**
+             * Result Characters
+             * @description Only with `path`: the length of the whole result.
+             */
+            result_characters?: number | null;
         };
         /**
          * RunSummary
@@ -4883,20 +5081,10 @@ export interface components {
              * @description Pending approvals of the run and its members.
              */
             waiting: number;
-            /**
-             * Activity
-             * @description What the run does now.
-             */
-            activity: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Totals
-             * @description What the run and its members used so far.
-             */
-            totals: {
-                [key: string]: unknown;
-            } | null;
+            /** @description What the run does now. */
+            activity: components["schemas"]["RunActivity"] | null;
+            /** @description What the run and its members have used so far. */
+            totals: components["schemas"]["RunTotals"] | null;
             /** Cancel Requested At */
             cancel_requested_at: number | null;
         };
@@ -4962,20 +5150,10 @@ export interface components {
              * @description Pending approvals of the run and its members.
              */
             waiting: number;
-            /**
-             * Activity
-             * @description What the run does now.
-             */
-            activity: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Totals
-             * @description What the run and its members used so far.
-             */
-            totals: {
-                [key: string]: unknown;
-            } | null;
+            /** @description What the run does now. */
+            activity: components["schemas"]["RunActivity"] | null;
+            /** @description What the run and its members have used so far. */
+            totals: components["schemas"]["RunTotals"] | null;
             /** Cancel Requested At */
             cancel_requested_at: number | null;
             /**
@@ -4988,6 +5166,11 @@ export interface components {
              * @description The position in the tree; "" for the root.
              */
             path: string;
+            /**
+             * Attempt List
+             * @description The attempts of the root run, in order.
+             */
+            attempt_list: components["schemas"]["AttemptEntry"][];
             /**
              * Members
              * @description Every member's run of the tree, in the order of start.
@@ -5004,6 +5187,42 @@ export interface components {
             /** Data */
             data: components["schemas"]["RunSummary"][];
             meta: components["schemas"]["RunPageInfo"];
+        };
+        /**
+         * RunTotals
+         * @description What a run and its members have used so far.
+         */
+        RunTotals: {
+            /** Input Tokens */
+            input_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Cache Read Tokens */
+            cache_read_tokens: number;
+            /** Cache Write Tokens */
+            cache_write_tokens: number;
+            /**
+             * Cost
+             * @description US dollars; null if a model has no list price.
+             */
+            cost: number | null;
+            /**
+             * Model Calls
+             * @description Model calls that were answered or failed.
+             */
+            model_calls: number;
+            /**
+             * Tool Calls
+             * @description Tool calls and delegations that ended.
+             */
+            tool_calls: number;
+            /**
+             * Failed Calls
+             * @description Model calls, and calls of tools, that failed.
+             */
+            failed_calls: number;
         };
         /**
          * ScopeItem
@@ -5300,7 +5519,7 @@ export interface components {
             total_cost: number | null;
             /**
              * Last Answer
-             * @description The first 200 characters of what its last run answered.
+             * @description The first 200 characters of what its last run answered, or what it waits for.
              */
             last_answer: string | null;
             /**
@@ -5574,6 +5793,47 @@ export interface components {
             streams_open: number;
             /** Event Loop Lag Seconds */
             event_loop_lag_seconds: number;
+        };
+        /**
+         * StepAttempt
+         * @description One attempt of a step. Steps are repeated only if they failed or were cut off.
+         */
+        StepAttempt: {
+            /**
+             * Attempt
+             * @description The attempt of the run in which it was made; 0: in the run that this one continues.
+             */
+            attempt: number;
+            /**
+             * Started At
+             * @description Unix time in seconds.
+             */
+            started_at: number;
+            /**
+             * Ended At
+             * @description null if it has not ended, or its end is not known.
+             */
+            ended_at: number | null;
+            /**
+             * Outcome
+             * @description running, completed and failed; waiting: for a person. unknown: a tool call that may have taken effect. cut_off: its process ended first.
+             * @enum {string}
+             */
+            outcome: "running" | "waiting" | "completed" | "failed" | "unknown" | "cut_off";
+        };
+        /**
+         * StepError
+         * @description Why a step failed.
+         */
+        StepError: {
+            /**
+             * Code
+             * @description The kind of error, for programs.
+             * @example model_error
+             */
+            code: string;
+            /** Message */
+            message: string;
         };
         /**
          * StepKind
@@ -5868,6 +6128,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -5902,6 +6166,11 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /**
+             * Waiting
+             * @description Pending approvals of the run and its members.
+             */
+            waiting: number;
+            /**
              * Root Run Id
              * @description The run that a client started.
              */
@@ -5912,24 +6181,10 @@ export interface components {
              */
             path: string;
             /**
-             * Totals
-             * @description What the run and its members used so far.
+             * Attempt List
+             * @description The attempts of the root run, in order.
              */
-            totals: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Activity
-             * @description What the run does now.
-             */
-            activity: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Waiting
-             * @description Pending approvals of the run and its members.
-             */
-            waiting: number;
+            attempt_list: components["schemas"]["AttemptEntry"][];
             /**
              * Members
              * @description Every member's run of the tree, in the order of start.
@@ -6069,6 +6324,10 @@ export interface components {
                 [key: string]: components["schemas"]["BudgetUse"];
             };
             error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
             /** Run Id */
             run_id: string;
             /**
@@ -9039,6 +9298,12 @@ export interface operations {
             query: {
                 /** @description The run's session */
                 session_id: string;
+                /** @description At most so many steps */
+                limit?: number | null;
+                /** @description Only steps after the one with this path, in the list's order */
+                after_path?: string | null;
+                /** @description Only the step with this path, with its arguments and its result */
+                path?: string | null;
             };
             header?: never;
             path: {
@@ -9090,7 +9355,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Agent or run not found */
+            /** @description Agent, run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -11268,6 +11533,12 @@ export interface operations {
             query: {
                 /** @description The run's session */
                 session_id: string;
+                /** @description At most so many steps */
+                limit?: number | null;
+                /** @description Only steps after the one with this path, in the list's order */
+                after_path?: string | null;
+                /** @description Only the step with this path, with its arguments and its result */
+                path?: string | null;
             };
             header?: never;
             path: {
@@ -11319,7 +11590,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Team or run not found */
+            /** @description Team, run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -13592,6 +13863,12 @@ export interface operations {
             query?: {
                 /** @description The run's session; if it is given, it must be that */
                 session_id?: string | null;
+                /** @description At most so many steps */
+                limit?: number | null;
+                /** @description Only steps after the one with this path, in the list's order */
+                after_path?: string | null;
+                /** @description Only the step with this path, with its arguments and its result */
+                path?: string | null;
             };
             header?: never;
             path: {
@@ -13642,7 +13919,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Run not found */
+            /** @description Run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

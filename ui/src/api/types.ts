@@ -10,31 +10,12 @@ export type RunStatus = Schemas["RunStatus"];
 export type ComponentKind = Schemas["RunSummary"]["component_kind"];
 
 /** The figures of a run with all its members. */
-export interface Totals {
-  input_tokens: number;
-  output_tokens: number;
-  reasoning_tokens: number;
-  cache_read_tokens: number;
-  cache_write_tokens: number;
-  cost: number | null;
-  model_calls: number;
-  tool_calls: number;
-  failed_calls: number;
-}
+export type Totals = Schemas["RunTotals"];
 
 /** What a run does now. */
-export interface Activity {
-  kind: "model" | "writing" | "tool" | "waiting";
-  run_id: string;
-  member: string;
-  tool: string | null;
-  since: number;
-}
+export type Activity = Schemas["RunActivity"];
 
-export type RunSummary = Omit<Schemas["RunSummary"], "activity" | "totals"> & {
-  activity: Activity | null;
-  totals: Totals | null;
-};
+export type RunSummary = Schemas["RunSummary"];
 
 export type RunCounts = Schemas["RunCountsResponse"];
 
@@ -43,39 +24,12 @@ export interface Page<T> {
   meta: { limit: number; next_cursor: string | null };
 }
 
-export interface RunAttempt {
-  attempt: number;
-  worker_id: string | null;
-  started_at: number;
-  ended_at: number | null;
-  outcome: "running" | "lost" | "handed_over" | "paused" | "released" | "ended";
-}
-
 export type MemberRun = Schemas["MemberRun"];
 
-/** `GET /runs/{run_id}`: AgentOS's object with these keys in addition. The full view has more keys than are named. */
-export interface RunDetail extends RunSummary {
-  root_run_id: string;
-  path: string;
-  attempt_list: RunAttempt[];
-  members: MemberRun[];
-  content?: unknown;
-  content_type?: string;
-  model?: string | null;
-  model_provider?: string | null;
-}
+export type RunAttempt = Schemas["AttemptEntry"];
 
-export interface StepError {
-  code: string;
-  message: string;
-}
-
-export interface StepAttempt {
-  attempt: number;
-  started_at: number;
-  ended_at: number | null;
-  outcome: "completed" | "running" | "cut_off" | "failed" | "unknown";
-}
+/** `GET /runs/{run_id}?view=summary`. */
+export type RunDetail = Schemas["RunSummaryDetails"];
 
 export type Approval = Omit<Schemas["ApprovalResponse"], "requirements"> & {
   requirements: Record<string, unknown>[] | null;
