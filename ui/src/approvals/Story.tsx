@@ -1,6 +1,6 @@
-import { useQueries, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { request, segment } from "../api/client";
+import { ApiError, request, segment } from "../api/client";
 import type { RunDetail } from "../api/types";
 import type { Approval } from "./approval";
 import { storyOf } from "./story";
@@ -45,21 +45,27 @@ export function Story({ approval }: { approval: Approval }) {
 
 /** The texts of model calls by the paths of their steps; calls without a text are left out. */
 function useStepTexts(runId: string, paths: readonly string[]): ReadonlyMap<string, string> {
-  const steps = useQueries({
-    queries: paths.map((path) => ({
-      queryKey: ["runs", "one", runId, "step", path],
-      queryFn: ({ signal }: { signal: AbortSignal }) =>
-        request<{ result?: string | null }[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal }),
-      staleTime: STALE_MS,
-      retry: false,
-    })),
+  const texts = useQuery({
+    queryKey: ["runs", "one", runId, "texts", paths],
+    queryFn: ({ signal }) => Promise.all(paths.map((path) => stepText(runId, path, signal))),
+    enabled: paths.length > 0,
+    staleTime: STALE_MS,
   });
-  const texts = new Map<string, string>();
-  for (const [index, path] of paths.entries()) {
-    const text = steps[index]?.data?.[0]?.result;
-    if (text) texts.set(path, text);
+  return new Map(paths.flatMap((path, index) => (texts.data?.[index] ? [[path, texts.data[index]]] : [])));
+}
+
+/** "" if the step is not there: the question does not depend on it. */
+async function stepText(runId: string, path: string, signal: AbortSignal): Promise<string> {
+  try {
+    const steps = await request<{ result?: string | null }[]>(`/runs/${segment(runId)}/steps`, {
+      query: { path },
+      signal,
+    });
+    return steps[0]?.result ?? "";
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return "";
+    throw error;
   }
-  return texts;
 }
 
 function Said({ who, text }: { who: string; text: string }) {

@@ -146,7 +146,8 @@ function ProcessRow({ process, now }: { process: ServerProcess; now: number }) {
   return (
     <tr>
       <td title={`${process.host}, process ${process.pid}`}>
-        <code>{process.id.slice(0, 8)}</code> {process.is_this ? <span className="tag">this one</span> : null}
+        <code className="whitespace-nowrap">{process.id.slice(0, 8)}</code>{" "}
+        {process.is_this ? <span className="tag">this one</span> : null}
       </td>
       <td>
         <Status status={isGone ? "CANCELLED" : "COMPLETED"} label={isGone ? "No heartbeat" : role} />
