@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -77,7 +77,9 @@ def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
     """Opens windows: ``open_visitor(server, size=PHONE, theme="dark")``. Each has its own storage."""
     visitors: list[Visitor] = []
 
-    def open_one(server: Process, *, size: tuple[int, int] = DESK, theme: str = "light", **options: Any) -> Visitor:
+    def open_one(
+        server: Process, *, size: tuple[int, int] = DESK, theme: Literal["light", "dark"] = "light", **options: Any
+    ) -> Visitor:
         width, height = size
         context = browser.new_context(
             viewport={"width": width, "height": height},
