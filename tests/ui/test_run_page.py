@@ -116,15 +116,26 @@ def test_keys_walk_the_steps_and_open_one(server: Process, visitor: Visitor) -> 
     visitor.check()
 
 
-def test_a_sheet_shows_the_step_on_a_phone(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+def test_a_tap_opens_the_step_as_a_sheet(server: Process, open_visitor: Callable[..., Visitor]) -> None:
     finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
     visitor = open_visitor(server, size=PHONE)
     visitor.open("/runs/r1?step=t0%2Fc0")
-    expect(visitor.page.get_by_role("dialog")).to_contain_text('"total_eur": 64')
+    sheet = visitor.page.get_by_role("dialog")
+    expect(sheet).to_contain_text('"total_eur": 64')
     visitor.check()
     assert visitor.small_targets() == []
-    visitor.page.get_by_role("button", name="Close").click()
-    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+    sheet.get_by_role("button", name="Close").click()
+    expect(sheet).to_be_hidden()
+    bars = visitor.page.locator(".timeline-bars")
+    bars.scroll_into_view_if_needed()
+    box = bars.bounding_box()
+    assert box is not None
+    for x in range(20, 340, 16):  # until a bar of the first row is hit
+        if sheet.is_visible():
+            break
+        visitor.page.touchscreen.tap(box["x"] + x, box["y"] + 61)
+        visitor.page.wait_for_timeout(200)
+    expect(sheet).to_contain_text("Status")
 
 
 def test_a_failed_run_names_its_cause_and_can_be_continued(server: Process, visitor: Visitor) -> None:

@@ -50,7 +50,8 @@ export class TimelineController {
   private height = 0;
   private foldedAt = 0;
   private drag: { x: number; y: number; id: number; kind: "mouse" | "touch"; view: View; moved: boolean } | null = null;
-  private pinch = new Map<number, number>();
+  private tap: { x: number; y: number; slack: number } | null = null;
+  private readonly pinch = new Map<number, number>();
   private readonly stops: (() => void)[] = [];
   private folds = true;
   private only: Only = null;
@@ -87,6 +88,7 @@ export class TimelineController {
     this.listen(bodyCanvas, "pointerup", (event) => this.onPointerUp(event as PointerEvent));
     this.listen(bodyCanvas, "pointercancel", (event) => this.endDrag(event as PointerEvent));
     this.listen(bodyCanvas, "pointerleave", () => this.hover(null));
+    this.listen(bodyCanvas, "click", () => this.onClick());
     this.listen(bodyCanvas, "dblclick", () => this.showAll());
     this.listen(scroller, "wheel", (event) => this.onWheel(event as WheelEvent), { passive: false });
     void document.fonts?.ready.then(() => this.requestDraw());
@@ -415,8 +417,7 @@ export class TimelineController {
     this.endDrag(event);
     if (drag === null) return;
     if (!drag.moved) {
-      const hit = this.hitAt(x, y, drag.kind === "touch" ? 16 : 4);
-      if (hit !== null) this.handlers.onSelect(hit.span, hit.lane);
+      this.tap = { x, y, slack: drag.kind === "touch" ? 16 : 4 };
     } else if (drag.kind === "mouse" && !event.shiftKey && Math.abs(x - drag.x) > DRAG_PIXELS) {
       const { view } = drag;
       const perPixel = (view.to - view.from) / Math.max(1, this.right() - this.left());
@@ -424,6 +425,14 @@ export class TimelineController {
         view.from + (Math.min(this.right(), Math.max(this.left(), pixel)) - this.left()) * perPixel;
       this.zoom({ from: at(Math.min(drag.x, x)), to: at(Math.max(drag.x, x)) });
     }
+  }
+
+  /** Selects only when the click follows: a sheet that opened before would take the click as one beside it. */
+  private onClick(): void {
+    const { tap } = this;
+    this.tap = null;
+    const hit = tap === null ? null : this.hitAt(tap.x, tap.y, tap.slack);
+    if (hit !== null) this.handlers.onSelect(hit.span, hit.lane);
   }
 
   private endDrag(event: PointerEvent): void {
