@@ -113,6 +113,11 @@ def test_search_finds_runs_and_pages(server: Process, visitor: Visitor) -> None:
     options = visitor.page.get_by_role("option")
     expect(options.first).to_contain_text("Delivered on 12 November")
     visitor.check()
+    visitor.press("Escape")
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+    visitor.press("/")
+    visitor.page.keyboard.type("november")
+    expect(options.first).to_contain_text("Delivered on 12 November")
     visitor.press("ArrowDown", "Enter")
     expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs?q=november")
 

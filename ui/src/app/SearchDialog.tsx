@@ -51,7 +51,8 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
       <div className="p-3">
         <input
           className="input"
-          type="search"
+          type="text" // a search field would take the first Escape to clear itself
+          enterKeyHint="search"
           role="combobox"
           aria-label="Search runs and pages"
           aria-expanded={entries.length > 0}
