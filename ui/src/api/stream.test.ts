@@ -69,3 +69,28 @@ test("delays grow to a limit, with jitter", () => {
   expect(retryDelay(50, () => 0.5)).toBe(15_000);
   expect(retryDelay(1, () => 0)).toBe(375);
 });
+
+test("a stream rests while the tab is hidden, and then goes on after the last id", async () => {
+  const open = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode("id: 7\ndata: seven\n\n")),
+  });
+  fetchMock.mockResolvedValueOnce(new Response(open)).mockResolvedValue(frames("id: 8\ndata: eight\n\n"));
+  const states: StreamState["name"][] = [];
+  const seen: string[] = [];
+  stream = openStream({
+    path: "/runs/changes",
+    onMessage: (message) => seen.push(message.data),
+    onState: (state) => states.push(state.name),
+    isOver: () => true,
+  });
+  await vi.advanceTimersByTimeAsync(10);
+  const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(true);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(states).toEqual(["connecting", "live", "hidden"]);
+  hidden.mockReturnValue(false);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(10);
+  expect(sentId(1)).toBe("7");
+  expect(seen).toEqual(["seven", "eight"]);
+});
