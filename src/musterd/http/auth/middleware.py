@@ -15,7 +15,7 @@ from musterd.http.auth.rate_limits import RateLimits, network_of
 
 log = structlog.get_logger("musterd.http")
 
-OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
+OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json", "/ui"})
 OPTIONAL_AUTH_PATHS = frozenset({"/-/ready"})
 """Open paths that tell an administrator more, so that credentials are checked if there are any."""
 OPTIONAL_AUTH_SECONDS = 1.0

@@ -1,0 +1,103 @@
+"""A real server with scripted models, and pages of a real browser: Debian's Chromium, driven by Playwright.
+
+The tests are left out if the page is not built or there is no browser; where changes are checked, they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+import musterd
+from tests.support.process import Deployment, Process, deployment_of
+from tests.ui.visitor import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser
+
+HERE = Path(__file__).resolve().parent
+PAGE = Path(musterd.__file__).parent / "ui_dist" / "index.html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+KEY = "a-secret-key"
+DESK = (1440, 900)
+PHONE = (390, 844)
+
+
+def missing(what: str) -> None:
+    """Leave the test out; fail where changes are checked."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser. While it is open its event loop counts as running, so async tests must come after it is closed."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        missing("Chromium is not installed: .venv/bin/python tools/install.py browser")
+    if not PAGE.exists():
+        missing("the page is not built: .venv/bin/python tools/install.py ui")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(template: Path, tmp_path: Path) -> Iterator[Deployment]:
+    """A folder and a database of the test's own."""
+    url = f"sqlite:///{shutil.copy(template, tmp_path)}"
+    yield from deployment_of(url, tmp_path, HERE / "components.py")
+
+
+@pytest.fixture
+def server(site: Deployment) -> Process:
+    """A server without a key."""
+    return site.serve(model_retry_seconds=0)
+
+
+@pytest.fixture
+def keyed_server(site: Deployment, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """A server with the key :data:`KEY`."""
+    monkeypatch.setenv("OS_SECURITY_KEY", KEY)
+    return site.serve()
+
+
+@pytest.fixture
+def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Opens windows: ``open_visitor(server, size=PHONE, theme="dark")``. Each has its own storage."""
+    visitors: list[Visitor] = []
+
+    def open_one(
+        server: Process, *, size: tuple[int, int] = DESK, theme: Literal["light", "dark"] = "light", **options: Any
+    ) -> Visitor:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            has_touch=size == PHONE,
+            reduced_motion="reduce",
+            **options,
+        )
+        visitor = Visitor(context, str(server.http.base_url).rstrip("/"))
+        visitors.append(visitor)
+        return visitor
+
+    yield open_one
+    for visitor in visitors:
+        visitor.close()
+
+
+@pytest.fixture
+def visitor(server: Process, open_visitor: Callable[..., Visitor]) -> Visitor:
+    """A window on a desktop, light."""
+    return open_visitor(server)

@@ -1,0 +1,110 @@
+"""What stands around every page: keys, theme, sign-in, the badge, lost connections."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import DESK, KEY, PHONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.process import Deployment, Process
+    from tests.ui.visitor import Visitor
+
+PAGES = ["/runs", "/approvals", "/sessions", "/teams", "/health"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("place", PAGES)
+def test_a_page_without_runs_is_accessible(
+    server: Process, open_visitor: Callable[..., Visitor], place: str, size: tuple[int, int], theme: str
+) -> None:
+    visitor = open_visitor(server, size=size, theme=theme)
+    visitor.open(place)
+    visitor.page.get_by_role("main").get_by_role("heading").first.wait_for()
+    visitor.check()
+    if size == PHONE:
+        assert visitor.small_targets() == []
+
+
+def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.see("No runs yet")
+    for key, title in (("a", "Approvals"), ("s", "Sessions"), ("t", "Teams"), ("h", "Health"), ("r", "Runs")):
+        visitor.press("g", key)
+        expect(visitor.page.get_by_role("navigation").locator("[aria-current]")).to_have_text(title)
+    visitor.press("?")
+    dialog = visitor.page.get_by_role("dialog", name="Keys")
+    expect(dialog.get_by_text("Search or jump to")).to_be_visible()
+    visitor.check()
+    visitor.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_the_theme_is_the_systems_until_one_is_chosen(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor(server, theme="dark")
+    root = visitor.page.locator("html")
+    visitor.open()
+    expect(root).to_have_attribute("data-theme", "dark")
+    visitor.page.get_by_role("button", name="Light theme").click()
+    expect(root).to_have_attribute("data-theme", "light")
+    visitor.page.reload()
+    expect(root).to_have_attribute("data-theme", "light")
+
+
+def test_a_server_with_a_key_asks_for_it_once(keyed_server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor(keyed_server)
+    visitor.open("/teams")
+    visitor.see("This server asks for a key")
+    visitor.check()
+    field = visitor.page.get_by_label("Key or token")
+    field.fill("wrong")
+    visitor.press("Enter")
+    visitor.see("The key was not accepted")
+    visitor.check()
+    field.fill(KEY)
+    visitor.press("Enter")
+    visitor.see("Support desk")
+    visitor.page.reload()
+    visitor.see("Support desk")
+    assert KEY not in visitor.page.url
+    assert visitor.page.evaluate("() => localStorage.length + document.cookie.length") == 0
+    visitor.page.get_by_role("button", name="Account").click()
+    visitor.page.get_by_role("menuitem", name="Sign out").click()
+    visitor.see("This server asks for a key")
+    assert visitor.page.evaluate("() => sessionStorage.length") == 0
+
+
+def test_the_badge_counts_what_needs_a_person(server: Process, visitor: Visitor) -> None:
+    visitor.open()
+    expect(visitor.page).to_have_title("Runs · musterd")
+    server.accepted('[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9}]]', "r1", "teams/support-desk")
+    expect(visitor.page).to_have_title("(1) Runs · musterd")
+    expect(visitor.page.get_by_role("link", name="Approvals 1")).to_be_visible()
+
+
+def test_a_lost_connection_is_shown_and_found_again(site: Deployment, open_visitor: Callable[..., Visitor]) -> None:
+    server = site.serve()
+    port = str(server.http.base_url.port)
+    visitor = open_visitor(server)
+    server.accepted("[[SAY All good]]", "r1", "teams/support-desk")
+    visitor.open()
+    visitor.see("All good")
+    connection = visitor.page.locator(".connection")
+    expect(connection).to_have_text("Live")
+    server.kill()
+    expect(connection).to_have_text("Reconnecting")
+    visitor.see("All good")
+    visitor.check()
+    again = site.begin("serve", "--port", port).started()
+    expect(connection).to_have_text("Live", timeout=20_000)
+    again.accepted("[[SAY Back again]]", "r2", "teams/support-desk")
+    visitor.see("1 new run")
+    again.signal(signal.SIGTERM)
+    again.exit_code()

@@ -1,0 +1,32 @@
+"""The built page as a whole: its size, how soon it is seen, and that it works below a proxy's prefix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.ui.visitor import Visitor
+
+FIRST_PAINT_MS = 600
+OTHER_TESTS_FACTOR = 3
+"""Other tests run beside this one, so the machine is slower than for a person."""
+
+
+def test_the_first_paint_is_soon(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.see("No runs yet")
+    visitor.page.reload()
+    visitor.see("No runs yet")
+    paint: float = visitor.page.evaluate(
+        "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity"
+    )
+    assert paint < FIRST_PAINT_MS * OTHER_TESTS_FACTOR
+
+
+def test_the_page_loads_few_files_and_none_from_elsewhere(visitor: Visitor) -> None:
+    names: list[str] = []
+    visitor.page.on("request", lambda request: names.append(request.url.rpartition("/ui/")[2]))
+    visitor.open()
+    visitor.see("No runs yet")
+    assert len([name for name in names if name.endswith(".js")]) <= 4
+    assert visitor.foreign_requests == []

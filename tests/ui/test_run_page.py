@@ -1,0 +1,310 @@
+"""The Run page: lanes and their keyboard grid, live text, questions, details, controls, resuming, and long runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import DESK, PHONE
+from tests.ui.long_run import LongRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import CDPSession
+
+    from tests.support.process import Deployment, Process
+    from tests.ui.visitor import Visitor
+
+SUPPORT = "teams/support-desk"
+TRACK = '[[DELEGATE shipping: <TOOL track_parcel {{"tracking_no": "{}"}}>]]'
+REFUND = '[[DELEGATE billing: <TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}>]]'
+HOSTILE = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
+SMOOTH = 20.0
+"""Milliseconds between two frames, at the 95th percentile; a screen shows one every 16.7 ms."""
+BUSY = 10.0
+"""Milliseconds of processor time for a frame, on the average."""
+COUNT_FRAMES = """() => {
+  const frames = []
+  let last = performance.now()
+  let isOver = false
+  const count = now => { frames.push(now - last); last = now; if (!isOver) requestAnimationFrame(count) }
+  requestAnimationFrame(count)
+  window.endFrames = () => { isOver = true; return frames }
+}"""
+
+
+def start(server: Process, message: str, run_id: str = "r1") -> None:
+    server.accepted(message, run_id, SUPPORT, "s1")
+
+
+def finish(server: Process, message: str, run_id: str = "r1") -> None:
+    start(server, message, run_id)
+    server.ended(run_id, SUPPORT)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_run_that_waits_shows_its_lanes_and_its_question(
+    server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
+) -> None:
+    finish(server, REFUND)
+    visitor = open_visitor(server, size=size, theme=theme)
+    visitor.open("/runs/r1")
+    visitor.see("needs you: refund_payment")
+    expect(visitor.page.get_by_role("region", name="Question for you")).to_contain_text(
+        "May Billing call refund_payment?"
+    )
+    expect(visitor.page.get_by_role("grid", name="Steps by member").get_by_role("row")).to_have_count(2)
+    expect(visitor.page.locator(".figures")).to_contain_text("Tokens")
+    visitor.check()
+    if size == PHONE:
+        assert visitor.small_targets() == []
+
+
+def test_approving_lets_the_run_go_on_in_place(server: Process, visitor: Visitor) -> None:
+    finish(server, REFUND)
+    visitor.open("/runs/r1")
+    visitor.page.get_by_role("button", name="Approve").click()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(visitor.page.get_by_role("region", name="Answer")).to_be_visible()
+    visitor.check()
+
+
+def test_text_is_shown_as_it_is_written(site: Deployment, server: Process, visitor: Visitor) -> None:
+    start(server, TRACK.format("SE1"))
+    site.reached("SE1")
+    visitor.open("/runs/r1")
+    visitor.see("runs track_parcel")
+    visitor.see("waits for Shipping")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Running")
+    visitor.press("2")
+    visitor.see("track_parcel")
+    site.release("SE1")
+    visitor.see("SE1 is in Hamburg")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    visitor.check()
+
+
+def test_keys_walk_the_steps_and_open_one(server: Process, visitor: Visitor) -> None:
+    finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
+    visitor.open("/runs/r1")
+    expect(visitor.page.get_by_role("row")).to_contain_text("3 steps")
+    current = visitor.page.locator("[role=gridcell][aria-selected=true]")
+    visitor.press("ArrowRight", "ArrowRight")
+    expect(current).to_contain_text("get_order, tool call: completed")
+    visitor.press("Enter")
+    details = visitor.page.get_by_role("complementary", name="Selected step")
+    expect(details).to_contain_text('"order_id": "4417"')
+    expect(details).to_contain_text('"total_eur": 64')
+    assert re.search(r"step=t0%2Fc0$", visitor.page.url)
+    visitor.check()
+    visitor.page.reload()
+    expect(details).to_contain_text("get_order")
+    visitor.press("Escape")
+    expect(details).to_be_hidden()
+    visitor.page.go_back()
+    expect(details).to_contain_text("get_order")
+    visitor.press("x")
+    expect(visitor.page).to_have_url(re.compile("only=failed"))
+    visitor.press("x", "3")
+    expect(visitor.page.get_by_role("region", name="Events, newest first")).to_contain_text("TeamRunCompleted")
+    visitor.check()
+
+
+def test_a_tap_opens_the_step_as_a_sheet(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
+    visitor = open_visitor(server, size=PHONE)
+    visitor.open("/runs/r1?step=t0%2Fc0")
+    sheet = visitor.page.get_by_role("dialog")
+    expect(sheet).to_contain_text('"total_eur": 64')
+    visitor.check()
+    assert visitor.small_targets() == []
+    sheet.get_by_role("button", name="Close").click()
+    expect(sheet).to_be_hidden()
+    bars = visitor.page.locator(".timeline-bars")
+    bars.scroll_into_view_if_needed()
+    box = bars.bounding_box()
+    assert box is not None
+    for x in range(20, 340, 16):  # until a bar of the first row is hit
+        if sheet.is_visible():
+            break
+        visitor.page.touchscreen.tap(box["x"] + x, box["y"] + 61)
+        visitor.page.wait_for_timeout(200)
+    expect(sheet).to_contain_text("Status")
+
+
+def test_a_failed_run_names_its_cause_and_can_be_continued(server: Process, visitor: Visitor) -> None:
+    finish(server, "[[ERROR 400]]")
+    visitor.open("/runs/r1")
+    expect(visitor.page.get_by_role("alert").first).to_contain_text("model_error")
+    visitor.see("failed: ")
+    visitor.check()
+    visitor.page.get_by_role("button", name="Run again").click()
+    expect(visitor.page).not_to_have_url(re.compile("/runs/r1$"))
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Failed")
+
+
+def test_cancel_is_said_when_it_is_true(site: Deployment, server: Process, visitor: Visitor) -> None:
+    start(server, TRACK.format("SE2"))
+    site.reached("SE2")
+    visitor.open("/runs/r1")
+    visitor.page.get_by_role("button", name="Cancel").click()
+    visitor.page.get_by_role("button", name="Cancel the run").click()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Cancelled")
+    visitor.see("track_parcel")
+    site.release("SE2")
+    visitor.check()
+
+
+def test_a_message_reaches_the_run(site: Deployment, server: Process, visitor: Visitor) -> None:
+    start(server, TRACK.format("SE3"))
+    site.reached("SE3")
+    visitor.open("/runs/r1")
+    visitor.page.get_by_role("button", name="Message").click()
+    visitor.page.get_by_label("Message", exact=True).fill("Use express, please")
+    visitor.check()
+    visitor.page.get_by_role("button", name="Send", exact=True).click()
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+    site.release("SE3")
+    visitor.press("2")
+    visitor.see("Message: Use express, please")
+
+
+def test_a_run_goes_on_after_the_server_was_killed(site: Deployment, server: Process, visitor: Visitor) -> None:
+    start(server, TRACK.format("SE4"))
+    site.reached("SE4")
+    visitor.open("/runs/r1")
+    visitor.see("runs track_parcel")
+    server.kill()
+    site.release("SE4")
+    port = str(server.http.base_url.port)
+    site.begin("serve", "--port", port, model_retry_seconds=0).started()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=30_000)
+    expect(visitor.page.locator(".run-meta")).to_contain_text("attempt 2")
+    visitor.see("Downtime")
+    visitor.press("2")
+    expect(visitor.page.get_by_text("SE4 is in Hamburg").first).to_be_visible()
+    visitor.check()
+
+
+def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, visitor: Visitor) -> None:
+    start(server, "[[WORDS 200 20]]")
+    visitor.open("/runs/r1?view=transcript")
+    visitor.see("word3 ")
+    visitor.page.reload()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=30_000)
+    expect(visitor.page.locator(".transcript .entry-text")).to_have_text(" ".join(f"word{i}" for i in range(200)))
+    visitor.check()
+
+
+def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
+    site: Deployment, server: Process, visitor: Visitor
+) -> None:
+    start(server, "[[WORDS 300 50]]")
+    visitor.open("/runs/r1?view=transcript")
+    visitor.see("word20 ")
+    server.kill()
+    port = str(server.http.base_url.port)
+    site.begin("serve", "--port", port, model_retry_seconds=0).started()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=60_000)
+    texts = visitor.page.locator(".transcript .entry-text")
+    expect(texts.first.locator("del")).to_contain_text("word20 ")
+    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(300)))
+    expect(texts).to_have_count(2)
+    visitor.see("Attempt 2")
+    visitor.check()
+
+
+def test_a_members_address_leads_to_its_run(server: Process, visitor: Visitor) -> None:
+    finish(server, "[[DELEGATE orders: <SAY I am Orders>]]")
+    members = server.http.get("/runs/r1").json()["members"]
+    visitor.open(f"/runs/{members[0]['run_id']}")
+    expect(visitor.page).to_have_url(re.compile(r"/runs/r1\?view=transcript&member="))
+    visitor.see("I am Orders")
+    visitor.check()
+
+
+def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
+    finish(server, f"[[DELEGATE orders: <TOOL hostile {{}}>]] {HOSTILE}")
+    visitor.open("/runs/r1")
+    visitor.see("done: ")
+    visitor.press("2")
+    visitor.see("window.hacked = 1")
+    visitor.check()
+    assert visitor.page.evaluate("() => window.hacked") is None
+
+
+def test_a_run_of_20_000_events_stays_smooth_and_small(server: Process, visitor: Visitor) -> None:
+    page = visitor.page
+    LongRun(20_000).serve(page)
+    visitor.open("/runs/long")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("200 steps", timeout=60_000)
+    box = page.locator(".timeline-bars").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 700, box["y"] + 200)
+
+    def zoom_and_pan() -> None:
+        page.keyboard.down("Control")
+        for _ in range(20):
+            page.mouse.wheel(0, -40)
+        page.keyboard.up("Control")
+        for step in range(40):
+            page.mouse.wheel(60 if step < 20 else -60, 0)
+
+    def scroll() -> None:
+        for _ in range(60):
+            page.mouse.wheel(0, 200)
+
+    check_smooth(visitor, zoom_and_pan)
+    visitor.press("0")
+    assert heap_megabytes(visitor) <= 150
+    visitor.check()
+    visitor.press("2")
+    visitor.see("Turn 0 of member")
+    check_smooth(visitor, scroll)
+    visitor.press("3")
+    visitor.see("TeamRunCompleted")
+    check_smooth(visitor, scroll)
+    page.get_by_role("button", name="Load older events").click()
+    expect(page.get_by_text(re.compile(r"from event 17\d\d\d"))).to_be_visible()
+    assert heap_megabytes(visitor) <= 150
+    visitor.check()
+
+
+def check_smooth(visitor: Visitor, act: Callable[[], None]) -> None:
+    """Assert that frames come in time while the reader acts, and that little of each is spent on the main thread.
+
+    On a busy machine other programs take frames too: only the processor time of the page counts then.
+    """
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    rounds = []
+    for _ in range(3):
+        before = _task_seconds(session)
+        visitor.page.evaluate(COUNT_FRAMES)
+        act()
+        frames = sorted(visitor.page.evaluate("() => window.endFrames()"))
+        milliseconds = (_task_seconds(session) - before) * 1000 / len(frames)
+        rounds.append((frames[int(len(frames) * 0.95)], milliseconds))
+    session.detach()
+    assert min(milliseconds for _, milliseconds in rounds) <= BUSY, rounds
+    if os.getloadavg()[0] <= (os.cpu_count() or 1):
+        assert min(between for between, _ in rounds) <= SMOOTH, rounds
+
+
+def _task_seconds(session: CDPSession) -> float:
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
+
+def heap_megabytes(visitor: Visitor) -> float:
+    """The heap of the page after a collection."""
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    session.send("HeapProfiler.collectGarbage")
+    used: float = session.send("Runtime.getHeapUsage")["usedSize"]
+    return used / 1e6

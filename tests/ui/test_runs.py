@@ -1,0 +1,132 @@
+"""The Runs page: what is listed, filters in the URL, changes in place, new runs behind a button, cards on a phone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import DESK, PHONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.process import Deployment, Process
+    from tests.ui.visitor import Visitor
+
+DESK_RUNS = "teams/support-desk"
+TRACK = '[[DELEGATE shipping: <TOOL track_parcel {{"tracking_no": "{}"}}>]]'
+REFUND = '[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}]]'
+
+
+def start_all(server: Process) -> None:
+    """A run of each kind: completed, failed, waiting for a person, and one at work."""
+    server.accepted("[[SAY Delivered on 12 November]]", "done", DESK_RUNS, "s1")
+    server.ended("done", DESK_RUNS)
+    server.accepted("[[ERROR 400]]", "failed", DESK_RUNS, "s1")
+    server.ended("failed", DESK_RUNS)
+    server.accepted(REFUND, "asks", DESK_RUNS, "s1")
+    server.ended("asks", DESK_RUNS)
+    server.accepted(TRACK.format("SE1"), "works", DESK_RUNS, "s2")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_active_runs_stand_first(
+    server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
+) -> None:
+    start_all(server)
+    visitor = open_visitor(server, size=size, theme=theme)
+    visitor.open()
+    visitor.see("Delivered on 12 November")
+    groups = visitor.page.locator("tbody")
+    expect(groups.nth(0)).to_contain_text("Active")
+    expect(groups.nth(0)).to_contain_text("Needs you")
+    expect(groups.nth(1)).to_contain_text("Finished")
+    expect(groups.nth(1).locator("tr.run")).to_have_count(2)
+    expect(visitor.page.get_by_role("button", name="Failed 1")).to_be_visible()
+    visitor.check()
+    if size == PHONE:
+        assert visitor.small_targets() == []
+
+
+def test_filters_are_in_the_url_and_back_undoes_them(server: Process, visitor: Visitor) -> None:
+    start_all(server)
+    visitor.open()
+    rows = visitor.page.locator("tr.run")
+    expect(rows).to_have_count(4)
+    visitor.page.get_by_role("button", name="Failed").click()
+    expect(rows).to_have_count(1)
+    assert visitor.page.url.endswith("#/runs?state=failed")
+    visitor.page.reload()
+    expect(rows).to_have_count(1)
+    visitor.page.go_back()
+    expect(rows).to_have_count(4)
+    visitor.open("/runs?q=november")
+    expect(rows).to_have_count(1)
+    visitor.page.get_by_role("button", name="Clear search november").click()
+    expect(rows).to_have_count(4)
+    visitor.page.get_by_label("Team or agent").select_option("Travel")
+    visitor.see("No runs of travel")
+    visitor.check()
+    visitor.page.get_by_role("button", name="Clear filters").click()
+    expect(rows).to_have_count(4)
+
+
+def test_rows_change_in_place_and_new_runs_wait(site: Deployment, server: Process, visitor: Visitor) -> None:
+    server.accepted(TRACK.format("SE2"), "r2", DESK_RUNS, "s2")
+    site.reached("SE2")
+    visitor.open()
+    row = visitor.page.locator("tr.run", has_text="SE2")
+    expect(row).to_contain_text("Running")
+    server.accepted("[[SAY hello]]", "r3", DESK_RUNS, "s3")
+    button = visitor.page.get_by_role("button", name="1 new run")
+    expect(button).to_be_visible()
+    expect(visitor.page.locator("tr.run", has_text="hello")).to_have_count(0)
+    site.release("SE2")
+    expect(row).to_contain_text("Completed")
+    expect(row).to_contain_text("SE2 is in Hamburg")
+    visitor.check()
+    button.click()
+    expect(visitor.page.locator("tr.run", has_text="hello")).to_have_count(1)
+    expect(button).to_be_hidden()
+
+
+def test_keys_move_and_open(server: Process, visitor: Visitor) -> None:
+    start_all(server)
+    visitor.open()
+    visitor.see("Delivered on 12 November")
+    visitor.press("j", "j", "k")
+    first = visitor.page.locator("tr.run a").first
+    expect(first).to_be_focused()
+    visitor.press("Enter")
+    expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs/works")
+
+
+def test_search_finds_runs_and_pages(server: Process, visitor: Visitor) -> None:
+    start_all(server)
+    visitor.open("/health")
+    visitor.page.get_by_role("main").get_by_role("heading").first.wait_for()
+    visitor.press("/")
+    visitor.page.keyboard.type("november")
+    options = visitor.page.get_by_role("option")
+    expect(options.first).to_contain_text("Delivered on 12 November")
+    visitor.check()
+    visitor.press("Escape")
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+    visitor.press("/")
+    visitor.page.keyboard.type("november")
+    expect(options.first).to_contain_text("Delivered on 12 November")
+    visitor.press("ArrowDown", "Enter")
+    expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs?q=november")
+
+
+def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
+    hostile = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
+    server.accepted(f"{hostile} [[SAY {hostile}]]", "r1", DESK_RUNS)
+    server.ended("r1", DESK_RUNS)
+    visitor.open()
+    visitor.see("window.hacked = 1")
+    visitor.check()
+    assert visitor.page.evaluate("() => window.hacked") is None

@@ -1,0 +1,149 @@
+"""Sessions as conversations: read, write, watch, answer, rename, fork, change the state, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import DESK, PHONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.process import Deployment, Process
+    from tests.ui.visitor import Visitor
+
+TEAM = "teams/support-desk"
+REFUND = '[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}]]'
+HELD = '[[TOOL track_parcel {"tracking_no": "SE1"}]]'
+
+
+def converse(server: Process) -> None:
+    """A session with an answer in Markdown, a failed run and one that waits for a person."""
+    server.accepted("Can I return it? [[SAY Until **12 December**.]]", "r1", TEAM)
+    server.ended("r1", TEAM)
+    server.accepted("And the ledger? [[ERROR 400]]", "r2", TEAM)
+    server.ended("r2", TEAM)
+    server.accepted(f"Then refund it. {REFUND}", "r3", TEAM)
+    server.ended("r3", TEAM)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_session_reads_as_a_conversation(
+    server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
+) -> None:
+    converse(server)
+    visitor = open_visitor(server, size=size, theme=theme)
+    visitor.open("/sessions")
+    item = visitor.page.get_by_role("link", name="Can I return it?")
+    expect(item).to_contain_text("Needs you")
+    visitor.check()
+    item.click()
+    expect(visitor.page.locator("strong", has_text="12 December")).to_be_visible()
+    turns = visitor.page.get_by_role("article")
+    expect(turns).to_have_count(3)
+    expect(turns.nth(1)).to_contain_text("Failed")
+    visitor.check()
+    if size == PHONE:
+        assert visitor.small_targets() == []
+    turns.nth(2).get_by_role("button", name="Approve").click()
+    expect(turns.nth(2)).to_contain_text("refunded 14.9")
+    expect(turns.nth(2)).to_contain_text("refund_payment approved")
+    visitor.check()
+
+
+def test_a_message_starts_a_run_and_its_text_is_shown_live(site: Deployment, server: Process, visitor: Visitor) -> None:
+    converse(server)
+    visitor.open("/sessions/s1")
+    field = visitor.page.get_by_label("Message Support desk")
+    field.fill("Tell me more. [[WORDS 60 100]]")
+    field.press("Enter")
+    turn = visitor.page.get_by_role("article").nth(3)
+    expect(turn).to_contain_text("Tell me more.")
+    expect(turn).to_contain_text("word3")
+    expect(turn).to_contain_text("Running")
+    expect(field).to_have_value("")
+    expect(turn).to_contain_text("word59", timeout=20_000)
+    expect(turn.get_by_text("Running")).to_be_hidden()
+    assert turn.inner_text().count("word59") == 1
+    visitor.check()
+
+
+def test_files_are_sent_with_a_message(server: Process, visitor: Visitor, tmp_path: Path) -> None:
+    converse(server)
+    note = tmp_path / "note.txt"
+    note.write_text("a note")
+    visitor.open("/sessions/s1")
+    visitor.page.get_by_label("Message Support desk").fill("[[SAY read]]")
+    visitor.page.locator("input[type=file]").set_input_files(note)
+    visitor.see("note.txt")
+    visitor.page.get_by_role("button", name="Send").click()
+    expect(visitor.page.get_by_role("article").nth(3)).to_contain_text("read")
+    expect(visitor.page.get_by_text("note.txt")).to_be_hidden()
+
+
+def test_a_session_is_renamed_forked_and_deleted(server: Process, visitor: Visitor) -> None:
+    converse(server)
+    visitor.open("/sessions/s1")
+    visitor.page.get_by_role("button", name="Rename").click()
+    visitor.page.get_by_label("Name", exact=True).fill("Order 4398")
+    visitor.check()
+    visitor.press("Enter")
+    expect(visitor.page.get_by_role("link", name="Order 4398")).to_be_visible()
+    visitor.page.get_by_role("button", name="Fork").click()
+    visitor.see("Forked from")
+    expect(visitor.page.get_by_role("article")).to_have_count(2)
+    visitor.page.get_by_role("button", name="Delete session").click()
+    visitor.check()
+    visitor.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")).to_have_count(1)
+    expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/sessions")
+    visitor.check()
+
+
+def test_the_state_is_changed(server: Process, visitor: Visitor) -> None:
+    converse(server)
+    visitor.open("/sessions/s1")
+    visitor.page.get_by_role("button", name="Edit state").click()
+    field = visitor.page.get_by_role("dialog").get_by_role("textbox")
+    field.fill("[1]")
+    visitor.page.get_by_role("button", name="Save").click()
+    visitor.see("Enter a JSON object.")
+    visitor.check()
+    field.fill('{"city": "Oslo"}')
+    visitor.page.get_by_role("button", name="Save").click()
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+    visitor.see('"Oslo"')
+    assert server.http.get("/sessions/s1").json()["session_state"] == {"city": "Oslo"}
+
+
+def test_sessions_are_found_by_name_and_message(server: Process, visitor: Visitor) -> None:
+    converse(server)
+    server.accepted("Something else [[SAY yes]]", "r4", TEAM, "s2")
+    visitor.open("/sessions")
+    items = visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")
+    expect(items).to_have_count(2)
+    visitor.page.get_by_label("Find sessions").fill("something")
+    expect(items).to_have_count(1)
+    assert visitor.page.url.endswith("?q=something")
+    visitor.page.reload()
+    expect(items).to_have_count(1)
+    visitor.page.get_by_label("Find sessions").fill("nothing of this")
+    visitor.page.get_by_role("button", name="Clear the search").click()
+    expect(items).to_have_count(2)
+
+
+def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
+    hostile = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
+    link = "[click](javascript:window.hacked=1) ![x](https://evil.example/y.png)"
+    server.accepted(f"{hostile} [[SAY {hostile} {link} **end**]]", "r1", TEAM)
+    server.ended("r1", TEAM)
+    visitor.open("/sessions/s1")
+    expect(visitor.page.locator("strong", has_text="end")).to_be_visible()
+    visitor.check()
+    assert visitor.page.evaluate("() => window.hacked") is None
+    assert visitor.page.locator(".turns img, .turns script, .turns a[href^=javascript]").count() == 0

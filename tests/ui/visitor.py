@@ -1,0 +1,105 @@
+"""One window of the browser on the page: it notes errors and foreign requests, and looks with axe-core."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request
+
+AXE = Path(__file__).resolve().parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+EXPECTED_ERRORS = ("the server responded with a status of", "net::ERR_", "Failed to fetch")
+"""The browser's own lines about answers that the test brings about."""
+
+
+class Visitor:
+    """A window with its own storage.
+
+    :param address: the base URL of the server.
+    """
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self._context = context
+        self.address = address
+        self.page = context.new_page()
+        self.errors: list[str] = []
+        self.foreign_requests: list[str] = []
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._note_request)
+
+    def open(self, place: str = "/runs") -> None:
+        """Open a place of the page, such as ``/runs?state=failed``."""
+        self.page.goto(f"{self.address}/ui/#{place}")
+
+    def see(self, text: str, **options: Any) -> Locator:
+        """Wait until a text is visible."""
+        locator = self.page.get_by_text(text, **options).first
+        locator.wait_for()
+        return locator
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def violations(self) -> list[str]:
+        """What axe-core finds on the page as it is: rule and element of each violation."""
+        self.page.evaluate(_axe())
+        result: dict[str, Any] = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        return [
+            f"{violation['id']}: {node['html'][:160]}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
+        ]
+
+    def check(self) -> None:
+        """Assert what holds for every page at every time."""
+        assert self.violations() == []
+        assert self.overflow() <= 0, "the page can be scrolled sideways"
+        assert self.errors == []
+        assert self.foreign_requests == []
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        width: int = self.page.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        return width
+
+    def small_targets(self, size: int = 40) -> list[str]:
+        """Controls that are too small to touch; links inside a text may be small."""
+        found: list[str] = self.page.evaluate(
+            """size => [...document.querySelectorAll("button, select, input, textarea, [role=menuitem], nav a")]
+              .filter(element => element.checkVisibility() && !element.closest(".sr-only"))
+              .map(element => [element, (element.closest("label") ?? element).getBoundingClientRect()])
+              .filter(([, box]) => box.width > 0 && (box.height < size - 0.5 || box.width < size - 0.5))
+              .map(([element]) => element.outerHTML.slice(0, 120))""",
+            size,
+        )
+        return found
+
+    def close(self) -> None:
+        """Close the window."""
+        self._context.close()
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(words in message.text for words in EXPECTED_ERRORS):
+            self.errors.append(message.text)
+
+    def _note_request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" != self.address:
+            self.foreign_requests.append(request.url)
+
+
+@functools.cache
+def _axe() -> str:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: .venv/bin/python tools/install.py ui")
+    return AXE.read_text()

@@ -1,0 +1,67 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { authState, signIn, signOut } from "./auth";
+import { ApiError, apiUrl, request } from "./client";
+
+const fetchMock = vi.fn<typeof fetch>();
+
+beforeEach(() => {
+  vi.stubGlobal("fetch", fetchMock);
+  window.location.href = "https://host.example/prefix/ui/#/runs?state=failed";
+});
+
+afterEach(() => {
+  fetchMock.mockReset();
+  vi.unstubAllGlobals();
+  signIn("");
+});
+
+function answer(status: number, body: unknown, headers: Record<string, string> = {}) {
+  fetchMock.mockResolvedValue(new Response(JSON.stringify(body), { status, headers }));
+}
+
+test("URLs keep the prefix that the page was served under", () => {
+  expect(apiUrl("/runs", { status: ["ERROR", "PAUSED"], q: "a&b", limit: 5, user_id: null })).toBe(
+    "https://host.example/prefix/runs?status=ERROR&status=PAUSED&q=a%26b&limit=5",
+  );
+});
+
+test("the key is sent as a header", async () => {
+  signIn("secret");
+  answer(200, { ok: true });
+  await request("/me");
+  const [url, init] = fetchMock.mock.calls[0] ?? [];
+  expect(String(url)).not.toContain("secret");
+  expect(new Headers(init?.headers).get("Authorization")).toBe("Bearer secret");
+});
+
+test("an error has the server's words, code and request id", async () => {
+  answer(409, { detail: "Ida approved this.", error_code: "conflict", request_id: "r1" });
+  const error = await request("/approvals/a/resolve", { method: "POST", json: {} }).catch((reason) => reason);
+  expect(error).toBeInstanceOf(ApiError);
+  expect(error).toMatchObject({ message: "Ida approved this.", status: 409, code: "conflict", requestId: "r1" });
+});
+
+test("invalid fields are named", async () => {
+  answer(422, { detail: [{ loc: ["body", "bags"], msg: "Input should be a valid integer" }] });
+  await expect(request("/x")).rejects.toThrow("bags: Input should be a valid integer");
+});
+
+test("no answer at all", async () => {
+  fetchMock.mockRejectedValue(new TypeError("Failed to fetch"));
+  await expect(request("/runs")).rejects.toMatchObject({ status: 0, isNetwork: true });
+});
+
+test("a 401 asks for the key, but not if a new one was entered meanwhile", async () => {
+  signIn("old");
+  fetchMock.mockImplementation(async () => {
+    signIn("new");
+    return new Response("{}", { status: 401 });
+  });
+  await request("/runs").catch(() => undefined);
+  expect(authState().isRefused).toBe(false);
+  answer(401, { detail: "Invalid key" });
+  await request("/runs").catch(() => undefined);
+  expect(authState()).toEqual({ key: "new", isRefused: true });
+  signOut();
+  expect(sessionStorage.getItem("musterd.key")).toBeNull();
+});

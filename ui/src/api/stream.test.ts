@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { openStream, retryDelay, type Stream, type StreamState } from "./stream";
+
+const fetchMock = vi.fn<typeof fetch>();
+let stream: Stream | null = null;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("fetch", fetchMock);
+});
+
+afterEach(() => {
+  stream?.close();
+  fetchMock.mockReset();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+function frames(...texts: string[]): Response {
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const text of texts) controller.enqueue(encoder.encode(text));
+      controller.close();
+    },
+  });
+  return new Response(body, { status: 200 });
+}
+
+function sentId(call: number): string | null {
+  return new Headers(fetchMock.mock.calls[call]?.[1]?.headers).get("Last-Event-ID");
+}
+
+test("a stream that breaks goes on after the last id, and nothing is told twice", async () => {
+  fetchMock
+    .mockResolvedValueOnce(frames("id: 1\ndata: one\n\nid: 2\nda", "ta: two\n\nid: 3\ndata: cut"))
+    .mockRejectedValueOnce(new TypeError("refused"))
+    .mockResolvedValueOnce(frames("id: 3\ndata: three\n\n"));
+  const seen: string[] = [];
+  const states: StreamState["name"][] = [];
+  let isOver = false;
+  stream = openStream({
+    path: "/runs/r/events",
+    onMessage: (message) => {
+      seen.push(message.data);
+      isOver = message.data === "three";
+    },
+    onState: (state) => states.push(state.name),
+    isOver: () => isOver,
+  });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(seen).toEqual(["one", "two", "three"]);
+  expect([sentId(0), sentId(1), sentId(2)]).toEqual([null, "2", "2"]);
+  expect(states).toEqual(["connecting", "live", "reconnecting", "reconnecting", "live", "ended"]);
+});
+
+test("an answer that will not change is not asked for again", async () => {
+  fetchMock.mockResolvedValue(new Response('{"detail":"Run not found"}', { status: 404 }));
+  const states: StreamState[] = [];
+  stream = openStream({ path: "/runs/r/events", onMessage: () => undefined, onState: (state) => states.push(state) });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(fetchMock).toHaveBeenCalledTimes(1);
+  expect(states.at(-1)).toMatchObject({ name: "failed", error: { status: 404, message: "Run not found" } });
+});
+
+test("delays grow to a limit, with jitter", () => {
+  expect(retryDelay(1, () => 0.5)).toBe(500);
+  expect(retryDelay(3, () => 0.5)).toBe(2_000);
+  expect(retryDelay(50, () => 0.5)).toBe(15_000);
+  expect(retryDelay(1, () => 0)).toBe(375);
+});
+
+test("a stream rests while the tab is hidden, and then goes on after the last id", async () => {
+  const open = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode("id: 7\ndata: seven\n\n")),
+  });
+  fetchMock.mockResolvedValueOnce(new Response(open)).mockResolvedValue(frames("id: 8\ndata: eight\n\n"));
+  const states: StreamState["name"][] = [];
+  const seen: string[] = [];
+  stream = openStream({
+    path: "/runs/changes",
+    onMessage: (message) => seen.push(message.data),
+    onState: (state) => states.push(state.name),
+    isOver: () => true,
+  });
+  await vi.advanceTimersByTimeAsync(10);
+  const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(true);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(states).toEqual(["connecting", "live", "hidden"]);
+  hidden.mockReturnValue(false);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(10);
+  expect(sentId(1)).toBe("7");
+  expect(seen).toEqual(["seven", "eight"]);
+});

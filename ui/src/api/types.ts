@@ -1,0 +1,54 @@
+/**
+ * The shapes that several pages read, from the server's OpenAPI document (`schema.d.ts`, by `tools/ui_types.py`). Times
+ * are unix seconds with fractions; unknown values are null.
+ */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type RunStatus = Schemas["RunStatus"];
+export type ComponentKind = Schemas["RunSummary"]["component_kind"];
+
+/** The figures of a run with all its members. */
+export type Totals = Schemas["RunTotals"];
+
+/** What a run does now. */
+export type Activity = Schemas["RunActivity"];
+
+export type RunSummary = Schemas["RunSummary"];
+
+export type RunCounts = Schemas["RunCountsResponse"];
+
+export interface Page<T> {
+  data: T[];
+  meta: { limit: number; next_cursor: string | null };
+}
+
+export type MemberRun = Schemas["MemberRun"];
+
+export type RunAttempt = Schemas["AttemptEntry"];
+
+/** `GET /runs/{run_id}?view=summary`. */
+export type RunDetail = Schemas["RunSummaryDetails"];
+
+export type Approval = Omit<Schemas["ApprovalResponse"], "requirements"> & {
+  requirements: Record<string, unknown>[] | null;
+};
+
+export type Me = Schemas["MeResponse"];
+
+/** Messages of `GET /runs/changes`. */
+export interface FeedHello {
+  server_id: string;
+  version: string;
+  now: number;
+}
+export interface FeedApproval {
+  id: string;
+  run_id: string;
+  status: Approval["status"];
+  created_at: number;
+}
+export interface FeedCounts {
+  pending_approvals: number;
+}

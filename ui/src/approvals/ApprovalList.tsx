@@ -1,0 +1,78 @@
+import { Inbox as InboxIcon } from "lucide-react";
+import { Link } from "wouter";
+import { Time } from "../shared/Figures";
+import { EmptyState } from "../shared/PageStates";
+import { type Approval, callerWithTeam, toolOf } from "./approval";
+import type { Inbox } from "./inbox";
+import { isSoon, leftText } from "./question/deadline";
+import { argumentLine, outcomeOf, reasonOf } from "./question/wording";
+
+export interface ApprovalListProps {
+  inbox: Inbox;
+  now: number;
+  currentId: string | undefined;
+}
+
+/** What needs a decision, soonest expiry first, and what was decided in the last 24 hours. */
+export function ApprovalList({ inbox, now, currentId }: ApprovalListProps) {
+  return (
+    <>
+      <h2 className="list-group">Needs you · {inbox.pending.length}</h2>
+      {inbox.pending.length === 0 ? (
+        <EmptyState icon={InboxIcon} title="Nothing needs you">
+          Questions for a person show up here.
+        </EmptyState>
+      ) : null}
+      <ul>
+        {inbox.pending.map((approval) => (
+          <Item key={approval.id} approval={approval} isCurrent={approval.id === currentId}>
+            <span className={isSoon(approval, now) ? "item-end item-soon" : "item-end"}>{leftText(approval, now)}</span>
+          </Item>
+        ))}
+      </ul>
+      <h2 className="list-group">Decided in the last 24 hours · {inbox.decided.length}</h2>
+      {inbox.decided.length === 0 ? (
+        <p className="px-5 py-3 text-ink-3">Decisions are listed here, with who made them and when.</p>
+      ) : null}
+      <ul>
+        {inbox.decided.map((approval) => (
+          <Item key={approval.id} approval={approval} isCurrent={approval.id === currentId}>
+            <span className="item-end">
+              <Time at={approval.resolved_at} />
+            </span>
+          </Item>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+interface ItemProps {
+  approval: Approval;
+  isCurrent: boolean;
+  children: React.ReactNode;
+}
+
+function Item({ approval, isCurrent, children }: ItemProps) {
+  const reason = approval.status === "pending" ? reasonOf(approval) : outcomeOf(approval);
+  const line = argumentLine(approval.tool_args);
+  return (
+    <li>
+      <Link
+        href={`/approvals/${encodeURIComponent(approval.id)}`}
+        className="list-item"
+        aria-current={isCurrent ? "true" : undefined}
+      >
+        <span className="item-line">
+          <b className="mono truncate font-semibold">{toolOf(approval)}</b>
+          {approval.approval_type === "required" ? <span className="tag">only here</span> : null}
+          {children}
+        </span>
+        {line ? <span className="block truncate text-ink-2">{line}</span> : null}
+        <span className="item-meta truncate">
+          {callerWithTeam(approval)} · {reason}
+        </span>
+      </Link>
+    </li>
+  );
+}

@@ -1,0 +1,91 @@
+import { Hand } from "lucide-react";
+import { useEffect, useRef } from "react";
+import { useLocation } from "wouter";
+import { Button } from "../shared/Button";
+import { Duration, Time } from "../shared/Figures";
+import { useKeys } from "../shared/keyboard";
+import { type Approval, isPending } from "./approval";
+import { Decided } from "./question/Decided";
+import { QuestionForm } from "./question/QuestionForm";
+import { QuestionTitle } from "./question/QuestionTitle";
+import { type Question, useQuestion } from "./question/useQuestion";
+import { Story } from "./Story";
+
+/** One approval: the question or the decision, and what led to it. */
+export function ApprovalView({ approval, next }: { approval: Approval; next: Approval | undefined }) {
+  const question = useQuestion(approval);
+  const isOpen = isPending(approval);
+  const decision = useDecisionFocus(isOpen, question.sent !== null);
+  useQuestionKeys(question, isOpen);
+  return (
+    <div className="question-columns">
+      <div className="question-stack">
+        <header>
+          {isOpen ? (
+            <div className="question-head">
+              <span className="tag" data-tone="wait">
+                <Hand className="icon-small" aria-hidden="true" />
+                Needs you
+              </span>
+              <span>
+                for <Duration from={approval.created_at} />
+              </span>
+            </div>
+          ) : (
+            <div className="question-head">
+              asked at <Time at={approval.created_at} />
+            </div>
+          )}
+          <h2 className="text-title font-semibold">
+            <QuestionTitle approval={approval} />
+          </h2>
+          {approval.tool_description ? <p className="mt-1 text-ink-2">{approval.tool_description}</p> : null}
+        </header>
+        {isOpen ? (
+          <QuestionForm question={question} isPage />
+        ) : (
+          <div ref={decision} tabIndex={-1} className="outline-none">
+            <Decided question={question} />
+          </div>
+        )}
+        {!isOpen && next !== undefined ? <NextButton next={next} /> : null}
+      </div>
+      <Story approval={approval} />
+    </div>
+  );
+}
+
+function NextButton({ next }: { next: Approval }) {
+  const [, navigate] = useLocation();
+  return (
+    <Button shortcut="U" onClick={() => navigate(`/approvals/${encodeURIComponent(next.id)}`)}>
+      Next question
+    </Button>
+  );
+}
+
+/** The form is gone once its decision is made: the focus goes on to what became of it. */
+function useDecisionFocus(isOpen: boolean, hasDecided: boolean) {
+  const decision = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!isOpen && hasDecided && document.activeElement === document.body) decision.current?.focus();
+  }, [isOpen, hasDecided]);
+  return decision;
+}
+
+/** `a`, `r` and `e` act on the question that is shown, while nothing is being typed or sent. */
+function useQuestionKeys(question: Question, isOpen: boolean): void {
+  const { approval, mode, resolve } = question;
+  const isReady = isOpen && mode === "decide" && !resolve.isPending;
+  const hasApprove = approval.pause_type === "confirmation" || approval.pause_type === "user_input";
+  useKeys("This question", [
+    { keys: "a", label: "Approve, or send the values", run: question.submit, isDisabled: !isReady || !hasApprove },
+    { keys: "r", label: "Reject, with a note", run: () => question.setMode("reject"), isDisabled: !isReady },
+    {
+      keys: "e",
+      label: "Change values",
+      run: () => question.setMode("change"),
+      isDisabled: !isReady || !question.canChange,
+    },
+  ]);
+}

@@ -1,0 +1,165 @@
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import ApprovalsPage from "./ApprovalsPage";
+import type { Approval } from "./approval";
+import { CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "./fixtures";
+import { type Answers, fakeServer, renderPage } from "./testing";
+
+const SOON = Date.now() / 1000 + 3600;
+
+function pageOf(...approvals: Approval[]) {
+  return { data: approvals, meta: { page: 1, limit: 200, total_pages: 1, total_count: approvals.length } };
+}
+
+function show(approval: Approval, answers: Answers = {}) {
+  const shown = { ...approval, expires_at: SOON };
+  const requests = fakeServer({
+    "GET /approvals": (request: { query: URLSearchParams }) => ({
+      body: request.query.get("status") === "pending" ? pageOf(shown) : pageOf(shown),
+    }),
+    [`GET /runs/${approval.run_id}`]: { input: "Where is my order 4417?" },
+    ...answers,
+  });
+  renderPage(<ApprovalsPage approvalId={approval.id} />);
+  return requests;
+}
+
+const sentDecision = (requests: { path: string; body: unknown }[]) =>
+  requests.find((request) => request.path.endsWith("/resolve"))?.body;
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+describe("the approvals page", () => {
+  it("shows the question, its arguments, the background and the deadline", async () => {
+    show(REFUND);
+    expect(await screen.findByText("Pay money back to the card that paid.")).toBeTruthy();
+    expect(screen.getByText("amount_eur")).toBeTruthy();
+    expect(screen.getByText(/^Auto-rejects at \d\d:\d\d, in /)).toBeTruthy();
+    expect(await screen.findByText("Where is my order 4417?")).toBeTruthy();
+    const link = screen.getByText("Open the run at this step");
+    expect(link.getAttribute("href")).toBe("#/runs/run-1?step=t0%2Fc1%2Ft0%2Fc0");
+  });
+
+  it("approves with a", async () => {
+    const requests = show(REFUND, {
+      "POST /approvals/ap-refund/resolve": { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: 1 },
+    });
+    await screen.findByText("Approve");
+    fireEvent.keyDown(window, { key: "a" });
+    await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
+  });
+
+  it("rejects with a note", async () => {
+    const requests = show(REFUND, { "POST /approvals/ap-refund/resolve": { ...REFUND, status: "rejected" } });
+    await screen.findByText("Approve");
+    fireEvent.keyDown(window, { key: "r" });
+    const note = await screen.findByLabelText(/^Note/);
+    expect(document.activeElement).toBe(note);
+    fireEvent.change(note, { target: { value: "Refund all of it." } });
+    fireEvent.keyDown(note, { key: "Enter", ctrlKey: true });
+    const decision = { status: "rejected", resolution_data: { note: "Refund all of it." } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("leaves the note with Escape and sends nothing", async () => {
+    const requests = show(REFUND);
+    await screen.findByText("Approve");
+    fireEvent.keyDown(window, { key: "r" });
+    fireEvent.keyDown(await screen.findByLabelText(/^Note/), { key: "Escape" });
+    expect(await screen.findByText("Approve")).toBeTruthy();
+    expect(sentDecision(requests)).toBeUndefined();
+  });
+
+  it("approves with changed values", async () => {
+    const requests = show(REFUND, { "POST /approvals/ap-refund/resolve": { ...REFUND, status: "approved" } });
+    await screen.findByText("Approve");
+    fireEvent.keyDown(window, { key: "e" });
+    const amount = await screen.findByLabelText("amount_eur");
+    fireEvent.change(amount, { target: { value: "a lot" } });
+    fireEvent.click(screen.getByText("Approve with these values"));
+    expect(await screen.findByText("Enter a number, such as 12.50.")).toBeTruthy();
+    fireEvent.change(amount, { target: { value: "103.9" } });
+    expect(screen.getByText("It was 14.9")).toBeTruthy();
+    fireEvent.click(screen.getByText("Approve with these values"));
+    const decision = { status: "approved", resolution_data: { values: { amount_eur: 103.9 } } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("marks the values that are missing before it sends an answer", async () => {
+    const requests = show(CHECK_IN, { "POST /approvals/ap-check-in/resolve": { ...CHECK_IN, status: "approved" } });
+    fireEvent.change(await screen.findByLabelText("bags"), { target: { value: "2" } });
+    fireEvent.click(screen.getByText("Send"));
+    expect(await screen.findByText("Enter a value.")).toBeTruthy();
+    fireEvent.change(screen.getByLabelText("seat"), { target: { value: "12A" } });
+    fireEvent.click(screen.getByText("Send"));
+    const decision = { status: "approved", resolution_data: { values: { seat: "12A", bags: 2 } } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("sends the chosen answers", async () => {
+    const requests = show(QUESTIONS, { "POST /approvals/ap-questions/resolve": { ...QUESTIONS, status: "approved" } });
+    fireEvent.click(await screen.findByLabelText(/eu-north/));
+    fireEvent.click(screen.getByLabelText("Sales"));
+    fireEvent.click(screen.getByLabelText("Support"));
+    fireEvent.click(screen.getByText("Send"));
+    const values = { "Which region first?": ["eu-north"], "Who is told?": ["Sales", "Support"] };
+    await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved", resolution_data: { values } }));
+  });
+
+  it("takes the result of a call that somebody made elsewhere", async () => {
+    const requests = show(DEPLOY, { "POST /approvals/ap-deploy/resolve": { ...DEPLOY, status: "approved" } });
+    fireEvent.change(await screen.findByLabelText(/^Result/), { target: { value: "deployed" } });
+    fireEvent.click(screen.getByText("Send result"));
+    const decision = { status: "approved", resolution_data: { result: "deployed" } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("has no key for a call whose outcome is unknown", async () => {
+    const requests = show(NEWSLETTER, {
+      "POST /approvals/ap-newsletter/resolve": { ...NEWSLETTER, status: "approved" },
+    });
+    await screen.findByText("Make the call again");
+    fireEvent.keyDown(window, { key: "a" });
+    fireEvent.click(screen.getByText("It happened…"));
+    fireEvent.change(await screen.findByLabelText(/^Result/), { target: { value: "sent to 4812" } });
+    fireEvent.click(screen.getByText("Send result"));
+    const decision = { status: "approved", resolution_data: { result: "sent to 4812" } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("says who was faster", async () => {
+    let isDecided = false;
+    const decided = { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: Date.now() / 1000 };
+    show(REFUND, {
+      "GET /approvals": () => ({ body: pageOf((isDecided ? decided : { ...REFUND, expires_at: SOON }) as Approval) }),
+      "POST /approvals/ap-refund/resolve": () => {
+        isDecided = true;
+        return { status: 409, body: { detail: "Approval is already 'approved' by Ida and cannot be resolved" } };
+      },
+    });
+    fireEvent.click(await screen.findByText("Reject…"));
+    fireEvent.click(screen.getByText("Reject"));
+    expect((await screen.findAllByText(/Approved by Ida/)).length).toBeGreaterThan(0);
+    expect(await screen.findByText("Your rejection was not used.")).toBeTruthy();
+  });
+
+  it("shows what the server says about wrong values, and keeps what was typed", async () => {
+    show(CHECK_IN, {
+      "POST /approvals/ap-check-in/resolve": () => ({ status: 422, body: { detail: "seat: 99Z is not a seat" } }),
+    });
+    fireEvent.change(await screen.findByLabelText("seat"), { target: { value: "99Z" } });
+    fireEvent.change(screen.getByLabelText("bags"), { target: { value: "0" } });
+    fireEvent.click(screen.getByText("Send"));
+    expect(await screen.findByText("seat: 99Z is not a seat")).toBeTruthy();
+    expect((screen.getByLabelText("seat") as HTMLInputElement).value).toBe("99Z");
+  });
+
+  it("shows hostile text as text", async () => {
+    show({ ...REFUND, tool_description: "<img src=x onerror=alert(1)>", tool_args: { html: "<script>1</script>" } });
+    expect(await screen.findByText("<img src=x onerror=alert(1)>")).toBeTruthy();
+    expect(document.querySelector("img, script")).toBeNull();
+  });
+});

@@ -1,0 +1,143 @@
+import "../shared/parts.css";
+import "./approvals.css";
+import { ArrowLeft, Inbox as InboxIcon } from "lucide-react";
+import { useCallback } from "react";
+import { Link, useLocation } from "wouter";
+import { useConnection } from "../api/feed";
+import { serverNow } from "../api/serverClock";
+import { usePageTitle } from "../app/pageTitle";
+import { plural } from "../shared/format";
+import { useKeys } from "../shared/keyboard";
+import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { useIsPhone } from "../shared/useIsPhone";
+import { useNow } from "../shared/useNow";
+import { ApprovalList } from "./ApprovalList";
+import { ApprovalView } from "./ApprovalView";
+import { type Approval, isPending } from "./approval";
+import { type Inbox, neighbour, nextPending, toInbox } from "./inbox";
+import { useApproval, useInboxPages } from "./queries";
+import { tickSeconds } from "./question/deadline";
+
+export default function ApprovalsPage({ approvalId }: { approvalId: string | null }) {
+  usePageTitle("Approvals");
+  const { pending, recent } = useInboxPages();
+  const isPhone = useIsPhone();
+  const rough = useNow(true, tickSeconds(pending.data?.data ?? [], serverNow()));
+  const error = pending.error ?? recent.error;
+  if (pending.data === undefined || recent.data === undefined) {
+    return (
+      <div className="page">
+        <h1 className="sr-only">Approvals</h1>
+        <section className="panel">
+          {error ? <ErrorState error={error} onRetry={() => void pending.refetch()} /> : <Skeleton />}
+        </section>
+      </div>
+    );
+  }
+  const inbox = toInbox(pending.data.data, recent.data.data, rough);
+  return (
+    <InboxPanes
+      inbox={inbox}
+      total={pending.data.meta.total_count}
+      now={rough}
+      approvalId={approvalId}
+      isPhone={isPhone}
+    />
+  );
+}
+
+interface InboxPanesProps {
+  inbox: Inbox;
+  total: number;
+  now: number;
+  approvalId: string | null;
+  isPhone: boolean;
+}
+
+function InboxPanes({ inbox, total, now, approvalId, isPhone }: InboxPanesProps) {
+  const listed = [...inbox.pending, ...inbox.decided];
+  // Beside the list the first question is open; on a phone the list comes first.
+  const shownId = approvalId ?? (isPhone ? undefined : listed[0]?.id);
+  const known = listed.find((approval) => approval.id === shownId);
+  const single = useApproval(shownId !== undefined && known === undefined ? shownId : undefined);
+  const shown = known ?? single.data;
+  const [, navigate] = useLocation();
+  const open = useCallback(
+    (approval: Approval | undefined) => approval && navigate(`/approvals/${encodeURIComponent(approval.id)}`),
+    [navigate],
+  );
+  const next = nextPending(inbox.pending, shownId);
+  useKeys("Approvals", [
+    { keys: "j", label: "Next in the list", run: () => open(neighbour(inbox, shownId, 1)) },
+    { keys: "k", label: "Previous in the list", run: () => open(neighbour(inbox, shownId, -1)) },
+    { keys: "u", label: "Next undecided question", run: () => open(next), isDisabled: next === undefined },
+    { keys: "Escape", label: "Back to the list", run: () => navigate("/approvals"), isDisabled: !isPhone },
+  ]);
+  const hasList = !isPhone || shownId === undefined;
+  return (
+    <div className="panes">
+      {hasList ? (
+        <nav className="pane-list" aria-label="Approvals">
+          <div className="pane-list-head">
+            <h1>Approvals</h1>
+          </div>
+          <ApprovalList inbox={inbox} now={now} currentId={shownId} />
+          {total > inbox.pending.length && total > 200 ? (
+            <p className="px-5 py-3 text-ink-3">These are the newest 200 of {plural(total, "question")}.</p>
+          ) : null}
+        </nav>
+      ) : null}
+      {isPhone && shownId === undefined ? null : (
+        <section className="pane-main" aria-label="Selected approval">
+          {isPhone ? (
+            <>
+              <h1 className="sr-only">Approvals</h1>
+              <BackLink inbox={inbox} id={shownId} />
+            </>
+          ) : null}
+          <ConnectionBanner />
+          <Selected shown={shown} error={single.error} shownId={shownId} next={next} />
+        </section>
+      )}
+    </div>
+  );
+}
+
+interface SelectedProps {
+  shown: Approval | undefined;
+  error: Error | null;
+  shownId: string | undefined;
+  next: Approval | undefined;
+}
+
+function Selected({ shown, error, shownId, next }: SelectedProps) {
+  if (shown !== undefined) return <ApprovalView key={shown.id} approval={shown} next={next} />;
+  if (error !== null) return <ErrorState error={error} />;
+  if (shownId !== undefined) return <Skeleton />;
+  return (
+    <EmptyState icon={InboxIcon} title="Nothing needs you">
+      Questions for a person show up here, and in the title of this tab.
+    </EmptyState>
+  );
+}
+
+function BackLink({ inbox, id }: { inbox: Inbox; id: string | undefined }) {
+  const index = inbox.pending.findIndex((approval) => approval.id === id);
+  return (
+    <Link href="/approvals" className="back-link only-phone">
+      <ArrowLeft className="icon-small" aria-hidden="true" />
+      Approvals{index < 0 ? "" : `, ${index + 1} of ${inbox.pending.filter(isPending).length}`}
+    </Link>
+  );
+}
+
+/** While the connection is lost, what is shown may be decided already. */
+function ConnectionBanner() {
+  const { name } = useConnection();
+  if (name !== "reconnecting") return null;
+  return (
+    <div className="mb-4">
+      <Banner tone="wait">Reconnecting. Questions that others decide meanwhile still look undecided here.</Banner>
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+/** Approvals as `GET /approvals` lists them: tool calls that wait, or waited, for a person. */
+import type { components } from "../api/schema";
+
+type Schemas = components["schemas"];
+
+export type ApprovalStatus = Schemas["ApprovalResponse"]["status"];
+
+export type PauseType = "confirmation" | "user_input" | "external_execution" | "unknown_outcome";
+
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+export type JsonObject = { [name: string]: Json };
+
+/** A field that a person fills in before a call. `field_type` is one of str, int, float, bool, list, dict. */
+export interface InputField {
+  name: string;
+  field_type: string;
+  description: string | null;
+  value: Json;
+}
+
+/** A call that waits, with the form that a person fills in. */
+export type Requirement = Pick<
+  Schemas["RunRequirement"],
+  "id" | "started_at" | "user_feedback_schema" | "member_agent_name"
+> & {
+  kind: PauseType;
+  created_at?: string;
+  user_input_schema?: InputField[];
+};
+
+/** What was sent with the decision. */
+export interface ResolutionData {
+  values?: JsonObject;
+  result?: string;
+  note?: string;
+}
+
+type TypedKeys = "pause_type" | "tool_args" | "requirements" | "resolution_data" | "default_decision";
+
+/** The server's shape, with the values typed that its document leaves open. */
+export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
+  pause_type: PauseType | null;
+  tool_args: JsonObject | null;
+  requirements: Requirement[] | null;
+  resolution_data: ResolutionData | null;
+  /** What happens if nobody decides in time; null: the run fails. */
+  default_decision: "approve" | "reject" | null;
+};
+
+export interface ApprovalPage {
+  data: Approval[];
+  meta: Schemas["PaginatedResponse_ApprovalResponse_"]["meta"];
+}
+
+export function isPending(approval: Approval): boolean {
+  return approval.status === "pending";
+}
+
+export function requirementOf(approval: Approval): Requirement | undefined {
+  return approval.requirements?.[0];
+}
+
+/** The agent or member whose model made the call. */
+export function callerOf(approval: Approval): string {
+  return approval.member_name ?? requirementOf(approval)?.member_agent_name ?? approval.source_name ?? "The agent";
+}
+
+/** "Billing of Support desk", or the one name if the call is the root run's own. */
+export function callerWithTeam(approval: Approval): string {
+  const caller = callerOf(approval);
+  const source = approval.source_name;
+  return source === null || source === caller ? caller : `${caller} of ${source}`;
+}
+
+export function toolOf(approval: Approval): string {
+  return approval.tool_name ?? "a tool";
+}

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { APPROVED, CHECK_IN, DEPLOY, NEWSLETTER, REFUND } from "./fixtures";
+import { neighbour, nextPending, toInbox } from "./inbox";
+
+const NOW = 1_000_100;
+
+describe("the inbox", () => {
+  it("lists what expires first at the top, and what never expires last", () => {
+    const inbox = toInbox([DEPLOY, CHECK_IN, NEWSLETTER, REFUND], [], NOW);
+    expect(inbox.pending.map((approval) => approval.tool_name)).toEqual([
+      "refund_payment",
+      "send_newsletter",
+      "check_in",
+      "deploy",
+    ]);
+  });
+
+  it("takes the decided one of two copies of an approval", () => {
+    const decided = { ...REFUND, status: "rejected" as const, resolved_at: NOW };
+    const inbox = toInbox([REFUND, CHECK_IN], [decided], NOW);
+    expect(inbox.pending).toEqual([CHECK_IN]);
+    expect(inbox.decided).toEqual([decided]);
+  });
+
+  it("keeps decisions for a day", () => {
+    expect(toInbox([], [APPROVED], NOW).decided).toEqual([APPROVED]);
+    expect(toInbox([], [APPROVED], NOW + 24 * 3600).decided).toEqual([]);
+  });
+
+  it("goes on to the next undecided question and wraps around at the end", () => {
+    const pending = [REFUND, NEWSLETTER, CHECK_IN];
+    expect(nextPending(pending, REFUND.id)).toBe(NEWSLETTER);
+    expect(nextPending(pending, CHECK_IN.id)).toBe(REFUND);
+    expect(nextPending(pending, "ap-decided")).toBe(REFUND);
+    expect(nextPending([REFUND], REFUND.id)).toBeUndefined();
+  });
+
+  it("moves through pending and decided ones with j and k", () => {
+    const inbox = { pending: [REFUND, CHECK_IN], decided: [APPROVED] };
+    expect(neighbour(inbox, undefined, 1)).toBe(REFUND);
+    expect(neighbour(inbox, CHECK_IN.id, 1)).toBe(APPROVED);
+    expect(neighbour(inbox, APPROVED.id, 1)).toBe(APPROVED);
+    expect(neighbour(inbox, REFUND.id, -1)).toBe(REFUND);
+  });
+});

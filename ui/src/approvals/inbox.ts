@@ -1,0 +1,52 @@
+/** The order of the inbox: what expires first stands first; decisions of the last day stand below. */
+
+import { type Approval, isPending } from "./approval";
+
+const DAY_SECONDS = 24 * 3600;
+
+export interface Inbox {
+  pending: Approval[];
+  decided: Approval[];
+}
+
+export function toInbox(pendingPage: readonly Approval[], recentPage: readonly Approval[], now: number): Inbox {
+  const byId = new Map<string, Approval>();
+  // A decision is never undone, so of two copies of an approval the decided one is the newer.
+  for (const approval of [...pendingPage, ...recentPage]) {
+    const known = byId.get(approval.id);
+    if (known === undefined || isPending(known)) byId.set(approval.id, approval);
+  }
+  const approvals = [...byId.values()];
+  return {
+    pending: approvals.filter(isPending).sort(bySoonestExpiry),
+    decided: approvals
+      .filter((approval) => !isPending(approval) && decidedAt(approval) > now - DAY_SECONDS)
+      .sort((left, right) => decidedAt(right) - decidedAt(left)),
+  };
+}
+
+export function bySoonestExpiry(left: Approval, right: Approval): number {
+  const expiry = (left.expires_at ?? Number.POSITIVE_INFINITY) - (right.expires_at ?? Number.POSITIVE_INFINITY);
+  if (expiry !== 0 && !Number.isNaN(expiry)) return expiry;
+  return (left.created_at ?? 0) - (right.created_at ?? 0) || left.id.localeCompare(right.id);
+}
+
+/** The pending approval after `id` in the list, or the first one. Undefined: nothing else is pending. */
+export function nextPending(pending: readonly Approval[], id: string | undefined): Approval | undefined {
+  const others = pending.filter((approval) => approval.id !== id);
+  if (others.length === 0) return undefined;
+  const index = pending.findIndex((approval) => approval.id === id);
+  return pending.slice(index + 1).find((approval) => approval.id !== id) ?? others[0];
+}
+
+/** The approvals before and after `id` in the list as it is shown. */
+export function neighbour(inbox: Inbox, id: string | undefined, step: 1 | -1): Approval | undefined {
+  const shown = [...inbox.pending, ...inbox.decided];
+  const index = shown.findIndex((approval) => approval.id === id);
+  if (index < 0) return shown[0];
+  return shown[Math.min(Math.max(index + step, 0), shown.length - 1)];
+}
+
+function decidedAt(approval: Approval): number {
+  return approval.resolved_at ?? approval.created_at ?? 0;
+}

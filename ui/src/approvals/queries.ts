@@ -1,0 +1,75 @@
+/** Reading approvals, and deciding. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { ApiError, request, segment } from "../api/client";
+import { useFeed, usePollInterval } from "../api/feed";
+import type { Approval, ApprovalPage } from "./approval";
+import { type Decision, resolveBody } from "./question/decision";
+
+const POLL_MS = 3_000;
+const PENDING_LIMIT = 200;
+const RECENT_LIMIT = 50;
+
+const LISTS = ["approvals", "list"] as const;
+
+/** The approvals that wait (at most 200), and the newest ones whatever their status. */
+export function useInboxPages() {
+  useApprovalChanges();
+  const pending = useApprovals({ status: "pending", limit: PENDING_LIMIT });
+  const recent = useApprovals({ limit: RECENT_LIMIT });
+  return { pending, recent };
+}
+
+/** The approvals of one run and its members. */
+export function useRunApprovals(runId: string) {
+  useApprovalChanges();
+  return useApprovals({ run_id: runId, limit: PENDING_LIMIT });
+}
+
+function useApprovals(query: { status?: string; run_id?: string; limit: number }) {
+  return useQuery({
+    queryKey: [...LISTS, query],
+    queryFn: ({ signal }) => request<ApprovalPage>("/approvals", { query, signal }),
+    refetchInterval: usePollInterval(POLL_MS),
+  });
+}
+
+/** One approval by its id: for a link to one that the lists do not have. */
+export function useApproval(id: string | undefined) {
+  useApprovalChanges();
+  return useQuery({
+    queryKey: ["approvals", "one", id],
+    queryFn: ({ signal }) => request<Approval>(`/approvals/${segment(id ?? "")}`, { signal }),
+    enabled: id !== undefined,
+    refetchInterval: usePollInterval(POLL_MS),
+  });
+}
+
+/** Sends a decision. On a 409 the approval is read again, so that the page shows who decided. */
+export function useResolve(approval: Approval) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (decision: Decision) =>
+      request<Approval>(`/approvals/${segment(approval.id)}/resolve`, { method: "POST", json: resolveBody(decision) }),
+    onSuccess: (decided) => {
+      client.setQueryData(["approvals", "one", approval.id], decided);
+      client.setQueriesData<ApprovalPage>({ queryKey: LISTS }, (page) => page && withApproval(page, decided));
+    },
+    onSettled: (_decided, error) => {
+      if (error instanceof ApiError && error.isNetwork) return;
+      void client.invalidateQueries({ queryKey: ["approvals"] });
+    },
+  });
+}
+
+export function isConflict(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409;
+}
+
+function useApprovalChanges(): void {
+  const client = useQueryClient();
+  useFeed({ onApproval: () => void client.invalidateQueries({ queryKey: ["approvals"] }) });
+}
+
+function withApproval(page: ApprovalPage, approval: Approval): ApprovalPage {
+  return { ...page, data: page.data.map((one) => (one.id === approval.id ? approval : one)) };
+}

@@ -1,0 +1,125 @@
+import { useId } from "react";
+import type { Json, JsonObject } from "../approval";
+import type { Question } from "./useQuestion";
+import type { Field } from "./values";
+import { argumentText } from "./wording";
+
+/** The arguments of a call, as names and values. */
+export function Arguments({ args }: { args: JsonObject | null }) {
+  const entries = Object.entries(args ?? {});
+  if (entries.length === 0) return <p className="text-ink-3">The call has no arguments.</p>;
+  return (
+    <dl className="arguments">
+      {entries.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <Value value={value} />
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Value({ value }: { value: Json }) {
+  const isJson = typeof value === "object" && value !== null;
+  const text = argumentText(value);
+  return (
+    <dd className={isJson ? "is-json" : undefined}>{text === "" ? <span className="text-ink-3">empty</span> : text}</dd>
+  );
+}
+
+/** The same table with a field for each value. */
+export function ValueForm({ question }: { question: Question }) {
+  const id = useId();
+  return (
+    <div className="arguments">
+      {question.fields.map((field, index) => (
+        <Entry key={field.name} id={`${id}-${index}`} field={field} question={question} isFirst={index === 0} />
+      ))}
+    </div>
+  );
+}
+
+interface EntryProps {
+  id: string;
+  field: Field;
+  question: Question;
+  isFirst: boolean;
+}
+
+function Entry({ id, field, question, isFirst }: EntryProps) {
+  const text = question.draft[field.name] ?? "";
+  const problem = question.problems[field.name];
+  const isChanging = question.mode === "change";
+  const isChanged = isChanging && field.value !== null && text !== argumentText(field.value);
+  const helpId = `${id}-help`;
+  const props = {
+    id,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": helpId,
+    // The first field takes the focus when a person asked to change the values.
+    autoFocus: isFirst && isChanging,
+  };
+  return (
+    <div>
+      <label htmlFor={id}>{field.name}</label>
+      <div className="argument-entry">
+        <Control {...props} field={field} text={text} onText={(value) => question.setValue(field.name, value)} />
+        <div id={helpId}>
+          {problem ? <p className="field-problem">{problem}</p> : null}
+          {field.description ? <p className="field-help">{field.description}</p> : null}
+          {isChanged ? <p className="argument-was">It was {shortText(argumentText(field.value))}</p> : null}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+interface ControlProps {
+  id: string;
+  field: Field;
+  text: string;
+  onText: (text: string) => void;
+  autoFocus: boolean;
+}
+
+function Control({ field, text, onText, ...rest }: ControlProps) {
+  if (field.type === "bool") {
+    return (
+      <select className="input" value={text} onChange={(event) => onText(event.target.value)} {...rest}>
+        {field.value === null ? <option value="">Choose</option> : null}
+        <option value="true">true</option>
+        <option value="false">false</option>
+      </select>
+    );
+  }
+  const isCode = field.type === "list" || field.type === "dict" || field.type === "json";
+  const rows = Math.min(10, Math.max(isCode ? 3 : 1, text.split("\n").length, Math.ceil(text.length / 60)));
+  if (rows > 1 || isCode) {
+    return (
+      <textarea
+        className={isCode ? "input font-mono" : "input"}
+        rows={rows}
+        value={text}
+        onChange={(event) => onText(event.target.value)}
+        {...rest}
+      />
+    );
+  }
+  const isNumber = field.type === "int" || field.type === "float";
+  return (
+    <input
+      className="input"
+      type="text"
+      inputMode={isNumber ? "decimal" : undefined}
+      autoComplete="off"
+      value={text}
+      onChange={(event) => onText(event.target.value)}
+      {...rest}
+    />
+  );
+}
+
+function shortText(text: string): string {
+  return text.length <= 120 ? text : `${text.slice(0, 119)}…`;
+}

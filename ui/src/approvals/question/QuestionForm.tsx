@@ -1,0 +1,257 @@
+import { Check, CircleX, Pencil, X } from "lucide-react";
+import { type FormEvent, type KeyboardEvent, type ReactNode, useId } from "react";
+import { serverNow } from "../../api/serverClock";
+import { Button } from "../../shared/Button";
+import { Banner } from "../../shared/PageStates";
+import { useNow } from "../../shared/useNow";
+import { callerOf, requirementOf, toolOf } from "../approval";
+import { isConflict } from "../queries";
+import { Arguments, ValueForm } from "./Arguments";
+import { ChoicesForm } from "./Choices";
+import { deadlineText, tickSeconds } from "./deadline";
+import type { Question } from "./useQuestion";
+
+export interface QuestionFormProps {
+  question: Question;
+  /** The buttons show their keys and, on a phone, stay above the tabs. */
+  isPage?: boolean;
+}
+
+/** What the call would do, and the decision about it. */
+export function QuestionForm({ question, isPage = false }: QuestionFormProps) {
+  const { approval, resolve } = question;
+  const onSubmit = (event: FormEvent) => {
+    event.preventDefault();
+    question.submit();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Escape" && question.mode !== "decide") question.setMode("decide");
+    else if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) question.submit();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const error = resolve.error !== null && !isConflict(resolve.error) ? resolve.error : null;
+  return (
+    <form ref={question.form} className="question-stack" noValidate onSubmit={onSubmit} onKeyDown={onKeyDown}>
+      {approval.pause_type === "unknown_outcome" ? <Interrupted question={question} /> : null}
+      <Values question={question} />
+      <ResultField question={question} />
+      <NoteField question={question} />
+      {error ? (
+        <div role="alert">
+          <Banner tone="fail" icon={CircleX}>
+            {error.message}
+          </Banner>
+        </div>
+      ) : null}
+      <Actions question={question} isPage={isPage} />
+      <Deadline question={question} />
+    </form>
+  );
+}
+
+function Interrupted({ question }: { question: Question }) {
+  return (
+    <p className="text-ink-2">
+      The call of <code>{toolOf(question.approval)}</code> was interrupted before its result was stored. It may have
+      happened. Check, then say what the run should do.
+    </p>
+  );
+}
+
+function Values({ question }: { question: Question }) {
+  const { approval } = question;
+  if (approval.pause_type === "user_input") {
+    const hasChoices = requirementOf(approval)?.user_feedback_schema !== undefined;
+    return hasChoices ? <ChoicesForm question={question} /> : <ValueForm question={question} />;
+  }
+  return question.mode === "change" ? <ValueForm question={question} /> : <Arguments args={approval.tool_args} />;
+}
+
+function ResultField({ question }: { question: Question }) {
+  const isAlways = question.approval.pause_type === "external_execution" && question.mode === "decide";
+  if (question.mode !== "result" && !isAlways) return null;
+  const caller = callerOf(question.approval);
+  return (
+    <TextField
+      label="Result"
+      hint={`${caller} reads it as the result of the call`}
+      text={question.result}
+      onText={question.setResult}
+      problem={question.problems.result}
+      isFocused={!isAlways}
+      placeholder="What the call returned"
+    />
+  );
+}
+
+function NoteField({ question }: { question: Question }) {
+  if (question.mode !== "reject") return null;
+  return (
+    <TextField
+      label="Note"
+      hint={`${callerOf(question.approval)} reads it; you can leave it empty`}
+      text={question.note}
+      onText={question.setNote}
+      isFocused
+      placeholder="Why not, or what to do instead"
+    />
+  );
+}
+
+interface TextFieldProps {
+  label: string;
+  hint: string;
+  text: string;
+  onText: (text: string) => void;
+  problem?: string | undefined;
+  isFocused: boolean;
+  placeholder: string;
+}
+
+function TextField({ label, hint, text, onText, problem, isFocused, placeholder }: TextFieldProps) {
+  const id = useId();
+  return (
+    <div>
+      <label htmlFor={id} className="mb-2 block text-meta font-semibold text-ink-2">
+        {label} <span className="font-normal text-ink-3">{hint}</span>
+      </label>
+      <textarea
+        id={id}
+        className="input"
+        rows={2}
+        value={text}
+        placeholder={placeholder}
+        aria-invalid={problem !== undefined}
+        aria-describedby={problem ? `${id}-problem` : undefined}
+        // biome-ignore lint/a11y/noAutofocus: the person has just asked for this field
+        autoFocus={isFocused}
+        onChange={(event) => onText(event.target.value)}
+      />
+      {problem ? (
+        <p className="field-problem" id={`${id}-problem`}>
+          {problem}
+        </p>
+      ) : null}
+    </div>
+  );
+}
+
+function Actions({ question, isPage }: { question: Question; isPage: boolean }) {
+  return (
+    <div className={isPage ? "question-actions sticky-actions" : "question-actions"}>
+      {question.mode === "decide" ? (
+        <Choices question={question} isPage={isPage} />
+      ) : (
+        <SendOrBack question={question} />
+      )}
+    </div>
+  );
+}
+
+function Choices({ question, isPage }: { question: Question; isPage: boolean }) {
+  const { approval, resolve } = question;
+  const isBusy = resolve.isPending;
+  const key = (letter: string) => (isPage ? { shortcut: letter } : {});
+  const reject = (words: string) => (
+    <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...key("R")}>
+      <X className="icon" aria-hidden="true" />
+      {words}…
+    </Button>
+  );
+  switch (approval.pause_type) {
+    case "unknown_outcome":
+      return (
+        <>
+          <Button data-mode="result" disabled={isBusy} onClick={() => question.setMode("result")}>
+            It happened…
+          </Button>
+          <Button disabled={isBusy} onClick={question.approve}>
+            Make the call again
+          </Button>
+          {reject("Do not make it")}
+        </>
+      );
+    case "user_input":
+      return (
+        <>
+          <Send isBusy={isBusy} {...key("A")}>
+            Send
+          </Send>
+          {reject("Reject")}
+        </>
+      );
+    case "external_execution":
+      return (
+        <>
+          <Send isBusy={isBusy}>Send result</Send>
+          {reject("Reject")}
+        </>
+      );
+    default:
+      return (
+        <>
+          <Send isBusy={isBusy} {...key("A")}>
+            Approve
+          </Send>
+          {reject("Reject")}
+          {question.canChange ? <ChangeButton question={question} isPage={isPage} /> : null}
+        </>
+      );
+  }
+}
+
+function ChangeButton({ question, isPage }: { question: Question; isPage: boolean }) {
+  const shortcut = isPage ? { shortcut: "E" } : {};
+  return (
+    <Button
+      kind="quiet"
+      className={isPage ? "btn-change" : undefined}
+      data-mode="change"
+      disabled={question.resolve.isPending}
+      onClick={() => question.setMode("change")}
+      {...shortcut}
+    >
+      <Pencil className="icon" aria-hidden="true" />
+      <span>Change values</span>
+    </Button>
+  );
+}
+
+function SendOrBack({ question }: { question: Question }) {
+  const words = { reject: "Reject", change: "Approve with these values", result: "Send result", decide: "" };
+  return (
+    <>
+      <Send isBusy={question.resolve.isPending} icon={question.mode === "reject" ? "x" : "check"}>
+        {words[question.mode]}
+      </Send>
+      <Button disabled={question.resolve.isPending} onClick={() => question.setMode("decide")}>
+        Back
+      </Button>
+    </>
+  );
+}
+
+interface SendProps {
+  isBusy: boolean;
+  icon?: "check" | "x";
+  shortcut?: string;
+  children: ReactNode;
+}
+
+function Send({ isBusy, icon = "check", children, ...rest }: SendProps) {
+  const Icon = icon === "x" ? X : Check;
+  return (
+    <Button kind="primary" type="submit" disabled={isBusy} {...rest}>
+      <Icon className="icon" aria-hidden="true" />
+      {isBusy ? "Sending" : children}
+    </Button>
+  );
+}
+
+function Deadline({ question }: { question: Question }) {
+  const now = useNow(true, tickSeconds([question.approval], serverNow()));
+  const text = deadlineText(question.approval, now);
+  return text === null ? null : <p className="text-ink-3">{text}</p>;
+}

@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { APPROVED, CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "../fixtures";
+import { resolveBody } from "./decision";
+import { argumentFields, draftOf, inputFields, readDraft } from "./values";
+import { argumentLine, outcomeOf, questionText } from "./wording";
+
+describe("the words of a question", () => {
+  it("asks what the person has to decide", () => {
+    expect(questionText(REFUND)).toBe("May Billing call refund_payment?");
+    expect(questionText(CHECK_IN)).toBe("Travel needs 2 values for check_in");
+    expect(questionText(NEWSLETTER)).toBe("Did the call of send_newsletter happen?");
+    expect(questionText(DEPLOY)).toBe("Rollout needs the result of deploy");
+    expect(questionText(QUESTIONS)).toBe("Planner has 2 questions for you");
+  });
+
+  it("says what was asked once it is decided", () => {
+    expect(questionText(APPROVED)).toBe("Billing asked to call refund_payment");
+    expect(questionText({ ...CHECK_IN, status: "approved" })).toBe("Travel asked for values for check_in");
+    expect(questionText({ ...NEWSLETTER, status: "rejected" })).toBe("A call of send_newsletter was interrupted");
+  });
+
+  it("puts the arguments in one line", () => {
+    expect(argumentLine(REFUND.tool_args)).toBe("4417 · 14.9 · Parcel lost in transit");
+    expect(argumentLine({ text: "a".repeat(80), none: null })).toBe(`${"a".repeat(59)}…`);
+    expect(argumentLine(null)).toBe("");
+  });
+
+  it("says who decided", () => {
+    expect(outcomeOf(APPROVED)).toBe("Approved by Ida");
+    expect(outcomeOf({ ...REFUND, status: "rejected", resolved_by: "expiry" })).toBe("Rejected automatically");
+    expect(outcomeOf({ ...CHECK_IN, status: "approved", resolved_by: "client" })).toBe("Answered");
+    expect(outcomeOf({ ...REFUND, status: "expired" })).toBe("Expired without a decision");
+  });
+});
+
+describe("the values of a form", () => {
+  const fields = inputFields(CHECK_IN);
+
+  it("needs each value that the model did not supply", () => {
+    const reading = readDraft(fields, { ...draftOf(fields), bags: "two" }, { mayBeEmpty: false });
+    expect(reading.problems).toEqual({ seat: "Enter a value.", bags: "Enter a whole number." });
+  });
+
+  it("sends what the person typed, in the types of the fields", () => {
+    const reading = readDraft(fields, { ...draftOf(fields), seat: "12A", bags: " 2 " }, { mayBeEmpty: false });
+    expect(reading).toEqual({ values: { seat: "12A", bags: 2 }, problems: {} });
+  });
+
+  it("sends only changed arguments of a call that is approved with other values", () => {
+    const args = argumentFields(REFUND.tool_args ?? {});
+    const same = readDraft(args, draftOf(args), { mayBeEmpty: true });
+    expect(same).toEqual({ values: {}, problems: {} });
+    const changed = readDraft(args, { ...draftOf(args), amount_eur: "103.90" }, { mayBeEmpty: true });
+    expect(changed.values).toEqual({ amount_eur: 103.9 });
+  });
+
+  it("reads lists and objects as JSON", () => {
+    const args = argumentFields({ tags: ["a"], options: { dry: true }, note: null, dry: false });
+    const draft = { tags: '["a", "b"]', options: "[]", note: "", dry: "true" };
+    const reading = readDraft(args, draft, { mayBeEmpty: true });
+    expect(reading.values).toEqual({ tags: ["a", "b"], dry: true });
+    expect(reading.problems).toEqual({ options: 'Enter a JSON object, such as {"a": 1}.' });
+  });
+});
+
+describe("a decision", () => {
+  it("has the shape that the server takes", () => {
+    expect(resolveBody({ kind: "approve" })).toEqual({ status: "approved" });
+    expect(resolveBody({ kind: "approve", values: { share: 5 } })).toEqual({
+      status: "approved",
+      resolution_data: { values: { share: 5 } },
+    });
+    expect(resolveBody({ kind: "reject", note: "  " })).toEqual({ status: "rejected" });
+    expect(resolveBody({ kind: "reject", note: "Refund all of it." })).toEqual({
+      status: "rejected",
+      resolution_data: { note: "Refund all of it." },
+    });
+    expect(resolveBody({ kind: "result", result: "sent" })).toEqual({
+      status: "approved",
+      resolution_data: { result: "sent" },
+    });
+  });
+});

@@ -1,0 +1,68 @@
+/** Renders a page against answers of a server that a test writes down. */
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { render } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { vi } from "vitest";
+import { Router } from "wouter";
+import { useHashLocation, useHashSearch } from "../app/hashLocation";
+import { useKeyboard } from "../shared/keyboard";
+
+export interface SentRequest {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  body: unknown;
+  headers: Headers;
+}
+
+export interface FakeAnswer {
+  status?: number;
+  body?: unknown;
+}
+
+/** Answers by "METHOD /path"; a function reads the request. A path without an answer is a 404. */
+export type Answers = Record<string, unknown | ((request: SentRequest) => FakeAnswer)>;
+
+export function fakeServer(answers: Answers): SentRequest[] {
+  const requests: SentRequest[] = [];
+  vi.stubGlobal("fetch", async (address: string, init: RequestInit = {}) => {
+    const url = new URL(address);
+    const method = init.method ?? "GET";
+    const body = typeof init.body === "string" ? JSON.parse(init.body) : init.body;
+    const sent: SentRequest = {
+      method,
+      path: decodeURIComponent(url.pathname),
+      query: url.searchParams,
+      body,
+      headers: new Headers(init.headers),
+    };
+    requests.push(sent);
+    const answer = answers[`${method} ${sent.path}`];
+    const { status = 200, body: content } =
+      typeof answer === "function" ? (answer as (request: SentRequest) => FakeAnswer)(sent) : asAnswer(answer);
+    return new Response(content === undefined ? null : JSON.stringify(content), { status });
+  });
+  return requests;
+}
+
+function asAnswer(answer: unknown): FakeAnswer {
+  return answer === undefined ? { status: 404, body: { detail: "Not Found" } } : { body: answer };
+}
+
+export function renderPage(page: ReactNode, hash = "#/") {
+  window.location.hash = hash;
+  const client = new QueryClient({ defaultOptions: { queries: { retry: false }, mutations: { retry: false } } });
+  return render(
+    <QueryClientProvider client={client}>
+      <Router hook={useHashLocation} searchHook={useHashSearch}>
+        <Keys />
+        {page}
+      </Router>
+    </QueryClientProvider>,
+  );
+}
+
+function Keys() {
+  useKeyboard();
+  return null;
+}

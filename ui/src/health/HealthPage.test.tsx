@@ -1,0 +1,63 @@
+import { cleanup, screen, waitFor } from "@testing-library/react";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { fakeServer, renderPage } from "../approvals/testing";
+import HealthPage from "./HealthPage";
+import type { ServerStatus } from "./status";
+
+const STATUS: ServerStatus = {
+  version: "0.1.0",
+  started_at: 1000,
+  now: 2000,
+  checks: [{ name: "accepting", ok: true, problem: null }],
+  processes: [],
+  slots: { used: 1, limit: 32 },
+  queue: null,
+  database: { kind: "sqlite", is_up: false, version: null, size_bytes: null, schema: null, commit_seconds: null },
+  upkeep: { last_done_at: null, reassigned: 0, removed: 0, retention_days: 30 },
+  models: [],
+  streams_open: 1,
+  event_loop_lag_seconds: 0,
+};
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+const heading = () => screen.getByRole("heading", { level: 1 }).textContent;
+
+describe("the health page", () => {
+  it("shows what is known while the database is away", async () => {
+    fakeServer({ "GET /-/status": STATUS });
+    renderPage(<HealthPage />);
+    await screen.findByText("of 32 slots");
+    expect(heading()).toBe("Everything is working");
+    expect(screen.getByText("removed after 30 days")).toBeTruthy();
+  });
+
+  it("says that the server does not answer, and keeps the last answer", async () => {
+    let isAway = false;
+    const away = { status: 503, body: { detail: "The server is stopping." } };
+    fakeServer({ "GET /-/status": () => (isAway ? away : { body: STATUS }) });
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    renderPage(<HealthPage />);
+    await screen.findByText("of 32 slots");
+    isAway = true;
+    await vi.advanceTimersByTimeAsync(6_000);
+    await waitFor(() => expect(heading()).toBe("The server does not answer"));
+    expect(screen.getByText(/^The server is stopping. The figures are from/)).toBeTruthy();
+    expect(screen.getByText("of 32 slots")).toBeTruthy();
+  });
+
+  it("shows the checks to a key without the scope, also those that fail", async () => {
+    const checks = { accepting: "ok", database: "The database cannot be used now." };
+    fakeServer({
+      "GET /-/status": () => ({ status: 403, body: { detail: "Insufficient permissions" } }),
+      "GET /-/ready": () => ({ status: 503, body: { detail: "Not ready", checks } }),
+    });
+    renderPage(<HealthPage />);
+    await screen.findByText("Your key shows the checks only. An administrator sees work, models and processes too.");
+    expect(heading()).toBe("One check fails");
+  });
+});

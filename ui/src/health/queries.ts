@@ -1,0 +1,62 @@
+/** Reading the state of the server. */
+import { useQuery } from "@tanstack/react-query";
+import { ApiError, request } from "../api/client";
+import type { components } from "../api/schema";
+import type { Readiness, ServerStatus } from "./status";
+
+const STATUS_MS = 5_000;
+
+/** The full status; an error with status 403 if the key does not cover it. */
+export function useServerStatus() {
+  return useQuery({
+    queryKey: ["server", "status"],
+    queryFn: ({ signal }) => request<ServerStatus>("/-/status", { signal }),
+    refetchInterval: (query) => (isForbidden(query.state.error) ? false : STATUS_MS),
+  });
+}
+
+/** The checks, which everybody may read. A 503 has them too. */
+export function useReadiness(isEnabled: boolean) {
+  return useQuery({
+    queryKey: ["server", "ready"],
+    queryFn: async ({ signal }): Promise<Readiness> => {
+      try {
+        return await request<Readiness>("/-/ready", { signal });
+      } catch (error) {
+        if (error instanceof ApiError && hasChecks(error.body)) return error.body;
+        throw error;
+      }
+    },
+    enabled: isEnabled,
+    refetchInterval: STATUS_MS,
+  });
+}
+
+/** What was used today (UTC); null if the key does not cover it. */
+export function useUsageToday() {
+  return useQuery({
+    queryKey: ["server", "usage"],
+    queryFn: async ({ signal }): Promise<DayUsage | null> => {
+      const today = new Date().toISOString().slice(0, 10);
+      try {
+        const query = { starting_date: today, ending_date: today };
+        const answer = await request<{ metrics: DayUsage[] }>("/metrics", { query, signal });
+        return answer.metrics.find((day) => day.date.startsWith(today)) ?? null;
+      } catch (error) {
+        if (isForbidden(error)) return null;
+        throw error;
+      }
+    },
+    refetchInterval: 60_000,
+  });
+}
+
+export type DayUsage = components["schemas"]["DayAggregatedMetrics"];
+
+export function isForbidden(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 403 || error.status === 404);
+}
+
+function hasChecks(body: unknown): body is Readiness {
+  return typeof body === "object" && body !== null && "checks" in body && typeof body.checks === "object";
+}

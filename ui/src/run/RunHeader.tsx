@@ -1,0 +1,91 @@
+import { ChevronRight, Hand, RotateCcw } from "lucide-react";
+import { Link } from "wouter";
+import { CopyButton } from "../shared/CodeBlock";
+import { plural } from "../shared/format";
+import { Status } from "../shared/Status";
+import { shownStatus } from "../shared/status";
+import type { useRunActions } from "./controls/actions";
+import { RunControls } from "./controls/RunControls";
+import { componentName, componentOf, isFinal, type RunDetail } from "./model/types";
+
+/** Which run this is, its status, and what can be done with it. */
+export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
+  const { id } = componentOf(run);
+  const attempt = run.attempts ?? 1;
+  const isSent = actions.message.isSuccess && !isFinal(run.status);
+  const origin = run.forked_from ?? run.copied_from;
+  return (
+    <>
+      <nav className="crumb" aria-label="Where this is">
+        <Link href="/runs">Runs</Link>
+        <ChevronRight className="icon-small" aria-hidden="true" />
+        <Link href={`/teams/${encodeURIComponent(id)}`}>{componentName(run)}</Link>
+        <ChevronRight className="icon-small" aria-hidden="true" />
+        <code className="truncate">{run.run_id}</code>
+        <span className="only-desk">
+          <CopyButton text={run.run_id} label="Copy the run's id" />
+        </span>
+      </nav>
+      <div className="run-head">
+        <div className="run-title">
+          <h1 title={run.input.input_content}>{run.input.input_content.trim() || "(no message)"}</h1>
+          <div className="run-meta">
+            <Status
+              status={shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null })}
+            />
+            {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
+              <span className="tag" data-tone="wait">
+                <Hand className="icon-small" aria-hidden="true" />
+                {run.waiting === 1 ? "1 question for you" : `${run.waiting} questions for you`}
+              </span>
+            ) : null}
+            {attempt > 1 ? (
+              <span>
+                <RotateCcw className="icon-small" aria-hidden="true" />
+                {`attempt ${attempt}`}
+              </span>
+            ) : null}
+            {run.status === "PENDING" && run.queue_position !== undefined ? (
+              <span>
+                {run.queue_position === 0
+                  ? "next in its session"
+                  : `${plural(run.queue_position, "run")} ahead in its session`}
+              </span>
+            ) : null}
+            <span className="only-desk">
+              session
+              <Link className="underline" href={`/sessions/${encodeURIComponent(run.session_id)}`}>
+                {run.session_id}
+              </Link>
+            </span>
+            {run.user_id === undefined ? null : <span className="only-desk">{`user ${run.user_id}`}</span>}
+            {origin === undefined ? null : (
+              <span className="only-desk">
+                {run.forked_from === undefined ? "copy of" : "continues"}
+                <Link className="underline" href={`/runs/${encodeURIComponent(origin)}`}>
+                  {origin.slice(0, 12)}
+                </Link>
+              </span>
+            )}
+          </div>
+        </div>
+        <RunControls run={run} actions={actions} />
+      </div>
+      <ActionProblem actions={actions} />
+      <p role="status" className={isSent ? "mb-3 text-ink-2" : "sr-only"}>
+        {isSent ? "Message sent. The next model call reads it." : ""}
+      </p>
+    </>
+  );
+}
+
+function ActionProblem({ actions }: { actions: ReturnType<typeof useRunActions> }) {
+  const failed = [actions.cancel, actions.rerun, actions.resume, actions.fork, actions.export].find(
+    (one) => one.isError,
+  );
+  return failed?.error ? (
+    <p role="alert" className="mb-3 text-fail">
+      {failed.error.message}
+    </p>
+  ) : null;
+}

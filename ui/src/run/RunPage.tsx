@@ -1,0 +1,45 @@
+import "./run.css";
+import { useEffect } from "react";
+import { navigate } from "../app/hashLocation";
+import { usePageTitle } from "../app/pageTitle";
+import { ErrorState, Skeleton } from "../shared/PageStates";
+import type { RunDetail } from "./model/types";
+import { useRun } from "./queries";
+import { RunView } from "./RunView";
+
+/** One run with all its members. A member's address leads to the run that it belongs to. */
+export default function RunPage({ runId }: { runId: string }) {
+  const run = useRun(runId);
+  usePageTitle(run.data === undefined ? "Run" : titleOf(run.data));
+  const rootId = run.data?.root_run_id;
+  useEffect(() => {
+    if (rootId === undefined || rootId === runId) return;
+    navigate(`/runs/${encodeURIComponent(rootId)}?view=transcript&member=${encodeURIComponent(runId)}`, {
+      replace: true,
+    });
+  }, [rootId, runId]);
+
+  if (run.isPending || (rootId !== undefined && rootId !== runId)) {
+    return (
+      <div className="page">
+        <section className="panel">
+          <Skeleton rows={6} />
+        </section>
+      </div>
+    );
+  }
+  if (run.data === undefined) {
+    return (
+      <div className="page">
+        <section className="panel">
+          <ErrorState error={run.error} onRetry={() => void run.refetch()} />
+        </section>
+      </div>
+    );
+  }
+  return <RunView run={run.data} />;
+}
+
+function titleOf(run: RunDetail): string {
+  return run.input.input_content.trim().split("\n", 1)[0]?.slice(0, 80) || "Run";
+}

@@ -1,0 +1,64 @@
+/** What a reader can do with a run. Each request has a key of its own, so that sending it twice does it once. */
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { request, segment, send } from "../../api/client";
+import { navigate } from "../../app/hashLocation";
+import { componentOf, type RunDetail } from "../model/types";
+import { runKey } from "../queries";
+
+interface Receipt {
+  run_id: string;
+  session_id: string;
+  status: string;
+}
+
+/** Also without HTTPS, where the browser has no `randomUUID`. */
+function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function post<T>(path: string, json: unknown = {}): Promise<T> {
+  return request<T>(path, { method: "POST", json, headers: { "Idempotency-Key": newKey() } });
+}
+
+export function useRunActions(run: RunDetail) {
+  const client = useQueryClient();
+  const path = `/runs/${segment(run.run_id)}`;
+  const reread = () => client.invalidateQueries({ queryKey: runKey(run.run_id) });
+  const open = (receipt: Receipt) => navigate(`/runs/${segment(receipt.run_id)}`);
+  const { kind, id } = componentOf(run);
+
+  return {
+    cancel: useMutation({ mutationFn: () => post<Receipt>(`${path}/cancel`), onSettled: reread }),
+    message: useMutation({
+      mutationFn: (message: { text: string; memberRunId: string | null }) =>
+        post(`${path}/messages`, {
+          message: message.text,
+          ...(message.memberRunId === null ? {} : { member_run_id: message.memberRunId }),
+        }),
+    }),
+    rerun: useMutation({ mutationFn: () => post<Receipt>(`${path}/rerun`), onSuccess: open }),
+    resume: useMutation({
+      mutationFn: () => post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true }),
+      onSuccess: open,
+    }),
+    fork: useMutation({
+      mutationFn: () =>
+        post<{ session_id: string }>(`/${kind}s/${segment(id)}/sessions/${segment(run.session_id)}/fork`),
+      onSuccess: (forked) => navigate(`/sessions/${segment(forked.session_id)}`),
+    }),
+    export: useMutation({ mutationFn: () => download(run.run_id) }),
+  };
+}
+
+async function download(runId: string): Promise<void> {
+  const response = await send(`/runs/${segment(runId)}/export`);
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `run-${runId.replace(/[^\w-]+/g, "_").slice(0, 60)}.json`;
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

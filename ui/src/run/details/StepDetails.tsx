@@ -1,0 +1,207 @@
+import { Bot, Hand, Link as LinkIcon, Webhook, Wrench, X } from "lucide-react";
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { Button } from "../../shared/Button";
+import { copyText } from "../../shared/CodeBlock";
+import { Dialog } from "../../shared/Dialog";
+import { Duration, Time } from "../../shared/Figures";
+import { formatCost, formatCount, formatDuration } from "../../shared/format";
+import { ErrorState, Skeleton } from "../../shared/PageStates";
+import type { Tone } from "../../shared/status";
+import { useIsPhone } from "../../shared/useIsPhone";
+import type { RunFeed } from "../live/feed";
+import type { RunDetail, RunStep, RunStepDetail } from "../model/types";
+import { useStep } from "../queries";
+import type { Span } from "../spans";
+import type { Placed } from "../stepKey";
+import { outcomeText } from "../timeline/describe";
+import { Attempts } from "./Attempts";
+import { LiveTexts } from "./LiveTexts";
+import { TextSection } from "./TextSection";
+
+interface StepDetailsProps {
+  run: RunDetail;
+  steps: readonly RunStep[];
+  feed: RunFeed;
+  placed: Placed;
+  onClose: () => void;
+  onShowEvents: (index: number | null) => void;
+}
+
+const ICON = { model: Bot, tool: Wrench, wait: Hand, hook: Webhook };
+
+/** The selected step: beside the timeline, or as a sheet on a phone. */
+export function StepDetails(props: StepDetailsProps) {
+  const { placed, onClose } = props;
+  const isPhone = useIsPhone();
+  if (isPhone) {
+    return (
+      <Dialog title={placed.span.label} onClose={onClose}>
+        <Sections {...props} />
+      </Dialog>
+    );
+  }
+  const Icon = ICON[placed.span.kind];
+  return (
+    <aside className="panel step-details" aria-label="Selected step">
+      <div className="panel-head">
+        <Icon className="icon" aria-hidden="true" />
+        <h2 className="truncate">{placed.span.label}</h2>
+        <span className="tag">{placed.lane.name}</span>
+        <span className="ml-auto flex flex-none">
+          <CopyLink />
+          <Button kind="quiet" isIcon aria-label="Close" title="Close (Esc)" onClick={onClose}>
+            <X className="icon" aria-hidden="true" />
+          </Button>
+        </span>
+      </div>
+      <Sections {...props} />
+    </aside>
+  );
+}
+
+function CopyLink() {
+  return (
+    <Button
+      kind="quiet"
+      isIcon
+      aria-label="Copy the link to this step"
+      title="Copy the link to this step (c)"
+      onClick={() => void copyText(window.location.href)}
+    >
+      <LinkIcon className="icon" aria-hidden="true" />
+    </Button>
+  );
+}
+
+function Sections({ run, steps, feed, placed, onShowEvents }: StepDetailsProps) {
+  const { span, lane } = placed;
+  const step = steps.find((one) => one.path === span.path);
+  const version = step === undefined ? "" : `${step.state} ${step.attempt} ${step.ended_at}`;
+  const detail = useStep(run.run_id, step === undefined ? null : step.path, version);
+  const parent = step?.parent_path ? run.members.find((member) => member.path === step.parent_path) : undefined;
+  return (
+    <div className="step-sections" key={span.path ?? span.id}>
+      <section>
+        <dl className="kv">
+          <Fact name="Status">
+            <span className="status" data-tone={toneOf(span)}>
+              {sentence(outcomeText(span))}
+            </span>
+          </Fact>
+          <Fact name={span.kind === "wait" ? "Waited" : "Took"}>
+            <Duration from={span.start} to={span.end} />
+          </Fact>
+          <Fact name="Started">
+            <Time at={span.start} />
+            <span className="text-ink-3">{` +${formatDuration(span.start - (run.started_at ?? run.created_at))}`}</span>
+          </Fact>
+          <Fact name="Member">
+            {lane.name}
+            {parent?.task ? <span className="text-ink-3">{`: ${parent.task}`}</span> : null}
+          </Fact>
+          {step === undefined ? null : (
+            <Fact name="Step">
+              <code>{step.path}</code>
+            </Fact>
+          )}
+          {step === undefined ? null : <Usage step={step} />}
+          {span.approvalId === null ? null : (
+            <Fact name="Approval">
+              <Link className="underline" href={`/approvals/${encodeURIComponent(span.approvalId)}`}>
+                Open the question
+              </Link>
+            </Fact>
+          )}
+        </dl>
+      </section>
+      {step?.error ? (
+        <section>
+          <h3>Error</h3>
+          <p className="text-fail">{step.error.message}</p>
+          <p className="text-meta text-ink-3">{step.error.code}</p>
+        </section>
+      ) : null}
+      {step !== undefined && (step.attempts.length > 1 || step.tries > 1) ? <Attempts step={step} /> : null}
+      {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
+      <section className="only-desk flex flex-wrap gap-2">
+        <Button onClick={() => onShowEvents(eventIndexOf(feed, span, step))}>Show its events</Button>
+      </section>
+    </div>
+  );
+}
+
+function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeof useStep> }) {
+  if (detail.isPending) return <Skeleton rows={3} />;
+  if (detail.isError) return <ErrorState error={detail.error} onRetry={() => void detail.refetch()} />;
+  const texts: RunStepDetail = detail.data;
+  return (
+    <>
+      {isEmpty(texts.arguments) ? null : <TextSection title="Arguments" value={texts.arguments} />}
+      {isEmpty(texts.result) ? null : (
+        <TextSection
+          title={step.kind === "model" ? "Answer" : "Result"}
+          value={texts.result}
+          isProse={step.kind === "model"}
+          characters={texts.result_characters}
+        />
+      )}
+    </>
+  );
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === undefined || value === "";
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}
+
+function Usage({ step }: { step: RunStep }) {
+  const { usage } = step;
+  if (usage === null) return null;
+  const cached = usage.cache_read_tokens ?? 0;
+  return (
+    <>
+      <Fact name="Tokens">
+        {`${formatCount(usage.input_tokens ?? 0)} in, ${formatCount(usage.output_tokens ?? 0)} out`}
+        {cached > 0 ? <span className="text-ink-3">{`, ${formatCount(cached)} from the cache`}</span> : null}
+      </Fact>
+      <Fact name="Cost">{formatCost(step.cost)}</Fact>
+    </>
+  );
+}
+
+function toneOf(span: Span): Tone {
+  if (span.kind === "wait") return span.end === null ? "wait" : "ok";
+  switch (span.outcome) {
+    case "failed":
+      return "fail";
+    case "running":
+      return "run";
+    case "cut_off":
+      return "idle";
+    default:
+      return "ok";
+  }
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** The event with which the step began, if the page has read it. */
+function eventIndexOf(feed: RunFeed, span: Span, step: RunStep | undefined): number | null {
+  for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
+    if (entry.kind === "tool" && entry.callId === step?.tool_call_id) return entry.index;
+    if (entry.kind === "model" && span.kind === "model" && Math.abs(entry.startedAt - span.start) < 0.05)
+      return entry.index;
+  }
+  return null;
+}

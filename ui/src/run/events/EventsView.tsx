@@ -1,0 +1,147 @@
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { Button } from "../../shared/Button";
+import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
+import { formatDuration } from "../../shared/format";
+import { EmptyState, ErrorState, Skeleton } from "../../shared/PageStates";
+import type { RunFeed } from "../live/feed";
+import { eventTime, type RunEvent } from "../model/types";
+import type { Only } from "../timeline/draw";
+import { VirtualRows, type VirtualRowsHandle } from "../virtual/VirtualRows";
+import { eventSummary, isFailure } from "./summary";
+import { useOlderEvents } from "./useOlderEvents";
+
+interface EventsViewProps {
+  runId: string;
+  feed: RunFeed;
+  start: number;
+  only: Only;
+  isLoading: boolean;
+  /** The event to show, once it is there. */
+  focusIndex: number | null;
+}
+
+const ROW_HEIGHT = 30;
+
+/** The raw events, newest first. */
+export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: EventsViewProps) {
+  const version = useSyncExternalStore(feed.subscribe, feed.getVersion);
+  // The oldest event is fixed when older ones are first asked for: the page drops old events as new ones arrive.
+  const [first, setFirst] = useState<number | null>(null);
+  const older = useOlderEvents(runId, first);
+  const [openIndex, setOpenIndex] = useState<number | null>(focusIndex);
+  const scroller = useRef<HTMLDivElement>(null);
+
+  const events = useMemo(() => {
+    void version;
+    const last = older.events.at(-1)?.event_index ?? -1;
+    const all = [...older.events, ...feed.recent.filter((event) => event.event_index > last)];
+    const shown = only === null ? all : all.filter((event) => (only === "failed" ? isFailure(event) : isWait(event)));
+    return shown.reverse();
+  }, [feed, version, older.events, only]);
+
+  const keys = useMemo(() => events.map((event) => String(event.event_index)), [events]);
+  const list = useRef<VirtualRowsHandle>(null);
+  const position = focusIndex === null ? -1 : events.findIndex((event) => event.event_index === focusIndex);
+  const hasFocus = position >= 0;
+  const focusAt = useRef(position);
+  focusAt.current = position;
+  useEffect(() => {
+    if (!hasFocus) return;
+    setOpenIndex(focusIndex);
+    list.current?.scrollTo(focusAt.current);
+  }, [hasFocus, focusIndex]);
+
+  const oldest = events.at(-1)?.event_index ?? 0;
+  const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
+  if (events.length === 0 && isLoading) return <Skeleton rows={8} />;
+  if (events.length === 0 && !hasOlder)
+    return <EmptyState title={only === null ? "No events yet" : "No such events"} />;
+  return (
+    <>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard */}
+      <section className="events" ref={scroller} tabIndex={0} aria-label="Events, newest first">
+        <VirtualRows
+          keys={keys}
+          estimate={ROW_HEIGHT}
+          scroller={scroller}
+          handle={list}
+          render={(i) => {
+            const event = events[i];
+            if (event === undefined) return null;
+            const index = event.event_index;
+            return (
+              <EventRow
+                event={event}
+                start={start}
+                isOpen={index === openIndex}
+                onToggle={() => setOpenIndex(index === openIndex ? null : index)}
+              />
+            );
+          }}
+        />
+      </section>
+      {older.error === null ? null : <ErrorState error={older.error} onRetry={older.load} />}
+      {hasOlder ? (
+        <div className="events-foot">
+          <Button
+            disabled={older.isLoading}
+            onClick={() => {
+              if (first === null) setFirst(oldest);
+              else older.load();
+            }}
+          >
+            {older.isLoading ? "Loading" : "Load older events"}
+          </Button>
+          <LoadFirst first={first} load={older.load} />
+          <span className="text-meta text-ink-3">{`from event ${oldest}`}</span>
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+/** Loads the first older page, once it is known where it ends. */
+function LoadFirst({ first, load }: { first: number | null; load: () => void }) {
+  const latest = useRef(load);
+  latest.current = load;
+  useEffect(() => {
+    if (first !== null) latest.current();
+  }, [first]);
+  return null;
+}
+
+function isWait(event: RunEvent): boolean {
+  return event.event.endsWith("RunPaused") || event.event.endsWith("RunContinued");
+}
+
+interface EventRowProps {
+  event: RunEvent;
+  start: number;
+  isOpen: boolean;
+  onToggle: () => void;
+}
+
+function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
+  return (
+    <>
+      <button
+        type="button"
+        className={isFailure(event) ? "event-row text-fail" : "event-row"}
+        aria-expanded={isOpen}
+        onClick={onToggle}
+      >
+        <span className="numeric text-ink-3">{event.event_index}</span>
+        <span className="numeric text-ink-3">{`+${formatDuration(Math.max(0, eventTime(event) - start))}`}</span>
+        <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? ""}</span>
+        <code className="truncate">{event.event}</code>
+        <span className="truncate text-ink-2">{eventSummary(event)}</span>
+      </button>
+      {isOpen ? (
+        <div className="event-raw">
+          <CodeBlock value={event} label={`Event ${event.event_index}`} />
+          <CopyButton text={() => JSON.stringify(event, null, 2)} label="Copy the event" />
+        </div>
+      ) : null}
+    </>
+  );
+}

@@ -1,0 +1,136 @@
+import { expect, test } from "vitest";
+import { busyRun, START } from "../fixtures";
+import type { RunEvent } from "../model/types";
+import { type Entry, KEPT_EVENTS, type ModelCall, RunFeed, type Thread } from "./feed";
+
+const ROOT = "root";
+
+function event(index: number, name: string, own: Partial<RunEvent> = {}): RunEvent {
+  return { event: name, event_index: index, created_at: 0, at: START + index, run_id: ROOT, ...own };
+}
+
+function thread(feed: RunFeed, runId = ROOT): Thread {
+  const thread = feed.threads.get(runId);
+  if (thread === undefined) throw new Error(`no thread ${runId}`);
+  return thread;
+}
+
+function texts(entries: readonly Entry[]): [string, boolean][] {
+  return entries
+    .filter((entry): entry is ModelCall => entry.kind === "model")
+    .map((entry) => [entry.text, entry.isVoid]);
+}
+
+test("text is joined, and events that come twice after a resume change nothing", () => {
+  const events = [
+    event(0, "TeamRunStarted", { model: "gpt-5" }),
+    event(1, "TeamModelRequestStarted", { model: "gpt-5" }),
+    event(2, "TeamRunContent", { content: "Hello " }),
+    event(3, "TeamRunContent", { content: "world" }),
+  ];
+  const feed = new RunFeed(ROOT);
+  feed.apply(events);
+  feed.apply(events.slice(1));
+  feed.apply([event(4, "TeamModelRequestCompleted", { input_tokens: 3, output_tokens: 2 })]);
+  expect(texts(thread(feed).entries)).toEqual([["Hello world", false]]);
+  expect(thread(feed).openModel).toBeNull();
+  expect(feed.recent).toHaveLength(5);
+});
+
+test("text that a lost process had written is void, and the text that follows stands alone", () => {
+  const { events, run } = busyRun();
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  expect(texts(thread(feed, "orders").entries)).toEqual([
+    ["", false],
+    ["The order is paid, and the compl", true],
+    ["The order is paid in full, and the complaint window is open until Friday.", false],
+  ]);
+});
+
+test("a call that was out when the process was lost ends with the last sign of life", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "TeamRunStarted"),
+    event(1, "TeamModelRequestStarted", { model: "m" }),
+    event(9, "TeamRunContinued", { reason: "recovered", attempt: 2, superseded: [] }),
+  ]);
+  const [call] = thread(feed).entries;
+  expect(call).toMatchObject({ isCutOff: true, endedAt: START + 1 });
+});
+
+test("a model call that is tried again keeps its tries", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "ModelRequestStarted", { model: "m" }),
+    event(1, "ModelRequestRetried", { try: 1, wait_seconds: 0.5, reason: "overloaded" }),
+    event(2, "RunError", { content: "The model is overloaded.", error_type: "model_error" }),
+  ]);
+  expect(thread(feed).entries[0]).toMatchObject({
+    isError: true,
+    isCutOff: true,
+    retries: [{ number: 1, waitSeconds: 0.5 }],
+  });
+  expect(feed.isEnded).toBe(true);
+});
+
+test("text of a member that is shown as its leader's begins a new entry with each call", () => {
+  const feed = new RunFeed(ROOT);
+  const member = { run_id: "m", parent_run_id: ROOT };
+  feed.apply([
+    event(0, "TeamRunStarted"),
+    event(1, "RunStarted", member),
+    event(2, "ModelRequestStarted", { ...member, model: "m" }),
+    event(3, "TeamRunContent", { content: "first" }),
+    event(4, "TeamRunContinued", { reason: "member_failed", superseded: [{ run_id: ROOT, from_event_index: 2 }] }),
+    event(5, "ModelRequestStarted", { ...member, model: "m" }),
+    event(6, "TeamRunContent", { content: "second" }),
+  ]);
+  expect(texts(thread(feed).entries)).toEqual([
+    ["first", true],
+    ["second", false],
+  ]);
+});
+
+test("a pause ends nothing: what follows the decision goes on", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([event(0, "TeamRunStarted"), event(1, "TeamRunPaused", { content: "" })]);
+  expect(feed.isEnded).toBe(false);
+  feed.apply([
+    event(2, "TeamRunContinued", { reason: "decided", attempt: 2 }),
+    event(3, "TeamRunCompleted", { content: "Done" }),
+  ]);
+  expect(feed.isEnded).toBe(true);
+  expect(thread(feed).answer).toBe("Done");
+});
+
+test("progress of a tool stands with its call", () => {
+  const tool = {
+    tool_call_id: "c",
+    tool_name: "crawl",
+    tool_args: {},
+    tool_call_error: null,
+    result: null,
+    metrics: null,
+    child_run_id: null,
+  };
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "ToolCallStarted", { tool }),
+    event(1, "CustomEvent", { tool_call_id: "c", tool_name: "crawl", content: "page 1 of 9" }),
+  ]);
+  expect(thread(feed).entries[0]).toMatchObject({ kind: "tool", progress: ["page 1 of 9"], endedAt: null });
+});
+
+test("only the newest events are kept, and listeners hear once for a batch", () => {
+  const feed = new RunFeed(ROOT);
+  let calls = 0;
+  feed.subscribe(() => {
+    calls += 1;
+  });
+  feed.apply(Array.from({ length: KEPT_EVENTS + 500 }, (_, i) => event(i, "TeamRunContent", { content: "x" })));
+  expect(calls).toBe(1);
+  expect(feed.recent).toHaveLength(KEPT_EVENTS);
+  expect(feed.recent[0]?.event_index).toBe(500);
+  expect(texts(thread(feed).entries)[0]?.[0]).toHaveLength(KEPT_EVENTS + 500);
+});

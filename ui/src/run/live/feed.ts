@@ -1,0 +1,384 @@
+/**
+ * The story of a run as its events tell it: for each run of the tree its model calls with their text, its tool calls,
+ * and notes. Events are applied in the order of their index; an event that was applied before changes nothing, so a
+ * stream may be resumed anywhere.
+ */
+import type { EventTool, RunEvent } from "../model/types";
+import { eventTime } from "../model/types";
+
+export interface Retry {
+  at: number;
+  number: number;
+  waitSeconds: number;
+  reason: string;
+}
+
+export interface ModelCall {
+  kind: "model";
+  runId: string;
+  /** The index of the event with which it began. */
+  index: number;
+  startedAt: number;
+  endedAt: number | null;
+  /** The model; empty if the text is another run's that is shown as this one's. */
+  model: string;
+  text: string;
+  reasoning: string;
+  retries: Retry[];
+  tokens: { input: number; output: number } | null;
+  /** Whether its text was withdrawn: it comes again, or another answer takes its place. */
+  isVoid: boolean;
+  /** Whether the process was lost or the run ended before the call did. */
+  isCutOff: boolean;
+  /** Whether the run failed while the call was out. */
+  isError: boolean;
+}
+
+export interface ToolCall {
+  kind: "tool";
+  runId: string;
+  index: number;
+  callId: string;
+  name: string;
+  args: Record<string, unknown>;
+  startedAt: number;
+  endedAt: number | null;
+  isError: boolean;
+  result: string | null;
+  childRunId: string | null;
+  /** What the tool reported while it ran. */
+  progress: string[];
+}
+
+export type NoteKind = "message" | "continued" | "paused" | "failed" | "cancelled" | "completed";
+
+export interface Note {
+  kind: "note";
+  runId: string;
+  index: number;
+  at: number;
+  note: NoteKind;
+  text: string;
+}
+
+export type Entry = ModelCall | ToolCall | Note;
+
+/** What happened in one run of the tree. */
+export interface Thread {
+  runId: string;
+  /** The index of its first event. */
+  index: number;
+  parentRunId: string | null;
+  componentId: string;
+  name: string;
+  model: string;
+  depth: number;
+  startedAt: number;
+  endedAt: number | null;
+  entries: Entry[];
+  /** The complete answer, once the run has one. */
+  answer: string | null;
+  openModel: ModelCall | null;
+  openTools: Map<string, ToolCall>;
+}
+
+/** How many raw events are kept in memory. */
+export const KEPT_EVENTS = 2000;
+
+const NOTES: Readonly<Record<string, NoteKind>> = {
+  RunError: "failed",
+  RunCancelled: "cancelled",
+  RunPaused: "paused",
+  RunCompleted: "completed",
+};
+
+/** The name of an event without the `Team` of a team's run. */
+export function kindOf(event: RunEvent): string {
+  return event.event.startsWith("Team") ? event.event.slice(4) : event.event;
+}
+
+export class RunFeed {
+  readonly threads = new Map<string, Thread>();
+  /** The newest raw events, oldest first. */
+  readonly recent: RunEvent[] = [];
+  lastIndex = -1;
+  lastAt: number | null = null;
+  /** Counts the batches that changed something. */
+  version = 0;
+  /** Counts what changes the steps of the run and the rows of its transcript: starts and ends, but not more text. */
+  stepVersion = 0;
+  /** Whether the last event of the root run was its end. */
+  isEnded = false;
+
+  private readonly listeners = new Set<() => void>();
+
+  constructor(readonly rootId: string) {}
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  getVersion = (): number => this.version;
+
+  getStepVersion = (): number => this.stepVersion;
+
+  /** Apply events in order, and tell the listeners once. */
+  apply(events: readonly RunEvent[]): void {
+    let isChanged = false;
+    for (const event of events) {
+      if (this.applyOne(event)) isChanged = true;
+    }
+    if (!isChanged) return;
+    if (this.recent.length > KEPT_EVENTS) this.recent.splice(0, this.recent.length - KEPT_EVENTS);
+    this.version += 1;
+    for (const listener of this.listeners) listener();
+  }
+
+  private applyOne(event: RunEvent): boolean {
+    if (typeof event.event_index !== "number" || event.event_index <= this.lastIndex) return false;
+    const at = eventTime(event);
+    const thread = this.threadOf(event, at);
+    const before = this.lastAt ?? at;
+    this.lastIndex = event.event_index;
+    this.lastAt = at;
+    this.recent.push(event);
+    if (event.run_id === this.rootId) this.isEnded = false;
+    switch (kindOf(event)) {
+      case "RunStarted":
+        thread.startedAt = at;
+        thread.model = event.model ?? thread.model;
+        this.stepVersion += 1;
+        break;
+      case "ModelRequestStarted":
+        this.startModel(thread, event, at);
+        break;
+      case "ModelRequestRetried":
+        thread.openModel?.retries.push({
+          at,
+          number: event.try ?? 0,
+          waitSeconds: event.wait_seconds ?? 0,
+          reason: event.reason ?? "",
+        });
+        this.stepVersion += 1;
+        break;
+      case "RunContent":
+      case "RunIntermediateContent":
+        this.addText(thread, event, at);
+        break;
+      case "ReasoningContentDelta":
+        this.modelOf(thread, event, at).reasoning += event.reasoning_content ?? "";
+        break;
+      case "ModelRequestCompleted":
+        this.endModel(thread, event, at);
+        break;
+      case "ToolCallStarted":
+        if (event.tool) this.startTool(thread, event, event.tool, at);
+        break;
+      case "ToolCallCompleted":
+        if (event.tool) this.endTool(thread, event, event.tool, at);
+        break;
+      case "CustomEvent":
+        this.addProgress(thread, event);
+        break;
+      case "MessageReceived":
+        this.note(thread, event, at, "message", textOf(event.content));
+        break;
+      case "RunContinued":
+        this.continueRun(thread, event, at, before);
+        break;
+      case "RunCompleted":
+      case "RunError":
+      case "RunCancelled":
+      case "RunPaused":
+        this.endRun(thread, event, at);
+        break;
+    }
+    return true;
+  }
+
+  private threadOf(event: RunEvent, at: number): Thread {
+    let thread = this.threads.get(event.run_id);
+    if (thread === undefined) {
+      const componentId = event.team_id ?? event.agent_id ?? "";
+      thread = {
+        runId: event.run_id,
+        index: event.event_index,
+        parentRunId: event.parent_run_id ?? null,
+        componentId,
+        name: event.team_name ?? event.agent_name ?? componentId,
+        model: event.model ?? "",
+        depth: event.nested_depth ?? 0,
+        startedAt: at,
+        endedAt: null,
+        entries: [],
+        answer: null,
+        openModel: null,
+        openTools: new Map(),
+      };
+      this.threads.set(event.run_id, thread);
+    }
+    return thread;
+  }
+
+  private startModel(thread: Thread, event: RunEvent, at: number): void {
+    if (thread.openModel) cutOff(thread.openModel, at);
+    thread.openModel = newModelCall(event, at, event.model ?? thread.model);
+    thread.entries.push(thread.openModel);
+    // In mode `route` a member's text appears as its leader's. It begins a new entry, so that it can be voided alone.
+    const parent = thread.parentRunId === null ? undefined : this.threads.get(thread.parentRunId);
+    if (parent?.openModel && parent.openModel.model === "") {
+      parent.openModel.endedAt = at;
+      parent.openModel = null;
+    }
+    this.stepVersion += 1;
+  }
+
+  private modelOf(thread: Thread, event: RunEvent, at: number): ModelCall {
+    if (thread.openModel === null) {
+      thread.openModel = newModelCall(event, at, "");
+      thread.entries.push(thread.openModel);
+      this.stepVersion += 1;
+    }
+    return thread.openModel;
+  }
+
+  private addText(thread: Thread, event: RunEvent, at: number): void {
+    const call = this.modelOf(thread, event, at);
+    call.text += textOf(event.content);
+    call.reasoning += event.reasoning_content ?? "";
+  }
+
+  private endModel(thread: Thread, event: RunEvent, at: number): void {
+    const call = thread.openModel;
+    thread.openModel = null;
+    if (call === null) return;
+    call.endedAt = at;
+    call.tokens = { input: event.input_tokens ?? 0, output: event.output_tokens ?? 0 };
+    this.stepVersion += 1;
+  }
+
+  private startTool(thread: Thread, event: RunEvent, tool: EventTool, at: number): void {
+    if (thread.openTools.has(tool.tool_call_id)) return;
+    const call: ToolCall = {
+      kind: "tool",
+      runId: event.run_id,
+      index: event.event_index,
+      callId: tool.tool_call_id,
+      name: tool.tool_name,
+      args: tool.tool_args,
+      startedAt: at,
+      endedAt: null,
+      isError: false,
+      result: null,
+      childRunId: tool.child_run_id,
+      progress: [],
+    };
+    thread.openTools.set(call.callId, call);
+    thread.entries.push(call);
+    this.stepVersion += 1;
+  }
+
+  private endTool(thread: Thread, event: RunEvent, tool: EventTool, at: number): void {
+    if (!thread.openTools.has(tool.tool_call_id)) this.startTool(thread, event, tool, at);
+    const call = thread.openTools.get(tool.tool_call_id);
+    thread.openTools.delete(tool.tool_call_id);
+    if (call === undefined) return;
+    // The arguments and the time are those of the call that was made, after a person's changes or a crash.
+    call.args = tool.tool_args;
+    call.startedAt = tool.metrics?.start_time ?? call.startedAt;
+    call.endedAt = tool.metrics?.end_time ?? at;
+    call.isError = tool.tool_call_error === true;
+    call.result = tool.result;
+    call.childRunId = tool.child_run_id ?? call.childRunId;
+    this.stepVersion += 1;
+  }
+
+  private addProgress(thread: Thread, event: RunEvent): void {
+    const call = thread.openTools.get(String(event.tool_call_id ?? ""));
+    const text = textOf(event.content);
+    if (call !== undefined && text !== "") call.progress.push(text);
+  }
+
+  private continueRun(thread: Thread, event: RunEvent, at: number, before: number): void {
+    for (const item of event.superseded ?? []) this.voidText(item.run_id, item.from_event_index, before);
+    if (event.reason === "recovered") {
+      for (const other of this.threads.values()) {
+        if (other.openModel) cutOff(other.openModel, before);
+        other.openModel = null;
+      }
+    }
+    thread.endedAt = null;
+    const attempt = event.attempt === undefined ? "" : String(event.attempt);
+    if (event.reason === "recovered" || event.reason === "decided") {
+      this.note(thread, event, at, "continued", `${event.reason} ${attempt}`.trim());
+    }
+    this.stepVersion += 1;
+  }
+
+  private voidText(runId: string, fromIndex: number, at: number): void {
+    const thread = this.threads.get(runId);
+    if (thread === undefined) return;
+    for (let i = thread.entries.length - 1; i >= 0; i--) {
+      const entry = thread.entries[i];
+      if (entry === undefined || entry.index < fromIndex) break;
+      if (entry.kind === "model") entry.isVoid = true;
+    }
+    if (thread.openModel?.isVoid) {
+      cutOff(thread.openModel, at);
+      thread.openModel = null;
+    }
+  }
+
+  private endRun(thread: Thread, event: RunEvent, at: number): void {
+    const note = NOTES[kindOf(event)] ?? "completed";
+    if (thread.openModel) {
+      cutOff(thread.openModel, at);
+      thread.openModel.isError = note === "failed" && thread.openModel.isCutOff;
+    }
+    thread.openModel = null;
+    thread.endedAt = at;
+    if (note === "completed") {
+      thread.answer = event.content === undefined ? null : textOf(event.content);
+    } else {
+      this.note(thread, event, at, note, note === "cancelled" ? (event.reason ?? "") : textOf(event.content));
+    }
+    if (event.run_id === this.rootId) this.isEnded = note !== "paused";
+    this.stepVersion += 1;
+  }
+
+  private note(thread: Thread, event: RunEvent, at: number, note: NoteKind, text: string): void {
+    thread.entries.push({ kind: "note", runId: event.run_id, index: event.event_index, at, note, text });
+    this.stepVersion += 1;
+  }
+}
+
+/** The text of a value: itself, or JSON. */
+export function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === null || value === undefined ? "" : JSON.stringify(value, null, 2);
+}
+
+function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
+  return {
+    kind: "model",
+    runId: event.run_id,
+    index: event.event_index,
+    startedAt: at,
+    endedAt: null,
+    model,
+    text: "",
+    reasoning: "",
+    retries: [],
+    tokens: null,
+    isVoid: false,
+    isCutOff: false,
+    isError: false,
+  };
+}
+
+function cutOff(call: ModelCall, at: number): void {
+  // Text without a call of its own has no end event; it is complete when the next thing happens.
+  call.isCutOff = call.model !== "";
+  call.endedAt = Math.max(at, call.startedAt);
+}

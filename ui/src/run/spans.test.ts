@@ -1,0 +1,210 @@
+import { expect, test } from "vitest";
+import { busyRun, longRun, memberRun, runDetail, runStep, START } from "./fixtures";
+import { RunFeed } from "./live/feed";
+import type { RunEvent } from "./model/types";
+import { assignRows, downtimeSeconds, type Lane, listed, type Spans, toSpans } from "./spans";
+
+function lane(spans: Spans, name: string): Lane {
+  const lane = spans.lanes.find((one) => one.name === name);
+  if (lane === undefined) throw new Error(`no lane ${name}`);
+  return lane;
+}
+
+function event(index: number, name: string, runId: string, at: number, own: Partial<RunEvent> = {}): RunEvent {
+  return { event: name, event_index: index, created_at: 0, at: START + at, run_id: runId, agent_name: runId, ...own };
+}
+
+test("each member has one lane, below its leader's, in the order in which they began", () => {
+  const spans = toSpans(busyRun());
+  expect(spans.lanes.map((one) => [one.name, one.depth, one.isLast])).toEqual([
+    ["Support desk", 0, true],
+    ["Orders", 1, false],
+    ["Shipping", 1, false],
+    ["Carrier", 2, false],
+    ["Warehouse", 2, true],
+    ["Billing", 1, true],
+  ]);
+  expect(lane(spans, "Shipping").runIds).toEqual(["shipping-1", "shipping-2"]);
+  expect(lane(spans, "Warehouse").base).toHaveLength(2);
+});
+
+test("an attempt that was cut off ends when its process was lost, and the next one follows", () => {
+  const spans = toSpans(busyRun());
+  const bars = lane(spans, "Carrier").spans.filter((span) => span.kind === "tool");
+  expect(bars.map((span) => [span.outcome, span.attempt])).toEqual([
+    ["cut_off", 1],
+    ["ok", 2],
+  ]);
+  expect((bars[0]?.end ?? 0) - START).toBeCloseTo(5.61);
+  expect((bars[1]?.start ?? 0) - START).toBeCloseTo(12.55);
+});
+
+test("a model call that failed has a notch for each try before the last", () => {
+  const failed = lane(toSpans(busyRun()), "Carrier").spans.find((span) => span.outcome === "failed");
+  expect(failed?.retries).toHaveLength(2);
+  expect(failed?.error).toBe("The model is overloaded.");
+});
+
+test("a call that waits for a person is a bar without an end, from the exact time of the question", () => {
+  const { run, steps, approvals } = busyRun();
+  const waiting = approvals.map((one) => ({ ...one, created_at: START + 28.3 }));
+  const billing = lane(toSpans({ run, steps, approvals: waiting }), "Billing");
+  const waits = billing.spans.filter((span) => span.kind === "wait");
+  expect(waits).toHaveLength(1);
+  expect(waits[0]).toMatchObject({ end: null, path: "t1/c1/t0/c0", approvalId: "ap-1", label: "refund_payment" });
+  expect(billing.state).toBe("waiting");
+  expect(billing.note).toBe("needs you: refund_payment");
+});
+
+test("without approvals the step itself says that it waits", () => {
+  const { run, steps } = busyRun();
+  const waits = lane(toSpans({ run, steps }), "Billing").spans.filter((span) => span.kind === "wait");
+  expect(waits.map((span) => [span.start - START, span.end])).toEqual([[expect.closeTo(28.3), null]]);
+});
+
+test("a wait ends where the call that was approved begins", () => {
+  const step = runStep("t0/c0", 30.25, 1, { name: "refund" });
+  const approval = {
+    id: "a",
+    status: "approved",
+    tool_name: "refund",
+    created_at: START + 10,
+    resolved_at: START + 30,
+    step_path: "t0/c0",
+  };
+  const bars = toSpans({ run: runDetail(), steps: [step], approvals: [approval] }).lanes[0]?.spans;
+  expect(bars?.map((span) => [span.kind, span.start - START, (span.end ?? 0) - START])).toEqual([
+    ["wait", 10, expect.closeTo(30.25)],
+    ["tool", expect.closeTo(30.25), expect.closeTo(31.25)],
+  ]);
+});
+
+test("downtime lasts from the end of a lost attempt to the start of the next one", () => {
+  const spans = toSpans(busyRun());
+  expect(spans.downtime).toHaveLength(1);
+  expect(downtimeSeconds(spans.downtime, 0)).toBeCloseTo(6.92);
+});
+
+test("a pause is no downtime, and a lost attempt without a successor is down until now", () => {
+  const attempts = (outcome: "paused" | "lost") => [
+    { attempt: 1, worker_id: null, started_at: START, ended_at: START + 5, outcome },
+  ];
+  const down = (outcome: "paused" | "lost") =>
+    toSpans({ run: runDetail({ attempt_list: attempts(outcome) }), steps: [] }).downtime;
+  expect(down("paused")).toEqual([]);
+  expect(downtimeSeconds(down("lost"), START + 8)).toBeCloseTo(3);
+});
+
+test("delegations draw no bar of their own, unless no member's run came of them", () => {
+  const delegated = runStep("t0/c0", 1, 5, { kind: "delegate", child_run_ids: ["a"] });
+  const rejected = runStep("t0/c1", 1, 0.1, { kind: "delegate", state: "failed", name: "delegate_task_to_member" });
+  const bars = toSpans({ run: runDetail(), steps: [delegated, rejected] }).lanes[0]?.spans;
+  expect(bars?.map((span) => [span.path, span.outcome])).toEqual([["t0/c1", "failed"]]);
+});
+
+test("a step that was under way when its run ended was cut off there", () => {
+  const open = runStep("t0/c0", 1, 0, { state: "started", ended_at: null, attempts: [] });
+  const run = runDetail({ status: "CANCELLED", ended_at: START + 9 });
+  const [bar] = toSpans({ run, steps: [open] }).lanes[0]?.spans ?? [];
+  expect(bar).toMatchObject({ outcome: "cut_off", end: START + 9 });
+});
+
+test("parallel tools stand in rows below each other, and later ones use the free rows", () => {
+  const orders = lane(toSpans(busyRun()), "Orders");
+  expect(orders.spans.filter((span) => span.kind === "tool").map((span) => span.row)).toEqual([1, 2, 3]);
+  expect(orders.rows).toBe(4);
+  expect(orders.spans.filter((span) => span.kind === "model").every((span) => span.row === 0)).toBe(true);
+});
+
+test("two runs of one member at a time do not cover each other", () => {
+  const bars = [0, 0.5].map((start, i) => {
+    const [span] =
+      toSpans({ run: runDetail(), steps: [runStep(`t${i}/m`, start, 1, { kind: "model" })] }).lanes[0]?.spans ?? [];
+    if (span === undefined) throw new Error("no bar");
+    return span;
+  });
+  expect(assignRows(bars)).toBe(2);
+  expect(bars.map((span) => span.row)).toEqual([0, 1]);
+});
+
+test("events show the model call that is out, which no step has yet", () => {
+  const { run, steps, events } = busyRun();
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  const shipping = lane(toSpans({ run, steps, feed }), "Shipping");
+  const open = shipping.spans.filter((span) => span.end === null);
+  expect(open.map((span) => [span.kind, span.label, span.path])).toEqual([["model", "gpt-5-mini, writing", null]]);
+  expect(shipping.note).toBe("writing");
+});
+
+test("what is stored is not drawn twice when events tell of it too", () => {
+  const { run, steps, events } = busyRun();
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  const without = lane(toSpans({ run, steps }), "Orders").spans.length;
+  expect(lane(toSpans({ run, steps, feed }), "Orders").spans).toHaveLength(without);
+});
+
+test("a tool call that its events have ended is closed before its step is read again", () => {
+  const started = runStep("t0/c0", 1, 0, { state: "started", ended_at: null, tool_call_id: "c", attempts: [] });
+  const feed = new RunFeed("run-4417");
+  const tool = {
+    tool_call_id: "c",
+    tool_name: "lookup",
+    tool_args: {},
+    tool_call_error: true,
+    result: "broken",
+    metrics: { start_time: START + 1, end_time: START + 2, duration: 1 },
+    child_run_id: null,
+  };
+  feed.apply([
+    event(0, "TeamToolCallStarted", "run-4417", 1, { tool: { ...tool, metrics: null, result: null } }),
+    event(1, "TeamToolCallCompleted", "run-4417", 2, { tool }),
+  ]);
+  const [bar, ...others] = toSpans({ run: runDetail(), steps: [started], feed }).lanes[0]?.spans ?? [];
+  expect(others).toEqual([]);
+  expect(bar).toMatchObject({ outcome: "failed", end: START + 2, error: "broken" });
+});
+
+test("a member that began a moment ago has a lane before the run is read again", () => {
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "RunStarted", "m1", 1, {
+      parent_run_id: "run-4417",
+      agent_id: "orders",
+      agent_name: "Orders",
+      model: "gpt-5-mini",
+    }),
+    event(1, "ModelRequestStarted", "m1", 1, { model: "gpt-5-mini" }),
+  ]);
+  const orders = lane(toSpans({ run: runDetail(), steps: [], feed }), "Orders");
+  expect(orders).toMatchObject({ depth: 1, state: "running", note: "thinking" });
+});
+
+test("the cost of a lane is that of its own model calls", () => {
+  const spans = toSpans(busyRun());
+  expect(spans.lanes.map((one) => one.cost?.toFixed(4))).toEqual([
+    "0.0080",
+    "0.0004",
+    "0.0008",
+    "0.0001",
+    "0.0005",
+    "0.0001",
+  ]);
+});
+
+test("a leader says for whom it waits", () => {
+  const run = runDetail({
+    members: ["Orders", "Shipping"].map((name) => memberRun(name, name, { status: "RUNNING", started_at: START })),
+  });
+  expect(toSpans({ run, steps: [] }).lanes[0]?.note).toBe("waits for Orders and Shipping");
+  expect(listed(["a", "b", "c", "d"])).toBe("a, b and 2 more");
+});
+
+test("a run of 20,000 events has one bar for each step, though events tell of it too", () => {
+  const { run, steps, events } = longRun(20_000);
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  const spans = toSpans({ run, steps, feed });
+  expect(spans.lanes.reduce((sum, one) => sum + one.spans.length, 0)).toBe(steps.length);
+}, 30_000);

@@ -1,0 +1,615 @@
+/**
+ * Turns a run, its steps, its approvals and its events into lanes with bars: the one place that knows how they fit.
+ *
+ * Steps are what is stored, and win. Events fill in what is not stored yet: the model call that is out, the text that
+ * is written, a member that began a moment ago.
+ */
+import type { ModelCall, RunFeed, Thread, ToolCall } from "./live/feed";
+import type { WaitingCall } from "./model/approvals";
+import type { MemberRun, RunDetail, RunStatus, RunStep, StepAttempt } from "./model/types";
+import { componentName, isFinal } from "./model/types";
+
+export type SpanKind = "model" | "tool" | "wait" | "hook";
+export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
+
+/** One bar. */
+export interface Span {
+  id: string;
+  /** The path of its step, if it is stored; what the address of the page names. */
+  path: string | null;
+  runId: string;
+  kind: SpanKind;
+  outcome: SpanOutcome;
+  label: string;
+  start: number;
+  /** Null while it goes on. */
+  end: number | null;
+  /** 0 for model calls and waits, from 1 for tools beside each other. */
+  row: number;
+  attempt: number;
+  /** When a try failed and the next one followed. */
+  retries: number[];
+  error: string | null;
+  approvalId: string | null;
+}
+
+export type LaneState = "running" | "waiting" | "completed" | "failed" | "cancelled" | "queued";
+
+/** One member, with everything it did in this run. */
+export interface Lane {
+  key: string;
+  runIds: string[];
+  name: string;
+  depth: number;
+  /** Whether no sibling follows: how its line in the tree ends. */
+  isLast: boolean;
+  state: LaneState;
+  note: string;
+  cost: number | null;
+  rows: number;
+  spans: Span[];
+  /** From when to when its runs lasted. */
+  base: { start: number; end: number | null }[];
+}
+
+/** A time in which no process drove the run. */
+export interface Downtime {
+  start: number;
+  end: number | null;
+  /** The attempt that ended, and how. */
+  attempt: number;
+  outcome: string;
+}
+
+export interface Spans {
+  lanes: Lane[];
+  start: number;
+  /** Null while the run goes on. */
+  end: number | null;
+  downtime: Downtime[];
+}
+
+export interface SpanSources {
+  run: RunDetail;
+  steps: readonly RunStep[];
+  approvals?: readonly WaitingCall[];
+  feed?: RunFeed;
+}
+
+interface TreeRun {
+  runId: string;
+  parentRunId: string | null;
+  componentId: string;
+  name: string;
+  status: RunStatus;
+  start: number | null;
+  end: number | null;
+  outcome: string | null;
+}
+
+interface Draft extends Lane {
+  runs: TreeRun[];
+  children: Draft[];
+}
+
+const DELEGATIONS = new Set([
+  "delegate_task_to_member",
+  "delegate_task_to_members",
+  "execute_task",
+  "execute_tasks_parallel",
+]);
+const LOST = new Set(["lost", "handed_over", "released"]);
+/** Bars that overlap further are drawn over each other. */
+const MAX_ROWS = 12;
+/** Some times have whole milliseconds, some do not. */
+const ALLOWED_OVERLAP = 0.002;
+
+export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Spans {
+  const start = startOf(run, steps);
+  const end = isFinal(run.status) ? (run.ended_at ?? latest(steps, start)) : null;
+  const runs = runsOf(run, feed);
+  const lanes = lanesOf(runs, run.run_id);
+  const laneOfRun = new Map<string, Draft>();
+  for (const lane of lanes) for (const id of lane.runIds) laneOfRun.set(id, lane);
+  const root = lanes[0];
+  const place = (span: Span): void => {
+    (laneOfRun.get(span.runId) ?? root)?.spans.push(span);
+  };
+
+  const context = new Context(run, runs, end, approvals);
+  for (const step of steps) for (const span of context.ofStep(step)) place(span);
+  for (const span of context.ofApprovals(steps)) place(span);
+  if (feed !== undefined) addLive(steps, feed, laneOfRun, place);
+
+  const costs = costsByRun(steps);
+  for (const lane of lanes) finishLane(lane, costs, context, feed);
+  return { lanes, start, end, downtime: downtimeOf(run, end) };
+}
+
+/** When the run began; a run that continues a failed one has its earlier steps too. */
+function startOf(run: RunDetail, steps: readonly RunStep[]): number {
+  const start = run.started_at ?? run.queued_at ?? run.created_at;
+  return run.forked_from === undefined ? start : steps.reduce((first, step) => Math.min(first, step.started_at), start);
+}
+
+/** The times in which no process drove the run, oldest first. */
+export function downtimeOf(run: RunDetail, end: number | null): Downtime[] {
+  const attempts = [...run.attempt_list].sort((a, b) => a.attempt - b.attempt);
+  const bands: Downtime[] = [];
+  for (const [i, attempt] of attempts.entries()) {
+    if (!LOST.has(attempt.outcome) || attempt.ended_at === null) continue;
+    const next = attempts[i + 1];
+    bands.push({
+      start: attempt.ended_at,
+      end: next?.started_at ?? end,
+      attempt: attempt.attempt,
+      outcome: attempt.outcome,
+    });
+  }
+  return bands;
+}
+
+/** The seconds of all downtime. */
+export function downtimeSeconds(bands: readonly Downtime[], now: number): number {
+  return bands.reduce((sum, band) => sum + Math.max(0, (band.end ?? now) - band.start), 0);
+}
+
+// --- runs and lanes -----------------------------------------------------------------------------------------
+
+function runsOf(run: RunDetail, feed: RunFeed | undefined): TreeRun[] {
+  const runs = new Map<string, TreeRun>();
+  const end = isFinal(run.status) ? (run.ended_at ?? null) : null;
+  runs.set(run.run_id, {
+    runId: run.run_id,
+    parentRunId: null,
+    componentId: run.team_id ?? run.agent_id ?? "",
+    name: componentName(run),
+    status: run.status,
+    start: run.started_at ?? null,
+    end,
+    outcome: run.error?.message ?? (typeof run.content === "string" ? run.content : null),
+  });
+  for (const member of run.members) runs.set(member.run_id, ofMember(member));
+  for (const thread of feed?.threads.values() ?? []) {
+    const known = runs.get(thread.runId);
+    if (known === undefined) runs.set(thread.runId, ofThread(thread));
+    else if (known.end === null && thread.endedAt !== null) closeFromThread(known, thread);
+  }
+  return [...runs.values()];
+}
+
+function ofMember(member: MemberRun): TreeRun {
+  return {
+    runId: member.run_id,
+    parentRunId: member.parent_run_id,
+    componentId: member.component_id,
+    name: member.name ?? member.component_id,
+    status: member.status,
+    start: member.started_at,
+    end: isFinal(member.status) ? member.ended_at : null,
+    outcome: member.outcome,
+  };
+}
+
+function ofThread(thread: Thread): TreeRun {
+  const run: TreeRun = {
+    runId: thread.runId,
+    parentRunId: thread.parentRunId,
+    componentId: thread.componentId,
+    name: thread.name,
+    status: "RUNNING",
+    start: thread.startedAt,
+    end: null,
+    outcome: null,
+  };
+  if (thread.endedAt !== null) closeFromThread(run, thread);
+  return run;
+}
+
+/** A member's end that its events tell before the run was read again. */
+function closeFromThread(run: TreeRun, thread: Thread): void {
+  const last = thread.entries.at(-1);
+  const note = last?.kind === "note" ? last.note : "completed";
+  if (note === "paused") {
+    run.status = "PAUSED";
+    return;
+  }
+  run.end = thread.endedAt;
+  run.status = note === "failed" ? "ERROR" : note === "cancelled" ? "CANCELLED" : "COMPLETED";
+  run.outcome ??= thread.answer ?? (last?.kind === "note" ? last.text : null);
+}
+
+/** One lane for each member below its leader's lane, in the order in which they first began. */
+function lanesOf(runs: readonly TreeRun[], rootId: string): Draft[] {
+  const laneOfRun = new Map<string, Draft>();
+  const byKey = new Map<string, Draft>();
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  const laneOf = (run: TreeRun): Draft => {
+    const known = laneOfRun.get(run.runId);
+    if (known !== undefined) return known;
+    const parentRun = run.parentRunId === null ? undefined : byId.get(run.parentRunId);
+    const parent = run.runId === rootId ? null : laneOf(parentRun ?? (byId.get(rootId) as TreeRun));
+    const key = parent === null ? "" : `${parent.key}/${run.componentId}`;
+    let lane = byKey.get(key);
+    if (lane === undefined) {
+      lane = newLane(key, run.name, parent === null ? 0 : parent.depth + 1);
+      byKey.set(key, lane);
+      parent?.children.push(lane);
+    }
+    lane.runIds.push(run.runId);
+    lane.runs.push(run);
+    laneOfRun.set(run.runId, lane);
+    return lane;
+  };
+  for (const run of [...runs].sort((a, b) => (a.start ?? Infinity) - (b.start ?? Infinity))) laneOf(run);
+  const root = byKey.get("");
+  return root === undefined ? [] : flatten(root);
+}
+
+function newLane(key: string, name: string, depth: number): Draft {
+  return {
+    key,
+    name,
+    depth,
+    isLast: true,
+    runIds: [],
+    runs: [],
+    children: [],
+    state: "queued",
+    note: "",
+    cost: null,
+    rows: 1,
+    spans: [],
+    base: [],
+  };
+}
+
+function flatten(lane: Draft): Draft[] {
+  lane.children.forEach((child, i) => {
+    child.isLast = i === lane.children.length - 1;
+  });
+  return [lane, ...lane.children.flatMap(flatten)];
+}
+
+function finishLane(
+  lane: Draft,
+  costs: ReadonlyMap<string, number>,
+  context: Context,
+  feed: RunFeed | undefined,
+): void {
+  lane.spans.sort((a, b) => a.start - b.start);
+  lane.rows = assignRows(lane.spans);
+  lane.base = lane.runs.flatMap((run) =>
+    run.start === null ? [] : [{ start: run.start, end: run.end ?? context.end }],
+  );
+  const known = lane.runIds.flatMap((id) => costs.get(id) ?? []);
+  lane.cost = known.length === 0 ? null : known.reduce((sum, cost) => sum + cost, 0);
+  const waiting = lane.spans.find((span) => span.kind === "wait" && span.end === null);
+  const last = lane.runs.findLast((run) => !isFinal(run.status)) ?? lane.runs.at(-1);
+  lane.state = waiting === undefined ? stateOf(last?.status) : "waiting";
+  lane.note = waiting === undefined ? noteOf(lane, last, feed) : `needs you: ${waiting.label}`;
+}
+
+function stateOf(status: RunStatus | undefined): LaneState {
+  switch (status) {
+    case "RUNNING":
+      return "running";
+    case "PAUSED":
+      return "waiting";
+    case "COMPLETED":
+      return "completed";
+    case "ERROR":
+      return "failed";
+    case "CANCELLED":
+      return "cancelled";
+    default:
+      return "queued";
+  }
+}
+
+function noteOf(lane: Draft, run: TreeRun | undefined, feed: RunFeed | undefined): string {
+  const outcome = firstLine(run?.outcome ?? "");
+  switch (run?.status) {
+    case "COMPLETED":
+      return outcome === "" ? "done" : `done: ${outcome}`;
+    case "ERROR":
+      return outcome === "" ? "failed" : `failed: ${outcome}`;
+    case "CANCELLED":
+      return "cancelled";
+    case "PENDING":
+      return "waits for its turn";
+    case "PAUSED":
+      return "needs you";
+    case "RUNNING":
+      return workOf(lane, feed);
+    default:
+      return "";
+  }
+}
+
+/** What a member does at this moment. */
+function workOf(lane: Draft, feed: RunFeed | undefined): string {
+  const busy = lane.children.filter((child) => child.runs.some((run) => !isFinal(run.status)));
+  const threads = lane.runIds.flatMap((id) => feed?.threads.get(id) ?? []);
+  const writing = threads.find((thread) => thread.openModel !== null && thread.openModel.text !== "");
+  if (writing !== undefined) return "writing";
+  const tools = lane.spans.filter((span) => span.end === null && span.kind === "tool").map((span) => span.label);
+  if (tools.length > 0) return `runs ${listed(tools)}`;
+  if (lane.spans.some((span) => span.end === null && span.kind === "model")) return "thinking";
+  if (busy.length > 0) return `waits for ${listed(busy.map((child) => child.name))}`;
+  return "working";
+}
+
+/** `a, b and c`; of a long list the first two. */
+export function listed(names: readonly string[]): string {
+  if (names.length > 3) return `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`;
+  if (names.length < 2) return names.join("");
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+function firstLine(text: string): string {
+  const line = text.trim().split("\n", 1)[0] ?? "";
+  return line
+    .replace(/^[#>*\s-]+/, "")
+    .replaceAll("**", "")
+    .slice(0, 160);
+}
+
+function costsByRun(steps: readonly RunStep[]): Map<string, number> {
+  const costs = new Map<string, number>();
+  for (const step of steps) {
+    if (step.cost !== null) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
+  }
+  return costs;
+}
+
+/** Give each span a row, so that no two of a row overlap. Model calls and waits come first. Returns the rows. */
+export function assignRows(spans: readonly Span[]): number {
+  const upper: number[] = [];
+  const lower: number[] = [];
+  const isLower = (span: Span): boolean => span.kind === "tool" || span.kind === "hook";
+  for (const span of spans) {
+    const ends = isLower(span) ? lower : upper;
+    let row = ends.findIndex((end) => end <= span.start + ALLOWED_OVERLAP);
+    if (row < 0) row = Math.min(ends.length, MAX_ROWS - 1);
+    ends[row] = Math.max(ends[row] ?? 0, span.end ?? Infinity);
+    span.row = row;
+  }
+  const upperRows = Math.max(1, upper.length);
+  for (const span of spans) if (isLower(span)) span.row += upperRows;
+  return upperRows + lower.length;
+}
+
+// --- stored steps -------------------------------------------------------------------------------------------
+
+class Context {
+  private readonly statusOfRun: Map<string, TreeRun>;
+  private readonly endOfAttempt: Map<number, number>;
+  private readonly waitOfStep = new Map<string, WaitingCall[]>();
+
+  constructor(
+    private readonly run: RunDetail,
+    runs: readonly TreeRun[],
+    readonly end: number | null,
+    private readonly approvals: readonly WaitingCall[],
+  ) {
+    this.statusOfRun = new Map(runs.map((one) => [one.runId, one]));
+    this.endOfAttempt = new Map(
+      run.attempt_list.flatMap((one) => (one.ended_at === null ? [] : [[one.attempt, one.ended_at]])),
+    );
+    for (const approval of approvals) {
+      const path = approval.step_path;
+      if (path) this.waitOfStep.set(path, [...(this.waitOfStep.get(path) ?? []), approval]);
+    }
+  }
+
+  ofStep(step: RunStep): Span[] {
+    if (step.kind === "prepare") return [];
+    if (step.kind === "delegate" && (step.state !== "failed" || step.child_run_ids.length > 0)) {
+      return step.state === "waiting" && !this.hasApproval(step) ? [this.wait(step)] : [];
+    }
+    const earlier = step.attempts.slice(0, -1).map((attempt, i) => this.earlier(step, attempt, i));
+    if (step.state === "waiting") return this.hasApproval(step) ? earlier : [...earlier, this.wait(step)];
+    return [...earlier, this.last(step)];
+  }
+
+  /** The times for which calls waited for a person. */
+  ofApprovals(steps: readonly RunStep[]): Span[] {
+    if (this.approvals.length === 0) return [];
+    const byPath = new Map(steps.map((step) => [step.path, step]));
+    return this.approvals.flatMap((approval) => {
+      if (approval.created_at === null) return [];
+      const step = approval.step_path ? byPath.get(approval.step_path) : undefined;
+      const isPending = approval.status === "pending" && this.end === null;
+      const decided = approval.resolved_at ?? this.end ?? approval.created_at;
+      // An approval has whole seconds. The call that follows the decision says exactly when the wait was over.
+      const began = step !== undefined && step.state !== "waiting" && step.started_at > approval.created_at;
+      const closed = began && step.started_at < decided + 2 ? step.started_at : decided;
+      return [
+        this.span(step, {
+          id: `wait ${approval.id}`,
+          path: step?.path ?? null,
+          runId: approval.member_run_id ?? step?.run_id ?? this.run.run_id,
+          kind: "wait",
+          outcome: isPending ? "running" : "ok",
+          label: approval.tool_name ?? step?.name ?? "a call",
+          start: approval.created_at,
+          end: isPending ? null : Math.max(closed, approval.created_at),
+          approvalId: approval.id,
+        }),
+      ];
+    });
+  }
+
+  private hasApproval(step: RunStep): boolean {
+    return (this.waitOfStep.get(step.path) ?? []).some((approval) => approval.status === "pending");
+  }
+
+  private wait(step: RunStep): Span {
+    const isPending = this.end === null;
+    return this.span(step, {
+      id: `wait ${step.path}`,
+      kind: "wait",
+      outcome: isPending ? "running" : "ok",
+      end: isPending ? null : (step.ended_at ?? this.end),
+    });
+  }
+
+  private earlier(step: RunStep, attempt: StepAttempt, position: number): Span {
+    const next = step.attempts[position + 1]?.started_at ?? step.started_at;
+    const end = attempt.ended_at ?? this.endOfAttempt.get(attempt.attempt) ?? next;
+    return this.span(step, {
+      id: `${step.path} ${position}`,
+      outcome: attempt.outcome === "failed" ? "failed" : attempt.outcome === "completed" ? "ok" : "cut_off",
+      start: attempt.started_at,
+      end: Math.max(attempt.started_at, Math.min(end, next)),
+      attempt: attempt.attempt,
+    });
+  }
+
+  private last(step: RunStep): Span {
+    const attempt = step.attempts.at(-1);
+    const start = attempt?.started_at ?? step.started_at;
+    const span = this.span(step, { start, error: step.error?.message ?? null });
+    if (step.state === "completed" || step.state === "failed") {
+      span.outcome = step.state === "failed" ? "failed" : "ok";
+      span.end = Math.max(start, step.ended_at ?? this.ownerEnd(step) ?? start);
+    } else if (step.state === "unknown") {
+      span.outcome = "cut_off";
+      span.end = Math.max(start, step.ended_at ?? this.endOfAttempt.get(step.attempt) ?? this.ownerEnd(step) ?? start);
+    } else {
+      const ended = this.ownerEnd(step);
+      // Its process was lost, and no other has come to it yet.
+      const lost = attempt?.outcome === "cut_off" ? (this.endOfAttempt.get(step.attempt) ?? null) : null;
+      span.end = lost === null ? ended : Math.max(start, lost);
+      span.outcome = span.end === null ? "running" : "cut_off";
+    }
+    span.retries = evenly(step.tries - 1, start, span.end);
+    return span;
+  }
+
+  /** When the run that made the step ended; null if it goes on. */
+  private ownerEnd(step: RunStep): number | null {
+    return this.statusOfRun.get(step.run_id)?.end ?? this.end;
+  }
+
+  private span(step: RunStep | undefined, own: Partial<Span>): Span {
+    return {
+      id: step?.path ?? "",
+      path: step?.path ?? null,
+      runId: step?.run_id ?? this.run.run_id,
+      kind: step?.kind === "model" ? "model" : step?.kind === "hook" ? "hook" : "tool",
+      outcome: "ok",
+      label: step?.name ?? step?.kind ?? "",
+      start: step?.started_at ?? 0,
+      end: step?.ended_at ?? null,
+      row: 0,
+      attempt: step?.attempt ?? 1,
+      retries: [],
+      error: null,
+      approvalId: step?.approval_id ?? null,
+      ...own,
+    };
+  }
+}
+
+/** Times between `start` and `end`; when the tries of a call ended is not stored. */
+function evenly(count: number, start: number, end: number | null): number[] {
+  if (count <= 0 || end === null) return [];
+  return Array.from({ length: count }, (_, i) => start + ((end - start) * (i + 1)) / (count + 1));
+}
+
+function latest(steps: readonly RunStep[], start: number): number {
+  return steps.reduce((end, step) => Math.max(end, step.ended_at ?? step.started_at), start);
+}
+
+// --- events -------------------------------------------------------------------------------------------------
+
+/** Add what the events tell and no step has: calls that are out, or that ended since the steps were read. */
+function addLive(
+  steps: readonly RunStep[],
+  feed: RunFeed,
+  laneOfRun: ReadonlyMap<string, Draft>,
+  place: (span: Span) => void,
+): void {
+  const calls = new Set(steps.map((step) => `${step.run_id} ${step.tool_call_id}`));
+  const spansOfRun = new Map<string, Span[]>();
+  for (const lane of new Set(laneOfRun.values())) {
+    for (const span of lane.spans) {
+      const list = spansOfRun.get(span.runId);
+      if (list === undefined) spansOfRun.set(span.runId, [span]);
+      else list.push(span);
+    }
+  }
+  const stepOfCall = new Map(steps.map((step) => [`${step.run_id} ${step.tool_call_id}`, step.path]));
+  for (const thread of feed.threads.values()) {
+    const stored = spansOfRun.get(thread.runId) ?? [];
+    const models = stored.filter((span) => span.kind === "model").sort((a, b) => a.start - b.start);
+    for (const entry of thread.entries) {
+      if (entry.kind === "model" && entry.model !== "") addModel(entry, models, place);
+      if (entry.kind !== "tool" || DELEGATIONS.has(entry.name) || entry.childRunId !== null) continue;
+      const key = `${entry.runId} ${entry.callId}`;
+      if (!calls.has(key)) place(ofTool(entry));
+      else if (entry.endedAt !== null) closeTool(entry, stepOfCall.get(key), stored);
+    }
+  }
+}
+
+function addModel(call: ModelCall, stored: readonly Span[], place: (span: Span) => void): void {
+  const match = stored.find((span) => overlaps(span, call));
+  if (match === undefined) {
+    place({
+      id: `event ${call.index}`,
+      path: null,
+      runId: call.runId,
+      kind: "model",
+      outcome: call.isError ? "failed" : call.isCutOff ? "cut_off" : call.endedAt === null ? "running" : "ok",
+      label: call.endedAt === null && call.text !== "" ? `${call.model}, writing` : call.model,
+      start: call.startedAt,
+      end: call.endedAt,
+      row: 0,
+      attempt: 1,
+      retries: call.retries.map((retry) => retry.at),
+      error: call.isError ? "failed" : null,
+      approvalId: null,
+    });
+  } else if (call.retries.length > 0 && call.retries.length === match.retries.length) {
+    match.retries = call.retries.map((retry) => retry.at);
+  }
+}
+
+/** Whether a stored model call is the one of the events. A run makes one call at a time, so half of it decides. */
+function overlaps(span: Span, call: ModelCall): boolean {
+  const callEnd = call.endedAt ?? Infinity;
+  const spanEnd = span.end ?? Infinity;
+  const shared = Math.min(spanEnd, callEnd) - Math.max(span.start, call.startedAt);
+  const shorter = Math.min(spanEnd - span.start, callEnd - call.startedAt);
+  return shared > 0 ? shared >= shorter / 2 : Math.abs(span.start - call.startedAt) < 0.005;
+}
+
+function ofTool(call: ToolCall): Span {
+  return {
+    id: `event ${call.index}`,
+    path: null,
+    runId: call.runId,
+    kind: "tool",
+    outcome: call.endedAt === null ? "running" : call.isError ? "failed" : "ok",
+    label: call.name,
+    start: call.startedAt,
+    end: call.endedAt,
+    row: 0,
+    attempt: 1,
+    retries: [],
+    error: call.isError ? call.result : null,
+    approvalId: null,
+  };
+}
+
+function closeTool(call: ToolCall, path: string | undefined, stored: readonly Span[]): void {
+  const open = stored.find((span) => span.path === path && span.kind === "tool" && span.end === null);
+  if (open === undefined) return;
+  open.start = Math.max(open.start, call.startedAt);
+  open.end = call.endedAt;
+  open.outcome = call.isError ? "failed" : "ok";
+  open.error = call.isError ? call.result : null;
+}

@@ -1,0 +1,178 @@
+import { Maximize2, Minus, Plus } from "lucide-react";
+import { type CSSProperties, type Ref, useCallback, useEffect, useImperativeHandle, useRef, useState } from "react";
+import { serverNow } from "../../api/serverClock";
+import { Button } from "../../shared/Button";
+import { formatTime } from "../../shared/format";
+import { placeBeside } from "../../shared/Tooltip";
+import type { Downtime, Lane, Span, Spans } from "../spans";
+import type { Placed } from "../stepKey";
+import { type Hit, TimelineController } from "./controller";
+import { spanDescription, spanTitle } from "./describe";
+import { isShown, type Only } from "./draw";
+import { LaneNames } from "./LaneNames";
+import { AXIS_HEIGHT, type Layout } from "./layout";
+import { StepsGrid } from "./StepsGrid";
+
+export interface TimelineHandle {
+  zoomBy: (factor: number) => void;
+  showAll: () => void;
+}
+
+export interface TimelineProps {
+  spans: Spans;
+  rootId: string;
+  current: Placed | null;
+  only: Only;
+  areGapsFolded: boolean;
+  isFollowing: boolean;
+  /** Show the run as of this time; null: as of now. */
+  frozenAt: number | null;
+  onSelect: (span: Span, lane: Lane) => void;
+  onFollow: (isFollowing: boolean) => void;
+  handle?: Ref<TimelineHandle>;
+}
+
+/** In pixels. Names this far outside of what is in sight are in the document. */
+const SCROLL_STEP = 200;
+
+/** Lanes on one time axis. The bars are drawn on a canvas; names, tooltip and the grid for the keyboard are elements. */
+export function Timeline(props: TimelineProps) {
+  const { spans, rootId, current, only, areGapsFolded, isFollowing, frozenAt, handle } = props;
+  const scroller = useRef<HTMLDivElement>(null);
+  const body = useRef<HTMLCanvasElement>(null);
+  const axis = useRef<HTMLCanvasElement>(null);
+  const controller = useRef<TimelineController | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const [layout, setLayout] = useState<Layout | null>(null);
+  const [visible, setVisible] = useState({ from: 0, to: 1000 });
+  const [hit, setHit] = useState<Hit | null>(null);
+  const [brush, setBrush] = useState<{ from: number; to: number } | null>(null);
+  const [isZoomed, setZoomed] = useState(false);
+
+  useEffect(() => {
+    if (!scroller.current || !body.current || !axis.current) return;
+    const own = new TimelineController(scroller.current, body.current, axis.current, {
+      onLayout: (nextLayout, nextVisible) => {
+        setLayout(nextLayout);
+        // In steps, so that scrolling does not render at every pixel.
+        const from = Math.floor(nextVisible.from / SCROLL_STEP) * SCROLL_STEP;
+        const to = Math.ceil(nextVisible.to / SCROLL_STEP) * SCROLL_STEP;
+        setVisible((known) => (known.from === from && known.to === to ? known : { from, to }));
+      },
+      onHover: setHit,
+      onSelect: (span, lane) => latest.current.onSelect(span, lane),
+      onFollow: (isOn) => latest.current.onFollow(isOn),
+      onZoom: setZoomed,
+      onBrush: setBrush,
+    });
+    controller.current = own;
+    return () => {
+      own.close();
+      controller.current = null;
+    };
+  }, []);
+  useEffect(() => controller.current?.setSpans(spans), [spans]);
+  useEffect(() => controller.current?.setFolds(areGapsFolded), [areGapsFolded]);
+  useEffect(() => controller.current?.setOnly(only), [only]);
+  useEffect(() => controller.current?.setFollowing(isFollowing), [isFollowing]);
+  useEffect(() => controller.current?.freeze(frozenAt), [frozenAt]);
+  const selectedId = current?.span.id ?? null;
+  useEffect(() => controller.current?.select(selectedId), [selectedId]);
+  useImperativeHandle(handle, () => ({
+    zoomBy: (factor) => controller.current?.zoomBy(factor),
+    showAll: () => controller.current?.showAll(),
+  }));
+
+  const shows = useCallback((span: Span) => isShown(span, only), [only]);
+  const open = useCallback(() => {
+    const { current: placed, onSelect } = latest.current;
+    if (placed !== null) onSelect(placed.span, placed.lane);
+  }, []);
+  const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
+  const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
+  return (
+    <div className="timeline-frame">
+      <StepsGrid spans={spans} current={current} isShown={shows} onOpen={open} />
+      <div className="timeline" ref={scroller} style={{ "--lanes-height": `${height ?? 160}px` } as CSSProperties}>
+        <div className="timeline-inner" style={{ height }}>
+          <canvas ref={axis} className="timeline-axis" aria-hidden="true" />
+          <canvas ref={body} className="timeline-bars" aria-hidden="true" />
+          {layout === null ? null : <LaneNames layout={layout} visible={visible} rootId={rootId} />}
+        </div>
+        {brush === null ? null : <div className="timeline-brush" style={brushStyle} />}
+      </div>
+      {hit === null ? null : (
+        <BarTooltip key={hit.span.id} hit={hit} anchor={controller.current?.boxOf(hit.span, hit.lane) ?? null} />
+      )}
+      <div className="legend">
+        <span data-kind="model">Model</span>
+        <span data-kind="tool">Tool</span>
+        <span data-kind="wait">Needs you</span>
+        <span data-kind="fail">Failed</span>
+        <span data-kind="cut">Cut off</span>
+        {spans.downtime.length > 0 ? <span data-kind="down">Downtime</span> : null}
+        <span className="legend-end">
+          <DowntimeText bands={spans.downtime} />
+          <Button
+            kind="quiet"
+            isIcon
+            aria-label="Zoom out"
+            title="Zoom out (-)"
+            onClick={() => controller.current?.zoomBy(1.6)}
+          >
+            <Minus className="icon-small" aria-hidden="true" />
+          </Button>
+          <Button
+            kind="quiet"
+            isIcon
+            aria-label="Zoom in"
+            title="Zoom in (+); or drag over the bars"
+            onClick={() => controller.current?.zoomBy(1 / 1.6)}
+          >
+            <Plus className="icon-small" aria-hidden="true" />
+          </Button>
+          <Button
+            kind="quiet"
+            isIcon
+            aria-label="Show the whole run"
+            title="Show the whole run (0)"
+            disabled={!isZoomed}
+            onClick={() => controller.current?.showAll()}
+          >
+            <Maximize2 className="icon-small" aria-hidden="true" />
+          </Button>
+        </span>
+      </div>
+    </div>
+  );
+}
+
+const ENDED: Record<string, string> = { lost: "Process lost", handed_over: "Handed over", released: "Released" };
+
+function DowntimeText({ bands }: { bands: readonly Downtime[] }) {
+  const last = bands.at(-1);
+  if (last === undefined) return null;
+  const began =
+    last.end === null ? "waiting for a process" : `attempt ${last.attempt + 1} began at ${formatTime(last.end)}`;
+  return (
+    <span className="only-desk">{`${ENDED[last.outcome] ?? "Stopped"} at ${formatTime(last.start)}, ${began}`}</span>
+  );
+}
+
+function BarTooltip({ hit, anchor }: { hit: Hit; anchor: DOMRect | null }) {
+  const element = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (element.current === null || anchor === null) return;
+    if (!element.current.matches(":popover-open")) element.current.showPopover?.();
+    const left = Math.max(anchor.left, Math.min(anchor.right, anchor.left + 12));
+    placeBeside(element.current, new DOMRect(left, anchor.top, 1, anchor.height));
+  }, [anchor]);
+  return (
+    <div ref={element} popover="manual" className="tooltip" aria-hidden="true">
+      <b>{spanTitle(hit.span)}</b>
+      <br />
+      {spanDescription(hit.span, serverNow())}
+    </div>
+  );
+}

@@ -1,0 +1,112 @@
+import { expect, test } from "vitest";
+import { busyRun, longRun } from "../fixtures";
+import { waitingCalls } from "../model/approvals";
+import { type Spans, toSpans } from "../spans";
+import { findSpan, moved } from "../stepKey";
+import { hitTest, type Scene } from "./draw";
+import { indexLane, visibleRange } from "./laneIndex";
+import { lanesBetween, layoutLanes } from "./layout";
+import { gapLabel, idleGaps, TimeScale, ticksOf } from "./scale";
+
+test("long idle gaps are folded, short ones are not", () => {
+  const busy = [
+    { start: 0, end: 10 },
+    { start: 20, end: 30 },
+    { start: 100, end: 110 },
+  ];
+  expect(idleGaps(busy, 0, 110)).toEqual([{ start: 31, end: 99 }]);
+  expect(idleGaps([{ start: 0, end: 5 }], 0, 60)).toEqual([{ start: 5.15, end: 59.85 }]);
+});
+
+test("the axis goes there and back, and a fold takes little of it", () => {
+  const scale = new TimeScale(1000, [{ start: 1031, end: 1099 }], 1110);
+  for (const time of [1000, 1010, 1031, 1050, 1098, 1099, 1105])
+    expect(scale.toTime(scale.toAxis(time))).toBeCloseTo(time);
+  expect(scale.toAxis(1110)).toBeLessThan(50);
+  expect(scale.toAxis(1105) - scale.toAxis(1100)).toBeCloseTo(5);
+});
+
+test("no tick stands in a fold, and ticks keep their distance", () => {
+  const scale = new TimeScale(0, [{ start: 31, end: 3599 }], 3660);
+  const ticks = ticksOf(scale, 0, scale.toAxis(3660), 10);
+  const folded = (axis: number) =>
+    scale.folds.some((fold) => axis > fold.axisStart && axis < fold.axisStart + fold.axisWidth);
+  expect(ticks.some((tick) => folded(tick.axis))).toBe(false);
+  expect(ticks[0]).toEqual({ axis: 0, label: "0 s" });
+  expect(ticks.map((tick) => tick.label)).toContain("1 h 0 m 10 s");
+});
+
+test("labels of gaps read like durations", () => {
+  expect([40, 372, 7_500, 200_000].map(gapLabel)).toEqual(["40 s", "6 m 12 s", "2 h 05 m", "2 d 7 h"]);
+});
+
+test("only bars in sight are looked at, long ones that began before included", () => {
+  const { run, steps } = longRun(5000, 4);
+  const lane = toSpans({ run, steps }).lanes[1];
+  if (lane === undefined) throw new Error("no lane");
+  const scale = new TimeScale(run.started_at ?? 0, [], run.ended_at ?? 0);
+  const index = indexLane(lane, scale);
+  for (const from of [0, 17.3, 200, 400]) {
+    const [first, end] = visibleRange(index, from, from + 2);
+    const expected = lane.spans.filter((_, i) => (index.ends[i] ?? 0) >= from && (index.starts[i] ?? 0) <= from + 2);
+    const seen = lane.spans.slice(first, end);
+    expect(expected.every((span) => seen.includes(span))).toBe(true);
+    expect(seen.length).toBeLessThanOrEqual(expected.length + 4);
+  }
+});
+
+test("lanes are found by their height", () => {
+  const layout = layoutLanes(busySpans().lanes, false);
+  expect(layout.boxes.map((box) => box.height)).toEqual([46, 81, 46, 47, 64, 46]);
+  expect(lanesBetween(layout, 46, 47).map((box) => box.lane.name)).toEqual(["Orders"]);
+  expect(lanesBetween(layout, 0, 10_000)).toHaveLength(6);
+});
+
+function busySpans(): Spans {
+  const busy = busyRun();
+  return toSpans({ ...busy, approvals: waitingCalls(busy.approvals) });
+}
+
+function sceneOf(spans: Spans): Scene {
+  const end = spans.start + 42;
+  const scale = new TimeScale(spans.start, [], end);
+  return {
+    layout: layoutLanes(spans.lanes, false),
+    indexes: new Map(spans.lanes.map((lane) => [lane, indexLane(lane, scale)])),
+    scale,
+    downtime: [],
+    now: end,
+    isLive: true,
+    view: { from: 0, to: 44 },
+    only: null,
+    selectedId: null,
+    hoveredId: null,
+  };
+}
+
+test("a click finds the bar under it, in its row", () => {
+  const spans = toSpans(busyRun());
+  const scene = sceneOf(spans);
+  const surface = { width: 440, left: 0 };
+  const orders = scene.layout.boxes[1];
+  if (orders === undefined) throw new Error("no lane");
+  const at = (seconds: number, row: number) =>
+    hitTest(surface, scene, seconds * 10, orders.barTop + row * 17 + 7)?.span.label;
+  expect(at(3, 1)).toBe("get_customer");
+  expect(at(3, 3)).toBe("list_payments");
+  expect(at(14, 0)).toBe("gpt-5-mini");
+  expect(at(25, 0)).toBeUndefined();
+});
+
+test("arrows walk the steps of a lane, and to the nearest step of the next lane", () => {
+  const spans = toSpans(busyRun());
+  const all = () => true;
+  const first = moved(spans, null, "after", all);
+  expect(first?.lane.name).toBe("Support desk");
+  const track = findSpan(spans, "t0/c1/t0/c0/t0/c0");
+  expect(track?.span.attempt).toBe(2);
+  expect(moved(spans, track, "after", all)?.span.outcome).toBe("failed");
+  expect(moved(spans, track, "down", all)?.lane.name).toBe("Warehouse");
+  expect(moved(spans, track, "up", all)?.lane.name).toBe("Shipping");
+  expect(moved(spans, track, "after", (span) => span.outcome === "failed")?.span.outcome).toBe("failed");
+});

@@ -1,0 +1,144 @@
+import { Ban, CircleCheck, CircleX, CornerDownRight, Hand, MessageSquare, RefreshCw, Wrench } from "lucide-react";
+import { type ReactNode, useState } from "react";
+import { CodeBlock } from "../../shared/CodeBlock";
+import { Duration } from "../../shared/Figures";
+import { Markdown } from "../../shared/Markdown";
+import type { Tone } from "../../shared/status";
+import { parsedJson } from "../details/TextSection";
+import type { Entry, ModelCall, Note, NoteKind, ToolCall } from "../live/feed";
+
+/** One thing that a member did. */
+export function EntryView({ entry, members }: { entry: Entry; members: ReadonlyMap<string, string> }) {
+  switch (entry.kind) {
+    case "model":
+      return <ModelText call={entry} />;
+    case "tool":
+      return <ToolLine call={entry} members={members} />;
+    case "note":
+      return <NoteLine note={entry} />;
+  }
+}
+
+function ModelText({ call }: { call: ModelCall }) {
+  const isOpen = call.endedAt === null;
+  return (
+    <div className="entry-text">
+      {call.reasoning === "" ? null : (
+        <details className="entry-reasoning">
+          <summary>Reasoning</summary>
+          <p className="whitespace-pre-wrap">{call.reasoning}</p>
+        </details>
+      )}
+      <Retries call={call} />
+      <Text call={call} isOpen={isOpen} />
+    </div>
+  );
+}
+
+function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
+  if (call.isVoid) {
+    return (
+      <>
+        {call.text === "" ? null : <del className="prose whitespace-pre-wrap">{call.text}</del>}
+        <p className="text-meta text-ink-3">
+          {call.isCutOff ? "Cut off when the process stopped; made again." : "Withdrawn."}
+        </p>
+      </>
+    );
+  }
+  if (call.isError) return <p className="text-fail">The model call failed.</p>;
+  if (call.text === "") return isOpen ? <p className="text-ink-3">Thinking</p> : null;
+  if (!isOpen) return <Markdown text={call.text} />;
+  return (
+    <p className="prose whitespace-pre-wrap">
+      {call.text}
+      <span className="caret" aria-hidden="true" />
+    </p>
+  );
+}
+
+function Retries({ call }: { call: ModelCall }) {
+  return (
+    <>
+      {call.retries.map((retry) => (
+        <p key={`${retry.at} ${retry.number}`} className="text-meta text-ink-3">
+          {`Try ${retry.number} failed: ${retry.reason}. Next try after ${retry.waitSeconds.toFixed(1)} s.`}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function ToolLine({ call, members }: { call: ToolCall; members: ReadonlyMap<string, string> }) {
+  const [isOpen, setOpen] = useState(false);
+  const member = call.childRunId === null ? undefined : members.get(call.childRunId);
+  const Icon = member === undefined ? Wrench : CornerDownRight;
+  return (
+    <details className="tool-card" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        <Icon className="icon-small" aria-hidden="true" />
+        {member === undefined ? <code>{call.name}</code> : <span>{`Asks ${member}`}</span>}
+        <span className="truncate text-ink-3">{argumentsLine(call.args)}</span>
+        <span className="tool-card-end">
+          {call.isError ? (
+            <span className="text-fail">failed</span>
+          ) : call.endedAt === null ? (
+            <span className="text-run">running</span>
+          ) : null}
+          <span className="numeric">
+            <Duration from={call.startedAt} to={call.endedAt} />
+          </span>
+        </span>
+      </summary>
+      {isOpen ? (
+        <div className="tool-card-body">
+          <h3>Arguments</h3>
+          <CodeBlock value={call.args} label="Arguments" />
+          {call.progress.length === 0 ? null : <CodeBlock value={call.progress.join("\n")} label="Progress" />}
+          {call.result === null ? null : (
+            <>
+              <h3>Result</h3>
+              <CodeBlock value={parsedJson(call.result)} label="Result" />
+            </>
+          )}
+        </div>
+      ) : call.endedAt === null && call.progress.length > 0 ? (
+        <p>{call.progress.at(-1)}</p>
+      ) : null}
+    </details>
+  );
+}
+
+function argumentsLine(args: Record<string, unknown>): string {
+  return Object.values(args)
+    .map((value) => (typeof value === "string" ? value : JSON.stringify(value)))
+    .join(" · ")
+    .slice(0, 300);
+}
+
+const NOTES: Record<NoteKind, { icon: typeof Hand; tone: Tone; text: (note: Note) => ReactNode }> = {
+  message: { icon: MessageSquare, tone: "run", text: (note) => <>Message: {note.text}</> },
+  continued: { icon: RefreshCw, tone: "run", text: continuedText },
+  paused: { icon: Hand, tone: "wait", text: () => "Waits for a person" },
+  failed: { icon: CircleX, tone: "fail", text: (note) => `Failed: ${note.text}` },
+  cancelled: { icon: Ban, tone: "idle", text: () => "Cancelled" },
+  completed: { icon: CircleCheck, tone: "ok", text: () => "Completed" },
+};
+
+function continuedText(note: Note): string {
+  const [reason, attempt] = note.text.split(" ");
+  if (reason === "decided") return "Went on after the decision";
+  return attempt === undefined
+    ? "Went on after the process had stopped"
+    : `Attempt ${attempt}: went on after the process had stopped`;
+}
+
+function NoteLine({ note }: { note: Note }) {
+  const { icon: Icon, tone, text } = NOTES[note.note];
+  return (
+    <p className="entry-note" data-tone={tone}>
+      <Icon className="icon-small" aria-hidden="true" />
+      <span>{text(note)}</span>
+    </p>
+  );
+}

@@ -1,0 +1,149 @@
+import { useMemo, useRef, useSyncExternalStore } from "react";
+import { CopyButton } from "../../shared/CodeBlock";
+import { Time } from "../../shared/Figures";
+import { Markdown } from "../../shared/Markdown";
+import { EmptyState, Skeleton } from "../../shared/PageStates";
+import { Dot } from "../../shared/Status";
+import type { RunFeed } from "../live/feed";
+import type { RunDetail } from "../model/types";
+import type { Lane, Spans } from "../spans";
+import { LANE_TONE } from "../timeline/LaneNames";
+import { VirtualRows } from "../virtual/VirtualRows";
+import { EntryView } from "./EntryView";
+import { type Row, toRows } from "./rows";
+
+interface TranscriptViewProps {
+  run: RunDetail;
+  spans: Spans;
+  feed: RunFeed;
+  memberRunId: string | null;
+  isFollowing: boolean;
+  isLoading: boolean;
+  onMember: (runId: string | null) => void;
+  onFollow: (isFollowing: boolean) => void;
+}
+
+const ESTIMATED_HEIGHT = 64;
+/** How near to the end the reader has to be for the page to follow. */
+const NEAR_END = 80;
+
+/** What every member read, wrote and called, in order. */
+export function TranscriptView(props: TranscriptViewProps) {
+  const { run, spans, feed, memberRunId, isFollowing, isLoading, onMember, onFollow } = props;
+  useSyncExternalStore(feed.subscribe, feed.getVersion); // the text that is being written
+  const version = useSyncExternalStore(feed.subscribe, feed.getStepVersion);
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useMemo(() => {
+    void version;
+    return toRows(feed, run, memberRunId);
+  }, [feed, version, run, memberRunId]);
+  const names = useMemo(
+    () => new Map(run.members.map((member) => [member.run_id, member.name ?? member.component_id])),
+    [run.members],
+  );
+  const laneOfRun = useMemo(() => new Map(spans.lanes.flatMap((lane) => lane.runIds.map((id) => [id, lane]))), [spans]);
+
+  const keys = useMemo(() => rows.map((row) => row.key), [rows]);
+  const isLive = spans.end === null;
+  if (rows.length === 0) {
+    return isLoading ? <Skeleton rows={6} /> : <EmptyState title="Nothing was said yet" />;
+  }
+  return (
+    <>
+      <MemberFilter run={run} memberRunId={memberRunId} onMember={onMember} />
+      <section
+        className="transcript"
+        ref={scroller}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
+        tabIndex={0}
+        aria-label="Transcript"
+        onWheel={(event) => {
+          if (isLive && event.deltaY < 0) onFollow(false);
+        }}
+        onScroll={(event) => {
+          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+          if (isLive && scrollHeight - scrollTop - clientHeight < NEAR_END) onFollow(true);
+        }}
+      >
+        <VirtualRows
+          keys={keys}
+          estimate={ESTIMATED_HEIGHT}
+          scroller={scroller}
+          isAtEnd={isLive && isFollowing}
+          render={(i) => {
+            const row = rows[i];
+            return row === undefined ? null : (
+              <RowView row={row} lane={laneOfRun.get(row.thread.runId)} names={names} />
+            );
+          }}
+        />
+      </section>
+    </>
+  );
+}
+
+interface MemberFilterProps {
+  run: RunDetail;
+  memberRunId: string | null;
+  onMember: (runId: string | null) => void;
+}
+
+function MemberFilter({ run, memberRunId, onMember }: MemberFilterProps) {
+  if (run.members.length === 0) return null;
+  const names = run.members.map((member) => member.name ?? member.component_id);
+  return (
+    <div className="transcript-head">
+      <label>
+        <span className="sr-only">Member</span>
+        <select className="select" value={memberRunId ?? ""} onChange={(event) => onMember(event.target.value || null)}>
+          <option value="">All members</option>
+          <option value={run.run_id}>{run.team_name ?? run.agent_name ?? "The run itself"}</option>
+          {run.members.map((member, i) => {
+            const name = member.name ?? member.component_id;
+            const number = names.slice(0, i + 1).filter((other) => other === name).length;
+            const isTwice = names.filter((other) => other === name).length > 1;
+            return (
+              <option key={member.run_id} value={member.run_id}>
+                {isTwice ? `${name} (${number})` : name}
+              </option>
+            );
+          })}
+        </select>
+      </label>
+    </div>
+  );
+}
+
+function RowView({ row, lane, names }: { row: Row; lane: Lane | undefined; names: ReadonlyMap<string, string> }) {
+  switch (row.kind) {
+    case "speaker":
+      return (
+        <p className="speaker">
+          <Dot tone={lane === undefined ? "idle" : LANE_TONE[lane.state]} />
+          <b>{row.thread.name}</b>
+          <span className="text-meta text-ink-3">
+            <Time at={row.at} />
+          </span>
+        </p>
+      );
+    case "task":
+      return (
+        <div className="task">
+          <span className="text-meta text-ink-3">{`From ${row.from}`}</span>
+          <p className="whitespace-pre-wrap">{row.text}</p>
+        </div>
+      );
+    case "entry":
+      return <EntryView entry={row.entry} members={names} />;
+    case "answer":
+      return (
+        <div className="entry-text">
+          <p className="flex items-center text-meta text-ink-3">
+            Answer
+            <CopyButton text={row.text} label="Copy the answer" />
+          </p>
+          <Markdown text={row.text} />
+        </div>
+      );
+  }
+}

@@ -1,0 +1,87 @@
+/** The transcript as rows: who speaks, what was asked, what was written, what was called. */
+import type { Entry, ModelCall, RunFeed, Thread } from "../live/feed";
+import type { RunDetail } from "../model/types";
+import { componentName } from "../model/types";
+
+export type Row =
+  | { kind: "speaker"; key: string; thread: Thread; at: number }
+  | { kind: "task"; key: string; thread: Thread; from: string; text: string }
+  | { kind: "entry"; key: string; thread: Thread; entry: Entry }
+  | { kind: "answer"; key: string; thread: Thread; text: string };
+
+interface Placed {
+  index: number;
+  thread: Thread;
+  row: (key: string) => Row;
+}
+
+/**
+ * All that happened, in order; of one member if `memberRunId` is given.
+ *
+ * A model call that only called tools has no row of its own: the calls follow it.
+ */
+export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null): Row[] {
+  const tasks = new Map(run.members.map((member) => [member.run_id, member.task ?? ""]));
+  const placed: Placed[] = [];
+  for (const thread of feed.threads.values()) {
+    if (memberRunId !== null && thread.runId !== memberRunId) continue;
+    const isRoot = thread.runId === run.run_id;
+    const task = isRoot ? run.input.input_content : (tasks.get(thread.runId) ?? "");
+    const parent = thread.parentRunId === null ? undefined : feed.threads.get(thread.parentRunId);
+    const from = isRoot ? (run.user_id ?? "User") : (parent?.name ?? componentName(run));
+    if (task !== "")
+      placed.push({
+        index: thread.index - 0.5,
+        thread,
+        row: (key) => ({ kind: "task", key, thread, from, text: task }),
+      });
+    for (const entry of thread.entries) {
+      if (isShown(entry))
+        placed.push({ index: entry.index, thread, row: (key) => ({ kind: "entry", key, thread, entry }) });
+    }
+    const answer = answerOf(thread);
+    if (answer !== null) {
+      placed.push({
+        index: lastIndex(thread) + 0.5,
+        thread,
+        row: (key) => ({ kind: "answer", key, thread, text: answer }),
+      });
+    }
+  }
+  placed.sort((a, b) => a.index - b.index);
+  const rows: Row[] = [];
+  let speaker: Thread | null = null;
+  for (const { index, thread, row } of placed) {
+    if (thread !== speaker) {
+      speaker = thread;
+      const entry = row("");
+      const at = entry.kind === "entry" ? timeOf(entry.entry) : thread.startedAt;
+      rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, at });
+    }
+    rows.push(row(`${thread.runId} ${index}`));
+  }
+  return rows;
+}
+
+function lastIndex(thread: Thread): number {
+  return thread.entries.at(-1)?.index ?? 0;
+}
+
+export function timeOf(entry: Entry): number {
+  return entry.kind === "note" ? entry.at : entry.startedAt;
+}
+
+function isShown(entry: Entry): boolean {
+  if (entry.kind === "model")
+    return entry.text !== "" || entry.reasoning !== "" || entry.endedAt === null || entry.isError;
+  return true;
+}
+
+/** The answer of a run, if its last text is not the same. */
+function answerOf(thread: Thread): string | null {
+  if (thread.answer === null || thread.answer.trim() === "") return null;
+  const last = thread.entries.findLast(
+    (entry): entry is ModelCall => entry.kind === "model" && !entry.isVoid && entry.text !== "",
+  );
+  return last !== undefined && last.text.trim() === thread.answer.trim() ? null : thread.answer;
+}

@@ -1,0 +1,99 @@
+import { memo } from "react";
+import { Link } from "wouter";
+import type { RunSummary } from "../api/types";
+import { Cost, Duration, Time, Tokens } from "../shared/Figures";
+import { Status } from "../shared/Status";
+import { isFinal, shownStatus } from "../shared/status";
+import { describeRun } from "./describe";
+
+export interface RunTableProps {
+  active: readonly RunSummary[];
+  ended: readonly RunSummary[];
+}
+
+/** Runs as rows, on a phone as cards. */
+export function RunTable({ active, ended }: RunTableProps) {
+  return (
+    <table className="run-table">
+      <caption className="sr-only">Runs</caption>
+      <thead>
+        <tr>
+          <th scope="col" className="col-status">
+            Status
+          </th>
+          <th scope="col" className="col-request">
+            Request
+          </th>
+          <th scope="col">Activity or result</th>
+          <th scope="col" className="numeric col-started">
+            Started
+          </th>
+          <th scope="col" className="numeric col-duration">
+            Duration
+          </th>
+          <th scope="col" className="numeric col-tokens">
+            Tokens
+          </th>
+          <th scope="col" className="numeric col-cost">
+            Cost
+          </th>
+        </tr>
+      </thead>
+      <Group title="Active" runs={active} />
+      <Group title="Finished" runs={ended} />
+    </table>
+  );
+}
+
+function Group({ title, runs }: { title: string; runs: readonly RunSummary[] }) {
+  if (runs.length === 0) return null;
+  return (
+    <tbody>
+      <tr className="group">
+        <th scope="rowgroup" colSpan={7}>
+          {title}
+        </th>
+      </tr>
+      {runs.map((run) => (
+        <RunRow key={run.run_id} run={run} />
+      ))}
+    </tbody>
+  );
+}
+
+const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
+  const line = describeRun(run);
+  const details = [
+    run.component_name || run.component_id,
+    run.user_id ? `by ${run.user_id}` : null,
+    run.attempts > 1 ? `attempt ${run.attempts}` : null,
+  ];
+  return (
+    <tr className="run">
+      <td className="status-cell">
+        <Status status={shownStatus(run)} />
+      </td>
+      <td className="request-cell">
+        <Link className="request" href={`/runs/${encodeURIComponent(run.run_id)}`} data-row>
+          {run.input || run.run_id}
+        </Link>
+        <span className="details">{details.filter(Boolean).join(" · ")}</span>
+      </td>
+      <td className="line-cell" data-tone={line.tone ?? undefined}>
+        <span className="line">{line.text}</span>
+      </td>
+      <td className="numeric started-cell">
+        <Time at={run.started_at ?? run.created_at} />
+      </td>
+      <td className="numeric figure-cell">
+        <Duration from={run.started_at} to={run.ended_at ?? (isFinal(run.status) ? run.started_at : null)} />
+      </td>
+      <td className="numeric figure-cell">
+        <Tokens totals={run.totals} />
+      </td>
+      <td className="numeric figure-cell">
+        <Cost cost={run.totals?.cost} />
+      </td>
+    </tr>
+  );
+});

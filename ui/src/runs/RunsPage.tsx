@@ -1,0 +1,134 @@
+import "./runs.css";
+import { Activity, ArrowUp, ListFilter, X } from "lucide-react";
+import { useRef } from "react";
+import { useParams } from "../app/hashLocation";
+import { usePageTitle } from "../app/pageTitle";
+import { useStartRun } from "../app/startContext";
+import { Button } from "../shared/Button";
+import { formatCost, formatCount, plural } from "../shared/format";
+import { useKeys } from "../shared/keyboard";
+import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { FilterBar } from "./FilterBar";
+import { countFilters, type Filters, filtersFrom, stateFilter } from "./filters";
+import { RunTable } from "./RunTable";
+import { sums } from "./runList";
+import { useRunList } from "./useRunList";
+
+/** All runs: what is active first, then what has finished. */
+export function RunsPage() {
+  const [params, changeParams] = useParams();
+  const filters = filtersFrom(params);
+  const list = useRunList(filters);
+  const panel = useRef<HTMLElement>(null);
+  const rows = [...list.active, ...list.ended];
+  usePageTitle("Runs");
+  useKeys("Runs", [
+    { keys: "j", label: "Next run", run: () => focusRow(panel.current, 1) },
+    { keys: "k", label: "Previous run", run: () => focusRow(panel.current, -1) },
+  ]);
+
+  const clear = () => changeParams({ state: null, team: null, user: null, q: null, since: null });
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>Runs</h1>
+        {filters.text ? (
+          <Button
+            className="max-w-full"
+            onClick={() => changeParams({ q: null })}
+            aria-label={`Clear search ${filters.text}`}
+          >
+            <span className="truncate">“{filters.text}”</span>
+            <X className="icon-small" aria-hidden="true" />
+          </Button>
+        ) : null}
+      </div>
+      <FilterBar filters={filters} counts={list.counts} runs={rows} onChange={changeParams} />
+      <section className="panel overflow-hidden" ref={panel} aria-label="Runs">
+        {list.freshCount > 0 && rows.length > 0 ? (
+          <button type="button" className="new-runs" onClick={() => void list.refresh()}>
+            <ArrowUp className="icon-small" aria-hidden="true" />
+            {plural(list.freshCount, "new run")}
+          </button>
+        ) : null}
+        {list.error && rows.length === 0 ? (
+          <ErrorState error={list.error} onRetry={() => void list.refresh()} />
+        ) : list.isLoading ? (
+          <Skeleton rows={8} />
+        ) : rows.length === 0 ? (
+          <NoRuns filters={filters} total={list.counts?.all} onClear={clear} />
+        ) : (
+          <RunTable active={list.active} ended={list.ended} />
+        )}
+        {list.hasMore && rows.length > 0 ? (
+          <div className="more-runs">
+            <Button kind="quiet" disabled={list.isLoadingMore} onClick={() => void list.loadMore()}>
+              {list.isLoadingMore ? "Loading" : "Show older runs"}
+            </Button>
+          </div>
+        ) : null}
+      </section>
+      {rows.length > 0 ? <Foot count={rows.length} {...sums(rows)} /> : null}
+    </div>
+  );
+}
+
+function Foot({ count, tokens, cost }: { count: number; tokens: number; cost: number }) {
+  return (
+    <div className="page-foot">
+      <span>{plural(count, "run")} shown</span>
+      {tokens > 0 ? <span>{formatCount(tokens)} tokens</span> : null}
+      {cost > 0 ? <span>{formatCost(cost)}</span> : null}
+      <span className="only-desk ml-auto">
+        <kbd>J</kbd> <kbd>K</kbd> move &nbsp; <kbd>Enter</kbd> open &nbsp; <kbd>/</kbd> search &nbsp; <kbd>?</kbd> all
+        keys
+      </span>
+    </div>
+  );
+}
+
+function NoRuns({ filters, total, onClear }: { filters: Filters; total: number | undefined; onClear: () => void }) {
+  const startRun = useStartRun();
+  const count = countFilters(filters);
+  if (filters.state === "all" && count === 0) {
+    return (
+      <EmptyState
+        icon={Activity}
+        title="No runs yet"
+        actions={
+          <Button kind="primary" onClick={() => startRun()}>
+            Start a run
+          </Button>
+        }
+      >
+        Start one here, or send the first from your program.
+      </EmptyState>
+    );
+  }
+  const hidden = total && count === 0 ? `${plural(total, "run")} in other states.` : null;
+  return (
+    <EmptyState
+      icon={ListFilter}
+      title={emptyTitle(filters)}
+      actions={<Button onClick={onClear}>Clear filters</Button>}
+    >
+      {hidden ?? (count > 0 ? `${plural(count, "filter")} may hide others.` : null)}
+    </EmptyState>
+  );
+}
+
+function emptyTitle({ state, component, text }: Filters): string {
+  if (state === "needs_you") return "Nothing needs you";
+  const kind = state === "all" ? "runs" : `${stateFilter(state).label.toLowerCase()} runs`;
+  const of = component ? ` of ${component.replace(/^(team|agent):/, "")}` : "";
+  return `No ${kind}${of}${text ? ` with “${text}”` : ""}`;
+}
+
+/** Move the focus to another row's link; Enter then opens it like any link. */
+function focusRow(panel: HTMLElement | null, step: 1 | -1): void {
+  const links = [...(panel?.querySelectorAll<HTMLElement>("a[data-row]") ?? [])];
+  const index = links.indexOf(document.activeElement as HTMLElement);
+  const next = index < 0 ? links[0] : links[Math.min(Math.max(index + step, 0), links.length - 1)];
+  next?.focus();
+  next?.scrollIntoView?.({ block: "nearest" });
+}

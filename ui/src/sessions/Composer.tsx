@@ -1,0 +1,100 @@
+import { ArrowUp, Paperclip } from "lucide-react";
+import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
+import { Button } from "../shared/Button";
+import { FileRows, HiddenInput } from "../start/FilePicker";
+import { EMPTY_FORM, type RunTarget } from "../start/startRequest";
+import { useStart } from "../start/useStart";
+import { componentKey, isServed } from "../teams/component";
+import { useDirectory } from "../teams/queries";
+import type { SessionDetail } from "./session";
+
+/** Writes the next message of a session: a new run. */
+export function Composer({ session, isBusy }: { session: SessionDetail; isBusy: boolean }) {
+  const { directory } = useDirectory();
+  const target = targetOf(session);
+  if (target === null) return null;
+  const component = directory?.byKey.get(componentKey(target.kind, target.id))?.component;
+  if (directory !== undefined && !isServed(directory, target.kind, target.id)) {
+    return (
+      <p className="composer text-center text-ink-3">
+        <code>{target.id}</code> is not declared here any more, so this session cannot continue.
+      </p>
+    );
+  }
+  return <Form session={session} target={target} name={component?.name ?? target.id} isBusy={isBusy} />;
+}
+
+interface FormProps {
+  session: SessionDetail;
+  target: RunTarget;
+  name: string;
+  isBusy: boolean;
+}
+
+function Form({ session, target, name, isBusy }: FormProps) {
+  const [message, setMessage] = useState("");
+  const [files, setFiles] = useState<readonly File[]>([]);
+  const input = useRef<HTMLInputElement>(null);
+  const start = useStart(() => {
+    setMessage("");
+    setFiles([]);
+  });
+  const send = () => {
+    if (message.trim() === "" || start.isPending) return;
+    const userId = session.user_id ?? "";
+    start.mutate({ target, form: { ...EMPTY_FORM, message, files, userId, sessionId: session.session_id } });
+  };
+  const onSubmit = (event: FormEvent) => {
+    event.preventDefault();
+    send();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+  return (
+    <form className="composer" onSubmit={onSubmit}>
+      <div className="composer-box">
+        <textarea
+          rows={1}
+          value={message}
+          placeholder={`Message ${name}`}
+          aria-label={`Message ${name}`}
+          onChange={(event) => setMessage(event.target.value)}
+          onKeyDown={onKeyDown}
+        />
+        <FileRows files={files} onFiles={setFiles} />
+        {start.error ? (
+          <p className="field-problem px-1" role="alert">
+            {start.error.message}
+          </p>
+        ) : null}
+        <div className="composer-row">
+          <Button kind="quiet" isIcon aria-label="Attach files" onClick={() => input.current?.click()}>
+            <Paperclip className="icon" aria-hidden="true" />
+          </Button>
+          <HiddenInput inputRef={input} onFiles={(chosen) => setFiles((before) => [...before, ...chosen])} />
+          {isBusy ? (
+            <span className="text-meta text-ink-3">A run is in progress; this one will wait for it.</span>
+          ) : null}
+          <Button
+            kind="primary"
+            isIcon
+            type="submit"
+            className="ml-auto"
+            aria-label="Send"
+            disabled={start.isPending || message.trim() === ""}
+          >
+            <ArrowUp className="icon" aria-hidden="true" />
+          </Button>
+        </div>
+      </div>
+    </form>
+  );
+}
+
+function targetOf(session: SessionDetail): RunTarget | null {
+  if (session.team_id) return { kind: "team", id: session.team_id };
+  return session.agent_id ? { kind: "agent", id: session.agent_id } : null;
+}

@@ -1,0 +1,159 @@
+import { ArrowLeft, Download, Ellipsis, GitFork, Info, Pencil, Trash2 } from "lucide-react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Link, useLocation } from "wouter";
+import { Button } from "../shared/Button";
+import { Menu, type MenuItem } from "../shared/Menu";
+import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { useIsPhone } from "../shared/useIsPhone";
+import { AboutDialog } from "./AboutDialog";
+import { Composer } from "./Composer";
+import { useConversation, useFork } from "./queries";
+import { DeleteDialog, RenameDialog } from "./SessionDialogs";
+import type { SessionDetail, SessionItem } from "./session";
+import { TurnView } from "./TurnView";
+import { isUnfinished, type Turn, toTurns } from "./turns";
+
+export interface ConversationProps {
+  session: SessionDetail;
+  item: SessionItem | undefined;
+}
+
+/** The runs of a session as a conversation. */
+export function Conversation({ session, item }: ConversationProps) {
+  const { runs, figures } = useConversation(session.session_id);
+  const turns = useMemo(() => {
+    const pages = [...(runs.data?.pages ?? [])].reverse();
+    return toTurns(pages.flat(), figures.data?.data ?? []);
+  }, [runs.data, figures.data]);
+  const error = runs.error ?? figures.error;
+  const isLoading = runs.data === undefined || figures.data === undefined;
+  return (
+    <section className="conversation" aria-label="Conversation">
+      <Head session={session} item={item} />
+      <Scroll turns={turns}>
+        {isLoading ? error ? <ErrorState error={error} onRetry={() => void runs.refetch()} /> : <Skeleton /> : null}
+        {runs.hasNextPage ? (
+          <div className="mb-4 text-center">
+            <Button kind="quiet" disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
+              Show earlier runs
+            </Button>
+          </div>
+        ) : null}
+        {!isLoading && turns.length === 0 ? (
+          <EmptyState title="No runs yet">Write the first message below.</EmptyState>
+        ) : null}
+        {turns.map((turn) => (
+          <TurnView key={turn.runId} turn={turn} />
+        ))}
+      </Scroll>
+      <Composer session={session} isBusy={turns.some((turn) => isUnfinished(turn) && turn.status !== "PAUSED")} />
+    </section>
+  );
+}
+
+/** Keeps the end in view while the reader is there; elsewhere the text stays where it is. */
+function Scroll({ turns, children }: { turns: readonly Turn[]; children: React.ReactNode }) {
+  const element = useRef<HTMLElement>(null);
+  const isAtEnd = useRef(true);
+  const top = useRef(0);
+  const first = turns[0]?.runId;
+  const height = useRef(0);
+  useLayoutEffect(() => {
+    const scroll = element.current;
+    if (scroll && !isAtEnd.current && first) scroll.scrollTop += scroll.scrollHeight - height.current;
+    if (scroll) height.current = scroll.scrollHeight;
+  }, [first]);
+  useEffect(() => {
+    const scroll = element.current;
+    const content = scroll?.firstElementChild;
+    if (!scroll || !content) return;
+    const observer = new ResizeObserver(() => {
+      if (isAtEnd.current) scroll.scrollTop = scroll.scrollHeight;
+      height.current = scroll.scrollHeight;
+    });
+    observer.observe(content);
+    return () => observer.disconnect();
+  }, []);
+  return (
+    <section
+      ref={element}
+      className="conversation-scroll"
+      aria-label="Messages"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls must be reachable by keyboard
+      tabIndex={0}
+      onScroll={(event) => {
+        // Text that arrives also moves the end away, so only scrolling up leaves it.
+        const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+        if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd.current = true;
+        else if (scrollTop < top.current) isAtEnd.current = false;
+        top.current = scrollTop;
+      }}
+    >
+      <div className="turns">{children}</div>
+    </section>
+  );
+}
+
+type Open = "rename" | "delete" | "about" | null;
+
+function Head({ session, item }: ConversationProps) {
+  const [open, setOpen] = useState<Open>(null);
+  const [, navigate] = useLocation();
+  const isPhone = useIsPhone();
+  const fork = useFork(session);
+  const onFork = () =>
+    fork.mutate(undefined, { onSuccess: ({ session_id }) => navigate(`/sessions/${encodeURIComponent(session_id)}`) });
+  const close = () => setOpen(null);
+  const items: MenuItem[] = [
+    { label: "About this session", icon: <Info className="icon" />, onSelect: () => setOpen("about") },
+    { label: "Save as JSON", icon: <Download className="icon" />, onSelect: () => saveJson(session) },
+    { label: "Delete", icon: <Trash2 className="icon" />, onSelect: () => setOpen("delete"), isDanger: true },
+  ];
+  return (
+    <>
+      <div className="conversation-head">
+        <Link href="/sessions" className="btn btn-quiet btn-icon only-phone" aria-label="All sessions">
+          <ArrowLeft className="icon" aria-hidden="true" />
+        </Link>
+        {isPhone ? (
+          <h1 className="truncate">{title(session)}</h1>
+        ) : (
+          <h2 className="min-w-0 flex-1 truncate">{title(session)}</h2>
+        )}
+        <Button kind="quiet" isIcon aria-label="Rename" onClick={() => setOpen("rename")}>
+          <Pencil className="icon" aria-hidden="true" />
+        </Button>
+        <Button kind="quiet" className="only-desk" disabled={fork.isPending || !hasComponent(session)} onClick={onFork}>
+          <GitFork className="icon" aria-hidden="true" />
+          Fork
+        </Button>
+        <Menu label="More" icon={<Ellipsis className="icon" aria-hidden="true" />} items={items} />
+      </div>
+      {fork.error ? (
+        <div className="p-3" role="alert">
+          <Banner tone="fail">{fork.error.message}</Banner>
+        </div>
+      ) : null}
+      {open === "rename" ? <RenameDialog session={session} onClose={close} /> : null}
+      {open === "delete" ? <DeleteDialog session={session} onClose={close} /> : null}
+      {open === "about" ? <AboutDialog session={session} item={item} onClose={close} /> : null}
+    </>
+  );
+}
+
+function title(session: SessionDetail): string {
+  return session.session_name || "Untitled";
+}
+
+function hasComponent(session: SessionDetail): boolean {
+  return Boolean(session.team_id ?? session.agent_id);
+}
+
+function saveJson(session: SessionDetail): void {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(session, null, 2)], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `session-${session.session_id.replace(/[^\w.-]+/g, "-")}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

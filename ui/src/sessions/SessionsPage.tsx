@@ -1,0 +1,85 @@
+import "../shared/parts.css";
+import "./sessions.css";
+import { MessagesSquare } from "lucide-react";
+import { useDeferredValue } from "react";
+import { useLocation } from "wouter";
+import { useParams } from "../app/hashLocation";
+import { usePageTitle } from "../app/pageTitle";
+import { useKeys } from "../shared/keyboard";
+import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { useIsPhone } from "../shared/useIsPhone";
+import { Conversation } from "./Conversation";
+import { itemsOf, useSession, useSessionList } from "./queries";
+import { SessionList } from "./SessionList";
+import { SessionSide } from "./SessionSide";
+import { type SessionItem, sessionPath } from "./session";
+
+export default function SessionsPage({ sessionId }: { sessionId: string | null }) {
+  usePageTitle("Sessions");
+  const [params, setParams] = useParams();
+  const [, navigate] = useLocation();
+  const name = params.get("q") ?? "";
+  const isPhone = useIsPhone();
+  const list = useSessionList(useDeferredValue(name));
+  const sessions = itemsOf(list.data?.pages);
+  const shownId = sessionId ?? (isPhone ? undefined : sessions[0]?.session_id);
+  const session = useSession(shownId);
+  const item = sessions.find((one) => one.session_id === shownId);
+  const move = (step: 1 | -1) => {
+    const index = sessions.findIndex((item) => item.session_id === shownId);
+    const next = sessions[index + step];
+    if (next) navigate(sessionPath(next.session_id, name));
+  };
+  useKeys("Sessions", [
+    { keys: "j", label: "Next in the list", run: () => move(1) },
+    { keys: "k", label: "Previous in the list", run: () => move(-1) },
+    { keys: "/", label: "Find a session", run: () => document.getElementById("find-session")?.focus() },
+  ]);
+  return (
+    <div className="panes panes-session">
+      {isPhone && shownId !== undefined ? null : (
+        <nav className="pane-list" aria-label="Sessions">
+          <SessionList
+            list={list}
+            sessions={sessions}
+            name={name}
+            setName={(q) => setParams({ q }, { replace: true })}
+            currentId={shownId}
+          />
+        </nav>
+      )}
+      {isPhone && shownId === undefined ? null : (
+        <Pane key={shownId} id={shownId} session={session} item={item} isEmpty={list.isSuccess} />
+      )}
+      {shownId !== undefined && session.data !== undefined ? (
+        <aside className="session-side" aria-label="About this session">
+          <SessionSide session={session.data} item={item} />
+        </aside>
+      ) : null}
+    </div>
+  );
+}
+
+interface PaneProps {
+  id: string | undefined;
+  session: ReturnType<typeof useSession>;
+  item: SessionItem | undefined;
+  isEmpty: boolean;
+}
+
+function Pane({ id, session, item, isEmpty }: PaneProps) {
+  if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} item={item} />;
+  return (
+    <section className="pane-main" aria-label="Conversation">
+      {id !== undefined && session.error ? (
+        <ErrorState error={session.error} onRetry={() => void session.refetch()} />
+      ) : id === undefined && isEmpty ? (
+        <EmptyState icon={MessagesSquare} title="No session to show">
+          A session begins with its first run.
+        </EmptyState>
+      ) : (
+        <Skeleton />
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,103 @@
+import { Check, Layers, X } from "lucide-react";
+import { Link } from "wouter";
+import { bySoonestExpiry } from "../approvals/inbox";
+import { isPending, QuestionCard, useRunApprovals } from "../approvals/question";
+import { CodeBlock } from "../shared/CodeBlock";
+import { Cost, Duration, Time } from "../shared/Figures";
+import { plural } from "../shared/format";
+import { Markdown } from "../shared/Markdown";
+import { Banner } from "../shared/PageStates";
+import { Status } from "../shared/Status";
+import { useLiveText } from "./liveText";
+import { isUnfinished, type Turn } from "./turns";
+
+/** A message, the run folded to one line, and the answer. */
+export function TurnView({ turn }: { turn: Turn }) {
+  const live = useLiveText(turn.status === "RUNNING" ? turn.runId : null);
+  return (
+    <article className="turn" aria-label={`Run ${turn.runId}`}>
+      <div className="turn-input">{turn.input}</div>
+      <div className="turn-head">
+        {turn.componentName ?? "Answer"}
+        <span>
+          <Time at={turn.acceptedAt} />
+          {turn.startedAt === null ? null : (
+            <>
+              {" · "}
+              <Duration from={turn.startedAt} to={turn.endedAt} />
+            </>
+          )}
+          {turn.cost === null ? null : (
+            <>
+              {" · "}
+              <Cost cost={turn.cost} />
+            </>
+          )}
+        </span>
+      </div>
+      <RunLine turn={turn} />
+      <Answer turn={turn} live={live} />
+      {isUnfinished(turn) && turn.waiting > 0 ? <Questions turn={turn} /> : null}
+    </article>
+  );
+}
+
+/** What the run waits for, answered here as on the run's page. */
+function Questions({ turn }: { turn: Turn }) {
+  const approvals = useRunApprovals(turn.runId);
+  const pending = (approvals.data?.data ?? []).filter(isPending).sort(bySoonestExpiry);
+  return pending.map((approval) => (
+    <div key={approval.id} className="mt-2.5">
+      <QuestionCard approval={approval} />
+    </div>
+  ));
+}
+
+function RunLine({ turn }: { turn: Turn }) {
+  return (
+    <Link href={`/runs/${encodeURIComponent(turn.runId)}`} className="turn-run">
+      <Layers className="icon-small" aria-hidden="true" />
+      <span>{workText(turn)}</span>
+      {turn.decisions.map((decision, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: one tool may be decided about twice
+        <span key={index} className="tag" data-tone={decision.isApproved ? "ok" : "idle"}>
+          {decision.isApproved ? (
+            <Check className="icon-small" aria-hidden="true" />
+          ) : (
+            <X className="icon-small" aria-hidden="true" />
+          )}
+          {decision.tool} {decision.isApproved ? "approved" : "rejected"}
+        </span>
+      ))}
+      {turn.failedMembers > 0 ? (
+        <span className="tag" data-tone="fail">
+          {plural(turn.failedMembers, "member")} failed
+        </span>
+      ) : null}
+      {turn.status === "COMPLETED" ? null : <Status status={turn.status} />}
+      <span className="turn-run-end">Open run</span>
+    </Link>
+  );
+}
+
+/** "5 members, 17 model calls, 8 tool calls". */
+export function workText(turn: Turn): string {
+  const parts = [
+    turn.members > 0 ? plural(turn.members, "member run") : null,
+    turn.modelCalls ? plural(turn.modelCalls, "model call") : null,
+    turn.toolCalls ? plural(turn.toolCalls, "tool call") : null,
+  ].filter((part) => part !== null);
+  if (parts.length > 0) return parts.join(", ");
+  if (turn.queuePosition) return `Waits for ${plural(turn.queuePosition, "earlier run")}`;
+  return isUnfinished(turn) ? "No calls yet" : "Steps and events";
+}
+
+function Answer({ turn, live }: { turn: Turn; live: string }) {
+  if (turn.status === "ERROR") return <Banner tone="fail">{turn.outcome || "The run failed."}</Banner>;
+  if (isUnfinished(turn)) {
+    return live === "" ? null : <p className="prose whitespace-pre-wrap">{live}</p>;
+  }
+  if (turn.isJson) return <CodeBlock value={JSON.parse(turn.answer)} label="Answer" />;
+  if (turn.answer !== "") return <Markdown text={turn.answer} />;
+  return <p className="text-ink-3">{turn.status === "CANCELLED" ? "Cancelled before an answer." : turn.outcome}</p>;
+}

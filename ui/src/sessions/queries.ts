@@ -1,0 +1,164 @@
+/** Reading sessions, and changing them. */
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
+import { request, segment } from "../api/client";
+import { useFeed, usePollInterval } from "../api/feed";
+import type { Page, RunSummary } from "../api/types";
+import type { JsonObject } from "../approvals/approval";
+import type { SessionDetail, SessionItem, SessionPage, SessionRun } from "./session";
+
+const POLL_MS = 3_000;
+const LIST_LIMIT = 40;
+/** Root runs with their full texts on one page of a conversation. */
+const RUNS_LIMIT = 20;
+/** Summaries are small: these cover the last pages of a conversation. */
+const SUMMARY_LIMIT = 100;
+
+export function useSessionList(text: string) {
+  useListChanges();
+  return useInfiniteQuery({
+    queryKey: ["sessions", "list", text],
+    queryFn: ({ pageParam, signal }) =>
+      request<SessionPage>("/sessions", {
+        query: { q: text, sort_by: "updated_at", sort_order: "desc", limit: LIST_LIMIT, page: pageParam },
+        signal,
+      }),
+    initialPageParam: 1,
+    getNextPageParam: (page) => (page.meta.page < page.meta.total_pages ? page.meta.page + 1 : undefined),
+    placeholderData: keepPreviousData,
+    refetchInterval: usePollInterval(3 * POLL_MS),
+  });
+}
+
+/** Reads the list again after changes of runs, but not more often than a poll would. */
+function useListChanges(): void {
+  const client = useQueryClient();
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useFeed({
+    onRun: () => {
+      timer.current ??= setTimeout(() => {
+        timer.current = undefined;
+        void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+      }, POLL_MS);
+    },
+  });
+}
+
+export function useSession(id: string | undefined) {
+  return useQuery({
+    queryKey: ["sessions", "one", id],
+    queryFn: ({ signal }) => request<SessionDetail>(`/sessions/${segment(id ?? "")}`, { signal }),
+    enabled: id !== undefined,
+  });
+}
+
+/** The session's runs: full texts by page, the newest page first, and the figures of the last runs. */
+export function useConversation(id: string) {
+  const client = useQueryClient();
+  useFeed({
+    onRun: (run) => {
+      if (run.session_id !== id) return;
+      client.setQueryData<Page<RunSummary>>(["sessions", "figures", id], (page) => page && withSummary(page, run));
+      if (hasNewText(run)) void client.invalidateQueries({ queryKey: ["sessions", "runs", id] });
+      if (run.ended_at !== null) void client.invalidateQueries({ queryKey: ["sessions", "one", id] });
+    },
+  });
+  const interval = usePollInterval(POLL_MS);
+  const figures = useQuery({
+    queryKey: ["sessions", "figures", id],
+    queryFn: ({ signal }) =>
+      request<Page<RunSummary>>("/runs", {
+        query: { view: "summary", session_id: id, limit: SUMMARY_LIMIT },
+        signal,
+      }),
+    refetchInterval: interval,
+  });
+  const runs = useInfiniteQuery({
+    queryKey: ["sessions", "runs", id],
+    queryFn: ({ pageParam, signal }) =>
+      request<SessionRun[]>(`/sessions/${segment(id)}/runs`, {
+        query: { limit: RUNS_LIMIT, before: pageParam },
+        signal,
+      }),
+    initialPageParam: "",
+    getNextPageParam: (page) => {
+      const roots = page.filter((run) => !run.parent_run_id);
+      return roots.length < RUNS_LIMIT ? undefined : roots[0]?.run_id;
+    },
+    refetchInterval: interval,
+  });
+  return { runs, figures };
+}
+
+export function useRename(id: string) {
+  return useSessionChange(id, (name: string) =>
+    request<SessionDetail>(`/sessions/${segment(id)}/rename`, { method: "POST", json: { session_name: name } }),
+  );
+}
+
+export function useChangeState(id: string) {
+  return useSessionChange(id, (state: JsonObject) =>
+    request<SessionDetail>(`/sessions/${segment(id)}`, { method: "PATCH", json: { session_state: state } }),
+  );
+}
+
+function useSessionChange<T>(id: string, change: (value: T) => Promise<SessionDetail>) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: change,
+    onSuccess: (session) => {
+      client.setQueryData(["sessions", "one", id], session);
+      void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+    },
+  });
+}
+
+export function useDeleteSession(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => request<undefined>(`/sessions/${segment(id)}`, { method: "DELETE" }),
+    onSuccess: () => {
+      client.removeQueries({ queryKey: ["sessions", "one", id] });
+      client.removeQueries({ queryKey: ["sessions", "runs", id] });
+      client.removeQueries({ queryKey: ["sessions", "figures", id] });
+      void client.invalidateQueries({ queryKey: ["sessions", "list"] });
+      void client.invalidateQueries({ queryKey: ["runs"] });
+    },
+  });
+}
+
+/** Forks the session into a new one that begins with copies of its finished runs. */
+export function useFork(session: SessionDetail | undefined) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => {
+      const owner = session?.team_id
+        ? `teams/${segment(session.team_id)}`
+        : `agents/${segment(session?.agent_id ?? "")}`;
+      const path = `/${owner}/sessions/${segment(session?.session_id ?? "")}/fork`;
+      return request<{ session_id: string }>(path, { method: "POST" });
+    },
+    onSuccess: () => void client.invalidateQueries({ queryKey: ["sessions", "list"] }),
+  });
+}
+
+export function itemsOf(pages: readonly SessionPage[] | undefined): SessionItem[] {
+  const byId = new Map<string, SessionItem>();
+  for (const page of pages ?? []) for (const item of page.data) byId.set(item.session_id, item);
+  return [...byId.values()];
+}
+
+/** Whether the run has a text that the list of runs may not have yet. */
+function hasNewText(run: RunSummary): boolean {
+  return run.status !== "RUNNING";
+}
+
+function withSummary(page: Page<RunSummary>, run: RunSummary): Page<RunSummary> {
+  const others = page.data.filter((one) => one.run_id !== run.run_id);
+  const isKnown = others.length < page.data.length;
+  return {
+    ...page,
+    data: isKnown ? page.data.map((one) => (one.run_id === run.run_id ? run : one)) : [run, ...others],
+  };
+}

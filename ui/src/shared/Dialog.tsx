@@ -1,0 +1,53 @@
+import { X } from "lucide-react";
+import { type ReactNode, useEffect, useId, useRef } from "react";
+import { Button } from "./Button";
+
+export interface DialogProps {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+  /** Hide the title for the eye; it still names the dialog. */
+  isTitleHidden?: boolean;
+  /** Only its own controls close it. */
+  isFixed?: boolean;
+}
+
+/** A modal dialog: the native element, which keeps the focus inside and gives it back. Mount it to open it. */
+export function Dialog({ title, onClose, children, isTitleHidden = false, isFixed = false }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  useEffect(() => {
+    const dialog = element.current;
+    const opener = document.activeElement;
+    if (dialog && !dialog.open) dialog.showModal();
+    return () => {
+      dialog?.close();
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
+  }, []);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a native dialog; the click is on its backdrop
+    <dialog
+      ref={element}
+      className="dialog"
+      aria-labelledby={titleId}
+      onCancel={(event) => {
+        event.preventDefault();
+        if (!isFixed) onClose();
+      }}
+      onClick={(event) => {
+        if (!isFixed && event.target === element.current) onClose();
+      }}
+    >
+      <div className={isTitleHidden ? "sr-only" : "card-head"}>
+        <h2 id={titleId}>{title}</h2>
+        {isTitleHidden || isFixed ? null : (
+          <Button kind="quiet" isIcon className="ml-auto" aria-label="Close" onClick={onClose}>
+            <X className="icon" aria-hidden="true" />
+          </Button>
+        )}
+      </div>
+      {children}
+    </dialog>
+  );
+}

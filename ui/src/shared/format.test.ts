@@ -1,0 +1,39 @@
+import { describe, expect, test } from "vitest";
+import { formatBytes, formatCost, formatCount, formatDuration, formatTime, plural } from "./format";
+
+const plain = (text: string) => text.replaceAll("\u2009", " ");
+
+describe("durations", () => {
+  test.each([
+    [0, "0 ms"],
+    [0.62, "620 ms"],
+    [0.9996, "1.00 s"],
+    [3.2, "3.20 s"],
+    [9.996, "10.0 s"],
+    [42, "42.0 s"],
+    [59.96, "1 m 00 s"],
+    [426, "7 m 06 s"],
+    [7500, "2 h 05 m"],
+    [273_600, "3 d 4 h"],
+    [-1, "0 ms"],
+    [null, "–"],
+  ])("%s is %s", (seconds, text) => expect(plain(formatDuration(seconds))).toBe(text));
+});
+
+test("today is a clock, older days have their date", () => {
+  const now = new Date(2026, 10, 27, 12).getTime() / 1000;
+  expect(formatTime(new Date(2026, 10, 27, 9, 5, 7).getTime() / 1000, now)).toBe("09:05:07");
+  expect(formatTime(new Date(2026, 10, 26, 9, 5, 7).getTime() / 1000, now)).toBe("26 Nov, 09:05");
+  expect(formatTime(new Date(2025, 1, 3).getTime() / 1000, now)).toBe("3 Feb 2025");
+  expect(formatTime(null)).toBe("–");
+});
+
+test("counts, costs, sizes and plurals", () => {
+  expect(formatCount(10352)).toBe("10,352");
+  expect(formatCost(0.0099)).toBe("$0.0099");
+  expect(formatCost(null)).toBe("–");
+  expect(plain(formatBytes(12_400_000))).toBe("12.4 MB");
+  expect(plain(formatBytes(512))).toBe("512 B");
+  expect(plural(1, "run")).toBe("1 run");
+  expect(plural(2, "run")).toBe("2 runs");
+});

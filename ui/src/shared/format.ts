@@ -1,0 +1,75 @@
+/** Numbers and times as text. A thin space stands before units. */
+
+const THIN = "\u2009";
+const DASH = "–";
+const counts = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const shortClock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const dayAndYear = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/** `620 ms`, `3.20 s`, `42.0 s`, `7 m 06 s`, `2 h 05 m`, `3 d 4 h`. */
+export function formatDuration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return DASH;
+  const span = Math.max(0, seconds);
+  if (span < 0.9995) return `${Math.round(span * 1000)}${THIN}ms`;
+  if (span < 9.995) return `${span.toFixed(2)}${THIN}s`;
+  if (span < 59.95) return `${span.toFixed(1)}${THIN}s`;
+  const whole = Math.round(span);
+  if (whole < 3600) return `${Math.floor(whole / 60)}${THIN}m ${pad(whole % 60)}${THIN}s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)}${THIN}h ${pad(minutes % 60)}${THIN}m`;
+  const hours = Math.floor(minutes / 60);
+  return `${Math.floor(hours / 24)}${THIN}d ${hours % 24}${THIN}h`;
+}
+
+/** Today as a clock, older with the date. */
+export function formatTime(seconds: number | null | undefined, now: number = Date.now() / 1000): string {
+  if (seconds === null || seconds === undefined) return DASH;
+  const date = new Date(seconds * 1000);
+  const today = new Date(now * 1000);
+  if (date.toDateString() === today.toDateString()) return clock.format(date);
+  if (date.getFullYear() === today.getFullYear()) return `${day.format(date)}, ${shortClock.format(date)}`;
+  return dayAndYear.format(date);
+}
+
+/** The clock without seconds, as in "Auto-rejects at 04:47". */
+export function formatClock(seconds: number): string {
+  return shortClock.format(new Date(seconds * 1000));
+}
+
+/** The exact time in UTC, for tooltips. */
+export function formatUtc(seconds: number): string {
+  return `${new Date(seconds * 1000).toISOString().replace("T", " ").replace("Z", "")} UTC`;
+}
+
+export function formatCount(count: number | null | undefined): string {
+  return count === null || count === undefined ? DASH : counts.format(count);
+}
+
+/** `$0.0099`: always four decimals, so that a column lines up. */
+export function formatCost(cost: number | null | undefined): string {
+  return cost === null || cost === undefined ? DASH : `$${cost.toFixed(4)}`;
+}
+
+/** `12.4 MB`. */
+export function formatBytes(bytes: number | null | undefined): string {
+  if (bytes === null || bytes === undefined) return DASH;
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)}${THIN}${units[unit]}`;
+}
+
+/** `1 run`, `2 runs`. */
+export function plural(count: number, one: string, many: string = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+function pad(value: number): string {
+  return String(value).padStart(2, "0");
+}

@@ -1,0 +1,89 @@
+import { cleanup, render, screen } from "@testing-library/react";
+import { afterEach, expect, test, vi } from "vitest";
+import { type KeyBinding, useKeyboard, useKeyGroups, useKeys } from "./keyboard";
+
+afterEach(cleanup);
+
+function Keys({ title, bindings }: { title: string; bindings: KeyBinding[] }) {
+  useKeys(title, bindings);
+  return null;
+}
+
+function Frame({ children }: { children: React.ReactNode }) {
+  useKeyboard();
+  const groups = useKeyGroups();
+  return (
+    <>
+      <input aria-label="field" />
+      <a href="#/x">Health</a>
+      <p>{groups.map((group) => group.title).join(", ")}</p>
+      {children}
+    </>
+  );
+}
+
+function press(key: string, target: EventTarget = document.body, init: KeyboardEventInit = {}) {
+  target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...init }));
+}
+
+test("keys run the binding that was mounted last, and are listed", () => {
+  const outer = vi.fn();
+  const inner = vi.fn();
+  const { rerender } = render(
+    <Frame>
+      <Keys title="Everywhere" bindings={[{ keys: "j", label: "Outer", run: outer }]} />
+      <Keys title="Run" bindings={[{ keys: "j", label: "Inner", run: inner }]} />
+    </Frame>,
+  );
+  expect(screen.getByText("Everywhere, Run")).toBeTruthy();
+  press("j");
+  expect(inner).toHaveBeenCalledTimes(1);
+  rerender(
+    <Frame>
+      <Keys title="Everywhere" bindings={[{ keys: "j", label: "Outer", run: outer }]} />
+    </Frame>,
+  );
+  press("j");
+  expect(outer).toHaveBeenCalledTimes(1);
+});
+
+test("two keys in a row", () => {
+  const go = vi.fn();
+  const reject = vi.fn();
+  render(
+    <Frame>
+      <Keys
+        title="Everywhere"
+        bindings={[
+          { keys: "g r", label: "Runs", run: go },
+          { keys: "r", label: "Reject", run: reject },
+        ]}
+      />
+    </Frame>,
+  );
+  press("g");
+  press("r");
+  expect(go).toHaveBeenCalledTimes(1);
+  expect(reject).not.toHaveBeenCalled();
+  press("r");
+  expect(reject).toHaveBeenCalledTimes(1);
+});
+
+test("fields and browser shortcuts keep their keys, and Enter is the focused link's", () => {
+  const run = vi.fn();
+  render(
+    <Frame>
+      <Keys
+        title="Everywhere"
+        bindings={[
+          { keys: "a", label: "Approve", run },
+          { keys: "Enter", label: "Open", run },
+        ]}
+      />
+    </Frame>,
+  );
+  press("a", screen.getByLabelText("field"));
+  press("a", document.body, { ctrlKey: true });
+  press("Enter", screen.getByText("Health"));
+  expect(run).not.toHaveBeenCalled();
+});

@@ -1,0 +1,134 @@
+/**
+ * The keys of the page: pages register bindings while they are mounted, the help dialog lists them.
+ *
+ * Single keys are off in fields, in dialogs that are not theirs, and where the reader has switched them off.
+ */
+import { useEffect, useRef, useSyncExternalStore } from "react";
+
+export interface KeyBinding {
+  /** A key as `KeyboardEvent.key` names it, or two in a row: `j`, `Enter`, `ArrowLeft`, `g r`. */
+  keys: string;
+  label: string;
+  run: (event: KeyboardEvent) => void;
+  isDisabled?: boolean;
+}
+
+interface Group {
+  title: string;
+  bindings: readonly KeyBinding[];
+}
+
+const STORAGE_KEY = "musterd.single-keys";
+const SEQUENCE_MS = 1200;
+let groups: Group[] = [];
+let isEnabled = readEnabled();
+let pending = "";
+let pendingTimer: ReturnType<typeof setTimeout> | undefined;
+const listeners = new Set<() => void>();
+
+function readEnabled(): boolean {
+  try {
+    return localStorage.getItem(STORAGE_KEY) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+function notify(): void {
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Register the bindings of a part of the page. Of two with the same keys, the one mounted last counts. */
+export function useKeys(title: string, bindings: readonly KeyBinding[]): void {
+  const latest = useRef(bindings);
+  latest.current = bindings;
+  useEffect(() => {
+    const group: Group = {
+      title,
+      get bindings() {
+        return latest.current;
+      },
+    };
+    groups = [...groups, group];
+    notify();
+    return () => {
+      groups = groups.filter((other) => other !== group);
+      notify();
+    };
+  }, [title]);
+}
+
+export function useKeyGroups(): readonly Group[] {
+  return useSyncExternalStore(subscribe, () => groups);
+}
+
+export function useSingleKeys(): [boolean, (isOn: boolean) => void] {
+  return [useSyncExternalStore(subscribe, () => isEnabled), setSingleKeys];
+}
+
+function setSingleKeys(isOn: boolean): void {
+  isEnabled = isOn;
+  try {
+    localStorage.setItem(STORAGE_KEY, isOn ? "on" : "off");
+  } catch {
+    // Storage is blocked: it holds until the page is closed.
+  }
+  notify();
+}
+
+function isField(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  );
+}
+
+/** Enter and Space belong to the control that has the focus. */
+function isForControl(event: KeyboardEvent): boolean {
+  if (event.key !== "Enter" && event.key !== " ") return false;
+  return event.target instanceof Element && event.target.closest("a,button,summary,[role=menuitem]") !== null;
+}
+
+function find(keys: string): KeyBinding | undefined {
+  for (const group of groups.toReversed()) {
+    const binding = group.bindings.find((candidate) => candidate.keys === keys && !candidate.isDisabled);
+    if (binding) return binding;
+  }
+  return undefined;
+}
+
+function isPrefix(key: string): boolean {
+  return groups.some((group) => group.bindings.some((binding) => binding.keys.startsWith(`${key} `)));
+}
+
+export function handleKey(event: KeyboardEvent): void {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (isField(event.target) || isForControl(event)) return;
+  if (document.querySelector("dialog[open]")) return; // a dialog has its own keys
+  if (!isEnabled && event.key.length === 1) return;
+  const sequence = pending ? `${pending} ${event.key}` : event.key;
+  pending = "";
+  clearTimeout(pendingTimer);
+  const binding = find(sequence) ?? find(event.key);
+  if (binding) {
+    event.preventDefault();
+    binding.run(event);
+  } else if (isPrefix(event.key)) {
+    pending = event.key;
+    pendingTimer = setTimeout(() => {
+      pending = "";
+    }, SEQUENCE_MS);
+  }
+}
+
+/** Listen for keys; once, by the frame of the page. */
+export function useKeyboard(): void {
+  useEffect(() => {
+    window.addEventListener("keydown", handleKey);
+    return () => window.removeEventListener("keydown", handleKey);
+  }, []);
+}

@@ -1,0 +1,18 @@
+// happy-dom is no browser that DOMPurify supports: tests/ui sends hostile Markdown to a real one.
+import { expect, test } from "vitest";
+import { renderMarkdown } from "./markdownRenderer";
+
+function html(text: string): string {
+  const element = document.createElement("div");
+  element.append(renderMarkdown(text));
+  return element.innerHTML;
+}
+
+test("Markdown becomes elements", () => {
+  expect(html("**Done**\n\n1. one\n2. two")).toContain("<strong>Done</strong>");
+  expect(html("1. one")).toContain("<li>one</li>");
+});
+
+test("links open elsewhere and tell nothing", () => {
+  expect(html("[docs](https://example.com)")).toContain('rel="noopener noreferrer nofollow"');
+});

@@ -1,0 +1,51 @@
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
+import { afterEach, expect, it, vi } from "vitest";
+import { fakeServer, renderPage } from "../approvals/testing";
+import { StartForm } from "./StartForm";
+
+const TRAVEL = {
+  id: "travel",
+  name: "Travel",
+  model: { name: "OpenAIChat", model: "gpt-5", provider: "OpenAI" },
+};
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+it("starts a run once, however often its answer is lost", async () => {
+  let tries = 0;
+  const requests = fakeServer({
+    "GET /sessions": { data: [], meta: { page: 1, limit: 40, total_pages: 0, total_count: 0 } },
+    "GET /me": { user_id: "ida", auth_required: true },
+    "POST /agents/travel/runs": () => {
+      tries += 1;
+      if (tries === 1) return { status: 502 };
+      return { status: 202, body: { run_id: "r 1", session_id: "s1", status: "PENDING" } };
+    },
+  });
+  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
+  fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
+  fireEvent.click(screen.getByText("Start"));
+  await screen.findByText("The server is not available at the moment.");
+  fireEvent.click(screen.getByText("Start"));
+  await waitFor(() => expect(window.location.hash).toBe("#/runs/r%201"));
+  const starts = requests.filter((request) => request.method === "POST");
+  expect(starts).toHaveLength(2);
+  const keys = starts.map((request) => request.headers.get("Idempotency-Key"));
+  expect(keys[0]).toMatch(/^ui-[0-9a-f]{32}$/);
+  expect(keys[1]).toBe(keys[0]);
+  expect(starts[1]?.body).toEqual({ message: "Check me in", background: true, stream: false });
+});
+
+it("opens the folded part if a field in it is wrong", async () => {
+  fakeServer({});
+  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);
+  fireEvent.change(screen.getByLabelText("What should Travel do?"), { target: { value: "Check me in" } });
+  fireEvent.change(screen.getByLabelText("Priority"), { target: { value: "high" } });
+  fireEvent.click(screen.getByText("Start"));
+  await screen.findByText("Enter a whole number.");
+  await waitFor(() => expect(document.querySelector("details")?.open).toBe(true));
+  expect(document.activeElement).toBe(screen.getByLabelText("Priority"));
+});

@@ -1,0 +1,228 @@
+import "../shared/parts.css";
+import "../teams/teams.css";
+import { useQuery } from "@tanstack/react-query";
+import { ChevronRight, Terminal } from "lucide-react";
+import { type FormEvent, type KeyboardEvent, useId, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { apiUrl } from "../api/client";
+import { meQuery } from "../api/queries";
+import { useSessionList } from "../sessions/queries";
+import { markAutofocus } from "../shared/autofocus";
+import { Button } from "../shared/Button";
+import type { Component } from "../teams/component";
+import { CurlDialog } from "./CurlDialog";
+import { curlCommand } from "./curl";
+import { FilePicker } from "./FilePicker";
+import {
+  EMPTY_FORM,
+  type StartForm as Form,
+  type FormField,
+  type OnBusy,
+  type Problems,
+  problemsOf,
+  type RunTarget,
+  runsPath,
+} from "./startRequest";
+import { useStart } from "./useStart";
+
+export interface StartFormProps {
+  target: RunTarget;
+  component: Component;
+  onStarted?: () => void;
+  isFocused?: boolean;
+}
+
+const ON_BUSY: [OnBusy, string, string][] = [
+  ["enqueue", "Wait", "The run waits until the session is free."],
+  ["reject", "Refuse", "The run is refused if another run of the session is active."],
+  ["interrupt", "Interrupt", "The active run is cancelled, and this one goes next."],
+  ["parallel", "In parallel", "The run starts beside the active one."],
+];
+
+/** Starts a run of one team or agent. */
+export function StartForm({ target, component, onStarted, isFocused = false }: StartFormProps) {
+  const [form, setForm] = useState<Form>(EMPTY_FORM);
+  const [problems, setProblems] = useState<Problems>({});
+  const [curl, setCurl] = useState<string | null>(null);
+  const [, navigate] = useLocation();
+  const element = useRef<HTMLFormElement>(null);
+  const me = useQuery(meQuery);
+  const start = useStart((run) => {
+    onStarted?.();
+    navigate(`/runs/${encodeURIComponent(run.run_id)}`);
+  });
+  const takesJson = component.input_schema !== null && component.input_schema !== undefined;
+  const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
+
+  const submit = () => {
+    if (start.isPending) return;
+    const wrong = problemsOf(form, takesJson);
+    setProblems(wrong);
+    if (Object.keys(wrong).length > 0) {
+      queueMicrotask(() => {
+        const first = element.current?.querySelector<HTMLElement>("[aria-invalid=true]");
+        const details = first?.closest("details");
+        if (details) details.open = true;
+        first?.focus();
+      });
+    } else start.mutate({ target, form });
+  };
+  const onSubmit = (event: FormEvent) => {
+    event.preventDefault();
+    submit();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" || !(event.metaKey || event.ctrlKey)) return;
+    event.preventDefault();
+    submit();
+  };
+  const field = (name: FormField) => ({ name, form, problems, set });
+  return (
+    <form ref={element} className="start-form" noValidate onSubmit={onSubmit} onKeyDown={onKeyDown}>
+      <TextField
+        {...field("message")}
+        label={takesJson ? `Input for ${component.name} as JSON` : `What should ${component.name} do?`}
+        isLong
+        isFocused={isFocused}
+      />
+      <FilePicker files={form.files} onFiles={(files) => set({ files })} />
+      <div className="start-pair">
+        <SessionField {...field("sessionId")} />
+        {me.data?.user_id ? null : <TextField {...field("userId")} label="User" placeholder="None" />}
+      </div>
+      <OnBusyField value={form.onBusy} onValue={(onBusy) => set({ onBusy })} />
+      <details>
+        <summary>
+          <ChevronRight className="icon-small" aria-hidden="true" />
+          Priority, delay, time limit, budget
+        </summary>
+        <div className="start-pair mt-2">
+          <TextField {...field("priority")} label="Priority" placeholder="0" isNumber />
+          <TextField {...field("delaySeconds")} label="Delay in seconds" placeholder="0" isNumber />
+          <TextField {...field("timeoutSeconds")} label="Time limit in seconds" placeholder="None" isNumber />
+          <TextField {...field("budgetCost")} label="Budget in US dollars" placeholder="None" isNumber />
+          <TextField {...field("budgetTokens")} label="Budget in tokens" placeholder="None" isNumber />
+          <TextField {...field("budgetSeconds")} label="Budget in seconds" placeholder="None" isNumber />
+          <TextField {...field("budgetToolCalls")} label="Budget in tool calls" placeholder="None" isNumber />
+        </div>
+      </details>
+      {start.error ? (
+        <p className="field-problem" role="alert">
+          {start.error.message}
+        </p>
+      ) : null}
+      <div className="flex gap-2">
+        <Button kind="primary" type="submit" className="flex-1" shortcut="⌘ Enter" disabled={start.isPending}>
+          {start.isPending ? "Starting" : "Start"}
+        </Button>
+        <Button
+          className="only-desk"
+          onClick={() => setCurl(curlCommand(apiUrl(runsPath(target)), form, me.data?.auth_required ?? true))}
+        >
+          <Terminal className="icon" aria-hidden="true" />
+          Copy as curl
+        </Button>
+      </div>
+      {curl === null ? null : (
+        <CurlDialog command={curl} hasFiles={form.files.length > 0} onClose={() => setCurl(null)} />
+      )}
+    </form>
+  );
+}
+
+/** The dialog may be open already, if the teams were loaded after it. */
+function focusInDialog(element: HTMLElement | null): void {
+  markAutofocus(element);
+  element?.focus();
+}
+
+interface FieldProps {
+  name: FormField;
+  form: Form;
+  problems: Problems;
+  set: (change: Partial<Form>) => void;
+}
+
+interface TextFieldProps extends FieldProps {
+  label: string;
+  placeholder?: string;
+  isLong?: boolean;
+  isNumber?: boolean;
+  isFocused?: boolean;
+}
+
+function TextField({ name, form, problems, set, label, placeholder, isLong, isNumber, isFocused }: TextFieldProps) {
+  const id = useId();
+  const problem = problems[name];
+  const props = {
+    id,
+    value: form[name],
+    placeholder,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": problem === undefined ? undefined : `${id}-problem`,
+    onChange: (event: { target: { value: string } }) => set({ [name]: event.target.value }),
+  };
+  return (
+    <div className="field">
+      <span>
+        <label htmlFor={id}>{label}</label>
+      </span>
+      {isLong ? (
+        <textarea className="input start-message" rows={5} ref={isFocused ? focusInDialog : undefined} {...props} />
+      ) : (
+        <input className="input" autoComplete="off" inputMode={isNumber ? "decimal" : undefined} {...props} />
+      )}
+      {problem === undefined ? null : (
+        <p className="field-problem" id={`${id}-problem`}>
+          {problem}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The session's id: one of the last ones, or any other. */
+function SessionField({ name, form, set }: FieldProps) {
+  const id = useId();
+  const list = useSessionList("");
+  const sessions = list.data?.pages[0]?.data ?? [];
+  return (
+    <div className="field">
+      <span>
+        <label htmlFor={id}>Session</label>
+      </span>
+      <input
+        id={id}
+        className="input"
+        list={`${id}-list`}
+        autoComplete="off"
+        placeholder="New session"
+        value={form[name]}
+        onChange={(event) => set({ sessionId: event.target.value })}
+      />
+      <datalist id={`${id}-list`}>
+        {sessions.map((session) => (
+          <option key={session.session_id} value={session.session_id} label={session.session_name} />
+        ))}
+      </datalist>
+    </div>
+  );
+}
+
+function OnBusyField({ value, onValue }: { value: OnBusy; onValue: (value: OnBusy) => void }) {
+  const id = useId();
+  return (
+    <div className="field">
+      <span id={id}>If the session is busy</span>
+      {/* biome-ignore lint/a11y/useSemanticElements: the buttons look and work like the other switches of the page */}
+      <div className="segmented" role="group" aria-labelledby={id}>
+        {ON_BUSY.map(([choice, label]) => (
+          <button key={choice} type="button" aria-pressed={choice === value} onClick={() => onValue(choice)}>
+            {label}
+          </button>
+        ))}
+      </div>
+      <p className="field-help">{ON_BUSY.find(([choice]) => choice === value)?.[2]}</p>
+    </div>
+  );
+}

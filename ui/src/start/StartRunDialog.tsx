@@ -1,0 +1,68 @@
+import { useState } from "react";
+import { Dialog } from "../shared/Dialog";
+import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { componentKey, type Directory, type DirectoryEntry } from "../teams/component";
+import { useDirectory } from "../teams/queries";
+import { StartForm } from "./StartForm";
+
+export interface StartRunDialogProps {
+  onClose: () => void;
+  /** The team or agent that is chosen first. */
+  componentId: string | null;
+}
+
+/** Starts a run from any page. */
+export default function StartRunDialog({ onClose, componentId }: StartRunDialogProps) {
+  const { directory, error, refetch } = useDirectory();
+  return (
+    <Dialog title="Start a run" onClose={onClose}>
+      {directory === undefined ? (
+        error ? (
+          <ErrorState error={error} onRetry={refetch} />
+        ) : (
+          <Skeleton />
+        )
+      ) : (
+        <Choose directory={directory} componentId={componentId} onClose={onClose} />
+      )}
+    </Dialog>
+  );
+}
+
+function Choose({ directory, componentId, onClose }: StartRunDialogProps & { directory: Directory }) {
+  const entries = [...directory.byKey.values()];
+  // A member may be started on its own, but only where it was asked for.
+  const choices = [...entries.filter(({ above }) => above.length === 0), ...entries.filter(isMember)];
+  function isMember({ above, component }: DirectoryEntry): boolean {
+    return above.length > 0 && component.id === componentId;
+  }
+  const [key, setKey] = useState(() => {
+    const first = choices.find(({ component }) => component.id === componentId) ?? choices[0];
+    return first === undefined ? "" : componentKey(first.kind, first.component.id);
+  });
+  const chosen = choices.find(({ kind, component }) => componentKey(kind, component.id) === key);
+  if (chosen === undefined) {
+    return <EmptyState title="Nothing to run">The server declares no team or agent that you can see.</EmptyState>;
+  }
+  return (
+    <div className="card-body start-form">
+      <label className="field">
+        <span>Team or agent</span>
+        <select className="input" value={key} onChange={(event) => setKey(event.target.value)}>
+          {choices.map(({ kind, component }) => (
+            <option key={componentKey(kind, component.id)} value={componentKey(kind, component.id)}>
+              {component.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <StartForm
+        key={key}
+        target={{ kind: chosen.kind, id: chosen.component.id }}
+        component={chosen.component}
+        onStarted={onClose}
+        isFocused
+      />
+    </div>
+  );
+}

@@ -1,0 +1,29 @@
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
+
+/** `public/theme.js` must run before the first paint, so it is no module, and Vite does not bundle it. */
+const themeScript: Plugin = {
+  name: "theme-script",
+  transformIndexHtml: () => [{ tag: "script", attrs: { src: "./theme.js" }, injectTo: "head-prepend" }],
+};
+
+// Built pages use relative URLs only, so that they work under any proxy prefix.
+export default defineConfig(({ command }) => ({
+  base: command === "serve" ? "/ui/" : "./",
+  plugins: [react(), tailwindcss(), themeScript],
+  resolve: { alias: { "@": new URL("./src", import.meta.url).pathname } },
+  build: {
+    outDir: "../src/musterd/ui_dist",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0, // the CSP allows no data: fonts or scripts
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    cssCodeSplit: false, // one file compresses better than a small one for each page
+  },
+  // `npm run dev` beside `musterd serve`: everything but the page itself is the server's.
+  server: { proxy: { "^/(?!ui/)": { target: "http://127.0.0.1:7777", changeOrigin: false } } },
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+}));
