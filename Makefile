@@ -33,7 +33,7 @@ serve: setup ## Serve the sample team and print its URL
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
 	@$(BIN)/python tools/install.py browser
-	$(if $(NPM),npm --prefix ui test --silent)
+	$(if $(NPM),npm --prefix ui test --silent && npm --prefix ui run size --silent)
 	$(BIN)/pytest -n 2
 
 test-local: setup ## Run the embedded model on its prompts and print the figures

@@ -1,5 +1,6 @@
 import { type FormEvent, useId, useState } from "react";
 import { signIn } from "../api/auth";
+import { focusOnMount } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { Dialog } from "../shared/Dialog";
 import { Mark } from "./Mark";
@@ -49,8 +50,7 @@ function KeyForm() {
         type="password"
         autoComplete="current-password"
         spellCheck={false}
-        // biome-ignore lint/a11y/noAutofocus: it is the only control of the page
-        autoFocus
+        ref={focusOnMount}
         value={key}
         onChange={(event) => setKey(event.target.value)}
       />

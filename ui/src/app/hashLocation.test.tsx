@@ -1,4 +1,4 @@
-import { act, cleanup, render, screen } from "@testing-library/react";
+import { act, cleanup, render, screen } from "@testing-library/preact";
 import { afterEach, expect, test } from "vitest";
 import { Router, useLocation } from "wouter";
 import { navigate, useHashLocation, useHashSearch, useParams } from "./hashLocation";

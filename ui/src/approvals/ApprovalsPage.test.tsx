@@ -1,9 +1,9 @@
-import { cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import ApprovalsPage from "./ApprovalsPage";
 import type { Approval } from "./approval";
 import { CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "./fixtures";
-import { type Answers, fakeServer, renderPage } from "./testing";
+import { type Answers, fakeServer, press, renderPage } from "./testing";
 
 const SOON = Date.now() / 1000 + 3600;
 
@@ -48,16 +48,16 @@ describe("the approvals page", () => {
       "POST /approvals/ap-refund/resolve": { ...REFUND, status: "approved", resolved_by: "Ida", resolved_at: 1 },
     });
     await screen.findByText("Approve");
-    fireEvent.keyDown(window, { key: "a" });
+    await press("a");
     await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
   });
 
   it("rejects with a note", async () => {
     const requests = show(REFUND, { "POST /approvals/ap-refund/resolve": { ...REFUND, status: "rejected" } });
     await screen.findByText("Approve");
-    fireEvent.keyDown(window, { key: "r" });
+    await press("r");
     const note = await screen.findByLabelText(/^Note/);
-    expect(document.activeElement).toBe(note);
+    await waitFor(() => expect(document.activeElement).toBe(note));
     fireEvent.change(note, { target: { value: "Refund all of it." } });
     fireEvent.keyDown(note, { key: "Enter", ctrlKey: true });
     const decision = { status: "rejected", resolution_data: { note: "Refund all of it." } };
@@ -67,7 +67,7 @@ describe("the approvals page", () => {
   it("leaves the note with Escape and sends nothing", async () => {
     const requests = show(REFUND);
     await screen.findByText("Approve");
-    fireEvent.keyDown(window, { key: "r" });
+    await press("r");
     fireEvent.keyDown(await screen.findByLabelText(/^Note/), { key: "Escape" });
     expect(await screen.findByText("Approve")).toBeTruthy();
     expect(sentDecision(requests)).toBeUndefined();
@@ -76,7 +76,7 @@ describe("the approvals page", () => {
   it("approves with changed values", async () => {
     const requests = show(REFUND, { "POST /approvals/ap-refund/resolve": { ...REFUND, status: "approved" } });
     await screen.findByText("Approve");
-    fireEvent.keyDown(window, { key: "e" });
+    await press("e");
     const amount = await screen.findByLabelText("amount_eur");
     fireEvent.change(amount, { target: { value: "a lot" } });
     fireEvent.click(screen.getByText("Approve with these values"));
@@ -122,7 +122,7 @@ describe("the approvals page", () => {
       "POST /approvals/ap-newsletter/resolve": { ...NEWSLETTER, status: "approved" },
     });
     await screen.findByText("Make the call again");
-    fireEvent.keyDown(window, { key: "a" });
+    await press("a");
     fireEvent.click(screen.getByText("It happened…"));
     fireEvent.change(await screen.findByLabelText(/^Result/), { target: { value: "sent to 4812" } });
     fireEvent.click(screen.getByText("Send result"));

@@ -1,6 +1,6 @@
 /** Renders a page against answers of a server that a test writes down. */
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { render } from "@testing-library/react";
+import { fireEvent, render } from "@testing-library/preact";
 import type { ReactNode } from "react";
 import { vi } from "vitest";
 import { Router } from "wouter";
@@ -65,4 +65,10 @@ export function renderPage(page: ReactNode, hash = "#/") {
 function Keys() {
   useKeyboard();
   return null;
+}
+
+/** Presses a key once the effects of the last render have run, which register keys: Preact runs them after a frame. */
+export async function press(key: string): Promise<void> {
+  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  fireEvent.keyDown(window, { key });
 }

@@ -3,7 +3,7 @@
  *
  * Single keys are off in fields, in dialogs that are not theirs, and where the reader has switched them off.
  */
-import { useEffect, useRef, useSyncExternalStore } from "react";
+import { useEffect, useLayoutEffect, useRef, useSyncExternalStore } from "react";
 
 export interface KeyBinding {
   /** A key as `KeyboardEvent.key` names it, or two in a row: `j`, `Enter`, `ArrowLeft`, `g r`. */
@@ -47,7 +47,8 @@ function subscribe(listener: () => void): () => void {
 export function useKeys(title: string, bindings: readonly KeyBinding[]): void {
   const latest = useRef(bindings);
   latest.current = bindings;
-  useEffect(() => {
+  // Before the next key: a person may type faster than the page draws.
+  useLayoutEffect(() => {
     const group: Group = {
       title,
       get bindings() {

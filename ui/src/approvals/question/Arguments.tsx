@@ -1,4 +1,5 @@
 import { useId } from "react";
+import { focusOnMount } from "../../shared/autofocus";
 import type { Json, JsonObject } from "../approval";
 import type { Question } from "./useQuestion";
 import type { Field } from "./values";
@@ -58,7 +59,7 @@ function Entry({ id, field, question, isFirst }: EntryProps) {
     "aria-invalid": problem !== undefined,
     "aria-describedby": helpId,
     // The first field takes the focus when a person asked to change the values.
-    autoFocus: isFirst && isChanging,
+    fieldRef: isFirst && isChanging ? focusOnMount : undefined,
   };
   return (
     <div>
@@ -80,13 +81,13 @@ interface ControlProps {
   field: Field;
   text: string;
   onText: (text: string) => void;
-  autoFocus: boolean;
+  fieldRef: ((element: HTMLElement | null) => void) | undefined;
 }
 
-function Control({ field, text, onText, ...rest }: ControlProps) {
+function Control({ field, text, onText, fieldRef, ...rest }: ControlProps) {
   if (field.type === "bool") {
     return (
-      <select className="input" value={text} onChange={(event) => onText(event.target.value)} {...rest}>
+      <select className="input" ref={fieldRef} value={text} onChange={(event) => onText(event.target.value)} {...rest}>
         {field.value === null ? <option value="">Choose</option> : null}
         <option value="true">true</option>
         <option value="false">false</option>
@@ -98,6 +99,7 @@ function Control({ field, text, onText, ...rest }: ControlProps) {
   if (rows > 1 || isCode) {
     return (
       <textarea
+        ref={fieldRef}
         className={isCode ? "input font-mono" : "input"}
         rows={rows}
         value={text}
@@ -109,6 +111,7 @@ function Control({ field, text, onText, ...rest }: ControlProps) {
   const isNumber = field.type === "int" || field.type === "float";
   return (
     <input
+      ref={fieldRef}
       className="input"
       type="text"
       inputMode={isNumber ? "decimal" : undefined}

@@ -1,6 +1,7 @@
 import { Check, CircleX, Pencil, X } from "lucide-react";
 import { type FormEvent, type KeyboardEvent, type ReactNode, useId } from "react";
 import { serverNow } from "../../api/serverClock";
+import { focusOnMount } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Banner } from "../../shared/PageStates";
 import { useNow } from "../../shared/useNow";
@@ -125,8 +126,7 @@ function TextField({ label, hint, text, onText, problem, isFocused, placeholder 
         placeholder={placeholder}
         aria-invalid={problem !== undefined}
         aria-describedby={problem ? `${id}-problem` : undefined}
-        // biome-ignore lint/a11y/noAutofocus: the person has just asked for this field
-        autoFocus={isFocused}
+        ref={isFocused ? focusOnMount : undefined}
         onChange={(event) => onText(event.target.value)}
       />
       {problem ? (

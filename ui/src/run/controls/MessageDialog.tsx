@@ -1,4 +1,5 @@
 import { type FormEvent, useState } from "react";
+import { markAutofocus } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Dialog } from "../../shared/Dialog";
 import { componentName, isFinal, type RunDetail } from "../model/types";
@@ -43,7 +44,7 @@ export function MessageDialog({ run, actions, onClose }: MessageDialogProps) {
             className="input"
             rows={4}
             value={text}
-            autoFocus
+            ref={markAutofocus}
             onChange={(event) => setText(event.target.value)}
             onKeyDown={(event) => {
               if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
