@@ -3,7 +3,7 @@
  *
  * Single keys are off in fields, in dialogs that are not theirs, and where the reader has switched them off.
  */
-import { useEffect, useLayoutEffect, useRef, useSyncExternalStore } from "react";
+import { useLayoutEffect, useRef, useSyncExternalStore } from "react";
 
 export interface KeyBinding {
   /** A key as `KeyboardEvent.key` names it, or two in a row: `j`, `Enter`, `ArrowLeft`, `g r`. */
@@ -128,7 +128,7 @@ export function handleKey(event: KeyboardEvent): void {
 
 /** Listen for keys; once, by the frame of the page. */
 export function useKeyboard(): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     window.addEventListener("keydown", handleKey);
     return () => window.removeEventListener("keydown", handleKey);
   }, []);
