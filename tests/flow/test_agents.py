@@ -28,6 +28,7 @@ async def test_a_run(client: ServerClient) -> None:
         "messages": done["messages"],
         "tools": [],
         "input": {"input_content": "hello"},
+        "totals": done["totals"],
         "attempts": 1,
         "queued_at": IS_EXACT_TIME,
         "started_at": IS_EXACT_TIME,
@@ -36,6 +37,7 @@ async def test_a_run(client: ServerClient) -> None:
     }
     assert [message["role"] for message in done["messages"]] == ["user", "assistant"]
     assert done["metrics"]["total_tokens"] == 15
+    assert (done["totals"]["input_tokens"], done["totals"]["model_calls"]) == (10, 1)
 
 
 async def test_get_tells_the_same(client: ServerClient) -> None:

@@ -1,4 +1,4 @@
-"""Compresses streams. Frames of a run are similar, and each one must be readable as soon as it is sent."""
+"""Compresses streams and files. Frames of a run are similar, and each one must be readable as soon as it is sent."""
 
 import zlib
 
@@ -22,6 +22,12 @@ class GzipStream:
     def end(self) -> bytes:
         """The end of the compressed stream."""
         return self._compressor.flush()
+
+
+def gzipped(content: bytes) -> bytes:
+    """A whole file, as small as it can be."""
+    compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, GZIP + zlib.MAX_WBITS)
+    return compressor.compress(content) + compressor.flush()
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

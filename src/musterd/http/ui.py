@@ -3,7 +3,6 @@
 All URLs in the page are relative, so it works below any path prefix of a proxy. It loads nothing from other servers.
 """
 
-import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from starlette.routing import Route
 
 import musterd
 from musterd.core.errors import NotFound
-from musterd.http.gzip_streams import accepts_gzip
+from musterd.http.gzip_streams import accepts_gzip, gzipped
 
 FOLDER = Path(musterd.__file__).parent / "ui_dist"
 NOT_BUILT = (
@@ -111,7 +110,7 @@ def _read(path: Path, folder: Path) -> PageFile:
     is_hashed = path.relative_to(folder).as_posix().startswith(_HASHED)
     return PageFile(
         content=content,
-        compressed=gzip.compress(content, mtime=0) if suffix in _COMPRESSED else None,
+        compressed=gzipped(content) if suffix in _COMPRESSED else None,
         media_type=media_type,
         tag=hashlib.sha256(content).hexdigest()[:32],
         caching=_HASHED_CACHING if is_hashed else _OTHER_CACHING,
