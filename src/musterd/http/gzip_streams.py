@@ -5,6 +5,7 @@ import zlib
 LEVEL = 3
 WINDOW_BITS, MEMORY_LEVEL = 12, 5
 """A small window is enough, because a frame resembles the one or two before it: 4 KiB, and 32 KiB per stream in all."""
+LARGEST_WINDOW_BITS = 15
 GZIP = 16
 """Added to the window bits, this makes zlib write the gzip format."""
 
@@ -26,7 +27,7 @@ class GzipStream:
 
 def gzipped(content: bytes) -> bytes:
     """A whole file, as small as it can be."""
-    compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, GZIP + zlib.MAX_WBITS)
+    compressor = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, GZIP + LARGEST_WINDOW_BITS)
     return compressor.compress(content) + compressor.flush()
 
 
