@@ -54,7 +54,7 @@ async def walk(client: ServerClient, headers: dict[str, str]) -> list[str]:
     texts = []
     for operation in operations(client.server):
         path = re.sub(r"\{\w+\}", "demo-team", operation.path)
-        if "/events" in path or "stream" in path:  # the same answers, without an end
+        if "/events" in path or "stream" in path or path == "/runs/changes":  # the same answers, without an end
             continue
         for sent in ({}, {"content": b"{"}, {"data": {"message": "hello", "stream": "false"}}):
             answer = await client.http.request(operation.method, path, headers=headers, **sent)

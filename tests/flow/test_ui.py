@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from musterd.http.ui import NOT_BUILT, ui_routes
+from tests.support import scanned
 from tests.support.app import Serve
 
 SCRIPT = "console.log('hello');" * 50
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 async def http(folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application that serves it."""
     transport = httpx2.ASGITransport(app=Starlette(routes=list(ui_routes(folder))))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with scanned.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -79,7 +80,7 @@ async def test_a_page_that_is_built_anew_is_served_without_a_restart(http: httpx
 
 async def test_without_a_built_page_a_text_says_how_to_build_it(tmp_path: Path) -> None:
     transport = httpx2.ASGITransport(app=Starlette(routes=list(ui_routes(tmp_path / "absent"))))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+    async with scanned.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.get("/ui/")
     assert (answer.status_code, answer.text) == (404, NOT_BUILT)
 
