@@ -25,7 +25,7 @@ CLOSED = [
     ("POST", "/teams/demo-team/runs/r1/cancel"),
     ("GET", "/nope"),
     ("POST", "/health"),
-    ("GET", "/ui"),
+    ("GET", "/uis"),
     ("GET", "/healthy"),
 ]
 OPEN = ["/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"]
