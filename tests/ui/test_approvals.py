@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,7 +74,12 @@ def test_keys_approve_and_go_on(server: Process, visitor: Visitor) -> None:
     ask(server, REFUND, "second", TEAM)
     visitor.open("/approvals")
     visitor.see("Needs you · 2")
-    visitor.press("j", "k", "a")
+    visitor.press("j")
+    expect(visitor.page).to_have_url(re.compile("/approvals/"))
+    second = visitor.page.url
+    visitor.press("k")
+    expect(visitor.page).not_to_have_url(second)
+    visitor.press("a")
     expect(visitor.page.get_by_role("status").filter(has_text="Approved")).to_be_visible()
     visitor.see("Needs you · 1")
     visitor.press("a")  # the decided question takes no second decision
