@@ -198,7 +198,7 @@ async def test_a_reader_that_comes_back_to_another_process_has_missed_nothing(
 
 
 async def test_a_reader_that_missed_too_much_is_told(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_feed, "MOST_MISSED", 2)
+    monkeypatch.setattr(run_feed, "MAX_MISSED", 2)
     before = clock.now()
     for number in range(3):
         await harness.run("hello", f"r{number}", session=f"s{number}")
@@ -220,7 +220,7 @@ async def test_a_slow_reader_gets_the_latest_state_of_each_run(harness: EngineHa
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_feed, "MOST_WAITING", 2)
+    monkeypatch.setattr(run_feed, "MAX_WAITING", 2)
     async with reading(harness) as reader, reading(harness) as quick:
         dropped = asyncio.Event()
         reader.on_dropped(dropped.set)

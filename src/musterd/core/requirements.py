@@ -82,7 +82,7 @@ _OPTIONAL_FIELDS = (
     "task",
     "tool_description",
 )
-MOST_TEXT = 1000
+MAX_TEXT = 1000
 """The most characters of a task and of a tool's description: a requirement is stored in the run and in its events."""
 
 

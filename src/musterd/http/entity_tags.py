@@ -34,3 +34,14 @@ def tagged_answer(request: Request, value: Any) -> Response:
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=JSON)
+
+
+def run_tag(version: int, progress: Any, *, view: str = "") -> str:
+    """A tag of a run that changes whenever the answer does.
+
+    :param version: counts the changes of the run's state, and so of its answer and its conversation.
+    :param progress: what changes in between.
+    :param view: how much of the run the answer has, if that can be chosen.
+    """
+    digest = hashlib.blake2b(jsontext.canonical(progress).encode("utf-8", "replace"), digest_size=12).hexdigest()
+    return f'"{view}-{version}-{digest}"' if view else f'"{version}-{digest}"'

@@ -1,17 +1,15 @@
 """The operations on a run that is named alone, without its team or agent: show it, run it again, export it."""
 
-import hashlib
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.declare import Component
 from musterd.http.auth.expiry import validity_of
-from musterd.http.entity_tags import EntityTagHeaders
+from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Query, Text
@@ -86,23 +84,13 @@ async def get_run(
     value: Any = summary_with_details(details)
     if view is not None and not is_summary and not view.row.state.is_settled:
         view.budget = value["budget"] = await server.runs.spent(component, view)
-    answer_headers["ETag"] = tag = _entity_tag(query.view, details.run.version, value)
+    answer_headers["ETag"] = tag = run_tag(details.run.version, value, view=query.view)
     if matches(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
     if view is not None and not is_summary:
         output = await rendered(server, component, view, is_post=False)
         value = {**output, "waiting": details.run.waiting, **run_details(details)}
     return json_answer(value, headers=answer_headers)
-
-
-def _entity_tag(view: RunView, version: int, shown: Any) -> str:
-    """A tag that changes whenever the shown run does.
-
-    :param version: counts the changes of the run's state, and so of its answer and its conversation.
-    :param shown: what changes in between.
-    """
-    digest = hashlib.blake2b(jsontext.canonical(shown).encode("utf-8", "replace"), digest_size=12)
-    return f'"{view}-{version}-{digest.hexdigest()}"'
 
 
 @operation(

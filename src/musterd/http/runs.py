@@ -1,18 +1,17 @@
 """The operations that start, show, list, cancel and continue runs."""
 
-import hashlib
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import clock, jsontext
+from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.records import RunView
 from musterd.declare import Component
 from musterd.http.auth.expiry import validity_of
-from musterd.http.entity_tags import EntityTagHeaders
+from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches, media_answer
 from musterd.http.operation import Answer
 from musterd.http.parameters import Text
@@ -172,14 +171,10 @@ async def get_run(
 
 
 def _entity_tag(view: RunView) -> str:
-    """A tag that changes whenever the shown run does.
-
-    The run's version counts only the changes of its state, so the tag also has what changes in between.
-    """
     row = view.row
-    progress = [view.queue_position, row.first_token_at is not None, view.budget, row.totals, row.activity]
-    digest = hashlib.blake2b(jsontext.canonical(progress).encode(), digest_size=8)
-    return f'"{row.version}-{digest.hexdigest()}"'
+    return run_tag(
+        row.version, [view.queue_position, row.first_token_at is not None, view.budget, row.totals, row.activity]
+    )
 
 
 @run_operation(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
-from musterd.core.requirements import MOST_TEXT, ApprovalRow, Requirement, RequirementKind, Verdict
+from musterd.core.requirements import MAX_TEXT, ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.declare import Tool
 from musterd.loop.assignment import Assignment
 from musterd.loop.hooks import message_of
@@ -43,8 +43,8 @@ def make_requirement(
         component_name=component.name,
         created_at=clock.now(),
         approval_type=_required_approval(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
-        task=message_of(run.prompt)[:MOST_TEXT] or None,
-        tool_description=None if tool is None else tool.description[:MOST_TEXT] or None,
+        task=message_of(run.prompt)[:MAX_TEXT] or None,
+        tool_description=None if tool is None else tool.description[:MAX_TEXT] or None,
     )
 
 

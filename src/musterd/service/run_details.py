@@ -19,7 +19,7 @@ class RunDetailsService:
         self._database = resources.database
 
     async def details(self, run_id: str, session_id: str | None = None) -> DetailedRun:
-        """The details of a run that the caller may see.
+        """The details of a run. Whether the caller may see it, `RunService.locate` has checked before.
 
         :param session_id: the session that the run must be in; None: any.
         :raises NotFound: there is no such run.

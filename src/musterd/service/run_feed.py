@@ -28,9 +28,9 @@ LONGEST_SECONDS = 5.0
 OVERLAP_SECONDS = 10.0
 """How far each look goes back behind the one before. A run's times are taken before its commit, by the clock of the
 process that writes; so a run may become visible some time after its end."""
-MOST_MISSED = 1000
+MAX_MISSED = 1000
 """How many unfinished and how many finished runs a reader that comes back gets at most."""
-MOST_WAITING = 5000
+MAX_WAITING = 5000
 """How many changes may wait for a reader before it is dropped."""
 
 
@@ -71,7 +71,7 @@ class FeedReader:
             if self._caller.may_see(change.owner):
                 self._changes.pop(change.key, None)  # so that the new one comes last
                 self._changes[change.key] = change
-        if len(self._changes) > MOST_WAITING and not self._bell.is_awaited:
+        if len(self._changes) > MAX_WAITING and not self._bell.is_awaited:
             self._drop()
         self._bell.ring()
 
@@ -151,7 +151,7 @@ class RunFeed:
 
     async def _push_missed(self, reader: FeedReader, caller: Caller, since: float) -> bool:
         async def work(tx: Tx) -> Missed:
-            return await run_changes.missed(tx, since - OVERLAP_SECONDS, caller, MOST_MISSED)
+            return await run_changes.missed(tx, since - OVERLAP_SECONDS, caller, MAX_MISSED)
 
         missed = await self._database.scan(work)
         newer = reader.take()  # looks that were made during the read, which may know more

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.approvals import STATUSES, Approval
-from musterd.core.requirements import MOST_TEXT
+from musterd.core.requirements import MAX_TEXT
 from musterd.wire.requirements import RunRequirement, requirement_object
 from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.times import whole_seconds
@@ -48,7 +48,7 @@ class ApprovalResponse(TypedDict):
     member_run_id: str | None
     task: Annotated[
         str | None,
-        Field(description=f"The task of the member, or the run's message; the first {MOST_TEXT} characters."),
+        Field(description=f"The task of the member, or the run's message; the first {MAX_TEXT} characters."),
     ]
     tool_description: str | None
     step_path: Annotated[str, Field(description="The call's position in the run tree, as in the run's steps.")]
