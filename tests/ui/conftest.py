@@ -27,6 +27,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 KEY = "a-secret-key"
 DESK = (1440, 900)
 PHONE = (390, 844)
+PATIENCE_MS = 30_000
+"""How long an expectation waits: on a busy machine a page is late, not wrong."""
 
 
 def missing(what: str) -> None:
@@ -44,8 +46,9 @@ def browser() -> Iterator[Browser]:
         missing("Chromium is not installed: .venv/bin/python tools/install.py browser")
     if not PAGE.exists():
         missing("the page is not built: .venv/bin/python tools/install.py ui")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser

@@ -36,9 +36,10 @@ def test_a_page_without_runs_is_accessible(
 def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     visitor.open()
     visitor.see("No runs yet")
+    pages = visitor.page.get_by_role("navigation", name="Pages")
     for key, title in (("a", "Approvals"), ("s", "Sessions"), ("t", "Teams"), ("h", "Health"), ("r", "Runs")):
         visitor.press("g", key)
-        expect(visitor.page.get_by_role("navigation").locator("[aria-current]")).to_have_text(title)
+        expect(pages.locator("[aria-current]")).to_have_text(title)
     visitor.press("?")
     dialog = visitor.page.get_by_role("dialog", name="Keys")
     expect(dialog.get_by_text("Search or jump to")).to_be_visible()
@@ -103,7 +104,7 @@ def test_a_lost_connection_is_shown_and_found_again(site: Deployment, open_visit
     visitor.see("All good")
     visitor.check()
     again = site.begin("serve", "--port", port).started()
-    expect(connection).to_have_text("Live", timeout=20_000)
+    expect(connection).to_have_text("Live")
     again.accepted("[[SAY Back again]]", "r2", "teams/support-desk")
     visitor.see("1 new run")
     again.signal(signal.SIGTERM)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.ui.visitor import machine_is_quiet
+
 if TYPE_CHECKING:
     from tests.ui.visitor import Visitor
 
 FIRST_PAINT_MS = 600
-OTHER_TESTS_FACTOR = 3
-"""Other tests run beside this one, so the machine is slower than for a person."""
+PROCESSOR_MS = 600
+"""Processor time from the reload to the list: holds on a busy machine too."""
 
 
 def test_the_first_paint_is_soon(visitor: Visitor) -> None:
     visitor.open()
     visitor.see("No runs yet")
-    visitor.page.reload()
-    visitor.see("No runs yet")
-    paint: float = visitor.page.evaluate(
-        "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity"
-    )
-    assert paint < FIRST_PAINT_MS * OTHER_TESTS_FACTOR
+    with visitor.processor_time() as seconds:
+        visitor.page.reload()
+        visitor.see("No runs yet")
+        assert seconds() * 1000 < PROCESSOR_MS
+    if machine_is_quiet():
+        paint: float = visitor.page.evaluate(
+            "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity"
+        )
+        assert paint < FIRST_PAINT_MS
 
 
 def test_the_page_loads_few_files_and_none_from_elsewhere(visitor: Visitor) -> None:

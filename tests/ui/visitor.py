@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request
 
 AXE = Path(__file__).resolve().parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
@@ -84,6 +88,20 @@ class Visitor:
         )
         return found
 
+    @contextmanager
+    def processor_time(self) -> Iterator[Callable[[], float]]:
+        """Measure the page's main thread: what is yielded returns the seconds of processor time since the start."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def task_seconds() -> float:
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
+        start = task_seconds()
+        yield lambda: task_seconds() - start
+        session.detach()
+
     def close(self) -> None:
         """Close the window."""
         self._context.close()
@@ -96,6 +114,11 @@ class Visitor:
         parts = urlsplit(request.url)
         if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" != self.address:
             self.foreign_requests.append(request.url)
+
+
+def machine_is_quiet() -> bool:
+    """Whether programs need not wait for a processor, so that wall times say something about the page."""
+    return os.getloadavg()[0] <= (os.cpu_count() or 1)
 
 
 @functools.cache
