@@ -236,26 +236,33 @@ async def test_a_reader_that_takes_nothing_is_dropped(harness: EngineHarness, mo
 async def test_without_readers_and_without_changes_no_look_is_made(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed, looks = harness.server.feed, 0
-    look = feed._look
+    feed, looks, questions = harness.server.feed, 0, 0
+    look, is_due = feed._look, feed._is_due
 
-    async def counted() -> None:
+    async def counted_look() -> None:
         nonlocal looks
         looks += 1
         await look()
 
-    monkeypatch.setattr(feed, "_look", counted)
+    def counted_is_due() -> bool:
+        nonlocal questions
+        questions += 1
+        return is_due()
+
+    monkeypatch.setattr(feed, "_look", counted_look)
+    monkeypatch.setattr(feed, "_is_due", counted_is_due)
+    monkeypatch.setattr(run_feed, "LONGEST_SECONDS", float("inf"))
     await harness.run("hello", "r1")
     assert looks == 0
-    async with reading(harness):
-        assert looks == 1
-        await clock.sleep(0.2)
-        quiet = looks
-        await clock.sleep(0.2)
-        assert looks == quiet
+    with monkeypatch.context() as quiet:
+        quiet.setattr(harness.database, "change_count", lambda: 0)  # heartbeats change the database too
+        async with reading(harness):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while questions < 3:
+                    await clock.sleep(0.01)
+            assert looks == 1
     await harness.run("hello", "r2", session="s2")
-    await clock.sleep(0.1)
-    assert (looks, feed._task) == (quiet, None)
+    assert (looks, feed._task) == (1, None)
 
 
 async def test_an_outage_ends_no_reader(harness: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.support.forked_process import ForkedProcess
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.005
 QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 1.0}
 """Settings of processes that detect dead processes quickly, for databases without OS locks."""
@@ -166,7 +166,7 @@ class Process:
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         self.popen = ForkedProcess(words, environment, log)
         self._log = log
-        self.http = scanned.Client(timeout=PATIENCE_SECONDS, trust_env=False)
+        self.http = scanned.Client(timeout=2 * PATIENCE_SECONDS, trust_env=False)
 
     def started(self) -> Self:
         """Wait until it reports that it serves or works."""
