@@ -46,6 +46,7 @@ async def test_a_run_waits_unless_it_says_otherwise(client: ServerClient) -> Non
     second = await client.begin("two", session_id="s1", run_id="r2")
     third = await client.begin("three", session_id="s1", run_id="r3", on_busy="enqueue")
     assert [(await client.poll(run))["queue_position"] for run in (second, third)] == [1, 2]
+    assert [(await client.get(f"/runs/{run.run_id}"))["runs_behind"] for run in (first, second, third)] == [2, 1, 0]
     client.model.release()
     ends = [await client.ended(run) for run in (first, second, third)]
     assert [end["status"] for end in ends] == ["COMPLETED"] * 3

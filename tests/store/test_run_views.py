@@ -5,6 +5,7 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.media import content_hash
 from musterd.core.records import Input, Output, RunRow, RunView
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
 from musterd.store.attempt_input import HistoryQuery
@@ -81,6 +82,25 @@ async def test_positions_in_the_queue(records: Records) -> None:
     assert [await records.position(f"r{number}") for number in range(4)] == [None, 1, None, 2]
     await records.settle(first)
     assert [await records.position(f"r{number}") for number in range(4)] == [None, 0, None, 1]
+
+
+async def test_the_runs_behind_a_run(records: Records) -> None:
+    async def behind(run_id: str) -> int:
+        run = await records.row(run_id)
+        return await records.database.read(lambda tx: runs.runs_behind(tx, run))
+
+    head = await records.started("r0")
+    for number in (1, 2):
+        await records.accept(f"r{number}")
+    await records.accept("beside", row={"on_busy": OnBusy.PARALLEL})
+    await records.accept("elsewhere", "s2")
+    assert [await behind(run_id) for run_id in ("r0", "r1", "r2", "beside", "elsewhere")] == [2, 1, 0, 0, 0]
+    await records.accept("r3", row={"on_busy": OnBusy.INTERRUPT})
+    assert [await behind(run_id) for run_id in ("r0", "r3", "r1", "r2")] == [3, 2, 1, 0]
+    await records.settle(head, RunState.CANCELLED)
+    assert [await behind(run_id) for run_id in ("r0", "r3", "r1", "r2")] == [0, 2, 1, 0]
+    await records.cancel("r2")
+    assert [await behind(run_id) for run_id in ("r3", "r1", "r2")] == [1, 0, 0]
 
 
 # What a later run is shown

@@ -63,12 +63,14 @@ class DetailedRun:
     :param run: the run itself, the root or a member.
     :param root: the row of the root of its tree.
     :param attempts: the attempts of the root that are stored.
+    :param runs_behind: how many runs of the session wait for the root.
     :param members: every member's run of the tree, in the order of their start. Those that a fork took over come first.
     """
 
     run: SummarizedRun
     root: RunRow
     attempts: Sequence[RunAttempt]
+    runs_behind: int
     members: list[SummarizedRun]
 
 

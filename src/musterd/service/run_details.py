@@ -10,6 +10,7 @@ from musterd.engine.resources import Resources
 from musterd.store import run_attempts, run_outputs, run_steps, run_summaries
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
+from musterd.store.runs import runs_behind as runs_behind_of
 
 
 class RunDetailsService:
@@ -35,7 +36,8 @@ class RunDetailsService:
             root = run_row(row)
             attempts = await run_attempts.of_root(tx, root.run_id)
             members = await run_summaries.members(tx, root.run_id, await _taken_over(tx, root))
-            return DetailedRun(run=runs[0], root=root, attempts=attempts, members=members)
+            runs_behind = await runs_behind_of(tx, root)
+            return DetailedRun(run=runs[0], root=root, attempts=attempts, runs_behind=runs_behind, members=members)
 
         details = await self._database.scan(work)
         if details is None:

@@ -126,6 +126,15 @@ async def queue_position(tx: Tx, run: RunRow) -> int | None:
     return 0 if row is None else int(row["n"])
 
 
+async def runs_behind(tx: Tx, run: RunRow) -> int:
+    """How many queued runs of its session wait for this root run, which is the head of the queue or queued itself."""
+    if run.holder is None and run.state is not RunState.QUEUED:
+        return 0
+    row = await tx.one(AHEAD, {"lane": run.lane, "seq": END_OF_QUEUE})
+    in_queue = 0 if row is None else int(row["n"])
+    return max(in_queue - 1 - (await queue_position(tx, run) or 0), 0)
+
+
 async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
     """The members' runs of a root, in order of their start.
 

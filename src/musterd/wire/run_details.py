@@ -38,6 +38,7 @@ class RunDetails(TypedDict):
 
     root_run_id: Annotated[str, Field(description="The run that a client started.")]
     path: Annotated[str, Field(description='The position in the tree; "" for the root.')]
+    runs_behind: Annotated[int, Field(description="Runs of the session that wait for the root run.")]
     attempt_list: Annotated[list[AttemptEntry], Field(description="The attempts of the root run, in order.")]
     members: Annotated[list[MemberRun], Field(description="Every member's run of the tree, in the order of start.")]
 
@@ -69,6 +70,7 @@ def run_details(details: DetailedRun) -> RunDetails:
     return {
         "root_run_id": run.root_id,
         "path": run.path,
+        "runs_behind": details.runs_behind,
         "attempt_list": attempt_list(details.root, details.attempts),
         "members": [_member(member) for member in details.members],
     }

@@ -2498,6 +2498,11 @@ export interface components {
             /**
              * Attempt List
              * @description The attempts of the root run, in order.
+            /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
              */
             attempt_list: components["schemas"]["AttemptEntry"][];
             /**
@@ -5179,6 +5184,11 @@ export interface components {
             /** Parent Run Id */
             parent_run_id: string | null;
         };
+            /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
         /**
          * RunSummaryPage
          * @description A page of runs in a few words.
@@ -6193,6 +6203,11 @@ export interface components {
         };
         /**
          * TeamRunOutput
+            /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
          * @description A run of a team. Keys without a value are left out.
          *
          *     The run of a member that is an agent has `agent_id` and `agent_name` in place of the team's, and no members.
