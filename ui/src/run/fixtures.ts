@@ -8,7 +8,6 @@ export function runDetail(own: Partial<RunDetail> = {}): RunDetail {
   return {
     run_id: "run-4417",
     root_run_id: "run-4417",
-    path: "",
     session_id: "mara",
     user_id: "mara",
     team_id: "support",
@@ -24,6 +23,7 @@ export function runDetail(own: Partial<RunDetail> = {}): RunDetail {
     activity: null,
     attempt_list: [{ attempt: 1, worker_id: "w1", started_at: START, ended_at: null, outcome: "running" }],
     waiting: 0,
+    runs_behind: 0,
     members: [],
     ...own,
   };
@@ -401,7 +401,7 @@ export function longRun(
   }
   const end = Math.max(...clocks);
   for (const [m, member] of members.entries()) member.ended_at = START + (clocks[m] as number);
-  const run = runDetail({ status, ended_at: START + end, members, content: "Done.", content_type: "str" });
+  const run = runDetail({ status, ended_at: START + end, members, content: "Done." });
   events.push({
     ...longEvent("TeamRunCompleted", run.run_id, events.length, end, { content: "Done." }),
     nested_depth: 0,

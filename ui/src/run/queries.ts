@@ -4,7 +4,7 @@ import { useEffect, useRef } from "react";
 import { request, segment } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { RunSummary } from "../api/types";
-import type { RunDetail, RunStep, RunStepDetail } from "./model/types";
+import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
 
 const POLL_MS = 2_000;
@@ -17,14 +17,7 @@ const stepsKey = (runId: string) => ["run-steps", runId] as const;
 
 async function readRun(runId: string, signal: AbortSignal): Promise<RunDetail> {
   const run = await request<RunDetail>(`/runs/${segment(runId)}`, { query: { view: "full" }, signal });
-  return {
-    ...run,
-    members: run.members ?? [],
-    attempt_list: run.attempt_list ?? [],
-    totals: run.totals ?? null,
-    activity: run.activity ?? null,
-    waiting: run.waiting ?? 0,
-  };
+  return { ...run, totals: run.totals ?? null, activity: run.activity ?? null };
 }
 
 export function useRun(runId: string) {
@@ -121,7 +114,7 @@ export function useStep(runId: string, path: string | null, version: string) {
   return useQuery({
     queryKey: ["run-step", runId, path, version],
     queryFn: async ({ signal }) => {
-      const [step] = await request<RunStepDetail[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal });
+      const [step] = await request<RunStep[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal });
       if (step === undefined) throw new Error("The step is not stored.");
       return step;
     },

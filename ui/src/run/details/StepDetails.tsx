@@ -10,7 +10,7 @@ import { ErrorState, Skeleton } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
 import type { RunFeed } from "../live/feed";
-import type { RunDetail, RunStep, RunStepDetail } from "../model/types";
+import type { RunDetail, RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
@@ -134,7 +134,7 @@ function Sections({ run, steps, feed, placed, onShowEvents }: StepDetailsProps) 
 function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeof useStep> }) {
   if (detail.isPending) return <Skeleton rows={3} />;
   if (detail.isError) return <ErrorState error={detail.error} onRetry={() => void detail.refetch()} />;
-  const texts: RunStepDetail = detail.data;
+  const texts = detail.data;
   return (
     <>
       {isEmpty(texts.arguments) ? null : <TextSection title="Arguments" value={texts.arguments} />}

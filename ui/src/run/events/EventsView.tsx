@@ -4,7 +4,7 @@ import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
 import { formatDuration } from "../../shared/format";
 import { EmptyState, ErrorState, Skeleton } from "../../shared/PageStates";
 import type { RunFeed } from "../live/feed";
-import { eventTime, type RunEvent } from "../model/types";
+import type { RunEvent } from "../model/types";
 import type { Only } from "../timeline/draw";
 import { VirtualRows, type VirtualRowsHandle } from "../virtual/VirtualRows";
 import { eventSummary, isFailure } from "./summary";
@@ -131,7 +131,7 @@ function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
         onClick={onToggle}
       >
         <span className="numeric text-ink-3">{event.event_index}</span>
-        <span className="numeric text-ink-3">{`+${formatDuration(Math.max(0, eventTime(event) - start))}`}</span>
+        <span className="numeric text-ink-3">{`+${formatDuration(Math.max(0, event.at - start))}`}</span>
         <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? ""}</span>
         <code className="truncate">{event.event}</code>
         <span className="truncate text-ink-2">{eventSummary(event)}</span>

@@ -4,7 +4,6 @@
  * stream may be resumed anywhere.
  */
 import type { EventTool, RunEvent } from "../model/types";
-import { eventTime } from "../model/types";
 
 export interface Retry {
   at: number;
@@ -137,7 +136,7 @@ export class RunFeed {
 
   private applyOne(event: RunEvent): boolean {
     if (typeof event.event_index !== "number" || event.event_index <= this.lastIndex) return false;
-    const at = eventTime(event);
+    const at = event.at;
     const thread = this.threadOf(event, at);
     const before = this.lastAt ?? at;
     this.lastIndex = event.event_index;

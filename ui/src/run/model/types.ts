@@ -1,120 +1,44 @@
 /**
- * What the Run page reads of the server, as far as it uses it. Times are unix seconds with fractions.
- * The generated types in `api/schema.d.ts` have everything.
+ * The shapes of a run that the Run page reads, from the server's OpenAPI document (`api/schema.d.ts`). Times are unix
+ * seconds with fractions.
  */
 
+import type { components } from "@/api/schema";
 import type { Activity, ComponentKind, MemberRun, RunAttempt, RunStatus, Totals } from "@/api/types";
 
 export type { ComponentKind, MemberRun, RunAttempt, RunStatus, Totals };
 
+type Schemas = components["schemas"];
+
 /** A step that was in progress when its run was cancelled. */
-export interface CutOffStep {
-  path: string;
-  kind: StepKind;
-  name: string | null;
-  outcome: "stopped" | "finished" | "unknown" | "abandoned";
-}
+export type CutOffStep = Schemas["CutOffStep"];
 
-export interface RunError {
-  code: string;
-  message: string;
-  retryable: boolean;
-  partial?: string;
-}
+type ReadKeys =
+  | ("run_id" | "root_run_id" | "parent_run_id" | "session_id" | "user_id" | "input" | "content" | "model" | "status")
+  | ("created_at" | "queued_at" | "started_at" | "ended_at" | "attempts" | "attempt_list" | "queue_position")
+  | ("runs_behind" | "forked_from" | "copied_from" | "cancel" | "error" | "waiting" | "members");
 
-/** `GET /runs/{run_id}?view=full`. */
-export interface RunDetail {
-  run_id: string;
-  root_run_id: string;
-  path: string | null;
-  parent_run_id?: string;
-  session_id: string;
-  user_id?: string;
-  team_id?: string;
-  team_name?: string;
-  agent_id?: string;
-  agent_name?: string;
-  input: { input_content: string };
-  content?: unknown;
-  content_type?: string;
-  model?: string;
-  status: RunStatus;
-  created_at: number;
-  queued_at?: number;
-  started_at?: number;
-  ended_at?: number;
-  attempts?: number;
-  queue_position?: number;
-  forked_from?: string;
-  copied_from?: string;
-  cancel?: { requested_at: number; by: string | null; steps?: CutOffStep[] };
-  error?: RunError;
-  totals: Totals | null;
-  activity: Activity | null;
-  attempt_list: RunAttempt[];
-  waiting: number;
-  members: MemberRun[];
-}
+/** `GET /runs/{run_id}?view=full`: the keys that the page reads, of a run of a team or of an agent. */
+export type RunDetail = Pick<Schemas["TeamRunDetails"], ReadKeys | "team_id" | "team_name"> &
+  Partial<Pick<Schemas["AgentRunDetails"], "agent_id" | "agent_name">> & {
+    totals: Totals | null;
+    activity: Activity | null;
+  };
 
-export type StepKind = "prepare" | "model" | "tool" | "delegate" | "hook";
-export type StepState = "started" | "completed" | "failed" | "unknown" | "waiting";
+export type StepAttempt = Schemas["StepAttempt"];
 
-export interface StepAttempt {
-  attempt: number;
-  started_at: number;
-  ended_at: number | null;
-  outcome: string;
-}
-
-/** One step of a run or of its members. */
-export interface RunStep {
-  path: string;
-  kind: StepKind;
-  state: StepState;
-  attempt: number;
-  started_at: number;
-  ended_at: number | null;
-  usage: Record<string, number> | null;
-  cost: number | null;
-  name: string | null;
-  run_id: string;
-  parent_path: string | null;
-  tool_call_id: string | null;
-  child_run_ids: string[];
-  approval_id: string | null;
-  error: { code: string; message: string } | null;
-  tries: number;
-  attempts: StepAttempt[];
-}
-
-/** A step with its texts, for the details. */
-export interface RunStepDetail extends RunStep {
-  arguments: Record<string, unknown> | null;
-  result: string | null;
-  /** The length of the whole result, of which `result` may be a part. */
-  result_characters: number | null;
-}
+/** One step of a run or of its members. Its texts are read with the step alone. */
+export type RunStep = Schemas["RunStep"];
 
 /** A tool call as events have it. */
-export interface EventTool {
-  tool_call_id: string;
-  tool_name: string;
-  tool_args: Record<string, unknown>;
-  tool_call_error: boolean | null;
-  result: string | null;
-  metrics: { start_time: number; end_time: number; duration: number } | null;
-  child_run_id: string | null;
-}
+export type EventTool = Pick<
+  Schemas["ToolExecution"],
+  "tool_call_id" | "tool_name" | "tool_args" | "tool_call_error" | "result" | "metrics" | "child_run_id"
+>;
 
-/** One event. Which of the optional keys it has depends on its name. */
-export interface RunEvent {
-  event: string;
-  event_index: number;
-  created_at: number;
-  at?: number;
-  run_id: string;
+/** One event, with the keys that the page reads. Which of the optional ones it has depends on its name. */
+export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "created_at" | "at" | "run_id"> & {
   parent_run_id?: string;
-  session_id?: string;
   nested_depth?: number;
   team_id?: string;
   team_name?: string;
@@ -125,7 +49,6 @@ export interface RunEvent {
   reasoning_content?: string;
   tool?: EventTool;
   error?: string;
-  error_type?: string;
   reason?: string;
   attempt?: number;
   superseded?: { run_id: string; path?: string; from_event_index: number }[];
@@ -134,7 +57,7 @@ export interface RunEvent {
   input_tokens?: number;
   output_tokens?: number;
   [key: string]: unknown;
-}
+};
 
 const FINAL: ReadonlySet<RunStatus> = new Set(["COMPLETED", "ERROR", "CANCELLED"]);
 
@@ -151,9 +74,4 @@ export function componentName(run: RunDetail): string {
 /** The kind and id of the team or agent of a run. */
 export function componentOf(run: RunDetail): { kind: ComponentKind; id: string } {
   return run.team_id === undefined ? { kind: "agent", id: run.agent_id ?? "" } : { kind: "team", id: run.team_id };
-}
-
-/** When an event happened. Events of an old server have whole seconds only. */
-export function eventTime(event: RunEvent): number {
-  return event.at ?? event.created_at;
 }
