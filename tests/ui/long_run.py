@@ -56,6 +56,7 @@ class LongRun:
             "totals": None,
             "activity": None,
             "waiting": 0,
+            "runs_behind": 0,
             "attempt_list": [{**attempt, "outcome": "ended"}],
             "members": [self._member(number) for number in range(MEMBERS)],
         }

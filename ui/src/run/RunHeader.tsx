@@ -52,6 +52,11 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
                   : `${plural(run.queue_position, "run")} ahead in its session`}
               </span>
             ) : null}
+            {run.runs_behind > 0 ? (
+              <Link className="underline" href={`/runs?session=${encodeURIComponent(run.session_id)}`}>
+                {run.runs_behind === 1 ? "1 run waits behind it" : `${run.runs_behind} runs wait behind it`}
+              </Link>
+            ) : null}
             <span className="only-desk">
               session
               <Link className="underline" href={`/sessions/${encodeURIComponent(run.session_id)}`}>

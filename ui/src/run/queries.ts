@@ -23,11 +23,21 @@ async function readRun(runId: string, signal: AbortSignal): Promise<RunDetail> {
 export function useRun(runId: string) {
   const client = useQueryClient();
   const interval = usePollInterval(POLL_MS);
+  const queueTimer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(queueTimer.current), []);
   useFeed({
     onRun: (summary) => {
-      if (summary.run_id !== runId) return;
       const known = client.getQueryData<RunDetail>(runKey(runId));
       if (known === undefined) return;
+      if (summary.run_id !== runId) {
+        // Another run of the session was accepted or has finished: the queue may have changed.
+        if (summary.session_id !== known.session_id || isFinal(known.status)) return;
+        queueTimer.current ??= setTimeout(() => {
+          queueTimer.current = undefined;
+          void client.invalidateQueries({ queryKey: runKey(runId) });
+        }, REREAD_MS);
+        return;
+      }
       client.setQueryData(runKey(runId), withSummary(known, summary));
       // The summary has neither the answer nor the attempts.
       if (known.status !== summary.status) void client.invalidateQueries({ queryKey: runKey(runId) });

@@ -1,6 +1,6 @@
 import "./runs.css";
 import { Activity, ArrowUp, ListFilter, X } from "lucide-react";
-import { useRef } from "react";
+import { type ReactNode, useRef } from "react";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useStartRun } from "../app/startContext";
@@ -27,20 +27,20 @@ export function RunsPage() {
     { keys: "k", label: "Previous run", run: () => focusRow(panel.current, -1) },
   ]);
 
-  const clear = () => changeParams({ state: null, team: null, user: null, q: null, since: null });
+  const clear = () => changeParams({ state: null, team: null, user: null, session: null, q: null, since: null });
   return (
     <div className="page">
       <div className="page-head">
         <h1>Runs</h1>
         {filters.text ? (
-          <Button
-            className="max-w-full"
-            onClick={() => changeParams({ q: null })}
-            aria-label={`Clear search ${filters.text}`}
-          >
-            <span className="truncate">“{filters.text}”</span>
-            <X className="icon-small" aria-hidden="true" />
-          </Button>
+          <ClearButton label={`Clear search ${filters.text}`} onClick={() => changeParams({ q: null })}>
+            “{filters.text}”
+          </ClearButton>
+        ) : null}
+        {filters.session ? (
+          <ClearButton label="Runs of all sessions" onClick={() => changeParams({ session: null })}>
+            Session {filters.session}
+          </ClearButton>
         ) : null}
       </div>
       <FilterBar filters={filters} counts={list.counts} runs={rows} onChange={changeParams} />
@@ -70,6 +70,15 @@ export function RunsPage() {
       </section>
       {rows.length > 0 ? <Foot count={rows.length} {...sums(rows)} /> : null}
     </div>
+  );
+}
+
+function ClearButton({ label, onClick, children }: { label: string; onClick: () => void; children: ReactNode }) {
+  return (
+    <Button className="max-w-full" aria-label={label} onClick={onClick}>
+      <span className="truncate">{children}</span>
+      <X className="icon-small" aria-hidden="true" />
+    </Button>
   );
 }
 

@@ -6,10 +6,11 @@ const NOW = new Date(2026, 10, 27, 12, 30, 20);
 const filters = (query: string) => filtersFrom(new URLSearchParams(query));
 
 test("filters are read from the URL; what is unknown counts as absent", () => {
-  expect(filters("state=needs_you&team=agent:writer&user=mara&q=order&since=today")).toEqual({
+  expect(filters("state=needs_you&team=agent:writer&user=mara&session=s1&q=order&since=today")).toEqual({
     state: "needs_you",
     component: "agent:writer",
     user: "mara",
+    session: "s1",
     text: "order",
     since: "today",
   });
@@ -18,11 +19,12 @@ test("filters are read from the URL; what is unknown counts as absent", () => {
 });
 
 test("they become the server's query", () => {
-  const query = countsQuery(filters("team=team:support-desk&user=mara&q=order&since=hour"), NOW);
+  const query = countsQuery(filters("team=team:support-desk&user=mara&session=s1&q=order&since=hour"), NOW);
   expect(query).toEqual({
     team_id: "support-desk",
     agent_id: null,
     user_id: "mara",
+    session_id: "s1",
     q: "order",
     created_after: new Date(2026, 10, 27, 11, 30).getTime() / 1000,
   });
@@ -40,5 +42,7 @@ test("a run of the feed is matched like the server does", () => {
   expect(matches(runOf(), filters("team=team:newsroom"), now)).toBe(false);
   expect(matches(runOf(), filters("team=agent:support-desk"), now)).toBe(false);
   expect(matches(runOf(), filters("user=jonas"), now)).toBe(false);
+  expect(matches(runOf({ session_id: "s1" }), filters("session=s1"), now)).toBe(true);
+  expect(matches(runOf({ session_id: "s2" }), filters("session=s1"), now)).toBe(false);
   expect(matches(runOf({ created_at: 0 }), filters("since=hour"), new Date(8_000_000))).toBe(false);
 });

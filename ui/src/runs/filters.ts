@@ -37,6 +37,7 @@ export interface Filters {
   /** `team:ID` or `agent:ID`; a bare id means a team. */
   component: string | null;
   user: string | null;
+  session: string | null;
   text: string | null;
   since: SinceName | null;
 }
@@ -48,6 +49,7 @@ export function filtersFrom(params: URLSearchParams): Filters {
     state: STATE_FILTERS.find((filter) => filter.name === state)?.name ?? "all",
     component: params.get("team"),
     user: params.get("user"),
+    session: params.get("session"),
     text: params.get("q"),
     since: since !== null && since in SINCE_LABEL ? (since as SinceName) : null,
   };
@@ -55,7 +57,7 @@ export function filtersFrom(params: URLSearchParams): Filters {
 
 /** How many filters hide runs, the state's chip aside. */
 export function countFilters(filters: Filters): number {
-  return [filters.component, filters.user, filters.text, filters.since].filter(Boolean).length;
+  return [filters.component, filters.user, filters.session, filters.text, filters.since].filter(Boolean).length;
 }
 
 export function stateFilter(name: StateName): StateFilter {
@@ -79,6 +81,7 @@ export function countsQuery(filters: Filters, now: Date): Query {
     team_id: kind === "team" ? id : null,
     agent_id: kind === "agent" ? id : null,
     user_id: filters.user,
+    session_id: filters.session,
     q: filters.text,
     created_after: sinceSeconds(filters.since, now),
   };
@@ -100,6 +103,7 @@ export function matches(run: RunSummary, filters: Filters, now: Date): boolean {
     (filters.state !== "needs_you" || run.waiting > 0) &&
     (kind === null || (run.component_kind === kind && run.component_id === id)) &&
     (filters.user === null || run.user_id === filters.user) &&
+    (filters.session === null || run.session_id === filters.session) &&
     (after === null || run.created_at >= after) &&
     (filters.text === null || textMatches(run, filters.text))
   );
