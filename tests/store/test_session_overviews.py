@@ -53,5 +53,7 @@ async def test_the_state_of_the_last_run_is_a_filter(records: Records) -> None:
     await records.settle(await records.started("r3", "s2"))
     assert set(await overviews(records, states=[RunState.COMPLETED])) == {"s2"}
     assert set(await overviews(records, states=[RunState.READY, RunState.QUEUED, RunState.COMPLETED])) == {"s1", "s2"}
+    assert set(await overviews(records, states=[RunState.QUEUED, RunState.READY])) == {"s1"}
+    assert await overviews(records, states=[RunState.RUNNING, RunState.PAUSED]) == {}
     assert await overviews(records, states=[]) == {}
     assert set(await overviews(records, states=[RunState.COMPLETED], text="hello", sort_by="updated_at")) == {"s2"}

@@ -147,7 +147,9 @@ def _label(order: str, is_descending: bool, caller: Caller) -> str:
 
 
 def _sessions(most: int) -> Iterator[Case]:
-    for chosen in _combinations(SESSION_FILTERS, session_search.SessionFilter, most):
+    all_chosen = list(_combinations(SESSION_FILTERS, session_search.SessionFilter, most))
+    all_chosen += [{**chosen, "states": (RunState.PAUSED,)} for chosen in all_chosen if "states" in chosen]
+    for chosen in all_chosen:
         for order in session_search.ORDERS:
             for down in (True, False):
                 query = session_search.SessionFilter(**chosen, sort_by=order, descending=down)

@@ -136,6 +136,29 @@ def test_sessions_are_found_by_name_and_message(server: Process, visitor: Visito
     expect(items).to_have_count(2)
 
 
+def test_sessions_are_listed_by_the_status_of_their_last_run(server: Process, visitor: Visitor) -> None:
+    converse(server)
+    server.accepted("Something else [[SAY yes]]", "r4", TEAM, "s2")
+    server.http.get("/runs/r4", params={"wait": 60})
+    visitor.open("/sessions")
+    items = visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")
+    expect(items).to_have_count(2)
+    status = visitor.page.get_by_label("Status of the last run")
+    status.select_option("Needs you")
+    expect(items).to_have_count(1)
+    expect(items).to_contain_text("Can I return it?")
+    visitor.check()
+    visitor.page.reload()
+    expect(items).to_have_count(1)
+    expect(status).to_have_value("PAUSED")
+    items.click()
+    expect(visitor.page).to_have_url(re.compile(r"/sessions/s1\?status=paused$"))
+    status.select_option("Failed")
+    visitor.see("No session whose last run has the status “Failed”")
+    visitor.page.get_by_role("button", name="Clear the search").click()
+    expect(items).to_have_count(2)
+
+
 def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
     hostile = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
     link = "[click](javascript:window.hacked=1) ![x](https://evil.example/y.png)"

@@ -1,37 +1,51 @@
 import { MessagesSquare } from "lucide-react";
 import { Link } from "wouter";
+import type { ParamChanges } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Time } from "../shared/Figures";
 import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
 import { Dot } from "../shared/Status";
 import { STATUS_LABEL, STATUS_TONE } from "../shared/status";
 import type { useSessionList } from "./queries";
-import { type SessionItem, sessionPath, unixTime } from "./session";
+import { FILTER_STATUSES, type SessionFilter, type SessionItem, sessionPath, unixTime } from "./session";
 
 export interface SessionListProps {
   list: ReturnType<typeof useSessionList>;
   sessions: readonly SessionItem[];
-  name: string;
-  setName: (name: string) => void;
+  filter: SessionFilter;
+  onFilter: (changes: ParamChanges) => void;
   currentId: string | undefined;
 }
 
-export function SessionList({ list, sessions, name, setName, currentId }: SessionListProps) {
+export function SessionList({ list, sessions, filter, onFilter, currentId }: SessionListProps) {
   return (
     <>
       <div className="pane-list-head">
         <h1>Sessions</h1>
       </div>
-      <div className="px-5 pb-3">
+      <div className="grid gap-2 px-5 pb-3">
         <input
           id="find-session"
           type="search"
           className="input"
           placeholder="Find by name or message"
           aria-label="Find sessions by name or first message"
-          value={name}
-          onChange={(event) => setName(event.target.value)}
+          value={filter.text}
+          onChange={(event) => onFilter({ q: event.target.value })}
         />
+        <select
+          className="select"
+          aria-label="Status of the last run"
+          value={filter.status ?? ""}
+          onChange={(event) => onFilter({ status: event.target.value.toLowerCase() })}
+        >
+          <option value="">Any status</option>
+          {FILTER_STATUSES.map((status) => (
+            <option key={status} value={status}>
+              {STATUS_LABEL[status]}
+            </option>
+          ))}
+        </select>
       </div>
       {list.data === undefined ? (
         list.error ? (
@@ -40,10 +54,15 @@ export function SessionList({ list, sessions, name, setName, currentId }: Sessio
           <Skeleton />
         )
       ) : null}
-      {list.isSuccess && sessions.length === 0 ? <NoSessions name={name} setName={setName} /> : null}
+      {list.isSuccess && sessions.length === 0 ? <NoSessions filter={filter} onFilter={onFilter} /> : null}
       <ul>
         {sessions.map((session) => (
-          <Item key={session.session_id} session={session} name={name} isCurrent={session.session_id === currentId} />
+          <Item
+            key={session.session_id}
+            session={session}
+            filter={filter}
+            isCurrent={session.session_id === currentId}
+          />
         ))}
       </ul>
       {list.hasNextPage ? (
@@ -57,29 +76,32 @@ export function SessionList({ list, sessions, name, setName, currentId }: Sessio
   );
 }
 
-function NoSessions({ name, setName }: { name: string; setName: (name: string) => void }) {
-  if (name === "") {
+function NoSessions({ filter, onFilter }: Pick<SessionListProps, "filter" | "onFilter">) {
+  const { text, status } = filter;
+  if (text === "" && status === null) {
     return (
       <EmptyState icon={MessagesSquare} title="No sessions yet">
         A session begins with its first run.
       </EmptyState>
     );
   }
+  const sessions =
+    status === null ? "No session" : `No session whose last run has the status “${STATUS_LABEL[status]}”`;
   return (
     <EmptyState
       icon={MessagesSquare}
-      title={`No session has “${name}” in its name or first message`}
-      actions={<Button onClick={() => setName("")}>Clear the search</Button>}
+      title={text === "" ? sessions : `${sessions} has “${text}” in its name or first message`}
+      actions={<Button onClick={() => onFilter({ q: null, status: null })}>Clear the search</Button>}
     />
   );
 }
 
-function Item({ session, name, isCurrent }: { session: SessionItem; name: string; isCurrent: boolean }) {
+function Item({ session, filter, isCurrent }: { session: SessionItem; filter: SessionFilter; isCurrent: boolean }) {
   const { status } = session;
   return (
     <li>
       <Link
-        href={sessionPath(session.session_id, name)}
+        href={sessionPath(session.session_id, filter)}
         className="list-item"
         aria-current={isCurrent ? "true" : undefined}
       >

@@ -12,15 +12,16 @@ import { Conversation } from "./Conversation";
 import { itemsOf, useSession, useSessionList } from "./queries";
 import { SessionList } from "./SessionList";
 import { SessionSide } from "./SessionSide";
-import { type SessionItem, sessionPath } from "./session";
+import { type SessionItem, sessionFilterFrom, sessionPath } from "./session";
 
 export default function SessionsPage({ sessionId }: { sessionId: string | null }) {
   usePageTitle("Sessions");
   const [params, setParams] = useParams();
   const [, navigate] = useLocation();
-  const name = params.get("q") ?? "";
+  const filter = sessionFilterFrom(params);
+  const text = useDeferredValue(filter.text);
   const isPhone = useIsPhone();
-  const list = useSessionList(useDeferredValue(name));
+  const list = useSessionList({ ...filter, text });
   const sessions = itemsOf(list.data?.pages);
   const shownId = sessionId ?? (isPhone ? undefined : sessions[0]?.session_id);
   const session = useSession(shownId);
@@ -28,7 +29,7 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
   const move = (step: 1 | -1) => {
     const index = sessions.findIndex((item) => item.session_id === shownId);
     const next = sessions[index + step];
-    if (next) navigate(sessionPath(next.session_id, name));
+    if (next) navigate(sessionPath(next.session_id, filter));
   };
   useKeys("Sessions", [
     { keys: "j", label: "Next in the list", run: () => move(1) },
@@ -42,8 +43,8 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
           <SessionList
             list={list}
             sessions={sessions}
-            name={name}
-            setName={(q) => setParams({ q }, { replace: true })}
+            filter={filter}
+            onFilter={(changes) => setParams(changes, { replace: true })}
             currentId={shownId}
           />
         </nav>

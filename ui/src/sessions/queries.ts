@@ -5,7 +5,7 @@ import { request, segment } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { Page, RunSummary } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
-import type { SessionDetail, SessionItem, SessionPage, SessionRun } from "./session";
+import type { SessionDetail, SessionFilter, SessionItem, SessionPage, SessionRun } from "./session";
 
 const POLL_MS = 3_000;
 const LIST_LIMIT = 40;
@@ -14,13 +14,13 @@ const RUNS_LIMIT = 20;
 /** Summaries are small: these cover the last pages of a conversation. */
 const SUMMARY_LIMIT = 100;
 
-export function useSessionList(text: string) {
+export function useSessionList({ text, status }: SessionFilter) {
   useListChanges();
   return useInfiniteQuery({
-    queryKey: ["sessions", "list", text],
+    queryKey: ["sessions", "list", text, status],
     queryFn: ({ pageParam, signal }) =>
       request<SessionPage>("/sessions", {
-        query: { q: text, sort_by: "updated_at", sort_order: "desc", limit: LIST_LIMIT, page: pageParam },
+        query: { q: text, status, sort_by: "updated_at", sort_order: "desc", limit: LIST_LIMIT, page: pageParam },
         signal,
       }),
     initialPageParam: 1,

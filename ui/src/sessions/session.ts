@@ -1,6 +1,7 @@
 /** Sessions and their runs, as `GET /sessions` and below tell them. */
 
 import type { components } from "../api/schema";
+import type { RunStatus } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
 
 type Schemas = components["schemas"];
@@ -50,8 +51,36 @@ export function unixTime(iso: string): number {
   return Number.isNaN(milliseconds) ? 0 : milliseconds / 1000;
 }
 
-/** The page of a session, with the search of the list kept. */
-export function sessionPath(id: string, name: string): string {
-  const query = name === "" ? "" : `?q=${encodeURIComponent(name)}`;
-  return `/sessions/${encodeURIComponent(id)}${query}`;
+/** What the list of sessions shows. */
+export interface SessionFilter {
+  /** A part of the name or of the first message. */
+  text: string;
+  /** The status of the last run. */
+  status: RunStatus | null;
+}
+
+export const ALL_SESSIONS: SessionFilter = { text: "", status: null };
+
+/** The statuses in the order of the filter: what needs a look comes first. */
+export const FILTER_STATUSES: readonly RunStatus[] = [
+  "PAUSED",
+  "RUNNING",
+  "PENDING",
+  "ERROR",
+  "CANCELLED",
+  "COMPLETED",
+];
+
+export function sessionFilterFrom(params: URLSearchParams): SessionFilter {
+  const status = params.get("status")?.toUpperCase();
+  return { text: params.get("q") ?? "", status: FILTER_STATUSES.find((one) => one === status) ?? null };
+}
+
+/** The page of a session, with the filter of the list kept. */
+export function sessionPath(id: string, filter: SessionFilter): string {
+  const params = new URLSearchParams();
+  if (filter.text !== "") params.set("q", filter.text);
+  if (filter.status !== null) params.set("status", filter.status.toLowerCase());
+  const query = params.toString();
+  return `/sessions/${encodeURIComponent(id)}${query === "" ? "" : `?${query}`}`;
 }

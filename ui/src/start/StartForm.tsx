@@ -7,6 +7,7 @@ import { useLocation } from "wouter";
 import { apiUrl } from "../api/client";
 import { meQuery } from "../api/queries";
 import { useSessionList } from "../sessions/queries";
+import { ALL_SESSIONS } from "../sessions/session";
 import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import type { Component } from "../teams/component";
@@ -184,7 +185,7 @@ function TextField({ name, form, problems, set, label, placeholder, isLong, isNu
 /** The session's id: one of the last ones, or any other. */
 function SessionField({ name, form, set }: FieldProps) {
   const id = useId();
-  const list = useSessionList("");
+  const list = useSessionList(ALL_SESSIONS);
   const sessions = list.data?.pages[0]?.data ?? [];
   return (
     <div className="field">
