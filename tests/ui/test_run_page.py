@@ -73,6 +73,26 @@ def test_approving_lets_the_run_go_on_in_place(server: Process, visitor: Visitor
     visitor.check()
 
 
+def test_keys_decide_the_question_of_a_run(server: Process, visitor: Visitor) -> None:
+    finish(server, REFUND)
+    visitor.open("/runs/r1")
+    question = visitor.page.get_by_role("region", name="Question for you")
+    expect(question).to_contain_text("May Billing call refund_payment?")
+    visitor.press("?")
+    keys = visitor.page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("Reject, with a note")
+    visitor.press("Escape")
+    expect(keys).to_be_hidden()
+    visitor.press("r")
+    expect(question.get_by_label("Note")).to_be_focused()
+    visitor.press("Escape")
+    expect(question.get_by_role("button", name="Approve")).to_be_visible()
+    visitor.press("a")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    visitor.see("Approved")
+    visitor.check()
+
+
 def test_text_is_shown_as_it_is_written(site: Deployment, server: Process, visitor: Visitor) -> None:
     start(server, TRACK.format("SE1"))
     site.reached("SE1")

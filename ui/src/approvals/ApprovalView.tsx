@@ -3,12 +3,12 @@ import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
-import { useKeys } from "../shared/keyboard";
 import { type Approval, isPending } from "./approval";
 import { Decided } from "./question/Decided";
 import { QuestionForm } from "./question/QuestionForm";
 import { QuestionTitle } from "./question/QuestionTitle";
-import { type Question, useQuestion } from "./question/useQuestion";
+import { useQuestion } from "./question/useQuestion";
+import { type QuestionKey, useQuestionKeys } from "./question/useQuestionKeys";
 import { Story } from "./Story";
 
 /** One approval: the question or the decision, and what led to it. */
@@ -16,7 +16,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
   const question = useQuestion(approval);
   const isOpen = isPending(approval);
   const decision = useDecisionFocus(isOpen, question.sent !== null);
-  useQuestionKeys(question, isOpen);
+  useQuestionKeys(() => question, MORE_KEYS);
   return (
     <div className="question-columns">
       <div className="question-stack">
@@ -73,19 +73,11 @@ function useDecisionFocus(isOpen: boolean, hasDecided: boolean) {
   return decision;
 }
 
-/** `a`, `r` and `e` act on the question that is shown, while nothing is being typed or sent. */
-function useQuestionKeys(question: Question, isOpen: boolean): void {
-  const { approval, mode, resolve } = question;
-  const isReady = isOpen && mode === "decide" && !resolve.isPending;
-  const hasApprove = approval.pause_type === "confirmation" || approval.pause_type === "user_input";
-  useKeys("This question", [
-    { keys: "a", label: "Approve, or send the values", run: question.submit, isDisabled: !isReady || !hasApprove },
-    { keys: "r", label: "Reject, with a note", run: () => question.setMode("reject"), isDisabled: !isReady },
-    {
-      keys: "e",
-      label: "Change values",
-      run: () => question.setMode("change"),
-      isDisabled: !isReady || !question.canChange,
-    },
-  ]);
-}
+const MORE_KEYS: readonly QuestionKey[] = [
+  {
+    keys: "e",
+    label: "Change values",
+    isPossible: (question) => question.canChange,
+    run: (question) => question.setMode("change"),
+  },
+];

@@ -123,6 +123,7 @@ describe("the approvals page", () => {
     });
     await screen.findByText("Make the call again");
     await press("a");
+    await press("r");
     fireEvent.click(screen.getByText("It happened…"));
     fireEvent.change(await screen.findByLabelText(/^Result/), { target: { value: "sent to 4812" } });
     fireEvent.click(screen.getByText("Send result"));

@@ -2,7 +2,7 @@ import { Pause, Play } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { serverNow } from "../api/serverClock";
 import { useParams } from "../app/hashLocation";
-import { type Approval, isPending, QuestionCard, useRunApprovals } from "../approvals/question";
+import { type Approval, isPending, QuestionCards, useRunApprovals } from "../approvals/question";
 import { Button } from "../shared/Button";
 import { copyText } from "../shared/CodeBlock";
 import { ErrorState } from "../shared/PageStates";
@@ -195,9 +195,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
           </section>
           <div className="run-cards">
             {view === "timeline" ? <AnswerCard run={run} /> : null}
-            {questions.map((approval) => (
-              <QuestionCard key={approval.id} approval={approval} />
-            ))}
+            {questions.length > 0 ? <QuestionCards approvals={questions} /> : null}
             {isLive ? <WritingCards feed={feed} /> : null}
           </div>
         </div>

@@ -1,19 +1,51 @@
 import "../../shared/parts.css";
 import "../approvals.css";
 import { Hand } from "lucide-react";
+import { useLayoutEffect, useRef } from "react";
 import { Link } from "wouter";
 import { type Approval, isPending } from "../approval";
 import { Decided } from "./Decided";
 import { QuestionForm } from "./QuestionForm";
 import { QuestionTitle } from "./QuestionTitle";
-import { useQuestion } from "./useQuestion";
+import { type Question, useQuestion } from "./useQuestion";
+import { useQuestionKeys } from "./useQuestionKeys";
+
+interface ShownCard {
+  element: HTMLElement;
+  question: Question;
+}
+
+/**
+ * All questions of a page as cards, with keys. A key acts on the only card, or on the one with the focus: a question
+ * that has just been decided counts, so that a key meant for it does not decide the next one.
+ */
+export function QuestionCards({ approvals }: { approvals: readonly Approval[] }) {
+  const cards = useRef(new Map<string, ShownCard>());
+  useQuestionKeys(() => {
+    const shown = [...cards.current.values()];
+    const card = shown.length === 1 ? shown[0] : shown.find(({ element }) => element.contains(document.activeElement));
+    return card?.question ?? null;
+  });
+  return approvals.map((approval) => <QuestionCard key={approval.id} approval={approval} cards={cards.current} />);
+}
+
+interface QuestionCardProps {
+  approval: Approval;
+  /** The cards that are shown together, by their approvals' ids. */
+  cards?: Map<string, ShownCard>;
+}
 
 /** One question as a card, for the page of its run. Give it the approval's id as its key. */
-export function QuestionCard({ approval }: { approval: Approval }) {
+export function QuestionCard({ approval, cards }: QuestionCardProps) {
   const question = useQuestion(approval);
+  const section = useRef<HTMLElement>(null);
   const isOpen = isPending(approval);
+  useLayoutEffect(() => {
+    if (section.current !== null) cards?.set(approval.id, { element: section.current, question });
+    return () => void cards?.delete(approval.id);
+  }, [cards, approval.id, question]);
   return (
-    <section className={isOpen ? "panel question-card" : "panel"} aria-label="Question for you">
+    <section ref={section} className={isOpen ? "panel question-card" : "panel"} aria-label="Question for you">
       <div className="card-head">
         {isOpen ? <Hand className="icon" aria-hidden="true" /> : null}
         <h2 className="min-w-0">

@@ -153,9 +153,9 @@ function Actions({ question, isPage }: { question: Question; isPage: boolean }) 
 function Choices({ question, isPage }: { question: Question; isPage: boolean }) {
   const { approval, resolve } = question;
   const isBusy = resolve.isPending;
-  const key = (letter: string) => (isPage ? { shortcut: letter } : {});
-  const reject = (words: string) => (
-    <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...key("R")}>
+  const key = (letter: string): { shortcut?: string } => (isPage ? { shortcut: letter } : {});
+  const reject = (words: string, shortcut = key("R")) => (
+    <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...shortcut}>
       <X className="icon" aria-hidden="true" />
       {words}…
     </Button>
@@ -170,7 +170,7 @@ function Choices({ question, isPage }: { question: Question; isPage: boolean }) 
           <Button disabled={isBusy} onClick={question.approve}>
             Make the call again
           </Button>
-          {reject("Do not make it")}
+          {reject("Do not make it", {})}
         </>
       );
     case "user_input":

@@ -3,4 +3,4 @@
 export type { Approval } from "../approval";
 export { isPending } from "../approval";
 export { useRunApprovals } from "../queries";
-export { QuestionCard } from "./QuestionCard";
+export { QuestionCard, QuestionCards } from "./QuestionCard";
