@@ -1,6 +1,7 @@
 /** The place of the page: path and query after the `#`, so that any proxy prefix works. */
 import { useCallback, useMemo, useSyncExternalStore } from "react";
 import { useSearch } from "wouter";
+import { isAtDialog, whenSettled } from "./dialogHistory";
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("hashchange", listener);
@@ -16,12 +17,15 @@ const currentPath = () => hash().split("?", 1)[0] ?? "/";
 const currentSearch = () => hash().split("?").slice(1).join("?");
 
 export function navigate(to: string, { replace = false }: { replace?: boolean } = {}): void {
-  const url = `#${to.startsWith("/") ? to : `/${to}`}`;
-  if (url === window.location.hash) return;
-  if (replace) {
-    window.history.replaceState(window.history.state, "", url);
-    window.dispatchEvent(new HashChangeEvent("hashchange"));
-  } else window.location.hash = url;
+  whenSettled(() => {
+    const url = `#${to.startsWith("/") ? to : `/${to}`}`;
+    if (url === window.location.hash) return;
+    if (replace || isAtDialog()) {
+      // A place that a dialog leads to takes over the dialog's entry, so that Back leads to the page below the dialog.
+      window.history.replaceState(replace ? window.history.state : null, "", url);
+      window.dispatchEvent(new HashChangeEvent("hashchange"));
+    } else window.location.hash = url;
+  });
 }
 
 export function useHashLocation(): [string, typeof navigate] {

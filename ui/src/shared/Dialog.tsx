@@ -1,5 +1,6 @@
 import { X } from "lucide-react";
 import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
+import { useCloseOnBack } from "../app/dialogHistory";
 import { Button } from "./Button";
 
 export interface DialogProps {
@@ -10,12 +11,16 @@ export interface DialogProps {
   isTitleHidden?: boolean;
   /** Only its own controls close it. */
   isFixed?: boolean;
+  /** The URL says that it is open, so Back closes it without an entry of its own in the history. */
+  isInUrl?: boolean;
 }
 
 /** A modal dialog: the native element, which keeps the focus inside and gives it back. Mount it to open it. */
-export function Dialog({ title, onClose, children, isTitleHidden = false, isFixed = false }: DialogProps) {
+export function Dialog(props: DialogProps) {
+  const { title, onClose, children, isTitleHidden = false, isFixed = false, isInUrl = false } = props;
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
+  useCloseOnBack(onClose, !isFixed && !isInUrl);
   useLayoutEffect(() => {
     const dialog = element.current;
     const opener = document.activeElement;

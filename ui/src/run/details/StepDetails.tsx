@@ -36,7 +36,7 @@ export function StepDetails(props: StepDetailsProps) {
   const isPhone = useIsPhone();
   if (isPhone) {
     return (
-      <Dialog title={placed.span.label} onClose={onClose}>
+      <Dialog title={placed.span.label} onClose={onClose} isInUrl>
         <Sections {...props} />
       </Dialog>
     );
