@@ -14,7 +14,7 @@ from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Budget, Team, tool
-from musterd.core.errors import Conflict
+from musterd.core.errors import Conflict, NotFound
 from musterd.core.records import RunRow, RunView
 from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
@@ -77,9 +77,9 @@ def shop() -> Shop:
 
 
 async def fork(harness: EngineHarness, of: str = "r1", run_id: str = "r2", **options: Any) -> RunRow:
-    failed = await harness.runs.view(RunRef(harness.component(), of, None, NOBODY))
+    other = await harness.runs.view(RunRef(harness.component(), of, None, NOBODY))
     accepted = await harness.server.forks.start(
-        harness.component(), failed, ForkRequest(run_id=run_id, **options), NOBODY
+        harness.component(), other, ForkRequest(run_id=run_id, **options), NOBODY
     )
     return accepted.run
 
@@ -256,3 +256,68 @@ async def test_a_fork_knows_what_was_said_to_the_failed_run(engines: Engines, sh
     assert words == ['[[TOOL mark {"n": 1}]]', '[[TOOL mark {"n": 2}]]']
     assert view.row.state is RunState.COMPLETED
     assert shop.calls == {1: 1, 2: 1}
+
+
+async def test_a_fork_from_a_step_takes_over_what_happened_before_its_turn(engines: Engines, shop: Shop) -> None:
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run(BOTH, "r1")
+        (member,) = await harness.runs.members("r1")
+        assert (shop.calls, len(shop.model.calls)) == ({1: 1, 2: 1}, 4)
+        last = await fork(harness, from_step="t1/m")
+        view = await harness.end_of("r2")
+        await fork(harness, run_id="r3", from_step="t0/c1/t0/c0")
+        again = await harness.end_of("r3")
+        ledger = await harness.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
+    assert last.forked_from == "r1"
+    assert content_of(view) == content_of(again) == "Done: marked 1 | Done: marked 2"
+    assert view.output is not None
+    assert [call.child_run_id for call in view.output.tools] == [None, member.row.run_id]
+    assert {step["path"] for step in ledger if step["attempt"] == 1} == {"t1/m"}
+    assert shop.calls == {1: 2, 2: 2}, "only the fork from the first turn makes the calls again"
+    assert len(shop.model.calls) == 4 + 1 + 4
+
+
+async def test_a_failed_member_whose_failure_was_answered_is_taken_over(engines: Engines, shop: Shop) -> None:
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.run("[[DELEGATE one: <ERROR 402>]]", "r1")
+        calls = len(shop.model.calls)
+        await fork(harness, from_step="t1/m")
+        view = await harness.end_of("r2")
+    assert view.row.state is RunState.COMPLETED
+    assert len(shop.model.calls) == calls + 1
+
+
+async def test_only_a_finished_run_is_forked_from_one_of_its_steps(engines: Engines, shop: Shop) -> None:
+    hold = shop.model.hold("[[SAY hi]]")
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.start("[[SAY hi]]", "r1")
+        await hold.reached.wait()
+        with pytest.raises(Conflict, match="once it has finished"):
+            await fork(harness, from_step="t0/m")
+        hold.release()
+        await harness.end_of("r1")
+        for path in ("t7/m", "p", "nonsense"):
+            with pytest.raises(NotFound, match="Step not found"):
+                await fork(harness, from_step=path)
+        await fork(harness, from_step="t0/m")
+        await fork(harness, run_id="r3", from_step="t0/m")  # as often as one likes
+        assert [content_of(await harness.end_of(run_id)) for run_id in ("r2", "r3")] == ["hi", "hi"]
+
+
+async def test_a_fork_from_a_step_knows_only_messages_that_were_read_before(engines: Engines, shop: Shop) -> None:
+    shop.hangs.add(1)
+    async with engines(teams=[shop.team()]) as harness:
+        await harness.start('[[TOOL mark {"n": 1}]]', "r1")
+        await shop.hanging.wait()
+        said = SentMessage(text='[[TOOL mark {"n": 2}]]')
+        await harness.runs.steering.send(RunRef(harness.component(), "r1", None, NOBODY), said)
+        shop.go_on.set()
+        await harness.end_of("r1")
+        await fork(harness, from_step="t1/m")
+        await harness.end_of("r2")
+        assert [message["content"] for message in shop.model.conversation() if message["role"] == "user"] == [
+            '[[TOOL mark {"n": 1}]]'
+        ]
+        await fork(harness, run_id="r3", from_step="t2/m")
+        await harness.end_of("r3")
+        assert len([message for message in shop.model.conversation() if message["role"] == "user"]) == 2

@@ -305,6 +305,8 @@ async def test_media_that_are_gone_cannot_be_run_again(database: Path) -> None:
         run = await client.run("hello", "agents/forgetful", session_id="s1", files=upload)
         answer = await client.http.post(f"/runs/{run['run_id']}/rerun")
         assert "no longer stored" in problem(answer, 409, "CONFLICT")
+        answer = await client.http.post(f"/runs/{run['run_id']}/continue", json={"from_step": "t0/m"})
+        assert "no longer stored" in problem(answer, 409, "CONFLICT")
 
 
 async def test_a_members_run_is_not_run_again(client: ServerClient) -> None:

@@ -86,6 +86,30 @@ async def test_what_is_refused(client: ServerClient) -> None:
     assert problem(await send(client, "r2"), 409, "CONFLICT") == "run is already continued"
 
 
+async def test_a_run_is_forked_from_a_step(client: ServerClient) -> None:
+    done = await client.run(DELEGATING, run_id="r1", session_id="s1")
+    calls = len(client.model.calls)
+    key = {"Idempotency-Key": "k1"}
+    run = (await send(client, from_step="t1/m", headers=key)).json()
+    assert (run["status"], run["content"], run["forked_from"]) == ("COMPLETED", done["content"], "r1")
+    assert run["run_id"] != "r1"
+    assert len(client.model.calls) == calls + 1
+    assert (await send(client, from_step="t1/m", headers=key)).json()["run_id"] == run["run_id"]
+    problem(await send(client, from_step="t0/m", headers=key), 409, "CONFLICT")
+    problem(await send(client, from_step="t9/m"), 404, "NOT_FOUND")
+    member = run["tools"][0]["child_run_id"]
+    assert "fork run r1" in problem(await send(client, member, from_step="t0/m"), 409, "CONFLICT")
+    assert (await client.get("/teams/demo-team/runs/r1", session_id="s1"))["content"] == done["content"]
+
+
+async def test_both_runs_have_the_media_after_a_fork(client: ServerClient) -> None:
+    image = ("files", ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(16), "image/png"))
+    run = await client.run("look", run_id="r1", session_id="s1", files=[image])
+    fork = (await send(client, from_step="t0/m")).json()
+    assert fork["status"] == "COMPLETED"
+    assert [one["input"]["images"][0]["content"] for one in (run, fork)] == [run["input"]["images"][0]["content"]] * 2
+
+
 async def test_an_agents_run_too(client: ServerClient) -> None:
     to = "agents/weather-agent"
     message = '[[TOOL get_weather {"city": "Rome"}]]'

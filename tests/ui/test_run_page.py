@@ -134,6 +134,22 @@ def test_keys_walk_the_steps_and_open_one(server: Process, visitor: Visitor) -> 
     visitor.check()
 
 
+def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
+    finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
+    visitor.open("/runs/r1?step=t1%2Fm")
+    visitor.page.get_by_role("button", name="Fork from here").click()
+    expect(visitor.page.get_by_role("dialog")).to_contain_text("takes over what happened before turn 2")
+    visitor.check()
+    visitor.page.get_by_role("button", name="Fork the run").click()
+    expect(visitor.page).not_to_have_url(re.compile("/runs/r1"))
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("continues")
+    visitor.check()
+    visitor.page.go_back()
+    expect(visitor.page).to_have_url(re.compile(r"/runs/r1\?step="))
+    expect(visitor.page.get_by_role("dialog")).to_be_hidden()
+
+
 def test_a_tap_opens_the_step_as_a_sheet(server: Process, open_visitor: Callable[..., Visitor]) -> None:
     finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
     visitor = open_visitor(server, size=PHONE)
@@ -178,6 +194,26 @@ def test_cancel_is_said_when_it_is_true(site: Deployment, server: Process, visit
     visitor.check()
 
 
+def test_runs_that_wait_behind_a_run_are_counted_live(site: Deployment, server: Process, visitor: Visitor) -> None:
+    start(server, TRACK.format("SE5"))
+    site.reached("SE5")
+    visitor.open("/runs/r1")
+    visitor.see("runs track_parcel")
+    start(server, "[[SAY two]]", "r2")
+    start(server, "[[SAY three]]", "r3")
+    behind = visitor.page.get_by_role("link", name="2 runs wait behind it")
+    behind.wait_for()
+    visitor.check()
+    server.http.post("/runs/r3/cancel", json={})
+    visitor.see("1 run waits behind it").click()
+    expect(visitor.page).to_have_url(re.compile(r"/runs\?session=s1$"))
+    expect(visitor.page.locator("a[data-row]")).to_have_count(3)
+    site.release("SE5")
+    visitor.page.go_back()
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(visitor.page.locator(".run-meta")).not_to_contain_text("behind it")
+
+
 def test_a_message_reaches_the_run(site: Deployment, server: Process, visitor: Visitor) -> None:
     start(server, TRACK.format("SE3"))
     site.reached("SE3")
@@ -214,26 +250,6 @@ def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, 
     visitor.open("/runs/r1?view=transcript")
     visitor.see("word3 ")
     visitor.page.reload()
-def test_runs_that_wait_behind_a_run_are_counted_live(site: Deployment, server: Process, visitor: Visitor) -> None:
-    start(server, TRACK.format("SE5"))
-    site.reached("SE5")
-    visitor.open("/runs/r1")
-    visitor.see("runs track_parcel")
-    start(server, "[[SAY two]]", "r2")
-    start(server, "[[SAY three]]", "r3")
-    behind = visitor.page.get_by_role("link", name="2 runs wait behind it")
-    behind.wait_for()
-    visitor.check()
-    server.http.post("/runs/r3/cancel", json={})
-    visitor.see("1 run waits behind it").click()
-    expect(visitor.page).to_have_url(re.compile(r"/runs\?session=s1$"))
-    expect(visitor.page.locator("a[data-row]")).to_have_count(3)
-    site.release("SE5")
-    visitor.page.go_back()
-    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
-    expect(visitor.page.locator(".run-meta")).not_to_contain_text("behind it")
-
-
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
     expect(visitor.page.locator(".transcript .entry-text")).to_have_text(" ".join(f"word{i}" for i in range(200)))
     visitor.check()

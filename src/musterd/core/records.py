@@ -218,7 +218,7 @@ class Input:
 class RunRow:
     """One row of ``runs``: a root run, or the run of a member inside it. Each field is a column.
 
-    :param forked_from: the failed run of its session that it continues.
+    :param forked_from: the finished run of its session that it continues.
     :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
     :param totals: of a root run, what its tree has used so far: JSON text of ``core.totals.Totals``.
     :param activity: of a root run, what it does now: JSON text with kind, run_id, member, tool and since.

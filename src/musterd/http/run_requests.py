@@ -245,7 +245,12 @@ class ContinueForm(Form):
     user_id: Unread = Field(None, description="Accepted; without effect.")
     stream: bool = Field(True, description="Answer with events.")
     background: bool = Field(False, description="Answer at once with 202.")
-    budget: Budget = Field(None, description="The budget of the new run, if the run failed.")
+    budget: Budget = Field(None, description="The budget of the new run, if one is started.")
+    from_step: Text | None = Field(
+        None,
+        description="The path of a step of a finished run. A new run takes over what happened before the step's turn "
+        "of the root run, and goes on from there.",
+    )
 
     @property
     def answer_form(self) -> AnswerForm:

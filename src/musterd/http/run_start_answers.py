@@ -44,7 +44,7 @@ async def rendered(server: Server, component: Component, view: RunView, *, is_po
 
 
 def _inherited_members(view: RunView) -> list[str]:
-    """The members' runs that a run took over from the failed run that it continues."""
+    """The members' runs that a run took over from the run that it continues."""
     if view.row.forked_from is None or view.output is None:
         return []
     return [call.child_run_id for call in view.output.tools if call.child_run_id is not None]

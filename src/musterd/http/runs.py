@@ -204,8 +204,9 @@ async def cancel_run(
     summary="Continue {Kind} Run",
     errors={
         400: "`session_id` is missing, or a field is not JSON",
-        404: "{Kind} or run not found",
-        409: "The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken",
+        404: "{Kind}, run or step not found",
+        409: "The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and "
+        "`from_step` is given; or the key is taken",
     },
     answers=_answers_of_started_run,
     needs_component=True,
@@ -223,22 +224,28 @@ async def continue_run(
     """Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
 
     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
-    If the run ended in ERROR, a new run continues where it stopped.
+    If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+    happened in a finished run before that step's turn, and goes on from there.
     """
     session_id, decisions, key = body.require_session_id(), body.decisions(), headers.key
     server.require_ready()
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
     if not decisions:
-        failed = await server.forks.find_failed(RunRef(component, run_id, session_id, caller), key)
-        if failed is not None:
+        ref = RunRef(component, run_id, session_id, caller)
+        if body.from_step is None:
+            other = await server.forks.find_failed(ref, key)
+        else:
+            other = await server.forks.find_finished(ref)
+        if other is not None:
             fork = ForkRequest(
                 run_id=clock.new_id(),
                 is_background=body.background,
                 cancel_on_disconnect=body.answer_form == "stream" and key is None,
                 budget=body.budget,
+                from_step=body.from_step,
                 key=key,
             )
-            accepting = server.forks.start(component, failed, fork, caller)
+            accepting = server.forks.start(component, other, fork, caller)
             return await answers.accept(fork.run_id, accepting, body.answer_form)
     decided = await server.runs.decide(RunRef(component, run_id, session_id, caller), decisions, key)
     answer: Response

@@ -1,10 +1,13 @@
-"""Forks a failed run: a new run that continues where the failed one stopped, without repeating any stored step."""
+"""Forks a run: a new run that continues where a failed one stopped, or from an earlier turn of any finished run.
+
+No step that it takes over is repeated.
+"""
 
 from dataclasses import dataclass, replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import Conflict, InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
 from musterd.core.scheduling import OnBusy, SchedulingOptions
@@ -14,6 +17,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
+from musterd.service.input_media import require_media
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest, RunService
 from musterd.store import idempotency, run_forks
@@ -23,21 +27,23 @@ from musterd.store.idempotency import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkRequest:
-    """A request for a run that continues a failed one.
+    """A request for a run that continues another one.
 
     :param run_id: the new run's id.
-    :param budget: the new run's budget. It replaces the one that the failed run was requested with.
+    :param budget: the new run's budget. It replaces the one that the other run was requested with.
+    :param from_step: a step of the other run; what happened before its turn is taken over. None: everything.
     """
 
     run_id: str
     is_background: bool = False
     cancel_on_disconnect: bool = False
     budget: JsonObject | None = None
+    from_step: str | None = None
     key: str | None = None
 
 
 class ForkService:
-    """The use case of continuing a failed run."""
+    """The use case of continuing a finished run."""
 
     def __init__(self, resources: Resources, engine: Worker, runs: RunService) -> None:
         self._resources = resources
@@ -61,22 +67,35 @@ class ForkService:
                 return None
         return view
 
-    async def start(self, component: Component, failed: RunView, request: ForkRequest, caller: Caller) -> Accepted:
-        """Accept a run that continues ``failed``.
+    async def find_finished(self, ref: RunRef) -> RunView:
+        """The run that is to be forked from one of its steps.
+
+        :raises NotFound: there is no such run that this caller may see.
+        :raises Conflict: it is a member's run, or its media are no longer stored.
+        """
+        view = await self._runs.view(ref)
+        if view.row.parent_id is not None:
+            raise Conflict(f"A member's run cannot be forked alone; fork run {view.row.root_id}.")
+        require_media(view.input, "forked")
+        return view
+
+    async def start(self, component: Component, other: RunView, request: ForkRequest, caller: Caller) -> Accepted:
+        """Accept a run that continues ``other``.
 
         :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.
-        :raises Conflict: another run continues it already, or the key is taken.
+        :raises NotFound: ``other`` has no such step.
+        :raises Conflict: the other run has not finished, another run continues it already, or the key is taken.
         :raises TooManyRequests: too many runs are waiting.
         :raises StoreUnavailable: nothing was stored.
         """
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
         require_budget(component, Input(message="", options={"budget": request.budget or {}}))
-        origin = failed.row
+        origin = other.row
         row = self._runs.row(
             component,
             RunRequest(
-                input=failed.input,
+                input=other.input,
                 run_id=request.run_id,
                 session_id=origin.session_id,
                 user_id=origin.user_id,
@@ -88,11 +107,13 @@ class ForkService:
         )
         budget_text = jsontext.canonical(request.budget)
         candidate = Candidate(
-            # The fork belongs to the user of the failed run, even if an administrator continues it.
+            # The fork belongs to the user of the other run, even if an administrator continues it.
             run=replace(row, owner=origin.owner, user_id=origin.user_id, forked_from=origin.run_id),
-            input=failed.input,
+            input=other.input,
             caller=caller,
-            fingerprint=digest("fork", component.kind, component.id, origin.run_id, budget_text),
+            fingerprint=digest(
+                "fork", component.kind, component.id, origin.run_id, budget_text, request.from_step or ""
+            ),
             has_chosen_id=False,
             key=request.key,
             operation="continue",
@@ -102,6 +123,6 @@ class ForkService:
         )
         return await self._runs.accept(
             candidate,
-            lambda tx: run_forks.accept(tx, candidate, origin.run_id, request.budget),
+            lambda tx: run_forks.accept(tx, candidate, origin.run_id, request.budget, request.from_step),
             cancel_on_disconnect=request.cancel_on_disconnect,
         )

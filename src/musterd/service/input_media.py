@@ -7,7 +7,7 @@ import base64
 from collections.abc import Mapping
 
 from musterd.core import clock
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import Conflict, InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
@@ -17,6 +17,17 @@ from musterd.engine.resources import Resources
 from musterd.models.media_support import unsupported_media
 from musterd.store import blobs
 from musterd.store.database import Database
+
+
+def require_media(run_input: Input, action: str) -> None:
+    """Check that the media of an earlier run are still stored.
+
+    :param action: what is to be done with the run.
+    :raises Conflict: they are not.
+    """
+    items = [item for items in run_input.media.values() for item in items]
+    if any("url" not in item and "content" not in item for item in items):
+        raise Conflict(f"The media of this run are no longer stored, so it cannot be {action}.")
 
 
 async def require_readable(resources: Resources, component: Component, run_input: Input) -> None:

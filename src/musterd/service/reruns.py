@@ -4,6 +4,7 @@ from musterd.core import clock
 from musterd.core.errors import Conflict
 from musterd.core.records import Input
 from musterd.core.scheduling import OnBusy, SchedulingOptions
+from musterd.service.input_media import require_media
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest, RunService
 from musterd.store.acceptance import Accepted
@@ -29,9 +30,7 @@ class RerunService:
         row, run_input = view.row, view.input
         if row.parent_id is not None:
             raise Conflict(f"A member's run cannot be run again alone; run {row.root_id} again.")
-        media = [item for items in run_input.media.values() for item in items]
-        if any("url" not in item and "content" not in item for item in media):
-            raise Conflict("The media of this run are no longer stored, so it cannot be run again.")
+        require_media(run_input, "run again")
         options = {name: value for name, value in run_input.options.items() if name != _OF_FORKS}
         request = RunRequest(
             input=Input(message=run_input.message, media=run_input.media, options=options),

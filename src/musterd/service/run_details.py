@@ -50,7 +50,7 @@ class RunDetailsService:
 
 
 async def _taken_over(tx: Tx, root: RunRow) -> list[str]:
-    """The members' runs that a fork took over from the failed run that it continues."""
+    """The members' runs that a fork took over from the run that it continues."""
     if root.forked_from is None:
         return []
     row = await tx.one(run_outputs.GET_INPUT, {"run_id": root.run_id})

@@ -17,6 +17,10 @@ USE = Statement(
     "blob_use",
     "INSERT INTO blob_uses (root_id, hash, until_end) VALUES (:root, :hash, :until_end) ON CONFLICT DO NOTHING",
 )
+SHARE = Statement(
+    "blob_share",
+    "INSERT INTO blob_uses (root_id, hash, until_end) SELECT :to, hash, until_end FROM blob_uses WHERE root_id = :root",
+)
 HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
@@ -46,6 +50,11 @@ async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, un
 async def hand_over(tx: Tx, root_id: str, to: str) -> None:
     """Hand the run's uses over to another run of the session."""
     await tx.run(HAND_OVER, {"root": root_id, "to": to})
+
+
+async def share(tx: Tx, root_id: str, to: str) -> None:
+    """Let another run of the session use what the run uses too."""
+    await tx.run(SHARE, {"root": root_id, "to": to})
 
 
 async def release(tx: Tx, root_id: str) -> None:

@@ -23,7 +23,7 @@ COPY = Statement(
     """INSERT INTO run_messages (id, root_id, run_id, text, sent_by, created_at, taken_at, taken_path)
        SELECT :root || ' ' || id, :root, CASE run_id WHEN :origin THEN :root ELSE run_id END, text, sent_by, created_at,
               taken_at, taken_path
-       FROM run_messages WHERE root_id = :origin AND taken_path IS NOT NULL""",
+       FROM run_messages WHERE root_id = :origin AND IN_LIST(taken_path, :paths)""",
 )
 BEGAN_NEXT = Statement(
     "messages_began_next",
@@ -63,6 +63,9 @@ async def take(tx: Tx, message_id: str, path: str, now: float) -> None:
     await tx.run(TAKE, {"id": message_id, "path": path, "now": now})
 
 
-async def copy_taken(tx: Tx, origin_id: str, root_id: str) -> int:
-    """Copy the messages that the model calls of another run saw; return their number."""
-    return await tx.run(COPY, {"origin": origin_id, "root": root_id})
+async def copy_taken(tx: Tx, origin_id: str, root_id: str, paths: str) -> int:
+    """Copy the messages that model calls of another run saw; return their number.
+
+    :param paths: the paths of these calls, as JSON.
+    """
+    return await tx.run(COPY, {"origin": origin_id, "root": root_id, "paths": paths})

@@ -1,7 +1,8 @@
-"""Forking a run: a new run continues one that ended in ERROR, with a copy of its journal.
+"""Forking a run: a new run continues one that ended in ERROR, or any finished run from an earlier turn.
 
-Steps with a result are copied. A tool call with an unknown outcome is copied as an interrupted call, so that the new
-run handles it as the old run would have. The old run does not change.
+The new run begins with a copy of the journal: all of it, or what happened before that turn. Steps with a result are
+copied. A tool call with an unknown outcome is copied as an interrupted call, so that the new run handles it as the old
+run would have. The old run does not change.
 """
 
 import json
@@ -35,56 +36,98 @@ COPY_STEPS = Statement(
               fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
+_TURN = re.compile(r"t(?P<turn>\d+)/.+")
+"""The steps of a turn of the root run, with those of the members that it delegates to."""
+_BEFORE_TURNS = re.compile(r"(p|pre\d+|reason)(/.*)?")
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
-async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObject | None) -> Accepted:
+async def accept(
+    tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObject | None, from_step: str | None = None
+) -> Accepted:
     """Accept a run that continues ``origin_id``.
 
     :param candidate: the new run; its input is replaced by that of the origin.
     :param budget: a budget that replaces the origin's, or None.
-    :raises Conflict: the origin has not failed, another run continues it already, or the key is taken.
+    :param from_step: a step of the origin; the new run takes over what happened before its turn. None: everything.
+    :raises Conflict: the origin has not failed, another run continues it already, or the key is taken. With a step: the
+        origin has not finished.
+    :raises NotFound: no turn of the origin has this step.
     :raises TooManyRequests: too many runs are waiting.
     """
     # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
     if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
-    origin = await _lock_failed(tx, origin_id)
+    origin = await (_lock_failed(tx, origin_id) if from_step is None else _lock_finished(tx, origin_id))
     input_row = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
     if input_row is None:
         raise RuntimeError(f"run {origin_id} has no input")
     origin_input = Input.from_json(json.loads(input_row["input"]))
-    steps = _copied_steps(await tx.all(OUTLINE, {"origin": origin_id}))
+    outline = await tx.all(OUTLINE, {"origin": origin_id})
+    steps = _copied_steps(outline)
+    if from_step is not None:
+        turn = _turn_of(from_step, outline)
+        steps = [step for step in steps if _is_before(step["path"], turn)]
     output = await run_outputs.get(tx, origin_id)
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, origin_input, steps),
-        "seconds": _seconds(output),
+        "seconds": _seconds(output) if from_step is None else 0.0,
     }
     options = {**origin_input.options, "fork": fork, **({"budget": budget} if budget else {})}
     # The journal is copied in the transaction of the acceptance: no attempt can start without the copied steps.
     accepted = await acceptance.accept(tx, replace(candidate, input=replace(origin_input, options=options)))
     paths = json.dumps([step["path"] for step in steps])
     await tx.run(COPY_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": paths})
-    # A failed run keeps its media so that it can be forked (attempts.settle). From now on the fork uses them and
-    # decides how long they stay.
-    await blobs.hand_over(tx, origin_id, accepted.run.run_id)
-    if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id):
+    if from_step is None:
+        # A failed run keeps its media so that it can be forked (attempts.settle). From now on the fork uses them and
+        # decides how long they stay.
+        await blobs.hand_over(tx, origin_id, accepted.run.run_id)
+    else:
+        await blobs.share(tx, origin_id, accepted.run.run_id)
+    if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id, paths):
         accepted.run.signals = await steering.note(tx, accepted.run.run_id)
     return accepted
 
 
-async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
-    """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
+async def _lock(tx: Tx, origin_id: str) -> RunRow:
     run = await cancels.lock_unless_deleted(tx, origin_id)
     if run is None:
         raise NotFound("Run not found")
+    return run
+
+
+async def _lock_finished(tx: Tx, origin_id: str) -> RunRow:
+    """Lock the run and its session, so that its steps and its media stay until the fork has its own."""
+    run = await _lock(tx, origin_id)
+    if not run.state.is_final:
+        raise Conflict("A run can be forked once it has finished.")
+    return run
+
+
+async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
+    """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
+    run = await _lock(tx, origin_id)
     if run.state is not RunState.ERROR:
         raise Conflict(ALREADY)
     other = await tx.one(OTHER_FORK, {"session_id": run.session_id, "origin": origin_id})
     if other is not None:
         raise Conflict(f"{ALREADY}: by run {other['run_id']}")
     return run
+
+
+def _turn_of(path: str, outline: Sequence[Row]) -> int:
+    """The turn of the root run with a step, its own or a member's."""
+    turn = _TURN.fullmatch(path)
+    if turn is None or path not in {step["path"] for step in outline}:
+        raise NotFound("Step not found")
+    return int(turn["turn"])
+
+
+def _is_before(path: str, turn: int) -> bool:
+    """Whether a step happened before a turn of the root run."""
+    own = _TURN.fullmatch(path)
+    return _BEFORE_TURNS.fullmatch(path) is not None if own is None else int(own["turn"]) < turn
 
 
 def _copied_steps(steps: Sequence[Row]) -> list[Row]:

@@ -109,7 +109,7 @@ async def state_of(tx: Tx, run_id: str) -> RunState | None:
 
 
 async def origin_of(tx: Tx, run_id: str) -> str | None:
-    """The id of the failed run that this run was forked from, or None."""
+    """The id of the run that this run was forked from, or None."""
     row = await tx.one(ORIGIN, {"run_id": run_id})
     return None if row is None else row["forked_from"]
 

@@ -129,7 +129,7 @@ class _Conversation(ProducedMedia, total=False):
 
 class _History(TypedDict, total=False):
     attempts: Annotated[int, Field(description="How often the run was started.")]
-    forked_from: Annotated[str, Field(description="The failed run that this one continues.")]
+    forked_from: Annotated[str, Field(description="The finished run that this one continues.")]
     copied_from: Annotated[
         str, Field(description="The run of another session that this is a copy of, if the session was forked.")
     ]

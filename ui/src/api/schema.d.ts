@@ -375,7 +375,8 @@ export interface paths {
          * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
-         *     If the run ended in ERROR, a new run continues where it stopped.
+         *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+         *     happened in a finished run before that step's turn, and goes on from there.
          */
         post: operations["continue_agent_run"];
         delete?: never;
@@ -651,7 +652,8 @@ export interface paths {
          * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
-         *     If the run ended in ERROR, a new run continues where it stopped.
+         *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+         *     happened in a finished run before that step's turn, and goes on from there.
          */
         post: operations["continue_team_run"];
         delete?: never;
@@ -1010,7 +1012,8 @@ export interface paths {
          * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
-         *     If the run ended in ERROR, a new run continues where it stopped.
+         *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+         *     happened in a finished run before that step's turn, and goes on from there.
          */
         post: operations["continue_run"];
         delete?: never;
@@ -1985,7 +1988,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -2154,7 +2157,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -2403,7 +2406,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -2496,13 +2499,13 @@ export interface components {
              */
             path: string;
             /**
-             * Attempt List
-             * @description The attempts of the root run, in order.
-            /**
              * Runs Behind
              * @description Runs of the session that wait for the root run.
              */
             runs_behind: number;
+            /**
+             * Attempt List
+             * @description The attempts of the root run, in order.
              */
             attempt_list: components["schemas"]["AttemptEntry"][];
             /**
@@ -2933,11 +2936,16 @@ export interface components {
             background: boolean;
             /**
              * Budget
-             * @description The budget of the new run, if the run failed.
+             * @description The budget of the new run, if one is started.
              */
             budget?: {
                 [key: string]: unknown;
             } | null;
+            /**
+             * From Step
+             * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+             */
+            from_step?: string | null;
         };
         /**
          * ContinueForm
@@ -2982,11 +2990,16 @@ export interface components {
             background: boolean;
             /**
              * Budget
-             * @description The budget of the new run, if the run failed.
+             * @description The budget of the new run, if one is started.
              */
             budget?: {
                 [key: string]: unknown;
             } | null;
+            /**
+             * From Step
+             * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+             */
+            from_step?: string | null;
         };
         /**
          * CreateSessionRequest
@@ -4655,7 +4668,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -5172,6 +5185,11 @@ export interface components {
              */
             path: string;
             /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
+            /**
              * Attempt List
              * @description The attempts of the root run, in order.
              */
@@ -5184,11 +5202,6 @@ export interface components {
             /** Parent Run Id */
             parent_run_id: string | null;
         };
-            /**
-             * Runs Behind
-             * @description Runs of the session that wait for the root run.
-             */
-            runs_behind: number;
         /**
          * RunSummaryPage
          * @description A page of runs in a few words.
@@ -6091,7 +6104,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -6191,6 +6204,11 @@ export interface components {
              */
             path: string;
             /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
+            /**
              * Attempt List
              * @description The attempts of the root run, in order.
              */
@@ -6203,11 +6221,6 @@ export interface components {
         };
         /**
          * TeamRunOutput
-            /**
-             * Runs Behind
-             * @description Runs of the session that wait for the root run.
-             */
-            runs_behind: number;
          * @description A run of a team. Keys without a value are left out.
          *
          *     The run of a member that is an agent has `agent_id` and `agent_name` in place of the team's, and no members.
@@ -6292,7 +6305,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -9123,8 +9136,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
                 "multipart/form-data": {
                     /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
@@ -9153,8 +9171,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
             };
         };
@@ -9214,7 +9237,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Agent or run not found */
+            /** @description Agent, run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9234,7 +9257,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken */
+            /** @description The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and `from_step` is given; or the key is taken */
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -11358,8 +11381,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
                 "multipart/form-data": {
                     /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
@@ -11388,8 +11416,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
             };
         };
@@ -11449,7 +11482,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Team or run not found */
+            /** @description Team, run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -11469,7 +11502,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken */
+            /** @description The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and `from_step` is given; or the key is taken */
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -13688,8 +13721,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
                 "multipart/form-data": {
                     /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
@@ -13718,8 +13756,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
             };
         };
@@ -13779,7 +13822,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Run not found */
+            /** @description Run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -13799,7 +13842,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken */
+            /** @description The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and `from_step` is given; or the key is taken */
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

@@ -85,7 +85,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
 }
 
 function ActionProblem({ actions }: { actions: ReturnType<typeof useRunActions> }) {
-  const failed = [actions.cancel, actions.rerun, actions.resume, actions.fork, actions.export].find(
+  const failed = [actions.cancel, actions.rerun, actions.resume, actions.forkFrom, actions.fork, actions.export].find(
     (one) => one.isError,
   );
   return failed?.error ? (

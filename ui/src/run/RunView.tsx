@@ -207,6 +207,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
             placed={cursor ?? selected}
             onClose={close}
             onShowEvents={showEvents}
+            onFork={actions.forkFrom.mutate}
           />
         )}
       </div>

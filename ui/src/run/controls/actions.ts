@@ -42,6 +42,12 @@ export function useRunActions(run: RunDetail) {
       mutationFn: () => post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true }),
       onSuccess: open,
     }),
+    /** Forks the run from the turn of a step. */
+    forkFrom: useMutation({
+      mutationFn: (step: string) =>
+        post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true, from_step: step }),
+      onSuccess: open,
+    }),
     fork: useMutation({
       mutationFn: () =>
         post<{ session_id: string }>(`/${kind}s/${segment(id)}/sessions/${segment(run.session_id)}/fork`),

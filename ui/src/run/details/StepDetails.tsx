@@ -1,5 +1,5 @@
-import { Bot, Hand, Link as LinkIcon, Webhook, Wrench, X } from "lucide-react";
-import type { ReactNode } from "react";
+import { Bot, GitFork, Hand, Link as LinkIcon, Webhook, Wrench, X } from "lucide-react";
+import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import { Button } from "../../shared/Button";
 import { copyText } from "../../shared/CodeBlock";
@@ -9,8 +9,9 @@ import { formatCost, formatCount, formatDuration } from "../../shared/format";
 import { ErrorState, Skeleton } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
+import { ForkDialog, turnOf } from "../controls/ForkDialog";
 import type { RunFeed } from "../live/feed";
-import type { RunDetail, RunStep } from "../model/types";
+import { isFinal, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
@@ -26,6 +27,7 @@ interface StepDetailsProps {
   placed: Placed;
   onClose: () => void;
   onShowEvents: (index: number | null) => void;
+  onFork: (path: string) => void;
 }
 
 const ICON = { model: Bot, tool: Wrench, wait: Hand, hook: Webhook };
@@ -74,7 +76,7 @@ function CopyLink() {
   );
 }
 
-function Sections({ run, steps, feed, placed, onShowEvents }: StepDetailsProps) {
+function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetailsProps) {
   const { span, lane } = placed;
   const step = steps.find((one) => one.path === span.path);
   const version = step === undefined ? "" : `${step.state} ${step.attempt} ${step.ended_at}`;
@@ -126,8 +128,26 @@ function Sections({ run, steps, feed, placed, onShowEvents }: StepDetailsProps) 
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
         <Button onClick={() => onShowEvents(eventIndexOf(feed, span, step))}>Show its events</Button>
+        {step !== undefined && isFinal(run.status) ? <ForkButton run={run} path={step.path} onFork={onFork} /> : null}
       </section>
     </div>
+  );
+}
+
+function ForkButton({ run, path, onFork }: { run: RunDetail; path: string; onFork: (path: string) => void }) {
+  const [isAsking, setAsking] = useState(false);
+  const turn = turnOf(path);
+  if (turn === null) return null;
+  return (
+    <>
+      <Button onClick={() => setAsking(true)}>
+        <GitFork className="icon" aria-hidden="true" />
+        Fork from here
+      </Button>
+      {isAsking ? (
+        <ForkDialog run={run} turn={turn} onFork={() => onFork(path)} onClose={() => setAsking(false)} />
+      ) : null}
+    </>
   );
 }
 
