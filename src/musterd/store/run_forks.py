@@ -74,6 +74,13 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     return accepted
 
 
+async def members_taken_over(tx: Tx, fork_id: str) -> list[str]:
+    """The ids of the members' runs that a fork took over. They stay in the tree in which they ran."""
+    row = await tx.one(run_outputs.GET_INPUT, {"run_id": fork_id})
+    run_input = None if row is None else Input.from_json(json.loads(row["input"]))
+    return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())
+
+
 async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
     """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
     run = await cancels.lock_unless_deleted(tx, origin_id)
