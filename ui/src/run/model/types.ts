@@ -57,7 +57,7 @@ export interface RunDetail {
 }
 
 export type StepKind = "prepare" | "model" | "tool" | "delegate" | "hook";
-export type StepState = "started" | "completed" | "failed" | "unknown" | "waiting";
+export type StepState = "started" | "completed" | "failed" | "unknown" | "waiting" | "cancelled";
 
 export interface StepAttempt {
   attempt: number;
