@@ -64,13 +64,13 @@ def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
 async def test_nobody_beats_who_is_alone(harness: EngineHarness) -> None:
     own = harness.engine.worker_id
     with_another = [{"id": own, "heartbeat": 1}, {"id": "x", "heartbeat": 0}]
-    assert await harness.database.write(lambda tx: workers.beat(tx, own))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0))
     assert await harness.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
     await harness.database.write(lambda tx: workers.add(tx, "x", [], HERE))
-    assert await harness.database.write(lambda tx: workers.beat(tx, own))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0))
     worker_rows = await harness.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
     assert worker_rows == with_another
-    assert not await harness.database.write(lambda tx: workers.beat(tx, "nobody"))
+    assert not await harness.database.write(lambda tx: workers.beat(tx, "nobody", 5.0))
 
 
 async def test_the_thread_tells_when_its_worker_was_taken_for_dead(harness: EngineHarness) -> None:
@@ -106,7 +106,7 @@ async def taken_for_dead(harness: EngineHarness) -> None:
 async def announced(harness: EngineHarness) -> None:
     own = harness.engine.worker_id
     while await harness.records.select("SELECT id FROM workers") != [{"id": own}]:
-        await harness.database.write(lambda tx: workers.beat(tx, own))
+        await harness.database.write(lambda tx: workers.beat(tx, own, 5.0))
 
 
 async def test_one_that_has_said_farewell_is_not_announced_again(

@@ -99,6 +99,9 @@ async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -
         view = await harness.end_of("r2")
         members = await harness.runs.members("r2")
         (old,) = await harness.runs.members("r1")
+        steps = {
+            view.step.path: view for view in await harness.runs.steps(RunRef(harness.component(), "r2", None, NOBODY))
+        }
         ledger = await harness.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
         events = [event.kind.value for _, event in await harness.stored("r2")]
         again = await harness.runs.view(RunRef(harness.component(), "r1", None, NOBODY))
@@ -110,6 +113,7 @@ async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -
     assert members == [], "the member was done: its run stays where it is"
     assert view.output is not None
     assert [call.child_run_id for call in view.output.tools] == [None, old.row.run_id]
+    assert (steps["t0/c1"].child_run_ids, steps["t0/c1/t0/m"].run_id) == ([old.row.run_id], old.row.run_id)
     assert {step["path"] for step in ledger if step["attempt"] == 1} == {"t1/m"}
     assert (events[0], events[-1]) == ("run_started", "run_completed")
     assert again.row == failed.row, "the failed run stays as it is"

@@ -135,6 +135,7 @@ async def test_a_run_of_one_attempt_stores_none(engines: Engines) -> None:
         assert await harness.records.select("SELECT * FROM run_attempts") == []
         (entry,) = await attempts_of(harness)
     assert (entry["attempt"], entry["outcome"]) == (1, "ended")
+    assert entry["worker_id"] == harness.engine.worker_id
     assert (entry["started_at"], entry["ended_at"]) == (view.row.started_at, view.row.ended_at)
 
 

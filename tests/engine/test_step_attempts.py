@@ -144,6 +144,26 @@ async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldMo
     ]
 
 
+@pytest.mark.parametrize("budget", [None, {"tokens": 1_000_000}])
+@pytest.mark.parametrize("is_member_alone", [False, True])
+async def test_a_model_call_that_a_cancel_stopped_is_a_step(
+    engines: Engines, model: HeldModel, budget: dict[str, int], is_member_alone: bool
+) -> None:
+    hold = model.hold("[[SAY held]]")
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one")])]) as harness:
+        await harness.start("[[DELEGATE one: <SAY held>]]", "r1", options={"budget": budget} if budget else {})
+        await hold.reached.wait()
+        (member,) = await harness.runs.members("r1")
+        await harness.cancel(member.row.run_id if is_member_alone else "r1")
+        await harness.end_of("r1")
+        step, totals = (await steps_of(harness))["t0/c0/t0/m"], await totals_of(harness)
+    assert (step["state"], step["name"], attempts_of(step)) == ("cancelled", "scripted", [(1, "cancelled")])
+    assert step["ended_at"] is not None
+    assert step["ended_at"] >= step["started_at"]
+    assert (totals["model_calls"], totals["failed_calls"]) == (2 if is_member_alone else 1, 0)
+    assert (step["usage"] or {}).get("estimated_tokens", 0) > 0 or budget is None, "the provider has charged for it"
+
+
 @pytest.mark.usefixtures("quiet")
 async def test_a_fork_makes_the_failed_call_again(engines: Engines, model: HeldModel) -> None:
     async with engines() as harness:

@@ -1,10 +1,12 @@
 """What a request that starts a run may say, in three forms of body, and what is refused field by field."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from musterd.http.routes import operations
 from tests.support.http import ServerClient, problem, wrong_fields
 
 RUNS = "/teams/demo-team/runs"
@@ -243,6 +245,18 @@ async def test_an_identifier_is_short_and_printable(client: ServerClient, name: 
 async def test_an_identifier_may_be_anything_else(client: ServerClient, name: str, text: str) -> None:
     done = await client.run(**{name: text})
     assert done[name] == text
+
+
+async def test_a_run_id_is_no_operation_below_runs(client: ServerClient) -> None:
+    """``GET /runs/{run_id}`` would not show the run."""
+    paths = [operation.path for operation in operations(client.server)]
+    names = {path.removeprefix("/runs/") for path in paths if re.fullmatch("/runs/[^/{}]+", path)}
+    assert names >= {"counts", "changes"}
+    for name in names:
+        answer = await client.post("hello", stream="false", run_id=name)
+        assert wrong_fields(answer) == [("body", "run_id")]
+        assert "name of an operation" in answer.text
+    assert await client.run("hello", session_id="counts")
 
 
 async def test_an_empty_session_id_is_a_new_session(client: ServerClient) -> None:

@@ -215,7 +215,7 @@ async def test_the_end_is_stored_with_everything_that_hangs_on_it(records: Recor
     )
     assert (settled.first_index, settled.promoted, settled.is_session_deleted) == (1, "r2", False)
     row = await records.row("r1")
-    assert (row.state, row.holder, row.worker, row.ended_at) == (RunState.COMPLETED, None, None, records.now)
+    assert (row.state, row.holder, row.worker, row.ended_at) == (RunState.COMPLETED, None, "w1", records.now)
     assert await records.states() == {
         "r1": "completed", "open": "cancelled", "over": "error", "r2": "ready", "r3": "queued",
     }  # fmt: skip

@@ -16,7 +16,9 @@ from musterd.store.postgres_errors import Complaints, advice, is_database_fault,
 from tests.support.postgres import PostgresServer
 from tests.support.store import Records
 
-ADD = Statement("test_add", "INSERT INTO workers (id, components, host, started_at) VALUES (:id, '', '', 1)")
+ADD = Statement(
+    "test_add", "INSERT INTO workers (id, components, host, started_at, beaten_at) VALUES (:id, '', '', 1, 1)"
+)
 
 
 @pytest.fixture

@@ -140,6 +140,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     run_steps.PAGE_AFTER: {"root": "r70", "below": "t0/c0/%", "after": "t0/c0/t0/m", "limit": 100},
     run_steps.ONE: {"root": "r70", "path": "t0/m"},
     run_steps.PLACES: {"root": "r70"},
+    run_steps.PLACES_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     run_steps.APPROVALS: {"root": "r70"},
     transitions.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},

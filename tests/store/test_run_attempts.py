@@ -10,7 +10,7 @@ from musterd.core.totals import Totals
 from musterd.store import journal, pauses, run_attempts, workers
 from musterd.store.attempts import Batch
 from musterd.store.pauses import Pause
-from tests.support.store import Records, delta, lease_of, member_of, step
+from tests.support.store import HERE, Records, delta, lease_of, member_of, step
 
 
 async def stored(records: Records, run_id: str = "r1") -> list[RunAttempt]:
@@ -50,6 +50,19 @@ async def test_a_lost_attempt_ended_with_the_last_thing_it_stored(
     assert await stored(records) == [lost, RunAttempt(attempt=2, worker="w2", started_at=records.now)]
     await records.settle(again)
     assert (await stored(records))[1].outcome is None, "it ended the run, which the run's row says"
+
+
+@pytest.mark.parametrize(("event_at", "ended_at"), [(130.0, 150.0), (160.0, 160.0)])
+async def test_a_lost_attempt_lasted_until_the_last_heartbeat_of_its_process(
+    records: Records, event_at: float, ended_at: float
+) -> None:
+    await records.database.write(lambda tx: workers.add(tx, "w1", [], HERE))
+    assert await records.database.write(lambda tx: workers.beat(tx, "w1", 90.0))
+    run = await records.started("r1")
+    assert await records.database.write(lambda tx: workers.beat(tx, "w1", 150.0)), "it is alone, and has a run"
+    await records.append(run, events=[delta("r1", at=event_at)])
+    await released(records, crashed=True)
+    assert [(row.ended_at, row.outcome) for row in await stored(records)] == [(ended_at, AttemptOutcome.LOST)]
 
 
 async def test_an_attempt_that_stored_nothing_ended_when_it_began(records: Records) -> None:

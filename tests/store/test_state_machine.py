@@ -434,7 +434,7 @@ def check_row(run: RunRow, now: Snapshot) -> None:
     """What a row says fits its state."""
     holds = run.state in AT_WORK or (run.state is RunState.PAUSED and run.hold_paused)
     assert (run.holder == run.lane) == (holds and run.on_busy is not OnBusy.PARALLEL)
-    assert (run.worker is not None) == (run.state is RunState.RUNNING)
+    assert (run.worker is not None) == (run.state is RunState.RUNNING) or run.state.is_final
     assert (run.ended_at is not None) == run.state.is_final
     assert (now.expires_at[run.run_id] is not None) == (run.state is RunState.PAUSED) or run.state.is_final
     assert run.cancel_requested_at is None or run.state in (RunState.RUNNING, RunState.CANCELLED)

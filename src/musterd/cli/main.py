@@ -1,8 +1,10 @@
 """The command line: its commands and their options. Each command's module is imported only when it is called.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong declaration.
+Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong declaration. A command whose output is not read to its end
+(``| head -1``) is ended by SIGPIPE.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -251,6 +253,12 @@ def main(arguments: list[str] | None = None) -> int:
     garbage_collection.pause(START)
     try:
         result = app(arguments)
+        sys.stdout.flush()  # here, because a failure at the exit of the interpreter would be printed
+    except BrokenPipeError:
+        # Python ignores this signal. Not restored earlier, because a server must survive the end of a connection.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+        raise
     except (DeclarationError, StartError, RequestError) as error:
         print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command
         return 1 if isinstance(error, Unavailable) else 2

@@ -382,6 +382,7 @@ class StepState(StrEnum):
     FAILED = "failed"  # the tool raised, or rejected the call before it had an effect
     UNKNOWN = "unknown"  # it is unknown whether the effect happened
     WAITING = "waiting"  # a person must decide first
+    CANCELLED = "cancelled"  # a model call that was stopped, because its run was
 
 
 class StepOutcome(StrEnum):

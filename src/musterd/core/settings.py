@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     upkeep_seconds: Seconds = 1
     """Interval of the upkeep task, which handles dead workers, delayed runs and expired waits."""
     beat_seconds: Seconds = 1
-    """Interval of heartbeats, if several processes share the database."""
+    """Interval of heartbeats. A process that drives no run and has the database to itself stores none."""
     dead_seconds: Seconds = 4
     """A process without a heartbeat for this long is considered dead."""
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")

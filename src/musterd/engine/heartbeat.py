@@ -24,7 +24,7 @@ LONGEST_LOOK_SECONDS = 2.0
 
 
 class Heartbeat:
-    """Advances this worker's counter until it is stopped. While no other worker is announced, a beat writes nothing.
+    """Advances this worker's counter until it is stopped. A beat of an idle worker that is alone writes nothing.
 
     ``last_beat_at`` is when it last did so, on this process's monotonic clock.
 
@@ -57,7 +57,7 @@ class Heartbeat:
         try:
             while not self._is_stopped.wait(self._period_seconds):
                 try:
-                    is_announced = connection.do(lambda tx: workers.beat(tx, self._worker))
+                    is_announced = connection.do(lambda tx: workers.beat(tx, self._worker, clock.now()))
                 except StoreUnavailable as error:
                     log.warning("heartbeat could not be stored", worker=self._worker, reason=error.message)
                 else:

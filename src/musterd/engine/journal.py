@@ -103,7 +103,8 @@ class Journal:
         self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it with the next commit, or return the stored answer."""
-        # A step without a result is a call that failed, or its start, stored for a budget. The call is made again.
+        # A step without a result is a call that failed or was cancelled, or its start, stored for a budget. The call is
+        # made again.
         if (stored := self._stored_step(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored, self._contents), stored.result
         await self._begin_step()
@@ -117,6 +118,8 @@ class Journal:
             self._gate.require_open()  # a model may swallow a cancel; its answer is void then
         except asyncio.CancelledError:
             self._note_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
+            step.state, step.ended_at = StepState.CANCELLED, clock.now()
+            self._outbox.batch.steps.append(step)  # stored with the end of its run, if this attempt stores that
             raise
         except ModelFailed as error:
             # Without a commit of its own: it is stored with the end of the run, or the result of the delegation.

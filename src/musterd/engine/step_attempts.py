@@ -9,7 +9,11 @@ from musterd.core.records import StepOutcome, StepRow, StepState
 
 CUT_OFF = "cut_off"
 """The outcome of an attempt of a step whose process died, or released the run, before the step ended."""
-_OUTCOMES = {StepState.FAILED: "failed", StepState.UNKNOWN: StepOutcome.UNKNOWN.value}
+_OUTCOMES = {
+    StepState.FAILED: "failed",
+    StepState.UNKNOWN: StepOutcome.UNKNOWN.value,
+    StepState.CANCELLED: "cancelled",
+}
 ERROR_CHARACTERS = 500
 """How much of an error message a step keeps."""
 

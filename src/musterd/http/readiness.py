@@ -108,7 +108,7 @@ class Readiness:
     async def _writable(self) -> str | None:
         now, worker = clock.monotonic(), self._server.engine.worker_id
         if self._written_at is None or now - self._written_at > WRITTEN_SECONDS:
-            await self._server.database.write(lambda tx: workers.beat_always(tx, worker))
+            await self._server.database.write(lambda tx: workers.beat_always(tx, worker, clock.now()))
             self._written_at = now
         return None
 

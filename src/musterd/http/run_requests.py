@@ -13,6 +13,7 @@ from musterd.core.records import Input
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.webhook_addresses import MAX_URL_LENGTH
+from musterd.http import run_changes, run_lists
 from musterd.http.forms import Form
 from musterd.http.media_items import Audio, Files, Images, Videos
 from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread, invalid, refuse_boolean
@@ -52,6 +53,26 @@ def _require_budget(budget: dict[str, Any] | None) -> dict[str, Any] | None:
 
 Budget = Annotated[OptionalJsonObject, AfterValidator(_require_budget)]
 
+_RESERVED_IDS = sorted(
+    operation.path.removeprefix("/runs/")
+    for operation in (*run_lists.OPERATIONS, *run_changes.OPERATIONS)
+    if operation.path.startswith("/runs/")
+)
+"""``GET /runs/{run_id}`` could not show runs with these ids, because their paths are other operations."""
+
+
+def _require_unreserved(run_id: str) -> str:
+    if run_id in _RESERVED_IDS:
+        message = f"String should not be the name of an operation: {', '.join(_RESERVED_IDS)}"
+        raise PydanticCustomError("string_pattern_mismatch", message)
+    return run_id
+
+
+RunId = Annotated[
+    Identifier, AfterValidator(_require_unreserved), Field(json_schema_extra={"not": {"enum": [*_RESERVED_IDS]}})
+]
+"""The id that a client chooses for a run."""
+
 _OPTIONS = (
     *("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema"),
     *("use_json_schema", "add_history_to_context", "add_dependencies_to_context", "add_session_state_to_context"),
@@ -72,7 +93,7 @@ class StartForm(Form):
     background: bool = Field(False, description="Answer 202 at once; wins over `stream` where that is left out.")
     session_id: Identifier | None = Field(None, description="The session to go on with; absent or empty: a new one.")
     user_id: Identifier | None = Field(None, description="The user that the run is for.")
-    run_id: Identifier | None = Field(
+    run_id: RunId | None = Field(
         None,
         description="An id of your own. The same request again is answered with the same run; another request with "
         "this id is a 409. With a user's token, an id that is no UUID is this user's name for the run, which gets an "

@@ -24,6 +24,7 @@ from musterd.declare.tool_result import ToolResult
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.contained_exits import exits_contained
+from musterd.loop.task_abandonment import is_cancelled
 
 FIRST_WAIT_SECONDS = 0.1
 Call = Callable[[JsonObject], Awaitable[Json]]
@@ -98,9 +99,12 @@ async def _call_post_hook(tool: Tool, values: JsonObject) -> None:
     """Call the ``post_hook``. An error in it is logged only: the tool has been called, and its result counts."""
     if tool.post_hook is None:
         return
-    task = asyncio.ensure_future(_call_hook(tool.post_hook, values))
-    await asyncio.wait([task])
-    if not task.cancelled() and (error := task.exception()) is not None:
+    try:
+        await _call_hook(tool.post_hook, values)
+    except (Exception, asyncio.CancelledError) as error:
+        # Only a cancel of the call ends it. A CancelledError that the hook itself raised is an error in the hook.
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         log_failure("a post_hook failed", error, tool=tool.name)
 
 

@@ -1,13 +1,11 @@
 """What a page shows of a run in addition to the run itself: its place in its tree, and the tree's members."""
 
-import json
 from collections.abc import Iterable
 
 from musterd.core.errors import NotFound
-from musterd.core.records import Input, RunRow
 from musterd.core.run_summaries import DetailedRun
 from musterd.engine.resources import Resources
-from musterd.store import run_attempts, run_outputs, run_steps, run_summaries
+from musterd.store import run_attempts, run_forks, run_steps, run_summaries
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
 from musterd.store.runs import runs_behind as runs_behind_of
@@ -35,7 +33,8 @@ class RunDetailsService:
                 return None
             root = run_row(row)
             attempts = await run_attempts.of_root(tx, root.run_id)
-            members = await run_summaries.members(tx, root.run_id, await _taken_over(tx, root))
+            elsewhere = [] if root.forked_from is None else await run_forks.members_taken_over(tx, root.run_id)
+            members = await run_summaries.members(tx, root.run_id, elsewhere)
             runs_behind = await runs_behind_of(tx, root)
             return DetailedRun(run=runs[0], root=root, attempts=attempts, runs_behind=runs_behind, members=members)
 
@@ -47,12 +46,3 @@ class RunDetailsService:
     async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
         """The results of steps of a tree by their paths, as JSON texts; None: there is none."""
         return await self._database.scan(lambda tx: run_steps.results(tx, root_id, paths))
-
-
-async def _taken_over(tx: Tx, root: RunRow) -> list[str]:
-    """The members' runs that a fork took over from the run that it continues."""
-    if root.forked_from is None:
-        return []
-    row = await tx.one(run_outputs.GET_INPUT, {"run_id": root.run_id})
-    run_input = None if row is None else Input.from_json(json.loads(row["input"]))
-    return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())

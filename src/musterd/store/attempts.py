@@ -57,7 +57,7 @@ ADD_EVENTS = Statement(
 )
 # The intent of a call is stored first and its result later, so the row may exist. `started_at` changes only with a new
 # intent or with a new list of earlier attempts, when the call is made again. Kind and fingerprint stay, because a
-# replay compares them.
+# replay compares them. A model call that was cancelled keeps the usage that was estimated for its budget.
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
@@ -69,7 +69,9 @@ PUT_STEP = Statement(
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' OR excluded.earlier IS NOT NULL THEN excluded.started_at
                              ELSE journal.started_at END,
-           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage, cost = excluded.cost,
+           ended_at = excluded.ended_at, result = excluded.result,
+           usage = COALESCE(excluded.usage, journal.usage),
+           cost = CASE WHEN excluded.usage IS NULL THEN journal.cost ELSE excluded.cost END,
            tries = excluded.tries, error = excluded.error, earlier = COALESCE(excluded.earlier, journal.earlier)""",
 )
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began

@@ -45,12 +45,14 @@ async def end(tx: Tx, root_id: str, attempt: int, ended_at: float, outcome: Atte
     await tx.run(END, params)
 
 
-async def end_lost(tx: Tx, run: RunRow) -> None:
-    """Note that the process of an attempt died. The attempt ended with the last thing that it stored."""
+async def end_lost(tx: Tx, run: RunRow, beaten_at: float | None) -> None:
+    """Note that the process of an attempt died. The attempt ended with its last write or its process's last heartbeat.
+
+    :param beaten_at: when that was; None if the process was not announced.
+    """
     events, step = await tx.one(LAST_EVENTS, {"root": run.run_id}), await tx.one(LAST_STEP, {"root": run.run_id})
     times = [] if events is None else [event[2] for event in json.loads(events["payload"])]
-    if step is not None and step["at"] is not None:
-        times.append(step["at"])
+    times += [at for at in (None if step is None else step["at"], beaten_at) if at is not None]
     earliest = run.started_at or 0.0
     begun = await of_root(tx, run.run_id)
     if begun and begun[-1].attempt == run.attempt:

@@ -90,6 +90,13 @@ async def accept(
     return accepted
 
 
+async def members_taken_over(tx: Tx, fork_id: str) -> list[str]:
+    """The ids of the members' runs that a fork took over. They stay in the tree in which they ran."""
+    row = await tx.one(run_outputs.GET_INPUT, {"run_id": fork_id})
+    run_input = None if row is None else Input.from_json(json.loads(row["input"]))
+    return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())
+
+
 async def _lock(tx: Tx, origin_id: str) -> RunRow:
     run = await cancels.lock_unless_deleted(tx, origin_id)
     if run is None:

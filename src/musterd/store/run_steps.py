@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from musterd.core.records import StepRow
 from musterd.core.states import RunState
-from musterd.store import journal
+from musterd.store import journal, run_forks
 from musterd.store.database import Statement, Tx
 
 _COLUMNS = """root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, error,
@@ -24,7 +24,10 @@ PAGE_AFTER = Statement(
 )
 ONE = Statement("run_step", f"SELECT {_COLUMNS}, result FROM journal WHERE root_id = :root AND path = :path")
 PLACES = Statement(
-    "run_places", "SELECT run_id, path, state, attempt FROM runs WHERE root_id = :root ORDER BY created_at"
+    "run_places", "SELECT run_id, path, state, attempt, forked_from FROM runs WHERE root_id = :root ORDER BY created_at"
+)
+PLACES_ELSEWHERE = Statement(
+    "run_places_elsewhere", "SELECT run_id, path FROM runs WHERE IN_LIST(run_id, :run_ids) ORDER BY created_at"
 )
 APPROVALS = Statement(
     "run_approval_ids", "SELECT id, path FROM approvals WHERE root_id = :root ORDER BY created_at, path"
@@ -63,11 +66,18 @@ async def results(tx: Tx, root_id: str, paths: Iterable[str]) -> dict[str, str |
 
 
 async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:
-    """The ids of the runs of a tree by their paths, and the attempt that is at work; None if there is none."""
+    """The ids of the runs of a tree by their paths, and the attempt that is at work; None if there is none.
+
+    The members' runs that a fork took over are included. They come first.
+    """
     run_ids, attempt = dict[str, str](), None
-    for row in await tx.all(PLACES, {"root": root_id}):
+    rows = await tx.all(PLACES, {"root": root_id})
+    if any(row["forked_from"] is not None for row in rows):
+        elsewhere = json.dumps(await run_forks.members_taken_over(tx, root_id))
+        rows = [*await tx.all(PLACES_ELSEWHERE, {"run_ids": elsewhere}), *rows]
+    for row in rows:
         run_ids[row["path"]] = row["run_id"]
-        if row["path"] == "" and row["state"] == RunState.RUNNING.value:
+        if row["run_id"] == root_id and row["state"] == RunState.RUNNING.value:
             attempt = int(row["attempt"])
     return run_ids, attempt
 

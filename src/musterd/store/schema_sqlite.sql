@@ -13,6 +13,7 @@ CREATE TABLE instance (
 CREATE TABLE workers (
 	id TEXT NOT NULL,
 	heartbeat BIGINT DEFAULT '0' NOT NULL,
+	beaten_at DOUBLE NOT NULL,
 	components TEXT NOT NULL,
 	host TEXT NOT NULL,
 	pid BIGINT DEFAULT '0' NOT NULL,

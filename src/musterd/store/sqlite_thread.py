@@ -28,7 +28,7 @@ class SqliteThreadConnection:
         try:
             if self._tx is None:
                 connection = self._connect()
-                # Without a flush of the disk: a heartbeat matters only to live processes.
+                # Without a flush of the disk: nothing depends on a heartbeat that a crash of the machine loses.
                 connection.execute("PRAGMA synchronous = NORMAL")
                 self._tx = SqliteTx(connection)
             return drive(work(self._tx))

@@ -194,7 +194,8 @@ RELEASE = transition(
 
 # The fence of every write of an attempt (see `attempts.GUARD`): its run may have been released after a stop of the
 # process and claimed by another worker, and then the newer attempt wins.
-_FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder = NULL, worker = NULL, ended_at = :now,
+# `worker` stays: a run of one attempt has no other record of the process that drove it (`run_attempts`).
+_FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder = NULL, ended_at = :now,
                        error_code = :error_code, not_before = NULL, activity = NULL,
                        totals = COALESCE(:totals, totals),
                        first_token_at = COALESCE(first_token_at, :first_token_at)

@@ -17,8 +17,8 @@ from musterd.store.rows import RUN_COLUMNS, run_row
 
 ADD = Statement(
     "worker_add",
-    """INSERT INTO workers (id, components, host, pid, started_at, version, role)
-       VALUES (:id, :components, :host, :pid, :now, :version, :role) ON CONFLICT (id) DO NOTHING""",
+    """INSERT INTO workers (id, components, host, pid, started_at, beaten_at, version, role)
+       VALUES (:id, :components, :host, :pid, :now, :now, :version, :role) ON CONFLICT (id) DO NOTHING""",
 )
 # The condition on `worker` makes SQLite use the partial index of running roots.
 ANNOUNCED = Statement(
@@ -35,9 +35,12 @@ ALL = Statement(
                  AND worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers)""",
 )
 SEEN = Statement(
-    "worker_seen", "SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own FROM workers"
+    "worker_seen",
+    """SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own,
+              EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :id) AS has_runs
+       FROM workers""",
 )
-BEAT = Statement("worker_beat", "UPDATE workers SET heartbeat = heartbeat + 1 WHERE id = :id")
+BEAT = Statement("worker_beat", "UPDATE workers SET heartbeat = heartbeat + 1, beaten_at = :now WHERE id = :id")
 SERVED = Statement("workers_served", "SELECT components FROM workers")
 WAITING = Statement(
     "components_waiting",
@@ -54,7 +57,7 @@ LOCK_SESSIONS = Statement(
 )
 RUNNING = Statement(
     "worker_runs",
-    f"""SELECT {RUN_COLUMNS}, crashes_in_all FROM runs
+    f"""SELECT {RUN_COLUMNS}, crashes_in_all, (SELECT beaten_at FROM workers WHERE id = :worker) AS beaten_at FROM runs
         WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW""",
 )
 CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id")
@@ -148,18 +151,20 @@ async def heartbeats(tx: Tx) -> dict[str, int | None]:
     return {row["id"]: row["heartbeat"] for row in await tx.all(ALL, {})}
 
 
-async def beat(tx: Tx, worker: str) -> bool:
-    """Advance a worker's counter, unless it is the only worker. False: the worker is no longer announced."""
+async def beat(tx: Tx, worker: str, now: float) -> bool:
+    """Advance a worker's counter, unless it is idle and the only worker. False: the worker is no longer announced."""
     row = await tx.one(SEEN, {"id": worker})
     if row is None or not row["own"]:
         return False
-    # No other process watches the counter of a worker that is alone, so an idle server writes nothing.
-    return row["n"] == 1 or await tx.run(BEAT, {"id": worker}) > 0
+    # No other process watches the counter of a worker that is alone. But if it dies with runs, the time of its last
+    # beat says until when it drove them.
+    is_idle = row["n"] == 1 and not row["has_runs"]
+    return is_idle or await beat_always(tx, worker, now)
 
 
-async def beat_always(tx: Tx, worker: str) -> bool:
-    """Advance a worker's counter, even if it is the only worker. False: the worker is no longer announced."""
-    return await tx.run(BEAT, {"id": worker}) > 0
+async def beat_always(tx: Tx, worker: str, now: float) -> bool:
+    """Advance a worker's counter in any case. False: the worker is no longer announced."""
+    return await tx.run(BEAT, {"id": worker, "now": now}) > 0
 
 
 async def unserved(tx: Tx) -> list[str]:
@@ -215,7 +220,7 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
         before = Crashes(run.crashes, int(row["crashes_in_all"]))
         has_begun = run.not_before != crashes_rule.NOTHING_STORED
         if crashed:
-            await run_attempts.end_lost(tx, run)
+            await run_attempts.end_lost(tx, run, row["beaten_at"])
         else:
             await run_attempts.end(tx, run.run_id, run.attempt, now, AttemptOutcome.HANDED_OVER)
         await _release(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)

@@ -49,7 +49,7 @@ class AttemptEntry(TypedDict):
     worker_id: Annotated[str | None, Field(description="The process that drove the run; null if it is not known.")]
     started_at: UnixTime
     ended_at: Annotated[
-        float | None, Field(description="Of a lost attempt, the last time at which it stored something.")
+        float | None, Field(description="Of a lost attempt, its last write or its process's last heartbeat.")
     ]
     outcome: Annotated[
         Literal["running", "lost", "handed_over", "paused", "released", "ended"],

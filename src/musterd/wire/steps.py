@@ -10,7 +10,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import TEXT_CHARACTERS, StepContent, StepKind, StepState, StepView
 from musterd.wire.shapes import UnixTime
 
-Outcome = Literal["running", "waiting", "completed", "failed", "unknown", "cut_off"]
+Outcome = Literal["running", "waiting", "completed", "failed", "unknown", "cut_off", "cancelled"]
 
 
 class StepError(TypedDict):
@@ -32,7 +32,7 @@ class StepAttempt(TypedDict):
         Outcome,
         Field(
             description="running, completed and failed; waiting: for a person. unknown: a tool call that may have "
-            "taken effect. cut_off: its process ended first."
+            "taken effect. cut_off: its process ended first. cancelled: a model call that was stopped with its run."
         ),
     ]
 
@@ -52,7 +52,12 @@ class RunStep(TypedDict):
     run_id: Annotated[str, Field(description="The run whose step it is: the root run or a member's.")]
     parent_path: Annotated[str | None, Field(description="The delegation in which it happened.")]
     tool_call_id: Annotated[str | None, Field(description="The id that the model gave to the call.")]
-    child_run_ids: Annotated[list[str], Field(description="The members' runs that it began.")]
+    child_run_ids: Annotated[
+        list[str],
+        Field(
+            description="The members' runs that it began; of a copied step, those of the run that this run continues."
+        ),
+    ]
     approval_id: Annotated[str | None, Field(description="The last approval for which the call waited.")]
     error: StepError | None
     tries: Annotated[int, Field(description="How often the model was called, with retries; 0 for other steps.")]
@@ -76,6 +81,7 @@ _OUTCOMES: dict[StepState, Outcome] = {
     StepState.COMPLETED: "completed",
     StepState.FAILED: "failed",
     StepState.UNKNOWN: "unknown",
+    StepState.CANCELLED: "cancelled",
 }
 
 

@@ -119,7 +119,9 @@ def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFi
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, 1, 1)""",  # noqa: S608
                 row,
             )
-        connection.execute("INSERT INTO workers (id, components, host, started_at) VALUES ('w', '[]', 'h', 1)")
+        connection.execute(
+            "INSERT INTO workers (id, components, host, started_at, beaten_at) VALUES ('w', '[]', 'h', 1, 1)"
+        )
         connection.commit()
     code, checks = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
     assert code == 1

@@ -1,5 +1,6 @@
 """What stands around a tool's call: hooks, further tries, kept results."""
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -129,6 +130,42 @@ async def test_a_call_before_and_one_after_see_what_comes_of_it() -> None:
         ("say", "fail", {"word": "fail!"}, None, "failed", "s1"),
         ("say", "x", {"word": "x!"}, "x!", None, "s1"),
     ]
+
+
+async def test_a_cancel_stops_a_post_hook() -> None:
+    began, stopped = asyncio.Event(), asyncio.Event()
+
+    async def after() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    @tool(post_hook=after)
+    def say() -> str:
+        """Say."""
+        return "said"
+
+    driving = asyncio.ensure_future(tool_results(say, calls=[Call("say")]))
+    await began.wait()
+    driving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await driving
+    assert stopped.is_set()
+
+
+async def test_a_post_hook_that_cancels_itself_changes_nothing() -> None:
+    async def after() -> None:
+        raise asyncio.CancelledError
+
+    @tool(post_hook=after)
+    def say() -> str:
+        """Say."""
+        return "said"
+
+    assert await tool_results(say, calls=[Call("say")]) == ["said"]
 
 
 # Tries

@@ -2738,7 +2738,7 @@ export interface components {
             started_at: number;
             /**
              * Ended At
-             * @description Of a lost attempt, the last time at which it stored something.
+             * @description Of a lost attempt, its last write or its process's last heartbeat.
              */
             ended_at: number | null;
             /**
@@ -3261,7 +3261,7 @@ export interface components {
             tool_call_id: string | null;
             /**
              * Child Run Ids
-             * @description The members' runs that it began.
+             * @description The members' runs that it began; of a copied step, those of the run that this run continues.
              */
             child_run_ids: string[];
             /**
@@ -5000,7 +5000,7 @@ export interface components {
             tool_call_id: string | null;
             /**
              * Child Run Ids
-             * @description The members' runs that it began.
+             * @description The members' runs that it began; of a copied step, those of the run that this run continues.
              */
             child_run_ids: string[];
             /**
@@ -5839,10 +5839,10 @@ export interface components {
             ended_at: number | null;
             /**
              * Outcome
-             * @description running, completed and failed; waiting: for a person. unknown: a tool call that may have taken effect. cut_off: its process ended first.
+             * @description running, completed and failed; waiting: for a person. unknown: a tool call that may have taken effect. cut_off: its process ended first. cancelled: a model call that was stopped with its run.
              * @enum {string}
              */
-            outcome: "running" | "waiting" | "completed" | "failed" | "unknown" | "cut_off";
+            outcome: "running" | "waiting" | "completed" | "failed" | "unknown" | "cut_off" | "cancelled";
         };
         /**
          * StepError
@@ -5875,7 +5875,7 @@ export interface components {
          * @description The state of a journal step.
          * @enum {string}
          */
-        StepState: "started" | "completed" | "failed" | "unknown" | "waiting";
+        StepState: "started" | "completed" | "failed" | "unknown" | "waiting" | "cancelled";
         /**
          * StoredRunMessage
          * @description A message to a running run, as it was stored.

@@ -109,6 +109,13 @@ test("a step that was under way when its run ended was cut off there", () => {
   expect(bar).toMatchObject({ outcome: "cut_off", end: START + 9 });
 });
 
+test("a model call that was cancelled was cut off where it was stopped", () => {
+  const call = runStep("t0/m", 1, 2, { kind: "model", state: "cancelled" });
+  const run = runDetail({ status: "CANCELLED", ended_at: START + 9 });
+  const [bar] = toSpans({ run, steps: [call] }).lanes[0]?.spans ?? [];
+  expect(bar).toMatchObject({ outcome: "cut_off", end: START + 3 });
+});
+
 test("parallel tools stand in rows below each other, and later ones use the free rows", () => {
   const orders = lane(toSpans(busyRun()), "Orders");
   expect(orders.spans.filter((span) => span.kind === "tool").map((span) => span.row)).toEqual([1, 2, 3]);

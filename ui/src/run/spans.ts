@@ -474,7 +474,7 @@ class Context {
     if (step.state === "completed" || step.state === "failed") {
       span.outcome = step.state === "failed" ? "failed" : "ok";
       span.end = Math.max(start, step.ended_at ?? this.ownerEnd(step) ?? start);
-    } else if (step.state === "unknown") {
+    } else if (step.state === "unknown" || step.state === "cancelled") {
       span.outcome = "cut_off";
       span.end = Math.max(start, step.ended_at ?? this.endOfAttempt.get(step.attempt) ?? this.ownerEnd(step) ?? start);
     } else {

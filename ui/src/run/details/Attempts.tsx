@@ -6,6 +6,7 @@ const OUTCOME: Record<string, { text: string; tone: Tone }> = {
   completed: { text: "Completed", tone: "ok" },
   failed: { text: "Failed", tone: "fail" },
   cut_off: { text: "Cut off", tone: "idle" },
+  cancelled: { text: "Cancelled", tone: "idle" },
   unknown: { text: "Outcome unknown", tone: "wait" },
   running: { text: "Running", tone: "run" },
   waiting: { text: "Needs you", tone: "wait" },

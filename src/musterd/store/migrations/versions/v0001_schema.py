@@ -89,6 +89,7 @@ def _create_instance_and_workers() -> None:
         "workers",
         _key("id"),
         _count("heartbeat"),
+        _time("beaten_at", required=True),  # by the worker's clock; compared with nothing
         _text("components", required=True),
         _text("host", required=True),
         _count("pid"),
