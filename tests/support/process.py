@@ -203,9 +203,9 @@ class Process:
         assert answer is not None
         assert answer.status_code == 202, answer.text
 
-    def ended(self, run_id: str, to: str = "agents/solo") -> dict[str, Any]:
+    def ended(self, run_id: str, to: str = "agents/solo", session_id: str = "s1") -> dict[str, Any]:
         """The run after it has finished or paused."""
-        answer = self.http.get(f"/{to}/runs/{run_id}", params={"session_id": "s1", "wait": PATIENCE_SECONDS})
+        answer = self.http.get(f"/{to}/runs/{run_id}", params={"session_id": session_id, "wait": PATIENCE_SECONDS})
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body

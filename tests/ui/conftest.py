@@ -5,6 +5,7 @@ The tests are left out if the page is not built or there is no browser; where ch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -62,9 +63,22 @@ def site(template: Path, tmp_path: Path) -> Iterator[Deployment]:
     yield from deployment_of(url, tmp_path, HERE / "components.py")
 
 
+@pytest.fixture(scope="module")
+def shared_server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The server of those tests of a module that change nothing which another of them looks at."""
+    folder = tmp_path_factory.mktemp("shared")
+    site = Deployment(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
+    with contextlib.closing(site):
+        yield site.serve(model_retry_seconds=0)
+
+
 @pytest.fixture
-def server(site: Deployment) -> Process:
-    """A server without a key."""
+def server(request: pytest.FixtureRequest) -> Process:
+    """A server without a key: the shared one if the test uses it, else one of the test's own."""
+    if "shared_server" in request.fixturenames:
+        shared: Process = request.getfixturevalue("shared_server")
+        return shared
+    site: Deployment = request.getfixturevalue("site")
     return site.serve(model_retry_seconds=0)
 
 
@@ -81,8 +95,13 @@ def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
     visitors: list[Visitor] = []
 
     def open_one(
-        server: Process, *, size: tuple[int, int] = DESK, theme: Literal["light", "dark"] = "light", **options: Any
+        server: Process | str,
+        *,
+        size: tuple[int, int] = DESK,
+        theme: Literal["light", "dark"] = "light",
+        **options: Any,
     ) -> Visitor:
+        address = server if isinstance(server, str) else str(server.http.base_url)
         width, height = size
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -91,7 +110,7 @@ def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
             reduced_motion="reduce",
             **options,
         )
-        visitor = Visitor(context, str(server.http.base_url).rstrip("/"))
+        visitor = Visitor(context, address.rstrip("/"))
         visitors.append(visitor)
         return visitor
 

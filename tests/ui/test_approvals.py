@@ -31,11 +31,12 @@ def ask(server: Process, message: str, run_id: str, to: str) -> None:
     assert server.ended(run_id, to)["status"] == "PAUSED"
 
 
-def ask_all(server: Process) -> None:
+@pytest.fixture(scope="module")
+def questions(shared_server: Process) -> None:
     """Three questions of different kinds."""
-    ask(server, REFUND, "refund", TEAM)
-    ask(server, CHECK_IN, "check-in", TRAVEL)
-    ask(server, GATE, "gate", TRAVEL)
+    ask(shared_server, REFUND, "refund", TEAM)
+    ask(shared_server, CHECK_IN, "check-in", TRAVEL)
+    ask(shared_server, GATE, "gate", TRAVEL)
 
 
 def answer_of(server: Process, run_id: str, to: str) -> str:
@@ -45,12 +46,12 @@ def answer_of(server: Process, run_id: str, to: str) -> str:
     return str(run["content"])
 
 
+@pytest.mark.usefixtures("questions")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_questions_are_listed_and_shown(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    ask_all(server)
     visitor = open_visitor(server, size=size, theme=theme)
     visitor.open("/approvals")
     visitor.see("Needs you · 3")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PAGES = ["/runs", "/approvals", "/sessions", "/teams", "/health"]
 
 
+@pytest.mark.usefixtures("shared_server")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("place", PAGES)
@@ -33,6 +34,7 @@ def test_a_page_without_runs_is_accessible(
         assert visitor.small_targets() == []
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     visitor.open()
     visitor.see("No runs yet")
@@ -48,6 +50,7 @@ def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     expect(dialog).to_be_hidden()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_the_theme_is_the_systems_until_one_is_chosen(server: Process, open_visitor: Callable[..., Visitor]) -> None:
     visitor = open_visitor(server, theme="dark")
     root = visitor.page.locator("html")

@@ -24,13 +24,19 @@ def answering(status: int, body: dict[str, Any]) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=status, body=json.dumps(body), content_type="application/json")
 
 
+@pytest.fixture(scope="module")
+def server_with_a_run(shared_server: Process) -> None:
+    """A completed run, so that a model has been used."""
+    shared_server.accepted("[[SAY hi]]", "r1", "teams/support-desk")
+    shared_server.ended("r1", "teams/support-desk")
+
+
+@pytest.mark.usefixtures("server_with_a_run")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_a_server_that_works_says_so(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    server.accepted("[[SAY hi]]", "r1", "teams/support-desk")
-    server.ended("r1", "teams/support-desk")
     visitor = open_visitor(server, size=size, theme=theme)
     visitor.open("/health")
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Everything is working")
@@ -41,6 +47,7 @@ def test_a_server_that_works_says_so(
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_check_that_fails_is_named(server: Process, visitor: Visitor) -> None:
     status = server.http.get("/-/status").json()
     status["checks"][0] |= {"ok": False, "problem": "The server is not ready; try again."}
@@ -51,6 +58,7 @@ def test_a_check_that_fails_is_named(server: Process, visitor: Visitor) -> None:
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_key_without_the_scope_sees_the_checks(server: Process, visitor: Visitor) -> None:
     refusal = {"detail": "Insufficient permissions", "error_code": "FORBIDDEN", "request_id": "r"}
     visitor.page.route(

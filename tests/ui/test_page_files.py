@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.ui.visitor import machine_is_quiet
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ PROCESSOR_MS = 600
 """Processor time from the reload to the list: holds on a busy machine too."""
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_the_first_paint_is_soon(visitor: Visitor) -> None:
     visitor.open()
     visitor.see("No runs yet")
@@ -28,6 +31,7 @@ def test_the_first_paint_is_soon(visitor: Visitor) -> None:
         assert paint < FIRST_PAINT_MS
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_the_page_loads_few_files_and_none_from_elsewhere(visitor: Visitor) -> None:
     names: list[str] = []
     visitor.page.on("request", lambda request: names.append(request.url.rpartition("/ui/")[2]))

@@ -45,14 +45,26 @@ def finish(server: Process, message: str, run_id: str = "r1") -> None:
     server.ended(run_id, SUPPORT)
 
 
+@pytest.fixture(scope="module")
+def waiting_run(shared_server: Process) -> None:
+    """A run that waits for a person."""
+    finish(shared_server, REFUND, "waits")
+
+
+@pytest.fixture(scope="module")
+def order_run(shared_server: Process) -> None:
+    """A completed run of three steps."""
+    finish(shared_server, '[[TOOL get_order {"order_id": "4417"}]]', "order")
+
+
+@pytest.mark.usefixtures("waiting_run")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_a_run_that_waits_shows_its_lanes_and_its_question(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    finish(server, REFUND)
     visitor = open_visitor(server, size=size, theme=theme)
-    visitor.open("/runs/r1")
+    visitor.open("/runs/waits")
     visitor.see("needs you: refund_payment")
     expect(visitor.page.get_by_role("region", name="Question for you")).to_contain_text(
         "May Billing call refund_payment?"
@@ -64,9 +76,10 @@ def test_a_run_that_waits_shows_its_lanes_and_its_question(
         assert visitor.small_targets() == []
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_approving_lets_the_run_go_on_in_place(server: Process, visitor: Visitor) -> None:
-    finish(server, REFUND)
-    visitor.open("/runs/r1")
+    finish(server, REFUND, "approved")
+    visitor.open("/runs/approved")
     visitor.page.get_by_role("button", name="Approve").click()
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
     expect(visitor.page.get_by_role("region", name="Answer")).to_be_visible()
@@ -108,9 +121,9 @@ def test_text_is_shown_as_it_is_written(site: Deployment, server: Process, visit
     visitor.check()
 
 
-def test_keys_walk_the_steps_and_open_one(server: Process, visitor: Visitor) -> None:
-    finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
-    visitor.open("/runs/r1")
+@pytest.mark.usefixtures("order_run")
+def test_keys_walk_the_steps_and_open_one(visitor: Visitor) -> None:
+    visitor.open("/runs/order")
     expect(visitor.page.get_by_role("row")).to_contain_text("3 steps")
     current = visitor.page.locator("[role=gridcell][aria-selected=true]")
     visitor.press("ArrowRight", "ArrowRight")
@@ -150,10 +163,10 @@ def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("dialog")).to_be_hidden()
 
 
+@pytest.mark.usefixtures("order_run")
 def test_a_tap_opens_the_step_as_a_sheet(server: Process, open_visitor: Callable[..., Visitor]) -> None:
-    finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
     visitor = open_visitor(server, size=PHONE)
-    visitor.open("/runs/r1?step=t0%2Fc0")
+    visitor.open("/runs/order?step=t0%2Fc0")
     sheet = visitor.page.get_by_role("dialog")
     expect(sheet).to_contain_text('"total_eur": 64')
     visitor.check()
@@ -171,14 +184,15 @@ def test_a_tap_opens_the_step_as_a_sheet(server: Process, open_visitor: Callable
     expect(sheet).to_contain_text("Status")
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_failed_run_names_its_cause_and_can_be_continued(server: Process, visitor: Visitor) -> None:
-    finish(server, "[[ERROR 400]]")
-    visitor.open("/runs/r1")
+    finish(server, "[[ERROR 400]]", "failed")
+    visitor.open("/runs/failed")
     expect(visitor.page.get_by_role("alert").first).to_contain_text("model_error")
     visitor.see("failed: ")
     visitor.check()
     visitor.page.get_by_role("button", name="Run again").click()
-    expect(visitor.page).not_to_have_url(re.compile("/runs/r1$"))
+    expect(visitor.page).not_to_have_url(re.compile("/runs/failed$"))
     expect(visitor.page.locator(".run-meta")).to_contain_text("Failed")
 
 
@@ -245,9 +259,10 @@ def test_a_run_goes_on_after_the_server_was_killed(site: Deployment, server: Pro
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, visitor: Visitor) -> None:
-    start(server, "[[WORDS 200 20]]")
-    visitor.open("/runs/r1?view=transcript")
+    start(server, "[[WORDS 200 20]]", "reloaded")
+    visitor.open("/runs/reloaded?view=transcript")
     visitor.see("word3 ")
     visitor.page.reload()
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
@@ -258,7 +273,7 @@ def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, 
 def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     site: Deployment, server: Process, visitor: Visitor
 ) -> None:
-    start(server, "[[WORDS 300 50]]")
+    start(server, "[[WORDS 200 50]]")
     visitor.open("/runs/r1?view=transcript")
     visitor.see("word20 ")
     server.kill()
@@ -267,24 +282,26 @@ def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=60_000)
     texts = visitor.page.locator(".transcript .entry-text")
     expect(texts.first.locator("del")).to_contain_text("word20 ")
-    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(300)))
+    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(200)))
     expect(texts).to_have_count(2)
     visitor.see("Attempt 2")
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_members_address_leads_to_its_run(server: Process, visitor: Visitor) -> None:
-    finish(server, "[[DELEGATE orders: <SAY I am Orders>]]")
-    members = server.http.get("/runs/r1").json()["members"]
+    finish(server, "[[DELEGATE orders: <SAY I am Orders>]]", "delegated")
+    members = server.http.get("/runs/delegated").json()["members"]
     visitor.open(f"/runs/{members[0]['run_id']}")
-    expect(visitor.page).to_have_url(re.compile(r"/runs/r1\?view=transcript&member="))
+    expect(visitor.page).to_have_url(re.compile(r"/runs/delegated\?view=transcript&member="))
     visitor.see("I am Orders")
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
-    finish(server, f"[[DELEGATE orders: <TOOL hostile {{}}>]] {HOSTILE}")
-    visitor.open("/runs/r1")
+    finish(server, f"[[DELEGATE orders: <TOOL hostile {{}}>]] {HOSTILE}", "hostile")
+    visitor.open("/runs/hostile")
     visitor.see("done: ")
     visitor.press("2")
     visitor.see("window.hacked = 1")
@@ -292,6 +309,7 @@ def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
     assert visitor.page.evaluate("() => window.hacked") is None
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_run_of_20_000_events_stays_smooth_and_small(server: Process, visitor: Visitor) -> None:
     page = visitor.page
     LongRun(20_000).serve(page)

@@ -20,23 +20,24 @@ TRACK = '[[DELEGATE shipping: <TOOL track_parcel {{"tracking_no": "{}"}}>]]'
 REFUND = '[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}]]'
 
 
-def start_all(server: Process) -> None:
+@pytest.fixture(scope="module")
+def runs(shared_server: Process) -> None:
     """A run of each kind: completed, failed, waiting for a person, and one at work."""
-    server.accepted("[[SAY Delivered on 12 November]]", "done", DESK_RUNS, "s1")
-    server.ended("done", DESK_RUNS)
-    server.accepted("[[ERROR 400]]", "failed", DESK_RUNS, "s1")
-    server.ended("failed", DESK_RUNS)
-    server.accepted(REFUND, "asks", DESK_RUNS, "s1")
-    server.ended("asks", DESK_RUNS)
-    server.accepted(TRACK.format("SE1"), "works", DESK_RUNS, "s2")
+    shared_server.accepted("[[SAY Delivered on 12 November]]", "done", DESK_RUNS, "s1")
+    shared_server.ended("done", DESK_RUNS)
+    shared_server.accepted("[[ERROR 400]]", "failed", DESK_RUNS, "s1")
+    shared_server.ended("failed", DESK_RUNS)
+    shared_server.accepted(REFUND, "asks", DESK_RUNS, "s1")
+    shared_server.ended("asks", DESK_RUNS)
+    shared_server.accepted(TRACK.format("SE1"), "works", DESK_RUNS, "s2")
 
 
+@pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_active_runs_stand_first(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    start_all(server)
     visitor = open_visitor(server, size=size, theme=theme)
     visitor.open()
     visitor.see("Delivered on 12 November")
@@ -51,8 +52,8 @@ def test_active_runs_stand_first(
         assert visitor.small_targets() == []
 
 
-def test_filters_are_in_the_url_and_back_undoes_them(server: Process, visitor: Visitor) -> None:
-    start_all(server)
+@pytest.mark.usefixtures("runs")
+def test_filters_are_in_the_url_and_back_undoes_them(visitor: Visitor) -> None:
     visitor.open()
     rows = visitor.page.locator("tr.run")
     expect(rows).to_have_count(4)
@@ -93,8 +94,8 @@ def test_rows_change_in_place_and_new_runs_wait(site: Deployment, server: Proces
     expect(button).to_be_hidden()
 
 
-def test_keys_move_and_open(server: Process, visitor: Visitor) -> None:
-    start_all(server)
+@pytest.mark.usefixtures("runs")
+def test_keys_move_and_open(visitor: Visitor) -> None:
     visitor.open()
     visitor.see("Delivered on 12 November")
     visitor.press("j", "j", "k")
@@ -104,8 +105,8 @@ def test_keys_move_and_open(server: Process, visitor: Visitor) -> None:
     expect(visitor.page).to_have_url(f"{visitor.address}/ui/#/runs/works")
 
 
-def test_search_finds_runs_and_pages(server: Process, visitor: Visitor) -> None:
-    start_all(server)
+@pytest.mark.usefixtures("runs")
+def test_search_finds_runs_and_pages(visitor: Visitor) -> None:
     visitor.open("/health")
     visitor.page.get_by_role("main").get_by_role("heading").first.wait_for()
     visitor.press("/")

@@ -22,25 +22,27 @@ REFUND = '[[TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason
 HELD = '[[TOOL track_parcel {"tracking_no": "SE1"}]]'
 
 
-def converse(server: Process) -> None:
+def converse(server: Process, session_id: str = "s1", question: str = "Can I return it?") -> None:
     """A session with an answer in Markdown, a failed run and one that waits for a person."""
-    server.accepted("Can I return it? [[SAY Until **12 December**.]]", "r1", TEAM)
-    server.ended("r1", TEAM)
-    server.accepted("And the ledger? [[ERROR 400]]", "r2", TEAM)
-    server.ended("r2", TEAM)
-    server.accepted(f"Then refund it. {REFUND}", "r3", TEAM)
-    server.ended("r3", TEAM)
+    for number, message in enumerate(
+        (f"{question} [[SAY Until **12 December**.]]", "And the ledger? [[ERROR 400]]", f"Then refund it. {REFUND}")
+    ):
+        run_id = f"{session_id}-{number}"
+        server.accepted(message, run_id, TEAM, session_id)
+        server.ended(run_id, TEAM, session_id)
 
 
+@pytest.mark.usefixtures("shared_server")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_a_session_reads_as_a_conversation(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    converse(server)
+    question = f"Can I return a {theme} one of {size[0]} pixels?"
+    converse(server, f"{theme}-{size[0]}", question)
     visitor = open_visitor(server, size=size, theme=theme)
     visitor.open("/sessions")
-    item = visitor.page.get_by_role("link", name="Can I return it?")
+    item = visitor.page.get_by_role("link", name=question)
     expect(item).to_contain_text("Needs you")
     visitor.check()
     item.click()
@@ -72,11 +74,12 @@ def test_a_message_starts_a_run_and_its_text_is_shown_live(site: Deployment, ser
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_files_are_sent_with_a_message(server: Process, visitor: Visitor, tmp_path: Path) -> None:
-    converse(server)
+    converse(server, "files")
     note = tmp_path / "note.txt"
     note.write_text("a note")
-    visitor.open("/sessions/s1")
+    visitor.open("/sessions/files")
     visitor.page.get_by_label("Message Support desk").fill("[[SAY read]]")
     visitor.page.locator("input[type=file]").set_input_files(note)
     visitor.see("note.txt")
@@ -104,9 +107,10 @@ def test_a_session_is_renamed_forked_and_deleted(server: Process, visitor: Visit
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_the_state_is_changed(server: Process, visitor: Visitor) -> None:
-    converse(server)
-    visitor.open("/sessions/s1")
+    converse(server, "state")
+    visitor.open("/sessions/state")
     visitor.page.get_by_role("button", name="Edit state").click()
     field = visitor.page.get_by_role("dialog").get_by_role("textbox")
     field.fill("[1]")
@@ -117,7 +121,7 @@ def test_the_state_is_changed(server: Process, visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Save").click()
     expect(visitor.page.get_by_role("dialog")).to_be_hidden()
     visitor.see('"Oslo"')
-    assert server.http.get("/sessions/s1").json()["session_state"] == {"city": "Oslo"}
+    assert server.http.get("/sessions/state").json()["session_state"] == {"city": "Oslo"}
 
 
 def test_sessions_are_found_by_name_and_message(server: Process, visitor: Visitor) -> None:
@@ -159,11 +163,12 @@ def test_sessions_are_listed_by_the_status_of_their_last_run(server: Process, vi
     expect(items).to_have_count(2)
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_hostile_text_stays_text(server: Process, visitor: Visitor) -> None:
     hostile = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
     link = "[click](javascript:window.hacked=1) ![x](https://evil.example/y.png)"
-    server.accepted(f"{hostile} [[SAY {hostile} {link} **end**]]", "r1", TEAM)
-    server.ended("r1", TEAM)
+    server.accepted(f"{hostile} [[SAY {hostile} {link} **end**]]", "hostile", TEAM)
+    server.ended("hostile", TEAM)
     visitor.open("/sessions/s1")
     expect(visitor.page.locator("strong", has_text="end")).to_be_visible()
     visitor.check()

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from tests.ui.visitor import Visitor
 
 
+@pytest.fixture(scope="module")
+def greeting(shared_server: Process) -> None:
+    """A run of the team."""
+    shared_server.accepted("hello [[SAY hi]]", "r1", "teams/support-desk")
+
+
+@pytest.mark.usefixtures("greeting")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_a_team_shows_its_members_and_tools(
     server: Process, open_visitor: Callable[..., Visitor], size: tuple[int, int], theme: str
 ) -> None:
-    server.accepted("hello [[SAY hi]]", "r1", "teams/support-desk")
     visitor = open_visitor(server, size=size, theme=theme)
     visitor.open("/teams")
     visitor.page.get_by_role("link", name="Support desk").click()
@@ -40,6 +46,7 @@ def test_a_team_shows_its_members_and_tools(
     visitor.check()
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_a_run_starts_with_a_file_and_a_session(server: Process, visitor: Visitor, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("a note")
@@ -64,6 +71,7 @@ def test_a_run_starts_with_a_file_and_a_session(server: Process, visitor: Visito
     assert [file["filename"] for file in run["input"]["files"]] == ["note.txt"]
 
 
+@pytest.mark.usefixtures("shared_server")
 def test_the_dialog_starts_a_run_from_any_page(server: Process, visitor: Visitor) -> None:
     visitor.open("/health")
     visitor.see("Everything is working")

@@ -24,7 +24,7 @@ EXPECTED_ERRORS = ("the server responded with a status of", "net::ERR_", "Failed
 class Visitor:
     """A window with its own storage.
 
-    :param address: the base URL of the server.
+    :param address: the base URL of the server. Requests to other URLs are foreign.
     """
 
     def __init__(self, context: BrowserContext, address: str) -> None:
@@ -112,7 +112,7 @@ class Visitor:
 
     def _note_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" != self.address:
+        if parts.scheme in ("http", "https", "ws", "wss") and not request.url.startswith(f"{self.address}/"):
             self.foreign_requests.append(request.url)
 
 
