@@ -19,13 +19,17 @@ export function WorkPanel({ status }: { status: ServerStatus }) {
         <Figure name="Open streams" value={status.streams_open} note="" />
       </dl>
       {queue && queue.queued + queue.scheduled > 0 ? (
-        <p className="border-t border-line px-4 py-2 text-meta text-ink-3">
-          {formatCount(queue.queued)} wait for an earlier run of their session, {formatCount(queue.scheduled)} start
-          later
-        </p>
+        <p className="border-t border-line px-4 py-2 text-meta text-ink-3">{laterText(queue.queued, queue.scheduled)}</p>
       ) : null}
     </section>
   );
+}
+
+/** "2 runs wait for an earlier run of the same session, 1 run starts later". */
+function laterText(queued: number, scheduled: number): string {
+  const waiting = `${plural(queued, "run waits", "runs wait")} for an earlier run of the same session`;
+  const starting = `${plural(scheduled, "run starts", "runs start")} later`;
+  return [queued > 0 ? waiting : "", scheduled > 0 ? starting : ""].filter(Boolean).join(", ");
 }
 
 function Figure({ name, value, note }: { name: string; value: number | null | undefined; note: string }) {

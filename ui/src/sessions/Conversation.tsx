@@ -127,7 +127,7 @@ function Head({ session, item }: ConversationProps) {
           <GitFork className="icon" aria-hidden="true" />
           Fork
         </Button>
-        <Menu label="More" icon={<Ellipsis className="icon" aria-hidden="true" />} items={items} />
+        <Menu label="More" icon={<Ellipsis className="icon" aria-hidden="true" />} items={items} isQuiet />
       </div>
       {fork.error ? (
         <div className="p-3" role="alert">

@@ -16,3 +16,8 @@ test("Markdown becomes elements", () => {
 test("links open elsewhere and tell nothing", () => {
   expect(html("[docs](https://example.com)")).toContain('rel="noopener noreferrer nofollow"');
 });
+
+test("a text that is nested too deeply or too long stays plain", () => {
+  expect(html(`${">".repeat(20_000)} deep`)).toContain("&gt;&gt;&gt;");
+  expect(html(`**long** ${"word ".repeat(30_000)}`)).toContain("**long** word");
+});

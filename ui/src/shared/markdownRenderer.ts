@@ -9,9 +9,12 @@ const ALLOWED_TAGS = [
   ..."h1 h2 h3 h4 h5 h6 table thead tbody tr th td a".split(" "),
 ];
 
+/** Longer texts stay plain: rendering some of them takes time that grows with the square of their length. */
+const MAX_LENGTH = 100_000;
+
 export function renderMarkdown(text: string): DocumentFragment {
-  if (!DOMPurify.isSupported) return plain(text);
-  const html = marked.parse(text) as string;
+  const html = parse(text);
+  if (html === null) return plain(text);
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS,
     ALLOWED_ATTR: ["href", "title", "start"],
@@ -25,8 +28,20 @@ export function renderMarkdown(text: string): DocumentFragment {
   return fragment;
 }
 
+function parse(text: string): string | null {
+  if (!DOMPurify.isSupported || text.length > MAX_LENGTH) return null;
+  try {
+    return marked.parse(text) as string;
+  } catch {
+    return null; // nested too deeply for the parser
+  }
+}
+
 function plain(text: string): DocumentFragment {
   const fragment = document.createDocumentFragment();
-  fragment.append(text);
+  const paragraph = document.createElement("p");
+  paragraph.className = "whitespace-pre-wrap";
+  paragraph.textContent = text;
+  fragment.append(paragraph);
   return fragment;
 }
