@@ -144,6 +144,17 @@ test("events show the model call that is out, which no step has yet", () => {
   expect(shipping.note).toBe("writing");
 });
 
+test("a model call ends where its process was lost, before an event says so", () => {
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamModelRequestStarted", "run-4417", 1, { model: "gpt-5" }),
+    event(1, "TeamRunContent", "run-4417", 2, { content: "I am" }),
+  ]);
+  const lost = { attempt: 1, worker_id: null, started_at: START, ended_at: START + 5, outcome: "lost" as const };
+  const [bar] = toSpans({ run: runDetail({ attempt_list: [lost] }), steps: [], feed }).lanes[0]?.spans ?? [];
+  expect(bar).toMatchObject({ kind: "model", label: "gpt-5", outcome: "cut_off", end: START + 5 });
+});
+
 test("what is stored is not drawn twice when events tell of it too", () => {
   const { run, steps, events } = busyRun();
   const feed = new RunFeed(run.run_id);

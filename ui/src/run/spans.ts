@@ -119,11 +119,12 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   const context = new Context(run, runs, end, approvals);
   for (const step of steps) for (const span of context.ofStep(step)) place(span);
   for (const span of context.ofApprovals(steps)) place(span);
-  if (feed !== undefined) addLive(steps, feed, laneOfRun, place);
+  const downtime = downtimeOf(run, end);
+  if (feed !== undefined) addLive(steps, feed, downtime, laneOfRun, place);
 
   const costs = costsByRun(steps);
   for (const lane of lanes) finishLane(lane, costs, context, feed);
-  return { lanes, start, end, downtime: downtimeOf(run, end) };
+  return { lanes, start, end, downtime };
 }
 
 /** When the run began; a run that continues a failed one has its earlier steps too. */
@@ -529,6 +530,7 @@ function latest(steps: readonly RunStep[], start: number): number {
 function addLive(
   steps: readonly RunStep[],
   feed: RunFeed,
+  downtime: readonly Downtime[],
   laneOfRun: ReadonlyMap<string, Draft>,
   place: (span: Span) => void,
 ): void {
@@ -546,27 +548,34 @@ function addLive(
     const stored = spansOfRun.get(thread.runId) ?? [];
     const models = stored.filter((span) => span.kind === "model").sort((a, b) => a.start - b.start);
     for (const entry of thread.entries) {
-      if (entry.kind === "model" && entry.model !== "") addModel(entry, models, place);
+      if (entry.kind === "model" && entry.model !== "") addModel(entry, models, downtime, place);
       if (entry.kind !== "tool" || DELEGATIONS.has(entry.name) || entry.childRunId !== null) continue;
       const key = `${entry.runId} ${entry.callId}`;
-      if (!calls.has(key)) place(ofTool(entry));
+      if (!calls.has(key)) place(ofTool(entry, downtime));
       else if (entry.endedAt !== null) closeTool(entry, stepOfCall.get(key), stored);
     }
   }
 }
 
-function addModel(call: ModelCall, stored: readonly Span[], place: (span: Span) => void): void {
+function addModel(
+  call: ModelCall,
+  stored: readonly Span[],
+  downtime: readonly Downtime[],
+  place: (span: Span) => void,
+): void {
   const match = stored.find((span) => overlaps(span, call));
   if (match === undefined) {
+    const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
+    const isOpen = call.endedAt === null && lostAt === null;
     place({
       id: `event ${call.index}`,
       path: null,
       runId: call.runId,
       kind: "model",
-      outcome: call.isError ? "failed" : call.isCutOff ? "cut_off" : call.endedAt === null ? "running" : "ok",
-      label: call.endedAt === null && call.text !== "" ? `${call.model}, writing` : call.model,
+      outcome: call.isError ? "failed" : call.isCutOff || lostAt !== null ? "cut_off" : isOpen ? "running" : "ok",
+      label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
       start: call.startedAt,
-      end: call.endedAt,
+      end: call.endedAt ?? lostAt,
       row: 0,
       attempt: 1,
       retries: call.retries.map((retry) => retry.at),
@@ -587,16 +596,22 @@ function overlaps(span: Span, call: ModelCall): boolean {
   return shared > 0 ? shared >= shorter / 2 : Math.abs(span.start - call.startedAt) < 0.005;
 }
 
-function ofTool(call: ToolCall): Span {
+/** When the process of a call was lost, which no event tells before the next process takes the run over. */
+function lossOf(call: { startedAt: number }, downtime: readonly Downtime[]): number | null {
+  return downtime.find((band) => band.start > call.startedAt)?.start ?? null;
+}
+
+function ofTool(call: ToolCall, downtime: readonly Downtime[]): Span {
+  const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
   return {
     id: `event ${call.index}`,
     path: null,
     runId: call.runId,
     kind: "tool",
-    outcome: call.endedAt === null ? "running" : call.isError ? "failed" : "ok",
+    outcome: lostAt !== null ? "cut_off" : call.endedAt === null ? "running" : call.isError ? "failed" : "ok",
     label: call.name,
     start: call.startedAt,
-    end: call.endedAt,
+    end: call.endedAt ?? lostAt,
     row: 0,
     attempt: 1,
     retries: [],
