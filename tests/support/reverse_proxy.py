@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from email.message import Message
     from types import TracebackType
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
@@ -69,7 +70,7 @@ class _Exchange(BaseHTTPRequestHandler):
         while piece := answer.read1(PIECE_BYTES):
             self.wfile.write(piece)
 
-    def _own(self, headers: http.client.HTTPMessage) -> dict[str, str]:
+    def _own(self, headers: Message) -> dict[str, str]:
         return {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
 
     do_GET = do_POST = do_PATCH = do_DELETE = _forward  # noqa: N815 - the names that http.server calls

@@ -19,7 +19,9 @@ export function WorkPanel({ status }: { status: ServerStatus }) {
         <Figure name="Open streams" value={status.streams_open} note="" />
       </dl>
       {queue && queue.queued + queue.scheduled > 0 ? (
-        <p className="border-t border-line px-4 py-2 text-meta text-ink-3">{laterText(queue.queued, queue.scheduled)}</p>
+        <p className="border-t border-line px-4 py-2 text-meta text-ink-3">
+          {laterText(queue.queued, queue.scheduled)}
+        </p>
       ) : null}
     </section>
   );

@@ -13,7 +13,7 @@ import { isUnfinished, type Turn } from "./turns";
 
 /** A message, the run folded to one line, and the answer. */
 export function TurnView({ turn }: { turn: Turn }) {
-  const live = useLiveText(turn.status === "RUNNING" ? turn.runId : null);
+  const live = useLiveText(turn.status === "RUNNING" || turn.isAnswerStale ? turn.runId : null);
   return (
     <article className="turn" aria-label={`Run ${turn.runId}`}>
       <div className="turn-input">{turn.input}</div>
@@ -94,7 +94,7 @@ export function workText(turn: Turn): string {
 
 function Answer({ turn, live }: { turn: Turn; live: string }) {
   if (turn.status === "ERROR") return <Banner tone="fail">{turn.outcome || "The run failed."}</Banner>;
-  if (isUnfinished(turn)) {
+  if (isUnfinished(turn) || turn.isAnswerStale) {
     return live === "" ? null : <p className="prose whitespace-pre-wrap">{live}</p>;
   }
   if (turn.isJson) return <CodeBlock value={JSON.parse(turn.answer)} label="Answer" />;

@@ -61,6 +61,12 @@ describe("a conversation", () => {
     });
   });
 
+  it("does not take a part of an answer for the whole, when the run has just finished", () => {
+    const written: SessionRun = { ...RUN, status: "RUNNING", content: "It is" };
+    expect(toTurns([written], [SUMMARY])[0]).toMatchObject({ status: "COMPLETED", isAnswerStale: true });
+    expect(toTurns([RUN], [SUMMARY])[0]).toMatchObject({ isAnswerStale: false });
+  });
+
   it("counts members at any depth, and shows what a person decided in them", () => {
     const shipping: SessionRun = { ...RUN, run_id: "m1", parent_run_id: "r1", status: "ERROR" };
     const tools = [

@@ -9,6 +9,8 @@ export interface Turn {
   /** Text, or JSON as text for an answer with a schema; "" until there is one. */
   answer: string;
   isJson: boolean;
+  /** The run has finished since its answer was read: it may be a part of the text. */
+  isAnswerStale: boolean;
   status: RunStatus;
   acceptedAt: number;
   startedAt: number | null;
@@ -50,8 +52,8 @@ export function toTurns(runs: readonly SessionRun[], summaries: readonly RunSumm
   return turns.sort((left, right) => left.acceptedAt - right.acceptedAt);
 }
 
-export function isUnfinished(turn: Turn): boolean {
-  return turn.status === "PENDING" || turn.status === "RUNNING" || turn.status === "PAUSED";
+export function isUnfinished({ status }: { status: RunStatus }): boolean {
+  return status === "PENDING" || status === "RUNNING" || status === "PAUSED";
 }
 
 function turnOf(run: SessionRun, members: readonly SessionRun[], summary: RunSummary | undefined): Turn {
@@ -64,6 +66,7 @@ function turnOf(run: SessionRun, members: readonly SessionRun[], summary: RunSum
     answer: run.status === "ERROR" ? "" : answerText(run.content),
     isJson,
     // The list of full texts may be older than the summary, which is small and read more often.
+    isAnswerStale: isUnfinished(run) && !isUnfinished(summary ?? run),
     status: summary?.status ?? run.status,
     outcome: summary?.outcome ?? (run.status === "ERROR" ? answerText(run.content) : null),
     members: members.length,
@@ -95,6 +98,7 @@ function emptyTurn(runId: string, acceptedAt: number): Turn {
     input: "",
     answer: "",
     isJson: false,
+    isAnswerStale: false,
     status: "PENDING",
     acceptedAt,
     startedAt: null,
