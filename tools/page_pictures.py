@@ -34,20 +34,23 @@ from tools.support_desk_model import SupportDeskModel
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-DESK, PHONE = (1280, 900), (390, 844)
+DESK, PHONE = (1280, 960), (390, 844)
 FILM = (1080, 780)
-FRAME_SECONDS = 0.2
-FILM_SPEED = 2.0
-LAST_FRAME_SECONDS = 2.5
-COLOURS, EXACT_COLOURS = 256, 96
+FRAME_SECONDS = 0.25
+FILM_SPEED = 3.5
+LAST_FRAME_SECONDS = 2.0
+COLOURS, EXACT_COLOURS, BOX = 256, 96, 4
 PATIENCE_SECONDS = 120.0
-AFTER_TRACKING_SECONDS = 1.4
+AFTER_TRACKING_SECONDS = 1.8
 """How long the parcel is being tracked when the server is killed: the call takes longer."""
 DOWNTIME_SECONDS = 4.0
 
 TEAM, CREW, NEWS, TRAVEL = "teams/support-desk", "teams/release-crew", "teams/newsroom", "agents/travel"
 RUN = "run-4417"
 QUESTION = "Where is my order 4417? I have waited nine days. Please fix it today."
+
+
+Colour = tuple[int, int, int]
 
 
 class Desk:
@@ -215,7 +218,9 @@ def open_page(
 
 
 def make_film(browser: Browser, desk: Desk, path: Path) -> None:
-    """A run from its start to its end, at twice the speed: the server is killed, and a person approves."""
+    """A run from its start to its end: the server is killed, and a person approves."""
+    desk.run(TEAM, "mara", "Please send me the invoice of order 4398.", "run-4398", "invoice")
+    desk.wait_for_end("run-4398")  # so that the server has loaded what a first run needs
     desk.run(TEAM, "mara", QUESTION, RUN, "mara")
     page = open_page(browser, desk, f"/runs/{RUN}", size=FILM)
     page.get_by_role("heading", name=QUESTION).wait_for()
@@ -236,7 +241,7 @@ def direct(page: Page, desk: Desk) -> Iterator[None]:
     yield from _pause(DOWNTIME_SECONDS / 2)
     desk.start()
     yield from _until(lambda: page.get_by_role("button", name="Approve").count() > 0)
-    yield from _pause(4.0)
+    yield from _pause(3.0)
     page.get_by_role("button", name="Approve").click()
     yield from _until(lambda: "Completed" in head.inner_text())
     page.evaluate("scrollTo(0, 0)")
@@ -246,10 +251,10 @@ def direct(page: Page, desk: Desk) -> Iterator[None]:
 def save_film(frames: list[tuple[float, bytes]], path: Path) -> None:
     """Write an animation that shows the frames at :data:`FILM_SPEED` times their pace."""
     pictures = [Image.open(io.BytesIO(picture)).convert("RGB") for _, picture in frames]
-    palette = palette_of(pictures[:: max(1, len(pictures) // 8)])
+    colours = colours_of(pictures[:: max(1, len(pictures) // 8)])
     times = [at for at, _ in frames]
     seconds = [(after - at) / FILM_SPEED for at, after in itertools.pairwise(times)]
-    first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    first, *others = [with_colours(picture, colours) for picture in pictures]
     first.save(
         path,
         save_all=True,
@@ -262,21 +267,37 @@ def save_film(frames: list[tuple[float, bytes]], path: Path) -> None:
 def reduced(picture: bytes) -> Image.Image:
     """A picture in a palette of its own: half the size, and no difference that one sees."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    return image.quantize(palette=palette_of([image]), dither=Image.Dither.NONE)
+    return with_colours(image, colours_of([image]))
 
 
-def palette_of(pictures: list[Image.Image]) -> Image.Image:
-    """The colours of pictures: the surfaces and inks exactly, and what covers the range of all others."""
+def colours_of(pictures: list[Image.Image]) -> list[Colour]:
+    """At most 256 colours for pictures: the surfaces and inks exactly, and what covers the range of all others."""
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width, height * len(pictures)))
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (0, height * number))
     by_count = sorted(sheet.getcolors(width * sheet.height), reverse=True)
-    exact = [value for _, colour in by_count[:EXACT_COLOURS] for value in colour]
-    others = sheet.quantize(COLOURS - EXACT_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(exact + others.getpalette()[: 3 * (COLOURS - EXACT_COLOURS)])
-    return palette
+    others = sheet.quantize(COLOURS - EXACT_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette()
+    colours = [colour for _, colour in by_count[:EXACT_COLOURS]] + list(zip(*[iter(others)] * 3, strict=True))
+    distinct: dict[Colour, Colour] = {}
+    for colour in colours:
+        distinct.setdefault(_corner(colour), colour)
+    return list(distinct.values())
+
+
+def with_colours(picture: Image.Image, colours: list[Colour]) -> Image.Image:
+    """A picture in a palette of these colours."""
+    match = Image.new("P", (1, 1))
+    match.putpalette([value for colour in colours for value in _corner(colour)])
+    image = picture.quantize(palette=match, dither=Image.Dither.NONE)
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def _corner(colour: Colour) -> Colour:
+    """The corner of the box by which Pillow finds the nearest colour: by the colours themselves, white became grey."""
+    red, green, blue = (value // BOX * BOX for value in colour)
+    return red, green, blue
 
 
 def _until(fact: Callable[[], bool]) -> Iterator[None]:

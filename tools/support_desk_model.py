@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -28,7 +28,7 @@ class Turn:
     """
 
     text: str = ""
-    calls: tuple[tuple[str, dict[str, object]], ...] = ()
+    calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
     error: tuple[int, str] | None = None
     seconds: float = 0.9
     word_seconds: float = 0.03
@@ -39,7 +39,7 @@ def say(text: str, seconds: float = 0.9, word_seconds: float = 0.03) -> Turn:
     return Turn(text=text, seconds=seconds, word_seconds=word_seconds)
 
 
-def call(*calls: tuple[str, dict[str, object]], seconds: float = 1.0) -> Turn:
+def call(*calls: tuple[str, Mapping[str, object]], seconds: float = 1.0) -> Turn:
     """Call tools."""
     return Turn(calls=calls, seconds=seconds)
 
@@ -242,7 +242,7 @@ def _turn(messages: list[dict[str, Any]]) -> Turn:
     """The turn of the script that follows the conversation."""
     last = max(i for i, message in enumerate(messages) if message["role"] == "user")
     system, task = _text(messages[0]), _text(messages[last])
-    number = sum(message["role"] == "assistant" for message in messages[last + 1 :])
+    number = len([message for message in messages[last + 1 :] if message["role"] == "assistant"])
     for (name, part), turns in SCRIPT.items():
         if f"You are {name}." in system and part in task:
             return turns[min(number, len(turns) - 1)]
