@@ -15,10 +15,11 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
-from musterd.declare import Agent, Registry, Team
+from musterd.declare import Agent, Registry, Schedule, Team
 from musterd.engine.process_role import ProcessRole
 from musterd.features.accounts import api as accounts
 from musterd.features.memories import api as memories
+from musterd.features.schedules import api as schedules
 from musterd.features.traces import api as traces
 from musterd.features.usage import api as usage
 from musterd.http.auth.authenticator import Authenticator
@@ -33,7 +34,7 @@ from musterd.http.routes import operations, routes
 from musterd.http.server import Server
 from musterd.http.ui import ui_routes
 
-FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
+FEATURES = [accounts.FEATURE, memories.FEATURE, schedules.FEATURE, traces.FEATURE, usage.FEATURE]
 PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
 
 
@@ -41,17 +42,19 @@ def create_app(
     *,
     teams: Iterable[Team] = (),
     agents: Iterable[Agent] = (),
+    schedules: Iterable[Schedule] = (),
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
     process_role: ProcessRole | None = None,
 ) -> Starlette:
-    """The application that serves these teams and agents.
+    """The application that serves these teams and agents, and keeps these schedules.
 
     Its lifespan opens the database and drives runs. Serve it with one uvicorn process; if you mount it into another
     application, run its lifespan there.
 
-    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams`` and ``agents``.
+    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents`` and
+        ``schedules``.
     :param settings: by default those of the environment.
     :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
     :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
@@ -60,7 +63,9 @@ def create_app(
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, process_role)
+    server = Server(
+        registry or Registry.of(teams=teams, agents=agents, schedules=schedules), settings, FEATURES, process_role
+    )
 
     authenticator = Authenticator(settings, server.issued_tokens)
 

@@ -151,6 +151,22 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidCron(f"Invalid timezone: {name}") from error
 
 
+def instant_of(time: datetime, timezone: str) -> float:
+    """The unix seconds of a time, which is in ``timezone`` unless it has an offset of its own.
+
+    :raises InvalidCron: there is no such time zone.
+    """
+    return (time if time.tzinfo is not None else time.replace(tzinfo=zone_of(timezone))).timestamp()
+
+
+def local_time(at: float, timezone: str) -> str:
+    """Unix seconds as a time in a zone, in ISO 8601 with its offset.
+
+    :raises InvalidCron: there is no such time zone.
+    """
+    return datetime.fromtimestamp(at, zone_of(timezone)).isoformat(timespec="seconds")
+
+
 @functools.lru_cache(maxsize=1024)
 def _parsed(expression: str) -> _Fields:
     problem = f"Invalid cron expression: {expression}"

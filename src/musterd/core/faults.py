@@ -20,6 +20,7 @@ POINTS = (
     "settling", "settled",  # … that finishes a run
     "handing_over", "handed_over",  # … that releases a run during a stop
     "taking_over", "taken_over",  # … that reassigns the runs of a dead worker
+    "firing", "fired",  # before and after the commit that fires a schedule
     "sending", "sent",  # before a webhook is sent, and before the outcome is stored
 )  # fmt: skip
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
     delta_days: Annotated[float, Field(gt=0)] | None = None
     """How many days after the end of a run the deltas of a streamed text stay separate before they are joined. None:
     forever."""
+    schedule_scope_days: Days | None = None
+    """How many days a schedule may act with the scopes of the token with which a user created or changed it last. None:
+    forever. Service accounts are looked up at each firing instead."""
     cancel_wait_seconds: Seconds = 5
     """How long a cancel request waits for the run to stop, and the deletion of a session for its runs to stop."""
 

@@ -15,6 +15,7 @@ from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.registry import Registry
 from musterd.declare.run_context import RunContext
+from musterd.declare.schedule import Schedule
 from musterd.declare.summary_manager import SessionSummaryManager
 from musterd.declare.team import Team
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool
@@ -31,6 +32,7 @@ __all__ = [
     "Registry",
     "RetryTool",
     "RunContext",
+    "Schedule",
     "SessionSummaryManager",
     "Team",
     "Tool",

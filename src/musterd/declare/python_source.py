@@ -16,6 +16,7 @@ from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.default_ids import assign_ids_from_variables
 from musterd.declare.registry import Registry
+from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import (
     PORTING,
     Place,
@@ -98,7 +99,10 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
         )
     teams = [value for value in declarations.values() if isinstance(value, Team)]
     agents = [value for value in declarations.values() if isinstance(value, Agent)]
-    return Registry.of(teams=teams, agents=agents)
+    schedules = [value for value in values.values() if isinstance(value, Schedule)]
+    if name:
+        schedules = [schedule for schedule in schedules if schedule.run in (*teams, *agents)]
+    return Registry.of(teams=teams, agents=agents, schedules=schedules)
 
 
 def import_object(path: str, folder: Path) -> Any:

@@ -10,6 +10,7 @@ from musterd.declare.agent import Agent
 from musterd.declare.component import Component, build
 from musterd.declare.default_ids import assign_member_ids
 from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
+from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import current_place, declaration_error, describe_type
 from musterd.declare.team import Team
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 MAX_DEPTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSchedule:
+    """A schedule with the component that it runs."""
+
+    spec: Schedule
+    component: Component
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,9 +37,10 @@ class Registry:
 
     teams: dict[str, Component] = field(default_factory=dict)
     agents: dict[str, Component] = field(default_factory=dict)
+    schedules: dict[str, DeclaredSchedule] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = ()) -> Self:
+    def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = (), schedules: Iterable[Schedule] = ()) -> Self:
         """Build the registry of top-level declarations.
 
         :raises DeclarationError: an id is not unique, a model is missing, or a team contains itself or is nested too
@@ -38,9 +48,11 @@ class Registry:
         """
         with reported_together():
             components = _components([*_unique(teams, Team), *_unique(agents, Agent)])
+            declared = _schedules(schedules, components)
         return cls(
             teams={component.id: component for component in components if component.kind == "team"},
             agents={component.id: component for component in components if component.kind == "agent"},
+            schedules=declared,
         )
 
     def component(self, kind: str, component_id: str) -> Component | None:
@@ -98,6 +110,32 @@ def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[
                 fix = "give each its own id; if the module is imported under two names, use one of them"
             note(declaration_error(spec.declared_at, problem, fix), spec.declared_at)
     return list(by_id.values())
+
+
+def _schedules(schedules: Iterable[Schedule], components: list[Component]) -> dict[str, DeclaredSchedule]:
+    """The schedules by name, each with the top-level component that it runs. Problems are noted."""
+    by_name: dict[str, DeclaredSchedule] = {}
+    by_spec = {id(component.spec): component for component in components}
+    for schedule in schedules:
+        if not isinstance(schedule, Schedule):
+            problem = f"schedules= contains {describe_type(schedule)}"
+            note(declaration_error(current_place(), problem, "list Schedule(…) objects of musterd"))
+        elif schedule.name in by_name and by_name[schedule.name].spec is not schedule:
+            problem = f"{schedule.label} is declared twice, first at {by_name[schedule.name].spec.declared_at}"
+            note(
+                declaration_error(schedule.declared_at, problem, "give one of them another name"), schedule.declared_at
+            )
+        elif (component := by_spec.get(id(schedule.run))) is not None:
+            by_name[schedule.name] = DeclaredSchedule(schedule, component)
+        elif not is_faulty(schedule.declared_at) and isinstance(schedule.run, Agent | Team):
+            problem = f"{schedule.label} runs {schedule.run.label}, which is not served"
+            note(
+                declaration_error(
+                    schedule.declared_at, problem, "declare it at the top level, and not only as a member"
+                ),
+                schedule.declared_at,
+            )
+    return by_name
 
 
 def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:

@@ -2,7 +2,7 @@
 
 Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
 too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
-of deleted sessions and old runs. Every process does upkeep; the transactions make sure that each thing is done once.
+of deleted sessions and old runs, and do what features have to do. Every process does upkeep; the transactions make sure that each thing is done once.
 """
 
 import asyncio
@@ -25,6 +25,9 @@ from musterd.store.probes import Due
 from musterd.store.schedule import Moved
 
 log = structlog.get_logger("musterd.engine")
+
+
+Duty = Callable[[], Coroutine[object, object, None]]
 
 
 class UpkeepListener(Protocol):
@@ -65,13 +68,15 @@ class Upkeep:
         self._components = components
         self._listener = listener
         self._release_lock = release_lock
+        self.duties: list[Duty] = []
+        """What features have to do in every period."""
         self.last_done_at: float | None = None
         """When upkeep was last done to its end, in unix seconds."""
 
     async def repeat(self, period_seconds: float) -> None:
-        """Repeat upkeep until cancelled. Removing rows may take long, so it has tasks of its own."""
+        """Repeat upkeep until cancelled. What may take long has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
-            for once in (self.once, self.retention.once, self.deletions.once):
+            for once in (self.once, self.retention.once, self.deletions.once, *self.duties):
                 tasks.create_task(_repeat(once, period_seconds))
 
     async def once(self) -> None:
@@ -135,7 +140,7 @@ class Upkeep:
             self._listener.run_cancelled(cancellation.run.run_id, cancellation)
 
 
-async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_seconds: float) -> None:
+async def _repeat(once: Duty, period_seconds: float) -> None:
     while True:
         await clock.sleep(period_seconds)
         try:

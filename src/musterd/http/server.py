@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -94,7 +95,7 @@ class Server:
         # Weak keys, because some components live for one run only.
         self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
         self.webhooks = Webhooks(self.database, settings, self.metrics)
-        resources = Resources(
+        self.resources = resources = Resources(
             database=self.database,
             broadcaster=self.broadcaster,
             registry=registry,
@@ -123,7 +124,12 @@ class Server:
         self.approvals = ApprovalService(resources, self.engine)
         self.deliveries = WebhookService(resources)
         self.features = features
-        self._feature_services = [feature.service(resources) for feature in features]
+        self._feature_services = [feature.service(self) for feature in features]
+        self.engine.upkeep.duties += [
+            partial(feature.upkeep, service)
+            for feature, service in zip(features, self._feature_services, strict=True)
+            if feature.upkeep is not None
+        ]
         services = (*self._feature_services, Readiness(self), MetricsOperations(self))
         self._services: dict[type[object], object] = {type(service): service for service in services}
         self.lag = EventLoopLag(self.metrics)
@@ -142,6 +148,7 @@ class Server:
             await self._start_engine()
             if self._process_role.recovers:
                 self.webhooks.start()
+                await self._start_features()
             resolve.warm((model for component in self.components() for model in models_of(component)), self.settings)
             yield
         finally:
@@ -220,6 +227,11 @@ class Server:
             if feature.tokens is not None:
                 return feature.tokens(service)
         return None
+
+    async def _start_features(self) -> None:
+        for feature, service in zip(self.features, self._feature_services, strict=True):
+            if feature.start is not None:
+                await feature.start(service)
 
     async def _close_features(self) -> None:
         for feature, service in zip(self.features, self._feature_services, strict=True):

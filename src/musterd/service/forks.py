@@ -3,7 +3,7 @@
 No step that it takes over is repeated.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
@@ -19,7 +19,7 @@ from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
 from musterd.service.input_media import require_media
 from musterd.service.run_ref import RunRef
-from musterd.service.runs import RunRequest, RunService
+from musterd.service.runs import Around, RunRequest, RunService
 from musterd.store import idempotency, run_forks
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.idempotency import Request
@@ -32,6 +32,7 @@ class ForkRequest:
     :param run_id: the new run's id.
     :param budget: the new run's budget. It replaces the one that the other run was requested with.
     :param from_step: a step of the other run; what happened before its turn is taken over. None: everything.
+    :param turn: when the new run begins, and how long it may take. It waits for its session in any case.
     """
 
     run_id: str
@@ -40,6 +41,7 @@ class ForkRequest:
     budget: JsonObject | None = None
     from_step: str | None = None
     key: str | None = None
+    turn: SchedulingOptions = field(default_factory=SchedulingOptions)
 
 
 class ForkService:
@@ -79,9 +81,17 @@ class ForkService:
         require_media(view.input, "forked")
         return view
 
-    async def start(self, component: Component, other: RunView, request: ForkRequest, caller: Caller) -> Accepted:
+    async def start(
+        self,
+        component: Component,
+        other: RunView,
+        request: ForkRequest,
+        caller: Caller,
+        around: Around | None = None,
+    ) -> Accepted:
         """Accept a run that continues ``other``.
 
+        :param around: called with the transaction and the acceptance, which it performs.
         :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.
         :raises NotFound: ``other`` has no such step.
         :raises Conflict: the other run has not finished, another run continues it already, or the key is taken.
@@ -101,7 +111,7 @@ class ForkService:
                 user_id=origin.user_id,
                 is_background=request.is_background,
                 cancel_on_disconnect=request.cancel_on_disconnect,
-                turn=SchedulingOptions(on_busy=OnBusy.ENQUEUE, priority=origin.priority),
+                turn=replace(request.turn, on_busy=OnBusy.ENQUEUE, priority=origin.priority),
             ),
             caller,
         )
@@ -124,5 +134,6 @@ class ForkService:
         return await self._runs.accept(
             candidate,
             lambda tx: run_forks.accept(tx, candidate, origin.run_id, request.budget, request.from_step),
+            around,
             cancel_on_disconnect=request.cancel_on_disconnect,
         )

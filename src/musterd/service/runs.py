@@ -1,9 +1,10 @@
 """Runs: start, read, wait for, subscribe to, decide about and cancel them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
@@ -32,10 +33,17 @@ from musterd.service.webhooks import addresses
 from musterd.store import acceptance, blobs, cancels, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Tx
+from musterd.store.database import Tx, Work
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
 from musterd.store.runs import RunComponent
+
+
+class Around(Protocol):
+    """Does more in the transaction of an acceptance. It may be called more than once, as every transaction."""
+
+    def __call__(self, tx: Tx, *, accept: Work[Accepted]) -> Coroutine[Any, Any, Accepted]:
+        """Accept the run, and return what was accepted. If it raises, nothing is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +107,12 @@ class RunService:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def start(self, component: Component, request: RunRequest, caller: Caller) -> Accepted:
+    async def start(
+        self, component: Component, request: RunRequest, caller: Caller, around: Around | None = None
+    ) -> Accepted:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
+        :param around: called with the transaction and the acceptance, which it performs. If it raises, nothing is stored.
         :raises InvalidInput: the component needs what this version does not have.
         :raises Conflict: the chosen run id or the key is taken, or the session is busy.
         :raises TooManyRequests: too many runs are waiting.
@@ -137,21 +148,25 @@ class RunService:
                 await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
             return accepted
 
-        return await self.accept(candidate, work, cancel_on_disconnect=request.cancel_on_disconnect)
+        return await self.accept(candidate, work, around, cancel_on_disconnect=request.cancel_on_disconnect)
 
     async def accept(
-        self, candidate: Candidate, store: Callable[[Tx], Coroutine[Any, Any, Accepted]], *, cancel_on_disconnect: bool
+        self,
+        candidate: Candidate,
+        store: Work[Accepted],
+        around: Around | None = None,
+        *,
+        cancel_on_disconnect: bool,
     ) -> Accepted:
         """Store a run with ``store`` and start it."""
+        work = store if around is None else partial(around, accept=store)
         # Shielded: a client that disconnects in between must not leave a slot reserved, or a stored run undriven.
-        accepting = asyncio.ensure_future(self._accept(candidate, store, cancel_on_disconnect))
+        accepting = asyncio.ensure_future(self._accept(candidate, work, cancel_on_disconnect))
         # If the client has disconnected, this retrieves the error of a rejection. Otherwise asyncio would log it.
         accepting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(accepting)
 
-    async def _accept(
-        self, candidate: Candidate, store: Callable[[Tx], Coroutine[Any, Any, Accepted]], cancel_on_disconnect: bool
-    ) -> Accepted:
+    async def _accept(self, candidate: Candidate, store: Work[Accepted], cancel_on_disconnect: bool) -> Accepted:
         is_launched = False
         try:
             faults.point("accepting")

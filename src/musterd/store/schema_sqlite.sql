@@ -268,6 +268,41 @@ CREATE TABLE daily_metrics (
 )
  WITHOUT ROWID;
 
+CREATE TABLE schedules (
+	id TEXT NOT NULL,
+	owner TEXT,
+	name TEXT NOT NULL,
+	component TEXT NOT NULL,
+	definition TEXT NOT NULL,
+	maker TEXT NOT NULL,
+	declared TEXT,
+	enabled BIGINT NOT NULL,
+	next_run_at DOUBLE,
+	due_at DOUBLE,
+	version BIGINT DEFAULT '0' NOT NULL,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE firings (
+	id TEXT NOT NULL,
+	schedule_id TEXT NOT NULL,
+	attempt BIGINT NOT NULL,
+	"trigger" TEXT NOT NULL,
+	scheduled_for DOUBLE,
+	run_id TEXT,
+	session_id TEXT,
+	outcome TEXT,
+	status_code BIGINT,
+	error TEXT,
+	look_at DOUBLE,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_user ON sessions (user_id, updated_at);
 
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -382,4 +417,24 @@ CREATE INDEX memories_text ON memories (substr(memory, 1, 100), memory_id);
 
 CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
 
-INSERT INTO alembic_version VALUES ('v0001');
+CREATE UNIQUE INDEX schedules_name ON schedules ((COALESCE(owner, '')), name);
+
+CREATE INDEX schedules_created ON schedules (created_at, id);
+
+CREATE INDEX schedules_owner ON schedules (owner, created_at, id);
+
+CREATE INDEX schedules_due ON schedules (due_at, component) WHERE due_at IS NOT NULL;
+
+CREATE INDEX schedules_declared ON schedules (component) WHERE declared IS NOT NULL;
+
+CREATE INDEX firings_schedule ON firings (schedule_id, created_at);
+
+CREATE UNIQUE INDEX firings_instant ON firings (schedule_id, scheduled_for) WHERE attempt = 1 AND scheduled_for IS NOT NULL;
+
+CREATE INDEX firings_run ON firings (run_id) WHERE run_id IS NOT NULL;
+
+CREATE INDEX firings_look ON firings (look_at) WHERE look_at IS NOT NULL;
+
+CREATE INDEX firings_without_run ON firings (created_at) WHERE run_id IS NULL;
+
+INSERT INTO alembic_version VALUES ('v0002');

@@ -237,7 +237,7 @@ async def revoke_account(accounts: AccountService, caller: Caller, service_accou
 
 
 FEATURE = Feature(
-    service=lambda resources: AccountService(resources.database),
+    service=lambda server: AccountService(server.database),
     operations=[list_accounts, create_account, revoke_account],
     close=AccountService.close,
     tokens=lambda accounts: accounts.tokens,

@@ -20,6 +20,7 @@ ADD = Statement(
 BY_TOKEN = Statement(
     "service_account_by_token", f"SELECT {_COLUMNS} FROM service_accounts WHERE token_hash = :token_hash"
 )
+BY_ID = Statement("service_account_by_id", f"SELECT {_COLUMNS} FROM service_accounts WHERE id = :id")
 # The guard limits the writes of all processes together: each of them notes uses on its own.
 SET_USED = Statement(
     "service_account_used",
@@ -66,6 +67,12 @@ async def add(tx: Tx, account: ServiceAccount, token_hash: str) -> None:
 async def by_token(tx: Tx, token_hash: str) -> ServiceAccount | None:
     """The account whose token has this hash."""
     row = await tx.one(BY_TOKEN, {"token_hash": token_hash})
+    return None if row is None else _account(row)
+
+
+async def by_id(tx: Tx, account_id: str) -> ServiceAccount | None:
+    """The account with this id."""
+    row = await tx.one(BY_ID, {"id": account_id})
     return None if row is None else _account(row)
 
 

@@ -53,18 +53,19 @@ class AccountTokens:
         """
         now = clock.monotonic()
         account = await self._account(token_hash(token), now)
-        if account is None or account.revoked_at is not None:
-            raise WrongToken
-        if not account.is_valid(clock.now()):
-            raise Unauthenticated("Token has expired")
-        self._note_use(account.id, now)
-        return user(
-            account.principal,
-            account.scopes,
-            display_name=account.name,
-            valid_until=account.expires_at,
-            account_id=account.id,
-        )
+        principal = _principal(account)
+        if principal.account_id is not None:
+            self._note_use(principal.account_id, now)
+        return principal
+
+    async def account(self, account_id: str) -> Principal:
+        """The principal of an account as it is now.
+
+        :raises WrongToken: there is none, or it was revoked.
+        :raises Unauthenticated: its token has expired.
+        :raises StoreUnavailable: it cannot be looked up now.
+        """
+        return _principal(await self._database.read(lambda tx: store.by_id(tx, account_id)))
 
     def watching(self, account_id: str, end: Callable[[], object]) -> AbstractContextManager[None]:
         """Call ``end`` if the account is revoked before the context is left."""
@@ -116,6 +117,20 @@ class AccountTokens:
         """Stop checking for revocations, and finish what is being written."""
         self._watch.close()
         await self.use_written()
+
+
+def _principal(account: ServiceAccount | None) -> Principal:
+    if account is None or account.revoked_at is not None:
+        raise WrongToken
+    if not account.is_valid(clock.now()):
+        raise Unauthenticated("Token has expired")
+    return user(
+        account.principal,
+        account.scopes,
+        display_name=account.name,
+        valid_until=account.expires_at,
+        account_id=account.id,
+    )
 
 
 def token_hash(token: str) -> str:

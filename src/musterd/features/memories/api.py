@@ -334,7 +334,7 @@ async def optimize_memories(
 
 
 FEATURE = Feature(
-    service=MemoryService,
+    service=lambda server: MemoryService(server.resources),
     operations=[
         create_memory,
         list_memories,

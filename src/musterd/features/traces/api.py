@@ -385,6 +385,6 @@ async def _by_session(traces: TraceService, caller: Caller, query: TraceQuery) -
 
 
 FEATURE = Feature(
-    service=TraceService,
+    service=lambda server: TraceService(server.resources),
     operations=[list_traces, get_filter_schema, search_traces, get_trace, list_session_stats],
 )

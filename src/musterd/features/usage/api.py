@@ -206,7 +206,7 @@ async def get_refresh_status(usage: UsageService, database: TableQuery) -> Metri
 
 
 FEATURE = Feature(
-    service=UsageService,
+    service=lambda server: UsageService(server.resources),
     operations=[get_metrics, refresh_metrics, get_refresh_status],
     close=UsageService.close,
     run_removal_hook=REMOVAL_HOOK,

@@ -27,3 +27,11 @@ class IssuedTokens(Revocations, Protocol):
         :raises Unauthenticated: it has expired.
         :raises Unavailable: it cannot be looked up now.
         """
+
+    async def account(self, account_id: str) -> Principal:
+        """The principal of an account as it is now.
+
+        :raises WrongToken: there is none, or it was revoked.
+        :raises Unauthenticated: its token has expired.
+        :raises Unavailable: it cannot be looked up now.
+        """

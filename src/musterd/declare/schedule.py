@@ -1,0 +1,144 @@
+"""Schedules: runs of an agent or a team at the instants of a cron expression, or once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from musterd.core.cron import Cron, InvalidCron, instant_of, zone_of
+from musterd.declare.agent import Agent
+from musterd.declare.budget import Budget
+from musterd.declare.options import COUNT, FLAG, OBJECT, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
+from musterd.declare.problems import noting_problems
+from musterd.declare.source_location import Place, current_place, declaration_error, describe_type
+from musterd.declare.team import Team
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 ._-]{0,254}")
+_TIME = Kind(
+    words="a datetime, or a time in ISO 8601 like '2027-05-01T09:00'",
+    accepts=lambda value: isinstance(value, datetime) or (isinstance(value, str) and _as_time(value) is not None),
+    yaml=str,
+)
+_COMPONENT = Kind(words="an agent or a team", accepts=lambda value: True, yaml=str)
+_BUDGET = Kind(words="a Budget", accepts=lambda value: isinstance(value, Budget))
+
+
+def _as_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Schedule(Declared):
+    """Runs an agent or a team at the instants of a cron expression, or once.
+
+    ``docs/reference/teams.md`` lists the fields. The name may be given first: ``Schedule("morning", …)``.
+
+    :raises DeclarationError: a field is unknown or has an invalid value.
+    """
+
+    kind = "schedule"
+
+    name: str = field(default="", metadata=about(TEXT, "Its name, unique in the file."))
+    run: Agent | Team | None = field(
+        default=None, metadata=about(_COMPONENT, "The agent or team that it runs (in YAML its id).")
+    )
+    message: str = field(default="", metadata=about(TEXT, "The message of each run."))
+    cron: str | None = field(default=None, metadata=about(TEXT, "A cron expression: five fields, or `@daily`."))
+    timezone: str = field(default="UTC", metadata=about(TEXT, "An IANA time zone."))
+    at: datetime | str | None = field(
+        default=None, metadata=about(_TIME, "Fire once at this time, in place of `cron`.")
+    )
+    starts_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No instant before this time."))
+    ends_at: datetime | str | None = field(default=None, metadata=about(_TIME, "No instant after this time."))
+    description: str | None = field(default=None, metadata=about(TEXT, "What it is for."))
+    payload: Mapping[str, Any] = field(
+        default_factory=dict, metadata=about(OBJECT, "Further fields of the request that starts a run.")
+    )
+    jitter_seconds: int = field(
+        default=0, metadata=about(COUNT, "Fire later than each instant by a constant part of this.")
+    )
+    on_missed: str = field(
+        default="once",
+        metadata=about(
+            one_of("once", "skip", "all"),
+            "What happens to instants that no process was there for: `once` (the last one fires for all), `skip`, "
+            "`all` (at most 100).",
+        ),
+    )
+    grace_seconds: int = field(default=3600, metadata=about(COUNT, "How late a missed instant may still fire."))
+    overlap: str = field(
+        default="enqueue",
+        metadata=about(
+            one_of("skip", "enqueue", "interrupt", "parallel"),
+            "What a firing does while an earlier run of its session is active: `skip`, `enqueue`, `interrupt` or "
+            "`parallel`.",
+        ),
+    )
+    session: str = field(
+        default="schedule",
+        metadata=about(one_of("schedule", "new"), "One session for all runs (`schedule`), or a `new` one for each."),
+    )
+    budget: Budget | None = field(default=None, metadata=about(_BUDGET, "A budget for each run."))
+    timeout_seconds: int = field(default=3600, metadata=about(POSITIVE, "How long a run may take."))
+    max_retries: int = field(default=0, metadata=about(COUNT, "How often a failed run is continued."))
+    retry_delay_seconds: int = field(default=60, metadata=about(POSITIVE, "How long after the failure."))
+    enabled: bool = field(
+        default=True, metadata=about(FLAG, "Whether it is enabled when it is first stored; people may change it.")
+    )
+    declared_at: Place = field(default_factory=current_place, init=False)
+
+    @classmethod
+    def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the known fields; the name may be given without its keyword."""
+        if len(args) == 1 and "name" not in fields:
+            return super().known_fields((), {"name": args[0], **fields})
+        return super().known_fields(args, fields)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if check_values(self, self.label, self.declared_at):
+            with noting_problems(self.declared_at):
+                self._check()
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.name!r})"
+
+    @property
+    def label(self) -> str:
+        """The declaration as error messages name it: "schedule 'morning'"."""
+        return f"schedule '{self.name}'" if self.name else "this schedule"
+
+    def _check(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise self._error(
+                "its name is not valid", 'use letters, digits, spaces and ._-, like Schedule("morning", …)'
+            )
+        if not isinstance(self.run, Agent | Team):
+            problem = "run= is missing" if self.run is None else f"run= is {describe_type(self.run)}"
+            raise self._error(problem, "set run= to an Agent(…) or a Team(…) of musterd")
+        if not self.message.strip():
+            raise self._error("it has no message", 'set message="…"')
+        if (self.cron is None) == (self.at is None):
+            has = "neither cron nor at" if self.cron is None else "cron and at"
+            raise self._error(f"it has {has}", 'set cron="0 7 * * 1-5", or at= for once')
+        try:
+            zone_of(self.timezone)
+            if self.cron is not None:
+                Cron.parse(self.cron, self.timezone)
+        except InvalidCron as error:
+            raise self._error(str(error), "use five fields or @daily, and an IANA time zone") from error
+
+    def _error(self, problem: str, fix: str) -> Exception:
+        return declaration_error(self.declared_at, f"{self.label}: {problem}", fix)
+
+    def instant(self, name: str) -> float | None:
+        """One of the times, in unix seconds; without an offset it is in the schedule's time zone."""
+        value = getattr(self, name)
+        time = _as_time(value) if isinstance(value, str) else value
+        return None if time is None else instant_of(time, self.timezone)

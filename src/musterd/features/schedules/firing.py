@@ -1,0 +1,352 @@
+"""Fires schedules: the firing, the acceptance of its run and the next instant are one transaction.
+
+Every process does this for the components that it serves. No process claims a schedule beforehand: the transaction
+moves the schedule from the instant that it was read with, which succeeds once.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from musterd.core import clock, faults
+from musterd.core.callers import Caller
+from musterd.core.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+    TooManyRequests,
+)
+from musterd.core.scheduling import SchedulingOptions
+from musterd.declare import Component
+from musterd.features.schedules import store
+from musterd.features.schedules.planning import MISSED, Plan, plan
+from musterd.features.schedules.records import (
+    Firing,
+    FiringStatus,
+    Overlap,
+    Schedule,
+    SessionPolicy,
+    Trigger,
+)
+from musterd.features.schedules.rights import Rights
+from musterd.features.schedules.store import AlreadyFired, Lost
+from musterd.http.run_requests import StartForm
+from musterd.http.server import Server
+from musterd.service.forks import ForkRequest
+from musterd.service.run_ref import RunRef
+from musterd.service.runs import Around, RunRequest
+from musterd.store.acceptance import Accepted
+from musterd.store.database import Tx, Work
+
+log = structlog.get_logger("musterd.schedules")
+
+Item = TypeVar("Item", Schedule, Firing)
+AT_ONCE = 100
+"""How many due schedules one look returns."""
+CONCURRENT = 10
+"""How many firings are stored at the same time. On SQLite they share commits."""
+REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
+_NOT_SENT = ("stream", "background")
+"""Fields of a payload that say how a run is answered, and a firing answers nobody."""
+_EVERYBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Stores a firing, in the transaction that accepts its run if it has one.
+
+    :param before: locks the schedule, before the acceptance locks the session.
+    :param after: stores the firing.
+    """
+
+    before: Callable[[Tx], Awaitable[None]]
+    after: Callable[[Tx, Firing], Awaitable[None]]
+
+    async def store(self, tx: Tx, firing: Firing) -> None:
+        """Store a firing without a run."""
+        await self.before(tx)
+        await self.after(tx, firing)
+
+    def around(self, firing: Firing) -> Around:
+        """Store ``firing`` with the run that is accepted."""
+
+        async def accept_and_store(tx: Tx, *, accept: Work[Accepted]) -> Accepted:
+            await self.before(tx)
+            accepted = await accept(tx)
+            if not accepted.is_replay:
+                run = accepted.run
+                await self.after(tx, replace(firing, run_id=run.run_id, session_id=run.session_id))
+            return accepted
+
+        return accept_and_store
+
+
+class Firer:
+    """Fires schedules, for one process."""
+
+    def __init__(self, server: Server, rights: Rights) -> None:
+        self._server = server
+        self._rights = rights
+        self._database = server.database
+        self._worker_id = server.engine.worker_id
+
+    async def fire_due(self, period_seconds: float) -> None:
+        """Do everything that is due, also what becomes due within the next period.
+
+        One read finds it, so that a process with nothing to do writes nothing.
+        """
+        while True:
+            now = clock.now()
+            look = await self._database.scan(partial(_look, served=self._server.served, now=now))
+            fired = await self._each(look.due, self.fire)
+            looked_at = await self._each(look.firings, self.look_at)
+            if fired or looked_at:
+                continue
+            if look.next_due_at is None or look.next_due_at > now + period_seconds:
+                return
+            await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
+
+    async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, object]]) -> int:
+        """Act on each item, some at a time; return for how many that did not fail."""
+        # Each process has an order of its own. In the same order, all would try the same schedules at the same time.
+        ordered = sorted(items, key=lambda item: hashlib.md5(f"{self._worker_id}{item.id}".encode()).digest())
+        done = 0
+        for first in range(0, len(ordered), CONCURRENT):
+            group = ordered[first : first + CONCURRENT]
+            for item, result in zip(group, await asyncio.gather(*map(act, group), return_exceptions=True), strict=True):
+                if isinstance(result, StoreUnavailable | asyncio.CancelledError):
+                    raise result
+                if isinstance(result, BaseException):  # one schedule must not stop all others
+                    log.error("schedule could not be fired", id=item.id, exc_info=result)
+                else:
+                    done += 1
+        return done
+
+    # --- instants ---------------------------------------------------------------------------------
+
+    async def fire(self, schedule: Schedule) -> None:
+        """Fire a schedule that is due, or store that it does not fire."""
+        now = clock.now()
+        if (planned := plan(schedule, now)) is None:
+            return
+        faults.point("firing")
+        before = partial(_advance, schedule=schedule, planned=planned, now=now)
+        try:
+            if planned.fires is None:
+                await self._database.write(before)
+            else:
+                trigger = Trigger.CATCH_UP if planned.is_late else Trigger.CRON
+                firing = _firing(schedule, now, trigger, scheduled_for=planned.fires)
+                await self._launch(schedule, firing, _Entry(before, store.add_firing))
+        except Lost:
+            return
+        except AlreadyFired:
+            await self._pass_over(before)
+        faults.point("fired")
+
+    async def _pass_over(self, advance: Work[None]) -> None:
+        """Move a schedule whose instant has fired before, for example because clocks went back."""
+        try:
+            await self._database.write(advance)
+        except Lost:
+            return
+
+    async def trigger(self, schedule: Schedule, key: str | None = None) -> Firing:
+        """Fire a schedule by hand, which does not change its instants.
+
+        :param key: an idempotency key. The same request under it gets the same firing.
+        :raises Lost: the schedule was deleted.
+        """
+        firing = _firing(schedule, clock.now(), Trigger.MANUAL)
+        return await self._launch(schedule, firing, _Entry(partial(_lock, schedule=schedule), store.add_firing), key)
+
+    # --- starts and retries -----------------------------------------------------------------------
+
+    async def look_at(self, firing: Firing) -> None:
+        """Start the run of a firing that has none yet, or retry one that has failed."""
+        schedule = await self._database.read(lambda tx: store.get(tx, firing.schedule_id, _EVERYBODY))
+        if schedule is None:
+            return
+        try:
+            if firing.run_id is None and firing.outcome is None:
+                after = partial(_begin, seen=firing.look_at)
+                await self._launch(schedule, firing, _Entry(partial(_lock, schedule=schedule), after))
+            else:
+                await self._retry(schedule, firing)
+        except Lost:
+            return
+
+    async def _retry(self, schedule: Schedule, failed: Firing) -> None:
+        view = await self._database.read(lambda tx: store.firing(tx, failed.schedule_id, failed.id))
+        if view is None:
+            return
+        if not schedule.enabled or (failed.run_id is not None and view.status is not FiringStatus.FAILED):
+            await self._database.write(lambda tx: store.close_firing(tx, failed))
+            return
+        firing = _firing(
+            schedule, clock.now(), failed.trigger, scheduled_for=failed.scheduled_for, attempt=failed.attempt + 1
+        )
+        entry = _Entry(partial(_lock, schedule=schedule), partial(_add_retry, failed=failed))
+        if failed.run_id is None:
+            await self._launch(schedule, firing, entry)
+        else:
+            await self._continue(schedule, firing, entry, failed.run_id)
+
+    async def _continue(self, schedule: Schedule, firing: Firing, entry: _Entry, run_id: str) -> None:
+        """Retry a run that has failed: a delayed run continues it, so that no stored step is repeated."""
+        definition = schedule.definition
+        try:
+            component, caller = await self._component_and_caller(schedule)
+            failed = await self._server.runs.find(RunRef(component, run_id, None, caller))
+            request = ForkRequest(
+                run_id=clock.new_id(),
+                is_background=True,
+                turn=SchedulingOptions(
+                    delay_seconds=definition.retry_delay_seconds,
+                    timeout_seconds=definition.retry_delay_seconds + definition.timeout_seconds,
+                ),
+            )
+            around = entry.around(_with_retries(schedule, firing))
+            await self._server.forks.start(component, failed, request, caller, around)
+        except Conflict:  # somebody else continues it
+            await self._database.write(lambda tx: _close_of_run(tx, run_id))
+        except TooManyRequests:  # it stays as it is, and the next look tries again
+            return
+        except REFUSALS as refusal:
+            await self._store_refused(schedule, firing, entry, refusal)
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    async def _launch(self, schedule: Schedule, firing: Firing, entry: _Entry, key: str | None = None) -> Firing:
+        """Start the run of a firing, or store why it has none; return the firing as it is stored.
+
+        :raises Lost: another process was first.
+        :raises AlreadyFired: its instant has fired before.
+        """
+        if schedule.definition.target is None:
+            done = replace(firing, outcome=FiringStatus.SUCCESS, status_code=200, look_at=None)
+            await self._database.write(partial(entry.store, firing=done))
+            return done
+        try:
+            component, caller = await self._component_and_caller(schedule)
+            request = run_request(schedule, caller, key)
+            around = entry.around(_with_retries(schedule, firing))
+            accepted = await self._server.runs.start(component, request, caller, around)
+        except REFUSALS as refusal:
+            return await self._store_refused(schedule, firing, entry, refusal)
+        stored = await self._database.read(lambda tx: store.firing_of_run(tx, accepted.run.run_id))
+        return stored or firing
+
+    async def _component_and_caller(self, schedule: Schedule) -> tuple[Component, Caller]:
+        """The component that a schedule runs, and with whose rights.
+
+        :raises NotFound: it is not served here.
+        :raises Forbidden: the schedule's maker may not run it any more.
+        """
+        target = schedule.definition.target
+        assert target is not None
+        component = self._server.component(target.kind, target.id)
+        return component, await self._rights.caller(schedule.maker, target)
+
+    async def _store_refused(self, schedule: Schedule, firing: Firing, entry: _Entry, refusal: Exception) -> Firing:
+        """Store a firing whose run was not accepted. Its schedule goes on with the next instant."""
+        assert isinstance(refusal, REFUSALS)
+        is_skipped = isinstance(refusal, Conflict) and schedule.definition.overlap is Overlap.SKIP
+        has_retry = not is_skipped and firing.attempt <= schedule.definition.max_retries
+        refused = replace(
+            firing,
+            outcome=FiringStatus.SKIPPED if is_skipped else FiringStatus.FAILED,
+            status_code=refusal.status,
+            error=f"overlap: {refusal.message}" if is_skipped else refusal.message,
+            look_at=clock.now() + schedule.definition.retry_delay_seconds if has_retry else None,
+        )
+        await self._database.write(partial(entry.store, firing=refused))
+        if not is_skipped:
+            log.warning("schedule fired without a run", schedule=schedule.name, id=schedule.id, reason=refused.error)
+        return refused
+
+
+def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> RunRequest:
+    """The request that a firing makes.
+
+    :raises InvalidInput: the payload is not a request to start a run; it names each wrong field.
+    """
+    definition = schedule.definition
+    payload = {name: value for name, value in (definition.payload or {}).items() if name not in _NOT_SENT}
+    if definition.budget is not None:
+        payload["budget"] = definition.budget
+    request = StartForm.of(payload).run_request(key, caller)
+    is_shared = definition.session is SessionPolicy.SCHEDULE
+    return replace(
+        request,
+        session_id=request.session_id or (schedule.session_id if is_shared else None),
+        is_background=True,
+        cancel_on_disconnect=False,
+        turn=replace(
+            request.turn, on_busy=definition.overlap.on_busy, timeout_seconds=float(definition.timeout_seconds)
+        ),
+    )
+
+
+def _firing(
+    schedule: Schedule, now: float, trigger: Trigger, *, scheduled_for: float | None = None, attempt: int = 1
+) -> Firing:
+    return Firing(
+        id=clock.new_id(),
+        schedule_id=schedule.id,
+        created_at=now,
+        trigger=trigger,
+        scheduled_for=scheduled_for,
+        attempt=attempt,
+    )
+
+
+def _with_retries(schedule: Schedule, firing: Firing) -> Firing:
+    """The firing as upkeep watches it until its run has ended, if a failed run is to be retried."""
+    has_retry = firing.attempt <= schedule.definition.max_retries
+    return replace(firing, look_at=firing.created_at if has_retry else None)
+
+
+async def _look(tx: Tx, served: Collection[str], now: float) -> store.Look:
+    return await store.look(tx, served, now, AT_ONCE)
+
+
+async def _advance(tx: Tx, schedule: Schedule, planned: Plan, now: float) -> None:
+    """Move the schedule, and store the instants that are passed over."""
+    await store.advance(tx, schedule, planned.next_run_at)
+    skipped = [
+        replace(
+            _firing(schedule, now, Trigger.CATCH_UP, scheduled_for=instant),
+            outcome=FiringStatus.SKIPPED,
+            error=MISSED,
+        )
+        for instant in planned.skipped
+    ]
+    await store.add_firings(tx, skipped)
+
+
+async def _lock(tx: Tx, schedule: Schedule) -> None:
+    """Lock the schedule, so that it cannot be deleted before its firing is stored."""
+    if await store.lock(tx, schedule.id, _EVERYBODY) is None:
+        raise Lost
+
+
+async def _begin(tx: Tx, firing: Firing, seen: float | None) -> None:
+    await store.begin_firing(tx, firing, seen)
+
+
+async def _add_retry(tx: Tx, firing: Firing, failed: Firing) -> None:
+    await store.close_firing(tx, failed)
+    await store.add_firing(tx, firing)
+
+
+async def _close_of_run(tx: Tx, run_id: str) -> None:
+    if (firing := await store.firing_of_run(tx, run_id)) is not None and firing.look_at is not None:
+        await store.close_firing(tx, firing)

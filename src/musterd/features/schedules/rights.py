@@ -1,0 +1,77 @@
+"""The rights with which a schedule acts: those of its maker, checked at each firing."""
+
+from musterd.core import clock
+from musterd.core.callers import Caller
+from musterd.core.errors import Forbidden, Unauthenticated
+from musterd.core.scopes import Scopes
+from musterd.features.schedules.records import Maker, Target
+from musterd.http.auth.modes import AuthMode, auth_mode
+from musterd.http.auth.principals import Principal
+from musterd.http.server import Server
+
+DAY_SECONDS = 86_400.0
+# How a server must authenticate for makers of a kind to be known there. Without authentication everybody may do all.
+_MODES: dict[str, tuple[AuthMode, ...]] = {
+    "open": ("none",),
+    "security_key": ("none", "security_key"),
+    "user": ("none", "jwt"),
+}
+
+
+def maker_of(principal: Principal) -> Maker:
+    """The maker of a schedule that this caller creates."""
+    return Maker(
+        kind=principal.kind,
+        user_id=principal.caller.user_id,
+        scopes=tuple(sorted(principal.scopes.granted)),
+        account_id=principal.account_id,
+        granted_at=clock.now(),
+    )
+
+
+def require_right(scopes: Scopes, target: Target | None) -> None:
+    """Check that a caller may start the runs of a schedule.
+
+    :raises Forbidden: it lacks the scope.
+    """
+    if target is not None and not scopes.allows(target.scope, target.id):
+        raise Forbidden(f"This schedule requires the scope {target.scope}, or {target.kind}s:{target.id}:run")
+
+
+class Rights:
+    """Knows with which rights makers act now."""
+
+    def __init__(self, server: Server) -> None:
+        self._mode = auth_mode(server.settings)
+        self._scope_days = server.settings.schedule_scope_days
+        self._server = server
+
+    async def caller(self, maker: Maker, target: Target | None) -> Caller:
+        """The caller that starts a run for ``maker``.
+
+        :raises Forbidden: the maker may not start it any more; the message says why.
+        :raises StoreUnavailable: an account cannot be looked up now.
+        """
+        if maker.kind == "service_account":
+            principal = await self._account(maker)
+            require_right(principal.scopes, target)
+            return principal.caller
+        if self._mode not in _MODES.get(maker.kind, (self._mode,)):
+            raise Forbidden("This server no longer authenticates callers as it did when the schedule was created.")
+        if maker.kind == "user" and self._mode == "jwt":
+            expires_at = None if self._scope_days is None else maker.granted_at + self._scope_days * DAY_SECONDS
+            if expires_at is not None and clock.now() >= expires_at:
+                raise Forbidden(
+                    "The permissions of the schedule's owner have lapsed; its owner can change it to go on."
+                )
+            require_right(Scopes.of(maker.scopes), target)
+        return maker.caller
+
+    async def _account(self, maker: Maker) -> Principal:
+        tokens = self._server.issued_tokens
+        if tokens is None or maker.account_id is None:
+            raise Forbidden("The service account of this schedule is not known here.")
+        try:
+            return await tokens.account(maker.account_id)
+        except Unauthenticated as error:
+            raise Forbidden("The service account of this schedule was revoked, or its token has expired.") from error

@@ -1,0 +1,386 @@
+"""The statements on schedules and firings.
+
+A transaction that fires a schedule locks its row first, and then the session of the run. Removing runs locks sessions
+and then the rows of firings that exist already, so the two cannot deadlock.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.callers import Caller
+from musterd.core.errors import Conflict
+from musterd.features.schedules.records import (
+    Definition,
+    Firing,
+    FiringStatus,
+    Maker,
+    Schedule,
+    ScheduleFilter,
+    Trigger,
+)
+from musterd.store.database import Row, Statement, Tx
+from musterd.store.rows import qualified, run_view
+
+UNSERVED_SECONDS = 60.0
+"""After how long any process handles what is due of a component that it does not serve itself."""
+
+ADD = Statement(
+    "schedule_add",
+    """INSERT INTO schedules (id, owner, name, component, definition, maker, declared, enabled, next_run_at, due_at,
+                              version, created_at, updated_at)
+       VALUES (:id, :owner, :name, :component, :definition, :maker, :declared, :enabled, :next_run_at, :due_at,
+               :version, :created_at, :updated_at)
+       ON CONFLICT DO NOTHING""",
+)
+GET = Statement("schedule_get", "SELECT * FROM schedules WHERE id = :id")
+LOCK = Statement("schedule_lock", "SELECT * FROM schedules WHERE id = :id LOCK_ROW")
+NAMED = Statement("schedule_named", "SELECT * FROM schedules WHERE COALESCE(owner, '') = :owner AND name = :name")
+OF_NAME = Statement("schedules_of_name", "SELECT * FROM schedules WHERE name = :name OR id = :name ORDER BY id")
+CHANGE = Statement(
+    "schedule_change",
+    """UPDATE schedules SET name = :name, component = :component, definition = :definition, maker = :maker,
+           declared = :declared, enabled = :enabled, next_run_at = :next_run_at, due_at = :due_at,
+           version = :version, updated_at = :updated_at
+       WHERE id = :id""",
+)
+TURN = Statement("schedules_turn", "SELECT TURN('schedules') AS one")
+REMOVE = Statement("schedule_remove", "DELETE FROM schedules WHERE id = :id")
+REMOVE_FIRINGS = Statement("schedule_remove_firings", "DELETE FROM firings WHERE schedule_id = :id")
+DECLARED = Statement("schedules_declared", "SELECT * FROM schedules WHERE declared IS NOT NULL ORDER BY id LOCK_ROW")
+DUE = Statement(
+    "schedules_due",
+    """SELECT * FROM schedules
+       WHERE due_at <= :now AND (component = '' OR IN_LIST(component, :served) OR due_at <= :unserved)
+       ORDER BY due_at LIMIT :limit""",
+)
+NEXT_DUE = Statement(
+    "schedules_next_due",
+    """SELECT due_at FROM schedules WHERE due_at > :now AND (component = '' OR IN_LIST(component, :served))
+       ORDER BY due_at LIMIT 1""",
+)
+# The guard decides between processes that fire the same instant: the second one finds it moved.
+ADVANCE = Statement(
+    "schedule_advance",
+    """UPDATE schedules SET next_run_at = :next_run_at, due_at = :due_at, enabled = :enabled
+       WHERE id = :id AND enabled = 1 AND version = :version AND next_run_at = :instant""",
+)
+# An instant that has fired already, for example before clocks went back, does not fire again.
+ADD_FIRING = Statement(
+    "firing_add",
+    """INSERT INTO firings (id, schedule_id, attempt, trigger, scheduled_for, run_id, session_id, outcome, status_code,
+                            error, look_at, created_at)
+       VALUES (:id, :schedule_id, :attempt, :trigger, :scheduled_for, :run_id, :session_id, :outcome, :status_code,
+               :error, :look_at, :created_at)
+       ON CONFLICT DO NOTHING""",
+)
+BEGIN_FIRING = Statement(
+    "firing_begin",
+    """UPDATE firings SET run_id = :run_id, session_id = :session_id, outcome = :outcome, status_code = :status_code,
+           error = :error, look_at = :look_at
+       WHERE id = :id AND look_at = :seen""",
+)
+CLOSE_FIRING = Statement("firing_close", "UPDATE firings SET look_at = NULL WHERE id = :id AND look_at = :seen")
+# Only firings that may need a retry have a time to be looked at, so this costs nothing for all others.
+TO_LOOK_AT = Statement(
+    "firings_to_look_at",
+    """SELECT f.*, s.component FROM firings f JOIN schedules s ON s.id = f.schedule_id
+       LEFT JOIN runs r ON r.run_id = f.run_id
+       WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
+         AND (s.component = '' OR IN_LIST(s.component, :served) OR f.look_at <= :unserved)
+       ORDER BY f.look_at LIMIT :limit""",
+)
+_VIEW = f"""SELECT f.id, f.schedule_id, f.attempt AS firing_attempt, f.trigger, f.scheduled_for, f.outcome, f.status_code, f.error,
+                   f.look_at, f.created_at AS fired_at, f.run_id AS firing_run, f.session_id AS firing_session,
+                   {qualified("r")}, io.input, io.output, NULL AS messages
+            FROM firings f LEFT JOIN runs r ON r.run_id = f.run_id LEFT JOIN run_io io ON io.run_id = f.run_id"""
+VIEW = Statement("firing_view", f"{_VIEW} WHERE f.id = :id AND f.schedule_id = :schedule_id")
+PAGE = Statement(
+    "firings_page",
+    f"""{_VIEW} WHERE f.schedule_id = :schedule_id
+        ORDER BY f.created_at DESC, f.scheduled_for DESC, f.attempt DESC, f.id LIMIT :limit OFFSET :offset""",
+)
+COUNT = Statement("firings_count", "SELECT count(*) AS n FROM firings WHERE schedule_id = :schedule_id")
+# A run continues another one, so a whole chain of retries belongs to one instant; each has a row of its own.
+OF_RUNS = Statement("firings_remove_of_runs", "DELETE FROM firings WHERE IN_LIST(run_id, :runs)")
+OF_RUN = Statement("firing_of_run", "SELECT * FROM firings WHERE run_id = :run_id")
+OLD = Statement(
+    "firings_remove_old",
+    """DELETE FROM firings WHERE id IN (
+         SELECT id FROM firings WHERE run_id IS NULL AND created_at <= :before AND look_at IS NULL LIMIT :limit)""",
+)
+
+
+class Lost(Exception):
+    """Another process or a person was first. Whatever the transaction did must be rolled back."""
+
+
+class AlreadyFired(Exception):
+    """The instant has fired before. Whatever the transaction did must be rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to do for a process.
+
+    :param due: schedules that are due, longest first.
+    :param firings: firings whose run has to be started, and those that wait for the end of their run if it has ended.
+    :param next_due_at: when the next schedule is due.
+    """
+
+    due: Sequence[Schedule]
+    firings: Sequence[Firing]
+    next_due_at: float | None
+
+
+def name_taken(name: str) -> Conflict:
+    """The error of a name that another schedule of the owner has."""
+    return Conflict(f"Schedule with name '{name}' already exists")
+
+
+# --- schedules ----------------------------------------------------------------------------------------
+
+
+async def add(tx: Tx, schedule: Schedule) -> None:
+    """Store a new schedule.
+
+    :raises Conflict: another one of the owner has its name.
+    """
+    if not await tx.run(ADD, _params(schedule)):
+        raise name_taken(schedule.name)
+
+
+async def get(tx: Tx, schedule_id: str, caller: Caller) -> Schedule | None:
+    """The schedule; None: there is none that this caller may see."""
+    return _visible(await tx.one(GET, {"id": schedule_id}), caller)
+
+
+async def lock(tx: Tx, schedule_id: str, caller: Caller) -> Schedule | None:
+    """The same, locked until the transaction ends."""
+    return _visible(await tx.one(LOCK, {"id": schedule_id}), caller)
+
+
+async def named(tx: Tx, name_or_id: str) -> list[Schedule]:
+    """The schedules with this name, of any owner, or with this id."""
+    return [_schedule(row) for row in await tx.all(OF_NAME, {"name": name_or_id})]
+
+
+async def change(tx: Tx, schedule: Schedule) -> None:
+    """Store a changed schedule, which the caller has locked.
+
+    :raises Conflict: another one of the owner has its name.
+    """
+    await tx.one(TURN, {})
+    other = await tx.one(NAMED, {"owner": schedule.owner or "", "name": schedule.name})
+    if other is not None and other["id"] != schedule.id:
+        raise name_taken(schedule.name)
+    await tx.run(CHANGE, _params(schedule))
+
+
+async def remove(tx: Tx, schedule_id: str) -> None:
+    """Delete a schedule and its firings."""
+    # In this order: a firing in progress holds the row of the schedule, and its own row is there once it is free.
+    await tx.run(REMOVE, {"id": schedule_id})
+    await tx.run(REMOVE_FIRINGS, {"id": schedule_id})
+
+
+async def declared(tx: Tx) -> list[Schedule]:
+    """All schedules that are declared in code, locked."""
+    return [_schedule(row) for row in await tx.all(DECLARED, {})]
+
+
+async def search(tx: Tx, query: ScheduleFilter, caller: Caller) -> tuple[list[Schedule], int]:
+    """One page of schedules, newest first, and the number of all that match."""
+    conditions, params = [], dict[str, Any]()
+    if caller.sees_only is not None:
+        conditions.append("owner = :owner")
+        params["owner"] = caller.sees_only
+    if query.enabled is not None:
+        conditions.append(f"enabled = {int(query.enabled)}")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    page = Statement(
+        f"schedules_page{where}",
+        f"SELECT * FROM schedules{where} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset",
+    )
+    count = await tx.one(Statement(f"schedules_count{where}", f"SELECT count(*) AS n FROM schedules{where}"), params)
+    rows = await tx.all(page, {**params, "limit": query.limit, "offset": (query.page - 1) * query.limit})
+    return [_schedule(row) for row in rows], 0 if count is None else int(count["n"])
+
+
+# --- what is due --------------------------------------------------------------------------------------
+
+
+async def look(tx: Tx, served: Collection[str], now: float, limit: int) -> Look:
+    """What there is to do.
+
+    :param served: the components of this process. What is due of others is left to their processes for a while.
+    :param limit: the most schedules, and the most firings.
+    """
+    params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
+    next_due = await tx.one(NEXT_DUE, params)
+    return Look(
+        due=[_schedule(row) for row in await tx.all(DUE, params)],
+        firings=[_firing(row) for row in await tx.all(TO_LOOK_AT, params)],
+        next_due_at=None if next_due is None else float(next_due["due_at"]),
+    )
+
+
+async def advance(tx: Tx, schedule: Schedule, next_run_at: float | None) -> None:
+    """Move a schedule from the instant that it was read with to the next one. Without one it is disabled.
+
+    :raises Lost: another process has moved it, or a person has changed it.
+    """
+    due_at = replace(schedule, next_run_at=next_run_at).due_at
+    params = {
+        "id": schedule.id,
+        "instant": schedule.next_run_at,
+        "version": schedule.version,
+        "next_run_at": next_run_at,
+        "due_at": due_at,
+        "enabled": int(next_run_at is not None),
+    }
+    if not await tx.run(ADVANCE, params):
+        raise Lost
+
+
+# --- firings ------------------------------------------------------------------------------------------
+
+
+async def add_firing(tx: Tx, firing: Firing) -> None:
+    """Store a firing.
+
+    :raises AlreadyFired: its instant has fired before.
+    """
+    if not await tx.run(ADD_FIRING, _firing_params(firing)):
+        raise AlreadyFired
+
+
+async def add_firings(tx: Tx, firings: Sequence[Firing]) -> None:
+    """Store firings whose instants did not fire before."""
+    if firings:
+        await tx.many(ADD_FIRING, [_firing_params(firing) for firing in firings])
+
+
+async def begin_firing(tx: Tx, firing: Firing, seen: float | None) -> None:
+    """Store what became of a firing that waited to be looked at.
+
+    :param seen: its ``look_at`` when it was read.
+    :raises Lost: another process has looked at it.
+    """
+    if not await tx.run(BEGIN_FIRING, {**_firing_params(firing), "seen": seen}):
+        raise Lost
+
+
+async def close_firing(tx: Tx, firing: Firing) -> None:
+    """Look at a firing no more.
+
+    :raises Lost: another process has looked at it.
+    """
+    if not await tx.run(CLOSE_FIRING, {"id": firing.id, "seen": firing.look_at}):
+        raise Lost
+
+
+async def firing_of_run(tx: Tx, run_id: str) -> Firing | None:
+    """The firing that started a run; None: none did."""
+    row = await tx.one(OF_RUN, {"run_id": run_id})
+    return None if row is None else _firing(row)
+
+
+async def firing(tx: Tx, schedule_id: str, firing_id: str) -> Firing | None:
+    """A firing of a schedule with its run; None: there is none."""
+    row = await tx.one(VIEW, {"id": firing_id, "schedule_id": schedule_id})
+    return None if row is None else _view(row)
+
+
+async def firings(tx: Tx, schedule_id: str, *, limit: int, page: int) -> tuple[list[Firing], int]:
+    """One page of the firings of a schedule with their runs, newest first, and the number of all."""
+    count = await tx.one(COUNT, {"schedule_id": schedule_id})
+    rows = await tx.all(PAGE, {"schedule_id": schedule_id, "limit": limit, "offset": (page - 1) * limit})
+    return [_view(row) for row in rows], 0 if count is None else int(count["n"])
+
+
+async def remove_of_runs(tx: Tx, root_ids: Sequence[str], now: float) -> None:
+    """Remove the firings of runs that are removed."""
+    await tx.run(OF_RUNS, {"runs": jsontext.dumps(list(root_ids))})
+
+
+async def remove_old(tx: Tx, before: float, limit: int) -> int:
+    """Remove old firings that have no run; return how many were removed."""
+    return await tx.run(OLD, {"before": before, "limit": limit})
+
+
+def _params(schedule: Schedule) -> dict[str, Any]:
+    target = schedule.definition.target
+    return {
+        "id": schedule.id,
+        "owner": schedule.owner,
+        "name": schedule.name,
+        "component": "" if target is None else target.key,
+        "definition": jsontext.dumps(schedule.definition.as_json()),
+        "maker": jsontext.dumps(schedule.maker.as_json()),
+        "declared": schedule.declared,
+        "enabled": int(schedule.enabled),
+        "next_run_at": schedule.next_run_at,
+        "due_at": schedule.due_at,
+        "version": schedule.version,
+        "created_at": schedule.created_at,
+        "updated_at": schedule.updated_at,
+    }
+
+
+def _visible(row: Row | None, caller: Caller) -> Schedule | None:
+    return None if row is None or not caller.may_see(row["owner"]) else _schedule(row)
+
+
+def _schedule(row: Row) -> Schedule:
+    return Schedule(
+        id=row["id"],
+        owner=row["owner"],
+        name=row["name"],
+        definition=Definition.from_json(json.loads(row["definition"])),
+        maker=Maker.from_json(json.loads(row["maker"])),
+        declared=row["declared"],
+        enabled=bool(row["enabled"]),
+        next_run_at=row["next_run_at"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+_FIRING_COLUMNS = tuple(name for name in Firing.__slots__ if name != "run")
+
+
+def _firing_params(firing: Firing) -> dict[str, Any]:
+    return {name: getattr(firing, name) for name in _FIRING_COLUMNS}
+
+
+def _firing(row: Row) -> Firing:
+    values = {name: row[name] for name in _FIRING_COLUMNS}
+    return Firing(**{**values, "trigger": Trigger(row["trigger"]), "outcome": _outcome(row)})
+
+
+def _outcome(row: Row) -> FiringStatus | None:
+    return None if row["outcome"] is None else FiringStatus(row["outcome"])
+
+
+def _view(row: Row) -> Firing:
+    """A firing with its run. Names that both have are those of the run, so the firing's have others."""
+    has_run = row["firing_run"] is not None and row["state"] is not None
+    return Firing(
+        id=row["id"],
+        schedule_id=row["schedule_id"],
+        attempt=row["firing_attempt"],
+        trigger=Trigger(row["trigger"]),
+        scheduled_for=row["scheduled_for"],
+        outcome=_outcome(row),
+        status_code=row["status_code"],
+        error=row["error"],
+        look_at=row["look_at"],
+        created_at=row["fired_at"],
+        run_id=row["firing_run"],
+        session_id=row["firing_session"],
+        run=run_view(row) if has_run else None,
+    )
