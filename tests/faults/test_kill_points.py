@@ -13,7 +13,7 @@ from tests.support.crashes import VisibleText, check_calls, check_each_event_onc
 from tests.support.process import Deployment, until
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
-BESIDE = ("sending", "sent")  # of webhooks: these runs have none
+BESIDE = ("sending", "sent", "firing", "fired")  # of webhooks and schedules: these runs have none
 ALONG_THE_RUN = [name for name in POINTS if name not in (*LATER, *BESIDE)]
 TASK = '[[TOOL mark {"n": 1}]]'
 MESSAGE = '[[DELEGATE helper: <TOOL mark {"n": 1}>]]'

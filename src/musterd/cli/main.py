@@ -163,6 +163,76 @@ def revoke_token(name: str, /, *, db: DATABASE = None) -> int:
     return revoke(name, db=db)
 
 
+schedules = App(name="schedules", help="List, trigger, enable and disable schedules without a running server.")
+app.command(schedules)
+
+
+@schedules.command(name="ls")
+def list_schedules(*, db: DATABASE = None) -> int:
+    """List the schedules of all users, with their next instants."""
+    from musterd.cli.schedules import show
+
+    return show(db=db)
+
+
+@schedules.command(name="trigger")
+def trigger_schedule(name: str, /, *, db: DATABASE = None) -> int:
+    """Fire the schedule NAME once. A server on the same database starts its run within a second.
+
+    Parameters
+    ----------
+    name
+        The name or the id of the schedule.
+    """
+    from musterd.cli.schedules import trigger
+
+    return trigger(name, db=db)
+
+
+@schedules.command(name="enable")
+def enable_schedule(name: str, /, *, db: DATABASE = None) -> int:
+    """Enable the schedule NAME, from its next instant on.
+
+    Parameters
+    ----------
+    name
+        The name or the id of the schedule.
+    """
+    from musterd.cli.schedules import enable
+
+    return enable(name, enabled=True, db=db)
+
+
+@schedules.command(name="disable")
+def disable_schedule(name: str, /, *, db: DATABASE = None) -> int:
+    """Disable the schedule NAME. Runs that it has started go on.
+
+    Parameters
+    ----------
+    name
+        The name or the id of the schedule.
+    """
+    from musterd.cli.schedules import enable
+
+    return enable(name, enabled=False, db=db)
+
+
+@app.command
+def cron(expression: str, /, *, tz: str = "UTC") -> int:
+    """Print the next ten instants of the cron expression EXPRESSION.
+
+    Parameters
+    ----------
+    expression
+        Five fields, or @daily and the like.
+    tz
+        An IANA time zone, such as Europe/Oslo.
+    """
+    from musterd.cli.schedules import show_cron
+
+    return show_cron(expression, tz)
+
+
 @app.command
 def doctor(
     source: str | None = None,

@@ -127,8 +127,8 @@ def _at_or_after_change(wall: datetime) -> float:
     """The instant at which clocks show this time first, or at which they skip it."""
     if _exists(wall):
         return wall.timestamp()
-    # A skipped time is reckoned with the offset before the change, or with fold=1 with the one after it. The first is an
-    # instant after the change, the second one before it.
+    # A skipped time is reckoned with the offset before the change, which gives an instant after it, or with fold=1 with
+    # the offset after the change, which gives one before it.
     before, after = int(wall.replace(fold=1).timestamp()), int(wall.timestamp())
     new_offset = datetime.fromtimestamp(after, wall.tzinfo).utcoffset()
     while after - before > 1:

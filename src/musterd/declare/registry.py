@@ -112,7 +112,7 @@ def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[
     return list(by_id.values())
 
 
-def _schedules(schedules: Iterable[Schedule], components: list[Component]) -> dict[str, DeclaredSchedule]:
+def _schedules(schedules: Iterable[Any], components: list[Component]) -> dict[str, DeclaredSchedule]:
     """The schedules by name, each with the top-level component that it runs. Problems are noted."""
     by_name: dict[str, DeclaredSchedule] = {}
     by_spec = {id(component.spec): component for component in components}

@@ -119,8 +119,9 @@ class Schedule(Declared):
             raise self._error(
                 "its name is not valid", 'use letters, digits, spaces and ._-, like Schedule("morning", …)'
             )
-        if not isinstance(self.run, Agent | Team):
-            problem = "run= is missing" if self.run is None else f"run= is {describe_type(self.run)}"
+        run: object = self.run
+        if not isinstance(run, Agent | Team):
+            problem = "run= is missing" if run is None else f"run= is {describe_type(run)}"
             raise self._error(problem, "set run= to an Agent(…) or a Team(…) of musterd")
         if not self.message.strip():
             raise self._error("it has no message", 'set message="…"')

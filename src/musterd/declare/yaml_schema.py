@@ -10,6 +10,7 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import options_of
+from musterd.declare.schedule import Schedule
 from musterd.declare.signature import schema_writer
 from musterd.declare.team import Team
 
@@ -41,13 +42,15 @@ def file_form() -> type[Entry]:
     tools = _tools()
     agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools),))
     teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools),))
+    schedules: Any = GenericAlias(list, (entry_of(Schedule, budget=budget),))
     form: type[Entry] = create_model(
         "TeamsFile",
         __base__=Entry,
-        __doc__="Agents and teams that musterd serves.",
+        __doc__="Agents and teams that musterd serves, and schedules that run them.",
         version=(Literal[1], Field(1, description="The version of this format.")),
         agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
         teams=(teams | None, Field(None, description="Teams; members are named by id.")),
+        schedules=(schedules | None, Field(None, description="Schedules; what they run is named by id.")),
     )
     return form
 

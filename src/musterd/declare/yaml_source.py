@@ -16,6 +16,7 @@ from musterd.declare.options import is_output_schema
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.python_source import import_object
 from musterd.declare.registry import Registry
+from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import closest_match, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.yaml_document import Document, Location, read
@@ -32,11 +33,12 @@ def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Regis
     with reported_together():
         document = read(path, environment)
         builder = _Builder(document=document)
-        builder.register_ids(checked_form(document))
+        form = checked_form(document)
+        builder.register_ids(form)
         components = [builder.component(component_id, ()) for component_id in builder.entries]
         teams = [component for component in components if isinstance(component, Team)]
         agents = [component for component in components if isinstance(component, Agent)]
-        registry = Registry.of(teams=teams, agents=agents)
+        registry = Registry.of(teams=teams, agents=agents, schedules=builder.schedules(form))
     return registry
 
 
@@ -84,6 +86,19 @@ class _Builder:
             with placed_at(place):
                 self.built[component_id] = (Agent if location[0] == "agents" else Team)(**fields)
         return self.built[component_id]
+
+    def schedules(self, form: Any) -> list[Schedule]:
+        """Build the schedules, after the agents and teams that they run."""
+        schedules = []
+        for index, entry in enumerate(form.schedules or ()):
+            location: Location = ("schedules", index)
+            place, fields = self.document.place(location), self._fields(entry, location)
+            with noting_problems(place):
+                if fields.get("run") is not None:
+                    fields["run"] = self._member(fields["run"], (*location, "run"), ())
+                with placed_at(place):
+                    schedules.append(Schedule(**fields))
+        return schedules
 
     def _member(self, member_id: str, location: Location, leaders: tuple[str, ...]) -> Agent | Team:
         if member_id not in self.entries:

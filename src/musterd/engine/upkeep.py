@@ -2,7 +2,8 @@
 
 Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
 too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
-of deleted sessions and old runs, and do what features have to do. Every process does upkeep; the transactions make sure that each thing is done once.
+of deleted sessions and old runs, and do what features have to do. Every process does upkeep; the transactions make sure
+that each thing is done once.
 """
 
 import asyncio

@@ -112,7 +112,7 @@ class RunService:
     ) -> Accepted:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
-        :param around: called with the transaction and the acceptance, which it performs. If it raises, nothing is stored.
+        :param around: called with the transaction and the acceptance, which it performs.
         :raises InvalidInput: the component needs what this version does not have.
         :raises Conflict: the chosen run id or the key is taken, or the session is busy.
         :raises TooManyRequests: too many runs are waiting.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from musterd.core.callers import Caller
 from musterd.core.cron import MAX_LENGTH as MAX_CRON
-from musterd.core.cron import InvalidCron, instant_of, local_time
+from musterd.core.cron import InvalidCron, instant_of, local_time, zone_of
 from musterd.core.errors import InvalidInput
 from musterd.core.scopes import Scopes
 from musterd.core.settings import Settings
@@ -188,20 +188,13 @@ class ScheduleCreate(_ScheduleBody):
         description="One session for all runs, or a new one for each. A `session_id` in the payload takes precedence.",
     )
 
-    @model_validator(mode="after")
-    def _require_times(self) -> Self:
-        if self.cron_expr is None and self.at is None:
-            raise InvalidInput(
-                f"body.cron_expr: {MISSING[1]}",
-                [{"type": MISSING[0], "loc": ["body", "cron_expr"], "msg": MISSING[1], "input": None}],
-            )
-        return self
-
     def definition(self) -> Definition:
         """What the schedule does.
 
-        :raises InvalidInput: a time is not valid.
+        :raises InvalidInput: it has no times, or a time is not valid.
         """
+        if self.cron_expr is None and self.at is None:
+            raise InvalidInput.at(("body", "cron_expr"), *MISSING)
         own = set(ScheduleCreate.model_fields) - {"name", *_MOMENTS}
         return Definition(**{name: getattr(self, name) for name in own} | self.moments(_zone(self.timezone)))
 
@@ -247,7 +240,7 @@ class ScheduleUpdate(_ScheduleBody):
 
 def _zone(timezone: str) -> str:
     try:
-        instant_of(datetime(2000, 1, 1), timezone)
+        zone_of(timezone)
     except InvalidCron as error:
         raise InvalidInput(str(error)) from error
     return timezone

@@ -35,7 +35,7 @@ def declared_schedules(registry: Registry) -> list[Declared]:
     """The schedules of a registry."""
     return [
         Declared(
-            schedule.name,
+            schedule.spec.name,
             Definition(
                 endpoint=f"/{schedule.component.kind}s/{quote(schedule.component.id, safe='')}/runs",
                 payload={**schedule.spec.payload, "message": schedule.spec.message},

@@ -5,7 +5,7 @@ moves the schedule from the instant that it was read with, which succeeds once.
 """
 
 import asyncio
-import hashlib
+import zlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -97,8 +97,8 @@ class Firer:
         self._database = server.database
         self._worker_id = server.engine.worker_id
 
-    async def fire_due(self, period_seconds: float) -> None:
-        """Do everything that is due, also what becomes due within the next period.
+    async def fire_due(self, within_seconds: float) -> None:
+        """Do everything that is due, also what becomes due within some seconds.
 
         One read finds it, so that a process with nothing to do writes nothing.
         """
@@ -109,14 +109,14 @@ class Firer:
             looked_at = await self._each(look.firings, self.look_at)
             if fired or looked_at:
                 continue
-            if look.next_due_at is None or look.next_due_at > now + period_seconds:
+            if look.next_due_at is None or look.next_due_at > now + within_seconds:
                 return
             await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
 
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, object]]) -> int:
         """Act on each item, some at a time; return for how many that did not fail."""
         # Each process has an order of its own. In the same order, all would try the same schedules at the same time.
-        ordered = sorted(items, key=lambda item: hashlib.md5(f"{self._worker_id}{item.id}".encode()).digest())
+        ordered = sorted(items, key=lambda item: zlib.crc32(f"{self._worker_id}{item.id}".encode()))
         done = 0
         for first in range(0, len(ordered), CONCURRENT):
             group = ordered[first : first + CONCURRENT]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from musterd.features.schedules.records import OnMissed, Schedule
 
@@ -40,9 +40,8 @@ def plan(schedule: Schedule, now: float) -> Plan | None:
         return None
     definition = schedule.definition
     begin = max(first, now - KEPT_SECONDS) if definition.cron_expr is not None else first
-    due = [
-        at for at in islice(definition.instants_after(begin - 0.001), ROWS_AT_ONCE + CAUGHT_UP) if at + offset <= now
-    ]
+    instants = takewhile(lambda at: at + offset <= now, definition.instants_after(begin - 0.001))
+    due = list(islice(instants, ROWS_AT_ONCE + CAUGHT_UP))
     skipped: list[float] = []
     for place, instant in enumerate(due[:ROWS_AT_ONCE]):
         late_seconds = now - instant - offset

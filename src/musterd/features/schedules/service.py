@@ -59,11 +59,15 @@ class ScheduleService:
 
     async def upkeep(self) -> None:
         """Fire what is due, and remove old firings."""
-        await self._firer.fire_due(self._server.settings.upkeep_seconds)
+        await self.fire_due(self._server.settings.upkeep_seconds)
         if clock.monotonic() >= self._old_not_before:
             before = clock.now() - KEPT_SECONDS
             removed = await self._database.write(lambda tx: store.remove_old(tx, before, REMOVED_AT_ONCE))
             self._old_not_before = 0.0 if removed == REMOVED_AT_ONCE else clock.monotonic() + OLD_SECONDS
+
+    async def fire_due(self, within_seconds: float = 0.0) -> None:
+        """Fire what is due now, and what becomes due within some seconds."""
+        await self._firer.fire_due(within_seconds)
 
     # --- changes ----------------------------------------------------------------------------------
 
@@ -138,19 +142,7 @@ class ScheduleService:
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: it has no instant any more.
         """
-        now = clock.now()
-
-        async def work(tx: Tx) -> Schedule:
-            schedule = await _locked(tx, schedule_id, caller)
-            if schedule.enabled == enabled:
-                return schedule
-            changed = _set_enabled(replace(schedule, updated_at=now, version=schedule.version + 1), enabled, now)
-            if enabled and not changed.enabled:
-                raise Conflict("The schedule has no instant in the future.")
-            await store.change(tx, changed)
-            return changed
-
-        return await self._database.write(work)
+        return await self._database.write(lambda tx: set_enabled(tx, schedule_id, enabled, caller))
 
     async def remove(self, schedule_id: str, caller: Caller) -> None:
         """Delete a schedule and its firings. Runs that it has started go on.
@@ -280,6 +272,18 @@ def next_instant(definition: Definition, now: float) -> float | None:
         return definition.next_after(now)
     except InvalidCron as error:
         raise InvalidInput(str(error)) from error
+
+
+async def set_enabled(tx: Tx, schedule_id: str, enabled: bool, caller: Caller) -> Schedule:
+    """Enable or disable a schedule; see :meth:`ScheduleService.set_enabled`."""
+    schedule, now = await _locked(tx, schedule_id, caller), clock.now()
+    if schedule.enabled == enabled:
+        return schedule
+    changed = _set_enabled(replace(schedule, updated_at=now, version=schedule.version + 1), enabled, now)
+    if enabled and not changed.enabled:
+        raise Conflict("The schedule has no instant in the future.")
+    await store.change(tx, changed)
+    return changed
 
 
 def _set_enabled(schedule: Schedule, enabled: bool, now: float) -> Schedule:

@@ -1,0 +1,130 @@
+"""``musterd schedules`` and ``musterd cron``: schedules without a running server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from typing import TypeVar
+
+from musterd.cli.logs import configure
+from musterd.cli.settings import settings_from
+from musterd.core import clock
+from musterd.core.callers import Caller
+from musterd.core.cron import Cron, InvalidCron, local_time
+from musterd.core.errors import Conflict, NotFound, StartError
+from musterd.features.schedules import store
+from musterd.features.schedules.records import Firing, Schedule, ScheduleFilter, Trigger
+from musterd.store import inspection
+from musterd.store.database import Database, Tx
+from musterd.store.open_database import open_database, redacted_url
+
+T = TypeVar("T")
+PAGE = 1000
+INSTANTS = 10
+_EVERYBODY = Caller()
+
+
+def show(*, db: str | None) -> int:
+    """Print a line for each schedule."""
+    for schedule in _with_database(db, _all_schedules):
+        print(_line(schedule))  # noqa: T201 - the output of the command
+    return 0
+
+
+def trigger(name: str, *, db: str | None) -> int:
+    """Let a server fire a schedule now, and print the id of the firing.
+
+    :raises NotFound: there is no such schedule.
+    :raises Conflict: it is disabled, or several have the name.
+    """
+
+    async def work(tx: Tx) -> Firing:
+        schedule = await _named(tx, name)
+        if not schedule.enabled:
+            raise Conflict(f"{name} is disabled")
+        now = clock.now()
+        firing = Firing(id=clock.new_id(), schedule_id=schedule.id, created_at=now, trigger=Trigger.MANUAL, look_at=now)
+        await store.add_firing(tx, firing)
+        return firing
+
+    print(_with_database(db, lambda database: database.write(work)).id)  # noqa: T201 - the output of the command
+    return 0
+
+
+def enable(name: str, *, enabled: bool, db: str | None) -> int:
+    """Enable or disable a schedule, and print it.
+
+    :raises NotFound: there is no such schedule.
+    :raises Conflict: it has no instant any more, or several have the name.
+    """
+    from musterd.features.schedules.service import set_enabled
+
+    async def work(tx: Tx) -> Schedule:
+        return await set_enabled(tx, (await _named(tx, name)).id, enabled, _EVERYBODY)
+
+    print(_line(_with_database(db, lambda database: database.write(work))))  # noqa: T201 - the output of the command
+    return 0
+
+
+def show_cron(expression: str, timezone: str) -> int:
+    """Print the next instants of a cron expression.
+
+    :raises StartError: it cannot be used.
+    """
+    try:
+        for instant in islice(Cron.parse(expression, timezone).all_after(clock.now()), INSTANTS):
+            print(local_time(instant, timezone))  # noqa: T201 - the output of the command
+    except InvalidCron as error:
+        raise StartError(str(error)) from error
+    return 0
+
+
+async def _all_schedules(database: Database) -> list[Schedule]:
+    schedules: list[Schedule] = []
+    while True:
+        query = ScheduleFilter(limit=PAGE, page=len(schedules) // PAGE + 1)
+        page, total = await database.scan(lambda tx, query=query: store.search(tx, query, _EVERYBODY))  # type: ignore[misc]
+        schedules += page
+        if len(schedules) >= total or not page:
+            return schedules
+
+
+async def _named(tx: Tx, name: str) -> Schedule:
+    schedules = await store.named(tx, name)
+    if not schedules:
+        raise NotFound(f"{name}: there is no such schedule")
+    if len(schedules) > 1:
+        ids = ", ".join(schedule.id for schedule in schedules)
+        raise Conflict(f"{name}: several users have a schedule of this name; use one of the ids {ids}")
+    return schedules[0]
+
+
+def _with_database(db: str | None, action: Callable[[Database], Awaitable[T]]) -> T:
+    """The result of ``action``.
+
+    :raises StartError: the database cannot be used, or is not one of musterd.
+    """
+    settings = settings_from(db)
+    configure(settings)
+    if inspection.revision(settings.db) is None:
+        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
+    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+    database.upgrade()
+
+    async def run() -> T:
+        await database.open()
+        try:
+            return await action(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _line(schedule: Schedule) -> str:
+    definition = schedule.definition
+    times = definition.cron_expr or "once"
+    if schedule.next_run_at is None:
+        following = "disabled"
+    else:
+        following = f"next {local_time(schedule.next_run_at, definition.timezone)}"
+    return f"{schedule.id}  {schedule.name}  {times}  {definition.timezone}  {following}  {definition.endpoint}"

@@ -1,0 +1,586 @@
+"""Schedules over HTTP: what is accepted, when they fire, with whose rights, and what their firings tell."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Schedule, create_app, tool
+from musterd.core import clock
+from musterd.features.schedules.service import ScheduleService
+from tests.support.app import Sample, Serve, app_on, in_process, settings_for
+from tests.support.held_model import HeldModel
+from tests.support.http import ServerClient, problem, wrong_fields
+from tests.support.tokens import SECRET, Issuer
+
+MINUTELY = {
+    "name": "every minute",
+    "cron_expr": "* * * * *",
+    "endpoint": "/agents/solo-agent/runs",
+    "payload": {"message": "from a schedule"},
+}
+YEARLY = {**MINUTELY, "name": "yearly", "cron_expr": "0 0 1 1 *"}
+TOKENS = Issuer(algorithm="HS256", key=SECRET)
+JWT = {"jwt_verification_key": SECRET, "jwt_algorithms": "HS256"}
+WRITER = ("schedules:read", "schedules:write", "schedules:delete", "agents:run")
+
+
+class Site:
+    """A server without upkeep of its own, whose time a test sets."""
+
+    def __init__(self, client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.client = client
+        self.headers: dict[str, str] = {}
+        self._monkeypatch = monkeypatch
+        self._start = clock.now() // 60 * 60 + 30
+        self.at(0)
+
+    def at(self, seconds: float) -> None:
+        """Let it be so many seconds after half a minute past."""
+        now = self._start + seconds
+        self._monkeypatch.setattr(clock, "now", lambda: now)
+
+    @property
+    def model(self) -> HeldModel:
+        return self.client.model
+
+    def minute(self, number: int) -> int:
+        """The full minute after the start, or a later one."""
+        return int(self._start // 60 * 60) + 60 * (number + 1)
+
+    async def ask(self, method: str, path: str, json: Any = None, **headers: str) -> Any:
+        """The JSON of a successful answer."""
+        answer = await self.client.http.request(method, path, json=json, headers={**self.headers, **headers})
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    async def create(self, **fields: Any) -> dict[str, Any]:
+        schedule: dict[str, Any] = await self.ask("POST", "/schedules", {**MINUTELY, **fields})
+        return schedule
+
+    async def look(self, seconds: float) -> None:
+        """Do what upkeep does at a time."""
+        self.at(seconds)
+        await self.client.server.service(ScheduleService).fire_due()
+
+    async def firings(self, schedule: dict[str, Any]) -> list[dict[str, Any]]:
+        """The firings, oldest first, after their runs have ended."""
+        path = f"/schedules/{schedule['id']}/runs"
+        for firing in (await self.ask("GET", path))["data"]:
+            if firing["run_id"] is not None:
+                run = await self.client.server.database.read(lambda tx, of=firing["run_id"]: _run(tx, of))
+                kind = f"{run.component_kind}s/{run.component_id}"
+                query = f"?session_id={firing['session_id']}&wait=60"
+                await self.ask("GET", f"/{kind}/runs/{firing['run_id']}{query}")
+        firings: list[dict[str, Any]] = (await self.ask("GET", path))["data"]
+        return firings[::-1]
+
+
+async def _run(tx: Any, run_id: str) -> Any:
+    from musterd.store.rows import GET_RUN, run_row
+
+    return run_row(await tx.one(GET_RUN, {"run_id": run_id}))
+
+
+@pytest.fixture
+async def site(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    async with serve(upkeep_seconds=3600) as client:
+        yield Site(client, monkeypatch)
+
+
+# What is accepted
+
+
+async def test_a_schedule_is_answered_as_agentos_answers_it(site: Site) -> None:
+    site.at(0)
+    schedule = await site.create()
+    ours = {"at", "starts_at", "ends_at", "jitter_seconds", "on_missed", "grace_seconds", "overlap", "session"}
+    ours |= {"budget", "owner", "is_declared"}
+    assert {name: value for name, value in schedule.items() if name not in {*ours, "id"}} == {
+        **MINUTELY,
+        "description": None,
+        "method": "POST",
+        "timezone": "UTC",
+        "timeout_seconds": 3600,
+        "max_retries": 0,
+        "retry_delay_seconds": 60,
+        "enabled": True,
+        "next_run_at": site.minute(0),
+        "created_at": int(clock.now()),
+        "updated_at": None,
+    }
+    assert await site.ask("GET", f"/schedules/{schedule['id']}") == schedule
+    assert (await site.ask("GET", "/schedules"))["data"] == [schedule]
+    assert (await site.ask("GET", "/schedules?enabled=false"))["meta"]["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "location"),
+    [
+        ("name", "-x", ("body", "name")),
+        ("name", "", ("body", "name")),
+        ("endpoint", "http://x/y", ("body", "endpoint")),
+        ("endpoint", "x", ("body", "endpoint")),
+        ("endpoint", "//example.com/x", ("body", "endpoint")),
+        ("endpoint", "/nope", ("body", "endpoint")),
+        ("endpoint", "/agents/nobody/runs", ("body", "endpoint")),
+        ("endpoint", "/agents/solo-agent/runs?x=1", ("body", "endpoint")),
+        ("method", "HEAD", ("body", "method")),
+        ("method", "GET", ("body", "endpoint")),
+        ("timeout_seconds", 0, ("body", "timeout_seconds")),
+        ("max_retries", 11, ("body", "max_retries")),
+        ("cron_expr", None, ("body", "cron_expr")),
+        ("payload", [1], ("body", "payload")),
+        ("payload", {}, ("body", "payload", "message")),
+        ("payload", {"message": "x", "priority": "high"}, ("body", "payload", "priority")),
+        ("payload", {"message": "x", "run_id": "r1"}, ("body", "payload", "run_id")),
+        ("at", "2100-01-01T00:00", ("body", "at")),
+        ("starts_at", "soon", ("body", "starts_at")),
+        ("budget", {"tokens": -1}, ("body", "budget", "tokens")),
+    ],
+)
+async def test_a_wrong_field_is_refused_by_name(site: Site, field: str, value: Any, location: tuple[str, ...]) -> None:
+    answer = await site.client.http.post("/schedules", json={**MINUTELY, field: value})
+    assert location in wrong_fields(answer)
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"cron_expr": "61 * * * *"}, "Invalid cron expression: 61 * * * *"),
+        (
+            {"cron_expr": "*/5 * * * * *"},
+            "Invalid cron expression: */5 * * * * *: it has 6 fields; use five, without seconds or years",
+        ),
+        ({"cron_expr": "0 0 30 2 *"}, "Invalid cron expression: 0 0 30 2 *: it matches no date"),
+        ({"timezone": "Mars/One"}, "Invalid timezone: Mars/One"),
+        ({"cron_expr": None, "at": "2020-01-01T00:00"}, "The schedule has no instant in the future."),
+        ({"ends_at": 1.0}, "The schedule has no instant in the future."),
+    ],
+)
+async def test_times_that_cannot_be_are_refused_in_words(site: Site, fields: dict[str, Any], detail: str) -> None:
+    answer = await site.client.http.post("/schedules", json={**MINUTELY, **fields})
+    assert problem(answer, 422, "VALIDATION_ERROR") == detail
+
+
+async def test_a_name_is_given_once(site: Site) -> None:
+    await site.create()
+    other = await site.create(name="other")
+    taken = "Schedule with name 'every minute' already exists"
+    answer = await site.client.http.post("/schedules", json=MINUTELY)
+    assert problem(answer, 409, "CONFLICT") == taken
+    answer = await site.client.http.patch(f"/schedules/{other['id']}", json={"name": "every minute"})
+    assert problem(answer, 409, "CONFLICT") == taken
+
+
+async def test_a_change_moves_the_next_instant_only_if_times_change(site: Site) -> None:
+    schedule = await site.create()
+    path = f"/schedules/{schedule['id']}"
+    assert await site.ask("PATCH", path, {}) == schedule
+    site.at(10)
+    changed = await site.ask("PATCH", path, {"description": "d", "payload": {"message": "new"}})
+    assert changed == {
+        **schedule,
+        "description": "d",
+        "payload": {"message": "new"},
+        "updated_at": int(clock.now()),
+    }
+    assert (await site.ask("PATCH", path, {"description": None}))["description"] is None
+    moved = await site.ask("PATCH", path, {"cron_expr": "*/5 * * * *"})
+    assert moved["next_run_at"] % 300 == 0
+    assert (await site.ask("PATCH", path, {"enabled": False}))["next_run_at"] is None
+    assert problem(await site.client.http.patch(path, json={"cron_expr": "x"}), 422, "VALIDATION_ERROR") == (
+        "Invalid cron expression: x"
+    )
+    assert wrong_fields(await site.client.http.patch(path, json={"name": None})) == [("body", "name")]
+    assert wrong_fields(await site.client.http.patch(path, json={"payload": None})) == [("body", "payload", "message")]
+
+
+async def test_a_disabled_schedule_has_no_next_instant_and_is_not_triggered(site: Site) -> None:
+    schedule = await site.create()
+    path = f"/schedules/{schedule['id']}"
+    for _ in range(2):
+        state = await site.ask("POST", f"{path}/disable")
+        assert (state["enabled"], state["next_run_at"]) == (False, None)
+        assert set(state) == {"id", "name", "enabled", "next_run_at", "updated_at"}
+    answer = await site.client.http.post(f"{path}/trigger")
+    assert problem(answer, 409, "CONFLICT") == "Schedule is disabled"
+    await site.look(200)
+    assert await site.firings(schedule) == []
+    enabled = await site.ask("POST", f"{path}/enable")
+    assert enabled["next_run_at"] == site.minute(3)
+
+
+async def test_what_is_unknown_is_not_found(site: Site) -> None:
+    schedule, other = await site.create(), await site.create(name="other")
+    firing = await site.ask("POST", f"/schedules/{other['id']}/trigger")
+    for method, path in [
+        *[("GET", "/schedules/nope"), ("PATCH", "/schedules/nope"), ("DELETE", "/schedules/nope")],
+        *[("POST", f"/schedules/nope/{action}") for action in ("enable", "disable", "trigger")],
+        *[("GET", "/schedules/nope/runs"), ("GET", "/schedules/nope/next")],
+    ]:
+        answer = await site.client.http.request(method, path, json={"name": "q"} if method == "PATCH" else None)
+        assert problem(answer, 404, "NOT_FOUND") == "Schedule not found"
+    for run_id in ("nope", firing["id"]):
+        answer = await site.client.http.get(f"/schedules/{schedule['id']}/runs/{run_id}")
+        assert problem(answer, 404, "NOT_FOUND") == "Schedule run not found"
+
+
+async def test_a_deleted_schedule_is_gone_with_its_firings(site: Site) -> None:
+    schedule = await site.create()
+    await site.look(31)
+    await site.firings(schedule)
+    await site.ask("DELETE", f"/schedules/{schedule['id']}")
+    answer = await site.client.http.delete(f"/schedules/{schedule['id']}")
+    assert problem(answer, 404, "NOT_FOUND") == "Schedule not found"
+    await site.look(200)
+    assert (await site.ask("GET", "/schedules"))["data"] == []
+
+
+async def test_the_next_instants_can_be_asked_for(site: Site) -> None:
+    schedule = await site.create(name="oslo", cron_expr="30 2 31 10 *", timezone="Europe/Oslo")
+    answer = await site.ask("GET", f"/schedules/{schedule['id']}/next?n=2")
+    assert answer["timezone"] == "Europe/Oslo"
+    assert answer["data"][0]["local"][4:].startswith("-10-31T02:30:00+0")
+    assert len(answer["data"]) == 2
+
+
+# Firing
+
+
+async def test_an_instant_fires_once_and_its_run_tells_the_status(site: Site) -> None:
+    schedule = await site.create()
+    await site.look(29)
+    assert await site.firings(schedule) == []
+    await site.look(31)
+    await site.look(32)
+    (firing,) = await site.firings(schedule)
+    assert (firing["status"], firing["trigger"], firing["scheduled_for"]) == ("success", "cron", site.minute(0))
+    assert (firing["attempt"], firing["status_code"], firing["error"]) == (1, 200, None)
+    assert firing["input"] == {"input_content": "from a schedule"}
+    assert firing["output"] == {"content": "Echo: from a schedule", "content_type": "str"}
+    assert firing["session_id"] == f"schedule:{schedule['id']}"
+    assert await site.ask("GET", f"/schedules/{schedule['id']}/runs/{firing['id']}") == firing
+    assert (await site.ask("GET", f"/schedules/{schedule['id']}"))["next_run_at"] == site.minute(1)
+    await site.look(91)
+    assert [one["scheduled_for"] for one in await site.firings(schedule)] == [site.minute(0), site.minute(1)]
+
+
+async def test_a_clock_that_goes_back_fires_nothing_twice(site: Site) -> None:
+    schedule = await site.create()
+    await site.look(91)
+    before = await site.firings(schedule)
+    site.at(20)
+    for action in ("disable", "enable"):
+        await site.ask("POST", f"/schedules/{schedule['id']}/{action}")
+    await site.look(31)
+    await site.look(91)
+    assert await site.firings(schedule) == before
+    assert (await site.ask("GET", f"/schedules/{schedule['id']}"))["next_run_at"] == site.minute(2)
+
+
+async def test_instants_that_were_missed_leave_a_row_each(site: Site) -> None:
+    once, every = await site.create(), await site.create(name="every", on_missed="all", overlap="parallel")
+    await site.look(300)
+    rows = [(one["scheduled_for"], one["status"], one["trigger"], one["error"]) for one in await site.firings(once)]
+    minutes = [site.minute(number) for number in range(5)]
+    assert sorted(rows) == [
+        *((minute, "skipped", "catch_up", "missed") for minute in minutes[:4]),
+        (minutes[4], "success", "cron", None),
+    ]
+    rows = [(one["scheduled_for"], one["status"], one["trigger"], one["error"]) for one in await site.firings(every)]
+    assert sorted(rows) == [
+        *((minute, "success", "catch_up", None) for minute in minutes[:4]),
+        (minutes[4], "success", "cron", None),
+    ]
+
+
+async def test_a_schedule_for_one_time_fires_and_is_over(site: Site) -> None:
+    schedule = await site.create(cron_expr=None, at=site.minute(0) + 5)
+    assert (schedule["cron_expr"], schedule["next_run_at"]) == (None, site.minute(0) + 5)
+    await site.look(40)
+    (firing,) = await site.firings(schedule)
+    assert firing["scheduled_for"] == site.minute(0) + 5
+    after = await site.ask("GET", f"/schedules/{schedule['id']}")
+    assert (after["enabled"], after["next_run_at"]) == (False, None)
+    answer = await site.client.http.post(f"/schedules/{schedule['id']}/enable")
+    assert problem(answer, 409, "CONFLICT") == "The schedule has no instant in the future."
+
+
+@pytest.mark.parametrize(
+    ("overlap", "statuses"),
+    [
+        ("skip", ["success", "skipped"]),
+        ("enqueue", ["success", "success"]),
+        ("interrupt", ["cancelled", "success"]),
+        ("parallel", ["success", "success"]),
+    ],
+)
+async def test_a_firing_during_another_ones_run_does_as_it_is_told(
+    site: Site, overlap: str, statuses: list[str]
+) -> None:
+    hold = site.model.hold("wait")
+    schedule = await site.create(overlap=overlap, payload={"message": "wait"})
+    await site.look(31)
+    await hold.reached.wait()
+    await site.look(91)
+    states = [one["status"] for one in (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]]
+    assert "running" in states
+    site.model.release()
+    firings = await site.firings(schedule)
+    assert [firing["status"] for firing in firings] == statuses
+    if overlap == "skip":
+        assert firings[1]["error"].startswith("overlap: The session is busy with run")
+
+
+async def test_runs_share_a_session_or_have_their_own_or_the_one_of_the_payload(site: Site) -> None:
+    new = await site.create(name="new", session="new")
+    given = await site.create(name="given", payload={"message": "x", "session_id": "mine"})
+    await site.look(31)
+    await site.look(91)
+    sessions = [firing["session_id"] for firing in await site.firings(new)]
+    assert len(set(sessions)) == 2
+    assert [firing["session_id"] for firing in await site.firings(given)] == ["mine", "mine"]
+
+
+async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: Site) -> None:
+    schedule = await site.create(payload={"message": "[[ERROR 500]]"}, max_retries=1, retry_delay_seconds=120)
+    await site.look(31)
+    (first,) = await site.firings(schedule)
+    assert (first["status"], first["error"]) == ("failed", "Run failed with status ERROR")
+    site.at(32)
+    await site.ask("PATCH", f"/schedules/{schedule['id']}", {"cron_expr": "0 0 1 1 *"})
+    await site.look(33)
+    await site.look(34)
+    firings = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]
+    assert [(one["attempt"], one["status"], one["scheduled_for"]) for one in firings] == [
+        (2, "running", site.minute(0)),
+        (1, "failed", site.minute(0)),
+    ]
+    retry = await site.client.server.database.read(lambda tx: _run(tx, firings[0]["run_id"]))
+    assert (retry.forked_from, retry.not_before) == (first["run_id"], clock.now() - 1 + 120)
+    site.at(200)
+    await site.client.server.engine.upkeep.once()
+    assert [one["status"] for one in await site.firings(schedule)] == ["failed", "failed"]
+    await site.look(201)
+    assert len(await site.firings(schedule)) == 2, "it was the last try"
+
+
+async def test_a_firing_whose_run_is_refused_fails_in_words_and_the_schedule_goes_on(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(upkeep_seconds=3600, queue_depth=1, concurrency=1) as client:
+        site = Site(client, monkeypatch)
+        hold = site.model.hold("wait")
+        await client.begin("wait", session_id="s1")
+        await hold.reached.wait()
+        await client.begin("two", session_id="s1")
+        schedule = await site.create(max_retries=1, retry_delay_seconds=5)
+        await site.look(31)
+        (first,) = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]
+        assert (first["status"], first["status_code"], first["run_id"]) == ("failed", 429, None)
+        assert first["error"] == "1 runs are already waiting; try again later."
+        site.model.release()
+        await client.ended(await client.begin("three"))
+        await site.look(37)
+        firings = await site.firings(schedule)
+        assert [(one["attempt"], one["status"]) for one in firings] == [(1, "failed"), (2, "success")]
+        await site.look(91)
+        assert len(await site.firings(schedule)) == 3
+
+
+async def test_a_trigger_answers_at_once_and_is_no_instant(site: Site) -> None:
+    hold = site.model.hold("from")
+    schedule = await site.create()
+    path = f"/schedules/{schedule['id']}"
+    firing = await site.ask("POST", f"{path}/trigger")
+    assert (firing["status"], firing["trigger"], firing["scheduled_for"]) == ("running", "manual", None)
+    assert (firing["completed_at"], firing["status_code"]) == (None, None)
+    await hold.reached.wait()
+    site.model.release()
+    waited = await site.ask("POST", f"{path}/trigger?wait=60")
+    assert (waited["status"], waited["output"]["content"]) == ("success", "Echo: from a schedule")
+    assert (await site.ask("GET", path))["next_run_at"] == schedule["next_run_at"]
+    assert len(await site.firings(schedule)) == 2
+
+
+async def test_a_trigger_that_is_sent_again_fires_once(site: Site) -> None:
+    schedule = await site.create()
+    path = f"/schedules/{schedule['id']}/trigger"
+    first, second = [await site.ask("POST", path, **{"idempotency-key": "k"}) for _ in range(2)]
+    assert first["id"] == second["id"]
+    assert len(await site.firings(schedule)) == 1
+
+
+async def test_health_may_be_scheduled_and_starts_no_run(site: Site) -> None:
+    schedule = await site.create(endpoint="/health", method="GET", payload=None)
+    await site.look(31)
+    (firing,) = await site.firings(schedule)
+    assert (firing["status"], firing["status_code"], firing["run_id"]) == ("success", 200, None)
+
+
+async def test_firings_go_with_the_session_of_their_runs(site: Site) -> None:
+    schedule = await site.create()
+    await site.look(31)
+    (firing,) = await site.firings(schedule)
+    await site.ask("DELETE", f"/sessions/{firing['session_id']}")
+    await site.client.server.engine.upkeep.deletions.once()
+    assert await site.firings(schedule) == []
+
+
+# Rights
+
+
+@contextlib.asynccontextmanager
+async def with_tokens(serve: Serve, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Site]:
+    async with serve(upkeep_seconds=3600, **JWT, **settings) as client:
+        yield Site(client, monkeypatch)
+
+
+async def test_a_schedule_needs_the_right_to_run_its_component(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with with_tokens(serve, monkeypatch) as site:
+        headers = TOKENS.bearer("ada", "schedules:write")
+        answer = await site.client.http.post("/schedules", json=YEARLY, headers=headers)
+        assert "agents:run" in problem(answer, 403, "FORBIDDEN")
+        headers = TOKENS.bearer("ada", "schedules:write", "agents:solo-agent:run")
+        assert (await site.client.http.post("/schedules", json=YEARLY, headers=headers)).status_code == 201
+
+
+async def test_a_schedule_is_its_owners_and_so_are_its_runs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with with_tokens(serve, monkeypatch) as site:
+        site.headers = TOKENS.bearer("ada", *WRITER)
+        schedule = await site.create()
+        assert schedule["owner"] == "ada"
+        await site.look(31)
+        (firing,) = await site.firings(schedule)
+        run = await site.client.server.database.read(lambda tx: _run(tx, firing["run_id"]))
+        assert (run.owner, run.user_id) == ("ada", "ada")
+        site.headers = TOKENS.bearer("bob", *WRITER)
+        assert (await site.ask("GET", "/schedules"))["data"] == []
+        for path in ("", "/runs", "/next", f"/runs/{firing['id']}"):
+            answer = await site.client.http.get(f"/schedules/{schedule['id']}{path}", headers=site.headers)
+            problem(answer, 404, "NOT_FOUND")
+        await site.create()  # names are per owner
+
+
+async def test_readers_see_neither_the_payload_nor_the_answers(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with with_tokens(serve, monkeypatch) as site:
+        site.headers = TOKENS.bearer("ada", *WRITER)
+        secret = {"message": "x", "dependencies": {"token": "s3cret"}}
+        schedule = await site.create(payload=secret)
+        assert schedule["payload"] == secret
+        await site.look(31)
+        await site.firings(schedule)
+        site.headers = TOKENS.bearer("ada", "schedules:read")
+        seen = await site.ask("GET", f"/schedules/{schedule['id']}")
+        assert seen["payload"] == {"message": "***", "dependencies": "***"}
+        (firing,) = (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]
+        assert (firing["status"], firing["input"], firing["output"]) == ("success", None, None)
+
+
+async def test_the_scopes_of_a_token_can_be_made_to_lapse(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with with_tokens(serve, monkeypatch, schedule_scope_days=1 / 1440) as site:
+        site.headers = TOKENS.bearer("ada", *WRITER)
+        schedule = await site.create()
+        await site.look(31)
+        await site.look(91)
+        statuses = [(one["status"], one["status_code"]) for one in await site.firings(schedule)]
+        assert statuses == [("success", 200), ("failed", 403)]
+        await site.ask("PATCH", f"/schedules/{schedule['id']}", {"description": "still wanted"})
+        await site.look(151)
+        assert (await site.firings(schedule))[-1]["status"] == "success"
+
+
+async def test_a_revoked_account_stops_its_schedules(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with with_tokens(serve, monkeypatch) as site:
+        admin = TOKENS.bearer("root", "agent_os:admin")
+        scopes = [{"scope": scope} for scope in WRITER]
+        account = await site.ask("POST", "/service-accounts", {"name": "cron", "scopes": scopes}, **admin)
+        site.headers = {"authorization": f"Bearer {account['token']}"}
+        schedule = await site.create()
+        await site.look(31)
+        await site.firings(schedule)
+        await site.ask("DELETE", f"/service-accounts/{account['id']}", **admin)
+        await site.look(91)
+        site.headers = admin
+        first, second = await site.firings(schedule)
+        assert (first["status"], second["status"]) == ("success", "failed")
+        assert second["error"] == "The service account of this schedule was revoked, or its token has expired."
+
+
+async def test_a_schedule_of_an_open_server_stops_once_the_server_asks_for_a_key(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with in_process(app_on(database, upkeep_seconds=3600)) as client:
+        schedule = await Site(client, monkeypatch).create()
+        monkeypatch.undo()
+    async with in_process(app_on(database, upkeep_seconds=3600, security_key="k")) as client:
+        site = Site(client, monkeypatch)
+        site.headers = {"authorization": "Bearer k"}
+        await site.look(31)
+        (firing,) = await site.firings(schedule)
+        assert (firing["status"], firing["status_code"]) == ("failed", 403)
+
+
+# Declared in code
+
+
+def declared(*schedules: Schedule, database: Path, agent: Agent) -> Any:
+    settings = settings_for(database, upkeep_seconds=3600)
+    return create_app(agents=[agent], schedules=schedules, settings=settings)
+
+
+async def test_a_declared_schedule_is_served_and_changes_with_the_code_alone(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    first = Schedule("morning", cron="0 7 * * *", timezone="Europe/Oslo", run=agent, message="good morning")
+    async with in_process(declared(first, database=database, agent=agent)) as client:
+        site = Site(client, monkeypatch)
+        (schedule,) = (await site.ask("GET", "/schedules"))["data"]
+        assert (schedule["name"], schedule["is_declared"], schedule["timezone"]) == ("morning", True, "Europe/Oslo")
+        for method in ("PATCH", "DELETE"):
+            answer = await client.http.request(method, f"/schedules/{schedule['id']}", json={"name": "evening"})
+            assert "declared in code" in problem(answer, 409, "CONFLICT")
+        await site.ask("POST", f"/schedules/{schedule['id']}/disable")
+    changed = Schedule("morning", cron="0 8 * * *", run=agent, message="good morning")
+    other = Schedule("minutely", cron="* * * * *", run=agent, message="tick")
+    async with in_process(declared(changed, other, database=database, agent=agent)) as client:
+        site = Site(client, monkeypatch)
+        schedules = {one["name"]: one for one in (await site.ask("GET", "/schedules"))["data"]}
+        assert set(schedules) == {"morning", "minutely"}
+        assert (schedules["morning"]["cron_expr"], schedules["morning"]["enabled"]) == ("0 8 * * *", False)
+        await site.look(31)
+        (firing,) = await site.firings(schedules["minutely"])
+        assert firing["output"]["content"] == "Echo: tick"
+    async with in_process(declared(other, database=database, agent=agent)) as client:
+        assert [one["name"] for one in (await client.get("/schedules"))["data"]] == ["minutely"]
+
+
+async def test_a_paused_run_is_a_paused_firing_that_goes_on_when_it_is_decided(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @tool(requires_confirmation=True)
+    def delete_file(path: str) -> str:
+        """Delete a file."""
+        return f"deleted {path}"
+
+    served = Sample([], [Agent(id="solo-agent", model="scripted", tools=[delete_file])])
+    async with in_process(app_on(database, served=served, upkeep_seconds=3600)) as client:
+        site = Site(client, monkeypatch)
+        schedule = await site.create(payload={"message": '[[TOOL delete_file {"path": "/x"}]]'})
+        await site.look(31)
+        (firing,) = await site.firings(schedule)
+        assert (firing["status"], firing["completed_at"]) == ("paused", None)
+        (requirement,) = firing["requirements"]
+        assert requirement["tool_execution"]["tool_name"] == "delete_file"
+        data = {
+            "session_id": firing["session_id"],
+            "stream": False,
+            "requirements": [{**requirement, "confirmation": True}],
+        }
+        await site.ask("POST", f"/agents/solo-agent/runs/{firing['run_id']}/continue", data)
+        (firing,) = await site.firings(schedule)
+        assert (firing["status"], firing["requirements"]) == ("success", None)
