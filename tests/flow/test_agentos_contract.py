@@ -27,7 +27,6 @@ NOT_HERE = {
     "Registry": "it lists what components may be built of over HTTP",
     "Evals": "evaluations are run by test suites",
     "Knowledge": "documents are searched by tools",
-    "Schedules": "a run may be delayed; what repeats is started from outside",
     "Workflows": "teams and agents are all that is served",
 }
 """Tags of the reference whose operations this server does not have, and why."""
@@ -59,6 +58,7 @@ OURS = {
     "list_active_session_runs": "what of a session has not ended",
     "list_*run_events": "events of a run, as pages and as a stream",
     "follow_session": "the events of all runs of a session, as they come",
+    "list_schedule_instants": "when a schedule fires next",
     "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""

@@ -7,12 +7,14 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 from musterd.declare.agent import Agent
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_unsupported, options_of
+from musterd.declare.schedule import Schedule
 from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
 from musterd.declare.yaml_schema import json_schema
@@ -45,15 +47,17 @@ def _table(name: str) -> Iterator[str]:
             fields = ", ".join(f"`{field}`" for field, other in REMOVED.items() if other == reason)
             yield f"| {fields} | {reason.removeprefix('remove it: ')} |"
         return
-    other_options = {"mcp": options_of(MCPServer)}
+    other_options = {"mcp": options_of(MCPServer), "schedule": options_of(Schedule)}
     options = other_options.get(name) or (shared if name.startswith("shared") else only_teams)
     yield "| field | default | YAML | meaning |"
     yield "|---|---|---|---|"
     for key, option in options.items():
-        doc = option.metadata["doc"]
+        doc, default = option.metadata["doc"], option.default
+        if option.default_factory is not MISSING:
+            default = None  # an empty one
         if is_unsupported(option) == name.endswith("_later"):
             in_yaml = "yes" if option.metadata["yaml"] is not None or key == "budget" else "–"
-            yield f"| `{key}` | {_default(option.default)} | {in_yaml} | {doc} |"
+            yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
 
 
 def _default(value: Any) -> str:

@@ -93,7 +93,8 @@ TO_LOOK_AT = Statement(
        ORDER BY f.look_at LIMIT :limit""",
 )
 _VIEW = f"""SELECT f.id, f.schedule_id, f.attempt AS firing_attempt, f.trigger, f.scheduled_for, f.outcome,
-                   f.status_code, f.error, f.look_at, f.created_at AS fired_at, f.run_id AS firing_run, f.session_id AS firing_session,
+                   f.status_code, f.error, f.look_at, f.created_at AS fired_at, f.run_id AS firing_run,
+                   f.session_id AS firing_session,
                    {qualified("r")}, io.input, io.output, NULL AS messages
             FROM firings f LEFT JOIN runs r ON r.run_id = f.run_id LEFT JOIN run_io io ON io.run_id = f.run_id"""
 VIEW = Statement("firing_view", f"{_VIEW} WHERE f.id = :id AND f.schedule_id = :schedule_id")

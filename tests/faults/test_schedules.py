@@ -1,0 +1,148 @@
+"""Schedules on several processes that are killed: each instant fires once, and leaves exactly one row."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.core import clock
+from musterd.core.cron import Cron
+from musterd.features.schedules import store
+from musterd.features.schedules.records import (
+    OPERATOR,
+    Definition,
+    OnMissed,
+    Overlap,
+    Schedule,
+    SessionPolicy,
+)
+from tests.support.process import QUICK, Deployment, deployment_of, until
+
+SHIFT = "clock-shift"
+
+
+def schedule(number: int, next_run_at: float, **definition: Any) -> Schedule:
+    values: dict[str, Any] = {
+        "endpoint": "/agents/solo/runs",
+        "cron_expr": "* * * * *",
+        "payload": {"message": f"schedule {number}"},
+        "on_missed": OnMissed.ALL,
+        "grace_seconds": 86_400,
+        "overlap": Overlap.PARALLEL,
+        "session": SessionPolicy.NEW,
+    }
+    return Schedule(
+        id=f"s{number}",
+        owner=None,
+        name=f"s{number}",
+        definition=Definition(**{**values, **definition}),
+        maker=OPERATOR,
+        enabled=True,
+        created_at=next_run_at - 60,
+        next_run_at=next_run_at,
+    )
+
+
+def add(site: Deployment, *schedules: Schedule) -> None:
+    for one in schedules:
+        site.do(lambda tx, one=one: store.add(tx, one))  # type: ignore[misc]
+
+
+def is_caught_up(site: Deployment, now: float) -> bool:
+    """Whether nothing is due any more, and all runs have ended."""
+    due = site.select("SELECT count(*) AS n FROM schedules WHERE due_at <= :now", now=now)
+    live = site.select("SELECT count(*) AS n FROM runs WHERE state NOT IN ('completed', 'error', 'cancelled')")
+    return bool(due == live == [{"n": 0}])
+
+
+def check_once(site: Deployment, instants: dict[str, list[float]]) -> None:
+    """Each instant has one row, each row has one run, and each run was made for one row."""
+    rows = site.select("SELECT schedule_id, scheduled_for, run_id, outcome FROM firings")
+    assert Counter((row["schedule_id"], row["scheduled_for"]) for row in rows) == Counter(
+        (name, at) for name, times in instants.items() for at in times
+    )
+    assert all(row["outcome"] is None for row in rows)
+    runs = site.select("SELECT run_id, state FROM runs WHERE parent_id IS NULL")
+    assert {row["run_id"] for row in rows} == {run["run_id"] for run in runs}
+    assert len(rows) == len(runs)
+    assert {run["state"] for run in runs} == {"completed"}
+
+
+@pytest.mark.parametrize("point", ["firing", "accepting", "accepted", "fired"])
+def test_every_instant_fires_once_while_processes_are_killed(site: Deployment, point: str) -> None:
+    now = clock.now()
+    last = now // 60 * 60
+    instants = [last - 60 * back for back in range(24, -1, -1)]
+    add(site, *(schedule(number, instants[0]) for number in range(4)))
+    processes = [site.work(fault=f"{point}:{passes}:kill", **QUICK) for passes in (5, 12, 20)]
+    for process in processes:
+        process.died()
+    site.work(**QUICK)
+    until(lambda: is_caught_up(site, now), "everything that was due has fired", seconds=120)
+    stored = {f"s{number}": instants for number in range(4)}
+    # While the test ran, more minutes may have passed.
+    rows = site.select("SELECT DISTINCT scheduled_for FROM firings WHERE scheduled_for > :last", last=last)
+    check_once(site, {name: [*times, *(row["scheduled_for"] for row in rows)] for name, times in stored.items()})
+
+
+@pytest.fixture
+def shifted(database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    yield from deployment_of(database_url, tmp_path, Path(__file__).with_name("components_clock_jump.py"))
+
+
+@pytest.mark.parametrize(
+    "change", [datetime(2027, 10, 31, 1, tzinfo=UTC), datetime(2028, 3, 26, 1, tzinfo=UTC)], ids=["autumn", "spring"]
+)
+def test_schedules_cross_a_change_of_clocks_on_processes_that_are_killed(
+    shifted: Deployment, monkeypatch: pytest.MonkeyPatch, change: datetime
+) -> None:
+    monkeypatch.setenv("MUSTERD_TEST_CLOCK", SHIFT)
+    begin, end = change.timestamp() - 2 * 3600, change.timestamp() + 2 * 3600
+    shifted.folder.joinpath(SHIFT).write_text(str(end + 30 - clock.now()))
+    expressions = ["30 2 * * *", "*/15 * * * *", "0 * * * *", "15,45 1-3 * * *"]
+    instants = {
+        f"s{number}": [at for at in _day(expression, begin) if at <= end]
+        for number, expression in enumerate(expressions)
+    }
+    add(
+        shifted,
+        *(
+            schedule(number, instants[f"s{number}"][0], cron_expr=expression, timezone="Europe/Oslo")
+            for number, expression in enumerate(expressions)
+        ),
+    )
+    for process in [shifted.work(fault=f"{point}:3:kill", **QUICK) for point in ("firing", "accepted", "fired")]:
+        process.died()
+    shifted.work(**QUICK)
+    until(lambda: is_caught_up(shifted, end), "everything that was due has fired", seconds=120)
+    rows = shifted.select("SELECT schedule_id, scheduled_for FROM firings WHERE scheduled_for <= :end", end=end)
+    assert Counter((row["schedule_id"], row["scheduled_for"]) for row in rows) == Counter(
+        (name, at) for name, times in instants.items() for at in times
+    )
+    assert len(instants["s0"]) == 1, "the daily one fires once on each of these days"
+
+
+def _day(expression: str, begin: float) -> list[float]:
+    instants = Cron.parse(expression, "Europe/Oslo").all_after(begin)
+    return [next(instants) for _ in range(30)]
+
+
+def test_a_run_of_a_schedule_goes_on_after_a_crash_and_its_firing_follows(site: Deployment) -> None:
+    now = clock.now()
+    one = schedule(1, now - 1, cron_expr=None, at=now - 1, payload={"message": '[[TOOL wait {"name": "go"}]]'})
+    add(site, one)
+    first = site.serve(**QUICK)
+    site.reached("go")
+    path = f"/schedules/{one.id}/runs"
+    assert first.http.get(path).json()["data"][0]["status"] == "running"
+    first.kill()
+    site.release("go")
+    second = site.serve(**QUICK)
+    until(lambda: is_caught_up(site, now), "the run has ended")
+    (firing,) = second.http.get(path).json()["data"]
+    assert (firing["status"], firing["output"]["content"]) == ("success", "Done: waited go")
+    assert site.run(firing["run_id"])["attempt"] == 2
+    assert second.http.get(f"/schedules/{one.id}").json()["enabled"] is False
