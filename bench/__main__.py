@@ -15,6 +15,7 @@ from bench.figures import Figure, block, machine, table, write_docs, write_json
 from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
+from bench.schedules import SCHEDULES
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
 from bench.streams import STREAMS
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "auth": ("the cost of authentication", AUTH),
+    "schedules": ("schedules that are due at once, and their cost while idle", SCHEDULES),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),

@@ -102,7 +102,17 @@ DIFFERENCES = {
     "resolve_approval* body application/json .status: *": "an unknown decision is refused",
     "continue_team_run body application/x-www-form-urlencoded .*": "3.1.10's ways to continue a run that has ended are "
     "not read",
+    "create_schedule_* body application/json .*: - > * (takes more)": "when, whether and how often it fires",
+    "update_schedule_* body application/json .*: - > * (takes more)": "when, whether and how often it fires",
+    "create_schedule_* body application/json .cron_expr: * > null|string (takes more)": "a schedule may fire once",
+    "*_schedule_* body application/json .method: * > string of *": "an unknown method is refused",
+    "update_schedule_* body application/json .*: *null* > string": "null is refused for what must be there",
+    "update_schedule_* body application/json .*: *null* > integer": "null is refused for what must be there",
+    "trigger_schedule_* query.wait: - > number (takes more)": "a trigger may wait for the run's end",
+    "trigger_schedule_* header.Idempotency-Key: - > string (takes more)": "a trigger that is sent again fires once",
     # answers
+    "*_schedule*_* 20? application/json *.cron_expr: string required > null|string required": "null: it fires once",
+    "*_schedule_*schedule_id_* 4[01][49]: - > answered": "it may be unknown, disabled, or declared in code",
     "*_run 202*: - > answered": "a run in the background is accepted, with Location",
     "refresh_metrics 202*: - > answered": "as 3.1.10 has it",
     "*_run 409: - > answered": "a key or a run id that another request has; a busy session",

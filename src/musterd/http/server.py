@@ -125,11 +125,6 @@ class Server:
         self.deliveries = WebhookService(resources)
         self.features = features
         self._feature_services = [feature.service(self) for feature in features]
-        self.engine.upkeep.duties += [
-            partial(feature.upkeep, service)
-            for feature, service in zip(features, self._feature_services, strict=True)
-            if feature.upkeep is not None
-        ]
         services = (*self._feature_services, Readiness(self), MetricsOperations(self))
         self._services: dict[type[object], object] = {type(service): service for service in services}
         self.lag = EventLoopLag(self.metrics)
@@ -145,6 +140,7 @@ class Server:
         await self.database.open()
         noting = asyncio.create_task(self.lag.repeat())
         try:
+            self._add_duties()
             await self._start_engine()
             if self._process_role.recovers:
                 self.webhooks.start()
@@ -227,6 +223,12 @@ class Server:
             if feature.tokens is not None:
                 return feature.tokens(service)
         return None
+
+    def _add_duties(self) -> None:
+        """Let upkeep do what features have to do."""
+        for feature, service in zip(self.features, self._feature_services, strict=True):
+            if feature.upkeep is not None:
+                self.engine.upkeep.duties.append(partial(feature.upkeep, service))
 
     async def _start_features(self) -> None:
         for feature, service in zip(self.features, self._feature_services, strict=True):

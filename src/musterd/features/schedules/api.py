@@ -7,28 +7,31 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from musterd.core.callers import Caller
 from musterd.core.cron import MAX_LENGTH as MAX_CRON
-from musterd.core.cron import InvalidCron, instant_of, local_time, zone_of
+from musterd.core.cron import InvalidCron, instant_of, zone_of
 from musterd.core.errors import InvalidInput
-from musterd.core.scopes import Scopes
 from musterd.core.settings import Settings
-from musterd.core.states import RunState
+from musterd.features.schedules.answers import (
+    WRITE,
+    NextInstants,
+    ScheduleResponse,
+    ScheduleRunResponse,
+    ScheduleStateResponse,
+    firing_object,
+    instant_object,
+    schedule_object,
+    state_object,
+)
 from musterd.features.schedules.records import (
     NAME,
     NAME_LENGTH,
     Definition,
-    Firing,
-    FiringStatus,
     OnMissed,
     Overlap,
-    Schedule,
     ScheduleFilter,
     SessionPolicy,
-    Target,
-    Trigger,
 )
 from musterd.features.schedules.removal import REMOVAL_HOOK
 from musterd.features.schedules.service import ScheduleService
@@ -44,18 +47,14 @@ from musterd.http.run_requests import Budget
 from musterd.http.server import Server
 from musterd.wire.pages import MAX_PAGES
 from musterd.wire.problems import MISSING
-from musterd.wire.requirements import RunRequirement, requirement_objects
 from musterd.wire.shapes import PaginatedResponse, page_of
-from musterd.wire.times import whole_seconds
 
 _TAG = "Schedules"
-_READ, _WRITE, _DELETE = "schedules:read", "schedules:write", "schedules:delete"
+_READ, _DELETE = "schedules:read", "schedules:delete"
 _NOT_FOUND = {404: "Schedule not found"}
 MAX_SCHEDULES = 1000
 MAX_INSTANTS = 100
 MAX_DAY_SECONDS = 86_400
-HIDDEN = "***"
-"""In place of the values of a payload, for callers that may not write schedules."""
 
 
 def _require_name(name: str) -> str:
@@ -199,25 +198,30 @@ class ScheduleCreate(_ScheduleBody):
         return Definition(**{name: getattr(self, name) for name in own} | self.moments(_zone(self.timezone)))
 
 
+def _unchanged() -> Any:
+    """The default of a field that need not be given, and may not be null unless its type says so."""
+    return Field(default_factory=lambda: None)
+
+
 class ScheduleUpdate(_ScheduleBody):
     """Changes to a schedule. Fields that are left out stay as they are."""
 
-    name: Name = ""
-    cron_expr: CronExpression | None = None
-    endpoint: Endpoint = ""
-    method: Method = "POST"
-    payload: Payload = None
-    timezone: Zone = "UTC"
-    description: Description | None = None
-    timeout_seconds: Timeout = 3600
-    max_retries: Retries = 0
-    retry_delay_seconds: RetryDelay = 60
-    jitter_seconds: UpToADay = 0
-    on_missed: OnMissed = OnMissed.ONCE
-    grace_seconds: UpToADay = 3600
-    overlap: Overlap = Overlap.ENQUEUE
-    session: SessionPolicy = SessionPolicy.SCHEDULE
-    enabled: bool = True
+    name: Name = _unchanged()
+    cron_expr: CronExpression | None = _unchanged()
+    endpoint: Endpoint = _unchanged()
+    method: Method = _unchanged()
+    payload: Payload = _unchanged()
+    timezone: Zone = _unchanged()
+    description: Description | None = _unchanged()
+    timeout_seconds: Timeout = _unchanged()
+    max_retries: Retries = _unchanged()
+    retry_delay_seconds: RetryDelay = _unchanged()
+    jitter_seconds: UpToADay = _unchanged()
+    on_missed: OnMissed = _unchanged()
+    grace_seconds: UpToADay = _unchanged()
+    overlap: Overlap = _unchanged()
+    session: SessionPolicy = _unchanged()
+    enabled: bool = _unchanged()
 
     @classmethod
     async def read(cls, request: Request, settings: Settings) -> Self:
@@ -246,177 +250,6 @@ def _zone(timezone: str) -> str:
     return timezone
 
 
-# --- answers ------------------------------------------------------------------------------------------
-
-UnixTime = Annotated[int | None, Field(description="Unix seconds.")]
-
-
-class ScheduleResponse(TypedDict):
-    """A schedule."""
-
-    id: str
-    name: str
-    description: str | None
-    method: str
-    endpoint: str
-    payload: Annotated[
-        dict[str, Any] | None,
-        Field(description="Callers without the scope `schedules:write` see the names of its fields only."),
-    ]
-    cron_expr: str | None
-    timezone: str
-    timeout_seconds: int
-    max_retries: int
-    retry_delay_seconds: int
-    enabled: bool
-    next_run_at: UnixTime
-    created_at: UnixTime
-    updated_at: UnixTime
-    at: UnixTime
-    starts_at: UnixTime
-    ends_at: UnixTime
-    jitter_seconds: int
-    on_missed: OnMissed
-    grace_seconds: int
-    overlap: Overlap
-    session: SessionPolicy
-    budget: dict[str, Any] | None
-    owner: Annotated[str | None, Field(description="The user whose it is.")]
-    is_declared: Annotated[bool, Field(description="Whether it is declared in code, and cannot be changed here.")]
-
-
-class ScheduleStateResponse(TypedDict):
-    """Whether a schedule is enabled."""
-
-    id: str
-    name: str
-    enabled: bool
-    next_run_at: UnixTime
-    updated_at: UnixTime
-
-
-class ScheduleRunResponse(TypedDict):
-    """What became of an instant of a schedule, or of a trigger."""
-
-    id: str
-    schedule_id: str
-    attempt: int
-    triggered_at: UnixTime
-    completed_at: UnixTime
-    status: FiringStatus
-    status_code: int | None
-    run_id: str | None
-    session_id: str | None
-    error: str | None
-    input: dict[str, Any] | None
-    output: dict[str, Any] | None
-    requirements: list[RunRequirement] | None
-    created_at: UnixTime
-    scheduled_for: Annotated[int | None, Field(description="The instant, in unix seconds; null: triggered by hand.")]
-    trigger: Trigger
-
-
-class Instant(TypedDict):
-    """One instant of a schedule."""
-
-    at: Annotated[int, Field(description="Unix seconds.")]
-    local: Annotated[str, Field(description="The same in the schedule's time zone.")]
-
-
-class NextInstants(TypedDict):
-    """The next instants of a schedule."""
-
-    timezone: str
-    data: list[Instant]
-
-
-def schedule_object(schedule: Schedule, scopes: Scopes) -> ScheduleResponse:
-    """A schedule as a caller with these scopes sees it."""
-    definition, payload = schedule.definition, schedule.definition.payload
-    if payload is not None and not scopes.allows(_WRITE):
-        payload = dict.fromkeys(payload, HIDDEN)
-    return {
-        "id": schedule.id,
-        "name": schedule.name,
-        "description": definition.description,
-        "method": definition.method,
-        "endpoint": definition.endpoint,
-        "payload": payload,
-        "cron_expr": definition.cron_expr,
-        "timezone": definition.timezone,
-        "timeout_seconds": definition.timeout_seconds,
-        "max_retries": definition.max_retries,
-        "retry_delay_seconds": definition.retry_delay_seconds,
-        "enabled": schedule.enabled,
-        "next_run_at": whole_seconds(schedule.next_run_at),
-        "created_at": int(schedule.created_at),
-        "updated_at": whole_seconds(schedule.updated_at),
-        "at": whole_seconds(definition.at),
-        "starts_at": whole_seconds(definition.starts_at),
-        "ends_at": whole_seconds(definition.ends_at),
-        "jitter_seconds": definition.jitter_seconds,
-        "on_missed": definition.on_missed,
-        "grace_seconds": definition.grace_seconds,
-        "overlap": definition.overlap,
-        "session": definition.session,
-        "budget": definition.budget,
-        "owner": schedule.owner,
-        "is_declared": schedule.declared is not None,
-    }
-
-
-def state_object(schedule: Schedule) -> ScheduleStateResponse:
-    """Whether a schedule is enabled."""
-    return {
-        "id": schedule.id,
-        "name": schedule.name,
-        "enabled": schedule.enabled,
-        "next_run_at": whole_seconds(schedule.next_run_at),
-        "updated_at": whole_seconds(schedule.updated_at),
-    }
-
-
-def firing_object(firing: Firing, scopes: Scopes) -> ScheduleRunResponse:
-    """A firing as a caller with these scopes sees it: what its run was given and answered is for those who may read
-    the run."""
-    run, error = firing.run, firing.error
-    state = None if run is None else run.row.state
-    code = firing.status_code
-    if run is not None and run.row.state.is_settled:
-        code = 200
-    if state is RunState.ERROR:
-        error = "Run failed with status ERROR"
-    answer: ScheduleRunResponse = {
-        "id": firing.id,
-        "schedule_id": firing.schedule_id,
-        "attempt": firing.attempt,
-        "triggered_at": int(firing.created_at),
-        "completed_at": int(firing.created_at) if run is None and firing.outcome is not None else None,
-        "status": firing.status,
-        "status_code": code,
-        "run_id": firing.run_id,
-        "session_id": firing.session_id,
-        "error": error,
-        "input": None,
-        "output": None,
-        "requirements": None,
-        "created_at": int(firing.created_at),
-        "scheduled_for": whole_seconds(firing.scheduled_for),
-        "trigger": firing.trigger,
-    }
-    if run is None:
-        return answer
-    answer["completed_at"] = whole_seconds(run.row.ended_at)
-    target = Target(run.row.component_kind, run.row.component_id)
-    if any(scopes.allows(scope, target.id) for scope in (target.scope, f"{target.kind}s:read")):
-        answer["input"] = {"input_content": run.input.message}
-        if run.output is not None and run.row.state.is_settled:
-            answer["output"] = {"content": run.output.content, "content_type": run.output.content_type}
-            if state is RunState.PAUSED:
-                answer["requirements"] = requirement_objects(run.output.requirements, run.row.run_id)
-    return answer
-
-
 # --- operations ---------------------------------------------------------------------------------------
 
 
@@ -436,7 +269,7 @@ async def list_schedules(
     "POST",
     "/schedules",
     "create_schedule_schedules_post",
-    scope=_WRITE,
+    scope=WRITE,
     tag=_TAG,
     summary="Create Schedule",
     errors={409: "Another schedule has this name"},
@@ -469,7 +302,7 @@ async def get_schedule(
     "PATCH",
     "/schedules/{schedule_id}",
     "update_schedule_schedules__schedule_id__patch",
-    scope=_WRITE,
+    scope=WRITE,
     tag=_TAG,
     summary="Update Schedule",
     errors={**_NOT_FOUND, 409: "Another schedule has this name, or the schedule is declared in code"},
@@ -504,7 +337,7 @@ async def delete_schedule(schedules: ScheduleService, caller: Caller, schedule_i
     "POST",
     "/schedules/{schedule_id}/enable",
     "enable_schedule_schedules__schedule_id__enable_post",
-    scope=_WRITE,
+    scope=WRITE,
     tag=_TAG,
     summary="Enable Schedule",
     errors={**_NOT_FOUND, 409: "The schedule has no instant in the future"},
@@ -518,7 +351,7 @@ async def enable_schedule(schedules: ScheduleService, caller: Caller, schedule_i
     "POST",
     "/schedules/{schedule_id}/disable",
     "disable_schedule_schedules__schedule_id__disable_post",
-    scope=_WRITE,
+    scope=WRITE,
     tag=_TAG,
     summary="Disable Schedule",
     errors=_NOT_FOUND,
@@ -532,7 +365,7 @@ async def disable_schedule(schedules: ScheduleService, caller: Caller, schedule_
     "POST",
     "/schedules/{schedule_id}/trigger",
     "trigger_schedule_schedules__schedule_id__trigger_post",
-    scope=_WRITE,
+    scope=WRITE,
     tag=_TAG,
     summary="Trigger Schedule",
     errors={**_NOT_FOUND, 409: "Schedule is disabled", 503: "The server is not ready"},
@@ -569,11 +402,6 @@ async def list_instants(schedules: ScheduleService, caller: Caller, query: NextQ
     schedule, instants = await schedules.next_instants(schedule_id, query.n, caller)
     timezone = schedule.definition.timezone
     return {"timezone": timezone, "data": [instant_object(at, timezone) for at in instants]}
-
-
-def instant_object(at: float, timezone: str) -> Instant:
-    """One instant."""
-    return {"at": int(at), "local": local_time(at, timezone)}
 
 
 @operation(

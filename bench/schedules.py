@@ -1,0 +1,127 @@
+"""Schedules: how late they fire when many are due in the same second, doubles, and what many of them cost while idle.
+
+Three processes share a database. The schedules are written into it directly. The peer is not measured: its scheduler
+makes one call after another and waits for each.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from bench.deployment import Alone, Deployment, Worker, deployed, until
+from bench.figures import Bar, Figure
+from bench.measures import Measure
+from bench.stores import Postgres, Sqlite, Store, select
+from bench.trial import SETTLE_SECONDS, Bench
+from musterd.features.schedules import store as schedules
+from musterd.features.schedules.records import OPERATOR, Definition, Overlap, Schedule, SessionPolicy
+from musterd.store.database import Tx
+from tests.support.process import do
+
+DUE_AT_ONCE = 1_000
+IDLE = 10_000
+IDLE_SECONDS = 20
+LEAD_SECONDS = 5.0
+PROCESSES = 3
+ADDED_AT_ONCE = 500
+
+
+def schedule(number: int, at: float) -> Schedule:
+    definition = Definition(
+        endpoint="/agents/clerk/runs",
+        payload={"message": f"schedule {number}"},
+        at=at,
+        overlap=Overlap.PARALLEL,
+        session=SessionPolicy.NEW,
+    )
+    return Schedule(
+        id=f"schedule-{number}",
+        owner=None,
+        name=f"schedule {number}",
+        definition=definition,
+        maker=OPERATOR,
+        enabled=True,
+        created_at=at - LEAD_SECONDS,
+        next_run_at=at,
+    )
+
+
+def add(url: str, count: int, at: float) -> None:
+    """Write schedules into the database."""
+    for first in range(0, count, ADDED_AT_ONCE):
+        group = [schedule(number, at) for number in range(first, min(first + ADDED_AT_ONCE, count))]
+
+        async def work(tx: Tx, group: Sequence[Schedule] = group) -> None:
+            for one in group:
+                await schedules.add(tx, one)
+
+        do(url, work)
+
+
+async def measure_due_at_once(bench: Bench) -> list[Figure]:
+    """Many schedules that are due in the same second, on three processes and each database."""
+    with Postgres() as postgres:
+        return [figure for store in (Sqlite(), postgres) for figure in await _due_at_once(bench, store)]
+
+
+async def _due_at_once(bench: Bench, store: Store) -> list[Figure]:
+    count = bench.times(DUE_AT_ONCE)
+    async with deployed(bench, store, {"BENCH_MODEL": "scripted"}) as deployment:
+        processes: list[Alone] = [await deployment.start(Worker) for _ in range(PROCESSES)]
+        await deployment.meet()
+        at = float(int(time.time()) + int(LEAD_SECONDS) + 1)
+        await asyncio.to_thread(add, deployment.url, count, at)
+        await asyncio.sleep(max(at - LEAD_SECONDS / 5 - time.time(), 0))
+        before = sum(process.cpu() for process in processes) + store.cpu()
+
+        async def have_fired() -> bool:
+            (row,) = await select(deployment.url, "SELECT count(*) AS n FROM firings")
+            return bool(row["n"] >= count)
+
+        await until(have_fired, "all schedules have fired")
+        stored_ms = (time.time() - at) * 1000
+        await asyncio.sleep(SETTLE_SECONDS)
+        cpu = sum(process.cpu() for process in processes) + store.cpu() - before
+        rows = await select(deployment.url, "SELECT schedule_id, created_at, run_id FROM firings")
+    late = sorted(row["created_at"] - at for row in rows)
+    doubles = len(rows) - len({row["schedule_id"] for row in rows})
+    name = f"{count:,} schedules due in one second on {PROCESSES} processes, {store.name}"
+    return [
+        Figure(name=f"{name}: firings with a run", unit="", ours=sum(row["run_id"] is not None for row in rows)),
+        Figure(name=f"{name}: doubles", unit="", ours=doubles, bar=Bar(at_most=0)),
+        Figure(name=f"{name}: lateness p99", unit="ms", ours=_p99(late) * 1000, bar=Bar(at_most=1000)),
+        Figure(name=f"{name}: until the last is stored", unit="ms", ours=stored_ms),
+        Figure(name=f"{name}: CPU a firing and its run", unit="ms", ours=cpu * 1000 / count),
+    ]
+
+
+def _p99(ordered: Sequence[float]) -> float:
+    return ordered[int(0.99 * (len(ordered) - 1))]
+
+
+async def measure_idle(bench: Bench) -> list[Figure]:
+    """What a process costs that has nothing to do, without schedules and with many that are due later."""
+    count = bench.times(IDLE)
+    async with deployed(bench, Sqlite(), {"BENCH_MODEL": "scripted"}) as deployment:
+        process = await deployment.start(Worker)
+        without = await _idle_cost(bench, process)
+        await asyncio.to_thread(add, deployment.url, count, time.time() + 86_400)
+        with_many = await _idle_cost(bench, process)
+    return [
+        Figure(name="idle, without schedules: CPU a second", unit="ms", ours=without),
+        Figure(name=f"idle, {count:,} schedules: CPU a second", unit="ms", ours=with_many),
+    ]
+
+
+async def _idle_cost(bench: Bench, process: Alone) -> float:
+    seconds = max(IDLE_SECONDS * bench.scale, 2)
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = process.cpu()
+    await asyncio.sleep(seconds)
+    return (process.cpu() - before) * 1000 / seconds
+
+
+SCHEDULES: dict[str, Measure] = {
+    "due-at-once": measure_due_at_once,
+    "idle": measure_idle,
+}
