@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from bench.deployment import Alone, Deployment, Worker, deployed, until
+from bench.deployment import Alone, Worker, deployed, until
 from bench.figures import Bar, Figure
 from bench.measures import Measure
 from bench.stores import Postgres, Sqlite, Store, select

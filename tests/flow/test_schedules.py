@@ -9,6 +9,8 @@ import pytest
 
 from musterd import Agent, Schedule, create_app, tool
 from musterd.core import clock
+from musterd.features.schedules import store
+from musterd.features.schedules.records import Firing, Trigger
 from musterd.features.schedules.service import ScheduleService
 from tests.support.app import Sample, Serve, app_on, in_process, settings_for
 from tests.support.held_model import HeldModel
@@ -412,6 +414,16 @@ async def test_a_trigger_that_is_sent_again_fires_once(site: Site) -> None:
     first, second = [await site.ask("POST", path, **{"idempotency-key": "k"}) for _ in range(2)]
     assert first["id"] == second["id"]
     assert len(await site.firings(schedule)) == 1
+
+
+async def test_a_trigger_of_the_command_line_is_started_by_a_server(site: Site) -> None:
+    schedule = await site.create()
+    firing = Firing(id="f1", schedule_id=schedule["id"], created_at=0.0, trigger=Trigger.MANUAL, look_at=0.0)
+    await site.client.server.database.write(lambda tx: store.add_firing(tx, firing))
+    await site.look(1)
+    await site.look(2)
+    (fired,) = await site.firings(schedule)
+    assert (fired["id"], fired["status"], fired["trigger"]) == ("f1", "success", "manual")
 
 
 async def test_health_may_be_scheduled_and_starts_no_run(site: Site) -> None:
