@@ -67,12 +67,16 @@ class Site:
         self.at(seconds)
         await self.client.server.service(ScheduleService).fire_due()
 
+    async def run(self, run_id: str) -> Any:
+        """The row of a run."""
+        return await self.client.server.database.read(lambda tx: _run(tx, run_id))
+
     async def firings(self, schedule: dict[str, Any]) -> list[dict[str, Any]]:
         """The firings, oldest first, after their runs have ended."""
         path = f"/schedules/{schedule['id']}/runs"
         for firing in (await self.ask("GET", path))["data"]:
             if firing["run_id"] is not None:
-                run = await self.client.server.database.read(lambda tx, of=firing["run_id"]: _run(tx, of))
+                run = await self.run(firing["run_id"])
                 kind = f"{run.component_kind}s/{run.component_id}"
                 query = f"?session_id={firing['session_id']}&wait=60"
                 await self.ask("GET", f"/{kind}/runs/{firing['run_id']}{query}")
@@ -361,7 +365,7 @@ async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: S
         (2, "running", site.minute(0)),
         (1, "failed", site.minute(0)),
     ]
-    retry = await site.client.server.database.read(lambda tx: _run(tx, firings[0]["run_id"]))
+    retry = await site.run(firings[0]["run_id"])
     assert (retry.forked_from, retry.not_before) == (first["run_id"], clock.now() - 1 + 120)
     site.at(200)
     await site.client.server.engine.upkeep.once()
@@ -467,7 +471,7 @@ async def test_a_schedule_is_its_owners_and_so_are_its_runs(serve: Serve, monkey
         assert schedule["owner"] == "ada"
         await site.look(31)
         (firing,) = await site.firings(schedule)
-        run = await site.client.server.database.read(lambda tx: _run(tx, firing["run_id"]))
+        run = await site.run(firing["run_id"])
         assert (run.owner, run.user_id) == ("ada", "ada")
         site.headers = TOKENS.bearer("bob", *WRITER)
         assert (await site.ask("GET", "/schedules"))["data"] == []

@@ -17,6 +17,7 @@ from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.states import RunState
 from musterd.features.accounts import store as accounts
 from musterd.features.memories import store as memories
+from musterd.features.schedules import store as schedules
 from musterd.features.traces import store as traces
 from musterd.features.usage import store as usage
 from musterd.store import (
@@ -70,6 +71,7 @@ MODULES = [
     *(import_module(module.name) for module in iter_modules(musterd.store.__path__, "musterd.store.")),
     accounts,
     memories,
+    schedules,
     traces,
     usage,
 ]
@@ -282,6 +284,23 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     accounts.NOT_REVOKED: {"ids": '["a", "b"]'},
     accounts.SET_USED: {"id": "a", "now": 2.0, "before": 1.0},
     accounts.REVOKE: {"id": "a", "now": 2.0},
+    schedules.GET: {"id": "s"},
+    schedules.LOCK: {"id": "s"},
+    schedules.NAMED: {"owner": "ada", "name": "morning"},
+    schedules.DUE: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},
+    schedules.NEXT_DUE: {"now": 9.0, "served": '["agent:solo"]'},
+    schedules.TO_LOOK_AT: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},
+    schedules.ADVANCE: {"id": "s", "version": 1, "instant": 1.0, "next_run_at": 2.0, "due_at": 2.0, "enabled": 1},
+    schedules.CLOSE_FIRING: {"id": "f", "seen": 1.0},
+    schedules.SEVERAL: {"ids": '["s"]'},
+    schedules.SEVERAL_FIRINGS: {"ids": '["f"]'},
+    schedules.VIEW: {"id": "f", "schedule_id": "s"},
+    schedules.PAGE: {"schedule_id": "s", "limit": 10, "offset": 0},
+    schedules.COUNT: {"schedule_id": "s"},
+    schedules.OF_RUN: {"run_id": "r70"},
+    schedules.OF_RUNS: {"runs": '["r70"]'},
+    schedules.REMOVE_FIRINGS: {"id": "s"},
+    schedules.OLD: {"before": 1.0, "limit": 100},
     memories.GET: {"memory_id": "m"},
     memories.OF_USER: {"user_id": "ada"},
     memories.LOCK_USER: {"user_id": "ada"},
@@ -406,6 +425,13 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (run_changes.PENDING, "COVERING INDEX approvals_inbox"),
         (run_changes.LIVE, "runs_live_created"),
         (run_changes.MISSED, "runs_finished"),
+        (schedules.NAMED, "schedules_name"),
+        (schedules.DUE, "schedules_due"),
+        (schedules.NEXT_DUE, "schedules_due"),
+        (schedules.TO_LOOK_AT, "firings_look"),
+        (schedules.PAGE, "firings_schedule"),
+        (schedules.OF_RUNS, "firings_run"),
+        (schedules.OLD, "firings_without_run"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )

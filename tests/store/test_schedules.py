@@ -43,7 +43,7 @@ def firing(number: int = 1, **changes: Any) -> Firing:
 
 
 async def look(database: Database, now: float, served: set[str] | None = None) -> Look:
-    return await database.scan(lambda tx: store.look(tx, SERVED if served is None else served, now, 100))
+    return await database.scan(lambda tx: store.look(tx, SERVED if served is None else served, now, 100, list))
 
 
 async def count(database: Database, table: str) -> int:
@@ -150,8 +150,8 @@ async def test_a_firing_is_looked_at_once_its_run_has_ended(database: Database, 
 async def test_firings_go_with_their_schedule_their_run_or_in_time(database: Database) -> None:
     for one in (schedule("s1"), schedule("s2")):
         await database.write(lambda tx, one=one: store.add(tx, one))  # type: ignore[misc]
-    for one in (firing(1), firing(2, schedule_id="s2", run_id="r1"), firing(3, schedule_id="s2")):
-        await database.write(lambda tx, one=one: store.add_firing(tx, one))  # type: ignore[misc]
+    for left in (firing(1), firing(2, schedule_id="s2", run_id="r1"), firing(3, schedule_id="s2")):
+        await database.write(lambda tx, left=left: store.add_firing(tx, left))  # type: ignore[misc]
     await database.write(lambda tx: store.remove(tx, "s1"))
     assert await count(database, "firings") == 2
     await database.write(lambda tx: store.remove_of_runs(tx, ["r1"], NOW))
@@ -179,4 +179,4 @@ async def test_lists_are_pages_newest_first(database: Database) -> None:
 
 async def test_what_a_newer_version_stores_is_read(database: Database) -> None:
     text = jsontext.dumps({**schedule().definition.as_json(), "later": 1})
-    assert Definition.from_json(jsontext.loads(text)) == schedule().definition  # type: ignore[arg-type]
+    assert Definition.from_json(jsontext.loads(text)) == schedule().definition

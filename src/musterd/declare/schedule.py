@@ -44,7 +44,7 @@ class Schedule(Declared):
 
     kind = "schedule"
 
-    name: str = field(default="", metadata=about(TEXT, "Its name, unique in the file."))
+    name: str = field(default="", kw_only=False, metadata=about(TEXT, "Its name, unique in the file."))
     run: Agent | Team | None = field(
         default=None, metadata=about(_COMPONENT, "The agent or team that it runs (in YAML its id).")
     )

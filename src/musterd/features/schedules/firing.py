@@ -6,7 +6,7 @@ moves the schedule from the instant that it was read with, which succeeds once.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -48,10 +48,12 @@ from musterd.store.database import Tx, Work
 log = structlog.get_logger("musterd.schedules")
 
 Item = TypeVar("Item", Schedule, Firing)
-AT_ONCE = 100
-"""How many due schedules one look returns."""
-CONCURRENT = 10
-"""How many firings are stored at the same time. On SQLite they share commits."""
+CANDIDATES = 500
+"""Among how many due schedules a process chooses."""
+AT_ONCE = 20
+"""How many of them it fires before it looks again: until then, other processes fire others of them."""
+CONCURRENT = 5
+"""How many firings are stored at the same time. On SQLite they share commits; on Postgres each takes a connection."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -104,7 +106,9 @@ class Firer:
         """
         while True:
             now = clock.now()
-            look = await self._database.scan(partial(_look, served=self._server.served, now=now))
+            look = await self._database.scan(
+                partial(store.look, served=self._server.served, now=now, limit=CANDIDATES, choose=self._choose)
+            )
             fired = await self._each(look.due, self.fire)
             looked_at = await self._each(look.firings, self.look_at)
             if fired or looked_at:
@@ -113,13 +117,15 @@ class Firer:
                 return
             await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
 
+    def _choose(self, ids: Sequence[str]) -> Sequence[str]:
+        """Some of what is due. Each process has an order of its own, so that processes seldom try the same."""
+        return sorted(ids, key=lambda one: zlib.crc32(f"{self._worker_id}{one}".encode()))[:AT_ONCE]
+
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, object]]) -> int:
         """Act on each item, some at a time; return for how many that did not fail."""
-        # Each process has an order of its own. In the same order, all would try the same schedules at the same time.
-        ordered = sorted(items, key=lambda item: zlib.crc32(f"{self._worker_id}{item.id}".encode()))
         done = 0
-        for first in range(0, len(ordered), CONCURRENT):
-            group = ordered[first : first + CONCURRENT]
+        for first in range(0, len(items), CONCURRENT):
+            group = items[first : first + CONCURRENT]
             for item, result in zip(group, await asyncio.gather(*map(act, group), return_exceptions=True), strict=True):
                 if isinstance(result, StoreUnavailable | asyncio.CancelledError):
                     raise result
@@ -241,8 +247,10 @@ class Firer:
             accepted = await self._server.runs.start(component, request, caller, around)
         except REFUSALS as refusal:
             return await self._store_refused(schedule, firing, entry, refusal)
-        stored = await self._database.read(lambda tx: store.firing_of_run(tx, accepted.run.run_id))
-        return stored or firing
+        run = accepted.run
+        if not accepted.is_replay:
+            return replace(firing, run_id=run.run_id, session_id=run.session_id)
+        return await self._database.read(lambda tx: store.firing_of_run(tx, run.run_id)) or firing
 
     async def _component_and_caller(self, schedule: Schedule) -> tuple[Component, Caller]:
         """The component that a schedule runs, and with whose rights.
@@ -312,10 +320,6 @@ def _with_retries(schedule: Schedule, firing: Firing) -> Firing:
     """The firing as upkeep watches it until its run has ended, if a failed run is to be retried."""
     has_retry = firing.attempt <= schedule.definition.max_retries
     return replace(firing, look_at=firing.created_at if has_retry else None)
-
-
-async def _look(tx: Tx, served: Collection[str], now: float) -> store.Look:
-    return await store.look(tx, served, now, AT_ONCE)
 
 
 async def _advance(tx: Tx, schedule: Schedule, planned: Plan, now: float) -> None:

@@ -5,7 +5,7 @@ and then the rows of firings that exist already, so the two cannot deadlock.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,10 +52,11 @@ REMOVE_FIRINGS = Statement("schedule_remove_firings", "DELETE FROM firings WHERE
 DECLARED = Statement("schedules_declared", "SELECT * FROM schedules WHERE declared IS NOT NULL ORDER BY id LOCK_ROW")
 DUE = Statement(
     "schedules_due",
-    """SELECT * FROM schedules
+    """SELECT id FROM schedules
        WHERE due_at <= :now AND (component = '' OR IN_LIST(component, :served) OR due_at <= :unserved)
        ORDER BY due_at LIMIT :limit""",
 )
+SEVERAL = Statement("schedules_several", "SELECT * FROM schedules WHERE IN_LIST(id, :ids)")
 NEXT_DUE = Statement(
     "schedules_next_due",
     """SELECT due_at FROM schedules WHERE due_at > :now AND (component = '' OR IN_LIST(component, :served))
@@ -86,12 +87,13 @@ CLOSE_FIRING = Statement("firing_close", "UPDATE firings SET look_at = NULL WHER
 # Only firings that may need a retry have a time to be looked at, so this costs nothing for all others.
 TO_LOOK_AT = Statement(
     "firings_to_look_at",
-    """SELECT f.*, s.component FROM firings f JOIN schedules s ON s.id = f.schedule_id
+    """SELECT f.id FROM firings f JOIN schedules s ON s.id = f.schedule_id
        LEFT JOIN runs r ON r.run_id = f.run_id
        WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
          AND (s.component = '' OR IN_LIST(s.component, :served) OR f.look_at <= :unserved)
        ORDER BY f.look_at LIMIT :limit""",
 )
+SEVERAL_FIRINGS = Statement("firings_several", "SELECT * FROM firings WHERE IN_LIST(id, :ids)")
 _VIEW = f"""SELECT f.id, f.schedule_id, f.attempt AS firing_attempt, f.trigger, f.scheduled_for, f.outcome,
                    f.status_code, f.error, f.look_at, f.created_at AS fired_at, f.run_id AS firing_run,
                    f.session_id AS firing_session,
@@ -126,7 +128,7 @@ class AlreadyFired(Exception):
 class Look:
     """What there is to do for a process.
 
-    :param due: schedules that are due, longest first.
+    :param due: schedules that are due.
     :param firings: firings whose run has to be started, and those that wait for the end of their run if it has ended.
     :param next_due_at: when the next schedule is due.
     """
@@ -213,19 +215,33 @@ async def search(tx: Tx, query: ScheduleFilter, caller: Caller) -> tuple[list[Sc
 # --- what is due --------------------------------------------------------------------------------------
 
 
-async def look(tx: Tx, served: Collection[str], now: float, limit: int) -> Look:
+async def look(
+    tx: Tx, served: Collection[str], now: float, limit: int, choose: Callable[[Sequence[str]], Sequence[str]]
+) -> Look:
     """What there is to do.
 
     :param served: the components of this process. What is due of others is left to their processes for a while.
-    :param limit: the most schedules, and the most firings.
+    :param limit: among how many of the longest due ones to choose.
+    :param choose: chooses among ids of due schedules, and among ids of firings.
     """
     params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
     next_due = await tx.one(NEXT_DUE, params)
     return Look(
-        due=[_schedule(row) for row in await tx.all(DUE, params)],
-        firings=[_firing(row) for row in await tx.all(TO_LOOK_AT, params)],
+        due=[_schedule(row) for row in await _chosen(tx, DUE, SEVERAL, params, choose)],
+        firings=[_firing(row) for row in await _chosen(tx, TO_LOOK_AT, SEVERAL_FIRINGS, params, choose)],
         next_due_at=None if next_due is None else float(next_due["due_at"]),
     )
+
+
+async def _chosen(
+    tx: Tx,
+    candidates: Statement,
+    several: Statement,
+    params: Mapping[str, Any],
+    choose: Callable[[Sequence[str]], Sequence[str]],
+) -> Sequence[Row]:
+    ids = [row["id"] for row in await tx.all(candidates, params)]
+    return await tx.all(several, {"ids": jsontext.dumps(list(choose(ids)))}) if ids else ()
 
 
 async def advance(tx: Tx, schedule: Schedule, next_run_at: float | None) -> None:
