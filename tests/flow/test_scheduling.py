@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musterd.core import clock
-from musterd.store import schedule
+from musterd.store import delays
 from tests.support.app import Sample, Serve, sample
 from tests.support.held_model import HeldModel
 from tests.support.http import Receipt, ServerClient, problem
@@ -30,7 +30,7 @@ def of(run_id: str) -> Receipt:
 async def upkeep(client: ServerClient, ahead_seconds: float = 0) -> None:
     """What upkeep does, as if it were later."""
     database, engine = client.server.database, client.server.engine
-    for move in (schedule.due, schedule.expire_pending):
+    for move in (delays.due, delays.expire_pending):
         moved = await database.write(lambda tx, move=move: move(tx, clock.now() + ahead_seconds))  # type: ignore[misc]
         for done in moved.stopped:
             engine.run_cancelled(done.run.run_id, done)

@@ -23,7 +23,7 @@ from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import ACCEPTED_AS, FINAL, MEMBER_EDGES, PENDING, RunState, is_edge
-from musterd.store import attempts, cancels, decisions, pauses, schedule, session_deletion, sessions, workers
+from musterd.store import attempts, cancels, decisions, delays, pauses, session_deletion, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
@@ -319,10 +319,10 @@ class Runs(RuleBasedStateMachine):
     def upkeep(self, seconds: float) -> None:
         """Time passes, and what is due is done."""
         self.records.now += seconds
-        moved = self.write(lambda tx: schedule.due(tx, self.records.now))
+        moved = self.write(lambda tx: delays.due(tx, self.records.now))
         assert all(run.state in (RunState.QUEUED, RunState.READY) for run in moved.joined)
         self.look()
-        self.write(lambda tx: schedule.expire_pending(tx, self.records.now))
+        self.write(lambda tx: delays.expire_pending(tx, self.records.now))
         self.look()
         self.write(lambda tx: pauses.expire(tx, self.records.now))
         self.look()

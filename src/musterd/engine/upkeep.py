@@ -20,10 +20,10 @@ from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
 from musterd.engine.slices import Slices
-from musterd.store import pauses, probes, schedule, session_deletion, workers
+from musterd.store import delays, pauses, probes, session_deletion, workers
 from musterd.store.cancels import Cancelled
+from musterd.store.delays import Moved
 from musterd.store.probes import Due
-from musterd.store.schedule import Moved
 
 log = structlog.get_logger("musterd.engine")
 
@@ -118,8 +118,8 @@ class Upkeep:
     async def _move_scheduled(self, due: Due) -> None:
         if not due.has_scheduled:
             return
-        self._notify_moved(await self._database.write(lambda tx: schedule.due(tx, clock.now())))
-        self._notify_moved(await self._database.write(lambda tx: schedule.expire_pending(tx, clock.now())))
+        self._notify_moved(await self._database.write(lambda tx: delays.due(tx, clock.now())))
+        self._notify_moved(await self._database.write(lambda tx: delays.expire_pending(tx, clock.now())))
 
     def _notify_moved(self, moved: Moved) -> None:
         self._notify(moved.stopped)

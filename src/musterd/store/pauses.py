@@ -10,7 +10,7 @@ from musterd.core.states import RunState
 from musterd.store import attempts, cancels, decisions, finish, run_attempts, run_outputs, sessions, transitions
 from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
-from musterd.store.schedule import Moved
+from musterd.store.delays import Moved
 
 STILL_OURS = Statement(
     "attempt_still_ours",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.states import RunState
-from musterd.store import schedule, session_deletion, user_limits, workers
+from musterd.store import delays, session_deletion, user_limits, workers
 from musterd.store.crashes import HAS_WAITED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
@@ -85,7 +85,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
         beats=await workers.heartbeats(tx),
         has_ready=await is_ready(tx, components, now),
         has_suspect=await is_suspect_ready(tx, components, now, worker, most_of_owner),
-        has_scheduled=await schedule.is_any_due(tx, now),
+        has_scheduled=await delays.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
         to_cancel=await session_deletion.to_cancel(tx, now),
     )

@@ -7,8 +7,8 @@ import pytest
 from musterd.core.events import EventKind
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import schedule
-from musterd.store.schedule import Moved
+from musterd.store import delays
+from musterd.store.delays import Moved
 from tests.support.store import Records
 
 
@@ -18,15 +18,15 @@ async def delayed(records: Records, run_id: str, at: float, session_id: str = "s
 
 
 async def due(records: Records, now: float, limit: int = 100) -> Moved:
-    return await records.database.write(lambda tx: schedule.due(tx, now, limit))
+    return await records.database.write(lambda tx: delays.due(tx, now, limit))
 
 
 async def expire(records: Records, now: float, limit: int = 100) -> Moved:
-    return await records.database.write(lambda tx: schedule.expire_pending(tx, now, limit))
+    return await records.database.write(lambda tx: delays.expire_pending(tx, now, limit))
 
 
 async def is_any_due(records: Records, now: float) -> bool:
-    return await records.database.read(lambda tx: schedule.is_any_due(tx, now))
+    return await records.database.read(lambda tx: delays.is_any_due(tx, now))
 
 
 async def test_a_delayed_run_holds_nothing_and_waits_for_its_time(records: Records) -> None:
@@ -90,7 +90,7 @@ async def test_what_it_does_about_a_busy_session_is_done_when_due(records: Recor
     assert (await records.row("holder")).cancel_by == "interrupt"
     assert (await records.position("r1"), await records.position("queued")) == (1, 2)
     failed = await records.row("r3")
-    assert (failed.error_code, failed.ended_at) == (schedule.BUSY, 500.0)
+    assert (failed.error_code, failed.ended_at) == (delays.BUSY, 500.0)
     ((_, event),) = await records.events("r3")
     assert "busy with run holder" in event.data["content"]
 
