@@ -397,6 +397,27 @@ async def test_a_firing_whose_run_is_refused_fails_in_words_and_the_schedule_goe
         assert len(await site.firings(schedule)) == 3
 
 
+async def test_a_retry_waits_for_room_among_the_waiting_runs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(upkeep_seconds=3600, queue_depth=1, concurrency=1) as client:
+        site = Site(client, monkeypatch)
+        schedule = await site.create(payload={"message": "[[ERROR 500]]"}, max_retries=1, retry_delay_seconds=5)
+        site.at(1)
+        await site.ask("POST", f"/schedules/{schedule['id']}/trigger?wait=60")
+        hold = site.model.hold("wait")
+        await client.begin("wait", session_id="s1")
+        await hold.reached.wait()
+        waiting = await client.begin("two", session_id="s1")
+        await site.look(2)
+        assert [one["attempt"] for one in (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]] == [1]
+        site.model.release()
+        await client.ended(waiting)
+        await site.look(3)
+        assert [one["attempt"] for one in (await site.ask("GET", f"/schedules/{schedule['id']}/runs"))["data"]] == [
+            2,
+            1,
+        ]
+
+
 async def test_a_trigger_answers_at_once_and_is_no_instant(site: Site) -> None:
     hold = site.model.hold("from")
     schedule = await site.create()

@@ -51,9 +51,8 @@ Item = TypeVar("Item", Schedule, Firing)
 CANDIDATES = 500
 """Among how many due schedules a process chooses."""
 AT_ONCE = 20
-"""How many of them it fires before it looks again: until then, other processes fire others of them."""
-CONCURRENT = 5
-"""How many firings are stored at the same time. On SQLite they share commits; on Postgres each takes a connection."""
+"""How many of them it fires at the same time before it looks again. On SQLite they share commits. With more, processes
+would try more that others have fired meanwhile."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -109,9 +108,8 @@ class Firer:
             look = await self._database.scan(
                 partial(store.look, served=self._server.served, now=now, limit=CANDIDATES, choose=self._choose)
             )
-            fired = await self._each(look.due, self.fire)
-            looked_at = await self._each(look.firings, self.look_at)
-            if fired or looked_at:
+            has_fired = await self._each(look.due, self.fire)
+            if await self._each(look.firings, self.look_at) or has_fired:
                 continue
             if look.next_due_at is None or look.next_due_at > now + within_seconds:
                 return
@@ -121,27 +119,23 @@ class Firer:
         """Some of what is due. Each process has an order of its own, so that processes seldom try the same."""
         return sorted(ids, key=lambda one: zlib.crc32(f"{self._worker_id}{one}".encode()))[:AT_ONCE]
 
-    async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, object]]) -> int:
-        """Act on each item, some at a time; return for how many that did not fail."""
-        done = 0
-        for first in range(0, len(items), CONCURRENT):
-            group = items[first : first + CONCURRENT]
-            for item, result in zip(group, await asyncio.gather(*map(act, group), return_exceptions=True), strict=True):
-                if isinstance(result, StoreUnavailable | asyncio.CancelledError):
-                    raise result
-                if isinstance(result, BaseException):  # one schedule must not stop all others
-                    log.error("schedule could not be fired", id=item.id, exc_info=result)
-                else:
-                    done += 1
-        return done
+    async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, bool]]) -> bool:
+        """Act on all items at the same time; return whether one of them need not be acted on again."""
+        results = await asyncio.gather(*map(act, items), return_exceptions=True)
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, StoreUnavailable | asyncio.CancelledError):
+                raise result
+            if isinstance(result, BaseException):  # one schedule must not stop all others
+                log.error("schedule could not be fired", id=item.id, exc_info=result)
+        return True in results
 
     # --- instants ---------------------------------------------------------------------------------
 
-    async def fire(self, schedule: Schedule) -> None:
+    async def fire(self, schedule: Schedule) -> bool:
         """Fire a schedule that is due, or store that it does not fire."""
         now = clock.now()
         if (planned := plan(schedule, now)) is None:
-            return
+            return False
         faults.point("firing")
         before = partial(_advance, schedule=schedule, planned=planned, now=now)
         try:
@@ -152,10 +146,11 @@ class Firer:
                 firing = _firing(schedule, now, trigger, scheduled_for=planned.fires)
                 await self._launch(schedule, firing, _Entry(before, store.add_firing))
         except Lost:
-            return
+            return True
         except AlreadyFired:
             await self._pass_over(before)
         faults.point("fired")
+        return True
 
     async def _pass_over(self, advance: Work[None]) -> None:
         """Move a schedule whose instant has fired before, for example because clocks went back."""
@@ -175,19 +170,25 @@ class Firer:
 
     # --- starts and retries -----------------------------------------------------------------------
 
-    async def look_at(self, firing: Firing) -> None:
-        """Start the run of a firing that has none yet, or retry one that has failed."""
+    async def look_at(self, firing: Firing) -> bool:
+        """Start the run of a firing that has none yet, or retry one that has failed.
+
+        :return: False if it has to wait for room among the waiting runs.
+        """
         schedule = await self._database.read(lambda tx: store.get(tx, firing.schedule_id, _EVERYBODY))
         if schedule is None:
-            return
+            return True
         try:
             if firing.run_id is None and firing.outcome is None:
                 after = partial(_begin, seen=firing.look_at)
                 await self._launch(schedule, firing, _Entry(partial(_lock, schedule=schedule), after))
             else:
                 await self._retry(schedule, firing)
+        except TooManyRequests:
+            return False
         except Lost:
-            return
+            return True
+        return True
 
     async def _retry(self, schedule: Schedule, failed: Firing) -> None:
         view = await self._database.read(lambda tx: store.firing(tx, failed.schedule_id, failed.id))
@@ -206,7 +207,10 @@ class Firer:
             await self._continue(schedule, firing, entry, failed.run_id)
 
     async def _continue(self, schedule: Schedule, firing: Firing, entry: _Entry, run_id: str) -> None:
-        """Retry a run that has failed: a delayed run continues it, so that no stored step is repeated."""
+        """Retry a run that has failed: a delayed run continues it, so that no stored step is repeated.
+
+        :raises TooManyRequests: too many runs are waiting. The firing stays as it is, to be looked at again.
+        """
         definition = schedule.definition
         try:
             component, caller = await self._component_and_caller(schedule)
@@ -223,9 +227,7 @@ class Firer:
             await self._server.forks.start(component, failed, request, caller, around)
         except Conflict:  # somebody else continues it
             await self._database.write(lambda tx: _close_of_run(tx, run_id))
-        except TooManyRequests:  # it stays as it is, and the next look tries again
-            return
-        except REFUSALS as refusal:
+        except (Forbidden, InvalidInput, NotFound) as refusal:
             await self._store_refused(schedule, firing, entry, refusal)
 
     # --- runs -------------------------------------------------------------------------------------
