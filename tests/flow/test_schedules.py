@@ -1,5 +1,6 @@
 """Schedules over HTTP: what is accepted, when they fire, with whose rights, and what their firings tell."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, Schedule, create_app, tool
+from musterd import Agent, Schedule, Settings, create_app, tool
 from musterd.core import clock
 from musterd.features.schedules import store
 from musterd.features.schedules.records import Firing, Trigger
@@ -621,3 +622,27 @@ async def test_a_paused_run_is_a_paused_firing_that_goes_on_when_it_is_decided(
         await site.ask("POST", f"/agents/solo-agent/runs/{firing['run_id']}/continue", data)
         (firing,) = await site.firings(schedule)
         assert (firing["status"], firing["requirements"]) == ("success", None)
+
+
+async def test_a_declaration_takes_over_the_schedule_of_its_name(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    async with in_process(declared(database=database, agent=agent)) as client:
+        made = await Site(client, monkeypatch).create()
+    tick = Schedule("every minute", cron="@hourly", run=agent, message="tick")
+    async with in_process(declared(tick, database=database, agent=agent)) as client:
+        (schedule,) = (await client.get("/schedules"))["data"]
+        assert (schedule["id"], schedule["is_declared"], schedule["cron_expr"]) == (made["id"], True, "@hourly")
+
+
+async def test_servers_that_start_at_the_same_time_declare_the_same(database_url: str) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    tick = Schedule("tick", cron="@hourly", run=agent, message="tick")
+    servers = [
+        create_app(agents=[agent], schedules=[tick], settings=Settings(db=database_url)).state.server for _ in range(3)
+    ]
+    async with contextlib.AsyncExitStack() as stack:
+        await asyncio.gather(*(stack.enter_async_context(server.running()) for server in servers))
+        stored = await servers[0].database.scan(lambda tx: store.named(tx, "tick"))
+    assert len(stored) == 1

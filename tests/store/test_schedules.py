@@ -1,6 +1,7 @@
 """What the store of schedules promises, on each database: an instant is stored once, and nothing is left behind."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +43,13 @@ def firing(number: int = 1, **changes: Any) -> Firing:
     return Firing(id=f"f{number}", **{**values, **changes})
 
 
+def every(_workers: Sequence[str], due: Sequence[tuple[str, float]]) -> list[str]:
+    """Choose all."""
+    return [one for one, _ in due]
+
+
 async def look(database: Database, now: float, served: set[str] | None = None) -> Look:
-    return await database.scan(lambda tx: store.look(tx, SERVED if served is None else served, now, 100, list))
+    return await database.scan(lambda tx: store.look(tx, SERVED if served is None else served, now, 100, every))
 
 
 async def count(database: Database, table: str) -> int:

@@ -101,7 +101,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     agents = [value for value in declarations.values() if isinstance(value, Agent)]
     schedules = [value for value in values.values() if isinstance(value, Schedule)]
     if name:
-        schedules = [schedule for schedule in schedules if schedule.run in (*teams, *agents)]
+        schedules = [schedule for schedule in schedules if schedule.run is declarations[name]]
     return Registry.of(teams=teams, agents=agents, schedules=schedules)
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from musterd.core.cron import Cron, InvalidCron, instant_of, zone_of
+from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.options import COUNT, FLAG, OBJECT, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
@@ -24,6 +25,11 @@ _TIME = Kind(
 )
 _COMPONENT = Kind(words="an agent or a team", accepts=lambda value: True, yaml=str)
 _BUDGET = Kind(words="a Budget", accepts=lambda value: isinstance(value, Budget))
+
+
+def is_component(value: object) -> bool:
+    """Whether ``value`` declares something that can be run."""
+    return isinstance(value, Declared) and value.kind in get_args(ComponentKind)
 
 
 def _as_time(text: str) -> datetime | None:
@@ -120,9 +126,11 @@ class Schedule(Declared):
                 "its name is not valid", 'use letters, digits, spaces and ._-, like Schedule("morning", …)'
             )
         run: object = self.run
-        if not isinstance(run, Agent | Team):
+        if not is_component(run):
             problem = "run= is missing" if run is None else f"run= is {describe_type(run)}"
-            raise self._error(problem, "set run= to an Agent(…) or a Team(…) of musterd")
+            raise self._error(
+                problem, f"set run= to one of musterd's components ({', '.join(get_args(ComponentKind))})"
+            )
         if not self.message.strip():
             raise self._error("it has no message", 'set message="…"')
         if (self.cron is None) == (self.at is None):

@@ -21,7 +21,7 @@ from musterd.declare.yaml_schema import PATH, SERVER, file_form
 
 Faults = Mapping[Location, DeclarationError]
 
-_DECLARED: Mapping[str, type[Agent | Team | Schedule]] = {"agents": Agent, "teams": Team, "schedules": Schedule}
+_KINDS: Mapping[str, type[Agent | Team | Schedule]] = {"agents": Agent, "teams": Team, "schedules": Schedule}
 """What the entries of each list declare."""
 _MCP = frozenset({"mcp", "mcp_servers", "mcp_tools"})
 _TOOL_TAGS = frozenset({PATH, SERVER})
@@ -117,15 +117,15 @@ def _choices(location: Location) -> Iterable[str]:
     """The accepted strings of the option at ``location``, if only certain ones are."""
     if len(location) != 3 or not isinstance(location[2], str):
         return ()
-    option = options_of(_DECLARED[str(location[0])]).get(location[2])
+    option = options_of(_KINDS[str(location[0])]).get(location[2])
     return option.metadata["kind"].choices if option is not None else ()
 
 
 def _entry_label(value: Any, location: Sequence[str | int]) -> str:
     """The entry at ``location`` as error messages name it."""
-    if len(location) < 2 or location[0] not in _DECLARED:
+    if len(location) < 2 or location[0] not in _KINDS:
         return "the file"
-    kind = _DECLARED[str(location[0])].kind
+    kind = _KINDS[str(location[0])].kind
     entries = value.get(location[0])
     entry = entries[int(location[1])] if isinstance(entries, list) else None
     component_id = entry.get("id") or entry.get("name") if isinstance(entry, dict) else None
@@ -139,7 +139,7 @@ def _known_fields(location: Sequence[str | int]) -> list[str]:
     if _is_mcp_server(location):
         return list(options_of(MCPServer))
     if len(location) > 1:
-        options = options_of(_DECLARED[str(location[0])])
+        options = options_of(_KINDS[str(location[0])])
         return [name for name, option in options.items() if option.metadata["yaml"] is not None or name == "budget"]
     return list(file_form().model_fields)
 
@@ -153,6 +153,6 @@ def _suggest_fix(location: Sequence[str | int], name: str) -> str:
     if _is_mcp_server(location):
         return MCPServer.fix(name, known_fields)
     if len(location) > 1:
-        return _DECLARED[str(location[0])].fix(name, known_fields)
+        return _KINDS[str(location[0])].fix(name, known_fields)
     suggestion = closest_match(name, known_fields)
     return f"did you mean '{suggestion}'?" if suggestion else f"it may have {quoted_list(known_fields)}"

@@ -144,7 +144,6 @@ class Server:
             await self._start_engine()
             if self._process_role.recovers:
                 self.webhooks.start()
-                await self._start_features()
             resolve.warm((model for component in self.components() for model in models_of(component)), self.settings)
             yield
         finally:
@@ -161,6 +160,8 @@ class Server:
     async def _start_engine(self) -> None:
         try:
             await self.engine.start()
+            if self._process_role.recovers:
+                await self._start_features()
         except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason
             raise StartError(error.reason) from error
 

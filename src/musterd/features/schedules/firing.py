@@ -48,11 +48,13 @@ from musterd.store.database import Tx, Work
 log = structlog.get_logger("musterd.schedules")
 
 Item = TypeVar("Item", Schedule, Firing)
-CANDIDATES = 500
+CANDIDATES = 1000
 """Among how many due schedules a process chooses."""
-AT_ONCE = 20
-"""How many of them it fires at the same time before it looks again. On SQLite they share commits. With more, processes
-would try more that others have fired meanwhile."""
+OTHERS_SECONDS = 0.5
+"""After how long a process also fires schedules that are another one's share."""
+AT_ONCE = 200
+"""How many of them it fires at the same time before it looks again. On SQLite they share commits. They are accepted
+before the first of their runs gets far, so many that are due at once are not late."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -115,9 +117,19 @@ class Firer:
                 return
             await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
 
-    def _choose(self, ids: Sequence[str]) -> Sequence[str]:
-        """Some of what is due. Each process has an order of its own, so that processes seldom try the same."""
-        return sorted(ids, key=lambda one: zlib.crc32(f"{self._worker_id}{one}".encode()))[:AT_ONCE]
+    def _choose(self, workers: Sequence[str], due: Sequence[tuple[str, float]]) -> Sequence[str]:
+        """This process's share of what is due, and what others have left.
+
+        The shares only keep processes from trying the same; the transactions would let one of them succeed.
+        """
+        left_before = clock.now() - OTHERS_SECONDS
+        share = workers.index(self._worker_id) if self._worker_id in workers else None
+
+        def is_mine(one: str, due_at: float) -> bool:
+            is_own = not workers or zlib.crc32(one.encode()) % len(workers) == share
+            return is_own or due_at <= left_before
+
+        return [one for one, due_at in due if is_mine(one, due_at)][:AT_ONCE]
 
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, bool]]) -> bool:
         """Act on all items at the same time; return whether one of them need not be acted on again."""

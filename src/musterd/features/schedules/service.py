@@ -317,7 +317,8 @@ async def _declare(
     stored = {schedule.name: schedule for schedule in await store.declared(tx)}
     changed: list[tuple[Schedule, str]] = []
     for declaration in declarations:
-        before = stored.pop(declaration.name, None)
+        # One that was made over HTTP before becomes the declared one.
+        before = stored.pop(declaration.name, None) or await store.of_nobody(tx, declaration.name)
         if before is None:
             schedule = Schedule(
                 id=declaration.id,
@@ -335,6 +336,7 @@ async def _declare(
             schedule = replace(
                 before,
                 definition=declaration.definition,
+                maker=OPERATOR,
                 declared=declaration.hash,
                 updated_at=now,
                 version=before.version + 1,

@@ -52,10 +52,11 @@ REMOVE_FIRINGS = Statement("schedule_remove_firings", "DELETE FROM firings WHERE
 DECLARED = Statement("schedules_declared", "SELECT * FROM schedules WHERE declared IS NOT NULL ORDER BY id LOCK_ROW")
 DUE = Statement(
     "schedules_due",
-    """SELECT id FROM schedules
+    """SELECT id, due_at FROM schedules
        WHERE due_at <= :now AND (component = '' OR IN_LIST(component, :served) OR due_at <= :unserved)
        ORDER BY due_at LIMIT :limit""",
 )
+WORKERS = Statement("schedules_workers", "SELECT id FROM workers WHERE role <> 'api' ORDER BY id")
 SEVERAL = Statement("schedules_several", "SELECT * FROM schedules WHERE IN_LIST(id, :ids)")
 NEXT_DUE = Statement(
     "schedules_next_due",
@@ -87,7 +88,7 @@ CLOSE_FIRING = Statement("firing_close", "UPDATE firings SET look_at = NULL WHER
 # Only firings that may need a retry have a time to be looked at, so this costs nothing for all others.
 TO_LOOK_AT = Statement(
     "firings_to_look_at",
-    """SELECT f.id FROM firings f JOIN schedules s ON s.id = f.schedule_id
+    """SELECT f.id, f.look_at AS due_at FROM firings f JOIN schedules s ON s.id = f.schedule_id
        LEFT JOIN runs r ON r.run_id = f.run_id
        WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
          AND (s.component = '' OR IN_LIST(s.component, :served) OR f.look_at <= :unserved)
@@ -114,6 +115,9 @@ OLD = Statement(
     """DELETE FROM firings WHERE id IN (
          SELECT id FROM firings WHERE run_id IS NULL AND created_at <= :before AND look_at IS NULL LIMIT :limit)""",
 )
+
+
+Choose = Callable[[Sequence[str], Sequence[tuple[str, float]]], Sequence[str]]
 
 
 class Lost(Exception):
@@ -170,6 +174,12 @@ async def named(tx: Tx, name_or_id: str) -> list[Schedule]:
     return [_schedule(row) for row in await tx.all(OF_NAME, {"name": name_or_id})]
 
 
+async def of_nobody(tx: Tx, name: str) -> Schedule | None:
+    """The schedule with this name that belongs to no user."""
+    row = await tx.one(NAMED, {"owner": "", "name": name})
+    return None if row is None else _schedule(row)
+
+
 async def change(tx: Tx, schedule: Schedule) -> None:
     """Store a changed schedule, which the caller has locked.
 
@@ -190,7 +200,9 @@ async def remove(tx: Tx, schedule_id: str) -> None:
 
 
 async def declared(tx: Tx) -> list[Schedule]:
-    """All schedules that are declared in code, locked."""
+    """All schedules that are declared in code, locked. No other process declares any until the transaction ends."""
+    # Before the rows are read: two processes that start at the same time would both find nothing, and both add.
+    await tx.one(TURN, {})
     return [_schedule(row) for row in await tx.all(DECLARED, {})]
 
 
@@ -215,14 +227,13 @@ async def search(tx: Tx, query: ScheduleFilter, caller: Caller) -> tuple[list[Sc
 # --- what is due --------------------------------------------------------------------------------------
 
 
-async def look(
-    tx: Tx, served: Collection[str], now: float, limit: int, choose: Callable[[Sequence[str]], Sequence[str]]
-) -> Look:
+async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: Choose) -> Look:
     """What there is to do.
 
     :param served: the components of this process. What is due of others is left to their processes for a while.
     :param limit: among how many of the longest due ones to choose.
-    :param choose: chooses among ids of due schedules, and among ids of firings.
+    :param choose: chooses among due schedules, and among firings: from the ids of all processes that drive runs, and
+        what is due, each with its time.
     """
     params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
     next_due = await tx.one(NEXT_DUE, params)
@@ -234,14 +245,14 @@ async def look(
 
 
 async def _chosen(
-    tx: Tx,
-    candidates: Statement,
-    several: Statement,
-    params: Mapping[str, Any],
-    choose: Callable[[Sequence[str]], Sequence[str]],
+    tx: Tx, candidates: Statement, several: Statement, params: Mapping[str, Any], choose: Choose
 ) -> Sequence[Row]:
-    ids = [row["id"] for row in await tx.all(candidates, params)]
-    return await tx.all(several, {"ids": jsontext.dumps(list(choose(ids)))}) if ids else ()
+    rows = await tx.all(candidates, params)
+    if not rows:
+        return ()
+    workers = [row["id"] for row in await tx.all(WORKERS, {})]
+    ids = choose(workers, [(row["id"], row["due_at"]) for row in rows])
+    return await tx.all(several, {"ids": jsontext.dumps(list(ids))})
 
 
 async def advance(tx: Tx, schedule: Schedule, next_run_at: float | None) -> None:
