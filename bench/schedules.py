@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from bench.deployment import Alone, Worker, deployed, until
 from bench.figures import Bar, Figure
 from bench.measures import Measure
+from bench.servers import NoFigure
 from bench.stores import Postgres, Sqlite, Store, select
 from bench.trial import SETTLE_SECONDS, Bench
 from musterd.features.schedules import store as schedules
 from musterd.features.schedules.records import OPERATOR, Definition, Overlap, Schedule, SessionPolicy
 from musterd.store.database import Tx
-from tests.support.process import do
+from musterd.store.open_database import open_database
 
 DUE_AT_ONCE = 1_000
 IDLE = 10_000
 IDLE_SECONDS = 20
-LEAD_SECONDS = 5.0
+LEAD_SECONDS = 10.0
 PROCESSES = 3
-ADDED_AT_ONCE = 500
 
 
 def schedule(number: int, at: float) -> Schedule:
@@ -46,16 +46,17 @@ def schedule(number: int, at: float) -> Schedule:
     )
 
 
-def add(url: str, count: int, at: float) -> None:
+async def add(url: str, count: int, at: float) -> None:
     """Write schedules into the database."""
-    for first in range(0, count, ADDED_AT_ONCE):
-        group = [schedule(number, at) for number in range(first, min(first + ADDED_AT_ONCE, count))]
 
-        async def work(tx: Tx, group: Sequence[Schedule] = group) -> None:
-            for one in group:
-                await schedules.add(tx, one)
+    async def work(tx: Tx) -> None:
+        for number in range(count):
+            await schedules.add(tx, schedule(number, at))
 
-        do(url, work)
+    database = open_database(url)
+    await database.open()
+    await database.write(work)
+    await database.close()
 
 
 async def measure_due_at_once(bench: Bench) -> list[Figure]:
@@ -70,8 +71,10 @@ async def _due_at_once(bench: Bench, store: Store) -> list[Figure]:
         processes: list[Alone] = [await deployment.start(Worker) for _ in range(PROCESSES)]
         await deployment.meet()
         at = float(int(time.time()) + int(LEAD_SECONDS) + 1)
-        await asyncio.to_thread(add, deployment.url, count, at)
-        await asyncio.sleep(max(at - LEAD_SECONDS / 5 - time.time(), 0))
+        await add(deployment.url, count, at)
+        if time.time() > at - 1:
+            raise NoFigure("the schedules were not stored in time")
+        await asyncio.sleep(at - 1 - time.time())
         before = sum(process.cpu() for process in processes) + store.cpu()
 
         async def have_fired() -> bool:
@@ -105,7 +108,7 @@ async def measure_idle(bench: Bench) -> list[Figure]:
     async with deployed(bench, Sqlite(), {"BENCH_MODEL": "scripted"}) as deployment:
         process = await deployment.start(Worker)
         without = await _idle_cost(bench, process)
-        await asyncio.to_thread(add, deployment.url, count, time.time() + 86_400)
+        await add(deployment.url, count, time.time() + 86_400)
         with_many = await _idle_cost(bench, process)
     return [
         Figure(name="idle, without schedules: CPU a second", unit="ms", ours=without),
