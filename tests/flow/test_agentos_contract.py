@@ -59,6 +59,7 @@ OURS = {
     "list_*run_events": "events of a run, as pages and as a stream",
     "follow_session": "the events of all runs of a session, as they come",
     "list_schedule_instants": "when a schedule fires next",
+    "backfill_schedule": "instants that were missed fire after all",
     "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""

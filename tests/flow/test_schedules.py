@@ -304,6 +304,23 @@ async def test_instants_that_were_missed_leave_a_row_each(site: Site) -> None:
     ]
 
 
+async def test_missed_instants_fire_after_all_if_a_person_says_so(site: Site) -> None:
+    schedule = await site.create(on_missed="skip", overlap="parallel")
+    await site.look(300)
+    body = {"start": site.minute(1), "end": site.minute(9)}
+    answer = await site.ask("POST", f"/schedules/{schedule['id']}/backfill", body)
+    assert [one["at"] for one in answer["data"]] == [site.minute(number) for number in (1, 2, 3)]
+    assert (await site.ask("POST", f"/schedules/{schedule['id']}/backfill", body))["data"] == []
+    await site.look(301)
+    firings = {one["scheduled_for"]: one["status"] for one in await site.firings(schedule)}
+    assert firings == {
+        site.minute(0): "skipped",
+        **{site.minute(number): "success" for number in (1, 2, 3, 4)},
+    }
+    wide = await site.client.http.post(f"/schedules/{schedule['id']}/backfill", json={"start": 0, "end": 1e10})
+    assert problem(wide, 422, "VALIDATION_ERROR") == "There are more than 100 instants; choose a shorter range."
+
+
 async def test_a_schedule_for_one_time_fires_and_is_over(site: Site) -> None:
     schedule = await site.create(cron_expr=None, at=site.minute(0) + 5)
     assert (schedule["cron_expr"], schedule["next_run_at"]) == (None, site.minute(0) + 5)

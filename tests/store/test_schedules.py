@@ -186,3 +186,14 @@ async def test_lists_are_pages_newest_first(database: Database) -> None:
 async def test_what_a_newer_version_stores_is_read(database: Database) -> None:
     text = jsontext.dumps({**schedule().definition.as_json(), "later": 1})
     assert Definition.from_json(jsontext.loads(text)) == schedule().definition
+
+
+async def test_a_skipped_instant_can_be_made_up_for_once(database: Database) -> None:
+    skipped = firing(1, scheduled_for=NOW, outcome=FiringStatus.SKIPPED, error="missed")
+    await database.write(lambda tx: store.add_firing(tx, skipped))
+    again = firing(2, scheduled_for=NOW, look_at=NOW)
+    assert await database.write(lambda tx: store.make_up(tx, again))
+    fresh = firing(3, scheduled_for=NOW + 60, look_at=NOW)
+    assert await database.write(lambda tx: store.make_up(tx, fresh))
+    assert not await database.write(lambda tx: store.make_up(tx, replace(fresh, id="f4")))
+    assert await count(database, "firings") == 2

@@ -102,7 +102,7 @@ class Instant(TypedDict):
 
 
 class NextInstants(TypedDict):
-    """The next instants of a schedule."""
+    """Instants of a schedule."""
 
     timezone: str
     data: list[Instant]

@@ -129,6 +129,13 @@ class NextQuery(Query):
     n: int = Field(10, ge=1, le=MAX_INSTANTS, description="How many")
 
 
+class BackfillBody(Body):
+    """The instants to make up for."""
+
+    start: float = Field(ge=0, allow_inf_nan=False, description="The first one, in unix seconds.")
+    end: float = Field(ge=0, allow_inf_nan=False, description="The last one.")
+
+
 class _ScheduleBody(Body):
     """The fields that a new schedule and a change have in common, except those with defaults."""
 
@@ -405,6 +412,24 @@ async def list_instants(schedules: ScheduleService, caller: Caller, query: NextQ
 
 
 @operation(
+    "POST",
+    "/schedules/{schedule_id}/backfill",
+    "backfill_schedule",
+    scope=WRITE,
+    tag=_TAG,
+    summary="Backfill Schedule",
+    errors={**_NOT_FOUND, 409: "Schedule is disabled"},
+)
+async def backfill_schedule(
+    schedules: ScheduleService, caller: Caller, schedule_id: str, body: BackfillBody
+) -> NextInstants:
+    """Fire the past instants of a range that have not fired, at most 100, and list them. Their runs start soon."""
+    schedule, instants = await schedules.backfill(schedule_id, body.start, body.end, caller)
+    timezone = schedule.definition.timezone
+    return {"timezone": timezone, "data": [instant_object(at, timezone) for at in instants]}
+
+
+@operation(
     "GET",
     "/schedules/{schedule_id}/runs",
     "list_schedule_runs_schedules__schedule_id__runs_get",
@@ -451,6 +476,7 @@ FEATURE = Feature(
         disable_schedule,
         trigger_schedule,
         list_instants,
+        backfill_schedule,
         list_firings,
         get_firing,
     ],

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 
 import structlog
 
@@ -22,6 +22,7 @@ from musterd.features.schedules.records import (
     Firing,
     Schedule,
     ScheduleFilter,
+    Trigger,
 )
 from musterd.features.schedules.rights import Rights, maker_of, require_right
 from musterd.http.auth.principals import Principal
@@ -36,6 +37,8 @@ RUN_NOT_FOUND = "Schedule run not found"
 OLD_SECONDS = 3600.0
 """How often old firings without a run are removed."""
 REMOVED_AT_ONCE = 1000
+MAX_BACKFILL = 100
+"""How many instants one request makes up for."""
 
 
 class ScheduleService:
@@ -208,6 +211,41 @@ class ScheduleService:
             return await store.firings(tx, schedule_id, limit=limit, page=page)
 
         return await self._database.scan(work)
+
+    async def backfill(
+        self, schedule_id: str, start: float, end: float, caller: Caller
+    ) -> tuple[Schedule, list[float]]:
+        """Fire the past instants from ``start`` to ``end`` that have not fired; return the schedule and these instants.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: the schedule is disabled.
+        :raises InvalidInput: there are too many instants.
+        """
+        now = clock.now()
+
+        async def work(tx: Tx) -> tuple[Schedule, list[float]]:
+            schedule = await _locked(tx, schedule_id, caller)
+            if not schedule.enabled:
+                raise Conflict("Schedule is disabled")
+            instants = schedule.definition.instants_after(max(start - 0.001, 0.0))
+            past = list(islice(takewhile(lambda at: at <= min(end, now), instants), MAX_BACKFILL + 1))
+            if len(past) > MAX_BACKFILL:
+                raise InvalidInput(f"There are more than {MAX_BACKFILL} instants; choose a shorter range.")
+            made_up = []
+            for instant in past:
+                firing = Firing(
+                    id=clock.new_id(),
+                    schedule_id=schedule.id,
+                    created_at=now,
+                    trigger=Trigger.CATCH_UP,
+                    scheduled_for=instant,
+                    look_at=now,
+                )
+                if instant != schedule.next_run_at and await store.make_up(tx, firing):
+                    made_up.append(instant)
+            return schedule, made_up
+
+        return await self._database.write(work)
 
     # --- read -------------------------------------------------------------------------------------
 

@@ -78,6 +78,15 @@ ADD_FIRING = Statement(
                :error, :look_at, :created_at)
        ON CONFLICT DO NOTHING""",
 )
+# The first part of the unique index is named, so that an instant that was skipped fires after all.
+MAKE_UP = Statement(
+    "firing_make_up",
+    """INSERT INTO firings (id, schedule_id, attempt, trigger, scheduled_for, look_at, created_at)
+       VALUES (:id, :schedule_id, 1, :trigger, :scheduled_for, :look_at, :created_at)
+       ON CONFLICT (schedule_id, scheduled_for) WHERE attempt = 1 AND scheduled_for IS NOT NULL
+       DO UPDATE SET outcome = NULL, error = NULL, look_at = excluded.look_at, trigger = excluded.trigger
+       WHERE firings.outcome = 'skipped'""",
+)
 BEGIN_FIRING = Statement(
     "firing_begin",
     """UPDATE firings SET run_id = :run_id, session_id = :session_id, outcome = :outcome, status_code = :status_code,
@@ -289,6 +298,11 @@ async def add_firings(tx: Tx, firings: Sequence[Firing]) -> None:
     """Store firings whose instants did not fire before."""
     if firings:
         await tx.many(ADD_FIRING, [_firing_params(firing) for firing in firings])
+
+
+async def make_up(tx: Tx, firing: Firing) -> bool:
+    """Store a firing whose run upkeep starts; return False if its instant has fired before."""
+    return bool(await tx.run(MAKE_UP, _firing_params(firing)))
 
 
 async def begin_firing(tx: Tx, firing: Firing, seen: float | None) -> None:
