@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musterd.features.schedules.planning import CAUGHT_UP, KEPT_SECONDS, ROWS_AT_ONCE, plan
+from musterd.features.schedules.planning import CAUGHT_UP, KEPT_SECONDS, ROWS_AT_ONCE, plan, share_of
 from musterd.features.schedules.records import OPERATOR, Definition, OnMissed, Schedule
 
 START = 1_800_000_000.0  # 2027-01-15T08:00Z
@@ -138,3 +138,14 @@ def _until(definition: Definition, begin: float, end: float) -> list[float]:
             break
         instants.append(at)
     return instants
+
+
+def test_workers_share_what_is_due_and_take_what_others_leave() -> None:
+    workers = ["a", "b", "c"]
+    due = [(f"schedule-{number}", START) for number in range(300)]
+    shares = [share_of(worker, workers, due, START) for worker in workers]
+    assert sorted(one for share in shares for one in share) == sorted(one for one, _ in due)
+    assert min(len(share) for share in shares) > 60
+    assert share_of("unknown", workers, due, START) == []
+    assert share_of("unknown", workers, due, START + 1) == [one for one, _ in due]
+    assert share_of("a", [], due, START) == [one for one, _ in due]

@@ -5,7 +5,6 @@ moves the schedule from the instant that it was read with, which succeeds once.
 """
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from musterd.core.errors import (
 from musterd.core.scheduling import SchedulingOptions
 from musterd.declare import Component
 from musterd.features.schedules import store
-from musterd.features.schedules.planning import MISSED, Plan, plan
+from musterd.features.schedules.planning import MISSED, Plan, plan, share_of
 from musterd.features.schedules.records import (
     Firing,
     FiringStatus,
@@ -50,8 +49,6 @@ log = structlog.get_logger("musterd.schedules")
 Item = TypeVar("Item", Schedule, Firing)
 CANDIDATES = 1000
 """Among how many due schedules a process chooses."""
-OTHERS_SECONDS = 0.5
-"""After how long a process also fires schedules that are another one's share."""
 AT_ONCE = 200
 """How many of them it fires at the same time before it looks again. On SQLite they share commits. They are accepted
 before the first of their runs gets far, so many that are due at once are not late."""
@@ -118,18 +115,7 @@ class Firer:
             await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
 
     def _choose(self, workers: Sequence[str], due: Sequence[tuple[str, float]]) -> Sequence[str]:
-        """This process's share of what is due, and what others have left.
-
-        The shares only keep processes from trying the same; the transactions would let one of them succeed.
-        """
-        left_before = clock.now() - OTHERS_SECONDS
-        share = workers.index(self._worker_id) if self._worker_id in workers else None
-
-        def is_mine(one: str, due_at: float) -> bool:
-            is_own = not workers or zlib.crc32(one.encode()) % len(workers) == share
-            return is_own or due_at <= left_before
-
-        return [one for one, due_at in due if is_mine(one, due_at)][:AT_ONCE]
+        return share_of(self._worker_id, workers, due, clock.now())[:AT_ONCE]
 
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, bool]]) -> bool:
         """Act on all items at the same time; return whether one of them need not be acted on again."""

@@ -1,5 +1,6 @@
 """What a schedule has to do now: which of its due instants fires, and which are skipped. Pure."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -14,6 +15,8 @@ ROWS_AT_ONCE = 100
 """How many instants one transaction stores at most."""
 KEPT_SECONDS = 31 * 86_400.0
 """How long a skipped instant has a row. Instants that were missed longer ago get none."""
+OTHERS_SECONDS = 0.5
+"""After how long a process also fires schedules that are another one's share."""
 MISSED = "missed"
 
 
@@ -63,3 +66,19 @@ def _fires(schedule: Schedule, late_seconds: float, later: int) -> bool:
     if definition.on_missed is OnMissed.ALL:
         return is_in_time and later < CAUGHT_UP
     return is_in_time and later == 0
+
+
+def share_of(worker: str, workers: Sequence[str], due: Sequence[tuple[str, float]], now: float) -> list[str]:
+    """The ids of a worker's share of what is due, and of what others have left.
+
+    The shares only keep processes from trying the same; the transactions would let one of them succeed.
+
+    :param workers: all workers, in the same order for each; empty: everything is this one's share.
+    :param due: the ids, each with the time at which it was due.
+    """
+    own = workers.index(worker) if worker in workers else None
+
+    def is_own(one: str) -> bool:
+        return not workers or zlib.crc32(one.encode()) % len(workers) == own
+
+    return [one for one, due_at in due if is_own(one) or due_at <= now - OTHERS_SECONDS]

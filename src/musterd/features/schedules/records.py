@@ -112,7 +112,7 @@ class Definition:
         return Target(kind, unquote(match[2]))
 
     @property
-    def has_same_times(self) -> tuple[object, ...]:
+    def times(self) -> tuple[object, ...]:
         """Equal for definitions with the same instants."""
         return self.cron_expr, self.timezone, self.at, self.starts_at, self.ends_at, self.jitter_seconds
 

@@ -130,8 +130,8 @@ class ScheduleService:
             # The scopes of its owner are those of the owner's last token; another person does not lend its own.
             if schedule.owner == caller.user_id and schedule.declared is None:
                 changed = replace(changed, maker=maker_of(principal))
-            has_same_times = definition.has_same_times == schedule.definition.has_same_times
-            if not (is_enabled and schedule.enabled and has_same_times):
+            goes_on = is_enabled and schedule.enabled and definition.times == schedule.definition.times
+            if not goes_on:
                 changed = _set_enabled(changed, is_enabled, now)
             changed = replace(changed, updated_at=now, version=schedule.version + 1)
             await store.change(tx, changed)
@@ -380,7 +380,7 @@ async def _declare(
                 version=before.version + 1,
             )
             # If its times are the same, instants that were missed during the deploy still fire.
-            if before.definition.has_same_times != declaration.definition.has_same_times:
+            if before.definition.times != declaration.definition.times:
                 schedule = _set_enabled(schedule, before.enabled, now)
             await store.change(tx, schedule)
             changed.append((schedule, "changed"))
