@@ -124,9 +124,10 @@ class ScheduleService:
             changed = replace(schedule, name=name or schedule.name, definition=definition)
             if changed == schedule and is_enabled == schedule.enabled:
                 return schedule
-            if changed != schedule and schedule.declared is not None:
-                raise Conflict(f"Schedule '{schedule.name}' is declared in code; change it there.")
-            self._require_usable(changed, principal)
+            if changed != schedule:
+                if schedule.declared is not None:
+                    raise Conflict(f"Schedule '{schedule.name}' is declared in code; change it there.")
+                self._require_usable(changed, principal)
             # The scopes of its owner are those of the owner's last token; another person does not lend its own.
             if schedule.owner == caller.user_id and schedule.declared is None:
                 changed = replace(changed, maker=maker_of(principal))
