@@ -47,7 +47,7 @@ async def test_a_server_that_does_nothing(client: ServerClient) -> None:
         "approvals": 0,
     }
     database = state["database"]
-    assert (database["kind"], database["is_up"], database["schema"]) == ("sqlite", True, "v0002")
+    assert (database["kind"], database["is_up"], database["schema"]) == ("sqlite", True, "v0001")
     assert database["size_bytes"] > 100_000
     assert database["version"].startswith("3.")
     assert state["upkeep"]["retention_days"] is None

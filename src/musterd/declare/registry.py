@@ -10,7 +10,7 @@ from musterd.declare.agent import Agent
 from musterd.declare.component import Component, build
 from musterd.declare.default_ids import assign_member_ids
 from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
-from musterd.declare.schedule import Schedule, is_component
+from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import current_place, declaration_error, describe_type
 from musterd.declare.team import Team
 
@@ -127,7 +127,7 @@ def _schedules(schedules: Iterable[Any], components: list[Component]) -> dict[st
             )
         elif (component := by_spec.get(id(schedule.run))) is not None:
             by_name[schedule.name] = DeclaredSchedule(schedule, component)
-        elif not is_faulty(schedule.declared_at) and is_component(schedule.run):
+        elif schedule.run is not None and not is_faulty(schedule.declared_at):
             problem = f"{schedule.label} runs {schedule.run.label}, which is not served"
             note(
                 declaration_error(

@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
 """The schema that all migrations together create, rendered by ``tools/schema.py``; a test compares the two."""
 
-HEAD = "v0002"
+HEAD = "v0001"
 """The revision of this program; a test compares it with the last migration.
 
 Revisions are compared as text. Development versions before the first release used the numbers 0001 to 0011. All of them

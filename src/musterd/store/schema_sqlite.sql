@@ -276,7 +276,7 @@ CREATE TABLE schedules (
 	definition TEXT NOT NULL,
 	maker TEXT NOT NULL,
 	declared TEXT,
-	enabled BIGINT NOT NULL,
+	enabled BIGINT DEFAULT '0' NOT NULL,
 	next_run_at DOUBLE,
 	due_at DOUBLE,
 	version BIGINT DEFAULT '0' NOT NULL,
@@ -289,7 +289,7 @@ CREATE TABLE schedules (
 CREATE TABLE firings (
 	id TEXT NOT NULL,
 	schedule_id TEXT NOT NULL,
-	attempt BIGINT NOT NULL,
+	attempt BIGINT DEFAULT '0' NOT NULL,
 	"trigger" TEXT NOT NULL,
 	scheduled_for DOUBLE,
 	run_id TEXT,
@@ -437,4 +437,4 @@ CREATE INDEX firings_look ON firings (look_at) WHERE look_at IS NOT NULL;
 
 CREATE INDEX firings_without_run ON firings (created_at) WHERE run_id IS NULL;
 
-INSERT INTO alembic_version VALUES ('v0002');
+INSERT INTO alembic_version VALUES ('v0001');

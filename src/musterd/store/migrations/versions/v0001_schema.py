@@ -36,6 +36,8 @@ def upgrade() -> None:
     _create_deliveries()
     _create_memories()
     _create_daily_metrics()
+    _create_schedules()
+    _create_firings()
 
 
 def downgrade() -> None:
@@ -448,3 +450,54 @@ def _create_daily_metrics() -> None:
         sqlite_with_rowid=False,
     )
     _index("daily_metrics", "owner", ["owner", "day"])
+
+
+def _create_schedules() -> None:
+    op.create_table(
+        "schedules",
+        _key("id"),
+        _text("owner"),  # the user that a token authenticated
+        _text("name", required=True),
+        _text("component", required=True),  # kind:id; empty: it runs none
+        _text("definition", required=True),
+        _text("maker", required=True),  # with whose rights it acts
+        _text("declared"),  # a hash of its declaration in code
+        _count("enabled"),
+        _time("next_run_at"),
+        _time("due_at"),  # next_run_at with the jitter
+        _count("version"),
+        _time("created_at", required=True),
+        _time("updated_at"),
+        sqlite_with_rowid=False,
+    )
+    _index("schedules", "name", [sa.text("(COALESCE(owner, ''))"), "name"], unique=True)
+    _index("schedules", "created", ["created_at", "id"])
+    _index("schedules", "owner", ["owner", "created_at", "id"])
+    _index("schedules", "due", ["due_at", "component"], "due_at IS NOT NULL")
+    _index("schedules", "declared", ["component"], "declared IS NOT NULL")
+
+
+def _create_firings() -> None:
+    op.create_table(
+        "firings",
+        _key("id"),
+        _text("schedule_id", required=True),
+        _count("attempt"),
+        _text("trigger", required=True),
+        _time("scheduled_for"),
+        _text("run_id"),
+        _text("session_id"),
+        _text("outcome"),  # of a firing without a run
+        _number("status_code"),
+        _text("error"),
+        _time("look_at"),  # when upkeep has to start its run, or to retry it
+        _time("created_at", required=True),
+        sqlite_with_rowid=False,
+    )
+    _index("firings", "schedule", ["schedule_id", "created_at"])
+    # An instant fires once, whatever processes and clocks do.
+    first = "attempt = 1 AND scheduled_for IS NOT NULL"
+    _index("firings", "instant", ["schedule_id", "scheduled_for"], first, unique=True)
+    _index("firings", "run", ["run_id"], "run_id IS NOT NULL")
+    _index("firings", "look", ["look_at"], "look_at IS NOT NULL")
+    _index("firings", "without_run", ["created_at"], "run_id IS NULL")
