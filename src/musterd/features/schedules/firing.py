@@ -25,7 +25,7 @@ from musterd.core.errors import (
 from musterd.core.scheduling import SchedulingOptions
 from musterd.declare import Component
 from musterd.features.schedules import store
-from musterd.features.schedules.planning import MISSED, Plan, plan, share_of
+from musterd.features.schedules.planning import MISSED, OTHERS_SECONDS, Plan, plan, share_of
 from musterd.features.schedules.records import (
     Firing,
     FiringStatus,
@@ -109,6 +109,9 @@ class Firer:
             )
             has_fired = await self._each(look.due, self.fire)
             if await self._each(look.firings, self.look_at) or has_fired:
+                continue
+            if look.is_left:  # shares of other processes; what they leave is this one's then
+                await clock.sleep(OTHERS_SECONDS)
                 continue
             if look.next_due_at is None or look.next_due_at > now + within_seconds:
                 return

@@ -5,7 +5,7 @@ and then the rows of firings that exist already, so the two cannot deadlock.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,11 +143,13 @@ class Look:
 
     :param due: schedules that are due.
     :param firings: firings whose run has to be started, and those that wait for the end of their run if it has ended.
+    :param is_left: whether more is due, which was not chosen.
     :param next_due_at: when the next schedule is due.
     """
 
     due: Sequence[Schedule]
     firings: Sequence[Firing]
+    is_left: bool
     next_due_at: float | None
 
 
@@ -246,22 +248,19 @@ async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: 
     """
     params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
     next_due = await tx.one(NEXT_DUE, params)
+    workers = [row["id"] for row in await tx.all(WORKERS, {})]
+    is_left, rows = False, list[Sequence[Row]]()
+    for candidates, several in ((DUE, SEVERAL), (TO_LOOK_AT, SEVERAL_FIRINGS)):
+        due = [(row["id"], row["due_at"]) for row in await tx.all(candidates, params)]
+        ids = choose(workers, due)
+        is_left = is_left or len(ids) < len(due)
+        rows.append(await tx.all(several, {"ids": jsontext.dumps(list(ids))}) if ids else ())
     return Look(
-        due=[_schedule(row) for row in await _chosen(tx, DUE, SEVERAL, params, choose)],
-        firings=[_firing(row) for row in await _chosen(tx, TO_LOOK_AT, SEVERAL_FIRINGS, params, choose)],
+        due=[_schedule(row) for row in rows[0]],
+        firings=[_firing(row) for row in rows[1]],
+        is_left=is_left,
         next_due_at=None if next_due is None else float(next_due["due_at"]),
     )
-
-
-async def _chosen(
-    tx: Tx, candidates: Statement, several: Statement, params: Mapping[str, Any], choose: Choose
-) -> Sequence[Row]:
-    rows = await tx.all(candidates, params)
-    if not rows:
-        return ()
-    workers = [row["id"] for row in await tx.all(WORKERS, {})]
-    ids = choose(workers, [(row["id"], row["due_at"]) for row in rows])
-    return await tx.all(several, {"ids": jsontext.dumps(list(ids))})
 
 
 async def advance(tx: Tx, schedule: Schedule, next_run_at: float | None) -> None:
