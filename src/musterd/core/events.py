@@ -54,7 +54,8 @@ class EventKind(StrEnum):
 
     # Of a workflow. ``place`` is the path of the step; ``step`` is its head: step_id, step_name, step_index (a number,
     # or a list of two below a container), parent_step_id (below a container). ``output`` is a StepOutput as JSON, with
-    # the keys of AgentOS; ``outputs`` is a list of them. A run of a step's agent, team or workflow has its head in ``step`` of RUN_STARTED.
+    # the keys of AgentOS; ``outputs`` is a list of them. The run of a step's agent, team or workflow has the head in
+    # ``step`` of RUN_STARTED.
     STEP_STARTED = "step_started"  # step
     STEP_OUTPUT = "step_output"  # step, output; of a function that is a step of the workflow itself
     STEP_COMPLETED = "step_completed"  # step, output

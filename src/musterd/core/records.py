@@ -13,7 +13,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 
-ComponentKind = Literal["team", "agent"]
+ComponentKind = Literal["team", "agent", "workflow"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,6 +117,7 @@ class Output:
     :param budget: each ceiling of the run, with the amounts spent and left.
     :param media: images, audio, videos and files that its tools and its model produced, by reference like an input's.
     :param reasoning_steps: the reasoning steps, in AgentOS's shape.
+    :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS.
     :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
@@ -136,6 +137,7 @@ class Output:
     asides: list[JsonObject] = field(default_factory=list)
     reasoning_steps: list[JsonObject] = field(default_factory=list)
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
+    step_results: list[JsonObject] = field(default_factory=list)
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Add the tokens of a model call that is not one of the run's turns."""
@@ -157,7 +159,7 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (field_value := getattr(self, name)) not in (None, ""):
                 value[name] = field_value
-        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
+        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media", "step_results"):
             if field_value := getattr(self, name):
                 value[name] = field_value
         return value
@@ -181,6 +183,7 @@ class Output:
             asides=value.get("asides", []),
             reasoning_steps=value.get("reasoning_steps", []),
             media=value.get("media", {}),
+            step_results=value.get("step_results", []),
             cost=value.get("cost"),
         )
 
