@@ -225,6 +225,8 @@ class RunRow:
     :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
     :param totals: of a root run, what its tree has used so far: JSON text of ``core.totals.Totals``.
     :param activity: of a root run, what it does now: JSON text with kind, run_id, member, tool and since.
+    :param step: of a run that a step of a workflow started, the step: JSON text with step_id, step_name, step_index and
+        parent_step_id.
     """
 
     run_id: str
@@ -273,6 +275,7 @@ class RunRow:
     copied_from: str | None = None
     trace_id: str | None = None
     traceparent: str | None = None
+    step: str | None = None
 
 
 class AttemptOutcome(StrEnum):
@@ -375,6 +378,14 @@ class StepKind(StrEnum):
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
     HOOK = "hook"  # one hook before or after a run
+    FUNCTION = "function"  # one call of a function that is a step of a workflow
+    CHOICE = "choice"  # what an evaluator, a selector or an end condition of a workflow said
+    ASK = "ask"  # a question to a person about a step of a workflow
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether the step calls a function that may have had its effect if it was cut off."""
+        return self in (StepKind.TOOL, StepKind.FUNCTION)
 
 
 class StepState(StrEnum):

@@ -25,7 +25,7 @@ from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord, TakenMessage
 
-_CALLS = (StepKind.TOOL, StepKind.DELEGATE)
+_CALLS = (StepKind.TOOL, StepKind.FUNCTION, StepKind.DELEGATE, StepKind.ASK)
 CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
 
 NOT_MADE = "A person rejected the call. It was not made."
@@ -370,7 +370,7 @@ class Journal:
         """Close the open calls below a member that was stopped: their results will not be awaited."""
         for below in [open_path for open_path in self._open_calls if open_path.startswith(f"{path}/")]:
             step = self._open_calls.pop(below)
-            may_have_happened = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
+            may_have_happened = step.kind.has_effect and step.state is not StepState.WAITING
             state = StepState.UNKNOWN if may_have_happened else StepState.FAILED
             self._outbox.batch.steps.append(replace(step, state=state))
 
@@ -413,13 +413,15 @@ class Journal:
             path=start.path,
             created_at=start.at,
             started_at=start.at,
+            step=None if start.step is None else jsontext.dumps(start.step),
         )
         self._open_members[run.run_id] = run
         return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
 
     def _is_made_again(self, intent: Intent, stored: StepRow) -> bool:
         """Whether a call that was cut off is made again without asking a person."""
-        is_cut_off = stored.kind is StepKind.TOOL and stored.state is StepState.STARTED and stored.result is None
+        is_begun = stored.state is StepState.STARTED and stored.result is None
+        is_cut_off = is_begun and stored.kind is not StepKind.DELEGATE  # a delegation goes on with what is stored
         may_repeat = intent.is_retry_safe or (intent.on_unknown == "retry" and intent.path not in self._approvals)
         return is_cut_off and may_repeat
 

@@ -242,7 +242,7 @@ def _references(step: StepRow) -> list[str]:
     """The hashes of the media that a step's result refers to."""
     if step.kind is StepKind.MODEL:
         return references(step.result)
-    if step.kind is not StepKind.TOOL or step.result is None or '"media"' not in step.result:
+    if not step.kind.has_effect or step.result is None or '"media"' not in step.result:
         return []
     return [medium["item"]["blob"] for medium in loaded(step).get("media", ()) if "blob" in medium["item"]]
 
@@ -275,6 +275,8 @@ def tool_result_text(result: ToolStep) -> str:
         value["media"] = [medium.as_json() for medium in result.media]
     if result.hook_effect is not None:
         value["hook_effect"] = result.hook_effect
+    if result.details is not None:
+        value["details"] = result.details
     return jsontext.dumps(value)
 
 
@@ -294,4 +296,5 @@ def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
             for medium in value.get("media", ())
         ),
         hook_effect=value.get("hook_effect"),
+        details=value.get("details"),
     )

@@ -34,6 +34,7 @@ class Assignment:
     :param request_options: context options of the request; they override the component's own.
     :param media: media of the root's request, for tools.
     :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
+    :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
     """
 
     component: Component
@@ -55,6 +56,7 @@ class Assignment:
     session_summary: str = ""
     request_options: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
+    step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
 
     @property

@@ -233,7 +233,7 @@ class Budgets:
         return sum(
             max(step.ended_at - step.started_at, 0.0)
             for step in steps
-            if step.kind in (StepKind.MODEL, StepKind.TOOL) and step.ended_at is not None
+            if (step.kind is StepKind.MODEL or step.kind.has_effect) and step.ended_at is not None
         )
 
 

@@ -182,6 +182,7 @@ class Loop:
                 "component_id": component.id,
                 "component_name": component.name,
                 "parent_id": run.parent_id,
+                **({} if run.step is None else {"step": run.step}),
             },
         )
 

@@ -63,6 +63,7 @@ class ToolStep:
     :param state_delta: its change of the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned in addition to its text.
     :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
+    :param details: what a workflow knows of the result of its step in addition to the text.
     """
 
     result: str
@@ -75,6 +76,7 @@ class ToolStep:
     media: tuple[Medium, ...] = ()
     hook_effect: Literal["changed", "skipped"] | None = None
     settled_at: float | None = None
+    details: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class MemberStart:
     """The values for the row of a member's run that is about to begin.
 
     :param budget: the limits that the member declares.
+    :param step: of a run that a step of a workflow starts, what identifies the step.
     """
 
     path: str
@@ -95,6 +98,7 @@ class MemberStart:
     task: str
     at: float
     budget: Mapping[str, float] | None = None
+    step: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
