@@ -65,7 +65,8 @@ def is_output_schema(value: Any) -> bool:
     return is_class or (isinstance(value, Mapping) and bool(value))
 
 
-def _one_of(*values: str) -> Kind:
+def one_of(*values: str) -> Kind:
+    """The kind of an option that is one of these strings."""
     return Kind(
         words=f"one of {quoted_list(values)}",
         accepts=lambda value: value in values,
@@ -96,9 +97,9 @@ TOOLS = Kind(
     accepts=lambda value: isinstance(value, list | tuple) or (callable(value) and not isinstance(value, type)),
     yaml=list[str],
 )
-MODE = _one_of("coordinate", "route", "broadcast", "tasks")
-ON_UNKNOWN = _one_of("pause", "retry", "fail")
-ON_BUSY = _one_of("enqueue", "reject", "interrupt", "parallel")
+MODE = one_of("coordinate", "route", "broadcast", "tasks")
+ON_UNKNOWN = one_of("pause", "retry", "fail")
+ON_BUSY = one_of("enqueue", "reject", "interrupt", "parallel")
 ANYTHING = Kind(words="anything", accepts=lambda value: True)
 
 
@@ -156,6 +157,8 @@ class Declared(metaclass=_FieldNameChecker):
 
     kind: str
     removed: Mapping[str, str] = {}
+    page = "teams.md"
+    """The page of ``docs/reference/`` that lists the fields."""
 
     @classmethod
     def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +197,7 @@ class Declared(metaclass=_FieldNameChecker):
             return cls.removed[name]
         if suggestion := closest_match(name, field_names):
             return f"did you mean '{suggestion}'?"
-        return f"remove it; the fields are in docs/reference/teams.md ({len(field_names)} of them)"
+        return f"remove it; the fields are in docs/reference/{cls.page} ({len(field_names)} of them)"
 
 
 def _label(kind: str, fields: Mapping[str, Any]) -> str:
