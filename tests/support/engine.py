@@ -40,7 +40,7 @@ class EngineHarness:
 
     def component(self, component_id: str = "") -> Component:
         """The served component; by default the only one."""
-        served: dict[str, Component] = {**self.registry.teams, **self.registry.agents}
+        served = {**self.registry.teams, **self.registry.agents, **self.registry.workflows}
         return served[component_id] if component_id else next(iter(served.values()))
 
     async def start(

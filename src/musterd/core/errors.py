@@ -310,6 +310,28 @@ class BudgetSpent(LimitReached):
         self.path = path
 
 
+class StepFailed(RunFailed):
+    """A step of the workflow failed.
+
+    :param paths: the journal steps that failed: one, or several of parallel branches.
+    """
+
+    run_code = "step_failed"
+
+    def __init__(self, message: str | None = None, paths: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.paths = list(paths)
+
+    @property
+    def details(self) -> JsonObject:
+        """What clients receive in addition to the code and the message."""
+        return {"failed_steps": self.paths}
+
+
+class RunRejected(MusterdError):
+    """A person rejected a step of the workflow, and the run finishes as cancelled."""
+
+
 class ReplayDiverged(RunFailed):
     """A step differs from the one that an earlier attempt stored under its path."""
 

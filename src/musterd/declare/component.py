@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -68,6 +68,11 @@ class BaseComponent:
         if isinstance(self.spec, Team):
             return self.spec.store_member_responses
         return not isinstance(self.spec, Agent) and self.spec.store_executor_outputs
+
+    @property
+    def tool_hooks(self) -> Sequence[Callable[..., Any]]:
+        """The functions that wrap the tool calls of its runs."""
+        return () if not isinstance(self.spec, Agent | Team) else tuple(self.spec.tool_hooks or ())
 
     def tree(self) -> Iterator[BaseComponent]:
         """The component and all components below it, leaders first."""

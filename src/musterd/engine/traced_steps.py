@@ -79,7 +79,7 @@ class TracedSteps(Steps):
                 attributes={
                     semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
                     semconv.TOOL_NAME: intent.name,
-                    semconv.TOOL_TYPE: "function" if intent.kind is StepKind.TOOL else "agent",
+                    semconv.TOOL_TYPE: "function" if intent.kind.has_effect else "agent",
                     PATH: intent.path,
                 },
             )

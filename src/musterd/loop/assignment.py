@@ -1,20 +1,26 @@
 """A run to drive, and its output so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Generic
 
 from pydantic_ai.messages import ModelMessage, TextPart, UserContent
+from typing_extensions import TypeVar
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.declare import Component
+from musterd.declare.component import BaseComponent
 from musterd.declare.tool_result import Media
 from musterd.loop.conversation import Conversation
 
+C_co = TypeVar("C_co", bound=BaseComponent, covariant=True, default=Component)
+C = TypeVar("C", bound=BaseComponent)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Generic[C_co]):
     """A run to drive: the root, or a member's.
 
     :param path: its place in the run tree; "" for the root.
@@ -37,7 +43,7 @@ class Assignment:
     :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
     """
 
-    component: Component
+    component: C_co
     run_id: str
     parent_id: str | None
     path: str
@@ -58,6 +64,11 @@ class Assignment:
     speaks_for: str | None = None
     step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
+
+    def of(self, component: C) -> "Assignment[C]":
+        """The same run of another component, or of its own with a more precise type."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "component"}
+        return Assignment(component=component, **values)
 
     @property
     def voice(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from musterd.core.errors import DeclarationError, RunFailed
 from musterd.declare import Team
 from musterd.declare.registry import with_members
-from musterd.loop.assignment import Assignment
+from musterd.loop.assignment import Assignment, C
 from musterd.loop.context_functions import call_declared_function
 from musterd.loop.run_tree import RunTree
 
@@ -17,7 +17,7 @@ FAILED = "members_failed"
 """The error code of a run whose members could not be determined."""
 
 
-async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
+async def with_dynamic_members(tree: RunTree, run: Assignment[C]) -> Assignment[C]:
     """The run with the members that its team's function returns; a run without such a function is unchanged.
 
     :raises RunFailed: the function failed, or what it returned cannot be the team's members.

@@ -10,7 +10,7 @@ from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
-from musterd.declare import Tool, ToolContext
+from musterd.declare import BaseComponent, Tool, ToolContext
 from musterd.declare.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
@@ -26,7 +26,7 @@ from musterd.loop.tool_results import bounded_text, check_state_change, error_te
 
 
 async def call_function(
-    tree: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+    tree: RunTree, run: Assignment[BaseComponent], tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool. Any exception becomes a failed result that the model reads."""
     working_state = state.copied(run.state)
@@ -87,7 +87,7 @@ async def call_function(
 
 
 def _context(
-    tree: RunTree, run: Assignment, call_id: str, path: str, working_state: JsonObject, reports: Reports
+    tree: RunTree, run: Assignment[BaseComponent], call_id: str, path: str, working_state: JsonObject, reports: Reports
 ) -> ToolContext:
     return CallContext(
         reports=reports,
@@ -108,7 +108,7 @@ def _context(
 
 async def _call_in_middleware(
     tree: RunTree,
-    run: Assignment,
+    run: Assignment[BaseComponent],
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext | ToolCallContext,

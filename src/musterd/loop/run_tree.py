@@ -15,7 +15,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, MemberHistory
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.steps import Emit, Steps
@@ -35,10 +35,10 @@ class Models:
     """
 
     caller: ModelCaller
-    load: Callable[[Component], Awaitable[None]]
+    load: Callable[[BaseComponent], Awaitable[None]]
     of: Callable[[Component], Model]
-    describe: Callable[[Component], ModelInfo]
-    is_loaded: Callable[[Component], bool] = lambda component: True
+    describe: Callable[[BaseComponent], ModelInfo]
+    is_loaded: Callable[[BaseComponent], bool] = lambda component: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,8 +180,7 @@ class RunService:
     def row(self, component: Component, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
         info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
-        team = component.team
-        on_busy = turn.on_busy or (OnBusy.ENQUEUE if team is None else OnBusy(team.on_busy))
+        on_busy = turn.on_busy or OnBusy(component.on_busy)
         run = RunRow(
             run_id=request.run_id,
             root_id=request.run_id,
@@ -201,7 +200,7 @@ class RunService:
             cancel_on_disconnect=int(request.cancel_on_disconnect),
             on_busy=on_busy,
             priority=turn.priority or 0,
-            hold_paused=team is not None and team.hold_paused,
+            hold_paused=component.hold_paused,
             created_at=now,
             not_before=now + turn.delay_seconds if turn.delay_seconds else None,
             webhooks=addresses(self._resources.settings, request.input),

@@ -1,0 +1,157 @@
+"""The results of steps: as functions of the workflow see them, as clients see them, and as the journal stores them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic_core import to_jsonable_python
+
+from musterd.core import jsontext
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.declare.tool_result import Media
+from musterd.declare.workflow.step_io import StepOutput
+from musterd.flow.position import Position
+from musterd.loop.steps import ToolStep
+
+TEXT, JSON, NOTHING = "text", "json", "nothing"
+"""How the content of a step is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """The result of a step or a container.
+
+    :param output: the result as functions of the workflow see it.
+    :param record: the same as clients see it, with the keys of AgentOS.
+    :param content: what the next step gets, of a container that of its last step; None: there is nothing new.
+    :param media: the media that it produced.
+    """
+
+    output: StepOutput
+    record: JsonObject
+    content: Json = None
+    media: tuple[Medium, ...] = ()
+
+
+def content_text(content: Json) -> tuple[str, JsonObject]:
+    """A content as text, and how :func:`content_of` reads it.
+
+    :raises ValueError: it contains a number that is not JSON.
+    """
+    if content is None:
+        return "", {"content": NOTHING}
+    if isinstance(content, str):
+        return content, {}
+    return jsontext.dumps(to_jsonable_python(content, fallback=str)), {"content": JSON}
+
+
+def content_of(step: ToolStep) -> Json:
+    """The content of a stored step."""
+    kind = (step.details or {}).get("content", TEXT)
+    if kind == NOTHING:
+        return None
+    return json.loads(step.result) if kind == JSON else step.result
+
+
+def succeeded(position: Position, step: ToolStep) -> StepResult:
+    """The result of a step that was called and returned, also of a function that returned a failure."""
+    details, content = step.details or {}, content_of(step)
+    output = StepOutput(
+        content=content,
+        success=details.get("success", True),
+        error=details.get("error"),
+        stop=details.get("stop", False),
+        **_media_lists(step.media),
+        **_names(position),
+        executor_type=position.node.executor_type,
+        executor_name=position.node.executor_name,
+        step_run_id=step.child_run_id,
+        metrics=details.get("metrics"),
+    )
+    return StepResult(output=output, record=_record(output, step.media), content=content, media=step.media)
+
+
+def failed(position: Position, step: ToolStep, text: str) -> StepResult:
+    """The result of a step that failed. The next step gets what stood before it.
+
+    :param text: what became of the step.
+    """
+    output = StepOutput(
+        content=text,
+        success=False,
+        error=step.result,
+        **_names(position),
+        executor_type=position.node.executor_type,
+        executor_name=position.node.executor_name,
+        step_run_id=step.child_run_id,
+    )
+    return StepResult(output=output, record=_record(output, ()))
+
+
+def container(position: Position, content: str, results: Sequence[StepResult], **executor: str) -> StepResult:
+    """The result of a container.
+
+    :param content: what became of it, as clients see it.
+    """
+    output = StepOutput(
+        content=content,
+        success=all(result.output.success for result in results),
+        stop=any(result.output.stop for result in results),
+        **_names(position),
+        **executor,
+        steps=[result.output for result in results],
+    )
+    contents = [result.content for result in results if result.content is not None]
+    media = tuple(medium for result in results for medium in result.media)
+    record = _record(replace(output, steps=None), ())
+    if results:
+        record["steps"] = [result.record for result in results]
+    return StepResult(output=output, record=record, content=contents[-1] if contents else None, media=media)
+
+
+def records(results: Sequence[StepResult]) -> list[JsonObject]:
+    """The results as clients see them."""
+    return [result.record for result in results]
+
+
+def _names(position: Position) -> Mapping[str, str]:
+    node = position.node
+    return {"step_name": node.name, "step_id": node.step_id, "step_type": node.type_name}
+
+
+def _media_lists(media: Sequence[Medium]) -> Mapping[str, list[Media]]:
+    lists: dict[str, list[Media]] = {}
+    for medium in media:
+        item = medium.item
+        lists.setdefault(medium.name, []).append(
+            Media(
+                content=medium.content,
+                url=item.get("url"),
+                mime_type=item.get("mime_type") or "",
+                filename=item.get("filename"),
+                id=item.get("id"),
+            )
+        )
+    return lists
+
+
+def _record(output: StepOutput, media: Sequence[Medium]) -> JsonObject:
+    items = {name: [medium.item for medium in media if medium.name == name] or None for name in MEDIA_NAMES}
+    return {
+        "content": output.content,
+        "step_name": output.step_name,
+        "step_id": output.step_id,
+        "step_type": output.step_type,
+        "executor_type": output.executor_type,
+        "executor_name": output.executor_name,
+        "step_run_id": output.step_run_id,
+        "images": items["images"],
+        "videos": items["videos"],
+        "audio": items["audio"],
+        "files": items["files"],
+        "metrics": output.metrics,
+        "success": output.success,
+        "error": output.error,
+        "stop": output.stop,
+    }
