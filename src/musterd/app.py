@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
-from musterd.declare import Agent, Registry, Team
+from musterd.declare import Agent, Registry, Team, Workflow
 from musterd.engine.process_role import ProcessRole
 from musterd.features.accounts import api as accounts
 from musterd.features.memories import api as memories
@@ -41,17 +41,18 @@ def create_app(
     *,
     teams: Iterable[Team] = (),
     agents: Iterable[Agent] = (),
+    workflows: Iterable[Workflow] = (),
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
     process_role: ProcessRole | None = None,
 ) -> Starlette:
-    """The application that serves these teams and agents.
+    """The application that serves these teams, agents and workflows.
 
     Its lifespan opens the database and drives runs. Serve it with one uvicorn process; if you mount it into another
     application, run its lifespan there.
 
-    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams`` and ``agents``.
+    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents`` and ``workflows``.
     :param settings: by default those of the environment.
     :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
     :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
@@ -60,7 +61,8 @@ def create_app(
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, process_role)
+    registry = registry or Registry.of(teams=teams, agents=agents, workflows=workflows)
+    server = Server(registry, settings, FEATURES, process_role)
 
     authenticator = Authenticator(settings, server.issued_tokens)
 

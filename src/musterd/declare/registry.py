@@ -81,6 +81,24 @@ def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Compo
     return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
 
 
+def component_below(
+    workflow: WorkflowComponent, spec: Agent | Team | Workflow
+) -> Component | WorkflowComponent:
+    """The component of what the function of a workflow runs as a step.
+
+    :raises DeclarationError: it has no model, or contains itself.
+    """
+    if not spec.id:
+        spec.assign_id(f"{workflow.id}-{spec.kind}")
+    _check_tree(spec, ())
+
+    def resolve(spec: Agent | Team, depth: int) -> Component:
+        return _resolve(spec, _top_model(spec, [spec]) or "", depth)
+
+    depth = workflow.depth + 1
+    return build_workflow(spec, resolve, depth) if isinstance(spec, Workflow) else resolve(spec, depth)
+
+
 def _components(top_level: list[Agent | Team | Workflow]) -> list[Component | WorkflowComponent]:
     """The components of these declarations. Problems are noted, and the declarations that have them are left out."""
     valid = []

@@ -18,7 +18,7 @@ from musterd.declare.workflow.steps import AnyStep, Condition, Router, Step
 from musterd.declare.workflow.workflow import Workflow
 
 # The namespace of the ids of steps; any constant would do.
-_STEP_IDS = "5f0c6a3e-8f0b-4b57-9d6c-0e6f3e1a7f52"
+STEP_IDS = "5f0c6a3e-8f0b-4b57-9d6c-0e6f3e1a7f52"
 # The options of steps that the definition hash covers by the tree, or not at all.
 _STRUCTURE = frozenset({"name", "description", "steps", "else_steps", "choices", "agent", "team", "workflow"})
 
@@ -159,7 +159,7 @@ class _Builder:
             kind=spec.kind,
             spec=spec,
             name=name,
-            step_id=own_id or clock.derived_id(_STEP_IDS, f"{self.workflow.id}/{place}"),
+            step_id=own_id or clock.derived_id(STEP_IDS, f"{self.workflow.id}/{place}"),
             place=place,
             children=self.nodes(children, f"{place}.", "b" if spec.kind == "parallel" else "s"),
             else_children=self.nodes(else_children, f"{place}.", "e"),
