@@ -169,7 +169,14 @@ async def _count_missed(server: Server, followed: FollowedRun, shows_all: bool) 
 def _filter(followed: FollowedRun, shows_all: bool) -> EventFilter:
     root, run = followed.root, followed.run
     is_over = root.state.is_settled or run.state.is_final
-    return EventFilter(root.run_id, run.run_id, below=followed.subtree_ids, shows_all=shows_all, is_over=is_over)
+    return EventFilter(
+        root.run_id,
+        run.run_id,
+        kind=run.component_kind,
+        below=followed.subtree_ids,
+        shows_all=shows_all,
+        is_over=is_over,
+    )
 
 
 def _notes(followed: FollowedRun, missed_count: int, after: int) -> Notes:

@@ -102,5 +102,7 @@ def stream_of(
     server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
 ) -> EventStream:
     """The response that streams a run from the position of ``reading``."""
-    event_filter = EventFilter(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
+    event_filter = EventFilter(
+        root.run_id, kind=root.component_kind, shows_all=shows_all, is_over=root.state.is_settled
+    )
     return EventStream(RunSource(server, reading, root, event_filter, notes), server.settings)

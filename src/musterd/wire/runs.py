@@ -8,17 +8,19 @@ from typing import Annotated, NotRequired, TypeAlias, cast
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import Output, RunRow, RunView, StepKind, StepOutcome
+from musterd.core.records import ComponentKind, Input, Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
 from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
-from musterd.wire.requirements import RunRequirement, requirement_objects
+from musterd.wire.requirements import RunRequirement, WaitingLists, requirement_objects, waiting_lists
 from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, RunStatus
+from musterd.wire.step_outputs import StepOutput, WorkflowMetrics, paused_step, workflow_metrics
 from musterd.wire.tools import ToolExecution, tool_object
 
 # --- shapes -------------------------------------------------------------------------------------------
@@ -119,9 +121,12 @@ class _Events(TypedDict, total=False):
     ]
 
 
-class _Conversation(ProducedMedia, total=False):
-    messages: Annotated[list[Message], Field(description="The conversation with the model.")]
+class _Metadata(TypedDict, total=False):
     metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
+
+
+class _Conversation(ProducedMedia, _Metadata, total=False):
+    messages: Annotated[list[Message], Field(description="The conversation with the model.")]
     requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
     tools: Annotated[list[ToolExecution], Field(description="The tool calls, in order.")]
     last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
@@ -179,7 +184,7 @@ class TeamRunOutput(_Run):
     team_name: NotRequired[str]
     member_responses: NotRequired[
         Annotated[
-            list["TeamRunOutput | RunOutput"],
+            list["AnyRunOutput"],
             WithJsonSchema(  # without references: a schema that contains itself cannot be resolved as a whole
                 {
                     "type": "array",
@@ -192,24 +197,79 @@ class TeamRunOutput(_Run):
     ]
 
 
-AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput
+class StepRunOutput(RunOutput):
+    """The run of an agent that a step of a workflow started."""
+
+    workflow_step_id: str
+
+
+class StepTeamRunOutput(TeamRunOutput):
+    """The run of a team that a step of a workflow started."""
+
+    workflow_step_id: str
+
+
+class _PausedWorkflow(WaitingLists, total=False):
+    paused_step_index: Annotated[int | list[int], Field(description="The step that a paused run waits at.")]
+    paused_step_name: str
+
+
+class _StepRuns(TypedDict, total=False):
+    step_executor_runs: Annotated[
+        list["StepRunOutput | StepTeamRunOutput | WorkflowRunOutput"],
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"type": "object", "additionalProperties": True},
+                "description": "The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each "
+                "with `workflow_step_id`.",
+            }
+        ),
+    ]
+
+
+class _Workflow(_Parent, _User, _Answer, _SessionState, _Events, ProducedMedia, _Metadata, _History, _Progress):
+    """What a workflow's run shares with other runs."""
+
+
+class WorkflowRunOutput(_Workflow, _StepRuns, _PausedWorkflow):
+    """A run of a workflow. Keys without a value are left out."""
+
+    input: Annotated[Json, Field(description="The message; an object if the workflow declares `input_schema`.")]
+    workflow_id: str
+    workflow_name: str
+    run_id: str
+    session_id: Annotated[str, Field(description="Required to poll the run.")]
+    created_at: Annotated[int, Field(description="Unix time at which the run was accepted.")]
+    status: RunStatus
+    step_results: Annotated[list[StepOutput], Field(description="Empty until the run has finished or paused.")]
+    metrics: WorkflowMetrics
+
+
+AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput | WorkflowRunOutput
 
 _NO_ANSWER: _Answer = {"content_type": "str"}
 _NO_STATE: _SessionState = {}
 _NO_CONVERSATION: _Conversation = {}
+_NO_MEDIA: ProducedMedia = {}
+_EMPTY_MEDIA: ProducedMedia = {"images": [], "videos": [], "audio": [], "files": []}
+_NOT_PAUSED: _PausedWorkflow = {}
 
 # --- answers ------------------------------------------------------------------------------------------
 
 
 def run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> AnyRunOutput:
-    """A run of a team or an agent.
+    """A run of a team, an agent or a workflow.
 
     :param is_post: whether this answers the POST that started the run. As in AgentOS, it has ``tools: []``, which GET
         leaves out, and no ``events: []``.
     :param with_members: whether ``member_responses`` contains the outputs of ``view.members``, for teams that declare
         ``store_member_responses``. Otherwise it is empty.
     """
-    if view.row.component_kind == "agent":
+    kind = view.row.component_kind
+    if kind == "workflow":
+        return workflow_run_output(view, is_post=is_post)
+    if kind == "agent":
         return agent_run_output(view, is_post=is_post)
     return team_run_output(view, is_post=is_post, with_members=with_members)
 
@@ -260,6 +320,34 @@ def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
         **_events(view, is_post),
         **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
         "input": input_object(view.input),
+        **_history(row),
+        **_progress(view),
+    }
+
+
+def workflow_run_output(view: RunView, *, is_post: bool = False) -> WorkflowRunOutput:
+    """A run of a workflow, with ``view.members`` as the runs of its steps. See :func:`run_output`."""
+    row, output, is_settled = view.row, view.output, view.row.state.is_settled
+    return {
+        "input": _workflow_input(view.input),
+        **(_answer(view) if is_settled else _NO_ANSWER),
+        "workflow_id": row.component_id,
+        "workflow_name": row.component_name,
+        "run_id": row.run_id,
+        "session_id": row.session_id,
+        **_user(row),
+        **_parent(row),
+        "created_at": int(row.created_at),
+        "status": STATUS[row.state],
+        **(_EMPTY_MEDIA if is_post and row.state.is_final else _NO_MEDIA),
+        **media_of(output),
+        "step_results": cast(list[StepOutput], output.step_results) if output else [],
+        **step_executor_runs(view),
+        "metrics": workflow_metrics(output),
+        **(_session_state(view) if is_settled else _NO_STATE),
+        **_events(view, is_post),
+        **_metadata(view),
+        **(_paused_workflow(view) if row.state is RunState.PAUSED else _NOT_PAUSED),
         **_history(row),
         **_progress(view),
     }
@@ -343,9 +431,9 @@ def last_event(view: RunView) -> JsonObject | None:
         case RunState.PAUSED:
             return paused_event(view)
         case RunState.CANCELLED:
-            return {**_event(view, "RunCancelled"), "reason": cancel_reason(view.row.run_id)}
+            return {**_event(view, "Cancelled"), "reason": cancel_reason(view.row.run_id)}
         case RunState.COMPLETED:
-            event = _event(view, "RunCompleted")
+            event = _event(view, "Completed")
             event["content"] = content_of(view)
             event["content_type"] = view.output.content_type if view.output else "str"
             return event
@@ -354,8 +442,8 @@ def last_event(view: RunView) -> JsonObject | None:
 
 def error_event(view: RunView) -> JsonObject:
     """The event with which the run failed."""
-    event = _event(view, "RunError")
-    event["content"] = content_of(view)
+    event = _event(view, "Error")
+    event["error" if view.row.component_kind == "workflow" else "content"] = content_of(view)
     error = view.output.error if view.output else None
     if error:
         event["error_type"] = error["code"]
@@ -365,12 +453,17 @@ def error_event(view: RunView) -> JsonObject:
 
 def paused_event(view: RunView) -> JsonObject:
     """The event with which the run paused."""
-    event = _event(view, "RunPaused")
+    event = _event(view, "Paused")
     event["content"] = content_of(view) or ""
+    if view.row.component_kind == "workflow":
+        return {**event, **waiting_lists(view.output.requirements if view.output else (), view.row.run_id)}
     requirements = requirement_objects(view.output.requirements if view.output else (), view.row.run_id)
     event["tools"] = [requirement["tool_execution"] for requirement in requirements]
     event["requirements"] = requirements
     return event
+
+
+_EVENT_PREFIXES: dict[ComponentKind, str] = {"agent": "Run", "team": "TeamRun", "workflow": "Workflow"}
 
 
 def _event(view: RunView, name: str) -> JsonObject:
@@ -378,7 +471,7 @@ def _event(view: RunView, name: str) -> JsonObject:
     kind = row.component_kind
     event: JsonObject = {
         "created_at": int(row.ended_at or row.created_at),
-        "event": f"Team{name}" if kind == "team" else name,
+        "event": f"{_EVENT_PREFIXES[kind]}{name}",
         f"{kind}_id": row.component_id,
         f"{kind}_name": row.component_name,
         "run_id": row.run_id,
@@ -428,13 +521,41 @@ def _events(view: RunView, is_post: bool) -> _Events:
     return {} if is_post and state.is_final else {"events": []}
 
 
+def _workflow_input(run_input: Input) -> Json:
+    """The message, or its value if the workflow declares an input schema."""
+    return jsontext.loads(run_input.message) if run_input.options.get("has_input_schema") else run_input.message
+
+
+def step_executor_runs(view: RunView) -> _StepRuns:
+    """The runs that the steps of a workflow's run started, each with the id of its step."""
+    if not view.members:
+        return {}
+    runs = [{**run_output(run, is_post=True), "workflow_step_id": _step_id(run.row)} for run in view.members]
+    return cast(_StepRuns, {"step_executor_runs": runs})
+
+
+def _step_id(row: RunRow) -> str | None:
+    step_id: str | None = None if row.step is None else jsontext.loads(row.step).get("step_id")
+    return step_id
+
+
+def _metadata(view: RunView) -> _Metadata:
+    metadata = view.input.options.get("metadata")
+    return {} if metadata is None else {"metadata": metadata}
+
+
+def _paused_workflow(view: RunView) -> _PausedWorkflow:
+    requirements = view.output.requirements if view.output else []
+    return cast(_PausedWorkflow, {**paused_step(requirements), **waiting_lists(requirements, view.row.run_id)})
+
+
 def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
     conversation: _Conversation = {}
     if messages := messages_of(view):
         conversation["messages"] = messages
-    if (metadata := view.input.options.get("metadata")) is not None:
-        conversation["metadata"] = metadata
+    if "metadata" in (metadata := _metadata(view)):
+        conversation["metadata"] = metadata["metadata"]
     if state is RunState.PAUSED and output:
         conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     tools = tools_of(view)
