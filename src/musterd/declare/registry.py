@@ -81,9 +81,7 @@ def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Compo
     return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
 
 
-def component_below(
-    workflow: WorkflowComponent, spec: Agent | Team | Workflow
-) -> Component | WorkflowComponent:
+def component_below(workflow: WorkflowComponent, spec: Agent | Team | Workflow) -> Component | WorkflowComponent:
     """The component of what the function of a workflow runs as a step.
 
     :raises DeclarationError: it has no model, or contains itself.

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Tool, ToolContext
@@ -19,6 +19,12 @@ from musterd.loop.steps import ToolStep
 
 if TYPE_CHECKING:
     from musterd.flow.walk import Walk
+
+
+class StateHolder(Protocol):
+    """What holds the session state for a function that runs."""
+
+    session_state: JsonObject
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,12 +44,16 @@ class FunctionStep:
     timeout_seconds: float | None = None
 
 
-async def call_step(walk: "Walk", step: FunctionStep, path: str, session_state: JsonObject) -> ToolStep:
+async def call_step(
+    walk: "Walk", step: FunctionStep, path: str, session_state: JsonObject, holder: StateHolder | None = None
+) -> ToolStep:
     """Call a function as the step at ``path``, with what a tool call has: a time limit, a context, a copy of the state.
 
     Any exception becomes a failed result.
+
+    :param holder: gets the copy of the state that the function works on.
     """
-    call = _Call(step)
+    call = _Call(step, holder)
     is_async = inspect.iscoroutinefunction(unwrapped(step.function))
     tool = Tool(
         name=step.name,
@@ -64,8 +74,9 @@ async def call_step(walk: "Walk", step: FunctionStep, path: str, session_state: 
 class _Call:
     """One call of a function, with what becomes known of it besides its result's text and media."""
 
-    def __init__(self, step: FunctionStep) -> None:
+    def __init__(self, step: FunctionStep, holder: StateHolder | None) -> None:
         self._step = step
+        self._holder = holder
         self.details: JsonObject = {}
         self.error_type: str | None = None
 
@@ -98,7 +109,10 @@ class _Call:
 
     def _call(self, context: ToolContext) -> Json:
         step = self._step
-        values = {**step.values, "run_context": context, "session_state": context.session_state}
+        if self._holder is not None:
+            self._holder.session_state = context.session_state
+        filled = {"session_state": context.session_state, "dependencies": context.dependencies}
+        values = {**step.values, **filled, "run_context": context}
         return step.function(*step.first, **requested_arguments(step.function, values))
 
     def _finish(self, returned: Json) -> Json:
