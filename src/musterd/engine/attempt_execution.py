@@ -138,7 +138,8 @@ async def drive(attempt: Attempt) -> DriveResult:
     except RunFailed as error:
         return DriveResult(RunState.ERROR, error)
     except RunRejected as rejection:
-        attempt.loop.progress.output.content = rejection.message
+        if attempt.loop is not None:
+            attempt.loop.progress.output.content = rejection.message
         return DriveResult(RunState.CANCELLED)
     except (LeaseLost, HandedOver):
         raise

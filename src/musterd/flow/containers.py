@@ -11,7 +11,7 @@ from musterd.declare.workflow.resolved import StepNode
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
-from musterd.flow.choices import choose
+from musterd.flow.choices import Choice, choose
 from musterd.flow.inputs import Scope, step_input
 from musterd.flow.position import Position
 from musterd.flow.results import StepResult, records
@@ -64,7 +64,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     done = [outcome for outcome in outcomes if isinstance(outcome, StepResult)]
     walk.emit(EventKind.PARALLEL_COMPLETED, position, {**data, "outputs": records(done)})
     text = "\n\n".join(["## Parallel Execution Results", *map(_branch_text, done)])
-    return results.container(position, text, done, executor_type="parallel", executor_name=node.name)
+    return results.container(position, text, done, "parallel")
 
 
 async def _branch(walk: "Walk", position: Position, scope: Scope) -> StepResult | RunFailed | Waits | None:
@@ -107,17 +107,14 @@ async def _holds(walk: "Walk", position: Position, scope: Scope) -> bool:
     spec = position.node.spec
     assert isinstance(spec, Condition)
     given = step_input(walk, scope)
-    chosen = await choose(
-        walk,
-        position,
-        f"{position.path}/c",
-        spec.evaluator,
-        given,
-        scope.state,
+    choice = Choice(
+        path=f"{position.path}/c",
+        condition=spec.evaluator,
+        first=given,
         read=bool,
         cel_values=lambda: step_values(given, scope.state),
     )
-    return bool(chosen)
+    return bool(await choose(walk, position, choice, scope.state))
 
 
 async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult | None:
@@ -147,31 +144,30 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         about |= {"outputs": records(done), "should_continue": not ends}
         walk.emit(EventKind.LOOP_ITERATION_COMPLETED, position, about, segment)
     every = [result for done in iterations for result in done]
-    data: JsonObject = {"total_iterations": len(iterations), **limits, "outputs": [records(done) for done in iterations]}
+    data: JsonObject = {
+        "total_iterations": len(iterations),
+        **limits,
+        "outputs": [records(done) for done in iterations],
+    }
     walk.emit(EventKind.LOOP_COMPLETED, position, data)
     text = f"Loop {node.name} completed {len(iterations)} iterations with {len(every)} total steps"
     return results.container(position, text, every)
 
 
-async def _is_last(
-    walk: "Walk", position: Position, number: int, done: Sequence[StepResult], scope: Scope
-) -> bool:
+async def _is_last(walk: "Walk", position: Position, number: int, done: Sequence[StepResult], scope: Scope) -> bool:
     spec = position.node.spec
     assert isinstance(spec, Loop)
     if spec.end_condition is None:
         return False
     outputs = [result.output for result in done]
-    chosen = await choose(
-        walk,
-        position,
-        f"{position.path}/i{number - 1}/c",
-        spec.end_condition,
-        outputs,
-        scope.state,
+    choice = Choice(
+        path=f"{position.path}/i{number - 1}/c",
+        condition=spec.end_condition,
+        first=outputs,
         read=bool,
         cel_values=lambda: loop_values(outputs, number, spec.max_iterations),
     )
-    return bool(chosen)
+    return bool(await choose(walk, position, choice, scope.state))
 
 
 async def run_router(walk: "Walk", position: Position, scope: Scope) -> StepResult | None:
@@ -198,7 +194,8 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
     :raises RunFailed: it failed, or names no choice.
     """
     node, spec = position.node, position.node.spec
-    assert isinstance(spec, Router) and spec.selector is not None
+    assert isinstance(spec, Router)
+    assert spec.selector is not None
     choices = [child.name for child in node.children]
 
     def read(chosen: Json) -> Json:
@@ -212,17 +209,15 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         return names
 
     given = step_input(walk, scope)
-    return await choose(
-        walk,
-        position,
-        f"{position.path}/c",
-        spec.selector,
-        given,
-        scope.state,
+    choice = Choice(
+        path=f"{position.path}/c",
+        condition=spec.selector,
+        first=given,
         read=read,
         cel_values=lambda: {**step_values(given, scope.state), "step_choices": choices},
         values={"step_choices": choices},
     )
+    return await choose(walk, position, choice, scope.state)
 
 
 def _children(position: Position, nodes: Sequence[StepNode], segment: str) -> list[Position]:

@@ -76,10 +76,10 @@ class WorkflowRun:
 
     def _node(self, name: str, runs: Runs, number: int, options: JsonObject) -> StepNode:
         kind = runs.kind if isinstance(runs, Agent | Team | Workflow) else "executor"
-        place = f"s{number}"
+        place, fields = f"s{number}", {kind: runs, **options}
         return StepNode(
             kind="step",
-            spec=Step(name=name, **{kind: runs}, **options),
+            spec=Step(name=name, **fields),
             name=name,
             step_id=clock.derived_id(STEP_IDS, f"{self.id}/{place}"),
             place=place,
@@ -175,9 +175,7 @@ def _function_step(walk: "Walk", function: Callable[..., Json], handle: Workflow
     )
 
 
-async def _call_with_steps(
-    walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun
-) -> ToolStep:
+async def _call_with_steps(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:
     try:
         step = await call_step(walk, _function_step(walk, function, handle), path, walk.run.state, handle)
     except Interrupted:
@@ -190,9 +188,7 @@ async def _call_with_steps(
     return step
 
 
-async def _call_as_step(
-    walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun
-) -> ToolStep:
+async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:
     component, spec = walk.component, walk.component.spec
     node = StepNode(
         kind="step",

@@ -168,4 +168,3 @@ class _Collected:
     @property
     def result(self) -> Json:
         return "".join(self._texts) if self._output is None else self._output
-

@@ -1,7 +1,7 @@
 """The results of steps: as functions of the workflow see them, as clients see them, and as the journal stores them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pydantic_core import to_jsonable_python
@@ -57,17 +57,17 @@ def content_of(step: ToolStep) -> Json:
 def succeeded(position: Position, step: ToolStep) -> StepResult:
     """The result of a step that was called and returned, also of a function that returned a failure."""
     details, content = step.details or {}, content_of(step)
-    output = StepOutput(
+    output = replace(
+        _output(position, step),
         content=content,
         success=details.get("success", True),
         error=details.get("error"),
         stop=details.get("stop", False),
-        **_media_lists(step.media),
-        **_names(position),
-        executor_type=position.node.executor_type,
-        executor_name=position.node.executor_name,
-        step_run_id=step.child_run_id,
         metrics=details.get("metrics"),
+        images=_media_of(step, "images"),
+        videos=_media_of(step, "videos"),
+        audio=_media_of(step, "audio"),
+        files=_media_of(step, "files"),
     )
     return StepResult(output=output, record=_record(output, step.media), content=content, media=step.media)
 
@@ -77,29 +77,28 @@ def failed(position: Position, step: ToolStep, text: str) -> StepResult:
 
     :param text: what became of the step.
     """
-    output = StepOutput(
-        content=text,
-        success=False,
-        error=step.result,
-        **_names(position),
-        executor_type=position.node.executor_type,
-        executor_name=position.node.executor_name,
-        step_run_id=step.child_run_id,
-    )
+    output = replace(_output(position, step), content=text, success=False, error=step.result)
     return StepResult(output=output, record=_record(output, ()))
 
 
-def container(position: Position, content: str, results: Sequence[StepResult], **executor: str) -> StepResult:
+def container(
+    position: Position, content: str, results: Sequence[StepResult], executor_type: str | None = None
+) -> StepResult:
     """The result of a container.
 
     :param content: what became of it, as clients see it.
+    :param executor_type: how clients name what runs the steps, if they do.
     """
+    node = position.node
     output = StepOutput(
         content=content,
         success=all(result.output.success for result in results),
         stop=any(result.output.stop for result in results),
-        **_names(position),
-        **executor,
+        step_name=node.name,
+        step_id=node.step_id,
+        step_type=node.type_name,
+        executor_type=executor_type,
+        executor_name=None if executor_type is None else node.name,
         steps=[result.output for result in results],
     )
     contents = [result.content for result in results if result.content is not None]
@@ -115,25 +114,32 @@ def records(results: Sequence[StepResult]) -> list[JsonObject]:
     return [result.record for result in results]
 
 
-def _names(position: Position) -> Mapping[str, str]:
+def _output(position: Position, step: ToolStep) -> StepOutput:
     node = position.node
-    return {"step_name": node.name, "step_id": node.step_id, "step_type": node.type_name}
+    return StepOutput(
+        step_name=node.name,
+        step_id=node.step_id,
+        step_type=node.type_name,
+        executor_type=node.executor_type,
+        executor_name=node.executor_name,
+        step_run_id=step.child_run_id,
+    )
 
 
-def _media_lists(media: Sequence[Medium]) -> Mapping[str, list[Media]]:
-    lists: dict[str, list[Media]] = {}
-    for medium in media:
-        item = medium.item
-        lists.setdefault(medium.name, []).append(
-            Media(
-                content=medium.content,
-                url=item.get("url"),
-                mime_type=item.get("mime_type") or "",
-                filename=item.get("filename"),
-                id=item.get("id"),
-            )
-        )
-    return lists
+def _media_of(step: ToolStep, name: str) -> list[Media] | None:
+    """The media of a kind that a step produced; None if there are none."""
+    return [_as_media(medium) for medium in step.media if medium.name == name] or None
+
+
+def _as_media(medium: Medium) -> Media:
+    item = medium.item
+    return Media(
+        content=medium.content,
+        url=item.get("url"),
+        mime_type=item.get("mime_type") or "",
+        filename=item.get("filename"),
+        id=item.get("id"),
+    )
 
 
 def _record(output: StepOutput, media: Sequence[Medium]) -> JsonObject:

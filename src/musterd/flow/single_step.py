@@ -99,9 +99,7 @@ def _is_stopped(step: ToolStep) -> bool:
     return bool((step.details or {}).get("is_stopped"))
 
 
-async def _try(
-    walk: "Walk", position: Position, path: str, scope: Scope, user_input: JsonObject | None
-) -> ToolStep:
+async def _try(walk: "Walk", position: Position, path: str, scope: Scope, user_input: JsonObject | None) -> ToolStep:
     node, spec = position.node, position.node.spec
     assert isinstance(spec, Step)
     if node.component is None:
@@ -122,7 +120,8 @@ async def _call_executor(
     walk: "Walk", position: Position, path: str, scope: Scope, user_input: JsonObject | None
 ) -> ToolStep:
     tree, node, spec = walk.tree, position.node, position.node.spec
-    assert isinstance(spec, Step) and spec.executor is not None
+    assert isinstance(spec, Step)
+    assert spec.executor is not None
     function = unwrapped(spec.executor)
     intent = Intent(
         path=path,

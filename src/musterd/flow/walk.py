@@ -43,7 +43,7 @@ _RUNNERS: Mapping[str, RunNode] = {
 }
 
 
-def drivable(tree: RunTree, run: Assignment[Component | WorkflowComponent]) -> Drivable:
+def drivable(tree: RunTree, run: Assignment[Component | WorkflowComponent]) -> "Loop | Walk":
     """What drives a run: the walk of a workflow, or the loop of an agent or a team."""
     component = run.component
     if isinstance(component, WorkflowComponent):

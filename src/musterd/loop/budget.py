@@ -251,7 +251,9 @@ def lower_ceilings(declared: Mapping[str, float], requested: Mapping[str, float]
 def has_budget(root: BaseComponent) -> bool:
     """Whether a component or a member below it declares a budget, or may: dynamic members are not known yet."""
     specs = [component.spec for component in root.tree()]
-    return any(spec.budget is not None or (isinstance(spec, Team) and spec.member_function is not None) for spec in specs)
+    return any(
+        spec.budget is not None or (isinstance(spec, Team) and spec.member_function is not None) for spec in specs
+    )
 
 
 def _levels(above: str, path: str) -> int:

@@ -5,6 +5,7 @@ just as when a deploy has removed a member.
 """
 
 from dataclasses import replace
+from typing import cast
 
 from musterd.core.errors import DeclarationError, RunFailed
 from musterd.declare import Team
@@ -25,13 +26,14 @@ async def with_dynamic_members(tree: RunTree, run: Assignment[C]) -> Assignment[
     spec = run.component.spec
     if not isinstance(spec, Team) or spec.member_function is None:
         return run
-    members = await call_declared_function(tree, run, "members", spec.member_function)
+    team = cast("Assignment", run)
+    members = await call_declared_function(tree, team, "members", spec.member_function)
     if not isinstance(members, list | tuple):
         raise RunFailed(
             f"{spec.label}: the function in members returned a {type(members).__name__}, not a list", FAILED
         )
     try:
-        component = with_members(run.component, members)
+        component = with_members(team.component, members)
     except DeclarationError as error:
         raise RunFailed(
             f"{spec.label}: the function in members returned invalid members: {error.message}", FAILED
@@ -39,4 +41,4 @@ async def with_dynamic_members(tree: RunTree, run: Assignment[C]) -> Assignment[
     if component.gaps:
         raise RunFailed(" ".join(component.gaps), FAILED)
     await tree.models.load(component)
-    return replace(run, component=component)
+    return cast("Assignment[C]", replace(team, component=component))

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from musterd.core import clock, jsontext
 from musterd.core.error_logging import exception_message, log_failure
@@ -34,7 +34,7 @@ async def call_function(
     emit = tree.emitter(run.run_id, path)
     reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(run=run, state=working_state, path=path, emit=emit, history=tree.history)
+        context = ToolCallContext(run=cast("Assignment", run), state=working_state, path=path, emit=emit, history=tree.history)
     else:
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()

@@ -54,8 +54,10 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     if input_row is None:
         raise RuntimeError(f"run {origin_id} has no input")
     origin_input = Input.from_json(json.loads(input_row["input"]))
-    steps = _copied_steps(await tx.all(OUTLINE, {"origin": origin_id}))
     output = await run_outputs.get(tx, origin_id)
+    failed_paths = await _failed_paths(tx, origin, output)
+    outline = await tx.all(OUTLINE, {"origin": origin_id})
+    steps = _copied_steps([step for step in outline if step["path"] not in failed_paths])
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, origin_input, steps),
@@ -99,13 +101,22 @@ def _copied_steps(steps: Sequence[Row]) -> list[Row]:
 
 def _is_copied(step: Row, done_paths: set[str]) -> bool:
     if not step["is_done"]:
-        is_open = step["state"] == StepState.UNKNOWN.value and step["kind"] == StepKind.TOOL.value
+        is_open = step["state"] == StepState.UNKNOWN.value and StepKind(step["kind"]).has_effect
         is_model = bool(step["kind"] == StepKind.MODEL.value)  # its estimate stays counted in the budget
         return is_open or is_model
     if step["kind"] != StepKind.DELEGATE.value or step["state"] != StepState.FAILED.value:
         return True
     call = _CALL.fullmatch(step["path"])  # a failed member runs again, unless its leader took another turn after it
     return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
+
+
+async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> set[str]:
+    """The steps of workflows that ended the run, which are made again."""
+    outputs = [output]
+    for row in await runs.tree(tx, origin.run_id):
+        if row.component_kind == "workflow" and row.parent_id is not None and row.state is RunState.ERROR:
+            outputs.append(await run_outputs.get(tx, row.run_id))
+    return {path for output in outputs for path in (output.error or {}).get("failed_steps", ())}
 
 
 async def _members(tx: Tx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:
