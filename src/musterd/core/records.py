@@ -14,6 +14,7 @@ from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 
 ComponentKind = Literal["team", "agent", "workflow"]
+COMPONENT_KINDS: tuple[ComponentKind, ...] = ("agent", "team", "workflow")
 
 
 @dataclass(slots=True, kw_only=True)

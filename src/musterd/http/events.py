@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.forms import Form
 from musterd.http.operation import Answer
 from musterd.http.parameters import Headers, Identifier, refuse_boolean
@@ -75,7 +75,7 @@ class ResumeForm(Form):
     answers=lambda kind: {200: Answer(event=ResumedStreamEvent)},
 )
 async def resume_stream(
-    component: Component, run_id: str, server: Server, caller: Caller, body: ResumeForm
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, body: ResumeForm
 ) -> Response:
     """Go on with a stream that was interrupted, on any process, as long as the run is stored.
 
@@ -103,7 +103,7 @@ async def resume_stream(
     answers=lambda kind: {200: Answer(RunEventsPage, event=StreamEvent), 204: Answer()},
 )
 async def list_events(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,

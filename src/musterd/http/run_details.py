@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
 from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches
@@ -58,7 +58,7 @@ class RunDetailsQuery(AnyRunQuery):
     of_any_run=True,
 )
 async def get_run(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,
@@ -110,7 +110,7 @@ async def get_run(
     needs_component=True,
 )
 async def rerun_run(
-    component: Component, run_id: str, request: Request, server: Server, caller: Caller, headers: IdempotencyHeaders
+    component: BaseComponent, run_id: str, request: Request, server: Server, caller: Caller, headers: IdempotencyHeaders
 ) -> Response:
     """Start a new run in the same session with the same message, media and options. It runs in the background.
 
@@ -135,7 +135,7 @@ async def rerun_run(
     other_answers={200: Answer(RunExport)},
     of_any_run=True,
 )
-async def export_run(component: Component, run_id: str, server: Server, caller: Caller, query: AnyRunQuery) -> Response:
+async def export_run(component: BaseComponent, run_id: str, server: Server, caller: Caller, query: AnyRunQuery) -> Response:
     """Get everything that is stored of a run and its members, as one JSON object. Of a member's run, the whole tree.
 
     It has the results of the steps, which other operations leave out. A run that has not finished is exported as it is

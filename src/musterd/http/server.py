@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -55,6 +55,7 @@ from musterd.wire.components import ServerCard
 log = structlog.get_logger("musterd.http")
 
 Service = TypeVar("Service")
+C = TypeVar("C", bound=BaseComponent)
 
 FLUSH_SECONDS = 3.0
 """How long a stop waits until the remaining spans are exported."""
@@ -263,12 +264,19 @@ class Server:
         """The components that runs may be started for here, in the form that workers announce."""
         return {component_key(component.kind, component.id) for component in self.registry.top_level()}
 
-    def component(self, kind: ComponentKind, component_id: str) -> Component:
-        """The served team or agent.
+    def component(self, kind: ComponentKind, component_id: str) -> BaseComponent:
+        """The served component.
 
         :raises NotFound: there is none with this id.
         """
-        component = self.registry.component(kind, component_id)
+        return self.served_component(self.registry.of_kind(kind), kind, component_id)
+
+    def served_component(self, served: Mapping[str, C], kind: ComponentKind, component_id: str) -> C:
+        """One of the served components of a kind.
+
+        :raises NotFound: there is none with this id.
+        """
+        component = served.get(component_id)
         if component is None:
             self._log_unknown(kind, component_id)
             raise NotFound(f"{kind.capitalize()} not found")
@@ -279,7 +287,7 @@ class Server:
         if component_id in self._unknown_ids or len(self._unknown_ids) >= MAX_UNKNOWN_IDS:
             return
         self._unknown_ids.add(component_id)
-        known = [*(self.registry.teams if kind == "team" else self.registry.agents)]
+        known = [*self.registry.of_kind(kind)]
         meant = closest_match(component_id, known)
         log.info(
             f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]

@@ -9,7 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
-from musterd.declare import Component, unsupported
+from musterd.declare import BaseComponent, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
@@ -61,7 +61,7 @@ class ForkService:
                 return None
         return view
 
-    async def start(self, component: Component, failed: RunView, request: ForkRequest, caller: Caller) -> Accepted:
+    async def start(self, component: BaseComponent, failed: RunView, request: ForkRequest, caller: Caller) -> Accepted:
         """Accept a run that continues ``failed``.
 
         :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.

@@ -13,7 +13,7 @@ from musterd.core.records import Input, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
-from musterd.declare import Component, unsupported
+from musterd.declare import BaseComponent, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
@@ -29,6 +29,7 @@ from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
+from musterd.service.workflow_inputs import workflow_input
 from musterd.store import acceptance, blobs, cancels, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
@@ -99,7 +100,7 @@ class RunService:
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def start(self, component: Component, request: RunRequest, caller: Caller) -> Accepted:
+    async def start(self, component: BaseComponent, request: RunRequest, caller: Caller) -> Accepted:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
         :raises InvalidInput: the component needs what this version does not have.
@@ -112,7 +113,7 @@ class RunService:
         require_output_schema(request.input)
         require_budget(component, request.input)
         await require_readable(self._resources, component, request.input)
-        run_input, contents = extract_media(request.input)
+        run_input, contents = extract_media(workflow_input(component, request.input))
         run, fingerprint = self.row(component, request, caller), _fingerprint(component, request, run_input)
         run_input = with_parsed_message(component, run_input)
         candidate = Candidate(
@@ -177,7 +178,7 @@ class RunService:
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
-    def row(self, component: Component, request: RunRequest, caller: Caller) -> RunRow:
+    def row(self, component: BaseComponent, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
         info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
         on_busy = turn.on_busy or OnBusy(component.on_busy)
@@ -254,7 +255,7 @@ class RunService:
             raise NotFound("Run not found")
         return component
 
-    async def spent(self, component: Component, view: RunView) -> JsonObject | None:
+    async def spent(self, component: BaseComponent, view: RunView) -> JsonObject | None:
         """The part of its budget that an unfinished run has spent. None if it has no budget."""
         return await spent_so_far(self._resources.database, component, view)
 
@@ -388,7 +389,7 @@ class RunService:
                 self._announce_cancel(cancelled)
 
 
-def _fingerprint(component: Component, request: RunRequest, run_input: Input) -> str:
+def _fingerprint(component: BaseComponent, request: RunRequest, run_input: Input) -> str:
     """Hash of the request: the same for the same request, whatever form of answer it asks for."""
     request_json = {**run_input.as_json(), **request.turn.as_json()}
     request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}
