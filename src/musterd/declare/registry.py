@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 MAX_DEPTH = 5
+
+
+class _ModelUnknown(Exception):
+    """A model is missing, and a problem that was noted may be the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,11 +115,13 @@ def _components(top_level: list[Agent | Team | Workflow]) -> list[Component | Wo
     agents_and_teams = [spec for spec in top_level if not isinstance(spec, Workflow)]
 
     def resolve(spec: Agent | Team, depth: int) -> Component:
-        # Without a model a problem was noted, so that this component is never used.
-        return _resolve(spec, _top_model(spec, agents_and_teams) or "", depth)
+        model = _top_model(spec, agents_and_teams)
+        if model is None:
+            raise _ModelUnknown
+        return _resolve(spec, model, depth)
 
     for spec in top_level:
-        with noting_problems(spec.declared_at):
+        with noting_problems(spec.declared_at), contextlib.suppress(_ModelUnknown):
             components.append(build_workflow(spec, resolve, 0) if isinstance(spec, Workflow) else resolve(spec, 0))
     return components
 

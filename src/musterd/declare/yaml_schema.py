@@ -19,9 +19,7 @@ from musterd.declare.workflow.workflow import Workflow
 PATH, SERVER = "(path)", "(server)"
 """The discriminator tags of entries of ``tools:``. pydantic adds them to error locations."""
 COMPONENT, STEP = "(component)", "(step)"
-CONTAINERS: dict[str, type[StepOptions]] = {
-    cls.kind: cls for cls in (Steps, Parallel, Condition, Loop, Router)
-}
+CONTAINERS: dict[str, type[StepOptions]] = {cls.kind: cls for cls in (Steps, Parallel, Condition, Loop, Router)}
 """The containers by the key that declares one in a list of steps."""
 STEP_LISTS = ("steps", "else_steps", "choices")
 """The options that are lists of steps."""
@@ -33,6 +31,15 @@ class Entry(BaseModel):
     """The base of all mappings in the file: only known keys, and values of exactly their type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ContainerItem(Entry):
+    """A container in a list of steps: a mapping with its kind as the only key."""
+
+    def content(self) -> tuple[str, Any]:
+        """The kind and the mapping below it."""
+        (kind,) = self.model_fields_set
+        return kind, getattr(self, kind)
 
 
 def entry_of(cls: type, **overrides: Any) -> type[Entry]:
@@ -60,7 +67,10 @@ def file_form() -> type[Entry]:
         version=(Literal[1], Field(1, description="The version of this format.")),
         agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
         teams=(teams | None, Field(None, description="Teams; members are named by id.")),
-        workflows=(workflows | None, Field(None, description="Workflows; agents, teams and workflows are named by id.")),
+        workflows=(
+            workflows | None,
+            Field(None, description="Workflows; agents, teams and workflows are named by id."),
+        ),
     )
     return form
 
@@ -87,7 +97,7 @@ def _workflow(budget: type[Entry]) -> type[Entry]:
     for kind, cls in CONTAINERS.items():
         container = entry_of(cls, **{name: lists[name] for name in STEP_LISTS if name in options_of(cls)})
         wrapper: Any = create_model(
-            f"{cls.__name__}Item", __base__=Entry, __doc__=f"One {kind}.", **{kind: (container, Field())}
+            f"{cls.__name__}Item", __base__=ContainerItem, __doc__=f"One {kind}.", **{kind: (container, Field())}
         )
         models += [container, wrapper]
         choices |= Annotated[wrapper, Tag(f"({kind})")]
@@ -100,7 +110,7 @@ def _workflow(budget: type[Entry]) -> type[Entry]:
 def _step_tag(value: Any) -> str:
     if isinstance(value, str):
         return COMPONENT
-    keys = list(value) if isinstance(value, dict) else [kind for kind in CONTAINERS if hasattr(value, kind)]
+    keys = list(value.model_fields_set if isinstance(value, BaseModel) else value if isinstance(value, dict) else ())
     return f"({keys[0]})" if len(keys) == 1 and keys[0] in CONTAINERS else STEP
 
 

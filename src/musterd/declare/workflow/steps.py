@@ -19,7 +19,7 @@ from musterd.declare.options import (
     check_values,
     one_of,
 )
-from musterd.declare.problems import noting_problems
+from musterd.declare.problems import is_faulty, noting_problems
 from musterd.declare.source_location import (
     Place,
     current_place,
@@ -70,6 +70,8 @@ class StepOptions(Declared):
     page = "workflows.md"
     type_name = ""
     """The kind of step as clients see it in ``step_type``."""
+    noun = ""
+    """The kind of step in error messages, if it differs from ``kind``."""
 
     name: str | None = field(
         default=None,
@@ -103,7 +105,8 @@ class StepOptions(Declared):
     @property
     def label(self) -> str:
         """The step as error messages name it: "loop 'again'"."""
-        return f"{self.kind} '{self.name}'" if self.name else f"this {self.kind}"
+        noun = self.noun or self.kind
+        return f"{noun} '{self.name}'" if self.name else f"this {noun}"
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -112,7 +115,7 @@ class StepOptions(Declared):
         """Convert the list in ``option`` to steps."""
         steps = as_steps(getattr(self, option) or (), f"{self.label}: '{option}'", self.declared_at)
         self._set(option, steps)
-        if is_required and not steps:
+        if is_required and not steps and not is_faulty(self.declared_at):
             with noting_problems(self.declared_at):
                 raise declaration_error(self.declared_at, f"{self.label} has no {option}", f"list some in {option}=")
 
@@ -228,6 +231,8 @@ class Step(StepOptions):
         return self.agent or self.team or self.workflow
 
     def _check_runs(self, options: list[str]) -> None:
+        if not options and is_faulty(self.declared_at):
+            return  # the problem may be in one of the options
         if len(options) != 1:
             problem = f"{self.label} sets {quoted_list(options)}" if options else f"{self.label} runs nothing"
             raise declaration_error(self.declared_at, problem, "set one of agent=, team=, executor= and workflow=")
@@ -249,6 +254,7 @@ class Steps(StepOptions):
 
     kind = "steps"
     type_name = "Steps"
+    noun = "group"
 
     steps: Sequence[Any] = field(default=(), metadata=about(STEP_LIST, "The steps, in their order."))
 

@@ -22,7 +22,7 @@ from musterd.declare.options import (
     about,
     check_values,
 )
-from musterd.declare.problems import noting_problems
+from musterd.declare.problems import is_faulty, noting_problems
 from musterd.declare.source_location import Place, current_place, declaration_error
 from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
@@ -148,7 +148,7 @@ class Workflow(Declared):
             self._set("steps", ())
         self._set("steps", as_steps(self.steps, f"{self.label}: 'steps'", self.declared_at))
         with noting_problems(self.declared_at):
-            if not self.steps and self.function is None:
+            if not self.steps and self.function is None and not is_faulty(self.declared_at):
                 raise declaration_error(self.declared_at, f"{self.label} has no steps", "list some in steps=")
 
     def __repr__(self) -> str:
