@@ -58,7 +58,6 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         is_retry_safe=True,  # a run that was cut off goes on at its own steps
     )
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
-    walk.progress.members.append(start.run_id)
     await tree.steps.intend([intent], [start])
     return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), _never_asks)
 

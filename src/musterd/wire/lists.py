@@ -223,7 +223,7 @@ def agent_runs(views: Iterable[RunView]) -> list[RunSchema]:
 
 def workflow_runs(views: Iterable[RunView]) -> list[WorkflowRunSchema]:
     """The answer of ``GET /workflows/{id}/runs``: the runs that steps started are in the runs of the workflow."""
-    return [workflow_run_schema(view) for view in _steps_nested(views)]
+    return [workflow_run_schema(view) for view in _steps_nested(members_first(views))]
 
 
 def session_runs(views: Iterable[RunView]) -> list[AnyRunSchema]:
@@ -231,7 +231,7 @@ def session_runs(views: Iterable[RunView]) -> list[AnyRunSchema]:
 
     The runs that steps of a workflow started are in the runs of the workflow.
     """
-    return [without_nulls(session_run(view)) for view in members_first(_steps_nested(views))]
+    return [without_nulls(session_run(view)) for view in _steps_nested(members_first(views))]
 
 
 def _steps_nested(views: Iterable[RunView]) -> list[RunView]:
