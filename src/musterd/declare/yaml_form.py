@@ -94,7 +94,7 @@ def _fault_error(document: Document, location: Location, detail: ErrorDetails) -
     label = "this MCP server" if _is_mcp_server(location) else _entry_label(document.value, location)
     if len(location) > 1 and issubclass(_declared_class(location), StepOptions):
         label = f"a step of {label}"
-    name = str(location[-1]) if location else "the file"
+    name = next((part for part in reversed(location) if isinstance(part, str)), "the file")
     if detail["type"] == "extra_forbidden":
         return declaration_error(place, f"{label} has no field '{name}'", _suggest_fix(location, name))
     if detail["type"] == "missing":

@@ -186,7 +186,7 @@ def test_what_does_not_import_is_said_in_one_line(project: Project, text: str, s
         ("parts.py:writr", r"parts\.py: there is no 'writr' at module level — did you mean 'writer'\?"),
         (
             "web.py:app",
-            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or choose an Agent, a Team, a Workflow or .+",
+            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or choose an Agent, a Team, .+",
         ),
         ("parts:Agent", r"parts\.py: 'Agent' is a type — choose an Agent, a Team, a Workflow or a Registry of musterd"),
     ],
