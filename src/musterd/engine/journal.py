@@ -387,7 +387,8 @@ class Journal:
         """
         stored = self._earlier_steps.get(path)
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
-            raise ReplayDiverged(f"The run cannot continue because step {path} differs from the stored one.")
+            name = f" ('{stored.name}')" if stored.name else ""
+            raise ReplayDiverged(f"The run cannot continue because step {path}{name} differs from the stored one.")
         return stored
 
     def _has_result(self, path: str) -> bool:

@@ -34,7 +34,8 @@ async def call_function(
     emit = tree.emitter(run.run_id, path)
     reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(run=cast("Assignment", run), state=working_state, path=path, emit=emit, history=tree.history)
+        of_agent = cast("Assignment", run)  # a workflow has no built-in tools
+        context = ToolCallContext(run=of_agent, state=working_state, path=path, emit=emit, history=tree.history)
     else:
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
