@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 
 import musterd
 from musterd.core.errors import MethodNotAllowed
@@ -32,6 +32,7 @@ from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
 from musterd.http.server import Server
 from musterd.http.ui import ui_routes
+from musterd.http.workflow_socket import socket_route
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
 PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
@@ -121,10 +122,10 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
     ]
 
 
-def _routes(server: Server) -> list[Route]:
+def _routes(server: Server) -> list[BaseRoute]:
     served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
-    return [*routes(served, server), *(docs if server.settings.docs_enabled else []), *ui_routes()]
+    return [socket_route(server), *routes(served, server), *(docs if server.settings.docs_enabled else []), *ui_routes()]
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:

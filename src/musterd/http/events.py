@@ -83,15 +83,8 @@ async def resume_stream(
     paused: `replay`, then the missed events.
     """
     after = -1 if body.last_event_index is None else body.last_event_index
-    followed, subscription = await server.runs.following.open(RunRef(component, run_id, body.session_id, caller), after)
-    try:
-        shows_all = followed.shows_all if body.stream_events is None else body.stream_events
-        notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
-    except BaseException:
-        subscription.close()
-        raise
-    source = RunSource(server, subscription, followed.root, _filter(followed, shows_all), notes)
-    return EventStream(source, server.settings)
+    ref = RunRef(component, run_id, body.session_id, caller)
+    return EventStream(await resumed_source(server, ref, after, shows_all=body.stream_events), server.settings)
 
 
 @run_operation(
@@ -136,6 +129,22 @@ async def list_events(
     if has_all:  # the run has paused, and the client knows it: wait for what follows
         event_filter.is_over = False
     return EventStream(RunSource(server, subscription, followed.root, event_filter), server.settings)
+
+
+async def resumed_source(server: Server, ref: RunRef, after: int, *, shows_all: bool | None = None) -> RunSource:
+    """The events of a run after index ``after``, with notes about what was missed.
+
+    :param shows_all: whether it has all events; None: as the run was started.
+    :raises NotFound: there is no such run that this caller may see.
+    """
+    followed, subscription = await server.runs.following.open(ref, after)
+    try:
+        shows_all = followed.shows_all if shows_all is None else shows_all
+        notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
+    except BaseException:
+        subscription.close()
+        raise
+    return RunSource(server, subscription, followed.root, _filter(followed, shows_all), notes)
 
 
 async def _page(server: Server, followed: FollowedRun, query: EventsQuery) -> EventPage:

@@ -17,7 +17,7 @@ from musterd.http.request_bodies import release_body
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import IdempotencyHeaders
 from musterd.http.run_requests import AnswerForm
-from musterd.http.run_stream import stream_of
+from musterd.http.run_stream import accepted_with_subscription, stream_of
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
 from musterd.store.acceptance import Accepted
@@ -117,21 +117,7 @@ class RunAnswers:
 
     async def _stream_of_new_run(self, run_id: str, accepting: Accepting, *, shows_all_events: bool) -> Response:
         """Accept a run, and answer with its events from the first one on."""
-        runs = self.server.runs
-        # Subscribe before the run is accepted: from then on it may emit events at any time.
-        subscription = runs.subscribe(run_id)
-        try:
-            accepted = await accepting
-            if accepted.is_replay:
-                await runs.following.note_subscriber(accepted.run)
-        except BaseException:
-            subscription.close()
-            raise
-        if accepted.run.run_id != run_id:  # its key was used before
-            subscription.close()
-            subscription = runs.subscribe(accepted.run.run_id)
-        if accepted.is_replay:
-            subscription.start_after(accepted.run)
+        accepted, subscription = await accepted_with_subscription(self.server, run_id, accepting)
         release_body(self.request)
         answer = stream_of(self.server, subscription, accepted.run, shows_all=shows_all_events)
         answer.headers.update(self.headers.replayed(accepted.is_replay))
