@@ -7,7 +7,7 @@ all use this metadata.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -157,6 +157,8 @@ class Declared(metaclass=_FieldNameChecker):
 
     kind: str
     removed: Mapping[str, str] = {}
+    ignored: Collection[str] = ()
+    """Options of Agno that are accepted and have no effect."""
     page = "teams.md"
     """The page of ``docs/reference/`` that lists the fields."""
 
@@ -167,6 +169,7 @@ class Declared(metaclass=_FieldNameChecker):
         The value of a misspelt field is used for the field that was probably meant, so that one typo does not cause a
         second problem.
         """
+        fields = {name: value for name, value in fields.items() if name not in cls.ignored}
         known_options = {option.name: option for option in dataclasses.fields(cls) if option.init}  # type: ignore[arg-type]
         accepted = {name: value for name, value in fields.items() if name in known_options}
         label, place = _label(cls.kind, fields), current_place()

@@ -131,6 +131,7 @@ class Step(StepOptions):
 
     kind = "step"
     type_name = "Step"
+    ignored = frozenset({"strict_input_validation"})  # without effect in Agno as well
 
     agent: Agent | None = field(default=None, metadata=about(_AGENT, "The agent that it runs; in YAML its id."))
     team: Team | None = field(default=None, metadata=about(_TEAM, "The team that it runs; in YAML its id."))
@@ -157,10 +158,6 @@ class Step(StepOptions):
         ),
     )
     skip_on_failure: bool = field(default=False, metadata=about(FLAG, 'True means `"skip"`.', part_of="on_error"))
-    strict_input_validation: bool = field(
-        default=False,
-        metadata=about(FLAG, "Fail if the content of the step before does not match the agent's `input_schema`."),
-    )
     add_workflow_history: bool | None = field(
         default=None,
         metadata=about(
@@ -203,9 +200,7 @@ class Step(StepOptions):
             part_of="executor",
         ),
     )
-    timeout_seconds: float | None = field(
-        default=None, metadata=about(_SECONDS, "The timeout of one call.", part_of="executor")
-    )
+    timeout_seconds: float | None = field(default=None, metadata=about(_SECONDS, "The timeout of one try."))
 
     def __post_init__(self) -> None:
         """Check what the step runs, and take over the options of ``@pause``."""
@@ -239,10 +234,9 @@ class Step(StepOptions):
         if self.executor is not None:
             check_function(self.executor, f"{self.label}: the executor", self.declared_at)
             return
-        for option in ("retry_safe", "timeout_seconds"):
-            if getattr(self, option):
-                problem = f"{self.label} sets {option}, which is for functions"
-                raise declaration_error(self.declared_at, problem, f"remove it, or set it for the {options[0]}")
+        if self.retry_safe:
+            problem = f"{self.label} sets retry_safe, which is for functions"
+            raise declaration_error(self.declared_at, problem, "remove it, or set it for the tools that are retry-safe")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

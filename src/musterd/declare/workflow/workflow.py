@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
@@ -63,7 +63,8 @@ class Workflow(Declared):
 
     kind = "workflow"
     page = "workflows.md"
-    removed: ClassVar[dict[str, str]] = {name: fix for name, fix in REMOVED.items() if name not in IGNORED}
+    ignored = IGNORED
+    removed = REMOVED
 
     id: str = field(default="", metadata=about(TEXT, "The id in URLs; by default derived from `name`."))
     name: str | None = field(default=None, metadata=about(TEXT, "The display name; defaults to the id."))
@@ -179,11 +180,6 @@ class Workflow(Declared):
         :raises DeclarationError: it cannot be part of a URL.
         """
         self._set("id", checked_id(workflow_id, self.label, self.declared_at))
-
-    @classmethod
-    def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The known fields, without those of Agno that have no meaning here."""
-        return super().known_fields(args, {name: value for name, value in fields.items() if name not in IGNORED})
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
