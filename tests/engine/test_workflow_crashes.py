@@ -35,6 +35,10 @@ MOMENTS = 220
 FLAKY = "s5/s0"
 
 
+def _brief(step_input: StepInput) -> str:
+    return "[[DELEGATE one: <WORDS 3>]]"
+
+
 class CountedWorkflow:
     """A workflow with every kind of container, of which every call is counted, and an engine that can be killed."""
 
@@ -65,11 +69,16 @@ class CountedWorkflow:
                     steps=[Step(name="then", executor=mark, retry_safe=True)],
                     else_steps=[Step(name="otherwise", executor=mark, retry_safe=True)],
                 ),
-                Parallel(Step(name="a", executor=mark, retry_safe=True), Step(name="b", agent=writer), again, name="side"),
+                Parallel(
+                    Step(name="a", executor=mark, retry_safe=True), Step(name="b", agent=writer), again, name="side"
+                ),
                 Router(
                     name="way",
                     selector=self._select,
-                    choices=[Step(name="not-this", executor=mark), Step(name="ask", team=team)],
+                    choices=[
+                        Step(name="not-this", executor=mark),
+                        Steps(name="ask", steps=[Step(name="brief", executor=_brief, retry_safe=True), team]),
+                    ],
                 ),
                 inner,
                 Steps(name="group", steps=[Step(name="flaky", executor=mark, retry_safe=True, max_retries=1), writer]),
@@ -115,7 +124,8 @@ class CountedWorkflow:
         rows = await harness.records.select(
             "SELECT path, kind, result FROM journal WHERE root_id = 'r1' AND result IS NOT NULL"
         )
-        done |= {row["path"]: self.effects[digest("r1", row["path"])] for row in rows if row["kind"] == "function"}
+        functions = [row["path"] for row in rows if row["kind"] == "function"]
+        done |= {path: self.effects[digest("r1", path)] for path in functions}
         chosen = sum(row["kind"] == "choice" for row in rows)
         return {**done, "choices": chosen}
 
@@ -182,7 +192,7 @@ async def test_a_workflow_that_is_killed_anywhere_comes_to_the_same(
     new_database: Callable[[], str], fuse: Fuse, uninterrupted: dict[str, Any], lives: list[int]
 ) -> None:
     workflow = CountedWorkflow(new_database(), fuse)
-    message = "DELEGATE one: <WORDS 3>"
+    message = "go"
     view = None
     for moments in [*lives, None]:
         if view is None:

@@ -142,7 +142,7 @@ async def test_a_function_gets_the_context_of_a_tool_call() -> None:
 
 async def test_a_failed_step_is_tried_again_and_then_ends_the_run() -> None:
     flow = FlowHarness(Workflow(id="w", steps=[Step(name="bad", executor=fail, max_retries=2), shout]))
-    with pytest.raises(StepFailed, match="^Step 'bad' failed: boom in step$") as failure:
+    with pytest.raises(StepFailed, match=r"^Step 'bad' failed: boom in step$") as failure:
         await flow.drive()
     assert failure.value.details == {"failed_steps": ["s0/r2"]}
     errors = flow.data(EventKind.STEP_ERROR)
