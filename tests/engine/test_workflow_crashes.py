@@ -30,7 +30,7 @@ from musterd.loop.run_tree import digest
 from tests.support.crashes import CountedModel, Fuse, check_calls, check_each_event_once, stored_steps
 from tests.support.engine import EngineHarness, harness_on, running
 
-MOMENTS = 220
+MOMENTS = 170
 """More than there are in a run without crashes."""
 FLAKY = "s5/s0"
 

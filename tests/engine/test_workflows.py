@@ -308,6 +308,20 @@ async def test_a_deploy_that_changes_what_is_stored_ends_the_run_and_names_the_s
     assert "('a')" in view.output.error["message"]
 
 
+async def test_a_deploy_that_removes_a_stored_step_ends_the_run_and_names_the_step(
+    file_engines: Engines, works: Works
+) -> None:
+    a, b = works.step("a"), works.step("b", retry_safe=True)
+    async with file_engines(workflows=[workflow(a, b)]) as first:
+        await works.cut_off(first, "b")
+    async with file_engines(workflows=[workflow(a)]) as second:
+        view = await second.end_of("r1")
+    assert view.output is not None
+    assert view.output.error is not None
+    assert view.output.error["code"] == "replay_diverged"
+    assert "s1 ('b')" in view.output.error["message"]
+
+
 async def test_a_cancel_reaches_the_step_under_way_and_keeps_what_is_done(file_engines: Engines, works: Works) -> None:
     works.hangs = {"slow"}
     async with file_engines(workflows=[workflow(works.step("a"), works.step("slow"), works.step("c"))]) as harness:
@@ -412,7 +426,7 @@ async def test_a_function_workflow_without_steps_is_one_step(file_engines: Engin
 async def test_questions_and_further_tries_are_steps_of_the_workflow(file_engines: Engines, model: HeldModel) -> None:
     guarded = Step(name="write", agent=Agent(id="writer", model=model), requires_confirmation=True, max_retries=1)
     async with file_engines(workflows=[workflow(Steps(name="group", steps=[guarded]))]) as harness:
-        await harness.start("[[ERROR 400]]", "r1")
+        await harness.start("[[ERROR 503]]", "r1")
         (requirement,) = waiting(await harness.end_of("r1"))
         await decide(harness, requirement)
         view = await harness.end_of("r1")

@@ -81,6 +81,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
+        stored_steps=recovered.step_names if isinstance(component, WorkflowComponent) else {},
     )
     assignment = _assignment(component, run, inputs, resources.models)
     # Only in the first attempt: later ones use the state that it stored, which passed this check.

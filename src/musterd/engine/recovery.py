@@ -61,6 +61,18 @@ class Recovered:
         return {part["tool_call_id"]: None for part in parts if part["part_kind"] == "tool-call"}
 
     @property
+    def step_names(self) -> Mapping[str, str]:
+        """The names of the stored steps by path; also of the paths above them, whose names are empty."""
+        names: dict[str, str] = {}
+        for path, step in self.steps.items():
+            names[path] = step.name or ""
+            above = path.rpartition("/")[0]
+            while above and above not in names:
+                names[above] = ""
+                above = above.rpartition("/")[0]
+        return names
+
+    @property
     def continued(self) -> list[str]:
         """The members' runs that go on because a question of theirs, or of a member below them, was decided."""
         run_ids: dict[str, None] = {}  # ordered, each once

@@ -70,7 +70,9 @@ class TracedSteps(Steps):
         call: Callable[[], Awaitable[ToolStep]],
         require: Callable[[RequirementKind], Requirement],
     ) -> ToolStep:
-        """Make one tool call under a span of its own, or return the stored result."""
+        """Make one tool call under a span of its own, or return the stored result. Questions have no span."""
+        if intent.kind is StepKind.ASK:
+            return await self._inner.tool(intent, call, require)
 
         async def traced() -> ToolStep:
             span = self._tracer.start_span(

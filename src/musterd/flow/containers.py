@@ -51,6 +51,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     scopes = [scope.branch() for _ in branches]
     before = state.copied(scope.state)
     outcomes = await gather([_branch(walk, *branch) for branch in zip(branches, scopes, strict=True)])
+    walk.require_last(branches)
     # A failure ends the run whatever the other branches wait for, so it counts first.
     if failures := [outcome for outcome in outcomes if isinstance(outcome, RunFailed)]:
         steps = [failure for failure in failures if isinstance(failure, StepFailed)]

@@ -64,12 +64,13 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
         step = await _try(walk, position, path, scope, user_input)
         if not _is_failure(step):
             return step
-        may_retry = step.is_error and not _is_stopped(step)  # a function that returned a failure has said all
-        will_retry = may_retry and number < spec.max_retries + granted
         details = step.details or {}
+        # A function that returned a failure has said all, and so has a run whose error says that trying is of no use.
+        may_retry = step.is_error and not _is_stopped(step) and not details.get("is_final")
+        will_retry = may_retry and number < spec.max_retries + granted
         error = step.result if step.is_error else details["error"]
         data: JsonObject = {"error": error, "try": number + 1, "will_retry": will_retry}
-        if "error_type" in details:
+        if details.get("error_type") is not None:
             data["error_type"] = details["error_type"]
         walk.emit(EventKind.STEP_ERROR, position, data, f"r{number}")
         if not will_retry:

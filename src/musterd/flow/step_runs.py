@@ -101,8 +101,10 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         return replace(step, details=_details(walk, component, driven[0]))
     if deadline.is_over:
         return replace(step, result=f"No result after {step_run.timeout_seconds} s.")
-    # If a person has stopped this step alone, nothing is tried again and the workflow goes on.
-    return replace(step, details={"is_stopped": True} if tree.stops.is_stopped(child.run_id) else None)
+    if tree.stops.is_stopped(child.run_id):  # by a person: nothing is tried again, and the workflow goes on
+        return replace(step, details={"is_stopped": True})
+    error = (driven[0].progress.output.error if driven else None) or {}
+    return replace(step, details={"error_type": error.get("code"), "is_final": not error.get("retryable", False)})
 
 
 class _Deadline:

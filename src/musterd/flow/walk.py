@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from musterd.core import clock
-from musterd.core.errors import LimitReached
+from musterd.core.errors import LimitReached, ReplayDiverged
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
@@ -118,8 +118,24 @@ class Walk:
             if on_result is not None:
                 on_result(result)
             if result.output.stop:
-                break
+                return done
+        self.require_last(positions)
         return done
+
+    def require_last(self, positions: Sequence[Position]) -> None:
+        """Check that no step is stored that stood after these and is no longer declared.
+
+        :raises ReplayDiverged: there is one.
+        """
+        stored = self.tree.stored_steps
+        if not (stored and positions):
+            return
+        last = positions[-1].path
+        number = last[len(last.rstrip("0123456789")) :]
+        following = f"{last.removesuffix(number)}{int(number) + 1}"
+        if (name := stored.get(following)) is not None:
+            shown = f"{following} ('{name}')" if name else following
+            raise ReplayDiverged(f"The run cannot continue because step {shown} is stored and no longer declared.")
 
     async def node(self, position: Position, scope: Scope) -> StepResult | None:
         """Run a step or a container; None: a person skipped it.

@@ -34,8 +34,13 @@ async def call_function(
     emit = tree.emitter(run.run_id, path)
     reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        of_agent = cast("Assignment", run)  # a workflow has no built-in tools
-        context = ToolCallContext(run=of_agent, state=working_state, path=path, emit=emit, history=tree.history)
+        context = ToolCallContext(
+            run=cast("Assignment", run),  # a workflow has no built-in tools
+            state=working_state,
+            path=path,
+            emit=emit,
+            history=tree.history,
+        )
     else:
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()

@@ -53,6 +53,8 @@ class RunTree:
     :param servers: access to MCP servers, for runs that have some.
     :param member_runs: of a fork, the run ids of members that had finished in the forked run, by path.
     :param approvals: the questions about tool calls and their decisions, by path.
+    :param stored_steps: the names of the steps that earlier attempts of a workflow stored, by path; also of the paths
+        above them, whose names are empty.
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     """
@@ -73,6 +75,7 @@ class RunTree:
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
     approvals: Mapping[str, ApprovalRow] = field(default_factory=dict)
+    stored_steps: Mapping[str, str] = field(default_factory=dict)
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
 

@@ -179,6 +179,31 @@ async def test_a_failing_model_is_a_failed_step_and_never_content() -> None:
     assert flow.step_results[0]["success"] is False
 
 
+async def test_a_run_whose_error_is_final_is_not_tried_again() -> None:
+    flow = FlowHarness(Workflow(id="w", steps=[Step(name="write", agent=WRITER)]), "[[ERROR 400]]")
+    with pytest.raises(StepFailed):
+        await flow.drive()
+    (error,) = flow.data(EventKind.STEP_ERROR)
+    assert (error["error_type"], error["will_retry"]) == ("model_error", False)
+
+
+async def test_a_step_that_takes_too_long_is_stopped_and_tried_again() -> None:
+    calls = 0
+
+    async def hang(step_input: StepInput) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        return "done"
+
+    inner = Workflow(id="inner", steps=[Step(name="hang", executor=hang)])
+    flow = FlowHarness(Workflow(id="w", steps=[Step(name="nested", workflow=inner, timeout_seconds=0.05)]))
+    assert (await flow.drive()).content == "done"
+    (error,) = flow.data(EventKind.STEP_ERROR)
+    assert error["error"] == "No result after 0.05 s."
+
+
 async def test_the_number_of_steps_is_limited() -> None:
     flow = FlowHarness(Workflow(id="w", steps=[shout, shout_again]), settings={"max_workflow_steps": 1})
     with pytest.raises(LimitReached, match="1 steps"):
