@@ -125,7 +125,12 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
 def _routes(server: Server) -> list[BaseRoute]:
     served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
-    return [socket_route(server), *routes(served, server), *(docs if server.settings.docs_enabled else []), *ui_routes()]
+    return [
+        socket_route(server),
+        *routes(served, server),
+        *(docs if server.settings.docs_enabled else []),
+        *ui_routes(),
+    ]
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:

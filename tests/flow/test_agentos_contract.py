@@ -28,7 +28,6 @@ NOT_HERE = {
     "Evals": "evaluations are run by test suites",
     "Knowledge": "documents are searched by tools",
     "Schedules": "a run may be delayed; what repeats is started from outside",
-    "Workflows": "teams and agents are all that is served",
 }
 """Tags of the reference whose operations this server does not have, and why."""
 
@@ -59,6 +58,7 @@ OURS = {
     "list_active_session_runs": "what of a session has not ended",
     "list_*run_events": "events of a run, as pages and as a stream",
     "follow_session": "the events of all runs of a session, as they come",
+    "*_workflow_*": "runs of workflows have what runs of teams have",
     "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""
@@ -120,13 +120,8 @@ DIFFERENCES = {
     "get_* 4[02][24]: answered > -": "nothing that is asked for can be unknown or wrong",
     "get_* 4[02][24] application/json*: * > -": "nothing that is asked for can be unknown or wrong",
     "get_*_run* 200 application/json *.content: null|object|string > any required": "an answer may be any JSON",
-    "get_session_run* 200 application/json *<Workflow*> *": "there are no workflows",
-    "get_session_run* 200 application/json *<Workflow*>.*": "there are no workflows",
-    "*_session* 20? application/json <Workflow*>.*": "there are no workflows",
-    "get_session_run_previews 200 application/json [[][]].workflow_id: null|string > -": "there are no workflows",
     "resume_*_run_stream 200 application/json*: * > -": "it answers a stream",
     "resume_*_run_stream body * (takes more)": "JSON and multipart too",
-    "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
     "get_config 200 application/json .[ck]*: null|object > -": "no chat prompts or knowledge",
     "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: a table is named",

@@ -1,4 +1,4 @@
-"""The workflows that were recorded from a server of AgentOS, with its own words, as far as they are of one kind each."""
+"""The workflows that were recorded from a server of AgentOS, one for each kind of step."""
 
 import asyncio
 from collections.abc import Iterator
@@ -215,7 +215,10 @@ def workflow_sample(model: str | Model = "scripted") -> Sample:
             ),
             workflow(
                 "fail-out",
-                [Step(name="bad", executor=failing_output, max_retries=0, on_error="skip"), Step(name="next", executor=up)],
+                [
+                    Step(name="bad", executor=failing_output, max_retries=0, on_error="skip"),
+                    Step(name="next", executor=up),
+                ],
             ),
             workflow(
                 "fail-pause",

@@ -56,7 +56,12 @@ async def list_messages(
     needs_component=True,
 )
 async def send_message(
-    component: BaseComponent, run_id: str, server: Server, caller: Caller, headers: IdempotencyHeaders, body: MessageForm
+    component: BaseComponent,
+    run_id: str,
+    server: Server,
+    caller: Caller,
+    headers: IdempotencyHeaders,
+    body: MessageForm,
 ) -> Response:
     """Send a further user message to a run that has not finished. Its next model call reads it.
 

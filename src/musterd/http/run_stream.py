@@ -103,9 +103,7 @@ class RunSource:
 def source_of(server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True) -> RunSource:
     """The events of a run from the position of ``reading``."""
     kind, is_over = root.component_kind, root.state.is_settled
-    return RunSource(
-        server, reading, root, EventFilter(root.run_id, kind=kind, shows_all=shows_all, is_over=is_over)
-    )
+    return RunSource(server, reading, root, EventFilter(root.run_id, kind=kind, shows_all=shows_all, is_over=is_over))
 
 
 def stream_of(server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True) -> EventStream:

@@ -409,9 +409,7 @@ async def delete_session(server: Server, caller: Caller, session_id: str, query:
 @operation(
     "GET", f"{_ONE}/runs", "get_session_runs", scope=_READ, tag=_TAG, summary="Get Session Runs", errors=_NOT_FOUND
 )
-async def list_runs(
-    server: Server, caller: Caller, session_id: str, query: SessionRunListQuery
-) -> list[AnyRunSchema]:
+async def list_runs(server: Server, caller: Caller, session_id: str, query: SessionRunListQuery) -> list[AnyRunSchema]:
     """List the session's runs, unfinished ones too, each after its members' runs. Keys without a value are left out.
 
     Members' runs are listed when the root run has paused or finished.
@@ -429,9 +427,7 @@ async def list_runs(
     summary="Get Run by ID",
     errors={404: "Run, session or database not found"},
 )
-async def get_run(
-    server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery
-) -> AnyRunSchema:
+async def get_run(server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery) -> AnyRunSchema:
     """Get one run of the session."""
     return lists.session_run(await server.sessions.run(session_id, run_id, caller, user_id=query.user_id))
 

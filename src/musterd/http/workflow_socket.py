@@ -128,7 +128,7 @@ class WorkflowSocket:
             await self._send_error(error.message)
         except (WebSocketDisconnect, asyncio.CancelledError):
             raise
-        except Exception as error:  # noqa: BLE001 - as the middleware of requests: one message must not end the others
+        except Exception as error:  # as the middleware of requests does: one message must not end the others
             log.exception("a message of a socket failed", exc_info=error)
             await self._send_error("Internal server error")
 

@@ -92,7 +92,7 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "expires_at": whole_seconds(approval.expires_at),
         "agent_id": requirement.component_id if is_agents else None,
         "team_id": approval.source_id if approval.source_type == "team" else None,
-        "workflow_id": None,
+        "workflow_id": approval.source_id if approval.source_type == "workflow" else None,
         "user_id": approval.user_id,
         "schedule_id": None,
         "schedule_run_id": None,

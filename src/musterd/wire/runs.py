@@ -184,7 +184,7 @@ class TeamRunOutput(_Run):
     team_name: NotRequired[str]
     member_responses: NotRequired[
         Annotated[
-            list["AnyRunOutput"],
+            list["TeamRunOutput | RunOutput"],
             WithJsonSchema(  # without references: a schema that contains itself cannot be resolved as a whole
                 {
                     "type": "array",
@@ -197,18 +197,6 @@ class TeamRunOutput(_Run):
     ]
 
 
-class StepRunOutput(RunOutput):
-    """The run of an agent that a step of a workflow started."""
-
-    workflow_step_id: str
-
-
-class StepTeamRunOutput(TeamRunOutput):
-    """The run of a team that a step of a workflow started."""
-
-    workflow_step_id: str
-
-
 class _PausedWorkflow(WaitingLists, total=False):
     paused_step_index: Annotated[int | list[int], Field(description="The step that a paused run waits at.")]
     paused_step_name: str
@@ -216,14 +204,10 @@ class _PausedWorkflow(WaitingLists, total=False):
 
 class _StepRuns(TypedDict, total=False):
     step_executor_runs: Annotated[
-        list["StepRunOutput | StepTeamRunOutput | WorkflowRunOutput"],
-        WithJsonSchema(
-            {
-                "type": "array",
-                "items": {"type": "object", "additionalProperties": True},
-                "description": "The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each "
-                "with `workflow_step_id`.",
-            }
+        list[JsonObject],
+        Field(
+            description="The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each with "
+            "`workflow_step_id`."
         ),
     ]
 
@@ -288,7 +272,7 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
-        "member_responses": [run_output(member, is_post=True) for member in view.members] if with_members else [],
+        "member_responses": _member_responses(view) if with_members else [],
         **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         **_events(view, is_post),
@@ -298,6 +282,10 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **_history(row),
         **_progress(view),
     }
+
+
+def _member_responses(view: RunView) -> list[TeamRunOutput | RunOutput]:
+    return [cast(TeamRunOutput | RunOutput, run_output(member, is_post=True)) for member in view.members]
 
 
 def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:

@@ -21,7 +21,8 @@ class StepOutput(TypedDict):
     step_name: str | None
     step_id: Annotated[str | None, Field(description="The same in every run of the workflow.")]
     step_type: Annotated[
-        str | None, Field(examples=["Step", "Steps", "Parallel", "Condition", "Loop", "Router"], description="Its kind.")
+        str | None,
+        Field(examples=["Step", "Steps", "Parallel", "Condition", "Loop", "Router"], description="Its kind."),
     ]
     executor_type: Annotated[
         str | None, Field(examples=["agent", "team", "function", "workflow", "parallel"], description="What it ran.")

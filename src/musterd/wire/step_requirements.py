@@ -26,7 +26,7 @@ class StepField(TypedDict):
     description: str | None
     value: Json
     required: bool
-    allowed_values: NotRequired[list[Json]]
+    allowed_values: NotRequired[list[Json] | None]
 
 
 class _Question(TypedDict):
