@@ -199,7 +199,7 @@ async def test_a_person_fills_in_values_for_a_step(file_engines: Engines, model:
         return f"in {step_input.additional_data['user_input']['color']}"
 
     fields = [{"name": "color", "field_type": "str", "allowed_values": ["red", "blue"]}]
-    asks = {"requires_user_input": True, "user_input_schema": fields}
+    asks: dict[str, Any] = {"requires_user_input": True, "user_input_schema": fields}
     agent = Step(name="tell", agent=Agent(id="writer", model=model), **asks)
     async with file_engines(workflows=[workflow(Step(name="paint", executor=paint, **asks), agent)]) as harness:
         await harness.start("go", "r1")

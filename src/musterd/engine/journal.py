@@ -245,7 +245,8 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        await self._outbox.commit()
+        if not intent.is_followed:
+            await self._outbox.commit()
         faults.point("recorded")
         return outcome
 

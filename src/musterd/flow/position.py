@@ -13,12 +13,14 @@ class Position:
     :param path: the path of its journal step.
     :param index: its number among the nodes beside it, after those of the containers around it.
     :param parent_id: the step id of the container around it.
+    :param is_followed: whether a step that stores its intent follows at once.
     """
 
     node: StepNode
     path: str
     index: tuple[int, ...]
     parent_id: str | None = None
+    is_followed: bool = False
 
     @property
     def head(self) -> JsonObject:

@@ -131,6 +131,7 @@ async def _call_executor(
         fingerprint=fingerprint(StepKind.FUNCTION, walk.run.component.id, node.name, node.place),
         is_retry_safe=spec.retry_safe,
         on_unknown=spec.on_unknown_effect,
+        is_followed=position.is_followed,
         is_stoppable=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
     )
     step = FunctionStep(

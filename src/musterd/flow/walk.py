@@ -6,6 +6,8 @@ again and gets what is stored. The runs of agents, teams and nested workflows ar
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from musterd.core import clock
 from musterd.core.errors import LimitReached, ReplayDiverged
@@ -109,8 +111,12 @@ class Walk:
     ) -> list[StepResult]:
         """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result."""
         done: list[StepResult] = []
-        for position in positions:
-            result = await self.node(position, scope)
+        for position, following in pairwise([*positions, None]):
+            assert position is not None
+            # The result of a function goes into the commit of the next step's intent, which comes at once. A choice may
+            # take long before it stores something.
+            is_followed = following is not None and following.node.kind == "step"
+            result = await self.node(replace(position, is_followed=True) if is_followed else position, scope)
             if result is None:
                 continue
             scope.note(result)

@@ -270,6 +270,19 @@ class Parallel(StepOptions):
 
     steps: Sequence[Any] = field(default=(), metadata=about(STEP_LIST, "The branches."))
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *branches: Any,
+            name: str | None = None,
+            description: str | None = None,
+            steps: Sequence[Any] = (),
+            requires_confirmation: bool = False,
+            confirmation_message: str | None = None,
+            on_reject: str = "skip",
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         """Convert the list to steps."""
         super().__post_init__()
