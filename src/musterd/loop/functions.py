@@ -30,17 +30,10 @@ async def call_function(
 ) -> ToolStep:
     """Call a tool. Any exception becomes a failed result that the model reads."""
     working_state = state.copied(run.state)
+    reports = Reports(tree.emitter(run.run_id, path), {"tool_call_id": call_id, "tool_name": tool.name})
     context: ToolContext | ToolCallContext
-    emit = tree.emitter(run.run_id, path)
-    reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(
-            run=cast("Assignment", run),  # a workflow has no built-in tools
-            state=working_state,
-            path=path,
-            emit=emit,
-            history=tree.history,
-        )
+        context = _own_context(tree, run, path, working_state)
     else:
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
@@ -90,6 +83,14 @@ async def call_function(
         state_delta=None if is_error else change,
         media=media,
     )
+
+
+def _own_context(
+    tree: RunTree, run: Assignment[BaseComponent], path: str, working_state: JsonObject
+) -> ToolCallContext:
+    """The context of a built-in tool, which only agents and teams have."""
+    emit = tree.emitter(run.run_id, path)
+    return ToolCallContext(run=cast("Assignment", run), state=working_state, path=path, emit=emit, history=tree.history)
 
 
 def _context(
