@@ -173,8 +173,11 @@ async def test_a_rejected_step_is_skipped_or_ends_the_run(
         assert step["step_input"]["previous_step_content"] == "go>a"
         await decide(harness, requirement, Verdict.REFUSED)
         view = await harness.end_of("r1")
+        events = await harness.stored("r1")
     assert view.output is not None
     assert (view.row.state, view.output.content) == (state, result)
+    if state is RunState.CANCELLED:
+        assert [event.data["reason"] for _, event in events if event.kind is EventKind.RUN_CANCELLED] == [result]
     assert [item["step_name"] for item in view.output.step_results] == ["a", "c"][: 2 if on_reject == "skip" else 1]
 
 

@@ -169,10 +169,9 @@ class LoopHarness:
 
     def __init__(self, spec: Agent | Team, prompt: str = "hello", **options: Any) -> None:
         if isinstance(spec, Team):
-            component = Registry.of(teams=[spec], agents=[]).component("team", spec.id)
+            component = Registry.of(teams=[spec]).teams[spec.id]
         else:
-            component = Registry.of(teams=[], agents=[spec]).component("agent", spec.id)
-        assert component is not None
+            component = Registry.of(agents=[spec]).agents[spec.id]
         settings = Settings(**{"model_retry_seconds": 0, **options.pop("settings", {})})
         self.events: list[Event] = []
         self.steps = MemorySteps()

@@ -139,7 +139,7 @@ async def drive(attempt: Attempt) -> DriveResult:
         return DriveResult(RunState.ERROR, error)
     except RunRejected as rejection:
         if attempt.loop is not None:
-            attempt.loop.progress.output.content = rejection.message
+            attempt.loop.progress.cancel_reason = rejection.message
         return DriveResult(RunState.CANCELLED)
     except (LeaseLost, HandedOver):
         raise

@@ -106,7 +106,9 @@ def prompt_of_step(
     if not component.spec.send_media_to_model:
         return message
     model = walk.tree.models.of(component)
-    content = result_content(message, media, model) if media else message
+    # The media that the run of a step produced are not loaded; functions give their contents.
+    loaded = [medium for medium in media if medium.content is not None or "url" in medium.item]
+    content = result_content(message, loaded, model) if loaded else message
     if not of_request:
         return content
     parts: list[UserContent] = [content] if isinstance(content, str) else content

@@ -17,6 +17,11 @@ from musterd.loop.steps import ToolStep
 TEXT, JSON, NOTHING = "text", "json", "nothing"
 """How the content of a step is stored."""
 
+MAX_TOGETHER = 200_000
+"""The most characters of the contents that the result of a container shows, as long as each shows ``MIN_CUT`` of its
+own. Each event and each output repeats the results in it, so they would grow with the square of the steps."""
+MIN_CUT = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
@@ -105,13 +110,34 @@ def container(
     media = tuple(medium for result in results for medium in result.media)
     record = _record(replace(output, steps=None), ())
     if results:
-        record["steps"] = [result.record for result in results]
+        record["steps"] = records(results)
     return StepResult(output=output, record=record, content=contents[-1] if contents else None, media=media)
 
 
 def records(results: Sequence[StepResult]) -> list[JsonObject]:
-    """The results as clients see them."""
-    return [result.record for result in results]
+    """The results as clients see them together. If they are large, each content is cut: each step shows its own."""
+    together = [result.record for result in results]
+    counts = [_counted(record) for record in together]
+    characters, steps = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    if characters <= MAX_TOGETHER:
+        return together
+    return [_cut(record, max(MAX_TOGETHER // steps, MIN_CUT)) for record in together]
+
+
+def _counted(record: JsonObject) -> tuple[int, int]:
+    """The characters of the contents in a result, and the number of steps in it."""
+    content, below = record["content"], [_counted(step) for step in record.get("steps") or ()]
+    own = len(content) if isinstance(content, str) else len(jsontext.dumps(content))
+    return own + sum(count[0] for count in below), 1 + sum(count[1] for count in below)
+
+
+def _cut(record: JsonObject, most: int) -> JsonObject:
+    content = record["content"]
+    text = content if isinstance(content, str) else jsontext.dumps(content)
+    cut = {**record, "content": content if len(text) <= most else f"{text[:most]}…"}
+    if "steps" in record:
+        cut["steps"] = [_cut(step, most) for step in record["steps"]]
+    return cut
 
 
 def _output(position: Position, step: ToolStep) -> StepOutput:

@@ -24,6 +24,7 @@ from musterd.flow.results import StepResult
 from musterd.flow.single_step import run_step
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.context import member_history_record
 from musterd.loop.hooks import message_of
 from musterd.loop.loop import Loop
 from musterd.loop.members import Drivable
@@ -204,6 +205,7 @@ class Walk:
             "state": state.copied(run.state),
             "history_runs": [],
             "history": [[text[:EARLIER_CHARACTERS] for text in earlier] for earlier in history],
+            **member_history_record(self.tree, run),
             "plan": [_plan(node) for node in self.component.steps],
         }
 

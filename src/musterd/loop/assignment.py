@@ -105,6 +105,7 @@ class Progress:
     :param members: ids of the members' runs.
     :param results_in_answer: tool results that are shown at the start of the answer.
     :param is_answered: whether the answer is final; later failures do not change it.
+    :param cancel_reason: why it ends as cancelled, if a person rejected a step that it needs.
     :param summary: the session's new summary: summary, topics, as_of, and the id of the run that made it.
     """
 
@@ -114,6 +115,7 @@ class Progress:
     results_in_answer: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
     is_answered: bool = False
+    cancel_reason: str | None = None
     summary: JsonObject | None = None
     is_reasoning: bool = False
 

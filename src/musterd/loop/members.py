@@ -87,7 +87,8 @@ async def drive_member(
         _end(tree, run, progress, RunState.ERROR, error)
         if isinstance(error, BudgetSpent) and error.path != run.path:  # the budget of a leader, or of the whole tree
             raise
-    except RunRejected:  # the whole tree ends as cancelled, and this run with it
+    except RunRejected as rejection:  # the whole tree ends as cancelled, and this run with it
+        progress.cancel_reason = rejection.message
         _end(tree, run, progress, RunState.CANCELLED)
         raise
     except Waits as waits:
@@ -162,7 +163,7 @@ def end_event(
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
     if output.error is not None:  # it failed, but the cancel was stored before that end was, and wins
         output.content = output.error = None
-    output.content = progress.partial_text or output.content
+    output.content = progress.cancel_reason or progress.partial_text or output.content
     if progress.conversation is not None:
         progress.conversation.add_interrupted_answer(progress.partial_text)
-    return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}
+    return EventKind.RUN_CANCELLED, {"reason": progress.cancel_reason or f"Run {run_id} was cancelled"}

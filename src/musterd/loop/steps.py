@@ -30,8 +30,8 @@ class Intent:
     :param is_retry_safe: whether the call may be made again if its outcome is unknown.
     :param on_unknown: what happens otherwise if its outcome is unknown: pause, retry or fail.
     :param is_stoppable: whether the call stops when it is cancelled; a plain function runs on in its thread.
-    :param is_followed: whether the caller stores something else as soon as it has the result, which then needs no commit
-        of its own.
+    :param is_followed: whether the caller stores something else as soon as it has the result, which then needs no
+        commit of its own.
     :param asks: the question to a person before the call; None if the call needs no decision.
     """
 

@@ -168,6 +168,16 @@ async def test_containers_nest_and_their_events_close_in_mirror_order() -> None:
     assert flow.walk.progress.output.content == "UP(hello)"
 
 
+async def test_large_contents_are_cut_in_the_results_of_containers_only() -> None:
+    def long(step_input: StepInput) -> str:
+        return "x" * 150_000
+
+    flow = await run(Steps(name="group", steps=[Step(name="a", executor=long), Step(name="b", executor=long)]))
+    assert [len(data["output"]["content"]) for data in flow.data(EventKind.STEP_COMPLETED)] == [150_000] * 2
+    assert [len(step["content"]) for step in flow.step_results[0]["steps"]] == [100_001] * 2
+    assert len(flow.walk.progress.output.content) == 150_000
+
+
 async def test_a_nested_workflow_is_a_run_of_its_own() -> None:
     inner = Workflow(id="inner", steps=[Step(name="up", executor=shout)])
     flow = await run(Step(name="nested", workflow=inner), plain)
