@@ -62,7 +62,8 @@ def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
     """The options in a table that is neither of agents nor of teams."""
     every_step = options_of(StepOptions)
     tables = {"mcp": options_of(MCPServer), "workflow": options_of(Workflow), "every_step": every_step}
-    for cls in (Step, *CONTAINERS.values()):
+    kinds: list[type[StepOptions]] = [Step, *CONTAINERS.values()]
+    for cls in kinds:
         own = options_of(cls)
         tables[cls.kind] = {key: own[key] for key in own if key not in every_step or own[key] is not every_step[key]}
     return tables.get(name, {})

@@ -93,12 +93,11 @@ def _workflow(budget: type[Entry]) -> type[Entry]:
     steps: Any = GenericAlias(list, (item,))
     lists = dict.fromkeys(STEP_LISTS, steps)
     models = [entry_of(Step), entry_of(Workflow, budget=budget, steps=steps)]
-    choices: Any = Annotated[str, Tag(COMPONENT)] | Annotated[models[0], Tag(STEP)]  # type: ignore[valid-type]
+    choices: Any = Annotated[str, Tag(COMPONENT)] | Annotated[models[0], Tag(STEP)]
     for kind, cls in CONTAINERS.items():
         container = entry_of(cls, **{name: lists[name] for name in STEP_LISTS if name in options_of(cls)})
-        wrapper: Any = create_model(
-            f"{cls.__name__}Item", __base__=ContainerItem, __doc__=f"One {kind}.", **{kind: (container, Field())}
-        )
+        fields: dict[str, Any] = {kind: (container, Field())}
+        wrapper: Any = create_model(f"{cls.__name__}Item", __base__=ContainerItem, __doc__=f"One {kind}.", **fields)
         models += [container, wrapper]
         choices |= Annotated[wrapper, Tag(f"({kind})")]
     names = {"StepItem": TypeAliasType("StepItem", Annotated[choices, Discriminator(_step_tag)])}

@@ -47,7 +47,8 @@ def test_the_page_names_every_option() -> None:
 
 def test_the_page_of_workflows_names_every_option_and_field() -> None:
     page = (FOLDER / WORKFLOWS).read_text(encoding="utf-8")
-    options = {name for cls in (Workflow, Step, *CONTAINERS.values()) for name in options_of(cls)}
+    declared: list[type] = [Workflow, Step, *CONTAINERS.values()]
+    options = {name for cls in declared for name in options_of(cls)}
     fields = {field.name for cls in (StepInput, StepOutput, UserInputField) for field in dataclasses.fields(cls)}
     methods = {f"{name}(" for name in vars(StepInput) if name.startswith("get_")}
     missing = {name for name in {*options, *fields} if f"`{name}`" not in page}

@@ -33,6 +33,9 @@ def is_rain(step_input: StepInput) -> bool:
 
 writer = Agent(id="writer", name="Writer", description="Writes", model="scripted")
 desk = Team(id="desk", model="scripted", members=[writer])
+ANY_DESK: Any = desk
+ANY_NUMBER: Any = 7
+ANY_ARGUMENTS: Any = ("again",)
 
 
 def resolved(*steps: Any, **options: Any) -> WorkflowComponent:
@@ -157,7 +160,8 @@ def test_a_step_that_is_skipped_on_failure_says_so_in_on_error() -> None:
 
 
 def test_options_of_agno_without_a_meaning_here_are_taken() -> None:
-    workflow = Workflow(id="w", steps=[shout], db=object(), stream=True, telemetry=False, debug_mode=True, user_id="u")
+    options: dict[str, Any] = {"db": object(), "stream": True, "telemetry": False, "debug_mode": True, "user_id": "u"}
+    workflow = Workflow(id="w", steps=[shout], **options)
     assert not hasattr(workflow, "db")
 
 
@@ -165,11 +169,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Workflow(id="w"), "workflow 'w' has no steps — list some in steps="),
     (lambda: Workflow(id="w", steps=[shout, shout]), "workflow 'w': 'steps' has two steps named 'shout' — give one"),
     (lambda: Workflow(id="w", steps=["writer"]), "workflow 'w': 'steps' contains a str — list steps, functions,"),
-    (lambda: Workflow(id="w", stps=[shout]), "workflow 'w' has no field 'stps' — did you mean 'steps'?"),
+    (lambda: Workflow(id="w", stps=[shout]), "workflow 'w' has no field 'stps' — did you mean 'steps'?"),  # type: ignore[call-arg]
     (lambda: Workflow(id="a/b", steps=[shout]), "workflow 'a/b': the id 'a/b' cannot be part of a URL"),
     (lambda: Step(name="x"), "step 'x' runs nothing — set one of agent=, team=, executor= and workflow="),
     (lambda: Step(name="x", agent=writer, executor=shout), "step 'x' sets 'agent', 'executor' — set one of"),
-    (lambda: Step(name="x", agent=desk), "step 'x': 'agent' is a Team — use an Agent(…)"),
+    (lambda: Step(name="x", agent=ANY_DESK), "step 'x': 'agent' is a Team — use an Agent(…)"),
     (lambda: Step(name="x", agent=writer, on_error="skp"), "step 'x': 'on_error' is 'skp' — use one of 'fail'"),
     (lambda: Step(name="x", agent=writer, on_reject="else"), "step 'x': 'on_reject' is 'else' — use one of 'skip'"),
     (lambda: Step(name="x", agent=writer, retry_safe=True), "step 'x' sets retry_safe, which is for functions"),
@@ -191,13 +195,16 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Steps(name="g", steps=[]), "group 'g' has no steps — list some in steps="),
     (lambda: Loop(name="l", steps=[shout], max_iterations=0), "loop 'l': 'max_iterations' is 0 — use a whole number"),
     (
-        lambda: Loop(name="l", steps=[shout], end_condition=7),
+        lambda: Loop(name="l", steps=[shout], end_condition=ANY_NUMBER),
         "loop 'l': 'end_condition' is 7 — use a function or a CEL",
     ),
     (lambda: Router(name="r", choices=[shout]), "router 'r' has no selector — set selector=, or requires_user_input="),
     (lambda: Router(name="r", selector=is_rain), "router 'r' has no choices — list some in choices="),
     (lambda: Condition(name="c", evaluator=lambda: True, steps=[shout]), "condition 'c': the evaluator takes no arg"),
-    (lambda: Loop("again", steps=[shout]), "this loop takes keyword arguments only — write name='again' instead"),
+    (
+        lambda: Loop(*ANY_ARGUMENTS, steps=[shout]),
+        "this loop takes keyword arguments only — write name='again' instead",
+    ),
 ]
 
 
@@ -212,8 +219,8 @@ def test_a_wrong_declaration_is_refused_in_words(declare: Callable[[], object], 
 
 def test_a_wrong_option_has_no_second_problem_in_its_wake() -> None:
     def declare() -> None:
-        Workflow(id="w", stps=3, steps=7)
-        Step(name="x", agent=desk)
+        Workflow(id="w", stps=3, steps=7)  # type: ignore[call-arg]
+        Step(name="x", agent=ANY_DESK)
 
     with pytest.raises(DeclarationError) as refused, reported_together():
         declare()

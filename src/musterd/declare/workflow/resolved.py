@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from musterd.core import clock, jsontext
 from musterd.declare.agent import Agent
@@ -22,6 +22,7 @@ STEP_IDS = "5f0c6a3e-8f0b-4b57-9d6c-0e6f3e1a7f52"
 # The options of steps that the definition hash covers by the tree, or not at all.
 _STRUCTURE = frozenset({"name", "description", "steps", "else_steps", "choices", "agent", "team", "workflow"})
 
+NodeKind = Literal["step", "steps", "parallel", "condition", "loop", "router"]
 Resolve = Callable[[Agent | Team, int], Component]
 """Resolves an agent or a team at a depth."""
 
@@ -39,7 +40,7 @@ class StepNode:
     :param component: what a step of an agent, a team or a nested workflow runs.
     """
 
-    kind: Literal["step", "steps", "parallel", "condition", "loop", "router"]
+    kind: NodeKind
     spec: AnyStep
     name: str
     step_id: str
@@ -156,7 +157,7 @@ class _Builder:
         else_children = spec.else_steps if isinstance(spec, Condition) else ()
         own_id = spec.step_id if isinstance(spec, Step) else None
         return StepNode(
-            kind=spec.kind,
+            kind=cast("NodeKind", spec.kind),
             spec=spec,
             name=name,
             step_id=own_id or clock.derived_id(STEP_IDS, f"{self.workflow.id}/{place}"),
