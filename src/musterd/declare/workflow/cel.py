@@ -86,8 +86,8 @@ def _free_names(tree: Tree[Token]) -> Iterator[str]:
     bound = set(_TYPES)
     for call in tree.find_data("member_dot_arg"):
         if call.children[1] in _MACROS:
-            arguments = call.children[2]
-            bound |= {_name_of(next(iter(arguments.find_data("ident"))))}  # type: ignore[union-attr]
+            arguments: Any = call.children[2]
+            bound.add(_name_of(next(arguments.find_data("ident"))))
     for name in map(_name_of, tree.find_data("ident")):
         if name not in bound:
             yield name
