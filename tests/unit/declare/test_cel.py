@@ -88,6 +88,13 @@ def refusal(text: str) -> str:
         ("", "condition 'c': the evaluator is not valid CEL: '' in column 1 — write it"),
         ("inptu == 'x'", "condition 'c': the evaluator uses the unknown name 'inptu': \"inptu == 'x'\" — did you mean"),
         ("is_urgent", "condition 'c': the evaluator uses the unknown name 'is_urgent': 'is_urgent' — use 'input',"),
+        ("[1].exists(x, [2].all(y, x > y && z > y))", "condition 'c': the evaluator uses the unknown name 'z'"),
+        ("input.exists()", "condition 'c': the evaluator is not valid CEL: 'input.exists()' calls 'exists' without a"),
+        (
+            "[1].map(1, 2)",
+            "condition 'c': the evaluator is not valid CEL: '[1].map(1, 2)' calls 'map' without a variable",
+        ),
+        ("[1].map(input + 'x', 2)", "condition 'c': the evaluator is not valid CEL"),
         ("[1].exists(x, y)", "condition 'c': the evaluator uses the unknown name 'y'"),
         ("current_iteration > 1", "condition 'c': the evaluator uses the unknown name 'current_iteration'"),
     ],

@@ -40,6 +40,10 @@ def check_cel(text: str, label: str, names: Sequence[str], place: Place) -> None
         at = f" in column {error.column}" if error.column else ""
         problem = f"{label} is not valid CEL: {text!r}{at}"
         raise declaration_error(place, problem, """write it like 'input.contains("urgent")'""") from error
+    for macro, variable in _macros(tree):
+        if variable is None:
+            problem = f"{label} is not valid CEL: {text!r} calls '{macro}' without a variable"
+            raise declaration_error(place, problem, f"write it like 'list.{macro}(x, x > 1)'")
     for name in _free_names(tree):
         if name not in names:
             suggestion = closest_match(name, names)
@@ -83,14 +87,21 @@ def _program(text: str) -> Runner:
 
 def _free_names(tree: Tree[Token]) -> Iterator[str]:
     """The names in a text that its values must have, in their order."""
-    bound = set(_TYPES)
-    for call in tree.find_data("member_dot_arg"):
-        if call.children[1] in _MACROS:
-            arguments: Any = call.children[2]
-            bound.add(_name_of(next(arguments.find_data("ident"))))
+    bound = {*_TYPES, *(variable for _, variable in _macros(tree) if variable is not None)}
     for name in map(_name_of, tree.find_data("ident")):
         if name not in bound:
             yield name
+
+
+def _macros(tree: Tree[Token]) -> Iterator[tuple[str, str | None]]:
+    """The macros in a text, each with its variable; None: it is called without one."""
+    for call in tree.find_data("member_dot_arg"):
+        if call.children[1] in _MACROS:
+            arguments: Any = call.children[2] if len(call.children) > 2 else None
+            first = None if arguments is None or len(arguments.children) < 2 else arguments.children[0]
+            names = [] if first is None else [_name_of(ident) for ident in first.find_data("ident")]
+            is_name = len(names) == 1 and len(list(first.scan_values(bool))) == 1
+            yield str(call.children[1]), names[0] if is_name else None
 
 
 def _name_of(ident: Tree[Token]) -> str:
