@@ -45,7 +45,7 @@ def select(step_input: StepInput, session_state: dict[str, Any]) -> list[Any]:
 
 def is_returning(step_input: StepInput, session_state: dict[str, Any]) -> bool:
     """Whether the session had a case before."""
-    return session_state["cases"] > 1
+    return bool(session_state["cases"] > 1)
 
 
 workflow = Workflow(
