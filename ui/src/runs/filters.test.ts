@@ -22,6 +22,7 @@ test("they become the server's query", () => {
   expect(query).toEqual({
     team_id: "support-desk",
     agent_id: null,
+    workflow_id: null,
     user_id: "mara",
     q: "order",
     created_after: new Date(2026, 10, 27, 11, 30).getTime() / 1000,

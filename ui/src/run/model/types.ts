@@ -34,7 +34,10 @@ export interface RunDetail {
   team_name?: string;
   agent_id?: string;
   agent_name?: string;
-  input: { input_content: string };
+  workflow_id?: string;
+  workflow_name?: string;
+  /** Of a workflow the message itself, or an object if it has an input schema. */
+  input: { input_content: string } | string | Record<string, unknown>;
   content?: unknown;
   content_type?: string;
   model?: string;
@@ -120,6 +123,8 @@ export interface RunEvent {
   team_name?: string;
   agent_id?: string;
   agent_name?: string;
+  workflow_id?: string;
+  workflow_name?: string;
   model?: string;
   content?: unknown;
   reasoning_content?: string;
@@ -143,13 +148,20 @@ export function isFinal(status: RunStatus): boolean {
   return FINAL.has(status);
 }
 
-/** The name of the team or agent of a run. */
-export function componentName(run: RunDetail): string {
-  return run.team_name ?? run.agent_name ?? run.team_id ?? run.agent_id ?? "Run";
+/** The message of a run. */
+export function messageOf({ input }: RunDetail): string {
+  if (typeof input === "string") return input;
+  return typeof input.input_content === "string" ? input.input_content : JSON.stringify(input);
 }
 
-/** The kind and id of the team or agent of a run. */
+/** The name of the team, agent or workflow of a run. */
+export function componentName(run: RunDetail): string {
+  return run.team_name ?? run.agent_name ?? run.workflow_name ?? run.team_id ?? run.agent_id ?? "Run";
+}
+
+/** The kind and id of the team, agent or workflow of a run. */
 export function componentOf(run: RunDetail): { kind: ComponentKind; id: string } {
+  if (run.workflow_id !== undefined) return { kind: "workflow", id: run.workflow_id };
   return run.team_id === undefined ? { kind: "agent", id: run.agent_id ?? "" } : { kind: "team", id: run.team_id };
 }
 
