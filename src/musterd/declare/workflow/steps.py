@@ -131,7 +131,6 @@ class Step(StepOptions):
 
     kind = "step"
     type_name = "Step"
-    ignored = frozenset({"strict_input_validation"})  # without effect in Agno as well
 
     agent: Agent | None = field(default=None, metadata=about(_AGENT, "The agent that it runs; in YAML its id."))
     team: Team | None = field(default=None, metadata=about(_TEAM, "The team that it runs; in YAML its id."))
@@ -158,6 +157,10 @@ class Step(StepOptions):
         ),
     )
     skip_on_failure: bool = field(default=False, metadata=about(FLAG, 'True means `"skip"`.', part_of="on_error"))
+    strict_input_validation: bool = field(
+        default=False,
+        metadata=about(FLAG, "Fail if the message does not match the `input_schema` of what the step runs."),
+    )
     add_workflow_history: bool | None = field(
         default=None,
         metadata=about(
