@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support.client_drivers import ClientFailed
 
 if TYPE_CHECKING:
@@ -65,13 +67,12 @@ def test_a_stream_is_typed(agentos: Driver, session_id: str) -> None:
 
 
 def test_an_unknown_workflow(agentos: Driver) -> None:
-    for call in (lambda: agentos.get_workflow("nope"), lambda: agentos.run_workflow("nope", "hello")):
-        try:
-            call()
-        except ClientFailed as failed:
-            assert failed.status == 404
-        else:
-            raise AssertionError("it was found")
+    with pytest.raises(ClientFailed) as failed:
+        agentos.get_workflow("nope")
+    assert failed.value.status == 404
+    with pytest.raises(ClientFailed) as failed:
+        agentos.run_workflow("nope", "hello")
+    assert failed.value.status == 404
 
 
 def test_a_cancel(agentos: Driver, http: httpx2.Client, session_id: str) -> None:

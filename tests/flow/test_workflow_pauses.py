@@ -12,7 +12,7 @@ from tests.support.http import ServerClient, problem, read_stream
 from tests.support.workflows import workflow_sample
 
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
-STEP_INPUT = {
+STEP_INPUT: dict[str, Any] = {
     "input": "hello",
     "previous_step_outputs": {},
     "previous_step_content": None,
@@ -239,6 +239,7 @@ async def test_questions_in_the_inbox(client: ServerClient) -> None:
         *("workflow", "danger"),
         run["run_id"],
     )
+    assert approval["context"]["step"]["confirmation_message"] == "Really?"
     answer = await client.http.post(f"/approvals/{approval['id']}/resolve", json={"status": "approved"})
     assert answer.status_code == 200, answer.text
     done = await client.get(f"/workflows/hitl/runs/{run['run_id']}", session_id="s1", wait=60)

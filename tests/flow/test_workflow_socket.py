@@ -49,6 +49,7 @@ class Socket:
         """The frames up to the event of this name."""
         events = [await self.receive()]
         while events[-1]["event"] != last:
+            assert events[-1]["event"] not in ("WorkflowError", "error"), events[-1]
             events.append(await self.receive())
         return events
 

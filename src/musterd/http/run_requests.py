@@ -19,6 +19,7 @@ from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread
 from musterd.service.chosen_run_ids import new_run_id
 from musterd.service.runs import RunRequest
 from musterd.wire.budgets import budget_problems
+from musterd.wire.json_values import json_problem
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
@@ -216,10 +217,17 @@ class StartForm(Form):
         return media
 
 
+def _require_json(value: Any) -> Any:
+    if (problem := json_problem(value)) is not None:
+        raise PydanticCustomError(*problem)
+    return value
+
+
 class StartWorkflowForm(StartForm):
     """A request to start a run of a workflow. Further fields are the arguments of a function that is the workflow."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_require_json)]]
 
     additional_data: OptionalJsonObject = Field(
         None, description="Values that the steps' functions get in addition to the message."

@@ -48,7 +48,11 @@ OUTPUTS: dict[RunPathKind, Any] = {
     "workflow": WorkflowRunOutput,
     "run": AnyRunOutput,
 }
-LISTED: dict[RunPathKind, Any] = {"agent": RunSchema, "team": TeamRunSchema, "workflow": WorkflowRunSchema}
+LISTS: dict[RunPathKind, Any] = {
+    "agent": list[RunSchema],
+    "team": list[TeamRunSchema],
+    "workflow": list[WorkflowRunSchema],
+}
 BINARY = "application/octet-stream"
 
 
@@ -136,7 +140,7 @@ async def create_run(
     "list_{kind}_runs",
     summary="List {Kind} Runs",
     errors={404: "{Kind} not found"},
-    answers=lambda kind: {200: Answer(list[LISTED[kind]])},
+    answers=lambda kind: {200: Answer(LISTS[kind])},
 )
 async def list_runs(component: BaseComponent, server: Server, caller: Caller, query: ComponentRunsQuery) -> Response:
     """List the runs of a session, each after its members' runs. An unknown session has none."""

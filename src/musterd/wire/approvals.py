@@ -98,7 +98,7 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "schedule_run_id": None,
         "source_name": approval.source_name,
         "requirements": [requirement_object(requirement.as_json(), approval.root_id)],
-        "context": {"tool_names": [requirement.tool.name], "source_name": approval.source_name},
+        "context": _context(approval),
         "resolution_data": approval.resolution_data or _decision_data(approval),
         "resolved_by": approval.decided_by,
         "resolved_at": whole_seconds(approval.decided_at),
@@ -123,6 +123,12 @@ def approval_status(approval: Approval) -> ApprovalStatusResponse:
         "resolved_at": whole_seconds(approval.decided_at),
         "resolved_by": approval.decided_by,
     }
+
+
+def _context(approval: Approval) -> dict[str, Any]:
+    requirement = approval.requirement
+    context: dict[str, Any] = {"tool_names": [requirement.tool.name], "source_name": approval.source_name}
+    return context if requirement.step is None else {**context, "step": requirement.step}
 
 
 def _decision_data(approval: Approval) -> dict[str, Any] | None:

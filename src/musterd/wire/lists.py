@@ -358,7 +358,7 @@ def workflow_run_schema(view: RunView) -> WorkflowRunSchema:
         "content_type": "str" if output is None else output.content_type,
         "status": STATUS[row.state],
         "step_results": cast(list[StepOutput], output.step_results) if output else [],
-        "step_executor_runs": cast(list[JsonObject], step_executor_runs(view).get("step_executor_runs", [])),
+        "step_executor_runs": step_executor_runs(view).get("step_executor_runs", []),
         "metrics": workflow_metrics(output),
         "created_at": iso_seconds(row.created_at),
         "session_state": _session_state(view),
