@@ -8,6 +8,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare.workflow.conditions import loop_values, step_values
 from musterd.declare.workflow.resolved import StepNode
+from musterd.declare.workflow.step_io import as_text
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
@@ -79,7 +80,7 @@ async def _branch(walk: "Walk", position: Position, scope: Scope) -> StepResult 
 def _branch_text(result: StepResult) -> str:
     output = result.output
     if output.success:
-        return f"### ✅ SUCCESS: {output.step_name}\n{output.content}"
+        return f"### ✅ SUCCESS: {output.step_name}\n{as_text(output.content)}"
     return f"### ❌ FAILURE: {output.step_name}\nStep {output.step_name} failed: {output.error}"
 
 

@@ -22,7 +22,7 @@ from musterd.flow.asking import unknown_outcome
 from musterd.flow.functions import FunctionStep, call_step
 from musterd.flow.inputs import Scope
 from musterd.flow.position import Position
-from musterd.flow.results import content_of
+from musterd.flow.results import json_content_of
 from musterd.loop import state
 from musterd.loop.contained_exits import Interrupted
 from musterd.loop.pausing import Waits
@@ -150,7 +150,7 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
     state.merge(walk.run.state, step.state_delta)
     if step.media:
         walk.progress.add_media(step.media)
-    return content_of(step)
+    return json_content_of(step)
 
 
 def _calls_steps(function: Callable[..., Json]) -> bool:

@@ -12,7 +12,7 @@ from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
 from musterd.declare.workflow.step_io import StepInput, as_text, history_context
 from musterd.declare.workflow.steps import Step
-from musterd.flow.results import StepResult
+from musterd.flow.results import StepResult, as_json
 from musterd.loop import state
 from musterd.loop.media import as_read_by
 from musterd.loop.produced_media import result_content
@@ -134,4 +134,4 @@ def shown_input(walk: "Walk", scope: Scope) -> JsonObject:
 
 def _shown(content: Json) -> Json:
     text = as_text(content)
-    return content if text is None or len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return as_json(content) if text is None or len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

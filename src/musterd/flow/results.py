@@ -1,9 +1,12 @@
 """The results of steps: as functions of the workflow see them, as clients see them, and as the journal stores them."""
 
+import functools
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from musterd.core import jsontext
@@ -48,11 +51,40 @@ def content_text(content: Json) -> tuple[str, JsonObject]:
         return "", {"content": NOTHING}
     if isinstance(content, str):
         return content, {}
-    return jsontext.dumps(to_jsonable_python(content, fallback=str)), {"content": JSON}
+    details: JsonObject = {"content": JSON}
+    if isinstance(content, BaseModel):
+        details["class"] = class_name(type(content))
+    return jsontext.dumps(to_jsonable_python(content, fallback=str)), details
+
+
+def as_json(content: Json) -> Json:
+    """A content as clients see it."""
+    return to_jsonable_python(content, fallback=str) if isinstance(content, BaseModel) else content
+
+
+def class_name(model: type[BaseModel]) -> str:
+    """The name under which :func:`content_of` finds a pydantic class."""
+    return f"{model.__module__}:{model.__qualname__}"
 
 
 def content_of(step: ToolStep) -> Json:
-    """The content of a stored step."""
+    """The content of a step as functions get it: text, JSON, or an object of the pydantic class that it was made of.
+
+    It is read in the same way in each attempt, from what is stored. A class that is not found here leaves JSON.
+    """
+    details, content = step.details or {}, json_content_of(step)
+    if (name := details.get("class")) is None:
+        return content
+    module, _, qualname = name.partition(":")
+    try:
+        model = functools.reduce(getattr, qualname.split("."), sys.modules[module])
+        return model.model_validate(content)
+    except (AttributeError, KeyError, ValueError):
+        return content
+
+
+def json_content_of(step: ToolStep) -> Json:
+    """The content of a step as clients see it: text or JSON."""
     kind = (step.details or {}).get("content", TEXT)
     if kind == NOTHING:
         return None
@@ -74,7 +106,8 @@ def succeeded(position: Position, step: ToolStep) -> StepResult:
         audio=_media_of(step, "audio"),
         files=_media_of(step, "files"),
     )
-    return StepResult(output=output, record=_record(output, step.media), content=content, media=step.media)
+    record = {**_record(output, step.media), "content": json_content_of(step)}
+    return StepResult(output=output, record=record, content=content, media=step.media)
 
 
 def failed(position: Position, step: ToolStep, text: str) -> StepResult:

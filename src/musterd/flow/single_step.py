@@ -113,6 +113,7 @@ async def _try(walk: "Walk", position: Position, path: str, scope: Scope, user_i
         state=scope.state,
         media=scope.media,
         timeout_seconds=spec.timeout_seconds,
+        is_strict=spec.strict_input_validation,
     )
     return await drive_step_run(walk, position, step_run)
 

@@ -1,9 +1,12 @@
 """The runs that steps start: of an agent, a team or another workflow. Each is a run of its own, as a member's is."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
@@ -14,7 +17,7 @@ from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
 from musterd.flow.inputs import prompt_of_step
 from musterd.flow.position import Position
-from musterd.flow.results import JSON
+from musterd.flow.results import JSON, class_name
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.history import member_history
@@ -37,6 +40,7 @@ class StepRun:
     :param media: media that the step before produced.
     :param state: the session state; the run works on a copy.
     :param timeout_seconds: how long it may take.
+    :param is_strict: whether the message must match the schema of the component's messages.
     """
 
     component: Component | WorkflowComponent
@@ -45,6 +49,7 @@ class StepRun:
     state: JsonObject
     media: Sequence[Medium] = ()
     timeout_seconds: float | None = None
+    is_strict: bool = False
 
 
 async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) -> ToolStep:
@@ -69,7 +74,9 @@ def _never_asks(kind: RequirementKind) -> Requirement:
 async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolStep:
     tree, run, component = walk.tree, walk.run, step_run.component
     if run.depth + 1 > tree.settings.max_depth:
-        return _failed(f"Steps are limited to {tree.settings.max_depth} levels.", clock.now())
+        return _refused(f"Steps are limited to {tree.settings.max_depth} levels.")
+    if step_run.is_strict and (problem := _schema_problem(component, step_run.message)) is not None:
+        return _refused(problem)
     child = Assignment(
         component=component,
         run_id=clock.derived_id(tree.salt, step_run.path),
@@ -133,16 +140,34 @@ def _details(walk: "Walk", component: Component | WorkflowComponent, driven: Dri
     details: JsonObject = {}
     if not isinstance(output.content, str):
         details["content"] = JSON
+        schema = component.spec.output_schema if isinstance(component, Component) else None
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            details["class"] = class_name(schema)
     if metrics := run_metrics(output, info.model, info.provider):
         details["metrics"] = metrics
     return details or None
 
 
-def _failed(message: str, started_at: float) -> ToolStep:
+def _schema_problem(component: Component | WorkflowComponent, message: str) -> str | None:
+    """Why a message does not match the schema of the component's messages; None: it does, or there is no schema."""
+    if component.message_schema is None:
+        return None
+    import jsonschema_rs
+
+    name, schema = component.message_schema
+    try:
+        error = next(iter(jsonschema_rs.iter_errors(schema, json.loads(message))), None)
+    except ValueError:
+        return f"The message is not JSON of {name}."
+    return None if error is None else f"The message is not JSON of {name}: {error.message[:200]}"
+
+
+def _refused(message: str) -> ToolStep:
     return ToolStep(
         result=message,
         is_error=True,
-        started_at=started_at,
-        seconds=clock.now() - started_at,
+        started_at=clock.now(),
+        seconds=0.0,
         state=StepState.FAILED,
+        details={"is_final": True},
     )

@@ -20,7 +20,7 @@ from musterd.declare.workflow.step_io import WorkflowSession
 from musterd.flow import containers
 from musterd.flow.inputs import Scope
 from musterd.flow.position import Position
-from musterd.flow.results import StepResult
+from musterd.flow.results import StepResult, as_json
 from musterd.flow.single_step import run_step
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
@@ -105,7 +105,7 @@ class Walk:
         output = self.progress.output
         output.step_results.append(result.record)
         if result.content is not None:
-            output.content = result.content  # what a cancelled run shows
+            output.content = as_json(result.content)  # what a cancelled run shows
 
     async def sequence(
         self, positions: Sequence[Position], scope: Scope, on_result: Callable[[StepResult], object] | None = None
@@ -211,7 +211,7 @@ class Walk:
 
     def _finish(self, content: Json) -> Output:
         output = self.progress.output
-        output.content = content
+        output.content = as_json(content)
         output.content_type = "str" if isinstance(content, str) else type(content).__name__
         output.seconds = clock.monotonic() - self.started
         self.progress.is_answered = True

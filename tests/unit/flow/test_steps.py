@@ -99,25 +99,52 @@ async def test_generators_amount_to_their_last_output_or_their_texts() -> None:
     assert flow.step_results[0]["content"] == "whole"
 
 
-async def test_objects_are_passed_on_as_json() -> None:
-    class Topic(BaseModel):
-        name: str
+class Topic(BaseModel):
+    name: str
 
-    def topic(step_input: StepInput) -> Topic:
-        return Topic(name="owls")
 
+def topic(step_input: StepInput) -> Topic:
+    return Topic(name="owls")
+
+
+async def test_objects_are_passed_on_as_objects_and_shown_as_json() -> None:
     def name(step_input: StepInput) -> str:
-        return str(step_input.previous_step_content["name"])
+        assert isinstance(step_input.previous_step_content, Topic)
+        return step_input.previous_step_content.name
 
     flow = FlowHarness(Workflow(id="w", steps=[topic, name]))
     assert (await flow.drive()).content == "owls"
     assert flow.step_results[0]["content"] == {"name": "owls"}
 
 
-async def test_a_schema_makes_the_message_an_object() -> None:
-    class Topic(BaseModel):
+async def test_an_object_can_be_the_result() -> None:
+    output = await FlowHarness(Workflow(id="w", steps=[topic])).drive()
+    assert (output.content, output.content_type) == ({"name": "owls"}, "Topic")
+
+
+async def test_an_object_of_a_class_that_cannot_be_found_is_passed_on_as_json() -> None:
+    class Local(BaseModel):
         name: str
 
+    def local(step_input: StepInput) -> Local:
+        return Local(name="owls")
+
+    def name(step_input: StepInput) -> str:
+        return str(step_input.previous_step_content["name"])
+
+    assert (await FlowHarness(Workflow(id="w", steps=[local, name])).drive()).content == "owls"
+
+
+async def test_an_agent_gets_an_object_as_json_and_can_insist_on_its_schema() -> None:
+    strict = Agent(id="strict", model="scripted", input_schema=Topic)
+    good = Workflow(id="w", steps=[topic, Step(name="tell", agent=strict, strict_input_validation=True)])
+    assert '"name": "owls"' in str((await FlowHarness(good).drive()).content)
+    bad = Workflow(id="w", steps=[shout, Step(name="tell", agent=strict, strict_input_validation=True)])
+    with pytest.raises(StepFailed, match="The message is not JSON of Topic"):
+        await FlowHarness(bad).drive()
+
+
+async def test_a_schema_makes_the_message_an_object() -> None:
     def name(step_input: StepInput) -> str:
         return str(step_input.input.name)
 
