@@ -187,7 +187,7 @@ class LoopHarness:
                 caller=ModelCaller(settings),
                 load=_nothing,
                 of=lambda component: component.model,  # type: ignore[arg-type,return-value]
-                describe=lambda component: describe(component.model),
+                describe=lambda component: describe(component.model),  # type: ignore[attr-defined]
             ),
             settings=settings,
             threads=self.threads,
