@@ -355,6 +355,25 @@ async def test_one_branch_can_be_cancelled_alone(file_engines: Engines, works: W
     assert (branch["success"], branch["content"]) == (False, "Step write was cancelled")
 
 
+async def test_a_branch_that_waits_can_be_cancelled_alone(file_engines: Engines, works: Works) -> None:
+    @tool(requires_confirmation=True)
+    def delete_file(path: str) -> str:
+        """Delete a file."""
+        raise AssertionError("it was not confirmed")
+
+    agent = Agent(id="guarded", model=HeldModel(), tools=[delete_file])
+    both = Parallel(Step(name="ask", agent=agent), works.step("b"), name="both")
+    async with file_engines(workflows=[workflow(both, works.step("last"))]) as harness:
+        await harness.start('[[TOOL delete_file {"path": "/x"}]]', "r1")
+        waiting(await harness.end_of("r1"))
+        (member,) = await harness.runs.members("r1")
+        await harness.runs.steering.cancel_member(member.row, "somebody", None)
+        await harness.idle()
+        view = await harness.end_of("r1")
+    assert str(content(view)).endswith(">b>last")
+    assert works.calls == {"b": 1, "last": 1}
+
+
 async def test_a_message_to_the_workflow_reaches_the_agent_at_work(file_engines: Engines, model: HeldModel) -> None:
     hold = model.hold("[[WORDS 3]]")
     agent = Agent(id="writer", model=model)

@@ -13,7 +13,7 @@ from musterd.loop.assignment import Assignment
 from musterd.loop.run_tree import Models, RunTree
 from musterd.models.call import ModelCaller
 from musterd.models.names import NO_MODEL, describe
-from musterd.models.scripted import ScriptedModel
+from tests.support.held_model import HeldModel
 from tests.support.loop import SALT, MemorySteps
 
 
@@ -23,10 +23,10 @@ class FlowHarness:
     :param options: values for the assignment; ``settings`` for the settings.
     """
 
-    def __init__(self, workflow: Workflow, message: str = "hello", **options: Any) -> None:
+    def __init__(self, workflow: Workflow, message: Any = "hello", **options: Any) -> None:
         component = Registry.of(workflows=[workflow]).workflows[workflow.id]
         settings = Settings(**{"model_retry_seconds": 0, **options.pop("settings", {})})
-        model = ScriptedModel()
+        model = self.model = HeldModel()
         self.events: list[Event] = []
         self.steps = MemorySteps()
         self.tree = RunTree(

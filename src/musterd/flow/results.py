@@ -78,7 +78,8 @@ def content_of(step: ToolStep) -> Json:
     module, _, qualname = name.partition(":")
     try:
         model = functools.reduce(getattr, qualname.split("."), sys.modules[module])
-        return model.model_validate(content)
+        is_model = isinstance(model, type) and issubclass(model, BaseModel)
+        return model.model_validate(content) if is_model else content
     except (AttributeError, KeyError, ValueError):
         return content
 

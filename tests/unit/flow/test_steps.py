@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic_ai.messages import BinaryContent, UserPromptPart
 
-from musterd import Agent, Step, StepInput, StepOutput, ToolContext, Workflow
+from musterd import Agent, Media, Step, StepInput, StepOutput, ToolContext, Workflow
 from musterd.core.errors import LimitReached, StepFailed
 from musterd.core.events import EventKind
 from tests.support.flow import FlowHarness
@@ -142,6 +143,27 @@ async def test_an_agent_gets_an_object_as_json_and_can_insist_on_its_schema() ->
     bad = Workflow(id="w", steps=[shout, Step(name="tell", agent=strict, strict_input_validation=True)])
     with pytest.raises(StepFailed, match="The message is not JSON of Topic"):
         await FlowHarness(bad).drive()
+
+
+def prompt_of(flow: FlowHarness) -> Any:
+    """The parts of the first message to the model."""
+    parts = flow.model.calls[0][0].parts
+    return next(part.content for part in parts if isinstance(part, UserPromptPart))
+
+
+async def test_an_agent_sees_the_media_of_the_request_and_of_the_step_before() -> None:
+    def draw(step_input: StepInput) -> StepOutput:
+        assert step_input.images is not None
+        return StepOutput(content="drawn", images=[Media(content=b"new", mime_type="image/png")])
+
+    of_request = BinaryContent(b"old", media_type="image/png")
+    media = {"images": [Media(content=b"old", mime_type="image/png")]}
+    flow = FlowHarness(Workflow(id="w", steps=[draw, WRITER]), ["hello", of_request], media=media)
+    await flow.drive()
+    text, *images = prompt_of(flow)
+    assert text == "drawn"
+    assert [image.data for image in images] == [b"new", b"old"]
+    assert flow.step_results[0]["images"][0]["mime_type"] == "image/png"
 
 
 async def test_a_schema_makes_the_message_an_object() -> None:
