@@ -396,6 +396,32 @@ async def test_a_session_before_its_first_run(client: ServerClient) -> None:
     problem(both, 422, "VALIDATION_ERROR")
 
 
+async def test_a_trace_has_the_containers(client: ServerClient) -> None:
+    done = await client.run(to="workflows/nested", session_id="s1")
+    (listed,) = (await client.get("/traces", workflow_id="nested"))["data"]
+    assert (listed["run_id"], listed["workflow_id"]) == (done["run_id"], "nested")
+    assert (await client.get("/traces", workflow_id="seq"))["data"] == []
+    (root,) = (await client.get(f"/traces/{listed['trace_id']}"))["tree"]
+
+    def outline(span: dict[str, Any]) -> Any:
+        return span["type"], span["name"], sorted(outline(below) for below in span.get("spans") or ())
+
+    step_x = ("STEP", "step x", [])
+    model = ("LLM", "chat scripted", [])
+    step_y = ("STEP", "step y", [("AGENT", "invoke_agent Writer", [model])])
+    loop = ("LOOP", "loop lp", [step_x, step_x])
+    parallel = ("PARALLEL", "parallel pp", [loop, step_y])
+    condition = ("CONDITION", "condition c", [parallel, ("STEP", "choice c", [])])
+    assert outline(root) == ("WORKFLOW", "invoke_agent nested", [("STEP", "steps outer", [condition])])
+
+
+async def test_workflows_are_counted(client: ServerClient) -> None:
+    await client.run(to="workflows/seq", session_id="s1")
+    (day,) = (await client.get("/metrics"))["metrics"]
+    assert (day["workflow_runs_count"], day["workflow_sessions_count"]) == (1, 1)
+    assert (day["agent_runs_count"], day["token_metrics"]["total_tokens"]) == (0, 30)
+
+
 async def test_scopes_of_workflows(serve: Serve) -> None:
     issuer = Issuer()
     async with serve(served=workflow_sample(), jwt_verification_key=public_pem(rsa_key())) as client:

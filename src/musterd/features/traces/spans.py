@@ -46,7 +46,7 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
     nodes = nodes_of(runs, steps)
     for step in steps:
         if step.path in by_step and step.kind in _OF_WORKFLOWS:
-            describe_step(by_step[step.path], step.path, nodes)
+            describe_step(by_step[step.path], step, nodes)
     by_step = {**container_spans(by_run[""].metadata["run_id"], nodes, steps), **by_step}
     for path, span in by_step.items():
         _parent(path, by_run, by_step, is_run=False).children.append(span)

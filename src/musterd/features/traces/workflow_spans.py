@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunView, StepRow, StepState
+from musterd.core.records import RunView, StepKind, StepRow, StepState
 from musterd.core.trace_ids import step_span_id
 from musterd.features.traces.records import Span, SpanKind, SpanStatus
+
+_WORDS = {StepKind.CHOICE: "choice", StepKind.ASK: "question"}
 
 Nodes = Mapping[str, JsonObject]
 """The nodes of declared trees, by the path at which a run reached them."""
@@ -72,12 +74,13 @@ def container_spans(root_id: str, nodes: Nodes, steps: Sequence[StepRow]) -> dic
     return spans
 
 
-def describe_step(span: Span, path: str, nodes: Nodes) -> None:
+def describe_step(span: Span, step: StepRow, nodes: Nodes) -> None:
     """Name the span of a step of a workflow: the step itself, a further try, what was chosen or asked."""
+    path = step.path
     while path and path not in nodes:
         path = path.rpartition("/")[0]
     node = nodes.get(path)
     if node is None:
         return
-    span.kind, span.name = _KINDS[node["kind"]], f"{node['kind']} {node['name']}"
+    span.kind, span.name = SpanKind.STEP, f"{_WORDS.get(step.kind, 'step')} {node['name']}"
     span.metadata |= {"step_id": node["step_id"], "step_name": node["name"]}
