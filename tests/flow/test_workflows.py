@@ -396,6 +396,21 @@ async def test_a_session_before_its_first_run(client: ServerClient) -> None:
     problem(both, 422, "VALIDATION_ERROR")
 
 
+async def test_a_forked_session_has_copies_that_name_each_other(client: ServerClient) -> None:
+    done = await client.run(to="workflows/par", session_id="s1")
+    answer = await client.http.post("/workflows/par/sessions/s1/fork")
+    forked = answer.json()["session_id"]
+    (copy,) = await client.get(f"/sessions/{forked}/runs")
+    view = await client.get(f"/workflows/par/runs/{copy['run_id']}", session_id=forked)
+    assert view["copied_from"] == done["run_id"]
+    runs, steps = view["step_executor_runs"], view["step_results"][0]["steps"]
+    assert [step["step_run_id"] for step in (steps[0], steps[2])] == [run["run_id"] for run in runs]
+    assert {run["parent_run_id"] for run in runs} == {copy["run_id"]}
+    assert not {run["run_id"] for run in runs} & {run["run_id"] for run in done["step_executor_runs"]}
+    page = await client.get(f"/workflows/par/runs/{copy['run_id']}/events", session_id=forked)
+    assert page["events"][-1]["step_results"] == view["step_results"]
+
+
 async def test_a_trace_has_the_containers(client: ServerClient) -> None:
     done = await client.run(to="workflows/nested", session_id="s1")
     (listed,) = (await client.get("/traces", workflow_id="nested"))["data"]
