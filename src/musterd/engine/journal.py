@@ -235,7 +235,8 @@ class Journal:
         if outcome.is_error:
             is_known = outcome.state is not StepState.UNKNOWN
             step.error = error_text("tool_failed" if is_known else "unknown_outcome", outcome.result)
-        self._count_call(intent.kind, outcome.state.value, outcome.seconds)
+        if intent.kind is not StepKind.ASK:
+            self._count_call(intent.kind, outcome.state.value, outcome.seconds)
         self._open_calls.pop(intent.path, None)
         if intent.kind is StepKind.DELEGATE and (outcome.is_error or outcome.hook_effect == "skipped"):
             self._end_leftover_members(intent.path)
