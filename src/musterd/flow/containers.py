@@ -199,10 +199,11 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
     assert isinstance(spec, Router)
     assert spec.selector is not None
     choices = [child.name for child in node.children]
+    own_names = {id(child.spec): child.name for child in node.children}
 
     def read(chosen: Json) -> Json:
         items = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-        names = [item.name if isinstance(item, AnyStep) else item for item in items]
+        names = [own_names.get(id(item), item.name) if isinstance(item, AnyStep) else item for item in items]
         for name in names:
             if name not in choices:
                 raise ValueError(f"it selected {name!r}, which is not one of {', '.join(choices)}")
@@ -217,7 +218,7 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         first=given,
         read=read,
         cel_values=lambda: {**step_values(given, scope.state), "step_choices": choices},
-        values={"step_choices": choices},
+        values={"step_choices": [child.spec for child in node.children]},
     )
     return await choose(walk, position, choice, scope.state)
 

@@ -67,7 +67,7 @@ def step_input(walk: "Walk", scope: Scope, user_input: JsonObject | None = None)
     if user_input is not None:
         data["user_input"] = user_input
     media = {name: list(items) for name, items in walk.run.media.items()}
-    for result in scope.results.values():
+    for result in (result for result in scope.results.values() if result.media):
         for name in MEDIA_NAMES:
             media.setdefault(name, []).extend(getattr(result.output, name) or ())
     return StepInput(

@@ -227,8 +227,8 @@ def test_a_wrong_option_has_no_second_problem_in_its_wake() -> None:
     assert len(refused.value.message.splitlines()) == 3
 
 
-def test_a_selector_may_have_the_names_of_the_choices() -> None:
-    def select(step_input: StepInput, step_choices: list[str], session_state: dict[str, Any], run_context: Any) -> str:
+def test_a_selector_may_have_the_choices() -> None:
+    def select(step_input: StepInput, step_choices: list[Any], session_state: dict[str, Any], run_context: Any) -> Any:
         return step_choices[0]
 
     Router(name="r", choices=[shout], selector=select)

@@ -99,6 +99,15 @@ async def test_a_router_runs_what_its_selector_names(selected: Any) -> None:
     assert flow.data(EventKind.ROUTER_STARTED)[0]["selected_steps"] == ["r2"]
 
 
+async def test_a_selector_can_return_one_of_the_steps_that_it_gets() -> None:
+    def second(step_input: StepInput, step_choices: list[Step]) -> Step:
+        return next(step for step in step_choices if step.name == "r2")
+
+    choices = [Step(name="r1", executor=shout), Step(name="r2", executor=plain)]
+    flow = await run(Router(name="way", selector=second, choices=choices))
+    assert flow.walk.progress.output.content == "plain"
+
+
 async def test_a_router_without_a_valid_choice_fails_in_words() -> None:
     router = Router(name="way", selector=lambda step_input: "r3", choices=[Step(name="r1", executor=shout)])
     with pytest.raises(RunFailed, match="Router 'way' could not choose: it selected 'r3', which is not one of r1"):

@@ -389,7 +389,7 @@ class Router(StepOptions):
         default=None,
         metadata=about(
             _CHOICE,
-            "A function that gets a `StepInput` (and `step_choices`, the names) and returns a step of `choices`, its "
+            "A function that gets a `StepInput` (and `step_choices`, the steps) and returns a step of `choices`, its "
             "name, or a list of these; or a CEL text that gives a name (in YAML not a function).",
         ),
     )
