@@ -20,6 +20,7 @@ REASONS: dict[str, str] = {
     r"\+ tools\.tools\[\]\.(requires_confirmation|external_execution)$": "what a tool asks a person for",
     r"^runs of .*: \+ \[\]\.events\[\]": "the event that the run ended with: agno-client shows no run without one",
     r"\+ (.*\.)?messages\[\]\.metrics\.(duration|time_to_first_token)$": "measured for members and pauses too",
+    r"^config: [-+] workflows\[\]": "the recorded server had no workflows",
     r"^failed (run|answer): \+ messages\[\]": "a failed run keeps what was said until then",
     r"^config: \+ (name|agents\[\]\.description)$": "AgentOS leaves out what its operator did not say",
     r"^stream of a failing member: TeamRunCompleted \+ member_responses\[\]\.": "a failed member's run is shown",

@@ -31,6 +31,7 @@ def test_the_list_and_a_detail(agentos: Driver) -> None:
     detail = agentos.get_workflow("seq")
     assert (detail["$type"], detail["id"], detail["workflow_agent"]) == ("WorkflowResponse", "seq", False)
     assert [step["name"] for step in detail["steps"]] == ["research", "shout", "crew"]
+    assert agentos.aget_workflow("seq") == detail
     config = agentos.get_config()
     assert [item["id"] for item in config["workflows"]] == [item["id"] for item in listed]
 
