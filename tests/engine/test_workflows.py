@@ -112,6 +112,22 @@ async def test_a_function_that_was_cut_off_waits_for_a_person(
     assert works.calls == {"pay": calls, "next": 1}
 
 
+@pytest.mark.parametrize("rule", ["fail", "pause"])
+async def test_a_function_whose_outcome_stays_unknown_is_not_tried_again(
+    file_engines: Engines, works: Works, rule: str
+) -> None:
+    flow = workflow(works.step("pay", on_unknown_effect=rule), works.step("next"))
+    async with file_engines(workflows=[flow]) as first:
+        await works.cut_off(first, "pay")
+    async with file_engines(workflows=[flow]) as second:
+        if rule == "pause":
+            (requirement,) = waiting(await second.end_of("r1"))
+            await decide(second, requirement, Verdict.REFUSED)
+        view = await second.end_of("r1")
+    assert view.row.state is RunState.ERROR
+    assert works.calls == {"pay": 1}
+
+
 async def test_a_choice_is_made_once_whatever_is_true_later(file_engines: Engines, works: Works) -> None:
     answer = True
 

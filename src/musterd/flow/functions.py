@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import StepState
 from musterd.declare import Tool, ToolContext
 from musterd.declare.run_context import requested_arguments
 from musterd.declare.schema_tool import SchemaSignature
@@ -67,7 +68,10 @@ async def call_step(
     )
     run = replace(walk.run, state=session_state)
     result = await call_function(walk.tree, run, tool, walk.tree.claim_call_id("", path), path, {})
-    details = {"error_type": call.error_type} if result.is_error else call.details
+    details = call.details
+    if result.is_error:
+        is_timeout = result.state is StepState.UNKNOWN and call.error_type in (None, "CancelledError")
+        details = {"error_type": "TimeoutError" if is_timeout else call.error_type}
     return replace(result, details={name: value for name, value in details.items() if value is not None} or None)
 
 

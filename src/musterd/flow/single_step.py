@@ -65,8 +65,9 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
         if not _is_failure(step):
             return step
         details = step.details or {}
-        # A function that returned a failure has said all, and so has a run whose error says that trying is of no use.
-        may_retry = step.is_error and not _is_stopped(step) and not details.get("is_final")
+        # A function that returned a failure has said all, and so has a run whose error says that trying is of no use. A
+        # call whose outcome is unknown has no type of error: another try might have its effect twice.
+        may_retry = step.is_error and details.get("error_type") is not None and not details.get("is_final")
         will_retry = may_retry and number < spec.max_retries + granted
         error = step.result if step.is_error else details["error"]
         data: JsonObject = {"error": error, "try": number + 1, "will_retry": will_retry}

@@ -107,7 +107,8 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
     if not step.is_error:
         return replace(step, details=_details(walk, component, driven[0]))
     if deadline.is_over:
-        return replace(step, result=f"No result after {step_run.timeout_seconds} s.")
+        message = f"No result after {step_run.timeout_seconds} s."
+        return replace(step, result=message, details={"error_type": "TimeoutError"})
     if tree.stops.is_stopped(child.run_id):  # by a person: nothing is tried again, and the workflow goes on
         return replace(step, details={"is_stopped": True})
     error = (driven[0].progress.output.error if driven else None) or {}

@@ -253,6 +253,23 @@ async def test_a_step_that_takes_too_long_is_stopped_and_tried_again() -> None:
     assert error["error"] == "No result after 0.05 s."
 
 
+async def test_a_function_that_takes_too_long_is_tried_again_if_it_is_safe() -> None:
+    calls = 0
+
+    async def hang(step_input: StepInput) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        return "done"
+
+    step = Step(name="hang", executor=hang, retry_safe=True, timeout_seconds=0.05)
+    flow = FlowHarness(Workflow(id="w", steps=[step]))
+    assert (await flow.drive()).content == "done"
+    (error,) = flow.data(EventKind.STEP_ERROR)
+    assert (error["error_type"], error["will_retry"]) == ("TimeoutError", True)
+
+
 async def test_the_number_of_steps_is_limited() -> None:
     flow = FlowHarness(Workflow(id="w", steps=[shout, shout_again]), settings={"max_workflow_steps": 1})
     with pytest.raises(LimitReached, match="1 steps"):
