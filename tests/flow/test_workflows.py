@@ -421,8 +421,8 @@ async def test_a_trace_has_the_containers(client: ServerClient) -> None:
     def outline(span: dict[str, Any]) -> Any:
         return span["type"], span["name"], sorted(outline(below) for below in span.get("spans") or ())
 
-    step_x = ("STEP", "step x", [])
-    model = ("LLM", "chat scripted", [])
+    step_x: Any = ("STEP", "step x", [])
+    model: Any = ("LLM", "chat scripted", [])
     step_y = ("STEP", "step y", [("AGENT", "invoke_agent Writer", [model])])
     loop = ("LOOP", "loop lp", [step_x, step_x])
     parallel = ("PARALLEL", "parallel pp", [loop, step_y])

@@ -197,7 +197,7 @@ class HostCheck:
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        """Reject writes from a foreign origin: forms and sockets need no CORS preflight, so any page could start runs."""
+        """Reject writes from a foreign origin: without a CORS preflight, any page could send forms and open sockets."""
         origin = headers.get("origin")
         if origin is None or scope.get("method", SOCKET) in SAFE_METHODS or {origin, ANY_ORIGIN} & self._rules.origins:
             return

@@ -90,7 +90,8 @@ def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is nam
     A caller that may run a team may do everything with its runs, so all of them have the scope to run it.
 
     :param path: the path below that of the component.
-    :param operation_id: with ``{kind}`` for ``agent``, ``team`` or ``workflow``, like ``summary`` and ``errors`` with ``{Kind}``.
+    :param operation_id: with ``{kind}`` for ``agent``, ``team`` or ``workflow``, like ``summary`` and ``errors`` with
+        ``{Kind}``.
     :param answers: the answers that the handler makes itself as responses, by status, for each kind of path.
     :param needs_component: whether the run's component must be served; otherwise the operation also works without it.
     :param without_session: types of the handler's parameters, and those that replace them if the run is named alone.

@@ -23,7 +23,7 @@ from musterd.service.run_ref import RunRef
 from musterd.store.acceptance import Accepted
 from musterd.wire import runs as wire_runs
 from musterd.wire.runs import AnyRunOutput, RunReceipt, WorkflowRunOutput
-from musterd.wire.step_outputs import leaf_outputs
+from musterd.wire.workflow_runs import leaf_outputs
 
 ANSWER_WAIT_SECONDS = 3600.0
 

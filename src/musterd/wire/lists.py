@@ -34,9 +34,9 @@ from musterd.wire.runs import (
 )
 from musterd.wire.shapes import Time, UnixTime, without_nulls
 from musterd.wire.states import STATUS, RunStatus
-from musterd.wire.step_outputs import StepOutput, WorkflowMetrics, workflow_metrics
 from musterd.wire.times import iso_seconds
 from musterd.wire.tools import ToolExecution
+from musterd.wire.workflow_runs import StepOutput, WorkflowMetrics, workflow_metrics
 
 PREVIEW_CHARACTERS = 280
 """The length of a text in a preview."""

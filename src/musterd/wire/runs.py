@@ -8,20 +8,28 @@ from typing import Annotated, NotRequired, TypeAlias, cast
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import ComponentKind, Input, Output, RunRow, RunView, StepKind, StepOutcome
+from musterd.core.records import ComponentKind, Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
+from musterd.wire.budgets import BudgetUse
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
 from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
-from musterd.wire.requirements import RunRequirement, WaitingLists, requirement_objects, waiting_lists
+from musterd.wire.requirements import RunRequirement, requirement_objects, waiting_lists
 from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, RunStatus
-from musterd.wire.step_outputs import StepOutput, WorkflowMetrics, paused_step, workflow_metrics
 from musterd.wire.tools import ToolExecution, tool_object
+from musterd.wire.workflow_runs import (
+    PausedWorkflow,
+    StepOutput,
+    WorkflowMetrics,
+    paused_workflow,
+    step_id_of,
+    workflow_input,
+    workflow_metrics,
+)
 
 # --- shapes -------------------------------------------------------------------------------------------
 
@@ -64,14 +72,6 @@ class RunError(TypedDict):
     partial: NotRequired[
         Annotated[str, Field(description="The text that the run had produced when its budget was spent.")]
     ]
-
-
-class BudgetUse(TypedDict):
-    """One limit of a run's budget, and how much of it is spent and left."""
-
-    limit: float
-    spent: NotRequired[float]
-    left: NotRequired[float]
 
 
 class RunReceipt(TypedDict):
@@ -197,11 +197,6 @@ class TeamRunOutput(_Run):
     ]
 
 
-class _PausedWorkflow(WaitingLists, total=False):
-    paused_step_index: Annotated[int | list[int], Field(description="The step that a paused run waits at.")]
-    paused_step_name: str
-
-
 class _StepRuns(TypedDict, total=False):
     step_executor_runs: Annotated[
         list[JsonObject],
@@ -216,7 +211,7 @@ class _Workflow(_Parent, _User, _Answer, _SessionState, _Events, ProducedMedia, 
     """What a workflow's run shares with other runs."""
 
 
-class WorkflowRunOutput(_Workflow, _StepRuns, _PausedWorkflow):
+class WorkflowRunOutput(_Workflow, _StepRuns, PausedWorkflow):
     """A run of a workflow. Keys without a value are left out."""
 
     input: Annotated[Json, Field(description="The message; an object if the workflow declares `input_schema`.")]
@@ -237,7 +232,6 @@ _NO_STATE: _SessionState = {}
 _NO_CONVERSATION: _Conversation = {}
 _NO_MEDIA: ProducedMedia = {}
 _EMPTY_MEDIA: ProducedMedia = {"images": [], "videos": [], "audio": [], "files": []}
-_NOT_PAUSED: _PausedWorkflow = {}
 
 # --- answers ------------------------------------------------------------------------------------------
 
@@ -317,7 +311,7 @@ def workflow_run_output(view: RunView, *, is_post: bool = False) -> WorkflowRunO
     """A run of a workflow, with ``view.members`` as the runs of its steps. See :func:`run_output`."""
     row, output, is_settled = view.row, view.output, view.row.state.is_settled
     return {
-        "input": _workflow_input(view.input),
+        "input": workflow_input(view.input),
         **(_answer(view) if is_settled else _NO_ANSWER),
         "workflow_id": row.component_id,
         "workflow_name": row.component_name,
@@ -335,7 +329,7 @@ def workflow_run_output(view: RunView, *, is_post: bool = False) -> WorkflowRunO
         **(_session_state(view) if is_settled else _NO_STATE),
         **_events(view, is_post),
         **_metadata(view),
-        **(_paused_workflow(view) if row.state is RunState.PAUSED else _NOT_PAUSED),
+        **paused_workflow(view),
         **_history(row),
         **_progress(view),
     }
@@ -509,32 +503,17 @@ def _events(view: RunView, is_post: bool) -> _Events:
     return {} if is_post and state.is_final else {"events": []}
 
 
-def _workflow_input(run_input: Input) -> Json:
-    """The message, or its value if the workflow declares an input schema."""
-    return jsontext.loads(run_input.message) if run_input.options.get("has_input_schema") else run_input.message
-
-
 def step_executor_runs(view: RunView) -> _StepRuns:
     """The runs that the steps of a workflow's run started, each with the id of its step."""
     if not view.members:
         return {}
-    runs = [{**run_output(run, is_post=True), "workflow_step_id": _step_id(run.row)} for run in view.members]
+    runs = [{**run_output(run, is_post=True), "workflow_step_id": step_id_of(run.row)} for run in view.members]
     return cast(_StepRuns, {"step_executor_runs": runs})
-
-
-def _step_id(row: RunRow) -> str | None:
-    step_id: str | None = None if row.step is None else jsontext.loads(row.step).get("step_id")
-    return step_id
 
 
 def _metadata(view: RunView) -> _Metadata:
     metadata = view.input.options.get("metadata")
     return {} if metadata is None else {"metadata": metadata}
-
-
-def _paused_workflow(view: RunView) -> _PausedWorkflow:
-    requirements = view.output.requirements if view.output else []
-    return cast(_PausedWorkflow, {**paused_step(requirements), **waiting_lists(requirements, view.row.run_id)})
 
 
 def _conversation(view: RunView, is_post: bool) -> _Conversation:

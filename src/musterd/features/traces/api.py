@@ -245,9 +245,8 @@ def trace_detail(trace: TraceRow, root: Span, now: float) -> TraceDetail:
     top = without_nulls(
         TraceNode({**span_node(root, now), "input": None, "output": None, "error": None, "metadata": totals or None})
     )
-    return without_nulls(
-        TraceDetail({**trace_summary(trace, now), "total_spans": len(spans), "output": root.output, "error": root.error, "tree": [top]})
-    )
+    summary: TraceSummary = {**trace_summary(trace, now), "total_spans": len(spans)}
+    return without_nulls(TraceDetail({**summary, "output": root.output, "error": root.error, "tree": [top]}))
 
 
 def span_node(span: Span, now: float, *, has_below: bool = True) -> TraceNode:

@@ -1,14 +1,17 @@
-"""The outputs of a workflow's steps as AgentOS shows them, and the metrics that a run shows of them."""
+"""What only runs of workflows have: the outputs of their steps, metrics by step, and the step that they wait at."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated, NotRequired
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import Output
+from musterd.core.records import Input, Output, RunRow, RunView
+from musterd.core.states import RunState
 from musterd.wire.metrics import RunMetrics
+from musterd.wire.requirements import WaitingLists, waiting_lists
 from musterd.wire.run_media import MediaItem
 
 _Media = list[MediaItem] | None
@@ -49,6 +52,15 @@ class StepOutput(TypedDict):
             ),
         ]
     ]
+
+
+class _PausedStep(TypedDict, total=False):
+    paused_step_index: Annotated[int | list[int], Field(description="The step that a paused run waits at.")]
+    paused_step_name: str
+
+
+class PausedWorkflow(_PausedStep, WaitingLists):
+    """What a paused workflow waits for."""
 
 
 class StepMetrics(TypedDict):
@@ -92,10 +104,25 @@ def leaf_outputs(results: Iterable[JsonObject]) -> Iterator[JsonObject]:
             yield result
 
 
-def paused_step(requirements: Sequence[JsonObject]) -> JsonObject:
-    """The first step that a paused run waits at: ``paused_step_index`` and ``paused_step_name``."""
+def step_id_of(row: RunRow) -> str | None:
+    """The id of the step that started a run; None of other runs."""
+    step_id: str | None = None if row.step is None else jsontext.loads(row.step).get("step_id")
+    return step_id
+
+
+def workflow_input(run_input: Input) -> Json:
+    """The message, or its value if the workflow declares an input schema."""
+    return jsontext.loads(run_input.message) if run_input.options.get("has_input_schema") else run_input.message
+
+
+def paused_workflow(view: RunView) -> PausedWorkflow:
+    """What a paused run waits for, and the first step among that; nothing of other runs."""
+    if view.row.state is not RunState.PAUSED or view.output is None:
+        return {}
+    requirements = view.output.requirements
     steps = (requirement.get("step") for requirement in requirements)
     step = next((step for step in steps if step is not None), None)
-    if step is None:
-        return {}
-    return {"paused_step_index": step.get("step_index"), "paused_step_name": step["step_name"]}
+    place: _PausedStep = {}
+    if step is not None:
+        place = {"paused_step_index": step["step_index"], "paused_step_name": step["step_name"]}
+    return {**place, **waiting_lists(requirements, view.row.run_id)}
