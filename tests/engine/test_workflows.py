@@ -124,8 +124,11 @@ async def test_a_function_whose_outcome_stays_unknown_is_not_tried_again(
             (requirement,) = waiting(await second.end_of("r1"))
             await decide(second, requirement, Verdict.REFUSED)
         view = await second.end_of("r1")
-    assert view.row.state is RunState.ERROR
-    assert works.calls == {"pay": 1}
+        assert view.row.state is RunState.ERROR
+        await fork(second)
+        again = await second.end_of("r2")
+    assert again.row.state is (RunState.PAUSED if rule == "pause" else RunState.ERROR)
+    assert works.calls == {"pay": 1}, "a run that continues it does not pay either"
 
 
 async def test_a_choice_is_made_once_whatever_is_true_later(file_engines: Engines, works: Works) -> None:

@@ -313,19 +313,25 @@ class BudgetSpent(LimitReached):
 class StepFailed(RunFailed):
     """A step of the workflow failed.
 
-    :param paths: the journal steps that failed: one, or several of parallel branches.
+    :param paths: the journal steps that failed: one, or several of parallel branches. A run that continues this one
+        makes them again.
+    :param unknown_paths: those of functions that may have had their effect. A run that continues this one treats them
+        as calls that were cut off.
     """
 
     run_code = "step_failed"
 
-    def __init__(self, message: str | None = None, paths: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str | None = None, paths: Sequence[str] = (), unknown_paths: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.paths = list(paths)
+        self.unknown_paths = list(unknown_paths)
 
     @property
     def details(self) -> JsonObject:
         """What clients receive in addition to the code and the message."""
-        return {"failed_steps": self.paths}
+        return {"failed_steps": self.paths, "unknown_steps": self.unknown_paths}
 
 
 class RunRejected(MusterdError):

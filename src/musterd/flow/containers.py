@@ -57,7 +57,9 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     if failures := [outcome for outcome in outcomes if isinstance(outcome, RunFailed)]:
         steps = [failure for failure in failures if isinstance(failure, StepFailed)]
         if isinstance(failures[0], StepFailed):
-            raise StepFailed(failures[0].message, [path for failure in steps for path in failure.paths])
+            paths = [path for failure in steps for path in failure.paths]
+            unknown_paths = [path for failure in steps for path in failure.unknown_paths]
+            raise StepFailed(failures[0].message, paths, unknown_paths)
         raise failures[0]
     if waits := [outcome for outcome in outcomes if isinstance(outcome, Waits)]:
         raise Waits([requirement for outcome in waits for requirement in outcome.requirements])

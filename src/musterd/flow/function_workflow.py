@@ -49,6 +49,7 @@ class WorkflowRun:
         self._components: dict[int, Component | WorkflowComponent] = {}
         self._interruptions: list[Exception] = []
         self.failed_paths: list[str] = []
+        self.unknown_paths: list[str] = []
         self.id = walk.component.id
         self.name = walk.component.name
         self.description = walk.component.spec.description
@@ -100,6 +101,7 @@ class WorkflowRun:
             result = await walk.node(walk.top_position(node, number), scope)
         except StepFailed as failure:  # the function may handle it
             self.failed_paths += failure.paths
+            self.unknown_paths += failure.unknown_paths
             raise
         except MusterdError as interruption:
             # The run cannot go on now, or at all. Not an Exception, so that the function does not handle it.
@@ -146,7 +148,10 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
     details = step.details or {}
     if step.is_error or details.get("success") is False:
         error = step.result if step.is_error else details["error"]
-        raise StepFailed(f"Workflow '{walk.component.id}' failed: {error}", [path, *handle.failed_paths])
+        is_unknown = step.is_error and "error_type" not in details
+        paths, unknown_paths = ([], [path]) if is_unknown else ([path], [])
+        message = f"Workflow '{walk.component.id}' failed: {error}"
+        raise StepFailed(message, [*paths, *handle.failed_paths], [*unknown_paths, *handle.unknown_paths])
     state.merge(walk.run.state, step.state_delta)
     if step.media:
         walk.progress.add_media(step.media)

@@ -78,7 +78,9 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
             if _is_stopped(step) or spec.on_error == "skip":
                 return step
             if spec.on_error == "fail":
-                raise StepFailed(f"Step '{position.node.name}' failed: {error}", [path])
+                is_unknown = step.is_error and "error_type" not in details and position.node.component is None
+                failed_paths, unknown_paths = ([], [path]) if is_unknown else ([path], [])
+                raise StepFailed(f"Step '{position.node.name}' failed: {error}", failed_paths, unknown_paths)
             if not await ask_about_error(walk, position, number, step):
                 return None
             granted = number + 1 - spec.max_retries

@@ -35,6 +35,13 @@ COPY_STEPS = Statement(
               fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
+# A step of a workflow that failed because its outcome stayed unknown: as a call that was cut off.
+COPY_OPEN_STEPS = Statement(
+    "steps_copy_open",
+    """INSERT INTO journal (root_id, path, kind, state, fingerprint, name, attempt, tries, started_at, codec)
+       SELECT :root, path, kind, 'started', fingerprint, name, 0, tries, started_at, codec
+       FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
+)
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
@@ -55,9 +62,9 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
         raise RuntimeError(f"run {origin_id} has no input")
     origin_input = Input.from_json(json.loads(input_row["input"]))
     output = await run_outputs.get(tx, origin_id)
-    failed_paths = await _failed_paths(tx, origin, output)
+    failed_paths, unknown_paths = await _failed_paths(tx, origin, output)
     outline = await tx.all(OUTLINE, {"origin": origin_id})
-    steps = _copied_steps([step for step in outline if step["path"] not in failed_paths])
+    steps = _copied_steps([step for step in outline if step["path"] not in failed_paths | unknown_paths])
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, origin_input, steps),
@@ -68,6 +75,9 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     accepted = await acceptance.accept(tx, replace(candidate, input=replace(origin_input, options=options)))
     paths = json.dumps([step["path"] for step in steps])
     await tx.run(COPY_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": paths})
+    if unknown_paths:
+        open_paths = json.dumps(sorted(unknown_paths))
+        await tx.run(COPY_OPEN_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": open_paths})
     # A failed run keeps its media so that it can be forked (attempts.settle). From now on the fork uses them and
     # decides how long they stay.
     await blobs.hand_over(tx, origin_id, accepted.run.run_id)
@@ -110,13 +120,15 @@ def _is_copied(step: Row, done_paths: set[str]) -> bool:
     return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
 
 
-async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> set[str]:
-    """The steps of workflows that ended the run, which are made again."""
+async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> tuple[set[str], set[str]]:
+    """The steps of workflows that ended the run: those that are made again, and those whose outcome is unknown."""
     outputs = [output]
     for row in await runs.tree(tx, origin.run_id):
         if row.component_kind == "workflow" and row.parent_id is not None and row.state is RunState.ERROR:
             outputs.append(await run_outputs.get(tx, row.run_id))
-    return {path for output in outputs for path in (output.error or {}).get("failed_steps", ())}
+    errors = [output.error or {} for output in outputs]
+    failed = {path for error in errors for path in error.get("failed_steps", ())}
+    return failed, {path for error in errors for path in error.get("unknown_steps", ())}
 
 
 async def _members(tx: Tx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:

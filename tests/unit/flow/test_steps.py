@@ -193,7 +193,7 @@ async def test_a_failed_step_is_tried_again_and_then_ends_the_run() -> None:
     flow = FlowHarness(Workflow(id="w", steps=[Step(name="bad", executor=fail, max_retries=2), shout]))
     with pytest.raises(StepFailed, match=r"^Step 'bad' failed: boom in step$") as failure:
         await flow.drive()
-    assert failure.value.details == {"failed_steps": ["s0/r2"]}
+    assert failure.value.details == {"failed_steps": ["s0/r2"], "unknown_steps": []}
     errors = flow.data(EventKind.STEP_ERROR)
     assert [(error["try"], error["will_retry"]) for error in errors] == [(1, True), (2, True), (3, False)]
     assert {(error["error"], error["error_type"]) for error in errors} == {("boom in step", "ValueError")}
