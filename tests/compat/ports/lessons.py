@@ -23,7 +23,7 @@ class Examples:
 
     def __call__(self, step_input: StepInput) -> StepOutput:
         """Give examples."""
-        return StepOutput(content=[f"{step_input.input} {index}" for index in range(self.number)])
+        return StepOutput(content=", ".join(f"{step_input.input} {index}" for index in range(self.number)))
 
 
 def recall(step_input: StepInput) -> StepOutput:
