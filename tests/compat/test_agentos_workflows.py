@@ -77,7 +77,8 @@ def test_an_unknown_workflow(agentos: Driver) -> None:
 
 
 def test_a_cancel(agentos: Driver, http: httpx2.Client, session_id: str) -> None:
-    started = http.post("/workflows/seq/runs", data={"message": "hello", "session_id": session_id, "background": "true"})
+    fields = {"message": "hello", "session_id": session_id, "background": "true"}
+    started = http.post("/workflows/seq/runs", data=fields)
     run_id = started.json()["run_id"]
     agentos.cancel_workflow_run("seq", run_id)
     ended = http.get(f"/workflows/seq/runs/{run_id}", params={"session_id": session_id, "wait": 30}).json()
