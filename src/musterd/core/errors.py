@@ -27,7 +27,9 @@
     │   │   └── BudgetSpent       a ceiling of its budget was reached
     │   ├── InputCheckError       a hook rejected the input of the run
     │   │   └── OutputCheckError  a hook rejected its output
+    │   ├── StepFailed            a step of the workflow failed
     │   └── ReplayDiverged        a step differs from the one stored under its path
+    ├── RunRejected               a person rejected a step, so the run finishes as cancelled
     ├── LeaseLost                 another attempt owns the run, so this one must stop
     └── HandedOver                this attempt stops at a step; another one continues
 
