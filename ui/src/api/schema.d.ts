@@ -2681,6 +2681,13 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
             /** Step Requirements */
             step_requirements?: components["schemas"]["StepRequirement"][];
             /** Error Requirements */
@@ -2692,13 +2699,6 @@ export interface components {
             requirements?: components["schemas"]["RunRequirement"][];
             /** Tools */
             tools?: components["schemas"]["ToolExecution"][];
-            /**
-             * Paused Step Index
-             * @description The step that a paused run waits at.
-             */
-            paused_step_index?: number | number[];
-            /** Paused Step Name */
-            paused_step_name?: string;
             /**
              * Input
              * @description The message; an object if the workflow declares `input_schema`.
@@ -8165,6 +8165,13 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
             /** Step Requirements */
             step_requirements?: components["schemas"]["StepRequirement"][];
             /** Error Requirements */
@@ -8176,13 +8183,6 @@ export interface components {
             requirements?: components["schemas"]["RunRequirement"][];
             /** Tools */
             tools?: components["schemas"]["ToolExecution"][];
-            /**
-             * Paused Step Index
-             * @description The step that a paused run waits at.
-             */
-            paused_step_index?: number | number[];
-            /** Paused Step Name */
-            paused_step_name?: string;
             /**
              * Input
              * @description The message; an object if the workflow declares `input_schema`.
@@ -8359,6 +8359,13 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
             /** Step Requirements */
             step_requirements?: components["schemas"]["StepRequirement"][];
             /** Error Requirements */
@@ -8370,13 +8377,6 @@ export interface components {
             requirements?: components["schemas"]["RunRequirement"][];
             /** Tools */
             tools?: components["schemas"]["ToolExecution"][];
-            /**
-             * Paused Step Index
-             * @description The step that a paused run waits at.
-             */
-            paused_step_index?: number | number[];
-            /** Paused Step Name */
-            paused_step_name?: string;
             /**
              * Input
              * @description The message; an object if the workflow declares `input_schema`.
