@@ -359,6 +359,31 @@ async def test_a_cancel_reaches_the_step_under_way_and_keeps_what_is_done(file_e
     assert sum(event.kind is EventKind.RUN_CANCELLED for _, event in events) == 1
 
 
+async def test_a_poll_shows_the_results_of_a_run_at_work(file_engines: Engines, works: Works) -> None:
+    chosen = 0
+
+    def holds(step_input: StepInput) -> bool:
+        nonlocal chosen
+        chosen += 1
+        return True
+
+    condition = Condition(name="if", evaluator=holds, steps=[works.step("then")])
+    both = Parallel(works.step("slow"), works.step("b"), name="both")
+    works.hangs = {"slow"}
+    async with file_engines(workflows=[workflow(works.step("a"), condition, both)]) as harness:
+        await harness.start("go", "r1")
+        await works.has_hung.wait()
+        view = await harness.runs.settled_view(RunRef(harness.component(), "r1", None, NOBODY), 0)
+        await harness.cancel("r1")
+    assert view.row.state is RunState.RUNNING
+    assert view.output is not None
+    assert [(step["step_name"], step["content"]) for step in view.output.step_results] == [
+        ("a", "go>a"),
+        ("if", "Condition if completed with 1 results (if branch)"),
+    ]
+    assert chosen == works.calls["a"] == 1, "nothing is called to read it"
+
+
 async def test_one_branch_can_be_cancelled_alone(file_engines: Engines, works: Works, model: HeldModel) -> None:
     hold = model.hold("go")
     both = Parallel(Step(name="write", agent=Agent(id="writer", model=model)), works.step("b"), name="both")

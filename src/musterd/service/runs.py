@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, RunView, StepView
+from musterd.core.records import Input, Output, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
-from musterd.declare import BaseComponent, unsupported
+from musterd.declare import BaseComponent, WorkflowComponent, unsupported
 from musterd.engine.resources import Resources
+from musterd.engine.step_results import step_results_so_far
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget, spent_so_far
@@ -273,7 +274,18 @@ class RunService:
                 await until_settled(self._resources, view.row, seconds)
             view = await self.find(ref)
         await fill_in_media(self._resources.database, view)
+        await self._fill_in_step_results(ref.component, view)
         return view
+
+    async def _fill_in_step_results(self, component: BaseComponent, view: RunView) -> None:
+        """Add the results of a workflow's steps, if its run has not stored them with its pause or end."""
+        row, output = view.row, view.output
+        is_read = row.state is RunState.COMPLETED or row.parent_id is not None or (output and output.step_results)
+        if is_read or row.attempt == 0 or not isinstance(component, WorkflowComponent):
+            return
+        results = await step_results_so_far(self._resources, component, row, view.input)
+        if results:
+            view.output = replace(output or Output(), step_results=results)
 
     async def members(self, root_id: str, other_run_ids: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.

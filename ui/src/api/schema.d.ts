@@ -2723,7 +2723,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Empty until the run has finished or paused.
+             * @description Those of its own steps that have ended.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
@@ -8207,7 +8207,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Empty until the run has finished or paused.
+             * @description Those of its own steps that have ended.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
@@ -8401,7 +8401,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Empty until the run has finished or paused.
+             * @description Those of its own steps that have ended.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
