@@ -148,9 +148,8 @@ async def test_a_function_that_calls_other_steps_after_a_deploy_ends_the_run(
 
     def flow(*order: str) -> Workflow:
         async def whole(workflow: Any, execution_input: Any) -> str:
-            for name in order:
-                output = await workflow.step(name, steps[name], retry_safe=True)
-            return str(output.content)
+            outputs = [await workflow.step(name, steps[name], retry_safe=True) for name in order]
+            return str(outputs[-1].content)
 
         return Workflow(id="flow", steps=whole)
 

@@ -479,6 +479,27 @@ async def test_a_function_workflow_goes_on_at_its_step(engines: Engines, works: 
     assert works.calls["b"] == 2
 
 
+async def test_a_function_workflow_may_call_steps_in_another_function(file_engines: Engines, works: Works) -> None:
+    steps = {name: works.step(name).executor for name in ("a", "b")}
+
+    async def helper(workflow: Any) -> str:
+        await workflow.step("a", steps["a"])
+        output = await workflow.step("b", steps["b"], requires_confirmation=True)
+        return str(output.content)
+
+    async def whole(workflow: Any, execution_input: Any) -> str:
+        return await helper(workflow)
+
+    flow = Workflow(id="flow", steps=whole)
+    async with file_engines(workflows=[flow]) as first:
+        await first.start("go", "r1")
+        (requirement,) = waiting(await first.end_of("r1"))
+    async with file_engines(workflows=[flow]) as second:
+        await decide(second, requirement)
+        assert content(await second.end_of("r1")) == "go>b"
+    assert works.calls == {"a": 1, "b": 1}
+
+
 async def test_a_function_workflow_without_steps_is_one_step(file_engines: Engines) -> None:
     def whole(workflow: Any, execution_input: Any) -> str:
         return f"did {execution_input.input}"

@@ -8,6 +8,7 @@ function without such calls is one step, whose outcome is unknown if a crash cut
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from types import CodeType
 from typing import TYPE_CHECKING
 
 from musterd.core import clock
@@ -142,7 +143,7 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
     """
     path, handle = walk.run.at(_PLACE), WorkflowRun(walk)
     if _calls_steps(function):
-        step = await _call_with_steps(walk, function, path, handle)
+        step = await _call(walk, function, path, handle)
     else:
         step = await _call_as_step(walk, function, path, handle)
     details = step.details or {}
@@ -159,9 +160,15 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
 
 
 def _calls_steps(function: Callable[..., Json]) -> bool:
-    """Whether the code of the function names an attribute ``step``."""
-    code = getattr(unwrapped(function), "__code__", None)
-    return code is not None and "step" in code.co_names
+    """Whether the code of the function names an attribute ``step``, also in functions and comprehensions in it."""
+    codes = [getattr(unwrapped(function), "__code__", None)]
+    while codes:
+        code = codes.pop()
+        if code is not None:
+            if "step" in code.co_names:
+                return True
+            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return False
 
 
 def _function_step(walk: "Walk", function: Callable[..., Json], handle: WorkflowRun) -> FunctionStep:
@@ -180,7 +187,11 @@ def _function_step(walk: "Walk", function: Callable[..., Json], handle: Workflow
     )
 
 
-async def _call_with_steps(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:
+async def _call(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:
+    """Call the function, and wait for the steps that it has begun.
+
+    :raises MusterdError: one of its steps cannot go on now, or at all.
+    """
     try:
         step = await call_step(walk, _function_step(walk, function, handle), path, walk.run.state, handle)
     except Interrupted:
@@ -207,13 +218,14 @@ async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, 
         kind=StepKind.FUNCTION,
         name=component.name,
         fingerprint=fingerprint(StepKind.FUNCTION, component.id, component.name, _PLACE),
+        # If another function, which it passes the workflow on to, has called steps, they return what is stored.
+        is_retry_safe=walk.run.at("s0") in walk.tree.stored_steps,
         is_stoppable=inspect.iscoroutinefunction(unwrapped(function)),
     )
-    step = _function_step(walk, function, handle)
     position = Position(node=node, path=path, index=(0,))
     await walk.tree.steps.intend([intent], [])
     return await walk.tree.steps.tool(
         intent,
-        lambda: call_step(walk, step, path, walk.run.state),
+        lambda: _call(walk, function, path, handle),
         lambda kind: unknown_outcome(walk, position, path),
     )

@@ -77,7 +77,8 @@ def content_of(step: ToolStep) -> Json:
         return content
     module, _, qualname = name.partition(":")
     try:
-        model = functools.reduce(getattr, qualname.split("."), sys.modules[module])
+        holder: Json = sys.modules[module]
+        model: Json = functools.reduce(getattr, qualname.split("."), holder)
         is_model = isinstance(model, type) and issubclass(model, BaseModel)
         return model.model_validate(content) if is_model else content
     except (AttributeError, KeyError, ValueError):

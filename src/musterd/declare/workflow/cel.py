@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from musterd.declare.source_location import Place, closest_match, declaration_error, quoted_list
 
+CEL_AVAILABLE = importlib.util.find_spec("celpy") is not None
+"""Whether the library is installed."""
+
 if TYPE_CHECKING:
     from celpy import Runner
     from lark import Token, Tree
@@ -100,7 +103,7 @@ def _macros(tree: Tree[Token]) -> Iterator[tuple[str, str | None]]:
             arguments: Any = call.children[2] if len(call.children) > 2 else None
             first = None if arguments is None or len(arguments.children) < 2 else arguments.children[0]
             names = [] if first is None else [_name_of(ident) for ident in first.find_data("ident")]
-            is_name = len(names) == 1 and len(list(first.scan_values(bool))) == 1
+            is_name = first is not None and len(names) == 1 and len(list(first.scan_values(bool))) == 1
             yield str(call.children[1]), names[0] if is_name else None
 
 
