@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from musterd.declare.compression_manager import CompressionManager
     from musterd.declare.tool_result import Media, ToolResult
     from musterd.declare.user_input_tools import ask_user, get_user_input
+    from musterd.declare.workflow import CEL_AVAILABLE, OnError, OnReject, UserInputField
     from musterd.loop.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CEL_AVAILABLE",
     "Agent",
     "Budget",
     "CompressionManager",
@@ -50,6 +52,8 @@ __all__ = [
     "Loop",
     "MCPServer",
     "Media",
+    "OnError",
+    "OnReject",
     "OutcomeUnknown",
     "Parallel",
     "ReasoningTools",
@@ -67,6 +71,7 @@ __all__ = [
     "ToolContext",
     "ToolResult",
     "Toolkit",
+    "UserInputField",
     "Workflow",
     "WorkflowExecutionInput",
     "__version__",
@@ -78,6 +83,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CEL_AVAILABLE": "musterd.declare.workflow",
+    "UserInputField": "musterd.declare.workflow",
+    "OnReject": "musterd.declare.workflow",
+    "OnError": "musterd.declare.workflow",
     "Agent": "musterd.declare",
     "Budget": "musterd.declare",
     "CompressionManager": "musterd.declare.compression_manager",

@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from musterd import Agent, Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, Team, Workflow, pause
+from musterd import (
+    Agent,
+    Condition,
+    Loop,
+    OnError,
+    OnReject,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    StepOutput,
+    Steps,
+    Team,
+    UserInputField,
+    Workflow,
+    pause,
+)
 from musterd.core.errors import DeclarationError
 from musterd.declare import Registry, load, unsupported
 from musterd.declare.problems import reported_together
@@ -159,6 +175,28 @@ def test_a_step_that_is_skipped_on_failure_says_so_in_on_error() -> None:
     assert Step(executor=shout, skip_on_failure=True).on_error == "skip"
 
 
+def test_policies_may_be_members_of_enums() -> None:
+    step = Step(executor=shout, on_error=OnError.pause, on_reject=OnReject.cancel)
+    condition = Condition(steps=[shout], on_reject=OnReject.else_branch)
+    assert (step.on_error, step.on_reject, condition.on_reject) == ("pause", "cancel", "else")
+    assert {type(value) for value in (step.on_error, step.on_reject, condition.on_reject)} == {str}
+
+
+def test_a_list_among_the_choices_of_a_router_is_a_group() -> None:
+    workflow = resolved(Router(name="way", selector=is_rain, choices=[shout, [shout, whisper]]))
+    assert places(workflow)[2:] == [
+        ("s0.s1", "steps", "steps_group_1"),
+        ("s0.s1.s0", "step", "shout"),
+        ("s0.s1.s1", "step", "whisper"),
+    ]
+
+
+def test_fields_for_a_person_may_be_objects() -> None:
+    schema = [UserInputField(name="city"), {"name": "notes", "field_type": "text"}]
+    step = Step(executor=shout, requires_user_input=True, user_input_schema=schema)
+    assert [(field.name, field.field_type) for field in step.user_input_schema] == [("city", "str"), ("notes", "str")]
+
+
 def test_options_of_agno_without_a_meaning_here_are_taken() -> None:
     options: dict[str, Any] = {"db": object(), "stream": True, "telemetry": False, "debug_mode": True, "user_id": "u"}
     workflow = Workflow(id="w", steps=[shout], **options)
@@ -184,8 +222,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         "step 'shout' sets requires_user_input without user_input",
     ),
     (
-        lambda: Step(executor=shout, user_input_schema=[{"name": "a", "field_type": "text"}]),
-        "step 'shout': the field 'a' has the field_type 'text' — use 'str', 'int'",
+        lambda: Step(executor=shout, user_input_schema=[{"name": "a", "field_type": "date"}]),
+        "step 'shout': the field 'a' has the field_type 'date' — use 'str', 'int'",
     ),
     (
         lambda: Step(executor=shout, user_input_schema=[{"name": "a"}, {"name": "a"}]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from musterd.declare.agent import Agent
@@ -98,6 +99,7 @@ class StepOptions(Declared):
     def __post_init__(self) -> None:
         """Check the values."""
         check_values(self, self.label, self.declared_at)
+        self._set("on_reject", _plain(self.on_reject))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
@@ -220,8 +222,7 @@ class Step(StepOptions):
             if self.requires_user_input and not self.user_input_schema:
                 problem = f"{self.label} sets requires_user_input without user_input_schema"
                 raise declaration_error(self.declared_at, problem, "list the values to fill in")
-        if self.skip_on_failure:
-            self._set("on_error", "skip")
+        self._set("on_error", "skip" if self.skip_on_failure else _plain(self.on_error))
 
     @property
     def component(self) -> Agent | Team | Workflow | None:
@@ -384,7 +385,9 @@ class Router(StepOptions):
     kind = "router"
     type_name = "Router"
 
-    choices: Sequence[Any] = field(default=(), metadata=about(STEP_LIST, "The steps to choose from."))
+    choices: Sequence[Any] = field(
+        default=(), metadata=about(STEP_LIST, "The steps to choose from; in Python a list among them is a group.")
+    )
     selector: Callable[..., Any] | str | None = field(
         default=None,
         metadata=about(
@@ -404,6 +407,7 @@ class Router(StepOptions):
     def __post_init__(self) -> None:
         """Check who chooses, and convert the list to steps."""
         super().__post_init__()
+        self._set("choices", [_group(index, choice) for index, choice in enumerate(self.choices)])
         self._set_steps("choices")
         with noting_problems(self.declared_at):
             check_condition(
@@ -435,6 +439,16 @@ def as_steps(values: Sequence[Any], label: str, place: Place) -> tuple[AnyStep, 
             steps.append(step)
             names.update([step.name] if step.name else [])
     return tuple(steps)
+
+
+def _plain(value: str) -> str:
+    """The string of an option that may be a member of an enum, of this package or of Agno."""
+    return str(value.value) if isinstance(value, Enum) else value
+
+
+def _group(index: int, choice: Any) -> Any:
+    """A choice of a router; a list stands for a group."""
+    return Steps(name=f"steps_group_{index}", steps=choice) if isinstance(choice, list | tuple) else choice
 
 
 def _as_step(value: Any, label: str, place: Place) -> AnyStep:

@@ -9,6 +9,7 @@ from typing import Any
 from musterd.declare.options import Kind
 from musterd.declare.source_location import Place, declaration_error, describe_type, quoted_list
 
+_ALIASES = {"text": "str"}  # in Agno's examples
 FIELD_TYPES = ("str", "int", "float", "bool", "list", "dict")
 
 
@@ -64,7 +65,8 @@ def _read_field(item: Any, label: str, place: Place) -> UserInputField:
         raise declaration_error(place, problem, f"use {quoted_list(known)}")
     if not isinstance(values.get("name"), str) or not values["name"]:
         raise declaration_error(place, f"{label}: a field of user_input_schema has no name", 'add "name"')
-    if values.get("field_type", "str") not in FIELD_TYPES:
+    values["field_type"] = _ALIASES.get(values.get("field_type", "str"), values.get("field_type", "str"))
+    if values["field_type"] not in FIELD_TYPES:
         problem = f"{label}: the field '{values['name']}' has the field_type {values['field_type']!r}"
         raise declaration_error(place, problem, f"use {quoted_list(FIELD_TYPES)}")
     return UserInputField(**values)
