@@ -20,6 +20,10 @@ from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberEnd, MemberStart, Steps, ToolStep
 from musterd.models.call import ModelAnswer
 from musterd.store import journal
+from musterd.store.database import Tx
+
+MAX_STEPS = 200
+"""The most stored steps of a run whose results are shown before it pauses or ends."""
 
 
 async def step_results_so_far(
@@ -27,11 +31,16 @@ async def step_results_so_far(
 ) -> list[JsonObject]:
     """The results of the workflow's own steps that have ended, with the keys of AgentOS.
 
-    Empty for a function that is a whole workflow: it would have to be called.
+    Empty for a function that is a whole workflow, which would have to be called, and for a run with more than
+    ``MAX_STEPS`` stored steps: the walk must not keep other requests waiting.
     """
     if component.function is not None:
         return []
-    rows = await resources.database.scan(lambda tx: journal.steps(tx, run.root_id))
+
+    async def read(tx: Tx) -> Sequence[StepRow]:
+        return await journal.steps(tx, run.root_id) if await journal.count(tx, run.root_id) <= MAX_STEPS else ()
+
+    rows = await resources.database.scan(read)
     if any(row.codec > CODEC for row in rows):
         return []
     tree = RunTree(

@@ -221,7 +221,10 @@ class WorkflowRunOutput(_Workflow, _StepRuns, PausedWorkflow):
     session_id: Annotated[str, Field(description="Required to poll the run.")]
     created_at: Annotated[int, Field(description="Unix time at which the run was accepted.")]
     status: RunStatus
-    step_results: Annotated[list[StepOutput], Field(description="Those of its own steps that have ended.")]
+    step_results: Annotated[
+        list[StepOutput],
+        Field(description="Those of its own steps that have ended; of a long run only at its end or pause."),
+    ]
     metrics: WorkflowMetrics
 
 

@@ -2723,7 +2723,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Those of its own steps that have ended.
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
@@ -8207,7 +8207,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Those of its own steps that have ended.
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
@@ -8401,7 +8401,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Results
-             * @description Those of its own steps that have ended.
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
