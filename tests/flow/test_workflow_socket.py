@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -237,6 +238,34 @@ async def test_sockets_count_as_connections_and_as_requests(serve_live: Serve) -
                     async with socket_on(client) as three:
                         assert await three.receive() == CONNECTED
                         break
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_may_come_back(serve_live: Serve) -> None:
+    slow: dict[str, Any] = {"stream_buffer_bytes": 20_000, "delta_seconds": 0.001, "write_seconds": 1}
+    message = f'[[TOOL get_weather {{"city": "{"x" * 300_000} today"}}]]'
+    async with served(serve_live, **slow) as client:
+        url = client.http.base_url
+        assert url.port
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((url.host, url.port))
+            connection.setblocking(False)
+            async with socket_on(client, sock=connection, max_queue=1, close_timeout=1) as sleeper:
+                await sleeper.receive()
+                await sleeper.send("start-workflow", workflow_id="seq", message=message, run_id="r1", session_id="s1")
+                while not client.server.broadcaster.has_subscribers("r1"):
+                    await client.get("/-/live")
+                while client.server.broadcaster.has_subscribers("r1"):
+                    await client.get("/-/live")
+                done = await client.get("/workflows/seq/runs/r1", session_id="s1", wait=60)
+                assert done["status"] == "COMPLETED"
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        await sleeper.receive()
+        async with socket_on(client, max_size=None) as reader:
+            await reader.receive()
+            await reader.send("reconnect", run_id="r1")
+            assert (await reader.events("WorkflowCompleted"))[-1]["content"] == done["content"]
 
 
 async def test_a_stop_closes_the_connection(serve_live: Serve) -> None:
