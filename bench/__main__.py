@@ -22,6 +22,7 @@ from bench.streams import STREAMS
 from bench.teams import TEAMS
 from bench.trial import Bench
 from bench.webhooks import WEBHOOKS
+from bench.workflows import WORKFLOWS
 from tests.support.model_server import ModelServer
 
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
@@ -32,6 +33,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
+    "workflows": ("every kind of workflow, and a kill at each step", WORKFLOWS),
 }
 """Groups of measurements that run separately: description and measurements by option."""
 

@@ -3,7 +3,7 @@
 Needs nothing but an interpreter with venv and pip. uv does the installing and is told to use the index, the
 certificates and the proxies that pip is set up with: a machine configured for one is configured for both.
 
-    python tools/install.py setup     the server, its extras for Postgres, MCP and OpenTelemetry, the tests' tools
+    python tools/install.py setup     the server, its extras for Postgres, MCP, OpenTelemetry and CEL, the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
     python tools/install.py ui        build the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
@@ -305,6 +305,8 @@ def lock(*arguments: str) -> None:
             "mcp",
             "--extra",
             "otel",
+            "--extra",
+            "cel",
             "requirements/runtime.in",
         ],
         "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],

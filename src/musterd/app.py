@@ -10,12 +10,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 
 import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
-from musterd.declare import Agent, Registry, Schedule, Team
+from musterd.declare import Agent, Registry, Schedule, Team, Workflow
 from musterd.engine.process_role import ProcessRole
 from musterd.features.accounts import api as accounts
 from musterd.features.memories import api as memories
@@ -33,27 +33,29 @@ from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
 from musterd.http.server import Server
 from musterd.http.ui import ui_routes
+from musterd.http.workflow_socket import socket_route
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, schedules.FEATURE, traces.FEATURE, usage.FEATURE]
 PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each argument is named where it is given
     *,
     teams: Iterable[Team] = (),
     agents: Iterable[Agent] = (),
+    workflows: Iterable[Workflow] = (),
     schedules: Iterable[Schedule] = (),
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
     process_role: ProcessRole | None = None,
 ) -> Starlette:
-    """The application that serves these teams and agents, and keeps these schedules.
+    """The application that serves these teams, agents and workflows, and keeps these schedules.
 
     Its lifespan opens the database and drives runs. Serve it with one uvicorn process; if you mount it into another
     application, run its lifespan there.
 
-    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents`` and
+    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents``, ``workflows`` and
         ``schedules``.
     :param settings: by default those of the environment.
     :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
@@ -63,9 +65,8 @@ def create_app(
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(
-        registry or Registry.of(teams=teams, agents=agents, schedules=schedules), settings, FEATURES, process_role
-    )
+    registry = registry or Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
+    server = Server(registry, settings, FEATURES, process_role)
 
     authenticator = Authenticator(settings, server.issued_tokens)
 
@@ -124,10 +125,15 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
     ]
 
 
-def _routes(server: Server) -> list[Route]:
+def _routes(server: Server) -> list[BaseRoute]:
     served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
-    return [*routes(served, server), *(docs if server.settings.docs_enabled else []), *ui_routes()]
+    return [
+        socket_route(server),
+        *routes(served, server),
+        *(docs if server.settings.docs_enabled else []),
+        *ui_routes(),
+    ]
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from musterd import Agent, Team, ToolContext, tool
+from musterd import (
+    Agent,
+    Condition,
+    Loop,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    StepOutput,
+    Steps,
+    Team,
+    ToolContext,
+    Workflow,
+    tool,
+)
 from musterd.guards import RunInput, RunOutput
 from tests.support.tools import Person, boom, get_weather, remember
 
@@ -104,3 +118,39 @@ def read_file(path: str) -> str:
 
 reader = Agent(id="reader-agent", name="Reader Agent", role="Reads files", tools=[read_file], model="scripted")
 archive = Team(id="archive-team", name="Archive Team", members=[reader], model="scripted")
+
+# Workflows
+
+
+def up(step_input: StepInput) -> StepOutput:
+    """Mark the content of the step before."""
+    return StepOutput(content=f"UP({step_input.previous_step_content or step_input.input})")
+
+
+def never(outputs: list[StepOutput]) -> bool:
+    """Go on."""
+    return False
+
+
+def is_rain(step_input: StepInput) -> bool:
+    """Whether the message speaks of rain."""
+    return "rain" in str(step_input.input)
+
+
+seq = Workflow(
+    id="seq",
+    name="Sequence",
+    description="One after the other",
+    steps=[Step(name="research", agent=solo), Step(name="shout", executor=up), Step(name="crew", team=demo)],
+)
+everything = Workflow(
+    id="everything",
+    name="Everything",
+    steps=[
+        Parallel(Step(name="p1", agent=solo), Step(name="p2", executor=up), name="both"),
+        Condition(name="rainy", evaluator=is_rain, steps=[up], else_steps=[Step(name="sun", agent=solo)]),
+        Loop(name="again", steps=[Step(name="l-up", executor=up)], max_iterations=2, end_condition=never),
+        Router(name="way", selector=lambda step_input: "r-up", choices=[Step(name="r-up", executor=up)]),
+        Steps(name="group", steps=[Step(name="s1", executor=up)]),
+    ],
+)

@@ -20,14 +20,15 @@ REASONS: dict[str, str] = {
     r"\+ tools\.tools\[\]\.(requires_confirmation|external_execution)$": "what a tool asks a person for",
     r"^runs of .*: \+ \[\]\.events\[\]": "the event that the run ended with: agno-client shows no run without one",
     r"\+ (.*\.)?messages\[\]\.metrics\.(duration|time_to_first_token)$": "measured for members and pauses too",
+    r"^config: [-+] workflows\[\]": "the recorded server had no workflows",
     r"^failed (run|answer): \+ messages\[\]": "a failed run keeps what was said until then",
     r"^config: \+ (name|agents\[\]\.description)$": "AgentOS leaves out what its operator did not say",
     r"^stream of a failing member: TeamRunCompleted \+ member_responses\[\]\.": "a failed member's run is shown",
     r"^background run: \+ user_id$": "the recorded run had no user",
     r"TeamRunCompleted \+ member_responses\[\]\.tools\[\]$": "an empty list where a member called no tool",
     r"^sessions.*: \+ data\[\]\.(status|run_count|total_cost|last_answer|component_\w+)$": "what its runs were",
-    r"^schedule: .*\+ (data\[\]\.)?(jitter_seconds|on_missed|grace_seconds|overlap|session|is_declared)$": "when and how "
-    "often a schedule fires",
+    r"^schedule: .*\+ (data\[\]\.)?(jitter_seconds|on_missed|grace_seconds|overlap|session|is_declared)$": "when and "
+    "how often a schedule fires",
     # Schedules
     r"^schedule: six fields .*: (status 201, here 422|- )": "seconds are refused: polls made them once a minute",
     r"^schedule: never .*: (status 500, here 422|detail )": "an expression that matches no date is refused in words",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tests.support.process import Process
 
 NOT_SERVED = {
-    "workflow": "workflows are not served: teams and agents alone",
     "eval": "evaluations are not served",
     "knowledge": "knowledge is not served",
 }
@@ -34,7 +33,7 @@ def test_every_method_is_tried_or_has_a_reason(agentos: Driver) -> None:
     assert sorted(set(methods) - left_out - tried()) == []
 
 
-@pytest.mark.parametrize("call", [("list_workflows",), ("get_knowledge_config",), ("list_eval_runs",)])
+@pytest.mark.parametrize("call", [("get_knowledge_config",), ("list_eval_runs",)])
 def test_what_is_not_served_is_not_found(agentos: Driver, call: tuple[str]) -> None:
     with pytest.raises(ClientFailed) as failed:
         agentos.ask(*call)
@@ -49,7 +48,7 @@ def test_config(agentos: Driver, method: str) -> None:
     assert config["databases"] == [config["os_database"]]
     assert {agent["id"]: agent["description"] for agent in config["agents"]}["solo-agent"] == "Works alone"
     assert {team["id"]: team["mode"] for team in config["teams"]}["demo-team"] == "coordinate"
-    assert (config["workflows"], config["interfaces"]) == ([], [])
+    assert config["interfaces"] == []
 
 
 def test_the_config_of_a_gateway(agentos: Driver) -> None:

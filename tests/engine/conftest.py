@@ -38,7 +38,7 @@ def file_engines(sqlite_file: Path, model: HeldModel) -> Engines:
 def _engines_on(url: str, model: HeldModel) -> Engines:
     @contextlib.asynccontextmanager
     async def make(**options: Any) -> AsyncIterator[EngineHarness]:
-        if not options.get("agents") and not options.get("teams"):
+        if not any(options.get(kind) for kind in ("agents", "teams", "workflows")):
             options["agents"] = [Agent(id="solo", model=model)]
         async with running(harness_on(url, model=model, **options)) as harness:
             yield harness

@@ -27,7 +27,6 @@ NOT_HERE = {
     "Registry": "it lists what components may be built of over HTTP",
     "Evals": "evaluations are run by test suites",
     "Knowledge": "documents are searched by tools",
-    "Workflows": "teams and agents are all that is served",
 }
 """Tags of the reference whose operations this server does not have, and why."""
 
@@ -60,6 +59,7 @@ OURS = {
     "follow_session": "the events of all runs of a session, as they come",
     "list_schedule_instants": "when a schedule fires next",
     "backfill_schedule": "instants that were missed fire after all",
+    "*_workflow_*": "runs of workflows have what runs of teams have",
     "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""
@@ -86,8 +86,8 @@ DIFFERENCES = {
     "continue_*_run body * (takes more)": "either list is taken for teams and agents; JSON and multipart too",
     "*_run header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
     "fork_*_session header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
-    "get_agent_run header.If-None-Match: - > string (takes more)": "a poll may ask whether anything has changed",
-    "get_agent_run query.wait: - > number (takes more)": "a poll may wait for the run's end",
+    "get_[aw]*_run header.If-None-Match: - > string (takes more)": "a poll may ask whether anything has changed",
+    "get_[aw]*_run query.wait: - > number (takes more)": "a poll may wait for the run's end",
     "list_*_runs query.*: - > * (takes more)": "lists have pages",
     "get_session_run* query.[bl]*: - > * (takes more)": "lists have pages",
     "get_session_runs query.status: - > array (takes more)": "as 3.1.10 has it",
@@ -131,14 +131,15 @@ DIFFERENCES = {
     "get_* 4[02][24]: answered > -": "nothing that is asked for can be unknown or wrong",
     "get_* 4[02][24] application/json*: * > -": "nothing that is asked for can be unknown or wrong",
     "get_*_run* 200 application/json *.content: null|object|string > any required": "an answer may be any JSON",
-    "get_session_run* 200 application/json *<Workflow*> *": "there are no workflows",
-    "get_session_run* 200 application/json *<Workflow*>.*": "there are no workflows",
-    "*_session* 20? application/json <Workflow*>.*": "there are no workflows",
-    "get_session_run_previews 200 application/json [[][]].workflow_id: null|string > -": "there are no workflows",
     "resume_*_run_stream 200 application/json*: * > -": "it answers a stream",
     "resume_*_run_stream body * (takes more)": "JSON and multipart too",
-    "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
+    "get_* 200 application/json *.current_version: integer|null > -": "workflows are declared, and have no versions",
+    "get_* 200 application/json *.stage: null|string > -": "workflows are declared, and not drafted",
+    "get_workflow 200 application/json .[at][ge]*: null|object > -": "agents and teams are in the steps",
+    "get_session_run* 200 application/json *<WorkflowRunSchema>.re*: *": "a workflow has no model that reasons",
+    "get_session_run* 200 application/json *<WorkflowRunSchema>.citations: *": "a workflow has no model that cites",
+    "create_workflow_run summary: *": "it is called as the same operation on agents and teams",
     "get_config 200 application/json .[ck]*: null|object > -": "no chat prompts or knowledge",
     "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: a table is named",
     **{

@@ -1,6 +1,7 @@
 """The examples run as they are, offline."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,3 +75,17 @@ async def test_the_research_desk_publishes_what_a_person_approved_once(database:
     assert "Tides rise and fall twice a day" in ended["content"]
     assert "Published 'Tides' as number 1." in ended["content"]
     assert ended["session_state"]["published"] == [{"title": "Tides", "text": "They rise and fall."}]
+
+
+@pytest.mark.parametrize(("is_confirmed", "status"), [(True, "COMPLETED"), (False, "CANCELLED")])
+async def test_the_article_is_published_with_a_persons_consent(database: Path, is_confirmed: bool, status: str) -> None:
+    async with serving("article.py", database) as client:
+        run = await client.run("The kettle", to="workflows/article", session_id="s1")
+        (question,) = run["step_requirements"]
+        decision = json.dumps([{"id": question["id"], "confirmed": is_confirmed}])
+        form = {"session_id": "s1", "stream": "false", "step_requirements": decision}
+        answer = await client.http.post(f"/workflows/article/runs/{run['run_id']}/continue", data=form)
+    assert (run["status"], question["confirmation_message"]) == ("PAUSED", "Publish this article?")
+    assert [step["step_name"] for step in run["step_results"]] == ["research", "drafts", "reviews", "collect"]
+    assert answer.json()["status"] == status
+    assert answer.json()["content"].startswith("Published:\n\nEcho:") is is_confirmed

@@ -111,8 +111,8 @@ async def test_an_id_is_taken_once(client: ServerClient) -> None:
 @pytest.mark.parametrize(
     ("body", "query", "place"),
     [
-        ({"workflow_id": "w"}, {}, ("body", "workflow_id")),
-        ({}, {"type": "workflow"}, ("body", "workflow_id")),
+        ({"team_id": "demo-team", "workflow_id": "w"}, {}, ("body", "workflow_id")),
+        ({"workflow_id": "w"}, {"type": "team"}, ("body", "workflow_id")),
         ({"agent_id": "solo-agent"}, {"type": "team"}, ("body", "agent_id")),
         ({"team_id": "demo-team", "agent_id": "solo-agent"}, {}, ("body", "agent_id")),
         ({"session_id": "a\x01b"}, {}, ("body", "session_id")),

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from musterd import Agent, Settings, Team, tool
+from musterd import Agent, Settings, Step, StepInput, Team, Workflow, tool
 from musterd.core import trace_context
 from musterd.core.errors import StartError
 from musterd.engine import span_export, tracing
@@ -112,6 +112,24 @@ async def test_a_member_has_its_span_if_hooks_stand_around_its_delegation(serve:
     assert parent(inner_span) == own(outer)
     assert parent(nested) == own(inner_span)
     assert parent(writer) == own(nested)
+
+
+async def test_the_steps_of_a_workflow_have_spans(serve: Serve, recorded: Recorded) -> None:
+    def shout(step_input: StepInput) -> str:
+        return "hello"
+
+    inner = Workflow(id="inner", name="Inner", steps=[Step(name="shout", executor=shout)])
+    writer = Agent(id="writer", name="Writer", model="scripted")
+    flow = Workflow(id="flow", name="Flow", steps=[Step(name="write", agent=writer), Step(name="nest", workflow=inner)])
+    async with serve(otel=True, served=Sample([], [], [flow])) as client:
+        await client.run("hello", to="workflows/flow")
+    run, step = recorded.one("invoke_agent Flow"), recorded.one("execute_tool write")
+    agent, nested = recorded.one("invoke_agent Writer"), recorded.one("invoke_agent Inner")
+    assert parent(step) == parent(recorded.one("execute_tool nest")) == own(run)
+    assert parent(agent) == own(step)
+    assert parent(recorded.one("chat scripted")) == own(agent)
+    assert parent(recorded.one("execute_tool shout")) == own(nested)
+    assert attributes(nested)["musterd.component.kind"] == "workflow"
 
 
 async def test_nothing_that_was_said_is_recorded_unasked(serve: Serve, recorded: Recorded) -> None:

@@ -73,7 +73,10 @@ def _faults_on_postgres(read: Read, steps: Sequence[str]) -> list[str]:
                 if _depth(other) <= depth and "->" in other:
                     break
                 below.append(other)
-            if not any("Index Cond" in other and ONE_OF_FEW.search(other) for other in below):
+            is_of_few = any("Index Cond" in other and ONE_OF_FEW.search(other) for other in below)
+            # Filters that contradict each other: nothing is read.
+            is_of_none = any("One-Time Filter: false" in other for other in below)
+            if not (is_of_few or is_of_none):
                 faults.append("\n".join([step, *below]))
     return faults
 

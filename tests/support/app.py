@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import uvicorn
 from pydantic_ai.models import Model
 from starlette.applications import Starlette
 
-from musterd import Agent, Settings, Team, ToolContext, create_app, tool
+from musterd import Agent, Settings, Team, ToolContext, Workflow, create_app, tool
 from musterd.http.server import Server
 from musterd.http.uvicorn_protocol import protocol_options
 from tests.support import scanned
@@ -37,6 +37,7 @@ class Sample:
 
     teams: list[Team]
     agents: list[Agent]
+    workflows: list[Workflow] = field(default_factory=list)
 
 
 def sample(model: str | Model = "scripted") -> Sample:
@@ -75,8 +76,13 @@ def app_on(
 ) -> Starlette:
     """The application with the sample components, or with ``served``, on the file ``db``."""
     served = served or sample(model)
-    settings = settings_for(db, **changes)
-    return create_app(teams=served.teams, agents=served.agents, settings=settings, is_loopback=is_loopback)
+    return create_app(
+        teams=served.teams,
+        agents=served.agents,
+        workflows=served.workflows,
+        settings=settings_for(db, **changes),
+        is_loopback=is_loopback,
+    )
 
 
 def copied_file(template: Path, folder: Path) -> Path:

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
-from musterd import Agent, Settings, Team
+from musterd import Agent, Settings, Team, Workflow
 from musterd.app import FEATURES
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.events import Event
 from musterd.core.records import Input, RunRow, RunView
-from musterd.declare import Component, Registry
+from musterd.declare import BaseComponent, Registry
 from musterd.engine.worker import Worker
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
@@ -38,9 +38,9 @@ class EngineHarness:
         self.runs, self.sessions = self.server.runs, self.server.sessions
         self.records = Records(self.database)
 
-    def component(self, component_id: str = "") -> Component:
+    def component(self, component_id: str = "") -> BaseComponent:
         """The served component; by default the only one."""
-        served: dict[str, Component] = {**self.registry.teams, **self.registry.agents}
+        served = {component.id: component for component in self.registry.top_level()}
         return served[component_id] if component_id else next(iter(served.values()))
 
     async def start(
@@ -186,12 +186,13 @@ def harness_on(
     url: str,
     agents: Iterable[Agent] = (),
     teams: Iterable[Team] = (),
+    workflows: Iterable[Workflow] = (),
     *,
     model: HeldModel | None = None,
     **settings: Any,
 ) -> EngineHarness:
     """An engine with the database ``url``, not started."""
-    registry = Registry.of(agents=list(agents), teams=list(teams))
+    registry = Registry.of(agents=list(agents), teams=list(teams), workflows=list(workflows))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
     all_settings = Settings(**{"db": url, **quick, **settings})
     return EngineHarness(registry, all_settings, model or HeldModel())

@@ -34,6 +34,7 @@ APPROVAL_FILTERS = {
     "source_type": "team",
     "agent_id": "solo",
     "team_id": "desk",
+    "workflow_id": "news",
     "user_id": "u1",
     "run_id": "r70",
 }

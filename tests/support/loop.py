@@ -98,9 +98,9 @@ class MemorySteps:
         self.taken[path] = taken
         return taken
 
-    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
+    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
         """The steering messages of a test."""
-        return self.said.pop(run_id, [])
+        return [text for run_id in run_ids for text in self.said.pop(run_id, [])]
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Take it."""
@@ -169,10 +169,9 @@ class LoopHarness:
 
     def __init__(self, spec: Agent | Team, prompt: str = "hello", **options: Any) -> None:
         if isinstance(spec, Team):
-            component = Registry.of(teams=[spec], agents=[]).component("team", spec.id)
+            component = Registry.of(teams=[spec]).teams[spec.id]
         else:
-            component = Registry.of(teams=[], agents=[spec]).component("agent", spec.id)
-        assert component is not None
+            component = Registry.of(agents=[spec]).agents[spec.id]
         settings = Settings(**{"model_retry_seconds": 0, **options.pop("settings", {})})
         self.events: list[Event] = []
         self.steps = MemorySteps()
@@ -188,7 +187,7 @@ class LoopHarness:
                 caller=ModelCaller(settings),
                 load=_nothing,
                 of=lambda component: component.model,  # type: ignore[arg-type,return-value]
-                describe=lambda component: describe(component.model),
+                describe=lambda component: describe(component.model),  # type: ignore[attr-defined]
             ),
             settings=settings,
             threads=self.threads,

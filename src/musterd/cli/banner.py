@@ -37,6 +37,8 @@ def startup_lines(server: Server, address: str) -> Iterator[str]:
         yield f"  teams     {_listed(registry.teams)}"
     if registry.agents:
         yield f"  agents    {_listed(registry.agents)}"
+    if registry.workflows:
+        yield f"  workflows {_listed(registry.workflows)}"
     yield f"  page      {page_url(address)}"
     if settings.docs_enabled:
         yield f"  API docs  {address}/docs"

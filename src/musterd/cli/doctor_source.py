@@ -34,13 +34,13 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
             checks = [_without_values(check) for check in checks]
     except DeclarationError as error:
         return [*(_failure("source", line) for line in error.message.splitlines()), *checks]
-    names = f"{len(registry.teams)} teams, {len(registry.agents)} agents"
+    names = f"{len(registry.teams)} teams, {len(registry.agents)} agents, {len(registry.workflows)} workflows"
     return [ok("source", f"{source}: {names}"), *checks]
 
 
 def _components(registry: Registry) -> list[Component]:
-    roots = [*registry.teams.values(), *registry.agents.values()]
-    return list(dict.fromkeys(component for root in roots for component in root.tree()))
+    roots = registry.top_level()
+    return list(dict.fromkeys(component for root in roots for component in root.agents_and_teams()))
 
 
 def _models(components: Iterable[Component], settings: Settings) -> list[Check]:

@@ -42,12 +42,12 @@ def serve(
     worker: bool = True,
     recover: bool = True,
 ) -> int:
-    """Serve the agents and teams of SOURCE: a Python file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
+    """Serve the agents, teams and workflows of SOURCE: a file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
 
     Parameters
     ----------
     source
-        Where the agents and teams are declared.
+        Where the agents, teams and workflows are declared.
     host
         Address to listen on.
     port
@@ -74,12 +74,12 @@ def work(
     host: str = "127.0.0.1",
     port: int | None = None,
 ) -> int:
-    """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
+    """Drive the runs of SOURCE's agents, teams and workflows that a server on the same database accepts.
 
     Parameters
     ----------
     source
-        Where the agents and teams are declared.
+        Where the agents, teams and workflows are declared.
     host
         Address to answer probes on.
     port
@@ -130,7 +130,7 @@ def create_token(
         The name of the account; its user is service:NAME.
     scope
         A permission, such as teams:run, teams:desk:run or agent_os:admin; may be repeated. Without any, the account may
-        run all agents and teams and see its own sessions.
+        run all agents, teams and workflows and see its own sessions.
     days
         Number of days for which the token is valid.
     never_expires
@@ -251,7 +251,7 @@ def doctor(
     Parameters
     ----------
     source
-        The agents and teams that would be served; without it, they and their models are not checked.
+        The agents, teams and workflows that would be served; without it, they and their models are not checked.
     host
         Address on which the server would listen.
     port

@@ -49,6 +49,7 @@ class ApprovalFilter:
     source_type: str | None = None
     agent_id: str | None = None
     team_id: str | None = None
+    workflow_id: str | None = None
     user_id: str | None = None
     run_id: str | None = None
     limit: int = 100

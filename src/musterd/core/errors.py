@@ -27,7 +27,9 @@
     │   │   └── BudgetSpent       a ceiling of its budget was reached
     │   ├── InputCheckError       a hook rejected the input of the run
     │   │   └── OutputCheckError  a hook rejected its output
+    │   ├── StepFailed            a step of the workflow failed
     │   └── ReplayDiverged        a step differs from the one stored under its path
+    ├── RunRejected               a person rejected a step, so the run finishes as cancelled
     ├── LeaseLost                 another attempt owns the run, so this one must stop
     └── HandedOver                this attempt stops at a step; another one continues
 
@@ -308,6 +310,34 @@ class BudgetSpent(LimitReached):
     def __init__(self, message: str | None = None, ceiling: str | None = None, path: str = "") -> None:
         super().__init__(message, None if ceiling is None else f"budget_{ceiling.removesuffix('_usd')}")
         self.path = path
+
+
+class StepFailed(RunFailed):
+    """A step of the workflow failed.
+
+    :param paths: the journal steps that failed: one, or several of parallel branches. A run that continues this one
+        makes them again.
+    :param unknown_paths: those of functions that may have had their effect. A run that continues this one treats them
+        as calls that were cut off.
+    """
+
+    run_code = "step_failed"
+
+    def __init__(
+        self, message: str | None = None, paths: Sequence[str] = (), unknown_paths: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.paths = list(paths)
+        self.unknown_paths = list(unknown_paths)
+
+    @property
+    def details(self) -> JsonObject:
+        """What clients receive in addition to the code and the message."""
+        return {"failed_steps": self.paths, "unknown_steps": self.unknown_paths}
+
+
+class RunRejected(MusterdError):
+    """A person rejected a step of the workflow, and the run finishes as cancelled."""
 
 
 class ReplayDiverged(RunFailed):

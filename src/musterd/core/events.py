@@ -52,6 +52,32 @@ class EventKind(StrEnum):
     TASK_UPDATED = "task_updated"  # task_id, title, status, previous_status, assignee, result
     CUSTOM = "custom"  # tool_call_id, tool_name, content, and the details that the tool reported
 
+    # Of a workflow. ``place`` is the path of the step; ``step`` is its head: step_id, step_name, step_index (a number,
+    # or a list of two below a container), parent_step_id (below a container). ``output`` is a StepOutput as JSON, with
+    # the keys of AgentOS; ``outputs`` is a list of them. The run of a step's agent, team or workflow has the head in
+    # ``step`` of RUN_STARTED.
+    STEP_STARTED = "step_started"  # step
+    STEP_OUTPUT = "step_output"  # step, output; of a function that is a step of the workflow itself
+    STEP_COMPLETED = "step_completed"  # step, output
+    STEP_ERROR = "step_error"  # step, error, error_type, try (from 1), will_retry
+    STEP_PAUSED = "step_paused"  # step, requirement: core.requirements.Requirement.step
+    CONDITION_PAUSED = "condition_paused"  # step, requirement
+    ROUTER_PAUSED = "router_paused"  # step, requirement
+    STEPS_STARTED = "steps_started"  # step, steps_count
+    STEPS_COMPLETED = "steps_completed"  # step, steps_count, executed_steps, outputs
+    PARALLEL_STARTED = "parallel_started"  # step, parallel_step_count
+    PARALLEL_COMPLETED = "parallel_completed"  # step, parallel_step_count, outputs
+    LOOP_STARTED = "loop_started"  # step, max_iterations
+    LOOP_ITERATION_STARTED = "loop_iteration_started"  # step, iteration (from 1), max_iterations
+    LOOP_ITERATION_COMPLETED = "loop_iteration_completed"  # step, iteration, max_iterations, outputs, should_continue
+    LOOP_COMPLETED = "loop_completed"  # step, total_iterations, max_iterations, outputs: a list for each iteration
+    CONDITION_STARTED = "condition_started"  # step, condition_result
+    CONDITION_COMPLETED = "condition_completed"  # step, condition_result, branch, executed_steps, outputs
+    ROUTER_STARTED = "router_started"  # step, selected_steps
+    ROUTER_COMPLETED = "router_completed"  # step, selected_steps, executed_steps, outputs
+    WORKFLOW_AGENT_STARTED = "workflow_agent_started"  # -
+    WORKFLOW_AGENT_COMPLETED = "workflow_agent_completed"  # content
+
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
 

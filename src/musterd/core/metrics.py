@@ -122,9 +122,14 @@ class Metrics:
         self.model_cost = Counter(
             "model_cost_dollars", "List price of answered model calls, in US dollars.", _MODEL_LABELS
         )
-        self.tool_calls = Counter("tool_calls", "Tool calls and delegations by outcome.", ("kind", "outcome"))
+        self.tool_calls = Counter(
+            "tool_calls", "Tool calls, delegations and steps of workflows by outcome.", ("kind", "outcome")
+        )
         self.tool_seconds = Histogram(
-            "tool_call_duration_seconds", "Duration of a tool call or delegation.", WAITS, ("kind",)
+            "tool_call_duration_seconds",
+            "Duration of a tool call, a delegation or a step of a workflow.",
+            WAITS,
+            ("kind",),
         )
         self.removed = Counter("retention_removed", "Runs and sessions that retention in this process removed.")
         self.readers_dropped = Counter("readers_dropped", "Subscribers that were dropped because they lagged.")

@@ -13,7 +13,8 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 
-ComponentKind = Literal["team", "agent"]
+ComponentKind = Literal["team", "agent", "workflow"]
+COMPONENT_KINDS: tuple[ComponentKind, ...] = ("agent", "team", "workflow")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,6 +118,7 @@ class Output:
     :param budget: each ceiling of the run, with the amounts spent and left.
     :param media: images, audio, videos and files that its tools and its model produced, by reference like an input's.
     :param reasoning_steps: the reasoning steps, in AgentOS's shape.
+    :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS.
     :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
@@ -136,6 +138,7 @@ class Output:
     asides: list[JsonObject] = field(default_factory=list)
     reasoning_steps: list[JsonObject] = field(default_factory=list)
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
+    step_results: list[JsonObject] = field(default_factory=list)
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Add the tokens of a model call that is not one of the run's turns."""
@@ -157,7 +160,7 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (field_value := getattr(self, name)) not in (None, ""):
                 value[name] = field_value
-        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
+        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media", "step_results"):
             if field_value := getattr(self, name):
                 value[name] = field_value
         return value
@@ -181,6 +184,7 @@ class Output:
             asides=value.get("asides", []),
             reasoning_steps=value.get("reasoning_steps", []),
             media=value.get("media", {}),
+            step_results=value.get("step_results", []),
             cost=value.get("cost"),
         )
 
@@ -222,6 +226,8 @@ class RunRow:
     :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
     :param totals: of a root run, what its tree has used so far: JSON text of ``core.totals.Totals``.
     :param activity: of a root run, what it does now: JSON text with kind, run_id, member, tool and since.
+    :param step: of a run that a step of a workflow started, the step: JSON text with step_id, step_name, step_index and
+        parent_step_id.
     """
 
     run_id: str
@@ -270,6 +276,7 @@ class RunRow:
     copied_from: str | None = None
     trace_id: str | None = None
     traceparent: str | None = None
+    step: str | None = None
 
 
 class AttemptOutcome(StrEnum):
@@ -372,6 +379,14 @@ class StepKind(StrEnum):
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
     HOOK = "hook"  # one hook before or after a run
+    FUNCTION = "function"  # one call of a function that is a step of a workflow
+    CHOICE = "choice"  # what an evaluator, a selector or an end condition of a workflow said
+    ASK = "ask"  # a question to a person about a step of a workflow
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether the step calls a function that may have had its effect if it was cut off."""
+        return self in (StepKind.TOOL, StepKind.FUNCTION)
 
 
 class StepState(StrEnum):

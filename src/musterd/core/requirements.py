@@ -32,6 +32,11 @@ class Requirement:
     :param default_decision: ``approve`` or ``reject``; applies if there is no decision in time.
     :param task: the beginning of the run's message, so that a person sees what the call is for.
     :param tool_description: the beginning of the tool's description.
+    :param step: if a step of a workflow asks, what clients are shown of it, with the keys of AgentOS: step_id,
+        step_name, step_index, step_type, confirmation_message, user_input_message, on_reject, available_choices,
+        allow_multiple_selections, step_input; for a failed step: error_message, error_type, retry_count. The tool is
+        named after the step then. A choice of a router is a USER_INPUT with the field ``selected_choices``; a question
+        about an error is a CONFIRMATION of another try.
     """
 
     id: str
@@ -51,6 +56,7 @@ class Requirement:
     default_decision: str | None = None
     task: str | None = None
     tool_description: str | None = None
+    step: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
         """The requirement as a JSON object with the field names as keys, without unset optional fields."""
@@ -81,6 +87,7 @@ _OPTIONAL_FIELDS = (
     "default_decision",
     "task",
     "tool_description",
+    "step",
 )
 MAX_TEXT = 1000
 """The most characters of a task and of a tool's description: a requirement is stored in the run and in its events."""

@@ -150,6 +150,8 @@ class Settings(BaseSettings):
     """Longest duration of an attempt; after it the run finishes in ERROR."""
     max_turns: Count = 50
     """Most model calls of one agent or leader in one run."""
+    max_workflow_steps: Count = 10_000
+    """Most steps of one run of a workflow, each iteration of a loop counted."""
     max_depth: Count = 5
     """How deeply teams may be nested in a run."""
     tool_threads: Count = 32

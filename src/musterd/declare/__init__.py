@@ -1,8 +1,8 @@
-"""Declarations of agents, teams and tools, in Python or YAML, and the errors about them.
+"""Declarations of agents, teams, workflows and tools, in Python or YAML, and the errors about them.
 
-A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Tool`) that knows its source
-location. :func:`load` finds declarations in a file or module. :class:`Registry` checks them together and resolves them
-into trees of :class:`Component`, which the other packages use. Errors are reported as one
+A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Workflow`, :class:`Tool`) that
+knows its source location. :func:`load` finds declarations in a file or module. :class:`Registry` checks them together
+and resolves them into trees of :class:`Component`, which the other packages use. Errors are reported as one
 :class:`musterd.core.errors.DeclarationError` with a line for each problem: ``file:line: problem — fix``.
 
 Nothing here imports the SDK of a model provider. pydantic-ai is only used if it is already imported.
@@ -10,7 +10,7 @@ Nothing here imports the SDK of a model provider. pydantic-ai is only used if it
 
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
-from musterd.declare.component import Component, models_of, named_schema, unsupported
+from musterd.declare.component import BaseComponent, Component, models_of, named_schema, unsupported
 from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.registry import Registry
@@ -22,18 +22,42 @@ from musterd.declare.tool_errors import OutcomeUnknown, RetryTool
 from musterd.declare.tool_list import ToolFactory, ToolSource
 from musterd.declare.toolkit import Toolkit
 from musterd.declare.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
+from musterd.declare.workflow import (
+    Condition,
+    Loop,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    StepOutput,
+    Steps,
+    Workflow,
+    WorkflowExecutionInput,
+    pause,
+)
+from musterd.declare.workflow.resolved import StepNode, WorkflowComponent
 
 __all__ = [
     "Agent",
+    "BaseComponent",
     "Budget",
     "Component",
+    "Condition",
+    "Loop",
     "MCPServer",
     "OutcomeUnknown",
+    "Parallel",
     "Registry",
     "RetryTool",
+    "Router",
     "RunContext",
     "Schedule",
     "SessionSummaryManager",
+    "Step",
+    "StepInput",
+    "StepNode",
+    "StepOutput",
+    "Steps",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",
@@ -41,9 +65,13 @@ __all__ = [
     "ToolFactory",
     "ToolSource",
     "Toolkit",
+    "Workflow",
+    "WorkflowComponent",
+    "WorkflowExecutionInput",
     "load",
     "models_of",
     "named_schema",
+    "pause",
     "tool",
     "unsupported",
 ]

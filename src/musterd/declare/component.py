@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from musterd.core import jsontext
+from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.approval_flags import PERSON_FLAGS
 from musterd.declare.options import options_of, unsupported_options_in_use
@@ -19,30 +20,84 @@ from musterd.declare.tools import Tool
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+    from musterd.declare.workflow.workflow import Workflow
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Component:
-    """An agent or a team at one position in a tree of components.
+class BaseComponent:
+    """What agents, teams and workflows have in common.
 
-    :param spec: the declaration. If it is a member of several teams, each position is a component of its own.
-    :param model: its own model, or its leader's.
-    :param depth: the number of leaders above it; 0 at the top.
+    :param spec: the declaration. If it is used at several positions, each is a component of its own.
+    :param members: the components below it: members of a team, or what the steps of a workflow run.
+    :param depth: the number of components above it; 0 at the top.
     :param definition_hash: changes if anything changes that affects the model or its tools, members included.
     :param gaps: declared options that this version does not support, one sentence each.
+    :param message_schema: the name and JSON schema of messages; None for free text.
+    """
+
+    kind: ComponentKind
+    spec: Agent | Team | Workflow
+    id: str
+    name: str
+    members: tuple[BaseComponent, ...] = field(repr=False)
+    depth: int
+    definition_hash: str = field(repr=False)
+    gaps: tuple[str, ...] = field(repr=False)
+    message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
+
+    @property
+    def on_busy(self) -> str:
+        """What a new run does while another run of its session is active."""
+        return "enqueue" if isinstance(self.spec, Agent) else self.spec.on_busy
+
+    @property
+    def hold_paused(self) -> bool:
+        """Whether later runs of a session wait while one is paused."""
+        return not isinstance(self.spec, Agent) and self.spec.hold_paused
+
+    @property
+    def streams_members(self) -> bool:
+        """Whether the events of member runs are part of its stream."""
+        if isinstance(self.spec, Team):
+            return self.spec.stream_member_events
+        return isinstance(self.spec, Agent) or self.spec.stream_executor_events
+
+    @property
+    def stores_members(self) -> bool:
+        """Whether the runs of members are part of its run output."""
+        if isinstance(self.spec, Team):
+            return self.spec.store_member_responses
+        return not isinstance(self.spec, Agent) and self.spec.store_executor_outputs
+
+    @property
+    def tool_hooks(self) -> Sequence[Callable[..., Any]]:
+        """The functions that wrap the tool calls of its runs."""
+        return () if not isinstance(self.spec, Agent | Team) else tuple(self.spec.tool_hooks or ())
+
+    def tree(self) -> Iterator[BaseComponent]:
+        """The component and all components below it, leaders first."""
+        yield self
+        for member in self.members:
+            yield from member.tree()
+
+    def agents_and_teams(self) -> Iterator[Component]:
+        """The agents and teams of the tree."""
+        return (component for component in self.tree() if isinstance(component, Component))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Component(BaseComponent):
+    """An agent or a team at one position in a tree of components.
+
+    :param model: its own model, or its leader's.
     """
 
     kind: Literal["team", "agent"]
     spec: Agent | Team
-    id: str
-    name: str
     model: str | Model
     tools: tuple[Tool, ...] = field(repr=False)
     members: tuple[Component, ...] = field(repr=False)
-    depth: int
-    definition_hash: str = field(repr=False)
-    gaps: tuple[str, ...] = field(repr=False)
     answer_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
-    message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
 
     @property
     def team(self) -> Team | None:
@@ -60,9 +115,7 @@ class Component:
 
     def tree(self) -> Iterator[Component]:
         """The component and all components below it, leaders first."""
-        yield self
-        for member in self.members:
-            yield from member.tree()
+        return cast("Iterator[Component]", super().tree())
 
     def tool(self, name: str) -> Tool | None:
         """The tool with this name, if it has one."""
@@ -73,7 +126,7 @@ class Component:
         return self.answer_schema
 
 
-def unsupported(component: Component) -> list[str]:
+def unsupported(component: BaseComponent) -> list[str]:
     """The declared options of ``component`` that this version does not support, one sentence each."""
     return list(component.gaps)
 
@@ -89,10 +142,8 @@ def models_of(component: Component) -> list[str | Model]:
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
     """Build the component of ``spec`` at one position."""
     tools = spec.listed_tools
-    schema, message_schema = (
-        _schema(spec, "output_schema", spec.output_schema),
-        _schema(spec, "input_schema", spec.input_schema),
-    )
+    schema = read_schema(spec, "output_schema", spec.output_schema)
+    message_schema = read_schema(spec, "input_schema", spec.input_schema)
     return Component(
         kind="team" if isinstance(spec, Team) else "agent",
         spec=spec,
@@ -115,7 +166,11 @@ def _gaps(spec: Agent | Team) -> Iterator[str]:
         yield f"{label} sets {option}, which is not supported yet."
 
 
-def _schema(spec: Agent | Team, option: str, schema: Any) -> tuple[str, dict[str, Any]] | None:
+def read_schema(spec: Agent | Team | Workflow, option: str, schema: Any) -> tuple[str, dict[str, Any]] | None:
+    """The name and JSON schema of an option that is a pydantic class or a JSON schema.
+
+    :raises DeclarationError: the class has no JSON schema.
+    """
     if schema is None:
         return None
     if isinstance(schema, Mapping):
@@ -145,12 +200,14 @@ def _model_name(model: str | Model) -> str:
     return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
 
 
-def _hashable(value: Any) -> Any:
-    """The value of a prompt option for the definition hash: functions by name, messages by their content."""
-    if value is None or isinstance(value, str | int):
+def hashable(value: Any) -> Any:
+    """The value of an option for the definition hash: functions by name, messages by their content."""
+    if value is None or isinstance(value, str | int | float):
         return value
+    if hasattr(value, "as_json"):
+        return value.as_json()
     if isinstance(value, list | tuple):
-        return [_hashable(item) for item in value]
+        return [hashable(item) for item in value]
     if isinstance(value, Mapping):
         return dict(value)
     if callable(value):
@@ -197,9 +254,9 @@ def _hash(
         "name": spec.name,
         "role": spec.role,
         "description": spec.description,
-        "instructions": _hashable(spec.instructions),
+        "instructions": hashable(spec.instructions),
         "prompt": [
-            _hashable(getattr(spec, name))
+            hashable(getattr(spec, name))
             for name, option in options_of(type(spec)).items()
             if option.metadata["in_prompt"]
         ],

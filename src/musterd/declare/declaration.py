@@ -29,6 +29,20 @@ def id_from_name(name: str) -> str:
     return name.lower().replace(" ", "-").replace("_", "-")
 
 
+def checked_id(component_id: str, label: str, place: Place) -> str:
+    """Return ``component_id``.
+
+    :param label: the declaration as error messages name it.
+    :raises DeclarationError: it cannot be part of a URL.
+    """
+    if not _ID_PATTERN.fullmatch(component_id) or component_id in (".", "..") or len(component_id) > _MAX_ID_LENGTH:
+        fix = f"set id= to letters, digits, '-', '_' and '.', at most {_MAX_ID_LENGTH}"
+        is_short = len(component_id) <= _MAX_ID_LENGTH
+        description = repr(component_id) if is_short else f"of {len(component_id)} characters"
+        raise declaration_error(place, f"{label}: the id {description} cannot be part of a URL", fix)
+    return component_id
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Declaration(ComponentOptions):
     """The declaration of an agent or a team."""
@@ -84,15 +98,7 @@ class Declaration(ComponentOptions):
 
         :raises DeclarationError: it cannot be part of a URL.
         """
-        if not _ID_PATTERN.fullmatch(component_id) or component_id in (".", "..") or len(component_id) > _MAX_ID_LENGTH:
-            fix = f"set id= to letters, digits, '-', '_' and '.', at most {_MAX_ID_LENGTH}"
-            description = (
-                repr(component_id) if len(component_id) <= _MAX_ID_LENGTH else f"of {len(component_id)} characters"
-            )
-            raise declaration_error(
-                self.declared_at, f"{self.label}: the id {description} cannot be part of a URL", fix
-            )
-        self._set("id", component_id)
+        self._set("id", checked_id(component_id, self.label, self.declared_at))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

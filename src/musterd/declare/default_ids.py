@@ -1,9 +1,9 @@
-"""Default ids of agents and teams that are declared without id and name.
+"""Default ids of agents, teams and workflows that are declared without id and name.
 
 Agno generates a random id at each start. Here the id depends on where the declaration is, so it is the same after a
 restart and in every process, and sessions and runs still find their component. The id of a declaration at module level
 comes from its variable, and that of a list entry from its position: ``agent-1`` in ``create_app(agents=[…])``,
-``desk-1`` among the members of the team ``desk``.
+``desk-1`` among the members of the team ``desk`` or in the steps of the workflow ``desk``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from musterd.declare.agent import Agent
 from musterd.declare.declaration import id_from_name
 from musterd.declare.team import Team
+from musterd.declare.workflow.workflow import Workflow
 
 
-def assign_ids_from_variables(declarations: Mapping[str, Agent | Team]) -> None:
+def assign_ids_from_variables(declarations: Mapping[str, Agent | Team | Workflow]) -> None:
     """Derive missing ids from the variables of a module. If a declaration has several variables, the first counts."""
     for variable, spec in declarations.items():
         component_id = id_from_name(variable.strip("_"))
@@ -32,3 +33,10 @@ def assign_member_ids(team: Team, members: Sequence[Agent | Team]) -> None:
             member.assign_id(f"{team.id}-{number}")
     if unnamed:
         team.checked_members(members)
+
+
+def assign_component_ids(workflow: Workflow) -> None:
+    """Derive missing ids of what the steps of ``workflow`` run from their positions."""
+    for number, spec in enumerate(workflow.components, start=1):
+        if not spec.id:
+            spec.assign_id(f"{workflow.id}-{number}")

@@ -11,7 +11,7 @@ _YAML = (".yaml", ".yml")
 
 
 def load(source: str) -> Registry:
-    """Read the agents and teams that ``source`` declares.
+    """Read the agents, teams and workflows that ``source`` declares.
 
     :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
     :raises DeclarationError: the source is missing, does not import, or declares nothing or wrongly. The message has

@@ -7,7 +7,7 @@ all use this metadata.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ def is_output_schema(value: Any) -> bool:
 
 
 def one_of(*values: str) -> Kind:
-    """The kind of an option that takes one of these strings."""
+    """The kind of an option that is one of these strings."""
     return Kind(
         words=f"one of {quoted_list(values)}",
         accepts=lambda value: value in values,
@@ -157,6 +157,10 @@ class Declared(metaclass=_FieldNameChecker):
 
     kind: str
     removed: Mapping[str, str] = {}
+    ignored: Collection[str] = ()
+    """Options of Agno that are accepted and have no effect."""
+    page = "teams.md"
+    """The page of ``docs/reference/`` that lists the fields."""
 
     @classmethod
     def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,6 +169,7 @@ class Declared(metaclass=_FieldNameChecker):
         The value of a misspelt field is used for the field that was probably meant, so that one typo does not cause a
         second problem.
         """
+        fields = {name: value for name, value in fields.items() if name not in cls.ignored}
         known_options = {option.name: option for option in dataclasses.fields(cls) if option.init}  # type: ignore[arg-type]
         accepted = {name: value for name, value in fields.items() if name in known_options}
         label, place = _label(cls.kind, fields), current_place()
@@ -195,7 +200,7 @@ class Declared(metaclass=_FieldNameChecker):
             return cls.removed[name]
         if suggestion := closest_match(name, field_names):
             return f"did you mean '{suggestion}'?"
-        return f"remove it; the fields are in docs/reference/teams.md ({len(field_names)} of them)"
+        return f"remove it; the fields are in docs/reference/{cls.page} ({len(field_names)} of them)"
 
 
 def _label(kind: str, fields: Mapping[str, Any]) -> str:

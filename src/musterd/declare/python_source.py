@@ -27,6 +27,7 @@ from musterd.declare.source_location import (
     quoted_list,
 )
 from musterd.declare.team import Team
+from musterd.declare.workflow.workflow import Workflow
 
 _NO_SUCH_NAME = re.compile(
     r"cannot import name '(?P<name>\w+)' from 'musterd'|module 'musterd' has no attribute '(?P<attribute>\w+)'"
@@ -71,7 +72,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     """
     place = Place(module.__file__ or source)
     values = vars(module)
-    declarations = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
+    declarations = {key: value for key, value in values.items() if isinstance(value, Agent | Team | Workflow)}
     assign_ids_from_variables(declarations)
     if name:
         if name not in values:
@@ -79,19 +80,19 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
             fix = (
                 f"did you mean '{suggestion}'?"
                 if suggestion
-                else f"it declares {quoted_list(declarations) or 'no agents or teams'}"
+                else f"it declares {quoted_list(declarations) or 'no agents, teams or workflows'}"
             )
             raise declaration_error(place, f"there is no '{name}' at module level", fix)
         if isinstance(registry := values[name], Registry):
             return registry
         if name not in declarations:
-            fix = "choose an Agent, a Team or a Registry of musterd"
+            fix = "choose an Agent, a Team, a Workflow or a Registry of musterd"
             if any(cls.__module__.startswith("starlette.") for cls in type(values[name]).__mro__):
                 fix = f"serve an application with uvicorn, or {fix}"
             raise declaration_error(place, f"'{name}' is {describe_type(values[name])}", fix)
         declarations = {name: declarations[name]}
     if not declarations:
-        problem = "no Agent or Team of musterd is declared at module level"
+        problem = "no Agent, Team or Workflow of musterd is declared at module level"
         if agno_name := next((key for key, value in values.items() if is_from_agno(type(value))), None):
             problem = f"{problem}; '{agno_name}' is {describe_type(values[agno_name])}"
         raise declaration_error(
@@ -99,10 +100,11 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
         )
     teams = [value for value in declarations.values() if isinstance(value, Team)]
     agents = [value for value in declarations.values() if isinstance(value, Agent)]
+    workflows = [value for value in declarations.values() if isinstance(value, Workflow)]
     schedules = [value for value in values.values() if isinstance(value, Schedule)]
     if name:
         schedules = [schedule for schedule in schedules if schedule.run is declarations[name]]
-    return Registry.of(teams=teams, agents=agents, schedules=schedules)
+    return Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
 
 
 def import_object(path: str, folder: Path) -> Any:

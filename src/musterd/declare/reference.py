@@ -3,6 +3,7 @@
 ``python -m musterd.declare.reference docs/reference`` writes the JSON Schema and the tables of the page.
 """
 
+import dataclasses
 import json
 import re
 import sys
@@ -17,9 +18,11 @@ from musterd.declare.options import is_unsupported, options_of
 from musterd.declare.schedule import Schedule
 from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
-from musterd.declare.yaml_schema import json_schema
+from musterd.declare.workflow.steps import Step, StepOptions
+from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.yaml_schema import CONTAINERS, json_schema
 
-PAGE = "teams.md"
+PAGES = ("teams.md", "workflows.md")
 SCHEMA = "teams.schema.json"
 
 
@@ -47,8 +50,7 @@ def _table(name: str) -> Iterator[str]:
             fields = ", ".join(f"`{field}`" for field, other in REMOVED.items() if other == reason)
             yield f"| {fields} | {reason.removeprefix('remove it: ')} |"
         return
-    other_options = {"mcp": options_of(MCPServer), "schedule": options_of(Schedule)}
-    options = other_options.get(name) or (shared if name.startswith("shared") else only_teams)
+    options = _other_options(name) or (shared if name.startswith("shared") else only_teams)
     yield "| field | default | YAML | meaning |"
     yield "|---|---|---|---|"
     for key, option in options.items():
@@ -60,14 +62,30 @@ def _table(name: str) -> Iterator[str]:
             yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
 
 
+def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
+    """The options in a table that is neither of agents nor of teams."""
+    every_step = options_of(StepOptions)
+    tables = {
+        "mcp": options_of(MCPServer),
+        "schedule": options_of(Schedule),
+        "workflow": options_of(Workflow),
+        "every_step": every_step,
+    }
+    kinds: list[type[StepOptions]] = [Step, *CONTAINERS.values()]
+    for cls in kinds:
+        own = options_of(cls)
+        tables[cls.kind] = {key: own[key] for key in own if key not in every_step or own[key] is not every_step[key]}
+    return tables.get(name, {})
+
+
 def _default(value: Any) -> str:
     return "–" if value in (None, (), "") else f"`{value!r}`".replace("'", '"')
 
 
 def main(folder: Path) -> None:
     """Update the files in ``folder``."""
-    page = folder / PAGE
-    page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (folder / name for name in PAGES):
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / SCHEMA).write_text(schema_text(), encoding="utf-8")
 
 

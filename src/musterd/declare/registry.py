@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
-from musterd.declare.component import Component, build
-from musterd.declare.default_ids import assign_member_ids
+from musterd.declare.component import BaseComponent, Component, build
+from musterd.declare.default_ids import assign_component_ids, assign_member_ids
 from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import current_place, declaration_error, describe_type
 from musterd.declare.team import Team
+from musterd.declare.workflow.resolved import WorkflowComponent, build_workflow
+from musterd.declare.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -25,7 +29,11 @@ class DeclaredSchedule:
     """A schedule with the component that it runs."""
 
     spec: Schedule
-    component: Component
+    component: BaseComponent
+
+
+class _ModelUnknown(Exception):
+    """A model is missing, and a problem that was noted may be the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,27 +45,49 @@ class Registry:
 
     teams: dict[str, Component] = field(default_factory=dict)
     agents: dict[str, Component] = field(default_factory=dict)
+    workflows: dict[str, WorkflowComponent] = field(default_factory=dict)
     schedules: dict[str, DeclaredSchedule] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = (), schedules: Iterable[Schedule] = ()) -> Self:
+    def of(
+        cls,
+        teams: Iterable[Team] = (),
+        agents: Iterable[Agent] = (),
+        workflows: Iterable[Workflow] = (),
+        schedules: Iterable[Schedule] = (),
+    ) -> Self:
         """Build the registry of top-level declarations.
 
         :raises DeclarationError: an id is not unique, a model is missing, or a team contains itself or is nested too
             deeply. The message has one line for each problem.
         """
         with reported_together():
-            components = _components([*_unique(teams, Team), *_unique(agents, Agent)])
+            components = _components([*_unique(teams, Team), *_unique(agents, Agent), *_unique(workflows, Workflow)])
             declared = _schedules(schedules, components)
+        agents_and_teams = [component for component in components if isinstance(component, Component)]
         return cls(
-            teams={component.id: component for component in components if component.kind == "team"},
-            agents={component.id: component for component in components if component.kind == "agent"},
+            teams={component.id: component for component in agents_and_teams if component.kind == "team"},
+            agents={component.id: component for component in agents_and_teams if component.kind == "agent"},
+            workflows={component.id: component for component in components if isinstance(component, WorkflowComponent)},
             schedules=declared,
         )
 
-    def component(self, kind: str, component_id: str) -> Component | None:
+    def of_kind(self, kind: ComponentKind) -> Mapping[str, BaseComponent]:
+        """The top-level components of this kind, by id."""
+        by_kind: dict[ComponentKind, Mapping[str, BaseComponent]] = {
+            "team": self.teams,
+            "agent": self.agents,
+            "workflow": self.workflows,
+        }
+        return by_kind[kind]
+
+    def component(self, kind: ComponentKind, component_id: str) -> BaseComponent | None:
         """The top-level component of this kind and id, if there is one."""
-        return (self.teams if kind == "team" else self.agents).get(component_id)
+        return self.of_kind(kind).get(component_id)
+
+    def top_level(self) -> list[BaseComponent]:
+        """All top-level components: teams, agents, workflows."""
+        return [*self.teams.values(), *self.agents.values(), *self.workflows.values()]
 
 
 def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Component:
@@ -74,26 +104,49 @@ def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Compo
     return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
 
 
-def _components(top_level: list[Agent | Team]) -> list[Component]:
+def component_below(workflow: WorkflowComponent, spec: Agent | Team | Workflow) -> Component | WorkflowComponent:
+    """The component of what the function of a workflow runs as a step.
+
+    :raises DeclarationError: it has no model, or contains itself.
+    """
+    if not spec.id:
+        spec.assign_id(f"{workflow.id}-{spec.kind}")
+    _check_tree(spec, ())
+
+    def resolve(spec: Agent | Team, depth: int) -> Component:
+        return _resolve(spec, _top_model(spec, [spec]) or "", depth)
+
+    depth = workflow.depth + 1
+    return build_workflow(spec, resolve, depth) if isinstance(spec, Workflow) else resolve(spec, depth)
+
+
+def _components(top_level: list[Agent | Team | Workflow]) -> list[Component | WorkflowComponent]:
     """The components of these declarations. Problems are noted, and the declarations that have them are left out."""
     valid = []
     for spec in top_level:
         with noting_problems(spec.declared_at):
             _check_tree(spec, ())
             valid.append(spec)
-    components: list[Component] = []
+    components: list[Component | WorkflowComponent] = []
     if len(valid) < len(top_level):
         return components  # a team that contains itself would be walked forever
+    agents_and_teams = [spec for spec in top_level if not isinstance(spec, Workflow)]
+
+    def resolve(spec: Agent | Team, depth: int) -> Component:
+        model = _top_model(spec, agents_and_teams)
+        if model is None:
+            raise _ModelUnknown
+        return _resolve(spec, model, depth)
+
     for spec in top_level:
-        with noting_problems(spec.declared_at):
-            if (model := _top_model(spec, top_level)) is not None:
-                components.append(_resolve(spec, model, 0))
+        with noting_problems(spec.declared_at), contextlib.suppress(_ModelUnknown):
+            components.append(build_workflow(spec, resolve, 0) if isinstance(spec, Workflow) else resolve(spec, 0))
     return components
 
 
-def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
+def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Workflow]) -> list[Any]:
     """The distinct declarations. Different ones with the same id are noted as a problem."""
-    by_id: dict[str, Agent | Team] = {}
+    by_id: dict[str, Agent | Team | Workflow] = {}
     place = current_place()
     for number, spec in enumerate(declarations, start=1):
         if not isinstance(spec, cls):
@@ -112,7 +165,7 @@ def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[
     return list(by_id.values())
 
 
-def _schedules(schedules: Iterable[Any], components: list[Component]) -> dict[str, DeclaredSchedule]:
+def _schedules(schedules: Iterable[Any], components: Iterable[BaseComponent]) -> dict[str, DeclaredSchedule]:
     """The schedules by name, each with the top-level component that it runs. Problems are noted."""
     by_name: dict[str, DeclaredSchedule] = {}
     by_spec = {id(component.spec): component for component in components}
@@ -138,8 +191,8 @@ def _schedules(schedules: Iterable[Any], components: list[Component]) -> dict[st
     return by_name
 
 
-def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
-    """Check ``spec`` and its members for cycles and excessive nesting, and assign missing member ids."""
+def _check_tree(spec: Agent | Team | Workflow, leaders: tuple[Agent | Team | Workflow, ...]) -> None:
+    """Check ``spec`` and its members or steps for cycles and excessive nesting, and assign missing member ids."""
     if any(leader is spec for leader in leaders):
         first = next(index for index, leader in enumerate(leaders) if leader is spec)
         chain = " → ".join(part.id for part in (*leaders[first:], spec))
@@ -151,11 +204,15 @@ def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
     if len(leaders) > MAX_DEPTH:
         chain = " → ".join(part.id for part in (*leaders, spec))
         problem = f"{spec.label} is nested {len(leaders)} levels deep ({chain}); at most {MAX_DEPTH} are allowed"
-        raise declaration_error(spec.declared_at, problem, "nest fewer teams")
+        raise declaration_error(spec.declared_at, problem, f"nest fewer {spec.kind}s")
     if isinstance(spec, Team):
         assign_member_ids(spec, _members(spec))
         for member in _members(spec):
             _check_tree(member, (*leaders, spec))
+    elif isinstance(spec, Workflow):
+        assign_component_ids(spec)
+        for component in spec.components:
+            _check_tree(component, (*leaders, spec))
 
 
 def _top_model(spec: Agent | Team, top_level: list[Agent | Team]) -> str | Model | None:

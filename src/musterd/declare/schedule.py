@@ -16,6 +16,7 @@ from musterd.declare.options import COUNT, FLAG, OBJECT, POSITIVE, TEXT, Declare
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, current_place, declaration_error, describe_type
 from musterd.declare.team import Team
+from musterd.declare.workflow.workflow import Workflow
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 ._-]{0,254}")
 _TIME = Kind(
@@ -23,7 +24,7 @@ _TIME = Kind(
     accepts=lambda value: isinstance(value, datetime) or (isinstance(value, str) and _as_time(value) is not None),
     yaml=str,
 )
-_COMPONENT = Kind(words="an agent or a team", accepts=lambda value: True, yaml=str)
+_COMPONENT = Kind(words="an agent, a team or a workflow", accepts=lambda value: True, yaml=str)
 _BUDGET = Kind(words="a Budget", accepts=lambda value: isinstance(value, Budget))
 
 
@@ -41,7 +42,7 @@ def _as_time(text: str) -> datetime | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Schedule(Declared):
-    """Runs an agent or a team at the instants of a cron expression, or once.
+    """Runs an agent, a team or a workflow at the instants of a cron expression, or once.
 
     ``docs/reference/teams.md`` lists the fields. The name may be given first: ``Schedule("morning", …)``.
 
@@ -51,8 +52,8 @@ class Schedule(Declared):
     kind = "schedule"
 
     name: str = field(default="", kw_only=False, metadata=about(TEXT, "Its name, unique in the file."))
-    run: Agent | Team | None = field(
-        default=None, metadata=about(_COMPONENT, "The agent or team that it runs (in YAML its id).")
+    run: Agent | Team | Workflow | None = field(
+        default=None, metadata=about(_COMPONENT, "The agent, team or workflow that it runs (in YAML its id).")
     )
     message: str = field(default="", metadata=about(TEXT, "The message of each run."))
     cron: str | None = field(default=None, metadata=about(TEXT, "A cron expression: five fields, or `@daily`."))

@@ -1,6 +1,7 @@
 """Validates ``teams.yaml`` and notes a problem with its line for each invalid field."""
 
 import copy
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,20 +12,26 @@ from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.mcp_server import MCPServer
-from musterd.declare.options import options_of
+from musterd.declare.options import Declared, options_of
 from musterd.declare.problems import note
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import closest_match, declaration_error, quoted_list
 from musterd.declare.team import Team
+from musterd.declare.workflow.steps import Step, StepOptions
+from musterd.declare.workflow.workflow import Workflow
 from musterd.declare.yaml_document import Document, Location
-from musterd.declare.yaml_schema import PATH, SERVER, file_form
+from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, TAGS, file_form
 
 Faults = Mapping[Location, DeclarationError]
 
-_KINDS: Mapping[str, type[Agent | Team | Schedule]] = {"agents": Agent, "teams": Team, "schedules": Schedule}
-"""What the entries of each list declare."""
 _MCP = frozenset({"mcp", "mcp_servers", "mcp_tools"})
-_TOOL_TAGS = frozenset({PATH, SERVER})
+_KINDS: Mapping[str, type[Declared]] = {
+    "agents": Agent,
+    "teams": Team,
+    "workflows": Workflow,
+    "schedules": Schedule,
+}
+"""What the entries of each list declare."""
 
 
 def checked_form(document: Document) -> Any:
@@ -34,7 +41,7 @@ def checked_form(document: Document) -> Any:
     """
     if not isinstance(document.value, dict):
         raise declaration_error(
-            document.place(()), "the file is not a mapping", "declare `agents:` and `teams:` at its top"
+            document.place(()), "the file is not a mapping", "declare `agents:`, `teams:` and `workflows:` at its top"
         )
     faults = {**document.unfilled, **_mcp_faults(document)}
     try:
@@ -42,14 +49,14 @@ def checked_form(document: Document) -> Any:
     except ValidationError as error:
         faults |= _form_faults(document, error)
         form = file_form().model_validate(_without(document, faults))
-    if not form.agents and not form.teams:
-        fix = "list some under `agents:` or `teams:`"
-        raise declaration_error(document.place(()), "neither agents nor teams are declared", fix)
+    if not form.agents and not form.teams and not form.workflows:
+        fix = "list some under `agents:`, `teams:` or `workflows:`"
+        raise declaration_error(document.place(()), "no agents, teams or workflows are declared", fix)
     return form
 
 
 def _without(document: Document, faults: Faults) -> Any:
-    """The document's value without the invalid fields of agents and teams.
+    """The document's value without the invalid fields of its entries.
 
     :raises DeclarationError: a fault is outside such a field, or in an id or name, to which other entries may refer.
     """
@@ -67,7 +74,7 @@ def _without(document: Document, faults: Faults) -> Any:
 def _mcp_faults(document: Document) -> Faults:
     """Faults for misplaced MCP servers, which explain where to declare them."""
     mappings: list[tuple[Location, Any]] = [((), document.value)]
-    for kind in ("agents", "teams"):
+    for kind in _KINDS:
         entries = document.value.get(kind)
         mappings += [((kind, index), entry) for index, entry in enumerate(entries if isinstance(entries, list) else ())]
     fix = "list each server under `tools:` as `- mcp: {command: …}` or `- mcp: {url: …}`"
@@ -84,7 +91,7 @@ def _form_faults(document: Document, error: ValidationError) -> Faults:
     """The faults by location in the file: pydantic's first error about each."""
     faults: dict[Location, DeclarationError] = {}
     for detail in error.errors(include_url=False):
-        location = tuple(part for part in detail["loc"] if part not in _TOOL_TAGS)
+        location = tuple(part for part in detail["loc"] if part not in TAGS)
         faults.setdefault(document.existing(location), _fault_error(document, location, detail))
     return faults
 
@@ -92,7 +99,9 @@ def _form_faults(document: Document, error: ValidationError) -> Faults:
 def _fault_error(document: Document, location: Location, detail: ErrorDetails) -> DeclarationError:
     place = document.place(location)
     label = "this MCP server" if _is_mcp_server(location) else _entry_label(document.value, location)
-    name = str(location[-1]) if location else "the file"
+    if len(location) > 1 and issubclass(_declared_class(location), StepOptions):
+        label = f"a step of {label}"
+    name = next((part for part in reversed(location) if isinstance(part, str)), "the file")
     if detail["type"] == "extra_forbidden":
         return declaration_error(place, f"{label} has no field '{name}'", _suggest_fix(location, name))
     if detail["type"] == "missing":
@@ -115,9 +124,9 @@ def _format_value(document: Document, location: Location, value: Any) -> str:
 
 def _choices(location: Location) -> Iterable[str]:
     """The accepted strings of the option at ``location``, if only certain ones are."""
-    if len(location) != 3 or not isinstance(location[2], str):
+    if len(location) < 3:
         return ()
-    option = options_of(_KINDS[str(location[0])]).get(location[2])
+    option = options_of(_declared_class(location[:-1])).get(str(location[-1]))
     return option.metadata["kind"].choices if option is not None else ()
 
 
@@ -136,12 +145,24 @@ def _known_fields(location: Sequence[str | int]) -> list[str]:
     """The allowed fields of the mapping at ``location``."""
     if "budget" in location[2:]:
         return list(options_of(Budget))
-    if _is_mcp_server(location):
-        return list(options_of(MCPServer))
     if len(location) > 1:
-        options = options_of(_KINDS[str(location[0])])
+        options = options_of(_declared_class(location))
         return [name for name, option in options.items() if option.metadata["yaml"] is not None or name == "budget"]
     return list(file_form().model_fields)
+
+
+def _declared_class(location: Sequence[str | int]) -> type[Declared]:
+    """The class that the mapping at ``location``, or the closest one that contains it, declares."""
+    if _is_mcp_server(location):
+        return MCPServer
+    declared = _KINDS.get(str(location[0]), Agent)
+    if declared is Workflow:
+        for above, part in itertools.pairwise(location):
+            if above in STEP_LISTS and isinstance(part, int):
+                declared = Step
+            elif isinstance(above, int) and part in CONTAINERS:
+                declared = CONTAINERS[str(part)]
+    return declared
 
 
 def _is_mcp_server(location: Sequence[str | int]) -> bool:
@@ -150,9 +171,8 @@ def _is_mcp_server(location: Sequence[str | int]) -> bool:
 
 def _suggest_fix(location: Sequence[str | int], name: str) -> str:
     known_fields = _known_fields(location)
-    if _is_mcp_server(location):
-        return MCPServer.fix(name, known_fields)
     if len(location) > 1:
-        return _KINDS[str(location[0])].fix(name, known_fields)
+        cls = _declared_class(location)
+        return cls.fix(name, [*known_fields, *(CONTAINERS if cls is Step else ())])
     suggestion = closest_match(name, known_fields)
     return f"did you mean '{suggestion}'?" if suggestion else f"it may have {quoted_list(known_fields)}"

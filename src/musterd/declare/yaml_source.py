@@ -19,14 +19,19 @@ from musterd.declare.registry import Registry
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import closest_match, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
+from musterd.declare.workflow.steps import Step, StepOptions
+from musterd.declare.workflow.workflow import Workflow
 from musterd.declare.yaml_document import Document, Location, read
 from musterd.declare.yaml_form import checked_form
+from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, ContainerItem
 
+_CLASSES: dict[str, type[Agent | Team | Workflow]] = {"agents": Agent, "teams": Team, "workflows": Workflow}
+_RUN_BY_STEPS = ("agent", "team", "workflow")
 _SCHEMAS = frozenset({"input_schema", "output_schema"})
 
 
 def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Registry:
-    """The registry of the agents and teams that the file at ``path`` declares.
+    """The registry of the agents, teams and workflows that the file at ``path`` declares.
 
     :raises DeclarationError: the file has problems. The message has one line for each.
     """
@@ -38,21 +43,23 @@ def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Regis
         components = [builder.component(component_id, ()) for component_id in builder.entries]
         teams = [component for component in components if isinstance(component, Team)]
         agents = [component for component in components if isinstance(component, Agent)]
-        registry = Registry.of(teams=teams, agents=agents, schedules=builder.schedules(form))
+        workflows = [component for component in components if isinstance(component, Workflow)]
+        schedules = builder.schedules(form)
+        registry = Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
     return registry
 
 
 @dataclass(kw_only=True)
 class _Builder:
-    """Builds agents and teams, members before their teams."""
+    """Builds agents, teams and workflows, members before what contains them."""
 
     document: Document
     entries: dict[str, tuple[Any, Location]] = field(default_factory=dict)
-    built: dict[str, Agent | Team] = field(default_factory=dict)
+    built: dict[str, Agent | Team | Workflow] = field(default_factory=dict)
 
     def register_ids(self, form: Any) -> None:
-        """Register the location of each id. Agents and teams share one namespace, because members are named by id."""
-        for kind in ("agents", "teams"):
+        """Register the location of each id. All kinds share one namespace, because members are named by id."""
+        for kind in _CLASSES:
             for index, entry in enumerate(getattr(form, kind) or ()):
                 place = self.document.place((kind, index, "id"))
                 component_id = entry.id or id_from_name(entry.name or "")
@@ -66,15 +73,16 @@ class _Builder:
                     continue
                 self.entries[component_id] = (entry, (kind, index))
 
-    def component(self, component_id: str, leaders: tuple[str, ...]) -> Agent | Team:
-        """Build the agent or team with this id, after its members."""
+    def component(self, component_id: str, leaders: tuple[str, ...]) -> Agent | Team | Workflow:
+        """Build the component with this id, after what it contains."""
         entry, location = self.entries[component_id]
         if component_id in leaders:
             chain = " → ".join((*leaders[leaders.index(component_id) :], component_id))
-            problem = f"team '{component_id}' is a member of itself ({chain})"
-            raise declaration_error(
-                self.document.place((*location, "members")), problem, "remove it from one `members:` list"
-            )
+            option, problem = "members", f"team '{component_id}' is a member of itself ({chain})"
+            if location[0] == "workflows":
+                option, problem = "steps", f"workflow '{component_id}' is a step of itself ({chain})"
+            place = self.document.place((*location, option))
+            raise declaration_error(place, problem, f"remove it from one `{option}:` list")
         if component_id not in self.built:
             place = self.document.place(location)
             fields = self._fields(entry, location)
@@ -83,8 +91,10 @@ class _Builder:
                 for index, member in enumerate(entry.members):
                     with noting_problems(place):
                         members.append(self._member(member, (*location, "members", index), (*leaders, component_id)))
+            if fields.get("steps") is not None:
+                fields["steps"] = self._steps(entry.steps, (*location, "steps"), (*leaders, component_id))
             with placed_at(place):
-                self.built[component_id] = (Agent if location[0] == "agents" else Team)(**fields)
+                self.built[component_id] = _CLASSES[str(location[0])](**fields)
         return self.built[component_id]
 
     def schedules(self, form: Any) -> list[Schedule]:
@@ -100,11 +110,39 @@ class _Builder:
                     schedules.append(Schedule(**fields))
         return schedules
 
-    def _member(self, member_id: str, location: Location, leaders: tuple[str, ...]) -> Agent | Team:
+    def _steps(self, items: list[Any], location: Location, leaders: tuple[str, ...]) -> list[Any]:
+        """The steps of a list, in which an id stands for a step that runs it."""
+        steps = []
+        for index, item in enumerate(items):
+            with noting_problems(self.document.place(location[:-1])):
+                steps.append(self._step(item, (*location, index), leaders))
+        return steps
+
+    def _step(self, item: Any, location: Location, leaders: tuple[str, ...]) -> Any:
+        if isinstance(item, str):
+            return self._member(item, location, leaders)
+        cls: type[StepOptions] = Step
+        if isinstance(item, ContainerItem):
+            kind, item = item.content()
+            cls, location = CONTAINERS[kind], (*location, kind)
+        fields = {name: getattr(item, name) for name in item.model_fields_set}
+        for option in STEP_LISTS:
+            if fields.get(option) is not None:
+                fields[option] = self._steps(fields[option], (*location, option), leaders)
+        for option in _RUN_BY_STEPS:
+            if fields.get(option) is not None:
+                fields[option] = self._member(fields[option], (*location, option), leaders)
+        if fields.get("executor") is not None:
+            fields["executor"] = self._import(fields["executor"], (*location, "executor"))
+        with placed_at(self.document.place(location)):
+            return cls(**fields)
+
+    def _member(self, member_id: str, location: Location, leaders: tuple[str, ...]) -> Agent | Team | Workflow:
         if member_id not in self.entries:
             suggestion = closest_match(member_id, self.entries)
             fix = f"did you mean '{suggestion}'?" if suggestion else f"the file declares {quoted_list(self.entries)}"
-            raise declaration_error(self.document.place(location), f"there is no agent or team '{member_id}'", fix)
+            kinds = "agent, team or workflow" if location[0] == "workflows" else "agent or team"
+            raise declaration_error(self.document.place(location), f"there is no {kinds} '{member_id}'", fix)
         return self.component(member_id, leaders)
 
     def _fields(self, entry: BaseModel, location: Location) -> dict[str, Any]:

@@ -18,12 +18,14 @@ class _Call(NamedTuple):
 
 
 _Key = tuple[str, str]
-_CALL_ENDS = frozenset({EventKind.TOOL_CALL_COMPLETED, EventKind.TOOL_CALL_ERROR})
+_CALL_ENDS = frozenset({EventKind.TOOL_CALL_COMPLETED, EventKind.TOOL_CALL_ERROR, EventKind.STEP_COMPLETED})
 _NO_NAMES: dict[str, str] = {}  # one for all runs without members: there may be thousands
 
 
 class Activity:
     """The calls that are under way in a run tree. The run's activity is the one that began last.
+
+    A step of a workflow counts as a call: if it runs an agent, the calls of that agent begin later.
 
     It is told all events of an attempt, also those that an earlier attempt emitted: a replay leads it to the calls that
     the attempt makes itself.
@@ -48,6 +50,8 @@ class Activity:
             self._open.pop((event.voice, ""), None)
         elif kind is EventKind.TOOL_CALL_STARTED:
             self._begin((event.run_id, event.place), self._call("tool", event, event.data["tool"]["name"]))
+        elif kind is EventKind.STEP_STARTED:
+            self._begin((event.run_id, event.place), self._call("tool", event, event.data["step"]["step_name"]))
         elif kind in _CALL_ENDS:
             self._open.pop((event.run_id, event.place), None)
         elif kind is EventKind.RUN_STARTED and event.run_id != self._root.run_id:

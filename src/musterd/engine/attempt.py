@@ -12,6 +12,7 @@ from musterd.engine.outbox import Outbox
 from musterd.engine.resources import Resources
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.engine.step_gate import StepGate
+from musterd.flow.walk import Walk
 from musterd.loop.budget import Budgets
 from musterd.loop.loop import Loop
 from musterd.store.attempts import Lease
@@ -46,7 +47,7 @@ class Attempt:
         self.journal: Journal | None = None
         self.budgets: Budgets | None = None
         self.state_before: JsonObject = {}
-        self.loop: Loop | None = None
+        self.loop: Loop | Walk | None = None
         self.is_resumed = False
         self.wakeup: asyncio.Future[None] | None = None
 

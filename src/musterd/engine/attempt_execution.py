@@ -13,6 +13,8 @@ What can happen, and how the run goes on:
 =============================  =====================================================================================
 the loop has its answer        COMPLETED
 the run fails (``RunFailed``)  ERROR, with the failure's code
+a person rejects a step that   CANCELLED
+the run needs
 every branch waits (``Waits``) PAUSED; if a decision was stored meanwhile, the loop is driven again
 a cancel is stored             ``Attempt.cancel`` stops the loop: CANCELLED. If it was stored just before the end or
                                the pause, that transaction is refused, and the run is CANCELLED too
@@ -38,7 +40,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from musterd.core import flush_window
-from musterd.core.errors import HandedOver, LeaseLost, RunFailed
+from musterd.core.errors import HandedOver, LeaseLost, RunFailed, RunRejected
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.loading import load
@@ -135,6 +137,10 @@ async def drive(attempt: Attempt) -> DriveResult:
         return DriveResult(RunState.PAUSED, requirements=waits.requirements)
     except RunFailed as error:
         return DriveResult(RunState.ERROR, error)
+    except RunRejected as rejection:
+        if attempt.loop is not None:
+            attempt.loop.progress.cancel_reason = rejection.message
+        return DriveResult(RunState.CANCELLED)
     except (LeaseLost, HandedOver):
         raise
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever was raised, the run ends visibly

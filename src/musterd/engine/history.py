@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pydantic_ai.messages import ModelMessage
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Output, RunRow
-from musterd.declare import Agent, Component, Team
+from musterd.core.records import Input, Output, RunRow
+from musterd.declare import Agent, BaseComponent, Team
 from musterd.engine.database_retry import until_available
 from musterd.loop.conversation import earlier_messages
 from musterd.loop.history import (
@@ -62,6 +62,17 @@ class StoredHistory:
             for row, texts in sessions
         ]
 
+    async def inputs_and_outputs(self, limit: int) -> Sequence[tuple[str, str]]:
+        """The input and the output of the last completed runs of the root's component in its session, oldest first."""
+        run = self._run
+        rows = await until_available(
+            lambda: self._database.scan(lambda tx: history.inputs_and_outputs(tx, run, limit)), run.run_id
+        )
+        return [
+            (Input.from_json(json.loads(run_input)).message, as_text(Output.from_json(json.loads(output)).content))
+            for run_input, output in rows
+        ]
+
     async def unsummarised(self) -> Unsummarised:
         """The session's summary, and the conversations that it does not cover yet."""
         run = self._run
@@ -71,18 +82,19 @@ class StoredHistory:
         return Unsummarised(summary=summary, conversations=texts)
 
 
-def history_query_of(component: Component, earlier_values: JsonObject | None) -> HistoryQuery:
+def history_query_of(component: BaseComponent, earlier_values: JsonObject | None) -> HistoryQuery:
     """The query for the earlier runs in the context of an attempt of ``component``.
 
     :param earlier_values: the values that an earlier attempt recorded. The same runs are used again.
     """
     spec = component.spec
+    is_enabled = isinstance(spec, Agent | Team) and spec.add_history_to_context
     member_run_ids = None
     if earlier_values is not None:
         member_run_ids = earlier_values.get("member_history", {"members": {}, "team": []})
     return HistoryQuery(
-        is_enabled=spec.add_history_to_context,
-        limit=history_run_count(spec),
+        is_enabled=is_enabled,
+        limit=history_run_count(spec) if isinstance(spec, Agent | Team) else 0,
         run_ids=None if earlier_values is None else earlier_values["history_runs"],
         members=MembersHistoryQuery(
             members=history_runs_by_member(component),

@@ -25,7 +25,7 @@ from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord, TakenMessage
 
-_CALLS = (StepKind.TOOL, StepKind.DELEGATE)
+_CALLS = (StepKind.TOOL, StepKind.FUNCTION, StepKind.DELEGATE, StepKind.ASK)
 CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
 
 NOT_MADE = "A person rejected the call. It was not made."
@@ -82,11 +82,11 @@ class Journal:
         self._outbox.batch.steps.append(step)
         return taken
 
-    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
+    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
         """The messages that the model call at ``path`` is to see: new ones, or those that the stored call saw."""
         if (stored := self._earlier_steps.get(path)) is not None and stored.result is not None:
             return self._seen_messages.get(path, ())
-        messages = await self._inbox.take(run_id)
+        messages = [message for run_id in run_ids for message in await self._inbox.take(run_id)]
         if messages:
             # Marked as taken in the commit of the model step: a crash before it leaves them for the next attempt.
             self._message_ids[path] = [message.id for message in messages]
@@ -238,7 +238,8 @@ class Journal:
         if outcome.is_error:
             is_known = outcome.state is not StepState.UNKNOWN
             step.error = error_text("tool_failed" if is_known else "unknown_outcome", outcome.result)
-        self._count_call(intent.kind, outcome.state.value, outcome.seconds)
+        if intent.kind is not StepKind.ASK:
+            self._count_call(intent.kind, outcome.state.value, outcome.seconds)
         self._open_calls.pop(intent.path, None)
         if intent.kind is StepKind.DELEGATE and (outcome.is_error or outcome.hook_effect == "skipped"):
             self._end_leftover_members(intent.path)
@@ -248,7 +249,8 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        await self._outbox.commit()
+        if not intent.is_followed:
+            await self._outbox.commit()
         faults.point("recorded")
         return outcome
 
@@ -373,7 +375,7 @@ class Journal:
         """Close the open calls below a member that was stopped: their results will not be awaited."""
         for below in [open_path for open_path in self._open_calls if open_path.startswith(f"{path}/")]:
             step = self._open_calls.pop(below)
-            may_have_happened = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
+            may_have_happened = step.kind.has_effect and step.state is not StepState.WAITING
             state = StepState.UNKNOWN if may_have_happened else StepState.FAILED
             self._outbox.batch.steps.append(replace(step, state=state))
 
@@ -390,7 +392,8 @@ class Journal:
         """
         stored = self._earlier_steps.get(path)
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
-            raise ReplayDiverged(f"The run cannot continue because step {path} differs from the stored one.")
+            name = f" ('{stored.name}')" if stored.name else ""
+            raise ReplayDiverged(f"The run cannot continue because step {path}{name} differs from the stored one.")
         return stored
 
     def _has_result(self, path: str) -> bool:
@@ -416,13 +419,15 @@ class Journal:
             path=start.path,
             created_at=start.at,
             started_at=start.at,
+            step=None if start.step is None else jsontext.dumps(start.step),
         )
         self._open_members[run.run_id] = run
         return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
 
     def _is_made_again(self, intent: Intent, stored: StepRow) -> bool:
         """Whether a call that was cut off is made again without asking a person."""
-        is_cut_off = stored.kind is StepKind.TOOL and stored.state is StepState.STARTED and stored.result is None
+        is_begun = stored.state is StepState.STARTED and stored.result is None
+        is_cut_off = is_begun and stored.kind is not StepKind.DELEGATE  # a delegation goes on with what is stored
         may_repeat = intent.is_retry_safe or (intent.on_unknown == "retry" and intent.path not in self._approvals)
         return is_cut_off and may_repeat
 

@@ -1,6 +1,8 @@
 """Loads what an attempt starts from (the request, the session, earlier attempts' records) in the loop's terms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from pydantic_ai.messages import ModelMessage, UserContent
 
 from musterd.core import clock, jsontext
 from musterd.core.errors import LimitReached
@@ -8,7 +10,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component, WorkflowComponent
 from musterd.engine import recovery
 from musterd.engine.attempt import Attempt
 from musterd.engine.budgeted_journal import BudgetedJournal
@@ -18,6 +20,7 @@ from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
 from musterd.engine.recovery import Recovered
 from musterd.engine.tracing import traced
+from musterd.flow.walk import Walk, drivable
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, PriorUsage
@@ -37,8 +40,8 @@ NOTHING_STORED = Recovered()
 _NO_MEMBERS: Mapping[str, str] = {}
 
 
-async def load(attempt: Attempt) -> Loop:
-    """Load what the attempt starts from, and return the loop that drives its run.
+async def load(attempt: Attempt) -> Loop | Walk:
+    """Load what the attempt starts from, and return the loop or the walk that drives its run.
 
     :raises LimitReached: the request makes the session's state too large.
     :raises ReplayDiverged: a newer version of musterd stored a step in a format that this one cannot read.
@@ -78,6 +81,7 @@ async def load(attempt: Attempt) -> Loop:
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
+        stored_steps=recovered.step_names if isinstance(component, WorkflowComponent) else {},
     )
     assignment = _assignment(component, run, inputs, resources.models)
     # Only in the first attempt: later ones use the state that it stored, which passed this check.
@@ -89,14 +93,14 @@ async def load(attempt: Attempt) -> Loop:
     attempt.state_before = inputs.state if earlier_values is None else earlier_values["session_state"]
     if attempt.span is not None:
         tree = traced(tree, attempt.span)
-    return Loop(tree, await with_dynamic_members(tree, assignment))
+    return drivable(tree, await with_dynamic_members(tree, assignment))
 
 
-async def _component_with_models(attempt: Attempt) -> Component:
+async def _component_with_models(attempt: Attempt) -> Component | WorkflowComponent:
     """The run's component, once its models can be used."""
     resources, run = attempt.resources, attempt.run
     component = resources.component(run.component_kind, run.component_id)
-    if component is None:
+    if not isinstance(component, Component | WorkflowComponent):
         raise RuntimeError(f"{run.component_kind} {run.component_id} is not served by this process")
     await resources.models.load(component)
     return component
@@ -146,7 +150,9 @@ def _members_of_fork(options: JsonObject) -> Mapping[str, str]:
     return run_ids
 
 
-def _assignment(component: Component, run: RunRow, inputs: AttemptInput, models: Models) -> Assignment:
+def _assignment(
+    component: Component | WorkflowComponent, run: RunRow, inputs: AttemptInput, models: Models
+) -> Assignment[Component | WorkflowComponent]:
     """The root's run as the loop drives it."""
     spec, options = component.spec, inputs.input.options
     stored = {} if spec.overwrite_db_session_state else inputs.state
@@ -156,14 +162,9 @@ def _assignment(component: Component, run: RunRow, inputs: AttemptInput, models:
         run_id=run.run_id,
         parent_id=None,
         path="",
-        prompt=prompt_of(
-            inputs.input,
-            inputs.blobs,
-            sends_media=spec.send_media_to_model,
-            passes_image_addresses_on=passes_image_addresses_on(models.of(component)),
-        ),
+        prompt=_prompt(component, inputs, models),
         state=state.copied(initial),
-        history=readable_by(models.of(component), history_of(spec, inputs.history, options, inputs.blobs)),
+        history=_history(component, inputs, models),
         history_runs=inputs.history_runs,
         session_state=inputs.state,
         output_schema=options.get("output_schema"),
@@ -174,7 +175,25 @@ def _assignment(component: Component, run: RunRow, inputs: AttemptInput, models:
     )
 
 
-def _budgets(component: Component, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
+def _prompt(component: BaseComponent, inputs: AttemptInput, models: Models) -> str | Sequence[UserContent]:
+    if not isinstance(component, Component):  # each step passes on what its own model can read
+        return prompt_of(inputs.input, inputs.blobs, passes_image_addresses_on=True)
+    return prompt_of(
+        inputs.input,
+        inputs.blobs,
+        sends_media=component.spec.send_media_to_model,
+        passes_image_addresses_on=passes_image_addresses_on(models.of(component)),
+    )
+
+
+def _history(component: BaseComponent, inputs: AttemptInput, models: Models) -> Sequence[ModelMessage]:
+    if not isinstance(component, Component):
+        return ()
+    history = history_of(component.spec, inputs.history, inputs.input.options, inputs.blobs)
+    return readable_by(models.of(component), history)
+
+
+def _budgets(component: BaseComponent, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
     """The budgets that the run counts against, with what earlier attempts used of them."""
     seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
     history = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
@@ -193,10 +212,10 @@ def _journal_and_models(
     return journal, *metered(resources.models, resources.settings, budgets, journal)
 
 
-def _emit_for(component: Component, attempt: Attempt) -> Emit:
+def _emit_for(component: BaseComponent, attempt: Attempt) -> Emit:
     """How the run emits events: those of all runs of the tree, or only its own."""
     outbox, run_id = attempt.outbox, attempt.run.run_id
-    if component.team is None or component.team.stream_member_events:
+    if component.streams_members:
         return outbox.emit
 
     def emit_own(event: Event) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from musterd.core import clock
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.engine.process_role import component_key
 from musterd.engine.resources import Resources
 from musterd.store import probes
@@ -21,7 +21,7 @@ class ModelImports:
     :param served: the components whose runs this process drives.
     """
 
-    def __init__(self, resources: Resources, served: Sequence[Component]) -> None:
+    def __init__(self, resources: Resources, served: Sequence[BaseComponent]) -> None:
         self._resources = resources
         self._served = served
         self._keys = [component_key(component.kind, component.id) for component in served]

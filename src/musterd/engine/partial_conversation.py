@@ -20,7 +20,7 @@ from pydantic_ai.messages import (
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import CODEC, RunRow, StepRow
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.engine.history import history_of
 from musterd.engine.recovery import loaded
 from musterd.engine.resources import Resources
@@ -46,11 +46,14 @@ class Ledger:
     seen_messages: Mapping[str, Sequence[str]]
 
 
-async def conversation_so_far(resources: Resources, component: Component, run: RunRow) -> list[JsonObject]:
+async def conversation_so_far(resources: Resources, component: BaseComponent, run: RunRow) -> list[JsonObject]:
     """The messages of a run that has not ended, in pydantic-ai's JSON form; empty before its first step.
 
-    Empty also for a member that is shown its own earlier runs: its journal does not hold them.
+    Empty also for a workflow, which has no conversation of its own, and for a member that is shown its own earlier
+    runs: its journal does not hold them.
     """
+    if not isinstance(component, Component):
+        return []
     if run.parent_id is not None and component.spec.add_history_to_context:
         return []
     ledger = await resources.database.scan(lambda tx: _read(tx, run))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from musterd.core.records import ComponentKind
-from musterd.declare import Component, Registry
+from musterd.declare import BaseComponent, Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,13 @@ class ProcessRole:
             return "worker"
         return "server" if self.drives_runs and self.recovers else "api"
 
-    def driven(self, registry: Registry) -> list[Component]:
+    def driven(self, registry: Registry) -> list[BaseComponent]:
         """The served components whose runs this process drives."""
         if not (self.drives_runs and self.recovers):
             return []
-        return [*registry.teams.values(), *registry.agents.values()]
+        return registry.top_level()
 
 
 def component_key(kind: ComponentKind, component_id: str) -> str:
-    """The key under which workers announce a component. Teams and agents may have the same ids."""
+    """The key under which workers announce a component. Components of different kinds may have the same id."""
     return f"{kind}:{component_id}"

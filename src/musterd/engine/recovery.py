@@ -61,6 +61,18 @@ class Recovered:
         return {part["tool_call_id"]: None for part in parts if part["part_kind"] == "tool-call"}
 
     @property
+    def step_names(self) -> Mapping[str, str]:
+        """The names of the stored steps by path; also of the paths above them, whose names are empty."""
+        names: dict[str, str] = {}
+        for path, step in self.steps.items():
+            names[path] = step.name or ""
+            above = path.rpartition("/")[0]
+            while above and above not in names:
+                names[above] = ""
+                above = above.rpartition("/")[0]
+        return names
+
+    @property
     def continued(self) -> list[str]:
         """The members' runs that go on because a question of theirs, or of a member below them, was decided."""
         run_ids: dict[str, None] = {}  # ordered, each once
@@ -242,7 +254,7 @@ def _references(step: StepRow) -> list[str]:
     """The hashes of the media that a step's result refers to."""
     if step.kind is StepKind.MODEL:
         return references(step.result)
-    if step.kind is not StepKind.TOOL or step.result is None or '"media"' not in step.result:
+    if not step.kind.has_effect or step.result is None or '"media"' not in step.result:
         return []
     return [medium["item"]["blob"] for medium in loaded(step).get("media", ()) if "blob" in medium["item"]]
 
@@ -275,6 +287,8 @@ def tool_result_text(result: ToolStep) -> str:
         value["media"] = [medium.as_json() for medium in result.media]
     if result.hook_effect is not None:
         value["hook_effect"] = result.hook_effect
+    if result.details is not None:
+        value["details"] = result.details
     return jsontext.dumps(value)
 
 
@@ -294,4 +308,5 @@ def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
             for medium in value.get("media", ())
         ),
         hook_effect=value.get("hook_effect"),
+        details=value.get("details"),
     )

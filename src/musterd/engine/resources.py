@@ -9,7 +9,7 @@ from musterd.core import trace_context
 from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
-from musterd.declare import Component, Registry
+from musterd.declare import BaseComponent, Registry
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
@@ -51,9 +51,9 @@ class Resources:
         """The limits of one user."""
         return UserLimits(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
 
-    def component(self, kind: ComponentKind, component_id: str) -> Component | None:
+    def component(self, kind: ComponentKind, component_id: str) -> BaseComponent | None:
         """The served component of this kind and id."""
-        return (self.registry.teams if kind == "team" else self.registry.agents).get(component_id)
+        return self.registry.component(kind, component_id)
 
     def accepting(self, run: RunRow) -> RunRow:
         """Prepare a run that is about to be accepted: put it into the trace of its request."""

@@ -14,6 +14,7 @@ from musterd.engine.attempt import Attempt
 from musterd.loop import state
 from musterd.loop.assignment import Progress
 from musterd.loop.hooks import message_of
+from musterd.loop.loop import Loop
 from musterd.loop.members import end_event, pause_event
 from musterd.store import attempts, pauses
 from musterd.store.attempts import End, Settle
@@ -121,7 +122,7 @@ def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlem
 def _first_message(attempt: Attempt) -> str | None:
     """The session's name, if this is its first run and hooks may have changed the input that it is named after."""
     loop = attempt.loop
-    if loop is None or attempt.run.seq != 0 or not loop.run.component.spec.pre_hooks:
+    if not isinstance(loop, Loop) or attempt.run.seq != 0 or not loop.run.component.spec.pre_hooks:
         return None
     return message_of(loop.run.prompt)[:200]
 

@@ -70,7 +70,9 @@ class TracedSteps(Steps):
         call: Callable[[], Awaitable[ToolStep]],
         require: Callable[[RequirementKind], Requirement],
     ) -> ToolStep:
-        """Make one tool call under a span of its own, or return the stored result."""
+        """Make one tool call under a span of its own, or return the stored result. Questions have no span."""
+        if intent.kind is StepKind.ASK:
+            return await self._inner.tool(intent, call, require)
 
         async def traced() -> ToolStep:
             span = self._tracer.start_span(
@@ -79,7 +81,7 @@ class TracedSteps(Steps):
                 attributes={
                     semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
                     semconv.TOOL_NAME: intent.name,
-                    semconv.TOOL_TYPE: "function" if intent.kind is StepKind.TOOL else "agent",
+                    semconv.TOOL_TYPE: "function" if intent.kind.has_effect else "agent",
                     PATH: intent.path,
                 },
             )
@@ -106,9 +108,9 @@ class TracedSteps(Steps):
         """Record the values that a run reads."""
         return self._inner.prepared(path, fingerprint, taken)
 
-    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
-        """The messages to a run."""
-        return await self._inner.take_messages(path, run_id)
+    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
+        """The messages to runs."""
+        return await self._inner.take_messages(path, run_ids)
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Read a value from outside the run and record it."""

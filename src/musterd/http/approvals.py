@@ -60,14 +60,14 @@ class ApprovalsQuery(PageQuery):
     """The query of ``GET /approvals``."""
 
     status: ApprovalStatus | None = Field(None, description="Only those with this status")
-    source_type: Text | None = Field(None, description="Only in runs of a `team`, or of an `agent`")
+    source_type: Text | None = Field(None, description="Only in runs of a `team`, of an `agent` or of a `workflow`")
     approval_type: ApprovalType | None = Field(None, description="Only of this type")
     pause_type: Text | None = Field(
         None, description="`confirmation`, `user_input`, `external_execution` or `unknown_outcome`"
     )
     agent_id: Text | None = Field(None, description="Only calls of this agent, as a member too")
     team_id: Text | None = Field(None, description="Only in runs of this team")
-    workflow_id: Text | None = Field(None, description="There are no workflows: no approval matches")
+    workflow_id: Text | None = Field(None, description="Only in runs of this workflow")
     user_id: Text | None = Field(None, description="Only in runs of this user")
     schedule_id: Text | None = Field(None, description="There are no schedules: no approval matches")
     run_id: Text | None = Field(None, description="Only in this run")
@@ -75,8 +75,8 @@ class ApprovalsQuery(PageQuery):
     page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
 
     def filter(self) -> ApprovalFilter | None:
-        """What to list; None: nothing can match, because there are neither workflows nor schedules."""
-        if self.workflow_id or self.schedule_id:
+        """What to list; None: nothing can match, because there are no schedules."""
+        if self.schedule_id:
             return None
         return ApprovalFilter(
             status=self.status,
@@ -85,6 +85,7 @@ class ApprovalsQuery(PageQuery):
             source_type=self.source_type,
             agent_id=self.agent_id,
             team_id=self.team_id,
+            workflow_id=self.workflow_id,
             user_id=self.user_id,
             run_id=self.run_id,
             limit=self.limit,

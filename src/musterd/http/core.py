@@ -23,7 +23,9 @@ from musterd.wire.components import (
     InfoResponse,
     Model,
     TeamResponse,
+    WorkflowSummary,
 )
+from musterd.wire.workflows import WorkflowResponse, workflow_item
 
 _CONFIGURATION = "system:read"
 
@@ -90,20 +92,22 @@ async def get_health(server: Server) -> HealthResponse:
 @operation("GET", "/info", "get_info", scope=OPEN, tag="Core", summary="Get OS Info")
 async def get_info(server: Server) -> InfoResponse:
     """Get names, versions and counts. Answered without a key."""
-    return components.info(server.card, teams=len(server.registry.teams), agents=len(server.registry.agents))
+    registry = server.registry
+    counts = {"teams": len(registry.teams), "agents": len(registry.agents), "workflows": len(registry.workflows)}
+    return components.info(server.card, **counts)
 
 
 @operation("GET", "/config", "get_config", scope=_CONFIGURATION, tag="Core", summary="Get OS Configuration")
 async def get_config(server: Server) -> ConfigResponse:
-    """Get what is served: teams, agents, the database."""
-    return components.config(server.card, list(server.registry.teams.values()), list(server.registry.agents.values()))
+    """Get what is served: teams, agents, workflows, the database."""
+    teams, agents, workflows = server.registry.teams, server.registry.agents, server.registry.workflows
+    return components.config(server.card, [*teams.values()], [*agents.values()], [*workflows.values()])
 
 
 @operation("GET", "/models", "get_models", scope=_CONFIGURATION, tag="Core", summary="Get Available Models")
 async def list_models(server: Server) -> list[Model]:
     """List every model in use, each once."""
-    served = [*server.registry.teams.values(), *server.registry.agents.values()]
-    return components.model_items(served, server.describe)
+    return components.model_items(server.components(), server.describe)
 
 
 @operation("GET", "/-/live", "get_liveness", scope=OPEN, tag="Health", summary="Liveness")
@@ -173,7 +177,7 @@ async def list_agents(server: Server, request: Request) -> list[AgentResponse]:
 )
 async def get_agent(server: Server, agent_id: str) -> AgentResponse:
     """Get one agent."""
-    return components.agent_item(server.component("agent", agent_id), server.describe)
+    return components.agent_item(server.served_component(server.registry.agents, "agent", agent_id), server.describe)
 
 
 @operation("GET", "/teams", "get_teams", scope="teams:read", tag="Teams", summary="List All Teams", lists=True)
@@ -194,7 +198,37 @@ async def list_teams(server: Server, request: Request) -> list[TeamResponse]:
 )
 async def get_team(server: Server, team_id: str) -> TeamResponse:
     """Get one team with its members."""
-    return components.team_item(server.component("team", team_id), server.describe)
+    return components.team_item(server.served_component(server.registry.teams, "team", team_id), server.describe)
+
+
+@operation(
+    "GET",
+    "/workflows",
+    "get_workflows",
+    scope="workflows:read",
+    tag="Workflows",
+    summary="List All Workflows",
+    lists=True,
+)
+async def list_workflows(server: Server, request: Request) -> list[WorkflowSummary]:
+    """List the workflows that the caller may see."""
+    workflows = server.registry.workflows.values()
+    return [components.workflow_summary(item) for item in workflows if shows(request, "workflows", item.id)]
+
+
+@operation(
+    "GET",
+    "/workflows/{workflow_id}",
+    "get_workflow",
+    scope="workflows:read",
+    tag="Workflows",
+    summary="Get Workflow Details",
+    errors={404: "Workflow not found"},
+)
+async def get_workflow(server: Server, workflow_id: str) -> WorkflowResponse:
+    """Get one workflow with its declared steps."""
+    workflow = server.served_component(server.registry.workflows, "workflow", workflow_id)
+    return workflow_item(workflow, server.describe)
 
 
 OPERATIONS = [
@@ -210,4 +244,6 @@ OPERATIONS = [
     get_agent,
     list_teams,
     get_team,
+    list_workflows,
+    get_workflow,
 ]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.forms import Form
 from musterd.http.operation import Answer
 from musterd.http.parameters import Headers, Identifier, refuse_boolean
@@ -75,7 +75,7 @@ class ResumeForm(Form):
     answers=lambda kind: {200: Answer(event=ResumedStreamEvent)},
 )
 async def resume_stream(
-    component: Component, run_id: str, server: Server, caller: Caller, body: ResumeForm
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, body: ResumeForm
 ) -> Response:
     """Go on with a stream that was interrupted, on any process, as long as the run is stored.
 
@@ -83,15 +83,8 @@ async def resume_stream(
     paused: `replay`, then the missed events.
     """
     after = -1 if body.last_event_index is None else body.last_event_index
-    followed, subscription = await server.runs.following.open(RunRef(component, run_id, body.session_id, caller), after)
-    try:
-        shows_all = followed.shows_all if body.stream_events is None else body.stream_events
-        notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
-    except BaseException:
-        subscription.close()
-        raise
-    source = RunSource(server, subscription, followed.root, _filter(followed, shows_all), notes)
-    return EventStream(source, server.settings)
+    ref = RunRef(component, run_id, body.session_id, caller)
+    return EventStream(await resumed_source(server, ref, after, shows_all=body.stream_events), server.settings)
 
 
 @run_operation(
@@ -103,7 +96,7 @@ async def resume_stream(
     answers=lambda kind: {200: Answer(RunEventsPage, event=StreamEvent), 204: Answer()},
 )
 async def list_events(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,
@@ -138,6 +131,22 @@ async def list_events(
     return EventStream(RunSource(server, subscription, followed.root, event_filter), server.settings)
 
 
+async def resumed_source(server: Server, ref: RunRef, after: int, *, shows_all: bool | None = None) -> RunSource:
+    """The events of a run after index ``after``, with notes about what was missed.
+
+    :param shows_all: whether it has all events; None: as the run was started.
+    :raises NotFound: there is no such run that this caller may see.
+    """
+    followed, subscription = await server.runs.following.open(ref, after)
+    try:
+        shows_all = followed.shows_all if shows_all is None else shows_all
+        notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
+    except BaseException:
+        subscription.close()
+        raise
+    return RunSource(server, subscription, followed.root, _filter(followed, shows_all), notes)
+
+
 async def _page(server: Server, followed: FollowedRun, query: EventsQuery) -> EventPage:
     event_filter, frames_of_run = _filter(followed, query.stream_events), server.frames.of(followed.root)
     page = EventPage(after=followed.after, limit=query.limit)
@@ -169,7 +178,14 @@ async def _count_missed(server: Server, followed: FollowedRun, shows_all: bool) 
 def _filter(followed: FollowedRun, shows_all: bool) -> EventFilter:
     root, run = followed.root, followed.run
     is_over = root.state.is_settled or run.state.is_final
-    return EventFilter(root.run_id, run.run_id, below=followed.subtree_ids, shows_all=shows_all, is_over=is_over)
+    return EventFilter(
+        root.run_id,
+        run.run_id,
+        kind=run.component_kind,
+        below=followed.subtree_ids,
+        shows_all=shows_all,
+        is_over=is_over,
+    )
 
 
 def _notes(followed: FollowedRun, missed_count: int, after: int) -> Notes:

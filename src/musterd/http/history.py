@@ -4,7 +4,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.operation import Answer
 from musterd.http.parameters import Identifier, Query
 from musterd.http.responses import json_answer
@@ -34,7 +34,7 @@ class ForkQuery(Query):
     errors={404: "{Kind} or run not found"},
 )
 async def list_checkpoints(
-    component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> RunCheckpoints:
     """List the places at which the conversation of a run can be cut.
 
@@ -52,7 +52,7 @@ async def list_checkpoints(
     errors={400: "It never had so many messages", 404: "{Kind} or run not found"},
 )
 async def get_checkpoint(
-    component: Component, message_index: int, run_id: str, server: Server, caller: Caller, query: RunQuery
+    component: BaseComponent, message_index: int, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> RunSnapshot:
     """Get a run as it was after so many messages; between a tool call and its result, as before the call."""
     view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
@@ -72,7 +72,7 @@ async def get_checkpoint(
     answers=lambda kind: {200: Answer(ForkedSession, headers=[REPLAYED_HEADER])},
 )
 async def fork_session(
-    component: Component,
+    component: BaseComponent,
     session_id: str,
     server: Server,
     caller: Caller,

@@ -25,6 +25,11 @@ log = structlog.get_logger("musterd.http")
 NO_OPERATION = "none"
 """The metrics label of a request that reaches no operation: middleware rejected it, or its path does not exist."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SERVED = frozenset({"http", "websocket"})
+"""The types of scopes that are requests of clients."""
+SOCKET = "WEBSOCKET"
+"""In place of the method of a request, for a WebSocket."""
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 ANY_ORIGIN = "*"
 LOOPBACK_NAMES = frozenset({"localhost"})
 DEFAULT_HEADERS = {
@@ -53,7 +58,7 @@ class RequestIds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in SERVED:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -83,7 +88,7 @@ class RequestIds:
             finally:  # also log a response that was interrupted
                 self._log(
                     "answered",
-                    method=scope["method"],
+                    method=scope.get("method", SOCKET),
                     path=scope["path"],
                     operation=state.get("operation", NO_OPERATION),
                     status=status,
@@ -124,7 +129,7 @@ class Errors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in SERVED:
             await self._app(scope, receive, send)
             return
         has_started = False
@@ -141,7 +146,7 @@ class Errors:
         except ClientDisconnect:  # the client has gone in the middle of its request
             return
         except Exception as error:
-            log.exception("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            log.exception("request failed", method=scope.get("method", SOCKET), path=scope["path"], exc_info=error)
             request_error = RequestError("Internal server error")
         else:
             return
@@ -177,7 +182,7 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or reject it."""
-        if scope["type"] == "http":
+        if scope["type"] in SERVED:
             headers = Headers(scope=scope)
             self._check_host(headers.getlist("host"))
             self._check_origin(scope, headers)
@@ -192,9 +197,9 @@ class HostCheck:
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        """Reject writes from a foreign origin: forms need no CORS preflight, so any page could start runs."""
+        """Reject writes from a foreign origin: without a CORS preflight, any page could send forms and open sockets."""
         origin = headers.get("origin")
-        if origin is None or scope["method"] in SAFE_METHODS or {origin, ANY_ORIGIN} & self._rules.origins:
+        if origin is None or scope.get("method", SOCKET) in SAFE_METHODS or {origin, ANY_ORIGIN} & self._rules.origins:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
@@ -203,7 +208,7 @@ class HostCheck:
 def _is_origin_of(origin: str, scheme: str, host: str) -> bool:
     """Whether ``Origin`` is the address that the request was sent to; behind a proxy the scheme may differ."""
     origin_scheme, _, origin_host = origin.partition("://")
-    return origin_scheme in (scheme, "https") and origin_host.lower() == host.strip().lower()
+    return origin_scheme in (_HTTP_SCHEMES.get(scheme, scheme), "https") and origin_host.lower() == host.strip().lower()
 
 
 def _host_name(host: str) -> str:

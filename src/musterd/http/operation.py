@@ -8,7 +8,7 @@ A parameter is filled according to its type:
 
 - :class:`Caller`, :class:`Server` or :class:`Request`: the caller, the server, the request itself;
 - a subclass of :class:`Query`, :class:`Headers` or :class:`Body`: the validated query, header fields or body;
-- :class:`Component`: the agent or team that the path names, or that the run in the path is of;
+- :class:`BaseComponent`: the agent, team or workflow that the path names, or that the run in the path is of;
 - a ``str`` or ``int`` with the name of a parameter in the path: that identifier or number;
 - any other class: the service of that class.
 
@@ -29,8 +29,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
-from musterd.core.records import ComponentKind
-from musterd.declare import Component
+from musterd.core.records import COMPONENT_KINDS
+from musterd.declare import BaseComponent
 from musterd.http.auth.scopes import Handler, caller_of
 from musterd.http.entity_tags import EntityTagHeaders, tagged_answer
 from musterd.http.parameters import Body, Headers, Query
@@ -147,10 +147,10 @@ class Operation:
             return caller_of
         if kind is Request:
             return lambda request: request
-        if kind is Component and self.of_any_run:
+        if kind is BaseComponent and self.of_any_run:
             return component_of
-        if kind is Component:
-            component_kind: ComponentKind = "team" if "{team_id}" in self.path else "agent"
+        if kind is BaseComponent:
+            component_kind = next(kind for kind in COMPONENT_KINDS if f"{{{kind}_id}}" in self.path)
             name = f"{component_kind}_id"
             return lambda request: server.component(component_kind, path_identifier(request, name))
         value = server if kind is Server else server.service(kind)

@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 
+SOCKET_PATH = "/workflows/ws"
+"""The only path that is served as a WebSocket."""
+
 _SLASH, _NO_SLASH = "\x1f", "\x1e"
 """Placeholders for an escaped slash during routing; identifiers may not contain either of them."""
 

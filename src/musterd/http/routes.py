@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from musterd.core.errors import NotFound
 from musterd.core.ids import is_identifier
+from musterd.core.records import COMPONENT_KINDS
 from musterd.http import (
     approvals,
     core,
@@ -29,11 +30,10 @@ from musterd.http.auth.scopes import Handler, caller_of, guarded
 from musterd.http.operation import AUTHENTICATED, OPEN, Operation
 from musterd.http.paths import path_identifier
 from musterd.http.run_components import with_component
-from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
 from musterd.service.chosen_run_ids import ChosenRunIds
 
-LIMITABLE = frozenset({"agents", "teams"})
+LIMITABLE = frozenset({"agents", "teams", "workflows"})
 """What a scope may be limited to one of: ``teams:desk:run``."""
 
 
@@ -44,7 +44,7 @@ def operations(server: Server) -> list[Operation]:
         *core.OPERATIONS,
         *me.OPERATIONS,
         *status.OPERATIONS,
-        *(of_kinds[kind] for kind in KINDS for of_kinds in on_runs),
+        *(of_kinds[kind] for kind in COMPONENT_KINDS for of_kinds in on_runs),
         *run_lists.OPERATIONS,  # before operations on one run: `counts` and `changes` are no ids of runs
         *run_changes.OPERATIONS,
         *run_details.OPERATIONS,

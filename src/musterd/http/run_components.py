@@ -5,18 +5,19 @@ from starlette.responses import Response
 
 from musterd.core.errors import Conflict, Forbidden
 from musterd.core.records import ComponentKind
-from musterd.declare import Agent, Component, Team
+from musterd.declare import Agent, BaseComponent, Team, Workflow
 from musterd.declare.component import build
+from musterd.declare.workflow.resolved import build_workflow
 from musterd.http.auth.scopes import Handler, caller_of, principal_of
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 
-_RESOURCES = ("teams", "agents")
+_RESOURCES = ("teams", "agents", "workflows")
 
 
-def component_of(request: Request) -> Component:
+def component_of(request: Request) -> BaseComponent:
     """The component of the run that the request names."""
-    component: Component = request.state.component
+    component: BaseComponent = request.state.component
     return component
 
 
@@ -47,9 +48,12 @@ def with_component(server: Server, handler: Handler, method: str, scope: str, *,
     return handle
 
 
-def _undeclared(kind: ComponentKind, component_id: str, name: str) -> Component:
+def _undeclared(kind: ComponentKind, component_id: str, name: str) -> BaseComponent:
     """What is known of a component that is not served here any more: enough to read its runs and to cancel them."""
     model = "undeclared"
+    if kind == "workflow":
+        workflow = Workflow(id=component_id, name=name, steps=lambda workflow, execution_input: None)
+        return build_workflow(workflow, lambda spec, depth: build(spec, model, (), depth), 0)
     if kind == "agent":
         return build(Agent(id=component_id, name=name, model=model), model, (), 0)
     return build(Team(id=component_id, name=name, model=model, members=[]), model, (), 0)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
 from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches
@@ -23,7 +23,7 @@ from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
 from musterd.wire.run_details import AnyRunDetails, run_details, summary_with_details
 from musterd.wire.run_export import RunExport
-from musterd.wire.runs import RunReceipt
+from musterd.wire.runs import RunReceipt, WorkflowRunOutput
 
 _SCOPE = "runs:run"
 _TAG = "Runs"
@@ -58,7 +58,7 @@ class RunDetailsQuery(AnyRunQuery):
     of_any_run=True,
 )
 async def get_run(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,
@@ -105,12 +105,12 @@ async def get_run(
         409: "It is a member's run, its media are no longer stored, its team or agent is not served any more, or the "
         "key is taken",
     },
-    other_answers={202: Answer(RunReceipt, headers=["Location", REPLAYED_HEADER])},
+    other_answers={202: Answer(RunReceipt | WorkflowRunOutput, headers=["Location", REPLAYED_HEADER])},
     of_any_run=True,
     needs_component=True,
 )
 async def rerun_run(
-    component: Component, run_id: str, request: Request, server: Server, caller: Caller, headers: IdempotencyHeaders
+    component: BaseComponent, run_id: str, request: Request, server: Server, caller: Caller, headers: IdempotencyHeaders
 ) -> Response:
     """Start a new run in the same session with the same message, media and options. It runs in the background.
 
@@ -119,7 +119,7 @@ async def rerun_run(
     server.require_ready()
     accepted = await server.reruns.start(RunRef(component, run_id, None, caller), headers.key)
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
-    answer = answers.receipt(accepted.run, shows_state=accepted.is_replay)
+    answer = await answers.receipt(accepted.run, shows_state=accepted.is_replay)
     answer.headers.update(headers.replayed(accepted.is_replay))
     return answer
 
@@ -135,7 +135,9 @@ async def rerun_run(
     other_answers={200: Answer(RunExport)},
     of_any_run=True,
 )
-async def export_run(component: Component, run_id: str, server: Server, caller: Caller, query: AnyRunQuery) -> Response:
+async def export_run(
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, query: AnyRunQuery
+) -> Response:
     """Get everything that is stored of a run and its members, as one JSON object. Of a member's run, the whole tree.
 
     It has the results of the steps, which other operations leave out. A run that has not finished is exported as it is

@@ -51,6 +51,7 @@ class RunFilterQuery(Query):
 
     team_id: Text | None = Field(None, description="Only runs of this team")
     agent_id: Text | None = Field(None, description="Only runs of this agent")
+    workflow_id: Text | None = Field(None, description="Only runs of this workflow")
     user_id: Text | None = Field(None, description="Only runs for this user")
     session_id: Text | None = Field(None, description="Only runs of this session")
     created_after: int | None = Field(
@@ -66,24 +67,21 @@ class RunFilterQuery(Query):
         "a page may be short and still have a `next_cursor`",
     )
 
-    @field_validator("agent_id")
+    @field_validator("agent_id", "workflow_id")
     @classmethod
-    def _require_one_component(cls, agent_id: str | None, info: ValidationInfo) -> str | None:
-        if agent_id is not None and info.data.get("team_id") is not None:
-            message = "A run is of a team or of an agent: give one of the two"
+    def _require_one_component(cls, component_id: str | None, info: ValidationInfo) -> str | None:
+        if component_id is not None and (info.data.get("team_id") or info.data.get("agent_id")) is not None:
+            message = "A run is of one team, agent or workflow: give one of them"
             raise PydanticCustomError("value_error", message)
-        return agent_id
+        return component_id
 
     def conditions(self) -> RunsQuery:
         """What to list or count.
 
         :raises InvalidInput: a status is unknown.
         """
-        component = None
-        if self.team_id is not None:
-            component = ("team", self.team_id)
-        elif self.agent_id is not None:
-            component = ("agent", self.agent_id)
+        ids = {"team": self.team_id, "agent": self.agent_id, "workflow": self.workflow_id}
+        component = next(((kind, one) for kind, one in ids.items() if one is not None), None)
         return RunsQuery(
             component=component,
             user_id=self.user_id,
@@ -122,7 +120,7 @@ class RunPageQuery(RunFilterQuery):
 
 @operation("GET", "/runs", "list_runs", scope="runs:read", tag="Runs", summary="List Runs", is_tagged=True)
 async def list_runs(server: Server, caller: Caller, query: RunPageQuery) -> RunPage | RunSummaryPage:
-    """List the runs of all sessions, newest first. Members' runs are in those of their teams."""
+    """List the runs of all sessions, newest first. Members' and steps' runs are in those of their roots."""
     conditions, limit = query.conditions(), query.limit
     if query.view is RunView.SUMMARY:
         summaries, searched_until = await server.lists.summaries(conditions, caller)

@@ -4,7 +4,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.forms import Form
 from musterd.http.operation import Answer
 from musterd.http.parameters import Identifier
@@ -35,7 +35,7 @@ class MessageForm(Form):
     errors={404: "{Kind} or run not found"},
 )
 async def list_messages(
-    component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> list[RunMessage]:
     """List the messages to a run and its members, oldest first, and what became of each."""
     messages = await server.runs.steering.messages(RunRef(component, run_id, query.session_id, caller))
@@ -56,7 +56,12 @@ async def list_messages(
     needs_component=True,
 )
 async def send_message(
-    component: Component, run_id: str, server: Server, caller: Caller, headers: IdempotencyHeaders, body: MessageForm
+    component: BaseComponent,
+    run_id: str,
+    server: Server,
+    caller: Caller,
+    headers: IdempotencyHeaders,
+    body: MessageForm,
 ) -> Response:
     """Send a further user message to a run that has not finished. Its next model call reads it.
 

@@ -1,4 +1,4 @@
-"""Operations on runs: each is declared once, and served below agents, below teams, and below the run's own path."""
+"""Operations on runs: each is declared once, and served below each kind of component and below the run's own path."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -9,19 +9,17 @@ from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from musterd.core.errors import InvalidInput
 from musterd.core.ids import MAX_LENGTH, require_identifier
-from musterd.core.records import ComponentKind
+from musterd.core.records import COMPONENT_KINDS, ComponentKind
 from musterd.http.operation import Answer, Operation, operation
 from musterd.http.parameters import Headers, Query, Text
-
-KINDS: tuple[ComponentKind, ...] = ("agent", "team")
 
 KEY_HEADER = "idempotency-key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
-RunPathKind = Literal["agent", "team", "run"]
-"""Where an operation on a run is served: below its agent, its team, or ``/runs``."""
+RunPathKind = Literal["agent", "team", "workflow", "run"]
+"""Where an operation on a run is served: below its agent, its team, its workflow, or ``/runs``."""
 Operations = Mapping[RunPathKind, Operation]
-"""One operation, for agents and for teams, and for a run of any of them."""
+"""One operation, for each kind of component, and for a run of any of them."""
 Answers = Mapping[int, Answer]
 
 
@@ -85,22 +83,25 @@ def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is nam
     answers: Callable[[RunPathKind], Answers] | None = None,
     needs_component: bool = False,
     without_session: Mapping[type[Any], type[Any]] | None = None,
+    of_workflow: Mapping[type[Any], type[Any]] | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Operations]:
-    """Declare an operation on agents, and the same one on teams; and on a run, if its path is that of a run.
+    """Declare an operation on each kind of component; and on a run, if its path is that of a run.
 
     A caller that may run a team may do everything with its runs, so all of them have the scope to run it.
 
-    :param path: the path below that of the agent or team.
-    :param operation_id: with ``{kind}`` for ``agent`` or ``team``, like ``summary`` and ``errors`` with ``{Kind}``.
+    :param path: the path below that of the component.
+    :param operation_id: with ``{kind}`` for ``agent``, ``team`` or ``workflow``, like ``summary`` and ``errors`` with
+        ``{Kind}``.
     :param answers: the answers that the handler makes itself as responses, by status, for each kind of path.
     :param needs_component: whether the run's component must be served; otherwise the operation also works without it.
     :param without_session: types of the handler's parameters, and those that replace them if the run is named alone.
+    :param of_workflow: the same, for those that replace them below a workflow.
     """
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Operations:
         def declare_for(kind: ComponentKind) -> Operation:
             words = {"kind": kind, "Kind": kind.capitalize()}
-            return operation(
+            declared = operation(
                 method,
                 f"/{kind}s/{{{kind}_id}}{path}",
                 operation_id.format(**words),
@@ -110,8 +111,9 @@ def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is nam
                 errors={status: text.format(**words) for status, text in (errors or {}).items()},
                 other_answers=None if answers is None else answers(kind),
             )(function)
+            return _replacing(declared, of_workflow or {}) if kind == "workflow" else declared
 
-        operations: dict[RunPathKind, Operation] = {kind: declare_for(kind) for kind in KINDS}
+        operations: dict[RunPathKind, Operation] = {kind: declare_for(kind) for kind in COMPONENT_KINDS}
         if path.startswith("/runs/{run_id}/"):
             declared = replace(
                 operations["team"],
@@ -128,8 +130,13 @@ def run_operation(  # noqa: PLR0913 - it reads as a table: every argument is nam
     return declare
 
 
+def _replacing(declared: Operation, types: Mapping[type[Any], type[Any]]) -> Operation:
+    """The operation with other types of parameters."""
+    return replace(declared, parameters={name: types.get(kind, kind) for name, kind in declared.parameters.items()})
+
+
 def _of_any_run(declared: Operation, without_session: Mapping[type[Any], type[Any]]) -> Operation:
-    kinds = {name: without_session.get(kind, kind) for name, kind in declared.parameters.items()}
+    kinds = _replacing(declared, without_session).parameters
     queries = {name: of_any_run(kind) for name, kind in kinds.items() if issubclass(kind, RunQuery)}
     return replace(declared, scope="runs:run", tag="Runs", of_any_run=True, parameters={**kinds, **queries})
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from musterd.core.callers import Caller
@@ -20,6 +20,7 @@ from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread
 from musterd.service.chosen_run_ids import new_run_id
 from musterd.service.runs import RunRequest
 from musterd.wire.budgets import budget_problems
+from musterd.wire.json_values import json_problem
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
@@ -237,6 +238,32 @@ class StartForm(Form):
         return media
 
 
+def _require_json(value: Any) -> Any:
+    if (problem := json_problem(value)) is not None:
+        raise PydanticCustomError(*problem)
+    return value
+
+
+class StartWorkflowForm(StartForm):
+    """A request to start a run of a workflow. Further fields are the arguments of a function that is the workflow."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_require_json)]]
+
+    additional_data: OptionalJsonObject = Field(
+        None, description="Values that the steps' functions get in addition to the message."
+    )
+
+    def run_input(self) -> Input:
+        """The part of the request that is stored with the run."""
+        run_input = super().run_input()
+        if self.additional_data:
+            run_input.options["additional_data"] = self.additional_data
+        if self.model_extra:
+            run_input.options["arguments"] = dict(self.model_extra)
+        return run_input
+
+
 def _list_of_objects(description: str) -> Mapping[str, Any]:
     return {"type": "array", "items": {"type": "object", "additionalProperties": True}, "description": description}
 
@@ -260,6 +287,20 @@ class ContinueForm(Form):
             _list_of_objects(
                 "The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`."
             )
+        ),
+    ] = None
+    step_requirements: Annotated[
+        Any,
+        WithJsonSchema(
+            _list_of_objects(
+                "The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`."
+            )
+        ),
+    ] = None
+    error_requirements: Annotated[
+        Any,
+        WithJsonSchema(
+            _list_of_objects("The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`.")
         ),
     ] = None
     session_id: Identifier | None = Field(None, description="The run's session.")
@@ -290,12 +331,13 @@ class ContinueForm(Form):
         return self.session_id
 
     def decisions(self) -> list[Decision]:
-        """The decisions about tool calls.
+        """The decisions about tool calls and steps.
 
         :raises BadRequest: a field is not JSON. AgentOS does not answer 422 here.
         :raises InvalidInput: a field is not a list of objects, or an object has no id.
         """
-        return parse_decisions({"requirements": self.requirements, "tools": self.tools})
+        lists = ("requirements", "tools", "step_requirements", "error_requirements")
+        return parse_decisions({name: getattr(self, name) for name in lists})
 
 
 class ContinueAnyForm(ContinueForm):

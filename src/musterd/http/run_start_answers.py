@@ -11,18 +11,19 @@ from starlette.responses import Response
 from musterd.core.callers import Caller
 from musterd.core.errors import Unauthenticated
 from musterd.core.records import RunRow, RunView
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
 from musterd.http.request_bodies import release_body
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import IdempotencyHeaders
 from musterd.http.run_requests import AnswerForm
-from musterd.http.run_stream import stream_of
+from musterd.http.run_stream import accepted_with_subscription, stream_of
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
 from musterd.store.acceptance import Accepted
 from musterd.wire import runs as wire_runs
-from musterd.wire.runs import AnyRunOutput
+from musterd.wire.runs import AnyRunOutput, RunReceipt, WorkflowRunOutput
+from musterd.wire.workflow_runs import leaf_outputs
 
 ANSWER_WAIT_SECONDS = 3600.0
 
@@ -30,9 +31,10 @@ Accepting = Coroutine[Any, Any, Accepted]
 """Accepts a run when it is awaited."""
 
 
-async def rendered(server: Server, component: Component, view: RunView, *, is_post: bool) -> AnyRunOutput:
-    """A run as it is shown, with its members' runs if the team stores them."""
-    with_members = component.team is not None and component.team.store_member_responses and view.row.state.is_final
+async def rendered(server: Server, component: BaseComponent, view: RunView, *, is_post: bool) -> AnyRunOutput:
+    """A run as it is shown, with the runs of its members or steps if the component stores them."""
+    state = view.row.state
+    with_members = component.stores_members and (state.is_settled if component.kind == "workflow" else state.is_final)
     if with_members:
         inherited = _inherited_members(view)
         members = await server.runs.members(view.row.root_id, inherited)
@@ -47,7 +49,9 @@ def _inherited_members(view: RunView) -> list[str]:
     """The members' runs that a run took over from the run that it continues."""
     if view.row.forked_from is None or view.output is None:
         return []
-    return [call.child_run_id for call in view.output.tools if call.child_run_id is not None]
+    run_ids = [call.child_run_id for call in view.output.tools]
+    run_ids += [step.get("step_run_id") for step in leaf_outputs(view.output.step_results)]
+    return [run_id for run_id in run_ids if run_id is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class RunAnswers:
 
     request: Request
     server: Server
-    component: Component
+    component: BaseComponent
     caller: Caller
     headers: IdempotencyHeaders
 
@@ -72,18 +76,25 @@ class RunAnswers:
         accepted = await accepting
         release_body(self.request)
         if form == "receipt":
-            answer = self.receipt(accepted.run, shows_state=accepted.is_replay)
+            answer = await self.receipt(accepted.run, shows_state=accepted.is_replay)
         else:
             answer = await self.output(accepted.run)
         answer.headers.update(self.headers.replayed(accepted.is_replay))
         return answer
 
-    def receipt(self, run: RunRow, *, shows_state: bool) -> Response:
+    async def receipt(self, run: RunRow, *, shows_state: bool) -> Response:
         """A 202 that says where to poll.
 
         :param shows_state: whether it shows the run's current state. Otherwise the run was just accepted.
         """
-        body = wire_runs.state_receipt(run) if shows_state else wire_runs.accepted_receipt(run)
+        body: RunReceipt | WorkflowRunOutput
+        if run.component_kind == "workflow":  # clients of AgentOS parse it as the run that it is to become
+            view = await self.server.runs.find(RunRef(self.component, run.run_id, run.session_id, self.caller))
+            body = wire_runs.workflow_run_output(view)
+            if not shows_state:
+                body["status"] = "PENDING"
+        else:
+            body = wire_runs.state_receipt(run) if shows_state else wire_runs.accepted_receipt(run)
         mount_path = quote(self.request.scope.get("root_path", ""))
         component_path = f"{self.component.kind}s/{quote(self.component.id, safe='')}"
         path = f"{mount_path}/{component_path}/runs/{quote(run.run_id, safe='')}"
@@ -98,29 +109,15 @@ class RunAnswers:
                 async with validity_of(self.request).held():
                     view = await self.server.runs.settled_view(ref, ANSWER_WAIT_SECONDS)
             except Unauthenticated:  # the run was accepted: after an error, clients would start it again
-                return self.receipt(run, shows_state=False)
+                return await self.receipt(run, shows_state=False)
             if view.row.state.is_settled:
                 return json_answer(await rendered(self.server, self.component, view, is_post=True))
             if self.server.is_stopping:
-                return self.receipt(view.row, shows_state=True)
+                return await self.receipt(view.row, shows_state=True)
 
     async def _stream_of_new_run(self, run_id: str, accepting: Accepting, *, shows_all_events: bool) -> Response:
         """Accept a run, and answer with its events from the first one on."""
-        runs = self.server.runs
-        # Subscribe before the run is accepted: from then on it may emit events at any time.
-        subscription = runs.subscribe(run_id)
-        try:
-            accepted = await accepting
-            if accepted.is_replay:
-                await runs.following.note_subscriber(accepted.run)
-        except BaseException:
-            subscription.close()
-            raise
-        if accepted.run.run_id != run_id:  # its key was used before
-            subscription.close()
-            subscription = runs.subscribe(accepted.run.run_id)
-        if accepted.is_replay:
-            subscription.start_after(accepted.run)
+        accepted, subscription = await accepted_with_subscription(self.server, run_id, accepting)
         release_body(self.request)
         answer = stream_of(self.server, subscription, accepted.run, shows_all=shows_all_events)
         answer.headers.update(self.headers.replayed(accepted.is_replay))

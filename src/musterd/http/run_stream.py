@@ -1,7 +1,8 @@
 """The stream of a run's events to one subscriber, with additional frames for a subscriber that resumes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
@@ -9,6 +10,7 @@ from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.subscription import RunSubscription
+from musterd.store.acceptance import Accepted
 from musterd.wire.event_filter import EventFilter
 
 
@@ -98,9 +100,37 @@ class RunSource:
         self._presence.leave(self._root_id, is_over=is_over, is_closed_by_server=is_closed_by_server)
 
 
-def stream_of(
-    server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
-) -> EventStream:
+def source_of(server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True) -> RunSource:
+    """The events of a run from the position of ``reading``."""
+    kind, is_over = root.component_kind, root.state.is_settled
+    return RunSource(server, reading, root, EventFilter(root.run_id, kind=kind, shows_all=shows_all, is_over=is_over))
+
+
+def stream_of(server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True) -> EventStream:
     """The response that streams a run from the position of ``reading``."""
-    event_filter = EventFilter(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
-    return EventStream(RunSource(server, reading, root, event_filter, notes), server.settings)
+    return EventStream(source_of(server, reading, root, shows_all=shows_all), server.settings)
+
+
+async def accepted_with_subscription(
+    server: Server, run_id: str, accepting: Coroutine[Any, Any, Accepted]
+) -> tuple[Accepted, RunSubscription]:
+    """Accept a run, and subscribe to its events from the first one on.
+
+    :param run_id: the id that the run gets unless the same request was received before.
+    """
+    runs = server.runs
+    # Subscribe before the run is accepted: from then on it may emit events at any time.
+    subscription = runs.subscribe(run_id)
+    try:
+        accepted = await accepting
+        if accepted.is_replay:
+            await runs.following.note_subscriber(accepted.run)
+    except BaseException:
+        subscription.close()
+        raise
+    if accepted.run.run_id != run_id:  # its key was used before
+        subscription.close()
+        subscription = runs.subscribe(accepted.run.run_id)
+    if accepted.is_replay:
+        subscription.start_after(accepted.run)
+    return accepted, subscription

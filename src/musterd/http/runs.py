@@ -9,7 +9,7 @@ from starlette.responses import Response
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.records import RunView
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
 from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches, media_answer
@@ -24,7 +24,7 @@ from musterd.http.run_operation import (
     RunQuery,
     run_operation,
 )
-from musterd.http.run_requests import ContinueAnyForm, ContinueForm, StartForm
+from musterd.http.run_requests import ContinueAnyForm, ContinueForm, StartForm, StartWorkflowForm
 from musterd.http.run_start_answers import RunAnswers, rendered
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
@@ -33,16 +33,26 @@ from musterd.service.run_ref import RunRef
 from musterd.store.run_lists import SessionRunsQuery
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
-from musterd.wire.lists import RunSchema, TeamRunSchema
+from musterd.wire.lists import RunSchema, TeamRunSchema, WorkflowRunSchema
 from musterd.wire.pages import PAGE_LIMIT
-from musterd.wire.runs import AnyRunOutput, CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
+from musterd.wire.runs import AnyRunOutput, CancelReceipt, RunOutput, RunReceipt, TeamRunOutput, WorkflowRunOutput
 from musterd.wire.sse import StreamEvent
 from musterd.wire.states import STATUSES, parse_status
 from musterd.wire.steps import RunStep, step_object
 
 POLL_SECONDS = 1
 MAX_STEPS = 10_000
-OUTPUTS: dict[RunPathKind, Any] = {"agent": RunOutput, "team": TeamRunOutput, "run": AnyRunOutput}
+OUTPUTS: dict[RunPathKind, Any] = {
+    "agent": RunOutput,
+    "team": TeamRunOutput,
+    "workflow": WorkflowRunOutput,
+    "run": AnyRunOutput,
+}
+LISTS: dict[RunPathKind, Any] = {
+    "agent": list[RunSchema],
+    "team": list[TeamRunSchema],
+    "workflow": list[WorkflowRunSchema],
+}
 BINARY = "application/octet-stream"
 
 
@@ -60,7 +70,7 @@ class ComponentRunsQuery(RunQuery):
     limit: int | None = Field(None, ge=1, le=PAGE_LIMIT, description="Only the last so many runs")
     before: Text | None = Field(None, description="Only runs accepted before this one")
 
-    def conditions(self, component: Component) -> SessionRunsQuery:
+    def conditions(self, component: BaseComponent) -> SessionRunsQuery:
         """What to list.
 
         :raises InvalidInput: the status is unknown.
@@ -83,9 +93,10 @@ class StepsQuery(RunQuery):
 
 
 def _answers_of_started_run(kind: RunPathKind) -> Answers:
+    receipts: dict[RunPathKind, Any] = {"workflow": WorkflowRunOutput, "run": RunReceipt | WorkflowRunOutput}
     return {
         200: Answer(OUTPUTS[kind], headers=[REPLAYED_HEADER], event=StreamEvent),
-        202: Answer(RunReceipt, headers=["Location", REPLAYED_HEADER]),
+        202: Answer(receipts.get(kind, RunReceipt), headers=["Location", REPLAYED_HEADER]),
     }
 
 
@@ -100,9 +111,10 @@ def _answers_of_started_run(kind: RunPathKind) -> Answers:
         409: "The run id or the key is taken, or the session is busy and `on_busy` is `reject`",
     },
     answers=_answers_of_started_run,
+    of_workflow={StartForm: StartWorkflowForm},
 )
 async def create_run(
-    component: Component,
+    component: BaseComponent,
     request: Request,
     server: Server,
     caller: Caller,
@@ -128,11 +140,13 @@ async def create_run(
     "list_{kind}_runs",
     summary="List {Kind} Runs",
     errors={404: "{Kind} not found"},
-    answers=lambda kind: {200: Answer(list[TeamRunSchema] if kind == "team" else list[RunSchema])},
+    answers=lambda kind: {200: Answer(LISTS[kind])},
 )
-async def list_runs(component: Component, server: Server, caller: Caller, query: ComponentRunsQuery) -> Response:
+async def list_runs(component: BaseComponent, server: Server, caller: Caller, query: ComponentRunsQuery) -> Response:
     """List the runs of a session, each after its members' runs. An unknown session has none."""
     views = await server.lists.of_component(query.conditions(component), caller)
+    if component.kind == "workflow":
+        return json_answer(lists.workflow_runs(views))
     return json_answer(lists.team_runs(views) if component.kind == "team" else lists.agent_runs(views))
 
 
@@ -148,7 +162,7 @@ async def list_runs(component: Component, server: Server, caller: Caller, query:
     },
 )
 async def get_run(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,
@@ -186,7 +200,7 @@ def _entity_tag(view: RunView) -> str:
     answers=lambda kind: {200: Answer(CancelReceipt, headers=[REPLAYED_HEADER])},
 )
 async def cancel_run(
-    component: Component, run_id: str, server: Server, caller: Caller, headers: IdempotencyHeaders
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, headers: IdempotencyHeaders
 ) -> Response:
     """Cancel a run with its members' runs, or a member's run alone: then its leader is told and goes on.
 
@@ -213,7 +227,7 @@ async def cancel_run(
     without_session={ContinueForm: ContinueAnyForm},
 )
 async def continue_run(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,
@@ -221,7 +235,7 @@ async def continue_run(
     headers: IdempotencyHeaders,
     body: ContinueForm,
 ) -> Response:
-    """Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
+    """Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
 
     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
@@ -250,7 +264,7 @@ async def continue_run(
     decided = await server.runs.decide(RunRef(component, run_id, session_id, caller), decisions, key)
     answer: Response
     if body.answer_form == "receipt":
-        answer = answers.receipt(decided.run, shows_state=True)
+        answer = await answers.receipt(decided.run, shows_state=True)
     elif body.answer_form == "stream":
         subscription = server.runs.subscribe(run_id).start_after(decided.run, decided.after)
         answer = stream_of(server, subscription, decided.run)
@@ -268,7 +282,7 @@ async def continue_run(
     errors={404: "{Kind}, run or step not found"},
 )
 async def list_steps(
-    component: Component, run_id: str, server: Server, caller: Caller, query: StepsQuery
+    component: BaseComponent, run_id: str, server: Server, caller: Caller, query: StepsQuery
 ) -> list[RunStep]:
     """List every model call, tool call and delegation of a run and its members, in the order of their start.
 
@@ -289,7 +303,7 @@ async def list_steps(
     answers=lambda kind: {200: Answer(bytes, headers=["ETag"], media_type=BINARY), 304: Answer(headers=["ETag"])},
 )
 async def get_media(
-    component: Component,
+    component: BaseComponent,
     run_id: str,
     request: Request,
     server: Server,

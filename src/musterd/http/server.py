@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -16,7 +16,7 @@ from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUna
 from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
+from musterd.declare import BaseComponent, Component, MCPServer, Registry, models_of, unsupported
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
@@ -38,7 +38,7 @@ from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
-from musterd.models.names import ModelInfo, describe
+from musterd.models.names import NO_MODEL, ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import component_without_price
 from musterd.service.forks import ForkService
@@ -56,6 +56,7 @@ from musterd.wire.components import ServerCard
 log = structlog.get_logger("musterd.http")
 
 Service = TypeVar("Service")
+C = TypeVar("C", bound=BaseComponent)
 
 FLUSH_SECONDS = 3.0
 """How long a stop waits until the remaining spans are exported."""
@@ -269,22 +270,28 @@ class Server:
         self.engine.leave_now()
 
     def components(self) -> list[Component]:
-        """All components including members, each once, leaders before their members."""
-        tops = [*self.registry.teams.values(), *self.registry.agents.values()]
-        return list(dict.fromkeys(component for top in tops for component in top.tree()))
+        """All agents and teams including members, each once, leaders before their members."""
+        tops = self.registry.top_level()
+        return list(dict.fromkeys(component for top in tops for component in top.agents_and_teams()))
 
     @property
     def served(self) -> set[str]:
         """The components that runs may be started for here, in the form that workers announce."""
-        tops = (*self.registry.teams.values(), *self.registry.agents.values())
-        return {component_key(component.kind, component.id) for component in tops}
+        return {component_key(component.kind, component.id) for component in self.registry.top_level()}
 
-    def component(self, kind: ComponentKind, component_id: str) -> Component:
-        """The served team or agent.
+    def component(self, kind: ComponentKind, component_id: str) -> BaseComponent:
+        """The served component.
 
         :raises NotFound: there is none with this id.
         """
-        component = self.registry.component(kind, component_id)
+        return self.served_component(self.registry.of_kind(kind), kind, component_id)
+
+    def served_component(self, served: Mapping[str, C], kind: ComponentKind, component_id: str) -> C:
+        """One of the served components of a kind.
+
+        :raises NotFound: there is none with this id.
+        """
+        component = served.get(component_id)
         if component is None:
             self._log_unknown(kind, component_id)
             raise NotFound(f"{kind.capitalize()} not found")
@@ -295,14 +302,16 @@ class Server:
         if component_id in self._unknown_ids or len(self._unknown_ids) >= MAX_UNKNOWN_IDS:
             return
         self._unknown_ids.add(component_id)
-        known = [*(self.registry.teams if kind == "team" else self.registry.agents)]
+        known = [*self.registry.of_kind(kind)]
         meant = closest_match(component_id, known)
         log.info(
             f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]
         )
 
-    def describe(self, component: Component) -> ModelInfo:
-        """The names of the component's model in answers."""
+    def describe(self, component: BaseComponent) -> ModelInfo:
+        """The names of the component's model in answers; empty for a workflow, which has none of its own."""
+        if not isinstance(component, Component):
+            return NO_MODEL
         info = self._model_infos.get(component)
         if info is None:
             info = self._model_infos[component] = describe(component.model)
@@ -319,9 +328,9 @@ class Server:
             raise Unavailable("The server is not ready; try again.")
 
 
-def _models_below(component: Component) -> Iterator[str | Model]:
+def _models_below(component: BaseComponent) -> Iterator[str | Model]:
     """The models of a component and its members."""
-    return (model for part in component.tree() for model in models_of(part))
+    return (model for part in component.agents_and_teams() for model in models_of(part))
 
 
 def _server_card(settings: Settings) -> ServerCard:

@@ -64,7 +64,7 @@ class SessionSource:
             raise
 
     def _shows(self, event: Event, followed: SubscribedRun) -> bool:
-        return self._shows_all or is_content_only(event, followed.root.run_id)
+        return self._shows_all or is_content_only(event, followed.root.run_id, followed.root.component_kind)
 
     async def close_if_gone(self) -> None:
         """Nothing to do: the search for further runs notices that the session was deleted."""

@@ -14,6 +14,7 @@ from musterd.core.errors import BadRequest, NotFound
 from musterd.core.ids import MAX_LENGTH, require_identifier
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
+from musterd.declare import WorkflowComponent
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import (
     Body,
@@ -35,14 +36,14 @@ from musterd.store.run_lists import SessionRunsQuery
 from musterd.store.session_search import ORDERS, SessionFilter
 from musterd.store.sessions import SessionChanges
 from musterd.wire import lists
-from musterd.wire.lists import ActiveRun, RunSchema, SessionRunPreviewSchema, TeamRunSchema
+from musterd.wire.lists import ActiveRun, AnyRunSchema, SessionRunPreviewSchema
 from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.problems import Problems
 from musterd.wire.sessions import SessionDetail, SessionSchema, session_detail, session_page
 from musterd.wire.shapes import PaginatedResponse
 from musterd.wire.states import STATUSES, parse_statuses
+from musterd.wire.workflows import declared_steps
 
-NO_WORKFLOWS = "Workflows are not served here: type is agent or team"
 DEFAULT_ORDER = "created_at"
 
 _TAG = "Sessions"
@@ -63,7 +64,11 @@ class SessionType(StrEnum):
     WORKFLOW = "workflow"
 
 
-_KINDS: dict[SessionType | None, ComponentKind] = {SessionType.AGENT: "agent", SessionType.TEAM: "team"}
+_KINDS: dict[SessionType | None, ComponentKind] = {
+    SessionType.AGENT: "agent",
+    SessionType.TEAM: "team",
+    SessionType.WORKFLOW: "workflow",
+}
 
 
 class SessionUserQuery(TableQuery):
@@ -81,8 +86,8 @@ class SessionQuery(SessionUserQuery):
 class SessionsQuery(PageQuery, SessionQuery):
     """The query of ``GET /sessions``."""
 
-    type: SessionType | None = Field(None, description="Only sessions of teams, or of agents; there are no workflows")
-    component_id: Text | None = Field(None, description="Only sessions of this team or agent")
+    type: SessionType | None = Field(None, description="Only sessions of teams, of agents, or of workflows")
+    component_id: Text | None = Field(None, description="Only sessions of this team, agent or workflow")
     session_name: Text | None = Field(None, description="Only sessions whose name contains this, in any case")
     q: Text | None = Field(None, description="Only sessions whose name or first message contains this, in any case")
     status: list[str] = Field(
@@ -156,7 +161,7 @@ class SessionRunListQuery(SessionRunQuery):
 class CreateSessionQuery(DatabaseQuery):
     """The query of ``POST /sessions``."""
 
-    type: SessionType | None = Field(None, description="If it is missing, `team_id` decides between team and agent")
+    type: SessionType | None = Field(None, description="If it is missing, the id that is given decides")
 
 
 class SessionFields(Body):
@@ -170,7 +175,7 @@ class SessionFields(Body):
 
 
 class CreateSessionRequest(SessionFields):
-    """A session to create before its first run. Without a team or agent, the first run decides."""
+    """A session to create before its first run. Without a team, agent or workflow, the first run decides."""
 
     is_required = False
 
@@ -178,29 +183,30 @@ class CreateSessionRequest(SessionFields):
     user_id: Identifier | None = Field(None, description="The user; one that a token proves takes precedence.")
     agent_id: Identifier | None = Field(None, description="The agent that it belongs to.")
     team_id: Identifier | None = Field(None, description="The team that it belongs to.")
-    workflow_id: Identifier | None = Field(None, description="Not supported: 422.")
+    workflow_id: Identifier | None = Field(None, description="The workflow that it belongs to.")
 
     def new_session(self, session_type: SessionType | None) -> NewSession:
         """The session to create.
 
-        :raises InvalidInput: it is a workflow's, or the ids contradict each other or the type.
+        :raises InvalidInput: the ids contradict each other or the type.
         """
-        is_team = session_type is SessionType.TEAM or (session_type is None and self.team_id is not None)
-        kind: ComponentKind = "team" if is_team else "agent"
-        component_id, other, other_id = self.agent_id, "team", self.team_id
-        if is_team:
-            component_id, other, other_id = self.team_id, "agent", self.agent_id
+        ids: dict[ComponentKind, str | None] = {
+            "team": self.team_id,
+            "agent": self.agent_id,
+            "workflow": self.workflow_id,
+        }
+        kinds: list[ComponentKind] = [kind for kind, component_id in ids.items() if component_id is not None]
+        kind = _KINDS.get(session_type) or (kinds[0] if kinds else "agent")
         problems = Problems("body")
-        if session_type is SessionType.WORKFLOW or self.workflow_id is not None:
-            problems.add("workflow_id", "not_supported", NO_WORKFLOWS)
-        if other_id is not None:
-            message = f"A session is of a team or of an agent: give {kind}_id alone"
-            problems.add(f"{other}_id", "value_error", message)
+        for other in kinds:
+            if other != kind:
+                message = f"A session is of one team, agent or workflow: give {kind}_id alone"
+                problems.add(f"{other}_id", "value_error", message)
         problems.raise_if_any()
         return NewSession(
             session_id=self.session_id,
             component_kind=kind,
-            component_id=component_id or "",
+            component_id=ids[kind] or "",
             user_id=self.user_id,
             name=self.session_name,
             state=self.session_state,
@@ -305,7 +311,7 @@ class DeleteSessionRequest(Body):
     is_tagged=True,
 )
 async def list_sessions(server: Server, caller: Caller, query: SessionsQuery) -> PaginatedResponse[SessionSchema]:
-    """List sessions of teams and agents in pages."""
+    """List sessions in pages."""
     page, total = await server.sessions.search(query.filter, caller)
     return session_page(page, total, page=query.page, limit=query.limit)
 
@@ -317,7 +323,7 @@ async def list_sessions(server: Server, caller: Caller, query: SessionsQuery) ->
     scope=_WRITE,
     tag=_TAG,
     summary="Create New Session",
-    errors={404: "Team, agent or database not found", 409: "A session with this id exists"},
+    errors={404: "Team, agent, workflow or database not found", 409: "A session with this id exists"},
     other_answers={201: Answer(SessionDetail)},
 )
 async def create_session(
@@ -328,7 +334,7 @@ async def create_session(
     if new_session.component_id:
         server.component(new_session.component_kind, new_session.component_id)
     session = await server.sessions.create(new_session, caller)
-    return json_answer(session_detail(session, [], kind=new_session.component_kind), 201)
+    return json_answer(_detail(server, SessionView(session, []), new_session.component_kind, with_nulls=False), 201)
 
 
 @operation(
@@ -352,7 +358,7 @@ async def get_session(server: Server, caller: Caller, session_id: str, query: Se
     view = await server.sessions.view(session_id, caller, user_id=query.user_id)
     if view is None:
         raise NotFound(f"{(query.type or SessionType.TEAM).capitalize()} Session with id '{session_id}' not found")
-    return _detail(server, view, query, with_nulls=False)
+    return _detail(server, view, _KINDS.get(query.type), with_nulls=False)
 
 
 @operation("PATCH", _ONE, "update_session", scope=_WRITE, tag=_TAG, summary="Update Session", errors=_NOT_FOUND)
@@ -383,14 +389,15 @@ async def _change(
     view = await server.sessions.view(session_id, caller, user_id=query.user_id)
     if view is None:  # it was deleted after the change
         raise NotFound(f"Session with id '{session_id}' not found")
-    return _detail(server, view, query, with_nulls=True)
+    return _detail(server, view, _KINDS.get(query.type), with_nulls=True)
 
 
-def _detail(server: Server, view: SessionView, query: SessionQuery, *, with_nulls: bool) -> SessionDetail:
+def _detail(server: Server, view: SessionView, kind: ComponentKind | None, *, with_nulls: bool) -> SessionDetail:
     session = view.session
     component = server.registry.component(session.component_kind, session.component_id)
     model = server.describe(component) if component is not None else None
-    return session_detail(session, view.runs, kind=_KINDS.get(query.type), model=model, with_nulls=with_nulls)
+    steps = declared_steps(component) if isinstance(component, WorkflowComponent) else []
+    return session_detail(session, view.runs, kind=kind, model=model, steps=steps, with_nulls=with_nulls)
 
 
 @operation("DELETE", _ONE, "delete_session", scope=_DELETE, tag=_TAG, summary="Delete Session", errors=_NO_DATABASE)
@@ -402,9 +409,7 @@ async def delete_session(server: Server, caller: Caller, session_id: str, query:
 @operation(
     "GET", f"{_ONE}/runs", "get_session_runs", scope=_READ, tag=_TAG, summary="Get Session Runs", errors=_NOT_FOUND
 )
-async def list_runs(
-    server: Server, caller: Caller, session_id: str, query: SessionRunListQuery
-) -> list[TeamRunSchema | RunSchema]:
+async def list_runs(server: Server, caller: Caller, session_id: str, query: SessionRunListQuery) -> list[AnyRunSchema]:
     """List the session's runs, unfinished ones too, each after its members' runs. Keys without a value are left out.
 
     Members' runs are listed when the root run has paused or finished.
@@ -422,9 +427,7 @@ async def list_runs(
     summary="Get Run by ID",
     errors={404: "Run, session or database not found"},
 )
-async def get_run(
-    server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery
-) -> TeamRunSchema | RunSchema:
+async def get_run(server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery) -> AnyRunSchema:
     """Get one run of the session."""
     return lists.session_run(await server.sessions.run(session_id, run_id, caller, user_id=query.user_id))
 

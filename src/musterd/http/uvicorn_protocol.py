@@ -13,12 +13,15 @@ from typing import Any
 
 import httptools
 import structlog
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from musterd.core import clock
 from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout, Unavailable
 from musterd.core.settings import Settings
 from musterd.http.connections import NO_ROOM, ConnectionLimits, Connections
+from musterd.http.paths import SOCKET_PATH
 from musterd.http.responses import error_answer
 
 log = structlog.get_logger("musterd.http")
@@ -42,6 +45,84 @@ SINGLE_HEADERS = frozenset(
 """Headers that must not be repeated, because a proxy and a server might use different ones."""
 
 
+class WriteLimit:
+    """Drops a connection whose client does not read what is sent to it."""
+
+    def __init__(self, transport: asyncio.Transport, limits: ConnectionLimits, client: object) -> None:
+        self._transport = transport
+        self._limits = limits
+        self._client = client
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The write buffer is full."""
+        if self._timer is None:
+            self._start()
+
+    def end(self) -> None:
+        """The write buffer has been drained, or the connection is lost."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self) -> None:
+        """Check after a while how much the client has read."""
+        unsent_bytes = self._transport.get_write_buffer_size()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._limits.write_seconds, self._require_progress, unsent_bytes)
+
+    def _require_progress(self, unsent_bytes: int) -> None:
+        limits = self._limits
+        # Writing is paused, so the buffer only shrinks: the difference is what the client has read since.
+        sent_bytes = unsent_bytes - self._transport.get_write_buffer_size()
+        if sent_bytes >= limits.write_seconds * limits.client_bytes_per_second:
+            self._start()
+            return
+        self._timer = None
+        log.warning("connection dropped: the client does not read its response", client=self._client)
+        # Not close(): that would wait until the client has read the rest of the buffer.
+        self._transport.abort()
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """A connection that has become a WebSocket, with the limits of other connections."""
+
+    _write_limit: WriteLimit | None = None
+
+    def begin(self, write_limit: WriteLimit, on_lost: Callable[[], object]) -> None:
+        """Take over the connection.
+
+        :param on_lost: called when the connection is lost.
+        """
+        self._write_limit = write_limit
+        self._on_lost = on_lost
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message of the application."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # it was refused; uvicorn would log that it was never answered
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release everything that belongs to the connection."""
+        if self._write_limit is not None:
+            self._write_limit.end()
+            self._on_lost()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The write buffer is full: the client does not read fast enough."""
+        super().pause_writing()
+        if self._write_limit is not None:
+            self._write_limit.begin()
+
+    def resume_writing(self) -> None:
+        """The write buffer has been drained."""
+        if self._write_limit is not None:
+            self._write_limit.end()
+        super().resume_writing()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; :func:`bounded_protocol` creates a subclass with the limits from the settings."""
 
@@ -49,7 +130,6 @@ class BoundedProtocol(HttpToolsProtocol):
     open_connections: Connections  # of the whole process; uvicorn uses the name "connections"
 
     _timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
     _refusal: RequestError | None = None
     _is_closing = False
     _is_in_head = False
@@ -63,6 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
+        self._write_limit = WriteLimit(transport, self.limits, self.client)
         address = self.client[0] if self.client else ""
         refusal = self.open_connections.refusal(address)
         if refusal is not None:
@@ -77,7 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.open_connections.remove(self)
         self.open_connections.remove_lingering(self)
         self._stop_timer()
-        self._stop_write_timer()
+        self._write_limit.end()
         super().connection_lost(exc)
 
     def leave(self) -> None:
@@ -119,6 +200,9 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            if self._opens_socket():
+                self._open_socket(data[upgrade.args[0] :])
+                return
             # The parser has stopped after the head. Parse the request again without the headers that offer the upgrade.
             head = _without_upgrade(self.parser.get_method(), self.url, self.headers)
             self.parser = httptools.HttpRequestParser(self)
@@ -147,11 +231,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._stop_timer()
         self._require(self._head_problem())
-        if self.parser.should_upgrade():  # _feed parses the request again without the offer
-            return
+        if self.parser.should_upgrade() and not self._opens_socket():
+            return  # _feed parses the request again without the offer
         self._has_body_left = self._had_request = True
         self.open_connections.mark_active(self)
         super().on_headers_complete()
+
+    # --- sockets ----------------------------------------------------------------------------------
+
+    def _opens_socket(self) -> bool:
+        """Whether the request asks for the WebSocket, and no other request of the connection is being answered."""
+        is_for_socket = self.url.partition(b"?")[0].endswith(SOCKET_PATH.encode())
+        return is_for_socket and self._should_upgrade() and not self._is_serving and not self.pipeline
+
+    def _open_socket(self, more: bytes) -> None:
+        """Let the protocol of WebSockets have the connection, which is counted until it is lost.
+
+        :param more: what the client sent after the head.
+        """
+        self.handle_websocket_upgrade()
+        socket = self.transport.get_protocol()
+        assert isinstance(socket, BoundedSocket)
+        socket.begin(WriteLimit(self.transport, self.limits, self.client), lambda: self.open_connections.remove(self))
+        if more:
+            socket.data_received(more)
 
     def on_message_complete(self) -> None:
         """The body is complete."""
@@ -213,35 +316,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The write buffer is full: the client does not read fast enough."""
         super().pause_writing()
-        if self._write_timer is None:
-            self._start_write_timer()
+        self._write_limit.begin()
 
     def resume_writing(self) -> None:
         """The write buffer has been drained."""
-        self._stop_write_timer()
+        self._write_limit.end()
         super().resume_writing()
-
-    def _stop_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-
-    def _start_write_timer(self) -> None:
-        """Check after a while how much of the response the client has read."""
-        unsent_bytes = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self.limits.write_seconds, self._require_progress, unsent_bytes)
-
-    def _require_progress(self, unsent_bytes: int) -> None:
-        limits = self.limits
-        # Writing is paused, so the buffer only shrinks: the difference is what the client has read since.
-        sent_bytes = unsent_bytes - self.transport.get_write_buffer_size()
-        if sent_bytes >= limits.write_seconds * limits.client_bytes_per_second:
-            self._start_write_timer()
-            return
-        self._write_timer = None
-        log.warning("connection dropped: the client does not read its response", client=self.client)
-        # Not close(): that would wait until the client has read the rest of the buffer.
-        self.transport.abort()
 
     # --- refusals ---------------------------------------------------------------------------------
 
@@ -307,10 +387,14 @@ def bounded_protocol(settings: Settings) -> type[BoundedProtocol]:
 
 
 def protocol_options(settings: Settings) -> dict[str, Any]:
-    """The options for uvicorn: this protocol, no WebSockets, and no logging by uvicorn."""
+    """The options for uvicorn: these protocols, and no logging by uvicorn."""
     return {
         "http": bounded_protocol(settings),
-        "ws": "none",
+        "ws": BoundedSocket,
+        "ws_max_size": settings.field_bytes,
+        "ws_ping_interval": settings.ping_seconds,
+        "ws_ping_timeout": settings.write_seconds,
+        "ws_per_message_deflate": False,  # a few bytes could unfold to a message of the largest size
         "timeout_keep_alive": settings.keep_alive_seconds,
         "log_config": None,
         "access_log": False,

@@ -1,20 +1,26 @@
 """A run to drive, and its output so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Generic
 
 from pydantic_ai.messages import ModelMessage, TextPart, UserContent
+from typing_extensions import TypeVar
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.declare import Component
+from musterd.declare.component import BaseComponent
 from musterd.declare.tool_result import Media
 from musterd.loop.conversation import Conversation
 
+C_co = TypeVar("C_co", bound=BaseComponent, covariant=True, default=Component)
+C = TypeVar("C", bound=BaseComponent)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Generic[C_co]):
     """A run to drive: the root, or a member's.
 
     :param path: its place in the run tree; "" for the root.
@@ -34,9 +40,11 @@ class Assignment:
     :param request_options: context options of the request; they override the component's own.
     :param media: media of the root's request, for tools.
     :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
+    :param workflow_runs: the runs of workflows that it is a step of; messages to them reach its model.
+    :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
     """
 
-    component: Component
+    component: C_co
     run_id: str
     parent_id: str | None
     path: str
@@ -55,12 +63,24 @@ class Assignment:
     session_summary: str = ""
     request_options: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
+    workflow_runs: Sequence[str] = ()
+    step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
+
+    def of(self, component: C) -> "Assignment[C]":
+        """The same run of another component, or of its own with a more precise type."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "component"}
+        return Assignment(component=component, **values)
 
     @property
     def voice(self) -> str:
         """The id of the run under which this run's text is emitted."""
         return self.speaks_for or self.run_id
+
+    @property
+    def hears(self) -> Sequence[str]:
+        """The ids of the runs whose messages its model reads."""
+        return (self.run_id, *self.workflow_runs)
 
     @property
     def dependencies(self) -> JsonObject:
@@ -85,6 +105,7 @@ class Progress:
     :param members: ids of the members' runs.
     :param results_in_answer: tool results that are shown at the start of the answer.
     :param is_answered: whether the answer is final; later failures do not change it.
+    :param cancel_reason: why it ends as cancelled, if a person rejected a step that it needs.
     :param summary: the session's new summary: summary, topics, as_of, and the id of the run that made it.
     """
 
@@ -94,6 +115,7 @@ class Progress:
     results_in_answer: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
     is_answered: bool = False
+    cancel_reason: str | None = None
     summary: JsonObject | None = None
     is_reasoning: bool = False
 

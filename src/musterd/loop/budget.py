@@ -12,7 +12,7 @@ from musterd.core.errors import BudgetSpent
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, Usage
 from musterd.core.totals import is_tool_call
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Team
 
 CHARACTERS_PER_TOKEN = 4
 """Estimate: this many characters of text are one token."""
@@ -233,7 +233,7 @@ class Budgets:
         return sum(
             max(step.ended_at - step.started_at, 0.0)
             for step in steps
-            if step.kind in (StepKind.MODEL, StepKind.TOOL) and step.ended_at is not None
+            if (step.kind is StepKind.MODEL or step.kind.has_effect) and step.ended_at is not None
         )
 
 
@@ -248,11 +248,11 @@ def lower_ceilings(declared: Mapping[str, float], requested: Mapping[str, float]
     return {name: min(declared.get(name, value), requested.get(name, value)) for name, value in both.items()}
 
 
-def has_budget(root: Component) -> bool:
+def has_budget(root: BaseComponent) -> bool:
     """Whether a component or a member below it declares a budget, or may: dynamic members are not known yet."""
+    specs = [component.spec for component in root.tree()]
     return any(
-        component.spec.budget is not None or (component.team is not None and component.team.member_function is not None)
-        for component in root.tree()
+        spec.budget is not None or (isinstance(spec, Team) and spec.member_function is not None) for spec in specs
     )
 
 

@@ -9,17 +9,18 @@ from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 
+C = TypeVar("C", bound=BaseComponent)
 Value = TypeVar("Value")
 
 
-def cached_per_component(compute: Callable[[Component], Value]) -> Callable[[Component], Value]:
+def cached_per_component(compute: Callable[[C], Value]) -> Callable[[C], Value]:
     """Call ``compute`` once for each component."""
-    values: WeakKeyDictionary[Component, Value] = WeakKeyDictionary()
+    values: WeakKeyDictionary[C, Value] = WeakKeyDictionary()
 
     @wraps(compute)
-    def cached(component: Component) -> Value:
+    def cached(component: C) -> Value:
         value = values.get(component)
         if value is None:
             value = values[component] = compute(component)

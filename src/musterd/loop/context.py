@@ -22,7 +22,7 @@ from pydantic_ai.messages import (
 )
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.loop.assignment import Assignment
 from musterd.loop.component_cache import cached_per_component
 from musterd.loop.context_functions import call_context_functions, has_context_functions
@@ -125,7 +125,7 @@ def _indented(value: JsonObject) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
-def member_history_record(tree: RunTree, run: Assignment) -> JsonObject:
+def member_history_record(tree: RunTree, run: Assignment[BaseComponent]) -> JsonObject:
     """What a root's first step records in addition to any run's: the ids of the earlier runs that members see."""
     ids = tree.member_history.run_ids
     return {"member_history": ids} if ids and run.parent_id is None else {}

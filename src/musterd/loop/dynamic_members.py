@@ -5,11 +5,12 @@ just as when a deploy has removed a member.
 """
 
 from dataclasses import replace
+from typing import cast
 
 from musterd.core.errors import DeclarationError, RunFailed
 from musterd.declare import Team
 from musterd.declare.registry import with_members
-from musterd.loop.assignment import Assignment
+from musterd.loop.assignment import Assignment, C
 from musterd.loop.context_functions import call_declared_function
 from musterd.loop.run_tree import RunTree
 
@@ -17,7 +18,7 @@ FAILED = "members_failed"
 """The error code of a run whose members could not be determined."""
 
 
-async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
+async def with_dynamic_members(tree: RunTree, run: Assignment[C]) -> Assignment[C]:
     """The run with the members that its team's function returns; a run without such a function is unchanged.
 
     :raises RunFailed: the function failed, or what it returned cannot be the team's members.
@@ -25,13 +26,14 @@ async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
     spec = run.component.spec
     if not isinstance(spec, Team) or spec.member_function is None:
         return run
-    members = await call_declared_function(tree, run, "members", spec.member_function)
+    team = cast("Assignment", run)
+    members = await call_declared_function(tree, team, "members", spec.member_function)
     if not isinstance(members, list | tuple):
         raise RunFailed(
             f"{spec.label}: the function in members returned a {type(members).__name__}, not a list", FAILED
         )
     try:
-        component = with_members(run.component, members)
+        component = with_members(team.component, members)
     except DeclarationError as error:
         raise RunFailed(
             f"{spec.label}: the function in members returned invalid members: {error.message}", FAILED
@@ -39,4 +41,4 @@ async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
     if component.gaps:
         raise RunFailed(" ".join(component.gaps), FAILED)
     await tree.models.load(component)
-    return replace(run, component=component)
+    return cast("Assignment[C]", replace(team, component=component))

@@ -3,14 +3,14 @@
 import asyncio
 import contextvars
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from musterd.core import clock, jsontext
 from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
-from musterd.declare import Tool, ToolContext
+from musterd.declare import BaseComponent, Tool, ToolContext
 from musterd.declare.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
@@ -26,15 +26,14 @@ from musterd.loop.tool_results import bounded_text, check_state_change, error_te
 
 
 async def call_function(
-    tree: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+    tree: RunTree, run: Assignment[BaseComponent], tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool. Any exception becomes a failed result that the model reads."""
     working_state = state.copied(run.state)
+    reports = Reports(tree.emitter(run.run_id, path), {"tool_call_id": call_id, "tool_name": tool.name})
     context: ToolContext | ToolCallContext
-    emit = tree.emitter(run.run_id, path)
-    reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(run=run, state=working_state, path=path, emit=emit, history=tree.history)
+        context = _own_context(tree, run, path, working_state)
     else:
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
@@ -86,8 +85,16 @@ async def call_function(
     )
 
 
+def _own_context(
+    tree: RunTree, run: Assignment[BaseComponent], path: str, working_state: JsonObject
+) -> ToolCallContext:
+    """The context of a built-in tool, which only agents and teams have."""
+    emit = tree.emitter(run.run_id, path)
+    return ToolCallContext(run=cast("Assignment", run), state=working_state, path=path, emit=emit, history=tree.history)
+
+
 def _context(
-    tree: RunTree, run: Assignment, call_id: str, path: str, working_state: JsonObject, reports: Reports
+    tree: RunTree, run: Assignment[BaseComponent], call_id: str, path: str, working_state: JsonObject, reports: Reports
 ) -> ToolContext:
     return CallContext(
         reports=reports,
@@ -108,7 +115,7 @@ def _context(
 
 async def _call_in_middleware(
     tree: RunTree,
-    run: Assignment,
+    run: Assignment[BaseComponent],
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext | ToolCallContext,

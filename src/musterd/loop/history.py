@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind
-from musterd.declare import Agent, Component, Team
+from musterd.declare import Agent, BaseComponent, Component, Team
 from musterd.loop.component_cache import cached_per_component
 from musterd.loop.conversation import NOTES
 from musterd.loop.history_limits import limit_history
@@ -62,9 +62,17 @@ class HistoryLookup(Protocol):
         """The session's summary, and the conversations that it does not cover yet."""
         ...
 
+    async def inputs_and_outputs(self, limit: int) -> Sequence[tuple[str, str]]:
+        """The input and the output of the last completed runs of the root component in the session, oldest first."""
+        ...
+
 
 class NoHistory:
     """A lookup without any earlier conversations."""
+
+    async def inputs_and_outputs(self, limit: int) -> Sequence[tuple[str, str]]:
+        """No runs."""
+        return ()
 
     async def conversations(self, member: ComponentKey | None, limit: int) -> Sequence[str]:
         """No conversations."""
@@ -101,10 +109,10 @@ NO_HISTORY, NO_MEMBER_HISTORY = NoHistory(), MemberHistory()
 
 
 @cached_per_component
-def history_runs_by_member(root: Component) -> Mapping[ComponentKey, int]:
+def history_runs_by_member(root: BaseComponent) -> Mapping[ComponentKey, int]:
     """The members below ``root`` that are shown their own earlier runs, and how many runs."""
     counts: dict[ComponentKey, int] = {}
-    for component in (component for member in root.members for component in member.tree()):
+    for component in (component for member in root.members for component in member.agents_and_teams()):
         if component.spec.add_history_to_context:
             key = (component.kind, component.id)
             counts[key] = max(counts.get(key, 0), history_run_count(component.spec))
@@ -117,7 +125,7 @@ def history_run_count(spec: Agent | Team) -> int:
 
 
 @cached_per_component
-def team_history_run_count(root: Component) -> int:
+def team_history_run_count(root: BaseComponent) -> int:
     """How many earlier runs of ``root`` its members are shown."""
     specs = [component.spec for component in root.tree()]
     return max(

@@ -34,14 +34,14 @@ def member_prompt(tree: RunTree, run: Assignment, delegated: DelegatedRun) -> st
     if not delegated.member.spec.send_media_to_model:
         return task if isinstance(task, str) else delegated.task
     model = tree.models.of(delegated.member)
-    return [task, *(_as_read_by(model, item) for item in media)]
+    return [task, *(as_read_by(model, item) for item in media)]
 
 
 def readable_by(model: Model, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     """A conversation for another model. Media that the model cannot read are replaced by a text."""
 
     def read(item: Json) -> Json:
-        return _as_read_by(model, item)
+        return as_read_by(model, item)
 
     return [with_each(message, read) if _has_media(message) else message for message in messages]
 
@@ -54,7 +54,8 @@ def _has_media(message: ModelMessage) -> bool:
     )
 
 
-def _as_read_by(model: Model, item: UserContent) -> UserContent:
+def as_read_by(model: Model, item: UserContent) -> UserContent:
+    """A part of a prompt for another model. A medium that the model cannot read is replaced by a text."""
     if isinstance(item, ImageUrl):
         # A model whose provider does not fetch image URLs gets none, because this machine would fetch it instead.
         return item if passes_image_addresses_on(model) else f'<image url="{item.url}"/>'

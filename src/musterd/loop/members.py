@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from musterd.core import clock
-from musterd.core.errors import BudgetSpent, ReplayDiverged, RunFailed
+from musterd.core.errors import BudgetSpent, ReplayDiverged, RunFailed, RunRejected
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import media_in
 from musterd.core.records import ComponentKind, Output, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.declare import Component
+from musterd.declare.component import BaseComponent
 from musterd.loop import state
-from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.assignment import Assignment, C, Progress
 from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.member_stops import MemberStopped
 from musterd.loop.pausing import Waits, pause_text
@@ -33,8 +33,18 @@ class Drivable(Protocol):
         ...
 
 
-def member_start(tree: RunTree, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
-    """The values of the member's row, which is stored before its run begins."""
+def member_start(
+    tree: RunTree,
+    leader: Assignment[BaseComponent],
+    member: BaseComponent,
+    path: str,
+    task: str,
+    step: JsonObject | None = None,
+) -> MemberStart:
+    """The values of the member's row, which is stored before its run begins.
+
+    :param step: what identifies the step of a workflow that starts the run.
+    """
     info = tree.models.describe(member)
     return MemberStart(
         path=path,
@@ -49,11 +59,12 @@ def member_start(tree: RunTree, leader: Assignment, member: Component, path: str
         task=task,
         at=clock.now(),
         budget=None if member.spec.budget is None else member.spec.budget.as_json(),
+        step=step,
     )
 
 
 async def drive_member(
-    tree: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Drivable]
+    tree: RunTree, run: Assignment[C], make_loop: Callable[[RunTree, Assignment[C]], Drivable]
 ) -> ToolStep:
     """Drive a member's run until it finishes. Its failure becomes a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
@@ -76,6 +87,10 @@ async def drive_member(
         _end(tree, run, progress, RunState.ERROR, error)
         if isinstance(error, BudgetSpent) and error.path != run.path:  # the budget of a leader, or of the whole tree
             raise
+    except RunRejected as rejection:  # the whole tree ends as cancelled, and this run with it
+        progress.cancel_reason = rejection.message
+        _end(tree, run, progress, RunState.CANCELLED)
+        raise
     except Waits as waits:
         ids = ",".join(requirement.id for requirement in waits.requirements)
         data = pause_event(run.component.kind, waits.requirements)
@@ -102,7 +117,7 @@ async def drive_member(
 
 def _end(
     tree: RunTree,
-    run: Assignment,
+    run: Assignment[BaseComponent],
     progress: Progress,
     end_state: RunState,
     error: RunFailed | None = None,
@@ -148,7 +163,7 @@ def end_event(
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
     if output.error is not None:  # it failed, but the cancel was stored before that end was, and wins
         output.content = output.error = None
-    output.content = progress.partial_text or output.content
+    output.content = progress.cancel_reason or progress.partial_text or output.content
     if progress.conversation is not None:
         progress.conversation.add_interrupted_answer(progress.partial_text)
-    return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}
+    return EventKind.RUN_CANCELLED, {"reason": progress.cancel_reason or f"Run {run_id} was cancelled"}

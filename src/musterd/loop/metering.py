@@ -18,7 +18,7 @@ from pydantic_ai.settings import ModelSettings
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, Usage
 from musterd.core.settings import Settings
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.loop.budget import CHARACTERS_PER_TOKEN, Amount, Budgets, PriorUsage, has_budget, lower_ceilings, tokens_of
 from musterd.loop.run_tree import Models
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
@@ -51,7 +51,7 @@ class ModelCallJournal(Protocol):
 
 
 def budgets_of(
-    component: Component,
+    component: BaseComponent,
     requested: JsonObject | None,
     prior_usage: PriorUsage,
     lost_characters: dict[str, int],
@@ -66,21 +66,26 @@ def budgets_of(
     if not requested and not _is_budgeted(component):
         return None
     declared = {} if component.spec.budget is None else component.spec.budget.as_json()
-    model = models.of(component)
+    # A workflow has no model of its own; its calls are counted with the costs that are stored with them.
+    model = models.of(component) if isinstance(component, Component) else None
     steps = [_priced(step, model, lost_characters.get(step.path, 0)) for step in prior_usage.steps]
     return Budgets(lower_ceilings(declared, requested or {}), replace(prior_usage, steps=steps))
 
 
-def _priced(step: StepRow, model: Model, lost_characters: int) -> StepRow:
+def _priced(step: StepRow, model: Model | None, lost_characters: int) -> StepRow:
     """A stored step with its cost. If it is a model call that was cut off, the text that it emitted is added."""
     if step.kind is not StepKind.MODEL or step.usage is None:
         return step
-    cost = step.cost if step.cost is not None else price(model, step.usage) or 0.0
+    cost = step.cost if step.cost is not None else _price(model, step.usage)
     if step.result is not None:
         return replace(step, cost=cost)
     emitted = Usage(output_tokens=lost_characters // CHARACTERS_PER_TOKEN)
     usage = replace(step.usage, estimated_tokens=step.usage.estimated_tokens + emitted.output_tokens)
-    return replace(step, usage=usage, cost=cost + (price(model, emitted) or 0.0))
+    return replace(step, usage=usage, cost=cost + _price(model, emitted))
+
+
+def _price(model: Model | None, usage: Usage) -> float:
+    return 0.0 if model is None else price(model, usage) or 0.0
 
 
 class MeteredCaller(ModelCaller):

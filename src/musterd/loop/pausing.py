@@ -24,10 +24,10 @@ def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
     if not listed:
         return ""
     lines = [_line(requirement) for requirement in listed]
-    title = "Team run paused" if kind == "team" else "Run paused"
-    return "\n".join([f"{title}. The following require input:", *lines])
+    return "\n".join([f"{_TITLES[kind]}. The following require input:", *lines])
 
 
+_TITLES: dict[ComponentKind, str] = {"team": "Team run paused", "agent": "Run paused", "workflow": "Workflow paused"}
 _NEEDS = {
     RequirementKind.UNKNOWN_OUTCOME: "was interrupted; say whether it took effect",
     RequirementKind.CONFIRMATION: "requires confirmation",
@@ -38,4 +38,6 @@ _NEEDS = {
 
 def _line(requirement: Requirement) -> str:
     owner = "team" if requirement.component_kind == "team" else requirement.component_name
+    if requirement.step is not None and "error_message" in requirement.step:
+        return f"- {owner}: {requirement.tool.name} failed; say whether it is tried again"
     return f"- {owner}: {requirement.tool.name} {_NEEDS[requirement.kind]}"

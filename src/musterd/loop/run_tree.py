@@ -15,7 +15,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, MemberHistory
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.steps import Emit, Steps
@@ -35,10 +35,10 @@ class Models:
     """
 
     caller: ModelCaller
-    load: Callable[[Component], Awaitable[None]]
+    load: Callable[[BaseComponent], Awaitable[None]]
     of: Callable[[Component], Model]
-    describe: Callable[[Component], ModelInfo]
-    is_loaded: Callable[[Component], bool] = lambda component: True
+    describe: Callable[[BaseComponent], ModelInfo]
+    is_loaded: Callable[[BaseComponent], bool] = lambda component: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class RunTree:
     :param servers: access to MCP servers, for runs that have some.
     :param member_runs: of a fork, the run ids of members that had finished in the forked run, by path.
     :param approvals: the questions about tool calls and their decisions, by path.
+    :param stored_steps: the names of the steps that earlier attempts of a workflow stored, by path; also of the paths
+        above them, whose names are empty.
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     """
@@ -73,6 +75,7 @@ class RunTree:
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
     approvals: Mapping[str, ApprovalRow] = field(default_factory=dict)
+    stored_steps: Mapping[str, str] = field(default_factory=dict)
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
 

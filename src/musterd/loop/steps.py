@@ -30,6 +30,8 @@ class Intent:
     :param is_retry_safe: whether the call may be made again if its outcome is unknown.
     :param on_unknown: what happens otherwise if its outcome is unknown: pause, retry or fail.
     :param is_stoppable: whether the call stops when it is cancelled; a plain function runs on in its thread.
+    :param is_followed: whether the caller stores something else as soon as it has the result, which then needs no
+        commit of its own.
     :param asks: the question to a person before the call; None if the call needs no decision.
     """
 
@@ -40,6 +42,7 @@ class Intent:
     is_retry_safe: bool = False
     on_unknown: str = "pause"
     is_stoppable: bool = True
+    is_followed: bool = False
     asks: Requirement | None = None
     call_id: str | None = None
 
@@ -63,6 +66,7 @@ class ToolStep:
     :param state_delta: its change of the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned in addition to its text.
     :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
+    :param details: what a workflow knows of the result of its step in addition to the text.
     """
 
     result: str
@@ -75,6 +79,7 @@ class ToolStep:
     media: tuple[Medium, ...] = ()
     hook_effect: Literal["changed", "skipped"] | None = None
     settled_at: float | None = None
+    details: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class MemberStart:
     """The values for the row of a member's run that is about to begin.
 
     :param budget: the limits that the member declares.
+    :param step: of a run that a step of a workflow starts, what identifies the step.
     """
 
     path: str
@@ -95,6 +101,7 @@ class MemberStart:
     task: str
     at: float
     budget: Mapping[str, float] | None = None
+    step: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +135,8 @@ class Steps(Protocol):
         """
         ...
 
-    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
-        """The steering messages that the model call at ``path`` is the first to see.
+    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
+        """The steering messages to these runs that the model call at ``path`` is the first to see.
 
         They are marked as taken in the transaction that stores the call's step. A crash before that leaves them to
         the next attempt.

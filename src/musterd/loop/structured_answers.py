@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.declare import Component, named_schema
+from musterd.declare import BaseComponent, Component, named_schema
 
 FINAL_TOOL = "final_result"
 CORRECTIONS = 2
@@ -84,7 +84,7 @@ def answer_form(component: Component, requested: JsonObject | None) -> AnswerFor
     return AnswerForm(name=name, schema=schema, model_class=declared if isinstance(declared, type) else None)
 
 
-def message_form(component: Component) -> AnswerForm | None:
+def message_form(component: BaseComponent) -> AnswerForm | None:
     """The form that messages to a component must have; None if any text is accepted."""
     if component.message_schema is None:
         return None

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 from musterd.core import clock, jsontext
 from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.declare import Team, Tool, ToolContext
+from musterd.declare import BaseComponent, Team, Tool, ToolContext
 from musterd.declare.signature import unwrapped
 from musterd.declare.tool_call_options import FunctionCall
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
@@ -31,16 +31,16 @@ Call = Callable[[JsonObject], Awaitable[Json]]
 Hook = Callable[..., Json]
 
 
-def has_middleware(run: Assignment, tool: Tool) -> bool:
+def has_middleware(run: Assignment[BaseComponent], tool: Tool) -> bool:
     """Whether calls of ``tool`` have hooks, cached results or retries."""
     if tool.is_own:
         return False
     of_tool = tool.retries or tool.result_cache or tool.pre_hook or tool.post_hook or tool.tool_hooks
-    return bool(of_tool or run.component.spec.tool_hooks)
+    return bool(of_tool or run.component.tool_hooks)
 
 
 async def call_with_middleware(
-    run: Assignment,
+    run: Assignment[BaseComponent],
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext,
@@ -76,7 +76,7 @@ def _cache_key(tool: Tool, arguments: JsonObject, context: ToolContext) -> str:
 
 
 async def _call_with_own_hooks(
-    run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
+    run: Assignment[BaseComponent], tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
 ) -> Json:
     """Call ``call`` between the tool's ``pre_hook`` and ``post_hook``."""
     if tool.pre_hook is None and tool.post_hook is None:
@@ -111,15 +111,15 @@ async def _call_post_hook(tool: Tool, values: JsonObject) -> None:
 # --- tool_hooks -------------------------------------------------------------------------------------
 
 
-def _chain(run: Assignment, tool: Tool, context: ToolContext, call: Call) -> Call:
+def _chain(run: Assignment[BaseComponent], tool: Tool, context: ToolContext, call: Call) -> Call:
     """The call wrapped in its hooks, the first one outermost."""
     chain = call
-    for hook in reversed((*(run.component.spec.tool_hooks or ()), *tool.tool_hooks)):
+    for hook in reversed((*run.component.tool_hooks, *tool.tool_hooks)):
         chain = _wrapped(run, tool, context, hook, chain)
     return chain
 
 
-def _wrapped(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inner: Call) -> Call:
+def _wrapped(run: Assignment[BaseComponent], tool: Tool, context: ToolContext, hook: Hook, inner: Call) -> Call:
     async def wrapper(arguments: JsonObject) -> Json:
         tasks: list[asyncio.Task[Json]] = []
         loop = asyncio.get_running_loop()
@@ -152,7 +152,7 @@ def _wrapped(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inne
     return wrapper
 
 
-def _hook_values(run: Assignment, context: ToolContext) -> JsonObject:
+def _hook_values(run: Assignment[BaseComponent], context: ToolContext) -> JsonObject:
     """The values that every hook may receive, by parameter name."""
     spec = run.component.spec
     is_team = isinstance(spec, Team)
@@ -211,7 +211,7 @@ async def _call_hook(hook: Hook, values: JsonObject) -> Json:
 
 
 async def _call_with_retries(
-    run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
+    run: Assignment[BaseComponent], tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
 ) -> Json:
     """Call the tool, and call it again if it failed and a second call cannot repeat an effect.
 

@@ -4,8 +4,7 @@ The calls of a turn run concurrently. For each call a started event is emitted, 
 and its result is stored together with the completed event. Results are returned in the order of the calls.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ from pydantic_ai.messages import ToolCallPart, UserContent
 
 from musterd.core import clock
 from musterd.core.error_logging import exception_message
-from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
@@ -27,11 +25,11 @@ from musterd.loop.approval_gate import change_note, make_requirement
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.delegation import DelegatedRun, Delegations, Refused
 from musterd.loop.functions import call_function
+from musterd.loop.gather import gather
 from musterd.loop.history import member_history, team_history_text
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Drivable, drive_member, member_start
-from musterd.loop.pausing import Waits
 from musterd.loop.planning import PlannedCall, Planner, member_intent
 from musterd.loop.produced_media import result_content
 from musterd.loop.prompts import interactions_text
@@ -87,7 +85,7 @@ class Toolbox:
         # Commit the intents before any call is made. A crash in between leaves calls that count as cut off; the other
         # way round, a call could have an effect that no later attempt knows of.
         await self._tree.steps.intend(intents, members)
-        steps = await _gather([self._make(plan) for plan in plans])
+        steps = await gather([self._make(plan) for plan in plans])
         # Merge after all calls and in their order, so that every attempt arrives at the same state.
         for plan, step in zip(plans, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
@@ -228,7 +226,7 @@ class Toolbox:
         emit = self._tree.emitter(run.run_id, plan.intent.path)
         if delegations.begin is not None:
             delegations.begin(call_state, emit)
-        steps = await _gather([self._drive_recorded(plan, delegated, run) for delegated in delegations.runs])
+        steps = await gather([self._drive_recorded(plan, delegated, run) for delegated in delegations.runs])
         for step in steps:
             state.merge(call_state, step.state_delta)
         joined = delegations.join(steps, call_state, emit)
@@ -323,37 +321,3 @@ def _speaks_for_team(team: Component, plans: Sequence[PlannedCall]) -> bool:
     plans_of_members = [plan for plan in plans if plan.delegations is not None for _ in plan.delegations.runs]
     is_streamed = not has_output_model(team) and (team.team is None or team.team.stream_member_events)
     return is_streamed and len(plans_of_members) == 1 and plans_of_members[0].call.stops_run
-
-
-async def _gather(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
-    """Await all calls. A call that waits for a person lets the others finish; any other error cancels them first."""
-    if len(calls) == 1:
-        return [await calls[0]]
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        await _settle(tasks)
-    except BaseException:
-        # Await the cancelled calls too, so that they record their end before the attempt stores the end of the run.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-    errors = [error for task in tasks if (error := task.exception()) is not None]
-    # A handover takes precedence over a pause: the next attempt continues the run and reaches the same questions.
-    if handed_over := [error for error in errors if isinstance(error, HandedOver)]:
-        raise handed_over[0]
-    if waits := [error for error in errors if isinstance(error, Waits)]:
-        raise Waits([requirement for error in waits for requirement in error.requirements])
-    return [task.result() for task in tasks]
-
-
-async def _settle(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
-    """Await all tasks. Raise the first error unless it means that a branch waits or continues in another attempt."""
-    pending = set(tasks)
-    while pending:
-        # This also returns when a branch waits for a person, and the others go on, so it is repeated.
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            error = task.exception()
-            if error is not None and not isinstance(error, Waits | HandedOver):
-                raise error

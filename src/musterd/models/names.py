@@ -22,6 +22,9 @@ class ModelInfo:
     provider: str
 
 
+NO_MODEL = ModelInfo(name="", model="", provider="")
+"""The names of a workflow, which has no model of its own."""
+
 # Prefix of a model string to (name, provider). The values are AgentOS's own if it has the provider.
 KINDS: dict[str, tuple[str, str]] = {
     "openai": ("OpenAIResponses", "OpenAI"),

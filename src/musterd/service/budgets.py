@@ -4,14 +4,14 @@ from musterd.core import clock
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
-from musterd.declare import Agent, Component, Team
+from musterd.declare import Agent, BaseComponent, Team
 from musterd.loop.budget import Budgets, PriorUsage, lower_ceilings
 from musterd.models.prices import has_price
 from musterd.store import journal
 from musterd.store.database import Database
 
 
-def component_without_price(component: Component, *, is_requested: bool = False) -> Agent | Team | None:
+def component_without_price(component: BaseComponent, *, is_requested: bool = False) -> Agent | Team | None:
     """The first agent or team whose model has no list price although a budget in dollars needs one.
 
     None if the budget can be enforced.
@@ -21,10 +21,10 @@ def component_without_price(component: Component, *, is_requested: bool = False)
     declared = component.spec.budget
     if not is_requested and (declared is None or declared.cost_usd is None):
         return None
-    return next((node.spec for node in component.tree() if not has_price(node.model)), None)
+    return next((node.spec for node in component.agents_and_teams() if not has_price(node.model)), None)
 
 
-def require_budget(component: Component, run_input: Input) -> None:
+def require_budget(component: BaseComponent, run_input: Input) -> None:
     """Check that the budget that a request sets can be enforced.
 
     :raises InvalidInput: it is in dollars, and a model of the tree has no list price.
@@ -36,13 +36,13 @@ def require_budget(component: Component, run_input: Input) -> None:
         raise InvalidInput.at(("body", "budget"), "no_price", message)
 
 
-def ceilings_of(component: Component, run_input: Input) -> dict[str, float]:
+def ceilings_of(component: BaseComponent, run_input: Input) -> dict[str, float]:
     """The limits of a run: for each limit the lower of the component's and the request's."""
     declared = component.spec.budget
     return lower_ceilings({} if declared is None else declared.as_json(), run_input.options.get("budget") or {})
 
 
-async def spent_so_far(database: Database, component: Component, view: RunView) -> JsonObject | None:
+async def spent_so_far(database: Database, component: BaseComponent, view: RunView) -> JsonObject | None:
     """The part of its budget that an unfinished run has spent. None if it has no budget or is a member's run."""
     row = view.row
     if row.parent_id is not None or not (ceilings := ceilings_of(component, view.input)):

@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
-from musterd.declare import Component, unsupported
+from musterd.declare import BaseComponent, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
@@ -83,7 +83,7 @@ class ForkService:
 
     async def start(
         self,
-        component: Component,
+        component: BaseComponent,
         other: RunView,
         request: ForkRequest,
         caller: Caller,

@@ -11,7 +11,7 @@ from musterd.core.errors import Conflict, InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.engine.input_media import is_text
 from musterd.engine.resources import Resources
 from musterd.models.media_support import unsupported_media
@@ -30,12 +30,12 @@ def require_media(run_input: Input, action: str) -> None:
         raise Conflict(f"The media of this run are no longer stored, so it cannot be {action}.")
 
 
-async def require_readable(resources: Resources, component: Component, run_input: Input) -> None:
+async def require_readable(resources: Resources, component: BaseComponent, run_input: Input) -> None:
     """Check that a component's model can read the media of a request.
 
     :raises InvalidInput: it cannot.
     """
-    if not run_input.media or not component.spec.send_media_to_model:
+    if not run_input.media or not isinstance(component, Component) or not component.spec.send_media_to_model:
         return
     await resources.models.load(component)
     model, info = resources.models.of(component), resources.models.describe(component)

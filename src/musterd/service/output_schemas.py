@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Input
-from musterd.declare import Component, named_schema
+from musterd.declare import BaseComponent, named_schema
 from musterd.loop.structured_answers import AnswerInvalid, message_form
 
 LARGEST_SCHEMA = 20_000
@@ -39,7 +39,7 @@ def require_output_schema(run_input: Input) -> None:
         raise InvalidInput.at(_LOCATION, "json_schema", "Input should be a JSON schema") from error
 
 
-def with_parsed_message(component: Component, run_input: Input) -> Input:
+def with_parsed_message(component: BaseComponent, run_input: Input) -> Input:
     """The request with its message as the model reads it: JSON, if the component declares an input schema.
 
     If the input schema is a pydantic model class, the JSON has the class's order of fields and its defaults.

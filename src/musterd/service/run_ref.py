@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from musterd.core.callers import Caller
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class RunRef:
     :param session_id: the session that the run must be in; None: any.
     """
 
-    component: Component
+    component: BaseComponent
     run_id: str
     session_id: str | None
     caller: Caller

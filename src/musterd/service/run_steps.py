@@ -14,6 +14,7 @@ from musterd.store.database import Database, Tx
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c\d+(?:/\d+)?")
 _IN_CALL = re.compile(r"(?P<call>(?:.*/)?[^/]+/c\d+)/.+")
+_OF_STEP = re.compile(r"q|e|r\d+")
 _OF_SEVERAL = re.compile(r"(?P<call>(?:.*/)?[^/]+/c\d+)/\d+")
 
 
@@ -82,8 +83,10 @@ def _view(
     above = step.path
     run_id = None
     while run_id is None and above:
-        above = above.rpartition("/")[0]
-        run_id = tree.run_ids.get(above)
+        above, _, last = above.rpartition("/")
+        # Below the path of a workflow's step are both the steps of the run that it started and its own questions and
+        # further tries, which belong to the workflow.
+        run_id = None if _OF_STEP.fullmatch(last) else tree.run_ids.get(above)
     within = _IN_CALL.fullmatch(step.path)
     return StepView(
         step=step,
@@ -102,17 +105,27 @@ def _is_at_work(step: StepRow, tree: _Tree) -> bool:
 
 
 async def _content(tx: Tx, step: StepRow) -> StepContent:
-    recorded: JsonObject = json.loads(step.result or "{}")
-    result: str | None = None
-    if step.result is not None and step.kind is StepKind.MODEL:
-        result = "".join(part["content"] for part in recorded["parts"] if part["part_kind"] == "text")
-    elif step.kind in (StepKind.TOOL, StepKind.DELEGATE):
-        result = recorded.get("result")
+    result = _result(step)
     return StepContent(
         arguments=await _arguments(tx, step),
         result=None if result is None else result[:TEXT_CHARACTERS],
         result_characters=None if result is None else len(result),
     )
+
+
+def _result(step: StepRow) -> str | None:
+    """The result of a step as text; None: it has none, or is of a kind that clients do not read."""
+    recorded: JsonObject = json.loads(step.result or "{}")
+    result: str | None = None
+    if step.result is not None and step.kind is StepKind.MODEL:
+        result = "".join(part["content"] for part in recorded["parts"] if part["part_kind"] == "text")
+    elif step.result is not None and step.kind is StepKind.CHOICE:
+        result = json.dumps(recorded["value"], ensure_ascii=False)
+    elif step.result is not None and step.kind is StepKind.ASK and (recorded.get("details") or {}).get("values"):
+        result = json.dumps(recorded["details"]["values"], ensure_ascii=False)
+    elif step.kind in (StepKind.TOOL, StepKind.DELEGATE, StepKind.FUNCTION, StepKind.ASK):
+        result = recorded.get("result")
+    return result
 
 
 async def _arguments(tx: Tx, step: StepRow) -> JsonObject | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -10,12 +10,13 @@ from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, RunView, StepView
+from musterd.core.records import Input, Output, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
-from musterd.declare import Component, unsupported
+from musterd.declare import BaseComponent, WorkflowComponent, unsupported
 from musterd.engine.resources import Resources
+from musterd.engine.step_results import step_results_so_far
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget, spent_so_far
@@ -30,6 +31,7 @@ from musterd.service.run_steps import step_with_content, steps_of
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
+from musterd.service.workflow_inputs import workflow_input
 from musterd.store import acceptance, blobs, cancels, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
@@ -108,7 +110,7 @@ class RunService:
     # --- start ------------------------------------------------------------------------------------
 
     async def start(
-        self, component: Component, request: RunRequest, caller: Caller, around: Around | None = None
+        self, component: BaseComponent, request: RunRequest, caller: Caller, around: Around | None = None
     ) -> Accepted:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
@@ -123,7 +125,7 @@ class RunService:
         require_output_schema(request.input)
         require_budget(component, request.input)
         await require_readable(self._resources, component, request.input)
-        run_input, contents = extract_media(request.input)
+        run_input, contents = extract_media(workflow_input(component, request.input))
         run, fingerprint = self.row(component, request, caller), _fingerprint(component, request, run_input)
         run_input = with_parsed_message(component, run_input)
         candidate = Candidate(
@@ -192,11 +194,10 @@ class RunService:
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
-    def row(self, component: Component, request: RunRequest, caller: Caller) -> RunRow:
+    def row(self, component: BaseComponent, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
         info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
-        team = component.team
-        on_busy = turn.on_busy or (OnBusy.ENQUEUE if team is None else OnBusy(team.on_busy))
+        on_busy = turn.on_busy or OnBusy(component.on_busy)
         run = RunRow(
             run_id=request.run_id,
             root_id=request.run_id,
@@ -216,7 +217,7 @@ class RunService:
             cancel_on_disconnect=int(request.cancel_on_disconnect),
             on_busy=on_busy,
             priority=turn.priority or 0,
-            hold_paused=team is not None and team.hold_paused,
+            hold_paused=component.hold_paused,
             created_at=now,
             not_before=now + turn.delay_seconds if turn.delay_seconds else None,
             webhooks=addresses(self._resources.settings, request.input),
@@ -270,7 +271,7 @@ class RunService:
             raise NotFound("Run not found")
         return component
 
-    async def spent(self, component: Component, view: RunView) -> JsonObject | None:
+    async def spent(self, component: BaseComponent, view: RunView) -> JsonObject | None:
         """The part of its budget that an unfinished run has spent. None if it has no budget."""
         return await spent_so_far(self._resources.database, component, view)
 
@@ -288,7 +289,18 @@ class RunService:
                 await until_settled(self._resources, view.row, seconds)
             view = await self.find(ref)
         await fill_in_media(self._resources.database, view)
+        await self._fill_in_step_results(ref.component, view)
         return view
+
+    async def _fill_in_step_results(self, component: BaseComponent, view: RunView) -> None:
+        """Add the results of a workflow's steps, if its run has not stored them with its pause or end."""
+        row, output = view.row, view.output
+        is_read = row.state is RunState.COMPLETED or row.parent_id is not None or (output and output.step_results)
+        if is_read or row.attempt == 0 or not isinstance(component, WorkflowComponent):
+            return
+        results = await step_results_so_far(self._resources, component, row, view.input)
+        if results:
+            view.output = replace(output or Output(), step_results=results)
 
     async def members(self, root_id: str, other_run_ids: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
@@ -404,7 +416,7 @@ class RunService:
                 self._announce_cancel(cancelled)
 
 
-def _fingerprint(component: Component, request: RunRequest, run_input: Input) -> str:
+def _fingerprint(component: BaseComponent, request: RunRequest, run_input: Input) -> str:
     """Hash of the request: the same for the same request, whatever form of answer it asks for."""
     request_json = {**run_input.as_json(), **request.turn.as_json()}
     request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}

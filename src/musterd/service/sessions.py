@@ -9,7 +9,7 @@ from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.core.run_summaries import SessionOverview
-from musterd.declare import Component
+from musterd.declare import BaseComponent
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.service.runs import RunService
@@ -126,7 +126,7 @@ class SessionService:
 
     async def fork(
         self,
-        component: Component,
+        component: BaseComponent,
         session_id: str,
         caller: Caller,
         *,

@@ -8,7 +8,7 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound, RunFailed
 from musterd.core.records import RunRow, RunView, SteeringMessage
-from musterd.declare import Component
+from musterd.declare import BaseComponent, Component
 from musterd.declare.run_context import RunContext
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
@@ -73,12 +73,13 @@ class Steering:
         sent, is_replay = await self._send(run.run_id, recipient_id, text, ref.caller.user_id or "client", request)
         return run, sent, is_replay
 
-    async def _apply_hooks(self, components: Sequence[Component], view: RunView, text: str) -> str:
+    async def _apply_hooks(self, components: Sequence[BaseComponent], view: RunView, text: str) -> str:
         """The message after the pre-hooks of the run and of the receiving member have checked or changed it.
 
         :raises InvalidInput: a hook rejects it, or fails.
         """
-        with_hooks = [component for component in components if component.spec.pre_hooks]
+        agents_and_teams = (component for component in components if isinstance(component, Component))
+        with_hooks = [component for component in agents_and_teams if component.spec.pre_hooks]
         if not with_hooks:
             return text
         run, options = view.row, view.input.options
@@ -170,7 +171,7 @@ class Steering:
         return is_replay
 
 
-def _is_of(member: RunRow, component: Component) -> bool:
+def _is_of(member: RunRow, component: BaseComponent) -> bool:
     return (member.component_kind, member.component_id) == (component.kind, component.id)
 
 

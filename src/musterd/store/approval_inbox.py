@@ -34,13 +34,15 @@ _EQUAL = {
 _MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.component_kind = 'agent'
                      AND m.component_id = :agent_id)"""
 _TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
+_WORKFLOW = "r.component_kind || '' = 'workflow' AND r.component_id || '' = :workflow_id"
+_OF_COMPONENTS = (("agent_id", _MEMBER), ("team_id", _TEAM), ("workflow_id", _WORKFLOW))
 _LOOKUPS = ("run_id", "user_id", "owner", "status")
 """The filters that use an index, in order of preference; a list uses the first one that is set."""
 
 
 def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
     """The FROM and WHERE clauses of a list, and its parameters."""
-    names = (*_EQUAL, "agent_id", "team_id")
+    names = (*_EQUAL, *(name for name, _ in _OF_COMPONENTS))
     params = {name: value for name in names if (value := getattr(query, name, None)) is not None}
     if caller.sees_only is not None:
         params["owner"] = caller.sees_only
@@ -51,7 +53,7 @@ def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, A
         for name, column in _EQUAL.items()
         if name in params
     ]
-    conditions += [text for name, text in (("agent_id", _MEMBER), ("team_id", _TEAM)) if name in params]
+    conditions += [text for name, text in _OF_COMPONENTS if name in params]
     tables = _FROM_OWN if lookup in ("user_id", "owner") else _FROM
     return tables + "".join(f" AND {condition}" for condition in conditions), params
 

@@ -76,7 +76,8 @@ PUT_STEP = Statement(
 )
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
-    """UPDATE journal SET state = CASE WHEN kind = 'tool' AND state = 'started' THEN 'unknown' ELSE 'failed' END
+    """UPDATE journal SET state = CASE WHEN kind IN ('tool', 'function') AND state = 'started'
+                                     THEN 'unknown' ELSE 'failed' END
        WHERE root_id = :root AND state IN ('started', 'waiting')""",
 )
 

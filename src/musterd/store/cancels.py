@@ -107,7 +107,7 @@ async def _close_steps(tx: Tx, root_id: str) -> None:
     cut_off = []
     # Read before CLOSE_STEPS: afterwards the steps that were open look like any other steps.
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
-        outcome = StepOutcome.UNKNOWN if row["kind"] == StepKind.TOOL.value else StepOutcome.STOPPED
+        outcome = StepOutcome.UNKNOWN if StepKind(row["kind"]).has_effect else StepOutcome.STOPPED
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
     await tx.run(attempts.CLOSE_STEPS, {"root": root_id})
     if cut_off:

@@ -116,9 +116,10 @@ def _by_requirement(
 
 
 def _row_of(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
-    """The approval that the decision is about: the latest one with its id or tool call id."""
+    """The approval that the decision is about: the latest one with its id, tool call id or step id."""
     for row in reversed(rows):
-        if decision.key in (row.requirement.id, row.requirement.tool.id):
+        requirement = row.requirement
+        if decision.key in (requirement.id, requirement.tool.id, (requirement.step or {}).get("step_id")):
             return row
     problem = f"The run is not waiting for {decision.key[:100]}"
     raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)

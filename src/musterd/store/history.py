@@ -46,6 +46,14 @@ OF_SESSION = Statement(
        AND r.state = 'completed' AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
+INPUTS_AND_OUTPUTS = Statement(
+    "history_inputs_and_outputs",
+    """SELECT io.input, io.output FROM runs r JOIN run_io io ON io.run_id = r.run_id
+       WHERE r.session_id = :session_id AND r.seq < :seq AND r.parent_id IS NULL
+       AND r.component_kind = :kind AND r.component_id = :component_id
+       AND r.state = 'completed' AND io.output IS NOT NULL
+       ORDER BY r.seq DESC LIMIT :limit""",
+)
 SET_SUMMARY = Statement("session_set_summary", "UPDATE sessions SET summary = :summary WHERE session_id = :session_id")
 
 ComponentKey = tuple[ComponentKind, str]
@@ -127,6 +135,13 @@ async def conversations(tx: Tx, run: RunRow, member: ComponentKey | None, limit:
     if member is not None:
         return [row["messages"] for row in await _of_member(tx, run, member, limit)]
     return [row["messages"] for row in reversed(await runs.history(tx, run, limit))]
+
+
+async def inputs_and_outputs(tx: Tx, run: RunRow, limit: int) -> list[tuple[str, str]]:
+    """Input and output, as JSON texts, of the last completed runs of the run's component before it, oldest first."""
+    params = {"session_id": run.session_id, "seq": run.seq, "kind": run.component_kind, "limit": limit}
+    rows = await tx.all(INPUTS_AND_OUTPUTS, {**params, "component_id": run.component_id})
+    return [(row["input"], row["output"]) for row in reversed(rows)]
 
 
 async def other_sessions(tx: Tx, run: RunRow, limit: int, runs_limit: int) -> list[tuple[Row, list[str]]]:

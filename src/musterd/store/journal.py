@@ -13,6 +13,7 @@ STEPS = Statement(
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
+COUNT = Statement("steps_count", "SELECT count(*) AS n FROM journal WHERE root_id = :root_id")
 USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id")
 
 
@@ -33,6 +34,12 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
         )
         for row in rows
     ]
+
+
+async def count(tx: Tx, root_id: str) -> int:
+    """The number of steps of a run tree."""
+    row = await tx.one(COUNT, {"root_id": root_id})
+    return 0 if row is None else int(row["n"])
 
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:

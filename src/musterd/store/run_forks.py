@@ -1,8 +1,8 @@
-"""Forking a run: a new run continues one that ended in ERROR, or any finished run from an earlier turn.
+"""Forking a run: a new run continues one that ended in ERROR, or any finished run from an earlier turn or step.
 
-The new run begins with a copy of the journal: all of it, or what happened before that turn. Steps with a result are
-copied. A tool call with an unknown outcome is copied as an interrupted call, so that the new run handles it as the old
-run would have. The old run does not change.
+The new run begins with a copy of the journal: all of it, or what happened before. Steps with a result are copied. A
+tool call with an unknown outcome is copied as an interrupted call, so that the new run handles it as the old run would
+have. The old run does not change.
 """
 
 import json
@@ -36,9 +36,16 @@ COPY_STEPS = Statement(
               fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
-_TURN = re.compile(r"t(?P<turn>\d+)/.+")
-"""The steps of a turn of the root run, with those of the members that it delegates to."""
-_BEFORE_TURNS = re.compile(r"(p|pre\d+|reason)(/.*)?")
+# A step of a workflow that failed because its outcome stayed unknown: as a call that was cut off.
+COPY_OPEN_STEPS = Statement(
+    "steps_copy_open",
+    """INSERT INTO journal (root_id, path, kind, state, fingerprint, name, attempt, tries, started_at, codec)
+       SELECT :root, path, kind, 'started', fingerprint, name, 0, tries, started_at, codec
+       FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
+)
+_STAGE = re.compile(r"(t(?=\d+/)|s)(?P<number>\d+)(/.*)?")
+"""The steps of a stage of the root run: a turn with the members that it delegates to, or a step of a workflow."""
+_BEFORE_STAGES = re.compile(r"(p|pre\d+|reason)(/.*)?")
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
@@ -49,10 +56,11 @@ async def accept(
 
     :param candidate: the new run; its input is replaced by that of the origin.
     :param budget: a budget that replaces the origin's, or None.
-    :param from_step: a step of the origin; the new run takes over what happened before its turn. None: everything.
+    :param from_step: a step of the origin; the new run takes over what happened before its turn, or before the step of
+        a workflow that it belongs to. None: everything.
     :raises Conflict: the origin has not failed, another run continues it already, or the key is taken. With a step: the
         origin has not finished.
-    :raises NotFound: no turn of the origin has this step.
+    :raises NotFound: the origin has no such step.
     :raises TooManyRequests: too many runs are waiting.
     """
     # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
@@ -63,12 +71,14 @@ async def accept(
     if input_row is None:
         raise RuntimeError(f"run {origin_id} has no input")
     origin_input = Input.from_json(json.loads(input_row["input"]))
-    outline = await tx.all(OUTLINE, {"origin": origin_id})
-    steps = _copied_steps(outline)
-    if from_step is not None:
-        turn = _turn_of(from_step, outline)
-        steps = [step for step in steps if _is_before(step["path"], turn)]
     output = await run_outputs.get(tx, origin_id)
+    failed_paths, unknown_paths = await _failed_paths(tx, origin, output)
+    outline = await tx.all(OUTLINE, {"origin": origin_id})
+    steps = _copied_steps([step for step in outline if step["path"] not in failed_paths | unknown_paths])
+    if from_step is not None:
+        stage = _stage_of(from_step, outline)
+        steps = [step for step in steps if _is_before(step["path"], stage)]
+        unknown_paths = {path for path in unknown_paths if _is_before(path, stage)}
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, origin_input, steps),
@@ -79,6 +89,9 @@ async def accept(
     accepted = await acceptance.accept(tx, replace(candidate, input=replace(origin_input, options=options)))
     paths = json.dumps([step["path"] for step in steps])
     await tx.run(COPY_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": paths})
+    if unknown_paths:
+        open_paths = json.dumps(sorted(unknown_paths))
+        await tx.run(COPY_OPEN_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": open_paths})
     if from_step is None:
         # A failed run keeps its media so that it can be forked (attempts.settle). From now on the fork uses them and
         # decides how long they stay.
@@ -123,18 +136,18 @@ async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
     return run
 
 
-def _turn_of(path: str, outline: Sequence[Row]) -> int:
-    """The turn of the root run with a step, its own or a member's."""
-    turn = _TURN.fullmatch(path)
-    if turn is None or path not in {step["path"] for step in outline}:
+def _stage_of(path: str, outline: Sequence[Row]) -> int:
+    """The number of the stage of the root run with a step, its own or a member's."""
+    stage = _STAGE.fullmatch(path)
+    if stage is None or path not in {step["path"] for step in outline}:
         raise NotFound("Step not found")
-    return int(turn["turn"])
+    return int(stage["number"])
 
 
-def _is_before(path: str, turn: int) -> bool:
-    """Whether a step happened before a turn of the root run."""
-    own = _TURN.fullmatch(path)
-    return _BEFORE_TURNS.fullmatch(path) is not None if own is None else int(own["turn"]) < turn
+def _is_before(path: str, number: int) -> bool:
+    """Whether a step happened before a stage of the root run."""
+    stage = _STAGE.fullmatch(path)
+    return _BEFORE_STAGES.fullmatch(path) is not None if stage is None else int(stage["number"]) < number
 
 
 def _copied_steps(steps: Sequence[Row]) -> list[Row]:
@@ -149,13 +162,24 @@ def _copied_steps(steps: Sequence[Row]) -> list[Row]:
 
 def _is_copied(step: Row, done_paths: set[str]) -> bool:
     if not step["is_done"]:
-        is_open = step["state"] == StepState.UNKNOWN.value and step["kind"] == StepKind.TOOL.value
+        is_open = step["state"] == StepState.UNKNOWN.value and StepKind(step["kind"]).has_effect
         is_model = bool(step["kind"] == StepKind.MODEL.value)  # its estimate stays counted in the budget
         return is_open or is_model
     if step["kind"] != StepKind.DELEGATE.value or step["state"] != StepState.FAILED.value:
         return True
     call = _CALL.fullmatch(step["path"])  # a failed member runs again, unless its leader took another turn after it
     return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
+
+
+async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> tuple[set[str], set[str]]:
+    """The steps of workflows that ended the run: those that are made again, and those whose outcome is unknown."""
+    outputs = [output]
+    for row in await runs.tree(tx, origin.run_id):
+        if row.component_kind == "workflow" and row.parent_id is not None and row.state is RunState.ERROR:
+            outputs.append(await run_outputs.get(tx, row.run_id))
+    errors = [output.error or {} for output in outputs]
+    failed = {path for error in errors for path in error.get("failed_steps", ())}
+    return failed, {path for error in errors for path in error.get("unknown_steps", ())}
 
 
 async def _members(tx: Tx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:

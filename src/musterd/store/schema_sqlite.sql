@@ -91,6 +91,7 @@ CREATE TABLE runs (
 	activity TEXT,
 	webhooks TEXT,
 	traceparent TEXT,
+	step TEXT,
 	trace_id TEXT,
 	is_compacted BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (run_id)

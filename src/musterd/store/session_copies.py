@@ -13,7 +13,8 @@ from musterd.core.records import RunRow, SessionRow, StepKind
 from musterd.store.database import Row
 
 _REFERENCES = frozenset(
-    {"run_id", "child_run_id", "next_run_id", "of", "voice", "members", "history_runs", "team", "run_ids"}
+    {"run_id", "child_run_id", "step_run_id", "next_run_id", "run_ids"}
+    | {"of", "voice", "members", "history_runs", "team"}
 )
 """Keys under which musterd's records name runs: a single id, a list, or a table of ids."""
 _USER_CONTENT = frozenset(

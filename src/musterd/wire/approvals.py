@@ -92,13 +92,13 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "expires_at": whole_seconds(approval.expires_at),
         "agent_id": requirement.component_id if is_agents else None,
         "team_id": approval.source_id if approval.source_type == "team" else None,
-        "workflow_id": None,
+        "workflow_id": approval.source_id if approval.source_type == "workflow" else None,
         "user_id": approval.user_id,
         "schedule_id": None,
         "schedule_run_id": None,
         "source_name": approval.source_name,
         "requirements": [requirement_object(requirement.as_json(), approval.root_id)],
-        "context": {"tool_names": [requirement.tool.name], "source_name": approval.source_name},
+        "context": _context(approval),
         "resolution_data": approval.resolution_data or _decision_data(approval),
         "resolved_by": approval.decided_by,
         "resolved_at": whole_seconds(approval.decided_at),
@@ -123,6 +123,12 @@ def approval_status(approval: Approval) -> ApprovalStatusResponse:
         "resolved_at": whole_seconds(approval.decided_at),
         "resolved_by": approval.decided_by,
     }
+
+
+def _context(approval: Approval) -> dict[str, Any]:
+    requirement = approval.requirement
+    context: dict[str, Any] = {"tool_names": [requirement.tool.name], "source_name": approval.source_name}
+    return context if requirement.step is None else {**context, "step": requirement.step}
 
 
 def _decision_data(approval: Approval) -> dict[str, Any] | None:

@@ -1,7 +1,18 @@
-"""The budget that a request sets: a JSON object of limits."""
+"""The budget that a request sets, a JSON object of limits, and what a run shows of each limit."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+
+class BudgetUse(TypedDict):
+    """One limit of a run's budget, and how much of it is spent and left."""
+
+    limit: float
+    spent: NotRequired[float]
+    left: NotRequired[float]
+
 
 _WHOLE = {"tokens": 1, "tool_calls": 0, "depth": 0}
 """Limits that are whole numbers, and the lowest value of each."""

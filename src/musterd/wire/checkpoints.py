@@ -5,7 +5,7 @@ tool call and its result. Its name is the number of its messages.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from musterd.core.errors import BadRequest
 from musterd.core.records import RunView
 from musterd.wire.messages import Message
-from musterd.wire.runs import AnyRunOutput, messages_of, run_output
+from musterd.wire.runs import AnyRunOutput, RunOutput, messages_of, run_output
 from musterd.wire.states import STATUS, RunStatus
 
 PREVIEW_CHARACTERS = 120
@@ -83,15 +83,17 @@ def checkpoint_snapshot(view: RunView, message_index: int) -> RunSnapshot:
     kept = messages[: max(end for end in _boundaries(messages) if end <= message_index)]
     calls = _tool_calls(kept)
     run = run_output(view)
-    run["messages"] = kept
-    run["last_checkpoint_at_message_index"] = len(kept)
-    if "tools" in run:
-        run["tools"] = [tool for tool in run["tools"] if tool["tool_call_id"] in calls]
-    if "requirements" in run:
-        run["requirements"] = [
-            requirement for requirement in run["requirements"] if requirement["tool_execution"]["tool_call_id"] in calls
-        ]
-    return {"checkpoint": checkpoint, "snapshot": run}
+    if view.row.component_kind == "workflow":  # it has no conversation of its own
+        return {"checkpoint": checkpoint, "snapshot": run}
+    snapshot = cast(RunOutput, run)
+    snapshot["messages"] = kept
+    snapshot["last_checkpoint_at_message_index"] = len(kept)
+    if "tools" in snapshot:
+        snapshot["tools"] = [tool for tool in snapshot["tools"] if tool["tool_call_id"] in calls]
+    if "requirements" in snapshot:
+        requirements = snapshot["requirements"]
+        snapshot["requirements"] = [item for item in requirements if item["tool_execution"]["tool_call_id"] in calls]
+    return {"checkpoint": checkpoint, "snapshot": snapshot}
 
 
 def _checkpoints(view: RunView, messages: Sequence[Message]) -> list[RunCheckpoint]:

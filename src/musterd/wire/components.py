@@ -14,7 +14,7 @@ from musterd.wire.shapes import Time, without_nulls
 from musterd.wire.times import iso_micros
 
 if TYPE_CHECKING:
-    from musterd.declare import Component, Tool
+    from musterd.declare import Component, Tool, WorkflowComponent
 
 DB_ID = "musterd-db"
 """The id of the one database, which clients send back with what they ask of sessions."""
@@ -118,6 +118,16 @@ class TeamSummaryResponse(AgentSummaryResponse):
     mode: NotRequired[str | None]
 
 
+class WorkflowSummary(TypedDict):
+    """A workflow in short."""
+
+    id: Annotated[str, Field(description="The id in paths.")]
+    name: Annotated[str, Field(description="The name for people.")]
+    description: NotRequired[str | None]
+    db_id: Annotated[str, Field(description="The id of the database that holds its sessions.")]
+    is_component: IsComponent
+
+
 class DomainDisplay(TypedDict):
     """How a kind of records is shown."""
 
@@ -155,7 +165,7 @@ class ConfigResponse(TypedDict):
     traces: DomainConfig
     agents: list[AgentSummaryResponse]
     teams: list[TeamSummaryResponse]
-    workflows: list[dict[str, Any]]
+    workflows: list[WorkflowSummary]
     interfaces: list[dict[str, Any]]
 
 
@@ -257,6 +267,18 @@ def _component(component: "Component", describe: Describe) -> ComponentShape:
     return without_nulls(shape)
 
 
+def workflow_summary(workflow: "WorkflowComponent") -> WorkflowSummary:
+    """One workflow in short: an item of ``GET /workflows`` and of ``GET /config``."""
+    summary: WorkflowSummary = {
+        "id": workflow.id,
+        "name": workflow.name,
+        "description": workflow.spec.description,
+        "db_id": DB_ID,
+        "is_component": False,
+    }
+    return without_nulls(summary)
+
+
 def model_items(components: Iterable["Component"], describe: Describe) -> list[Model]:
     """``GET /models``: every model in use, once, in the order of the tree."""
     models: dict[tuple[str, str], None] = {}
@@ -268,7 +290,12 @@ def model_items(components: Iterable["Component"], describe: Describe) -> list[M
     return [{"id": model, "provider": provider} for model, provider in models]
 
 
-def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> ConfigResponse:
+def config(
+    card: ServerCard,
+    teams: Sequence["Component"],
+    agents: Sequence["Component"],
+    workflows: Sequence["WorkflowComponent"],
+) -> ConfigResponse:
     """``GET /config``.
 
     Evals are not served, but their table is named: an AgentOS that is a gateway to this server (``RemoteTeam``,
@@ -288,7 +315,7 @@ def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Com
         "traces": _domain(),
         "agents": [*map(_short, agents)],
         "teams": [_short(component) for component in teams],
-        "workflows": [],
+        "workflows": [*map(workflow_summary, workflows)],
         "interfaces": [],
     }
 
@@ -301,7 +328,7 @@ def _domain(*tables: str) -> DomainConfig:
     return {"dbs": [database]}
 
 
-def info(card: ServerCard, *, teams: int, agents: int) -> InfoResponse:
+def info(card: ServerCard, *, teams: int, agents: int, workflows: int) -> InfoResponse:
     """``GET /info``, as from 2.7 on: open to everybody, so names, versions and counts only."""
     return {
         "os_id": card.os_id,
@@ -310,7 +337,7 @@ def info(card: ServerCard, *, teams: int, agents: int) -> InfoResponse:
         "agno_version": PEER_VERSION,
         "agent_count": agents,
         "team_count": teams,
-        "workflow_count": 0,
+        "workflow_count": workflows,
         "mcp": {"enabled": False, "path": None, "oauth": None, "tool_run_endpoint": False},
         "auth_mode": card.auth_mode,
         "user_isolation": card.has_user_isolation,

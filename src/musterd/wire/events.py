@@ -1,6 +1,7 @@
 """Neutral events as AgentOS's: a name and a JSON object with the peer's fields in the peer's order.
 
-A team's events are named ``Team…``; an agent's, at the top or as a member, go without. ``nested_depth``
+A team's events are named ``Team…``; an agent's, at the top or as a member, go without; a workflow's are in
+:mod:`musterd.wire.workflow_events`. ``nested_depth``
 (0 for the root, 1 for its members), ``at`` (unix seconds with fractions) and ``event_index`` are added.
 ``docs/reference/events.md`` lists them.
 """
@@ -9,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.events import END_EVENTS, Event, EventKind
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
@@ -18,6 +21,9 @@ from musterd.wire.run_media import media_of
 from musterd.wire.runs import cancel_reason, run_output
 from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
+from musterd.wire.workflow_events import BODIES as WORKFLOW_BODIES
+from musterd.wire.workflow_events import NAMES as WORKFLOW_NAMES
+from musterd.wire.workflow_events import step_head
 
 AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_STARTED: "RunStarted",
@@ -64,7 +70,10 @@ AGENT_NAMES: dict[EventKind, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """Who an event's run is: the fields that every event of it repeats."""
+    """Who an event's run is: the fields that every event of it repeats.
+
+    :param step: the head of the step that the run is of, if a workflow started it.
+    """
 
     component_kind: ComponentKind
     component_id: str
@@ -72,6 +81,7 @@ class RunIdentity:
     parent_run_id: str | None = None
     model: str = ""
     model_provider: str = ""
+    step: JsonObject | None = None
 
     @classmethod
     def of(cls, row: RunRow) -> "RunIdentity":
@@ -83,6 +93,7 @@ class RunIdentity:
             parent_run_id=row.parent_id,
             model=row.model,
             model_provider=row.model_provider,
+            step=None if row.step is None else jsontext.loads(row.step),
         )
 
     @classmethod
@@ -96,11 +107,14 @@ class RunIdentity:
             parent_run_id=data.get("parent_id"),
             model=data.get("model", ""),
             model_provider=data.get("model_provider", ""),
+            step=data.get("step"),
         )
 
 
 def event_name(kind: EventKind, component_kind: ComponentKind) -> str:
-    """The peer's name for ``kind`` in a run of a team or an agent."""
+    """The peer's name for ``kind`` in a run of a component."""
+    if component_kind == "workflow" and kind in WORKFLOW_NAMES:
+        return WORKFLOW_NAMES[kind]
     has_team = component_kind == "team" and kind is not EventKind.CUSTOM
     return f"Team{AGENT_NAMES[kind]}" if has_team else AGENT_NAMES[kind]
 
@@ -112,9 +126,21 @@ def member_ids(event: Event) -> list[str]:
     return list(event.data.get("members") or ())
 
 
-def is_content_only(event: Event, root_id: str) -> bool:
-    """Whether a stream with ``stream_events=false`` shows this event: text, members' events, and the end."""
-    return event.run_id != root_id or event.kind is EventKind.CONTENT or event.kind in END_EVENTS
+def is_content_only(event: Event, root_id: str, root_kind: ComponentKind = "team") -> bool:
+    """Whether a stream with ``stream_events=false`` shows this event.
+
+    It shows the root's text and end with its members' events; of a workflow its start and end, the outputs of its
+    functions, and the texts of its steps' runs.
+    """
+    is_of_root = event.run_id == root_id
+    if root_kind == "workflow":
+        kinds = _WORKFLOW_CONTENT if is_of_root else _CONTENT
+        return event.kind in kinds
+    return not is_of_root or event.kind is EventKind.CONTENT or event.kind in END_EVENTS
+
+
+_CONTENT = frozenset({EventKind.CONTENT})
+_WORKFLOW_CONTENT = END_EVENTS | _CONTENT | {EventKind.RUN_STARTED, EventKind.STEP_OUTPUT}
 
 
 class EventRenderer:
@@ -161,7 +187,10 @@ class EventRenderer:
         who = self.identity(event.run_id)
         name = event_name(event.kind, who.component_kind)
         value: dict[str, Any] = {"created_at": int(event.at), "event": name, **self.head(event.run_id)}
-        value.update(_BODIES[event.kind](event, who))
+        if who.component_kind == "workflow" and event.kind in WORKFLOW_BODIES:
+            value.update(WORKFLOW_BODIES[event.kind](event))
+        else:
+            value.update(_BODIES[event.kind](event, who))
         if members:
             _add_members(value, members)
         value["at"] = round(event.at, 3)
@@ -179,13 +208,29 @@ class EventRenderer:
         if who.parent_run_id:
             head["parent_run_id"] = who.parent_run_id
         head["session_id"] = self._session_id
+        if kind != "workflow":
+            head.update(self._step_of(who))
         head["nested_depth"] = self._depth(who)
         return head
 
+    def _step_of(self, who: RunIdentity) -> dict[str, Any]:
+        """The step that the run, or the run that it is a member of, is of; nothing outside a workflow."""
+        parent = self._parent(who)
+        while who.step is None and parent is not None:
+            who, parent = parent, self._parent(parent)
+        if who.step is None or parent is None:
+            return {}
+        head = {"workflow_id": parent.component_id, "workflow_run_id": who.parent_run_id, **step_head(who.step)}
+        head.pop("parent_step_id", None)
+        return head
+
+    def _parent(self, who: RunIdentity) -> RunIdentity | None:
+        return None if who.parent_run_id is None else self._runs.get(who.parent_run_id)
+
     def _depth(self, who: RunIdentity) -> int:
         depth = 0
-        while who.parent_run_id and who.parent_run_id in self._runs:
-            who = self._runs[who.parent_run_id]
+        while (parent := self._parent(who)) is not None:
+            who = parent
             depth += 1
         return depth
 

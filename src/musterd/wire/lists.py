@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, TypeAlias, cast
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
@@ -20,19 +20,23 @@ from musterd.wire.runs import (
     AnyRunOutput,
     RunOutput,
     TeamRunOutput,
+    WorkflowRunOutput,
     agent_run_output,
     content_of,
     last_event,
     messages_of,
     metrics_of,
     run_output,
+    step_executor_runs,
     team_run_output,
     tools_of,
+    workflow_run_output,
 )
 from musterd.wire.shapes import Time, UnixTime, without_nulls
 from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.times import iso_seconds
 from musterd.wire.tools import ToolExecution
+from musterd.wire.workflow_runs import StepOutput, WorkflowMetrics, workflow_metrics
 
 PREVIEW_CHARACTERS = 280
 """The length of a text in a preview."""
@@ -85,9 +89,38 @@ class RunSchema(_ListedRun):
     user_id: NotRequired[str | None]
 
 
+class WorkflowRunSchema(TypedDict):
+    """A run in the list of a workflow."""
+
+    run_id: str
+    parent_run_id: _ParentRunId
+    run_input: Annotated[str, Field(description="The message.")]
+    events: list[JsonObject]
+    workflow_id: str
+    workflow_name: str
+    user_id: str | None
+    content: Annotated[Json, Field(description='The answer; "" until the run has finished or paused.')]
+    content_type: str
+    status: RunStatus
+    step_results: list[StepOutput]
+    step_executor_runs: Annotated[
+        list[JsonObject], Field(description="The runs (RunOutput, TeamRunOutput) that its steps started.")
+    ]
+    metrics: WorkflowMetrics
+    created_at: Time
+    session_state: JsonObject | None
+    metadata: JsonObject | None
+    input_media: InputMedia
+    images: list[MediaItem]
+    videos: list[MediaItem]
+    audio: list[MediaItem]
+    files: list[MediaItem]
+
+
 class _Owner(TypedDict, total=False):
     team_id: str
     agent_id: str
+    workflow_id: str
     user_id: str
 
 
@@ -126,7 +159,12 @@ class ActiveAgentRun(RunOutput, _ActiveState):
     """A run of an agent that has not finished."""
 
 
-ActiveRun = TypeAliasType("ActiveRun", ActiveTeamRun | ActiveAgentRun)
+class ActiveWorkflowRun(WorkflowRunOutput, _ActiveState):
+    """A run of a workflow that has not finished."""
+
+
+ActiveRun = TypeAliasType("ActiveRun", ActiveTeamRun | ActiveAgentRun | ActiveWorkflowRun)
+AnyRunSchema: TypeAlias = TeamRunSchema | RunSchema | WorkflowRunSchema
 
 
 class RunPageInfo(TypedDict):
@@ -183,13 +221,37 @@ def agent_runs(views: Iterable[RunView]) -> list[RunSchema]:
     return [agent_run_schema(view) for view in members_first(views)]
 
 
-def session_runs(views: Iterable[RunView]) -> list[TeamRunSchema | RunSchema]:
-    """The answer of ``GET /sessions/{id}/runs``: each run in the format of its kind, without nulls."""
-    return [without_nulls(session_run(view)) for view in members_first(views)]
+def workflow_runs(views: Iterable[RunView]) -> list[WorkflowRunSchema]:
+    """The answer of ``GET /workflows/{id}/runs``: the runs that steps started are in the runs of the workflow."""
+    return [workflow_run_schema(view) for view in _steps_nested(members_first(views))]
 
 
-def session_run(view: RunView) -> TeamRunSchema | RunSchema:
+def session_runs(views: Iterable[RunView]) -> list[AnyRunSchema]:
+    """The answer of ``GET /sessions/{id}/runs``: each run in the format of its kind, without nulls.
+
+    The runs that steps of a workflow started are in the runs of the workflow.
+    """
+    return [without_nulls(session_run(view)) for view in _steps_nested(members_first(views))]
+
+
+def _steps_nested(views: Iterable[RunView]) -> list[RunView]:
+    """Runs in the order of ``views``, with those below a workflow's run in its ``members`` in place of the list."""
+    by_id = {view.row.run_id: view for view in views}
+    listed: list[RunView] = []
+    for view in by_id.values():
+        parent = by_id.get(view.row.parent_id or "")
+        root = by_id.get(view.row.root_id)
+        if root is None or root is view or root.row.component_kind != "workflow":
+            listed.append(view)
+        elif parent is not None and parent.row.component_kind == "workflow":
+            parent.members.append(view)
+    return listed
+
+
+def session_run(view: RunView) -> AnyRunSchema:
     """The answer of ``GET /sessions/{id}/runs/{run_id}``: a run in the format of its kind, with nulls."""
+    if view.row.component_kind == "workflow":
+        return workflow_run_schema(view)
     return team_run_schema(view) if view.row.component_kind == "team" else agent_run_schema(view)
 
 
@@ -207,7 +269,7 @@ def run_page(views: Sequence[RunView], next_cursor: str | None, limit: int) -> R
     return {"data": data, "meta": {"limit": limit, "next_cursor": next_cursor}}
 
 
-def active_run(view: RunView, expires_at: float | None) -> ActiveTeamRun | ActiveAgentRun:
+def active_run(view: RunView, expires_at: float | None) -> ActiveRun:
     """An item of ``GET /sessions/{id}/active``: a run with its state.
 
     :param expires_at: when the run's pause ends; None if it has not paused.
@@ -215,6 +277,8 @@ def active_run(view: RunView, expires_at: float | None) -> ActiveTeamRun | Activ
     state: _ActiveState = {"state": view.row.state.value}
     if expires_at is not None:
         state["pause"] = {"expires_at": expires_at}
+    if view.row.component_kind == "workflow":
+        return {**workflow_run_output(_without_conversation(view)), **state}
     if view.row.component_kind == "team":
         return {**team_run_output(_without_conversation(view)), **state}
     return {**agent_run_output(_without_conversation(view)), **state}
@@ -279,6 +343,32 @@ def agent_run_schema(view: RunView) -> RunSchema:
     }
 
 
+def workflow_run_schema(view: RunView) -> WorkflowRunSchema:
+    """A run in the list of a workflow, with nulls."""
+    row, output = view.row, view.output
+    return {
+        "run_id": row.run_id,
+        "parent_run_id": row.parent_id or "",
+        "run_input": view.input.message,
+        "events": _events(view) or [],
+        "workflow_id": row.component_id,
+        "workflow_name": row.component_name,
+        "user_id": row.user_id,
+        "content": _content(view),
+        "content_type": "str" if output is None else output.content_type,
+        "status": STATUS[row.state],
+        "step_results": cast(list[StepOutput], output.step_results) if output else [],
+        "step_executor_runs": step_executor_runs(view).get("step_executor_runs", []),
+        "metrics": workflow_metrics(output),
+        "created_at": iso_seconds(row.created_at),
+        "session_state": _session_state(view),
+        "metadata": view.input.options.get("metadata"),
+        "input_media": input_media(view.input),
+        **_NO_MEDIA,
+        **media_of(output),
+    }
+
+
 # --- parts --------------------------------------------------------------------------------------------
 
 
@@ -301,7 +391,7 @@ def _preview(view: RunView) -> SessionRunPreviewSchema:
 
 
 def _owner(row: RunRow) -> _Owner:
-    owner: _Owner = {"team_id": row.component_id} if row.component_kind == "team" else {"agent_id": row.component_id}
+    owner = cast(_Owner, {f"{row.component_kind}_id": row.component_id})
     if row.user_id is not None:
         owner["user_id"] = row.user_id
     return owner

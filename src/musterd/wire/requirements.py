@@ -21,6 +21,7 @@ from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.wire.json_values import json_problem
 from musterd.wire.shapes import Time, UnixTime
+from musterd.wire.step_requirements import StepQuestions, step_decision, step_questions
 from musterd.wire.tools import ToolExecution, UserForm, form_object, tool_object
 
 _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
@@ -103,8 +104,27 @@ def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> lis
     return [requirement_object(item, of_run) for item in stored]
 
 
+class _WaitingCalls(TypedDict, total=False):
+    requirements: Annotated[list[RunRequirement], Field(description="Tool calls of its steps' agents and teams.")]
+    tools: list[ToolExecution]
+
+
+class WaitingLists(StepQuestions, _WaitingCalls):
+    """What a paused workflow waits for, without empty lists."""
+
+
+def waiting_lists(stored: Iterable[Mapping[str, Any]], of_run: str) -> WaitingLists:
+    """What a paused workflow waits for: questions of its steps, and tool calls of their agents and teams."""
+    stored = list(stored)
+    calls = requirement_objects([item for item in stored if item.get("step") is None], of_run)
+    waiting: _WaitingCalls = {}
+    if calls:
+        waiting = {"requirements": calls, "tools": [call["tool_execution"] for call in calls]}
+    return {**step_questions(stored), **waiting}
+
+
 def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
-    """The decisions in the fields ``requirements`` and ``tools``; items without a decision are ignored.
+    """The decisions in the lists of requirements and in ``tools``; items without a decision are ignored.
 
     :raises BadRequest: a field is not JSON.
     :raises InvalidInput: a field is not a list of objects, or an object has no id.
@@ -115,6 +135,8 @@ def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
             decision = _decision(item, field)
             if decision is not None:
                 decisions.append(decision)
+    for field in ("step_requirements", "error_requirements"):
+        decisions += filter(None, (step_decision(item, field) for item in _items(values, field)))
     return decisions
 
 

@@ -9,7 +9,7 @@ from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, DetailedRun, SummarizedRun
 from musterd.wire.progress import AttemptEntry, attempt_list
 from musterd.wire.run_summaries import RunSummary, outcome_of, rounded, run_summary
-from musterd.wire.runs import RunOutput, TeamRunOutput
+from musterd.wire.runs import RunOutput, TeamRunOutput, WorkflowRunOutput
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, RunStatus
 
@@ -55,13 +55,19 @@ class AgentRunDetails(RunOutput, _Waiting, RunDetails):
     """A run of an agent, or of a member that is an agent."""
 
 
+class WorkflowRunDetails(WorkflowRunOutput, _Waiting, RunDetails):
+    """A run of a workflow, with the runs of its steps."""
+
+
 class RunSummaryDetails(RunSummary, RunDetails):
     """A run in a few words, with its members."""
 
     parent_run_id: str | None
 
 
-AnyRunDetails = TypeAliasType("AnyRunDetails", TeamRunDetails | AgentRunDetails | RunSummaryDetails)
+AnyRunDetails = TypeAliasType(
+    "AnyRunDetails", TeamRunDetails | AgentRunDetails | WorkflowRunDetails | RunSummaryDetails
+)
 
 
 def run_details(details: DetailedRun) -> RunDetails:

@@ -10,16 +10,26 @@ from typing_extensions import TypedDict
 
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import Output, RunRow, RunView, StepKind, StepOutcome
+from musterd.core.records import ComponentKind, Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
+from musterd.wire.budgets import BudgetUse
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
 from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
-from musterd.wire.requirements import RunRequirement, requirement_objects
+from musterd.wire.requirements import RunRequirement, requirement_objects, waiting_lists
 from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.tools import ToolExecution, tool_object
+from musterd.wire.workflow_runs import (
+    PausedWorkflow,
+    StepOutput,
+    WorkflowMetrics,
+    paused_workflow,
+    step_id_of,
+    workflow_input,
+    workflow_metrics,
+)
 
 # --- shapes -------------------------------------------------------------------------------------------
 
@@ -62,14 +72,6 @@ class RunError(TypedDict):
     partial: NotRequired[
         Annotated[str, Field(description="The text that the run had produced when its budget was spent.")]
     ]
-
-
-class BudgetUse(TypedDict):
-    """One limit of a run's budget, and how much of it is spent and left."""
-
-    limit: float
-    spent: NotRequired[float]
-    left: NotRequired[float]
 
 
 class RunReceipt(TypedDict):
@@ -119,9 +121,12 @@ class _Events(TypedDict, total=False):
     ]
 
 
-class _Conversation(ProducedMedia, total=False):
-    messages: Annotated[list[Message], Field(description="The conversation with the model.")]
+class _Metadata(TypedDict, total=False):
     metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
+
+
+class _Conversation(ProducedMedia, _Metadata, total=False):
+    messages: Annotated[list[Message], Field(description="The conversation with the model.")]
     requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
     tools: Annotated[list[ToolExecution], Field(description="The tool calls, in order.")]
     last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
@@ -192,24 +197,60 @@ class TeamRunOutput(_Run):
     ]
 
 
-AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput
+class _StepRuns(TypedDict, total=False):
+    step_executor_runs: Annotated[
+        list[JsonObject],
+        Field(
+            description="The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each with "
+            "`workflow_step_id`."
+        ),
+    ]
+
+
+class _Workflow(_Parent, _User, _Answer, _SessionState, _Events, ProducedMedia, _Metadata, _History, _Progress):
+    """What a workflow's run shares with other runs."""
+
+
+class WorkflowRunOutput(_Workflow, _StepRuns, PausedWorkflow):
+    """A run of a workflow. Keys without a value are left out."""
+
+    input: Annotated[Json, Field(description="The message; an object if the workflow declares `input_schema`.")]
+    workflow_id: str
+    workflow_name: str
+    run_id: str
+    session_id: Annotated[str, Field(description="Required to poll the run.")]
+    created_at: Annotated[int, Field(description="Unix time at which the run was accepted.")]
+    status: RunStatus
+    step_results: Annotated[
+        list[StepOutput],
+        Field(description="Those of its own steps that have ended; of a long run only at its end or pause."),
+    ]
+    metrics: WorkflowMetrics
+
+
+AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput | WorkflowRunOutput
 
 _NO_ANSWER: _Answer = {"content_type": "str"}
 _NO_STATE: _SessionState = {}
 _NO_CONVERSATION: _Conversation = {}
+_NO_MEDIA: ProducedMedia = {}
+_EMPTY_MEDIA: ProducedMedia = {"images": [], "videos": [], "audio": [], "files": []}
 
 # --- answers ------------------------------------------------------------------------------------------
 
 
 def run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> AnyRunOutput:
-    """A run of a team or an agent.
+    """A run of a team, an agent or a workflow.
 
     :param is_post: whether this answers the POST that started the run. As in AgentOS, it has ``tools: []``, which GET
         leaves out, and no ``events: []``.
     :param with_members: whether ``member_responses`` contains the outputs of ``view.members``, for teams that declare
         ``store_member_responses``. Otherwise it is empty.
     """
-    if view.row.component_kind == "agent":
+    kind = view.row.component_kind
+    if kind == "workflow":
+        return workflow_run_output(view, is_post=is_post)
+    if kind == "agent":
         return agent_run_output(view, is_post=is_post)
     return team_run_output(view, is_post=is_post, with_members=with_members)
 
@@ -228,7 +269,7 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
-        "member_responses": [run_output(member, is_post=True) for member in view.members] if with_members else [],
+        "member_responses": _member_responses(view) if with_members else [],
         **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         **_events(view, is_post),
@@ -238,6 +279,10 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **_history(row),
         **_progress(view),
     }
+
+
+def _member_responses(view: RunView) -> list[TeamRunOutput | RunOutput]:
+    return [cast(TeamRunOutput | RunOutput, run_output(member, is_post=True)) for member in view.members]
 
 
 def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
@@ -260,6 +305,34 @@ def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
         **_events(view, is_post),
         **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
         "input": input_object(view.input),
+        **_history(row),
+        **_progress(view),
+    }
+
+
+def workflow_run_output(view: RunView, *, is_post: bool = False) -> WorkflowRunOutput:
+    """A run of a workflow, with ``view.members`` as the runs of its steps. See :func:`run_output`."""
+    row, output, is_settled = view.row, view.output, view.row.state.is_settled
+    return {
+        "input": workflow_input(view.input),
+        **(_answer(view) if is_settled else _NO_ANSWER),
+        "workflow_id": row.component_id,
+        "workflow_name": row.component_name,
+        "run_id": row.run_id,
+        "session_id": row.session_id,
+        **_user(row),
+        **_parent(row),
+        "created_at": int(row.created_at),
+        "status": STATUS[row.state],
+        **(_EMPTY_MEDIA if is_post and row.state.is_final else _NO_MEDIA),
+        **media_of(output),
+        "step_results": cast(list[StepOutput], output.step_results) if output else [],
+        **step_executor_runs(view),
+        "metrics": workflow_metrics(output),
+        **(_session_state(view) if is_settled else _NO_STATE),
+        **_events(view, is_post),
+        **_metadata(view),
+        **paused_workflow(view),
         **_history(row),
         **_progress(view),
     }
@@ -343,9 +416,9 @@ def last_event(view: RunView) -> JsonObject | None:
         case RunState.PAUSED:
             return paused_event(view)
         case RunState.CANCELLED:
-            return {**_event(view, "RunCancelled"), "reason": cancel_reason(view.row.run_id)}
+            return {**_event(view, "Cancelled"), "reason": cancel_reason(view.row.run_id)}
         case RunState.COMPLETED:
-            event = _event(view, "RunCompleted")
+            event = _event(view, "Completed")
             event["content"] = content_of(view)
             event["content_type"] = view.output.content_type if view.output else "str"
             return event
@@ -354,8 +427,8 @@ def last_event(view: RunView) -> JsonObject | None:
 
 def error_event(view: RunView) -> JsonObject:
     """The event with which the run failed."""
-    event = _event(view, "RunError")
-    event["content"] = content_of(view)
+    event = _event(view, "Error")
+    event["error" if view.row.component_kind == "workflow" else "content"] = content_of(view)
     error = view.output.error if view.output else None
     if error:
         event["error_type"] = error["code"]
@@ -365,12 +438,17 @@ def error_event(view: RunView) -> JsonObject:
 
 def paused_event(view: RunView) -> JsonObject:
     """The event with which the run paused."""
-    event = _event(view, "RunPaused")
+    event = _event(view, "Paused")
     event["content"] = content_of(view) or ""
+    if view.row.component_kind == "workflow":
+        return {**event, **waiting_lists(view.output.requirements if view.output else (), view.row.run_id)}
     requirements = requirement_objects(view.output.requirements if view.output else (), view.row.run_id)
     event["tools"] = [requirement["tool_execution"] for requirement in requirements]
     event["requirements"] = requirements
     return event
+
+
+_EVENT_PREFIXES: dict[ComponentKind, str] = {"agent": "Run", "team": "TeamRun", "workflow": "Workflow"}
 
 
 def _event(view: RunView, name: str) -> JsonObject:
@@ -378,7 +456,7 @@ def _event(view: RunView, name: str) -> JsonObject:
     kind = row.component_kind
     event: JsonObject = {
         "created_at": int(row.ended_at or row.created_at),
-        "event": f"Team{name}" if kind == "team" else name,
+        "event": f"{_EVENT_PREFIXES[kind]}{name}",
         f"{kind}_id": row.component_id,
         f"{kind}_name": row.component_name,
         "run_id": row.run_id,
@@ -428,13 +506,26 @@ def _events(view: RunView, is_post: bool) -> _Events:
     return {} if is_post and state.is_final else {"events": []}
 
 
+def step_executor_runs(view: RunView) -> _StepRuns:
+    """The runs that the steps of a workflow's run started, each with the id of its step."""
+    if not view.members:
+        return {}
+    runs = [{**run_output(run, is_post=True), "workflow_step_id": step_id_of(run.row)} for run in view.members]
+    return cast(_StepRuns, {"step_executor_runs": runs})
+
+
+def _metadata(view: RunView) -> _Metadata:
+    metadata = view.input.options.get("metadata")
+    return {} if metadata is None else {"metadata": metadata}
+
+
 def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
     conversation: _Conversation = {}
     if messages := messages_of(view):
         conversation["messages"] = messages
-    if (metadata := view.input.options.get("metadata")) is not None:
-        conversation["metadata"] = metadata
+    if "metadata" in (metadata := _metadata(view)):
+        conversation["metadata"] = metadata["metadata"]
     if state is RunState.PAUSED and output:
         conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     tools = tools_of(view)

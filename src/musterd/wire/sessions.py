@@ -1,6 +1,6 @@
 """Sessions as clients list and read them: a short item, a page of items, a detail with the chat so far.
 
-The detail has two shapes, one for teams and one for agents; a client chooses with ``type``. As in AgentOS, answers to
+The detail has a shape for each kind of component; a client chooses with ``type``. As in AgentOS, answers to
 GET and POST leave out nulls, and answers to a rename or a change keep them.
 """
 
@@ -23,6 +23,7 @@ from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
 from musterd.wire.states import STATUS, RunStatus
 from musterd.wire.summary import SessionSummary, session_summary
 from musterd.wire.times import iso_seconds
+from musterd.wire.workflows import DeclaredStep
 
 _CHAT_STATES = frozenset({RunState.COMPLETED, RunState.CANCELLED})
 _CHAT_ROLES = frozenset({"user", "assistant"})
@@ -111,7 +112,41 @@ class AgentSessionDetailSchema(_SessionDetail):
     agent_data: NotRequired[AgentData | None]
 
 
-SessionDetail: TypeAlias = TeamSessionDetailSchema | AgentSessionDetailSchema
+class WorkflowData(TypedDict):
+    """The workflow of a session, with its steps as they are declared now."""
+
+    workflow_id: str
+    name: str
+    steps: list[DeclaredStep]
+
+
+class WorkflowSessionData(TypedDict):
+    """The state of a workflow's session, and what its runs used."""
+
+    session_state: dict[str, Any]
+    session_metrics: SessionMetrics
+
+
+class WorkflowSessionDetailSchema(TypedDict):
+    """A session in the shape of a workflow's."""
+
+    user_id: NotRequired[str | None]
+    workflow_id: NotRequired[str | None]
+    workflow_name: NotRequired[str | None]
+    session_id: str
+    session_name: SessionName
+    session_data: WorkflowSessionData
+    session_state: dict[str, Any]
+    workflow_data: NotRequired[WorkflowData | None]
+    metadata: NotRequired[dict[str, Any] | None]
+    created_at: Time
+    updated_at: Time
+    forked_from_session_id: NotRequired[
+        Annotated[str, Field(description="The session whose finished runs were copied into it.")]
+    ]
+
+
+SessionDetail: TypeAlias = TeamSessionDetailSchema | AgentSessionDetailSchema | WorkflowSessionDetailSchema
 
 
 def session_name(row: SessionRow) -> str:
@@ -154,6 +189,7 @@ def session_detail(
     *,
     kind: ComponentKind | None = None,
     model: ModelWords | None = None,
+    steps: list[DeclaredStep] | None = None,
     with_nulls: bool = False,
 ) -> SessionDetail:
     """One session.
@@ -161,11 +197,15 @@ def session_detail(
     :param runs: all its runs in order of acceptance, members' runs nested or not.
     :param kind: the shape; None: that of the session's component.
     :param model: the model of the session's component, for ``team_data`` and ``agent_data``.
+    :param steps: the declared steps of the session's workflow.
     :param with_nulls: whether keys without a value are kept.
     """
     ordered = members_first(runs)
     detail: SessionDetail
-    if (kind or row.component_kind) == "agent":
+    shape = kind or row.component_kind
+    if shape == "workflow":
+        detail = _workflow_detail(row, ordered, steps or [])
+    elif shape == "agent":
         detail = _agent_detail(row, ordered, model)
     else:
         detail = _team_detail(row, ordered, model)
@@ -211,6 +251,31 @@ def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None
         "created_at": iso_seconds(row.created_at),
         "updated_at": iso_seconds(row.updated_at),
     }
+
+
+def _workflow_detail(row: SessionRow, runs: list[RunView], steps: list[DeclaredStep]) -> WorkflowSessionDetailSchema:
+    run = _first_run(row, "workflow", runs)
+    workflow_id = (row.component_id or None) if row.component_kind == "workflow" else None
+    name = None if run is None else run.component_name
+    return {
+        "user_id": row.user_id,
+        "workflow_id": workflow_id,
+        "workflow_name": name,
+        "session_id": row.session_id,
+        "session_name": session_name(row),
+        "session_data": {"session_state": row.state, "session_metrics": _metrics(runs)},
+        "session_state": row.state,
+        "workflow_data": _workflow_data(workflow_id, name, steps),
+        "metadata": row.metadata,
+        "created_at": iso_seconds(row.created_at),
+        "updated_at": iso_seconds(row.updated_at),
+    }
+
+
+def _workflow_data(workflow_id: str | None, name: str | None, steps: list[DeclaredStep]) -> WorkflowData | None:
+    if workflow_id is None:
+        return None
+    return {"workflow_id": workflow_id, "name": name or workflow_id, "steps": steps}
 
 
 def _team_data(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> TeamData | None:

@@ -160,7 +160,7 @@ def test_a_dataclass_with_late_hints_works_in_a_served_file(project: Project) ->
         ("import json\njson.loads('{')", "app.py:2: app.py cannot be imported (JSONDecodeError:"),
         ("raise ValueError('one\\ntwo')", "app.py:1: app.py cannot be imported (ValueError: one)"),
         ("import bad", "bad.py:1: app.py cannot be imported (ZeroDivisionError"),
-        ("x = 1", "app.py: no Agent or Team of musterd is declared at module level — assign one"),
+        ("x = 1", "app.py: no Agent, Team or Workflow of musterd is declared at module level — assign one"),
         (
             "from musterd import Agent\n\nx = Agent(\n  idd='x')",
             "app.py:3: this agent has no field 'idd' — did you mean 'id'?",
@@ -186,9 +186,9 @@ def test_what_does_not_import_is_said_in_one_line(project: Project, text: str, s
         ("parts.py:writr", r"parts\.py: there is no 'writr' at module level — did you mean 'writer'\?"),
         (
             "web.py:app",
-            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or choose an Agent, a Team or .+",
+            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or choose an Agent, a Team, .+",
         ),
-        ("parts:Agent", r"parts\.py: 'Agent' is a type — choose an Agent, a Team or a Registry of musterd"),
+        ("parts:Agent", r"parts\.py: 'Agent' is a type — choose an Agent, a Team, a Workflow or a Registry of musterd"),
     ],
 )
 def test_what_is_not_there_says_what_was_looked_for(project: Project, source: str, says: str) -> None:

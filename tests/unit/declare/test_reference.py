@@ -10,14 +10,17 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from musterd.declare import Agent, Team, ToolContext, load
+from musterd.declare import Agent, Step, StepInput, StepOutput, Team, ToolContext, Workflow, load
 from musterd.declare.options import options_of
-from musterd.declare.reference import PAGE, SCHEMA, schema_text, with_tables
+from musterd.declare.reference import PAGES, SCHEMA, schema_text, with_tables
 from musterd.declare.tools import ToolOptions
-from musterd.declare.yaml_schema import file_form
+from musterd.declare.workflow import UserInputField
+from musterd.declare.workflow.conditions import LOOP_NAMES, ROUTER_NAMES, STEP_NAMES
+from musterd.declare.yaml_schema import CONTAINERS, file_form
 from tests.unit.declare.conftest import Project
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
+TEAMS, WORKFLOWS = PAGES
 RENDER = "run `python -m musterd.declare.reference docs/reference`"
 
 
@@ -25,13 +28,14 @@ def test_the_published_schema_is_current() -> None:
     assert (FOLDER / SCHEMA).read_text(encoding="utf-8") == schema_text(), RENDER
 
 
-def test_the_tables_of_the_page_are_current() -> None:
-    page = (FOLDER / PAGE).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tables_of_the_page_are_current(name: str) -> None:
+    page = (FOLDER / name).read_text(encoding="utf-8")
     assert with_tables(page) == page, RENDER
 
 
 def test_the_page_names_every_option() -> None:
-    page = (FOLDER / PAGE).read_text(encoding="utf-8")
+    page = (FOLDER / TEAMS).read_text(encoding="utf-8")
     names = {
         *options_of(Agent),
         *options_of(Team),
@@ -39,6 +43,26 @@ def test_the_page_names_every_option() -> None:
         *(field.name for field in dataclasses.fields(ToolContext)),
     }
     assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_page_of_workflows_names_every_option_and_field() -> None:
+    page = (FOLDER / WORKFLOWS).read_text(encoding="utf-8")
+    declared: list[type] = [Workflow, Step, *CONTAINERS.values()]
+    options = {name for cls in declared for name in options_of(cls)}
+    fields = {field.name for cls in (StepInput, StepOutput, UserInputField) for field in dataclasses.fields(cls)}
+    methods = {f"{name}(" for name in vars(StepInput) if name.startswith("get_")}
+    missing = {name for name in {*options, *fields} if f"`{name}`" not in page}
+    assert (missing, {name for name in methods if f"`{name}" not in page}) == (set(), set())
+    names = {*STEP_NAMES, *ROUTER_NAMES, *LOOP_NAMES}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_examples_of_the_page_of_workflows_work(project: Project) -> None:
+    (declared,) = blocks("yaml", WORKFLOWS)
+    project("newsroom.py", "\n".join(blocks("python", WORKFLOWS)))
+    project("teams.yaml", declared)
+    assert list(load("newsroom.py").workflows) == ["article", "briefing"]
+    assert [node.kind for node in load("teams.yaml").workflows["article"].nodes()].count("step") == 8
 
 
 def test_the_schema_takes_what_the_reader_takes() -> None:
@@ -51,8 +75,8 @@ def test_the_schema_takes_what_the_reader_takes() -> None:
         file_form().model_validate({"agents": [{"id": "a", "modle": "m"}]})
 
 
-def blocks(language: str) -> list[str]:
-    page = (FOLDER / PAGE).read_text(encoding="utf-8")
+def blocks(language: str, name: str = TEAMS) -> list[str]:
+    page = (FOLDER / name).read_text(encoding="utf-8")
     return [part.split("```")[0] for part in page.split(f"```{language}\n")[1:]]
 
 

@@ -106,7 +106,7 @@ AGENT = "agents:\n- id: a\n  model: m\n"
         ("agents: [", "t.yaml:1: this is not valid YAML (expected the node content"),
         ("a: b: c", "t.yaml:1: this is not valid YAML (mapping values are not allowed here)"),
         ("- 1", "t.yaml:1: the file is not a mapping — declare"),
-        ("version: 1", "t.yaml:1: neither agents nor teams are declared"),
+        ("version: 1", "t.yaml:1: no agents, teams or workflows are declared"),
         ("agent: []", "t.yaml:1: the file has no field 'agent' — did you mean 'agents'?"),
         ("version: 2\nagents: []", "t.yaml:1: the file: 'version' is not valid — Input should be 1, not 2"),
         ("agents: x", "t.yaml:1: the file: 'agents' is not valid — Input should be a valid list, not 'x'"),

@@ -43,6 +43,9 @@ class FixedHistory:
         self.queries.append(limit)
         return self.others
 
+    async def inputs_and_outputs(self, limit: int) -> Sequence[tuple[str, str]]:
+        return ()
+
     async def unsummarised(self) -> Unsummarised:
         return Unsummarised(summary=self.summary, conversations=self.chats)
 

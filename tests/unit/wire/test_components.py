@@ -100,7 +100,7 @@ def test_models_are_told_once() -> None:
 
 def test_config() -> None:
     offered = registry(description="A demo team")
-    item: Any = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
+    item: Any = config(CARD, list(offered.teams.values()), list(offered.agents.values()), [])
     assert item["teams"] == [
         {
             "id": "demo-team",
@@ -118,14 +118,14 @@ def test_config() -> None:
 def test_the_card() -> None:
     assert home(CARD) == {"name": "musterd", "id": "demo-os", "version": "0.1.0"}
     assert health(CARD) == {"status": "ok", "instantiated_at": "2026-11-25T08:54:50.047019Z"}
-    assert info(CARD, teams=1, agents=2) == {
+    assert info(CARD, teams=1, agents=2, workflows=3) == {
         "os_id": "demo-os",
         "name": "musterd",
         "os_version": "0.1.0",
         "agno_version": "2.5.6",
         "agent_count": 2,
         "team_count": 1,
-        "workflow_count": 0,
+        "workflow_count": 3,
         "mcp": {"enabled": False, "path": None, "oauth": None, "tool_run_endpoint": False},
         "auth_mode": "none",
         "user_isolation": False,

@@ -7,7 +7,8 @@ import pytest
 
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
-from musterd.wire.events import EventRenderer, RunIdentity, event_name, is_content_only, member_ids
+from musterd.wire.events import AGENT_NAMES, EventRenderer, RunIdentity, event_name, is_content_only, member_ids
+from musterd.wire.workflow_events import NAMES as WORKFLOW_NAMES
 from tests.unit.wire import samples
 
 INNER_ID = "ce5d0b55-5c34-483e-81e5-e5becf66c07f"
@@ -258,9 +259,11 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
 
 def test_every_kind_is_in_the_table_and_named() -> None:
     as_they_are = {kind for kind in EventKind if kind.name.startswith("TASK_")} | {EventKind.CUSTOM}
-    assert {row[0] for row in TABLE} | {EventKind.CONTENT} | as_they_are == set(EventKind)
-    names = {event_name(kind, component) for kind in EventKind for component in ("team", "agent")}
-    assert len(names) == 2 * len(EventKind) - 1, "a tool's own event has one name"
+    assert {row[0] for row in TABLE} | {EventKind.CONTENT} | as_they_are == set(AGENT_NAMES)
+    names = {event_name(kind, component) for kind in AGENT_NAMES for component in ("team", "agent")}
+    assert len(names) == 2 * len(AGENT_NAMES) - 1, "a tool's own event has one name"
+    assert set(AGENT_NAMES) | set(WORKFLOW_NAMES) == set(EventKind)
+    assert len({event_name(kind, "workflow") for kind in EventKind}) == len(EventKind)
 
 
 def test_what_a_tool_tells_has_the_peers_name_in_every_run() -> None:

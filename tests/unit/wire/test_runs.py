@@ -66,7 +66,7 @@ COMPLETED = {
 
 
 def test_post_answers_what_the_peer_answers_in_its_order() -> None:
-    run = run_output(samples.plain_view(), is_post=True)
+    run = samples.as_read(run_output(samples.plain_view(), is_post=True))
     assert run == COMPLETED
     assert list(run) == list(COMPLETED)
     assert [list(message) for message in run["messages"]] == [list(message) for message in MESSAGES]

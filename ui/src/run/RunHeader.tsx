@@ -6,7 +6,7 @@ import { Status } from "../shared/Status";
 import { shownStatus } from "../shared/status";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
-import { componentName, componentOf, isFinal, type RunDetail } from "./model/types";
+import { componentName, componentOf, isFinal, messageOf, type RunDetail } from "./model/types";
 
 /** Which run this is, its status, and what can be done with it. */
 export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
@@ -28,7 +28,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
       </nav>
       <div className="run-head">
         <div className="run-title">
-          <h1 title={run.input.input_content}>{run.input.input_content.trim() || "(no message)"}</h1>
+          <h1 title={messageOf(run)}>{messageOf(run).trim() || "(no message)"}</h1>
           <div className="run-meta">
             <Status
               status={shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null })}

@@ -3,7 +3,7 @@ import { useEffect } from "react";
 import { navigate } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { ErrorState, Skeleton } from "../shared/PageStates";
-import type { RunDetail } from "./model/types";
+import { messageOf, type RunDetail } from "./model/types";
 import { useRun } from "./queries";
 import { RunView } from "./RunView";
 
@@ -41,5 +41,5 @@ export default function RunPage({ runId }: { runId: string }) {
 }
 
 function titleOf(run: RunDetail): string {
-  return run.input.input_content.trim().split("\n", 1)[0]?.slice(0, 80) || "Run";
+  return messageOf(run).trim().split("\n", 1)[0]?.slice(0, 80) || "Run";
 }

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { request } from "../api/client";
-import type { RunCounts, RunSummary } from "../api/types";
+import type { ComponentKind, RunCounts, RunSummary } from "../api/types";
 import type { ParamChanges } from "../app/hashLocation";
 import { Chip } from "../shared/Chip";
 import { type Filters, SINCE_LABEL, STATE_FILTERS } from "./filters";
@@ -22,7 +22,8 @@ interface ComponentItem {
 export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
   const teams = useComponents("team");
   const agents = useComponents("agent");
-  const components = [...teams, ...agents];
+  const workflows = useComponents("workflow");
+  const components = [...teams, ...agents, ...workflows];
   const users = [...new Set([filters.user, ...runs.map((run) => run.user_id)])].filter((user) => user !== null).sort();
   return (
     <div className="run-filters">
@@ -49,7 +50,7 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
         >
           <option value="">All teams</option>
           {filters.component && !components.some(({ value }) => value === filters.component) ? (
-            <option value={filters.component}>{filters.component.replace(/^(team|agent):/, "")}</option>
+            <option value={filters.component}>{filters.component.replace(/^(team|agent|workflow):/, "")}</option>
           ) : null}
           {components.map(({ value, label }) => (
             <option key={value} value={value}>
@@ -90,7 +91,7 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
   );
 }
 
-function useComponents(kind: "team" | "agent"): { value: string; label: string }[] {
+function useComponents(kind: ComponentKind): { value: string; label: string }[] {
   const { data = [] } = useQuery({
     queryKey: ["components", kind, "names"],
     queryFn: ({ signal }) => request<ComponentItem[]>(`/${kind}s`, { signal }),

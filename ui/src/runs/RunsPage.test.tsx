@@ -12,7 +12,7 @@ let runs: RunSummary[] = [];
 
 function answerTo(url: URL): unknown {
   if (url.pathname.endsWith("/teams")) return [{ id: "support-desk", name: "Support desk" }];
-  if (url.pathname.endsWith("/agents")) return [];
+  if (/\/(agents|workflows)$/.test(url.pathname)) return [];
   if (url.pathname.endsWith("/runs/counts")) {
     const count = (status: string) => runs.filter((run) => run.status === status).length;
     return {

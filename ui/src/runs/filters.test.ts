@@ -23,6 +23,7 @@ test("they become the server's query", () => {
   expect(query).toEqual({
     team_id: "support-desk",
     agent_id: null,
+    workflow_id: null,
     user_id: "mara",
     session_id: "s1",
     q: "order",

@@ -1,6 +1,6 @@
 /** The filters of the Runs page: in the URL, and as the server's query. */
 import type { Query } from "../api/client";
-import type { RunCounts, RunStatus, RunSummary } from "../api/types";
+import type { ComponentKind, RunCounts, RunStatus, RunSummary } from "../api/types";
 import type { Tone } from "../shared/status";
 
 export type StateName = "all" | "needs_you" | "running" | "queued" | "paused" | "failed" | "cancelled" | "completed";
@@ -80,6 +80,7 @@ export function countsQuery(filters: Filters, now: Date): Query {
   return {
     team_id: kind === "team" ? id : null,
     agent_id: kind === "agent" ? id : null,
+    workflow_id: kind === "workflow" ? id : null,
     user_id: filters.user,
     session_id: filters.session,
     q: filters.text,
@@ -87,10 +88,10 @@ export function countsQuery(filters: Filters, now: Date): Query {
   };
 }
 
-function componentOf(text: string | null): ["team" | "agent" | null, string | null] {
+function componentOf(text: string | null): [ComponentKind | null, string | null] {
   if (!text) return [null, null];
-  const match = /^(team|agent):(.*)$/s.exec(text);
-  return match ? [match[1] as "team" | "agent", match[2] ?? ""] : ["team", text];
+  const match = /^(team|agent|workflow):(.*)$/s.exec(text);
+  return match ? [match[1] as ComponentKind, match[2] ?? ""] : ["team", text];
 }
 
 /** Whether a run that the feed tells of belongs on the page. The text is the server's to search: see `Filters.text`. */

@@ -52,5 +52,5 @@ export function useLiveText(runId: string | null): string {
 }
 
 function isEnd(name: string): boolean {
-  return /Run(Completed|Error|Cancelled|Paused)$/.test(name);
+  return /(Run|Workflow)(Completed|Error|Cancelled|Paused)$/.test(name);
 }

@@ -7,7 +7,10 @@ from musterd.core.callers import SERVICE_PREFIX
 from musterd.core.scopes import Scopes
 
 NAME_LENGTH = 63
-DEFAULT_SCOPES = ("agents:read", "agents:run", "teams:read", "teams:run", "sessions:read")
+DEFAULT_SCOPES = (
+    *("agents:read", "agents:run", "teams:read", "teams:run", "workflows:read", "workflows:run"),
+    "sessions:read",
+)
 """The scopes of an account for which none are given: run what is served, and read its own sessions."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

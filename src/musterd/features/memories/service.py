@@ -170,8 +170,8 @@ class MemoryService:
     def _known_models(self) -> "dict[str, str | Model]":
         """The models that a client may name: those of served components. Any other would be paid with our keys."""
         registry, models = self._resources.registry, list[str | Model]()
-        for served in (*registry.teams.values(), *registry.agents.values()):
-            models += [model for component in served.tree() for model in models_of(component)]
+        for served in registry.top_level():
+            models += [model for component in served.agents_and_teams() for model in models_of(component)]
         named = {model if isinstance(model, str) else f"{model.system}:{model.model_name}": model for model in models}
         preferred = self._resources.settings.memory_model
         return {preferred: preferred, **named} if preferred else named

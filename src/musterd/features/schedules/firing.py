@@ -23,7 +23,7 @@ from musterd.core.errors import (
     TooManyRequests,
 )
 from musterd.core.scheduling import SchedulingOptions
-from musterd.declare import Component
+from musterd.declare.component import BaseComponent
 from musterd.features.schedules import store
 from musterd.features.schedules.planning import MISSED, OTHERS_SECONDS, Plan, plan, share_of
 from musterd.features.schedules.records import (
@@ -255,7 +255,7 @@ class Firer:
             return replace(firing, run_id=run.run_id, session_id=run.session_id)
         return await self._database.read(lambda tx: store.firing_of_run(tx, run.run_id)) or firing
 
-    async def _component_and_caller(self, schedule: Schedule) -> tuple[Component, Caller]:
+    async def _component_and_caller(self, schedule: Schedule) -> tuple[BaseComponent, Caller]:
         """The component that a schedule runs, and with whose rights.
 
         :raises NotFound: it is not served here.

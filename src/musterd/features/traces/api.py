@@ -64,7 +64,7 @@ class TimeQuery(DatabaseQuery):
     user_id: Text | None = Field(None, description="Only runs of this user")
     agent_id: Text | None = Field(None, description="Only runs of this agent")
     team_id: Text | None = Field(None, description="Only runs of this team")
-    workflow_id: Text | None = Field(None, description="Workflows are not supported, so no trace matches")
+    workflow_id: Text | None = Field(None, description="Only runs of this workflow")
     start_time: QueryTime | None = Field(None, description="Only traces that began at or after this time, ISO 8601")
     end_time: QueryTime | None = Field(None, description="Only traces that ended at or before this time, ISO 8601")
 
@@ -227,6 +227,7 @@ def trace_summary(trace: TraceRow, now: float) -> TraceSummary:
         "user_id": run.user_id,
         "agent_id": run.component_id if run.component_kind == "agent" else None,
         "team_id": run.component_id if run.component_kind == "team" else None,
+        "workflow_id": run.component_id if run.component_kind == "workflow" else None,
         "created_at": iso_micros(run.created_at),
     }
     return without_nulls(summary)
@@ -244,9 +245,8 @@ def trace_detail(trace: TraceRow, root: Span, now: float) -> TraceDetail:
     top = without_nulls(
         TraceNode({**span_node(root, now), "input": None, "output": None, "error": None, "metadata": totals or None})
     )
-    return without_nulls(
-        TraceDetail({**trace_summary(trace, now), "output": root.output, "error": root.error, "tree": [top]})
-    )
+    summary: TraceSummary = {**trace_summary(trace, now), "total_spans": len(spans)}
+    return without_nulls(TraceDetail({**summary, "output": root.output, "error": root.error, "tree": [top]}))
 
 
 def span_node(span: Span, now: float, *, has_below: bool = True) -> TraceNode:
@@ -278,6 +278,7 @@ def session_stats(session: SessionTraces) -> TraceSessionStats:
         "user_id": session.user_id,
         "agent_id": session.agent_id,
         "team_id": session.team_id,
+        "workflow_id": session.workflow_id,
         "total_traces": session.total,
         "first_trace_at": iso_micros(session.first_at),
         "last_trace_at": iso_micros(session.last_at),

@@ -28,6 +28,12 @@ class SpanKind(StrEnum):
     LLM = "LLM"
     TOOL = "TOOL"
     HOOK = "HOOK"
+    WORKFLOW = "WORKFLOW"
+    STEP = "STEP"
+    PARALLEL = "PARALLEL"
+    LOOP = "LOOP"
+    CONDITION = "CONDITION"
+    ROUTER = "ROUTER"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +90,7 @@ class SessionTraces:
     user_id: str | None
     agent_id: str | None
     team_id: str | None
+    workflow_id: str | None
     total: int
     first_at: float
     last_at: float

@@ -11,15 +11,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from musterd.core import jsontext, semconv
-from musterd.core.records import RunView, StepKind, StepRow, StepState
+from musterd.core.records import ComponentKind, RunView, StepKind, StepRow, StepState
 from musterd.core.trace_ids import run_span_id, step_span_id
 from musterd.features.traces.records import STATUS_OF, Span, SpanKind, SpanStatus
+from musterd.features.traces.workflow_spans import container_spans, describe_step, nodes_of
 from musterd.wire.messages import text_of
 from musterd.wire.shapes import without_nulls
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
 _HOOK = re.compile(r"(?:.*/)?(?P<when>pre|post)(?P<number>\d+)")
 _ROLES = {"system-prompt": "system", "tool-return": "tool"}
+_KINDS: dict[ComponentKind, SpanKind] = {
+    "team": SpanKind.TEAM,
+    "agent": SpanKind.AGENT,
+    "workflow": SpanKind.WORKFLOW,
+}
+_OF_WORKFLOWS = frozenset({StepKind.FUNCTION, StepKind.CHOICE, StepKind.ASK, StepKind.DELEGATE})
 _STATUSES = {StepState.FAILED: SpanStatus.ERROR, StepState.COMPLETED: SpanStatus.OK}
 
 
@@ -36,6 +43,11 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
         for step in steps
         if step.kind is not StepKind.PREPARE and step.attempt > 0
     }
+    nodes = nodes_of(runs, steps)
+    for step in steps:
+        if step.path in by_step and step.kind in _OF_WORKFLOWS:
+            describe_step(by_step[step.path], step, nodes)
+    by_step = {**container_spans(by_run[""].metadata["run_id"], nodes, steps), **by_step}
     for path, span in by_step.items():
         _parent(path, by_run, by_step, is_run=False).children.append(span)
     for path, span in by_run.items():
@@ -78,7 +90,7 @@ def _run_span(view: RunView) -> Span:
     return Span(
         span_id=run_span_id(run.root_id, run.path),
         name=f"{semconv.INVOKE_AGENT} {run.component_name}",
-        kind=SpanKind.TEAM if run.component_kind == "team" else SpanKind.AGENT,
+        kind=_KINDS[run.component_kind],
         started_at=run.started_at or run.created_at,
         ended_at=run.ended_at,
         status=status,

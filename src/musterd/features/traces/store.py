@@ -28,7 +28,7 @@ FIELDS = {
     "user_id": "r.user_id",
     "agent_id": "CASE r.component_kind WHEN 'agent' THEN r.component_id END",
     "team_id": "CASE r.component_kind WHEN 'team' THEN r.component_id END",
-    "workflow_id": "CAST(NULL AS TEXT)",
+    "workflow_id": "CASE r.component_kind WHEN 'workflow' THEN r.component_id END",
     "created_at": "r.created_at",
 }
 """What a condition may name, each as SQL."""
@@ -99,7 +99,8 @@ async def by_session(
     """One page of sessions with the number of their traces, last used first, and the number of sessions."""
     where = _Where(condition, caller, now)
     text = f"""SELECT r.session_id, max(r.user_id) AS user_id, max({FIELDS["agent_id"]}) AS agent_id,
-                      max({FIELDS["team_id"]}) AS team_id, count(*) AS n,
+                      max({FIELDS["team_id"]}) AS team_id,
+                      max({FIELDS["workflow_id"]}) AS workflow_id, count(*) AS n,
                       min(r.created_at) AS first, max(r.created_at) AS last, count(*) OVER () AS sessions
                {_FROM}{where.text} GROUP BY r.session_id ORDER BY last DESC, r.session_id LIMIT :limit OFFSET :offset"""
     page_params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
@@ -116,6 +117,7 @@ async def by_session(
             user_id=row["user_id"],
             agent_id=row["agent_id"],
             team_id=row["team_id"],
+            workflow_id=row["workflow_id"],
             total=int(row["n"]),
             first_at=row["first"],
             last_at=row["last"],
@@ -165,6 +167,7 @@ _LOOKUPS = {
     "owner": "r.owner = :{0}",
     "agent_id": "r.component_kind = 'agent' AND r.component_id = :{0}",
     "team_id": "r.component_kind = 'team' AND r.component_id = :{0}",
+    "workflow_id": "r.component_kind = 'workflow' AND r.component_id = :{0}",
 }
 """What has an index, the one with the fewest runs first. Each condition goes by it, and holds for all that match."""
 _NARROW = ("run_id", "trace_id", "session_id")

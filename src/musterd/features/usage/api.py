@@ -128,8 +128,8 @@ def day_object(day: Day) -> DayAggregatedMetrics:
         "agent_sessions_count": figures.sessions.get("agent", 0),
         "team_runs_count": figures.runs.get("team", 0),
         "team_sessions_count": figures.sessions.get("team", 0),
-        "workflow_runs_count": 0,
-        "workflow_sessions_count": 0,
+        "workflow_runs_count": figures.runs.get("workflow", 0),
+        "workflow_sessions_count": figures.sessions.get("workflow", 0),
         "users_count": figures.users_count,
         "token_metrics": {
             "input_tokens": usage.input_tokens,

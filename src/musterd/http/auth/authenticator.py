@@ -43,6 +43,11 @@ class Authenticator:
         """The principal of a request for an open path, whose credentials are not checked."""
         return ANYBODY if self._mode == "none" else STRANGER
 
+    @property
+    def is_required(self) -> bool:
+        """Whether callers must authenticate."""
+        return self._mode != "none"
+
     def checks(self, authorization: Sequence[str]) -> bool:
         """Whether the request has credentials that need to be checked."""
         return self._mode != "none" and bool(authorization)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import Headers
@@ -10,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from musterd.core.errors import RequestError, WrongToken
 from musterd.core.metrics import Metrics
 from musterd.http.auth.authenticator import Authenticator
+from musterd.http.auth.expiry import Validity
 from musterd.http.auth.principals import Principal
 from musterd.http.auth.rate_limits import RateLimits, network_of
 
@@ -21,6 +24,22 @@ OPTIONAL_AUTH_PATHS = frozenset({"/-/ready"})
 OPTIONAL_AUTH_SECONDS = 1.0
 """How long that check may take: open paths must also be answered while the database is unavailable."""
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketAccess:
+    """How the client of a WebSocket authenticates. Browsers cannot set a header for it.
+
+    :param principal: the caller, if the handshake says who it is or nobody needs to be authenticated.
+    :param sign_in: authenticates a token, with the limits of requests.
+    :param admit: counts a message as a request; raises TooManyRequests if there are too many.
+    :param validity_of: how long a principal's token is valid.
+    """
+
+    principal: Principal | None
+    sign_in: Callable[[str], Awaitable[Principal]]
+    admit: Callable[[Principal], None]
+    validity_of: Callable[[Principal], Validity]
 
 
 class Authentication:
@@ -48,7 +67,25 @@ class Authentication:
                 principal = self._authenticator.unauthenticated if is_open(path) else await self._authenticate(scope)
             validity = self._authenticator.validity(principal)
             scope.setdefault("state", {}).update(principal=principal, caller=principal.caller, validity=validity)
+        elif scope["type"] == "websocket":
+            scope.setdefault("state", {})["access"] = await self._socket_access(scope)
         await self._app(scope, receive, send)
+
+    async def _socket_access(self, scope: Scope) -> SocketAccess:
+        """How the client of a socket authenticates: with a header, or later with a message.
+
+        :raises Unauthenticated: it sends a header with credentials that are not valid.
+        """
+        authorization, address = Headers(scope=scope).getlist("authorization"), _address_of(scope)
+        principal = None
+        if authorization or not self._authenticator.is_required:
+            principal = await self._authenticate(scope, authorization)
+        return SocketAccess(
+            principal=principal,
+            sign_in=lambda token: self._authenticate(scope, [f"Bearer {token}"]),
+            admit=lambda principal: self._limits.admit(principal.name, address),
+            validity_of=self._authenticator.validity,
+        )
 
     async def _authenticate_if_possible(self, scope: Scope) -> Principal:
         """The principal of a request for an open path, which is answered even if authentication fails."""
@@ -58,9 +95,10 @@ class Authentication:
                     return await self._authenticate(scope)
         return self._authenticator.unauthenticated
 
-    async def _authenticate(self, scope: Scope) -> Principal:
-        address = network_of((scope.get("client") or ("",))[0])
-        authorization = Headers(scope=scope).getlist("authorization")
+    async def _authenticate(self, scope: Scope, authorization: Sequence[str] | None = None) -> Principal:
+        address = _address_of(scope)
+        if authorization is None:
+            authorization = Headers(scope=scope).getlist("authorization")
         # Check the limit before the credentials, so that a blocked address does not learn whether a guess is right.
         if self._authenticator.checks(authorization):
             self._limits.require_few_failures(address)
@@ -74,6 +112,10 @@ class Authentication:
         # After authentication, so that requests with wrong credentials cannot use up a principal's share.
         self._limits.admit(principal.name, address)
         return principal
+
+
+def _address_of(scope: Scope) -> str:
+    return network_of((scope.get("client") or ("",))[0])
 
 
 def is_open(path: str) -> bool:

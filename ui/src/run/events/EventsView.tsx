@@ -132,7 +132,7 @@ function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
       >
         <span className="numeric text-ink-3">{event.event_index}</span>
         <span className="numeric text-ink-3">{`+${formatDuration(Math.max(0, event.at - start))}`}</span>
-        <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? ""}</span>
+        <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? event.workflow_name ?? ""}</span>
         <code className="truncate">{event.event}</code>
         <span className="truncate text-ink-2">{eventSummary(event)}</span>
       </button>

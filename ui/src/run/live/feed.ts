@@ -93,7 +93,8 @@ const NOTES: Readonly<Record<string, NoteKind>> = {
 
 /** The name of an event without the `Team` of a team's run. */
 export function kindOf(event: RunEvent): string {
-  return event.event.startsWith("Team") ? event.event.slice(4) : event.event;
+  const name = event.event.replace(/^Team/, "");
+  return name.replace(/^Workflow(Started|Completed|Error|Cancelled|Paused|Continued)$/, "Run$1");
 }
 
 export class RunFeed {
@@ -199,13 +200,13 @@ export class RunFeed {
   private threadOf(event: RunEvent, at: number): Thread {
     let thread = this.threads.get(event.run_id);
     if (thread === undefined) {
-      const componentId = event.team_id ?? event.agent_id ?? "";
+      const componentId = event.team_id ?? event.agent_id ?? event.workflow_id ?? "";
       thread = {
         runId: event.run_id,
         index: event.event_index,
         parentRunId: event.parent_run_id ?? null,
         componentId,
-        name: event.team_name ?? event.agent_name ?? componentId,
+        name: event.team_name ?? event.agent_name ?? event.workflow_name ?? componentId,
         model: event.model ?? "",
         depth: event.nested_depth ?? 0,
         startedAt: at,
@@ -340,7 +341,13 @@ export class RunFeed {
     if (note === "completed") {
       thread.answer = event.content === undefined ? null : textOf(event.content);
     } else {
-      this.note(thread, event, at, note, note === "cancelled" ? (event.reason ?? "") : textOf(event.content));
+      this.note(
+        thread,
+        event,
+        at,
+        note,
+        note === "cancelled" ? (event.reason ?? "") : textOf(event.content ?? event.error),
+      );
     }
     if (event.run_id === this.rootId) this.isEnded = note !== "paused";
     this.stepVersion += 1;

@@ -78,5 +78,7 @@ function parse(data: string): RunEvent | null {
 }
 
 function isEnd(event: RunEvent | undefined): boolean {
-  return event !== undefined && event.nested_depth === 0 && /Run(Completed|Error|Cancelled)$/.test(event.event);
+  return (
+    event !== undefined && event.nested_depth === 0 && /(Run|Workflow)(Completed|Error|Cancelled)$/.test(event.event)
+  );
 }

@@ -18,9 +18,12 @@ type ReadKeys =
   | ("created_at" | "queued_at" | "started_at" | "ended_at" | "attempts" | "attempt_list" | "queue_position")
   | ("runs_behind" | "forked_from" | "copied_from" | "cancel" | "error" | "waiting" | "members");
 
-/** `GET /runs/{run_id}?view=full`: the keys that the page reads, of a run of a team or of an agent. */
-export type RunDetail = Pick<Schemas["TeamRunDetails"], ReadKeys | "team_id" | "team_name"> &
-  Partial<Pick<Schemas["AgentRunDetails"], "agent_id" | "agent_name">> & {
+/** `GET /runs/{run_id}?view=full`: the keys that the page reads, of a run of a team, an agent or a workflow. */
+export type RunDetail = Omit<Pick<Schemas["TeamRunDetails"], ReadKeys | "team_id" | "team_name">, "input"> &
+  Partial<Pick<Schemas["AgentRunDetails"], "agent_id" | "agent_name">> &
+  Partial<Pick<Schemas["WorkflowRunDetails"], "workflow_id" | "workflow_name">> & {
+    /** Of a workflow the message itself, or an object if it has an input schema. */
+    input: { input_content?: unknown } | string;
     totals: Totals | null;
     activity: Activity | null;
   };
@@ -44,6 +47,8 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   team_name?: string;
   agent_id?: string;
   agent_name?: string;
+  workflow_id?: string;
+  workflow_name?: string;
   model?: string;
   content?: unknown;
   reasoning_content?: string;
@@ -66,12 +71,19 @@ export function isFinal(status: RunStatus): boolean {
   return FINAL.has(status);
 }
 
-/** The name of the team or agent of a run. */
-export function componentName(run: RunDetail): string {
-  return run.team_name ?? run.agent_name ?? run.team_id ?? run.agent_id ?? "Run";
+/** The message of a run. */
+export function messageOf({ input }: RunDetail): string {
+  if (typeof input === "string") return input;
+  return typeof input.input_content === "string" ? input.input_content : JSON.stringify(input);
 }
 
-/** The kind and id of the team or agent of a run. */
+/** The name of the team, agent or workflow of a run. */
+export function componentName(run: RunDetail): string {
+  return run.team_name ?? run.agent_name ?? run.workflow_name ?? run.team_id ?? run.agent_id ?? "Run";
+}
+
+/** The kind and id of the team, agent or workflow of a run. */
 export function componentOf(run: RunDetail): { kind: ComponentKind; id: string } {
+  if (run.workflow_id !== undefined) return { kind: "workflow", id: run.workflow_id };
   return run.team_id === undefined ? { kind: "agent", id: run.agent_id ?? "" } : { kind: "team", id: run.team_id };
 }

@@ -97,7 +97,7 @@ function MemberFilter({ run, memberRunId, onMember }: MemberFilterProps) {
         <span className="sr-only">Member</span>
         <select className="select" value={memberRunId ?? ""} onChange={(event) => onMember(event.target.value || null)}>
           <option value="">All members</option>
-          <option value={run.run_id}>{run.team_name ?? run.agent_name ?? "The run itself"}</option>
+          <option value={run.run_id}>{run.team_name ?? run.agent_name ?? run.workflow_name ?? "The run itself"}</option>
           {run.members.map((member, i) => {
             const name = member.name ?? member.component_id;
             const number = names.slice(0, i + 1).filter((other) => other === name).length;

@@ -1,7 +1,7 @@
 /** The transcript as rows: who speaks, what was asked, what was written, what was called. */
 import type { Entry, ModelCall, RunFeed, Thread } from "../live/feed";
 import type { RunDetail } from "../model/types";
-import { componentName } from "../model/types";
+import { componentName, messageOf } from "../model/types";
 
 export type Row =
   | { kind: "speaker"; key: string; thread: Thread; at: number }
@@ -26,7 +26,7 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
   for (const thread of feed.threads.values()) {
     if (memberRunId !== null && thread.runId !== memberRunId) continue;
     const isRoot = thread.runId === run.run_id;
-    const task = isRoot ? run.input.input_content : (tasks.get(thread.runId) ?? "");
+    const task = isRoot ? messageOf(run) : (tasks.get(thread.runId) ?? "");
     const parent = thread.parentRunId === null ? undefined : feed.threads.get(thread.parentRunId);
     const from = isRoot ? (run.user_id ?? "User") : (parent?.name ?? componentName(run));
     if (task !== "")

@@ -198,6 +198,7 @@ def _create_runs() -> None:
         _text("activity"),  # what the run does now, as JSON
         _text("webhooks"),  # URLs, separated by spaces
         _text("traceparent"),
+        _text("step"),  # of a run that a step of a workflow started: the step, as JSON
         _text("trace_id"),  # null if the run id itself is the trace id
         _count("is_compacted"),
         sqlite_with_rowid=False,

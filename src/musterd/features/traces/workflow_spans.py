@@ -1,0 +1,86 @@
+"""What the plan of a workflow's run says about its steps, for their spans: the journal knows paths, the plan names."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunView, StepKind, StepRow, StepState
+from musterd.core.trace_ids import step_span_id
+from musterd.features.traces.records import Span, SpanKind, SpanStatus
+
+_WORDS = {StepKind.CHOICE: "choice", StepKind.ASK: "question"}
+
+Nodes = Mapping[str, JsonObject]
+"""The nodes of declared trees, by the path at which a run reached them."""
+
+_KINDS = {
+    "step": SpanKind.STEP,
+    "steps": SpanKind.STEP,
+    "parallel": SpanKind.PARALLEL,
+    "loop": SpanKind.LOOP,
+    "condition": SpanKind.CONDITION,
+    "router": SpanKind.ROUTER,
+}
+
+
+def nodes_of(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Nodes:
+    """The nodes that the workflows among these runs reached."""
+    nodes: dict[str, JsonObject] = {}
+    prepared = {step.path: step.result for step in steps}
+    for view in runs:
+        if view.row.component_kind != "workflow":
+            continue
+        prefix = f"{view.row.path}/" if view.row.path else ""
+        plan = json.loads(prepared.get(f"{prefix}p") or "{}").get("plan") or []
+        for step in steps:
+            if step.path.startswith(prefix):
+                _note_nodes(nodes, prefix, step.path[len(prefix) :], plan)
+    return nodes
+
+
+def _note_nodes(nodes: dict[str, JsonObject], prefix: str, path: str, plan: Sequence[JsonObject]) -> None:
+    """Add the nodes on the way to one step."""
+    children, else_children, way = plan, list[JsonObject](), prefix
+    for segment in path.split("/"):
+        letter, number = segment[:1], segment[1:]
+        way += f"{segment}/"
+        if letter == "i" and number.isdigit():  # an iteration
+            continue
+        beside = else_children if letter == "e" else children
+        if letter not in ("s", "b", "e") or not number.isdigit() or int(number) >= len(beside):
+            return
+        node = nodes[way[:-1]] = beside[int(number)]
+        children, else_children = node.get("steps", []), node.get("else_steps", [])
+
+
+def container_spans(root_id: str, nodes: Nodes, steps: Sequence[StepRow]) -> dict[str, Span]:
+    """The spans of the containers, which have no step of their own, by path."""
+    spans: dict[str, Span] = {}
+    for path, node in nodes.items():
+        if node["kind"] == "step":
+            continue
+        inner = [step for step in steps if step.path.startswith(f"{path}/")]
+        ends = [step.ended_at for step in inner]
+        has_failed = any(step.state is StepState.FAILED for step in inner)
+        spans[path] = Span(
+            span_id=step_span_id(root_id, path),
+            name=f"{node['kind']} {node['name']}",
+            kind=_KINDS[node["kind"]],
+            started_at=min(step.started_at for step in inner),
+            ended_at=None if None in ends else max(end for end in ends if end is not None),
+            status=SpanStatus.UNSET if has_failed or None in ends else SpanStatus.OK,
+            metadata={"step_id": node["step_id"], "step_name": node["name"]},
+        )
+    return spans
+
+
+def describe_step(span: Span, step: StepRow, nodes: Nodes) -> None:
+    """Name the span of a step of a workflow: the step itself, a further try, what was chosen or asked."""
+    path = step.path
+    while path and path not in nodes:
+        path = path.rpartition("/")[0]
+    node = nodes.get(path)
+    if node is None:
+        return
+    span.kind, span.name = SpanKind.STEP, f"{_WORDS.get(step.kind, 'step')} {node['name']}"
+    span.metadata |= {"step_id": node["step_id"], "step_name": node["name"]}

@@ -1,0 +1,174 @@
+"""Calls of the functions of a workflow: executors, which are steps with an effect, and the functions that choose."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import StepState
+from musterd.declare import Tool, ToolContext
+from musterd.declare.run_context import requested_arguments
+from musterd.declare.schema_tool import SchemaSignature
+from musterd.declare.signature import unwrapped
+from musterd.declare.source_location import Place
+from musterd.declare.tool_result import ToolResult
+from musterd.declare.workflow.step_io import StepOutput
+from musterd.flow.results import content_text
+from musterd.loop.functions import call_function
+from musterd.loop.steps import ToolStep
+
+if TYPE_CHECKING:
+    from musterd.flow.walk import Walk
+
+
+class StateHolder(Protocol):
+    """What holds the session state for a function that runs."""
+
+    session_state: JsonObject
+
+
+@dataclass(slots=True, kw_only=True)
+class FunctionStep:
+    """A function that is called as a step.
+
+    :param name: the name of the step.
+    :param first: the positional arguments.
+    :param values: keyword arguments, of which it gets those that it has a parameter for.
+    """
+
+    name: str
+    function: Callable[..., Json]
+    first: tuple[Json, ...]
+    declared_at: Place
+    values: JsonObject = field(default_factory=dict)
+    timeout_seconds: float | None = None
+
+
+async def call_step(
+    walk: "Walk", step: FunctionStep, path: str, session_state: JsonObject, holder: StateHolder | None = None
+) -> ToolStep:
+    """Call a function as the step at ``path``, with what a tool call has: a time limit, a context, a copy of the state.
+
+    Any exception becomes a failed result.
+
+    :param holder: gets the copy of the state that the function works on.
+    """
+    call = _Call(step, holder)
+    is_async = inspect.iscoroutinefunction(unwrapped(step.function))
+    tool = Tool(
+        name=step.name,
+        description="",
+        parameters={},
+        function=call.run_async if is_async else call.run,
+        is_async=is_async,
+        signature=SchemaSignature({}),
+        declared_at=step.declared_at,
+        timeout_seconds=step.timeout_seconds,
+    )
+    run = replace(walk.run, state=session_state)
+    result = await call_function(walk.tree, run, tool, walk.tree.claim_call_id("", path), path, {})
+    details = call.details
+    if result.is_error:
+        is_timeout = result.state is StepState.UNKNOWN and call.error_type in (None, "CancelledError")
+        details = {"error_type": "TimeoutError" if is_timeout else call.error_type}
+    return replace(result, details={name: value for name, value in details.items() if value is not None} or None)
+
+
+class _Call:
+    """One call of a function, with what becomes known of it besides its result's text and media."""
+
+    def __init__(self, step: FunctionStep, holder: StateHolder | None) -> None:
+        self._step = step
+        self._holder = holder
+        self.details: JsonObject = {}
+        self.error_type: str | None = None
+
+    def run(self, _arguments: JsonObject, context: ToolContext) -> Json:
+        """Call a plain function, in a thread."""
+        try:
+            returned = self._call(context)
+            # A generator runs here, because its code must not block the event loop either.
+            if inspect.isgenerator(returned):
+                returned = _collected(returned)
+            return self._finish_awaited(returned) if _is_awaited(returned) else self._finish(returned)
+        except BaseException as error:
+            self.error_type = type(error).__name__
+            raise
+
+    async def run_async(self, _arguments: JsonObject, context: ToolContext) -> Json:
+        """Call an async function."""
+        return await self._finish_awaited(self._call(context))
+
+    async def _finish_awaited(self, returned: Json) -> Json:
+        try:
+            if inspect.isasyncgen(returned):
+                returned = await _collected_async(returned)
+            elif inspect.isawaitable(returned):
+                returned = await returned
+            return self._finish(returned)
+        except BaseException as error:
+            self.error_type = type(error).__name__
+            raise
+
+    def _call(self, context: ToolContext) -> Json:
+        step = self._step
+        if self._holder is not None:
+            self._holder.session_state = context.session_state
+        filled = {"session_state": context.session_state, "dependencies": context.dependencies}
+        values = {**step.values, **filled, "run_context": context}
+        return step.function(*step.first, **requested_arguments(step.function, values))
+
+    def _finish(self, returned: Json) -> Json:
+        output = returned if isinstance(returned, StepOutput) else StepOutput(content=returned)
+        text, kind = content_text(output.content)
+        self.details = {
+            **kind,
+            "success": None if output.success else False,
+            "error": output.error if output.success else output.error or text or "the function returned a failure",
+            "stop": output.stop or None,
+        }
+        return ToolResult(
+            content=text,
+            images=output.images or (),
+            audios=output.audio or (),
+            videos=output.videos or (),
+            files=output.files or (),
+        )
+
+
+def _is_awaited(returned: Json) -> bool:
+    return inspect.isawaitable(returned) or inspect.isasyncgen(returned)
+
+
+def _collected(generator: Iterator[Json]) -> Json:
+    """What a generator amounts to: its last ``StepOutput``, or else what it returns, or else its texts joined."""
+    collected = _Collected()
+    while True:
+        try:
+            collected.add(next(generator))
+        except StopIteration as end:
+            return collected.result if end.value is None else end.value
+
+
+async def _collected_async(generator: AsyncIterator[Json]) -> Json:
+    collected = _Collected()
+    async for item in generator:
+        collected.add(item)
+    return collected.result
+
+
+class _Collected:
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._output: StepOutput | None = None
+
+    def add(self, item: Json) -> None:
+        if isinstance(item, StepOutput):
+            self._output = item
+        elif isinstance(item, str):
+            self._texts.append(item)
+
+    @property
+    def result(self) -> Json:
+        return "".join(self._texts) if self._output is None else self._output

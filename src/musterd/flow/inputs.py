@@ -1,0 +1,137 @@
+"""What a step gets: the values so far, as a :class:`StepInput` for functions and as a message for agents and teams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic_ai.messages import UserContent
+
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.declare import Component
+from musterd.declare.workflow.resolved import WorkflowComponent
+from musterd.declare.workflow.step_io import StepInput, as_text, history_context
+from musterd.declare.workflow.steps import Step
+from musterd.flow.results import StepResult, as_json
+from musterd.loop import state
+from musterd.loop.media import as_read_by
+from musterd.loop.produced_media import result_content
+
+if TYPE_CHECKING:
+    from musterd.flow.walk import Walk
+
+MAX_SHOWN = 10_000
+"""The most characters of each content that a question to a person shows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scope:
+    """The values that the next step of a sequence gets.
+
+    :param content: the content of the step before; None: there was none.
+    :param results: the results of the steps before, by name, in their order.
+    :param media: the media that the step before produced.
+    :param state: the session state; steps change it in place.
+    """
+
+    state: JsonObject
+    content: Json = None
+    results: dict[str, StepResult] = field(default_factory=dict)
+    media: Sequence[Medium] = ()
+
+    def note(self, result: StepResult) -> None:
+        """Add the result of a step."""
+        name = result.output.step_name or ""
+        self.results.pop(name, None)  # so that it becomes the last one
+        self.results[name] = result
+        if result.content is not None:
+            self.content, self.media = result.content, result.media
+
+    def inner(self) -> "Scope":
+        """The values for the first step of a container."""
+        return Scope(state=self.state, content=self.content, results=dict(self.results), media=self.media)
+
+    def branch(self) -> "Scope":
+        """The values for a branch, which runs beside others and so has a copy of the state."""
+        branch = self.inner()
+        branch.state = state.copied(self.state)
+        return branch
+
+
+def step_input(walk: "Walk", scope: Scope, user_input: JsonObject | None = None) -> StepInput:
+    """What a function of the workflow gets.
+
+    :param user_input: the values that a person filled in for this step.
+    """
+    data = dict(walk.additional_data)
+    if user_input is not None:
+        data["user_input"] = user_input
+    media = {name: list(items) for name, items in walk.run.media.items()}
+    for result in (result for result in scope.results.values() if result.media):
+        for name in MEDIA_NAMES:
+            media.setdefault(name, []).extend(getattr(result.output, name) or ())
+    return StepInput(
+        input=walk.input,
+        previous_step_content=scope.content,
+        previous_step_outputs={name: result.output for name, result in scope.results.items()},
+        additional_data=data or None,
+        workflow_session=walk.session,
+        **{name: items for name, items in media.items() if items},
+    )
+
+
+def message_of_step(walk: "Walk", step: Step, scope: Scope, user_input: JsonObject | None) -> str:
+    """The message to the agent, the team or the workflow of a step: the content of the step before, or the input."""
+    message = as_text(walk.input if scope.content is None else scope.content) or ""
+    has_history = step.add_workflow_history
+    if has_history is None:
+        has_history = walk.component.spec.add_workflow_history_to_steps
+    if has_history:
+        count = walk.component.spec.num_history_runs if step.num_history_runs is None else step.num_history_runs
+        message = f"{history_context(walk.session.get_workflow_history(count)) or ''}{message}"
+    if user_input:
+        lines = [f"- {name}: {as_text(value)}" for name, value in user_input.items()]
+        message = "\n".join([message, "", "User preferences:", *lines])
+    return message
+
+
+def prompt_of_step(
+    walk: "Walk", component: Component | WorkflowComponent, message: str, media: Sequence[Medium]
+) -> str | Sequence[UserContent]:
+    """The prompt of the run that a step starts: the message, the media of the step before, and those of the request."""
+    prompt = walk.run.prompt
+    of_request = [] if isinstance(prompt, str) else list(prompt[1:])
+    if isinstance(component, WorkflowComponent):
+        return [message, *of_request] if of_request else message
+    if not component.spec.send_media_to_model:
+        return message
+    model = walk.tree.models.of(component)
+    # The media that the run of a step produced are not loaded; functions give their contents.
+    loaded = [medium for medium in media if medium.content is not None or "url" in medium.item]
+    content = result_content(message, loaded, model) if loaded else message
+    if not of_request:
+        return content
+    parts: list[UserContent] = [content] if isinstance(content, str) else content
+    return [*parts, *(as_read_by(model, item) for item in of_request)]
+
+
+def shown_input(walk: "Walk", scope: Scope) -> JsonObject:
+    """What a step gets, as the person sees it who is asked about the step. Long texts are cut."""
+    return {
+        "input": _shown(as_text(walk.input) if walk.input is not None else None),
+        "previous_step_outputs": {
+            name: {**result.record, "content": _shown(result.record["content"]), "steps": None}
+            for name, result in scope.results.items()
+        },
+        "previous_step_content": _shown(scope.content),
+        "additional_data": dict(walk.additional_data) or None,
+        "images": None,
+        "videos": None,
+        "audio": None,
+        "files": None,
+    }
+
+
+def _shown(content: Json) -> Json:
+    text = as_text(content)
+    return as_json(content) if text is None or len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

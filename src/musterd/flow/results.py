@@ -1,0 +1,224 @@
+"""The results of steps: as functions of the workflow see them, as clients see them, and as the journal stores them."""
+
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from musterd.core import jsontext
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.declare.tool_result import Media
+from musterd.declare.workflow.step_io import StepOutput
+from musterd.flow.position import Position
+from musterd.loop.steps import ToolStep
+
+TEXT, JSON, NOTHING = "text", "json", "nothing"
+"""How the content of a step is stored."""
+
+MAX_TOGETHER = 200_000
+"""The most characters of the contents that the result of a container shows, as long as each shows ``MIN_CUT`` of its
+own. Each event and each output repeats the results in it, so they would grow with the square of the steps."""
+MIN_CUT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """The result of a step or a container.
+
+    :param output: the result as functions of the workflow see it.
+    :param record: the same as clients see it, with the keys of AgentOS.
+    :param content: what the next step gets, of a container that of its last step; None: there is nothing new.
+    :param media: the media that it produced.
+    """
+
+    output: StepOutput
+    record: JsonObject
+    content: Json = None
+    media: tuple[Medium, ...] = ()
+
+
+def content_text(content: Json) -> tuple[str, JsonObject]:
+    """A content as text, and how :func:`content_of` reads it.
+
+    :raises ValueError: it contains a number that is not JSON.
+    """
+    if content is None:
+        return "", {"content": NOTHING}
+    if isinstance(content, str):
+        return content, {}
+    details: JsonObject = {"content": JSON}
+    if isinstance(content, BaseModel):
+        details["class"] = class_name(type(content))
+    return jsontext.dumps(to_jsonable_python(content, fallback=str)), details
+
+
+def as_json(content: Json) -> Json:
+    """A content as clients see it."""
+    return to_jsonable_python(content, fallback=str) if isinstance(content, BaseModel) else content
+
+
+def class_name(model: type[BaseModel]) -> str:
+    """The name under which :func:`content_of` finds a pydantic class."""
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def content_of(step: ToolStep) -> Json:
+    """The content of a step as functions get it: text, JSON, or an object of the pydantic class that it was made of.
+
+    It is read in the same way in each attempt, from what is stored. A class that is not found here leaves JSON.
+    """
+    details, content = step.details or {}, json_content_of(step)
+    if (name := details.get("class")) is None:
+        return content
+    module, _, qualname = name.partition(":")
+    try:
+        holder: Json = sys.modules[module]
+        model: Json = functools.reduce(getattr, qualname.split("."), holder)
+        is_model = isinstance(model, type) and issubclass(model, BaseModel)
+        return model.model_validate(content) if is_model else content
+    except (AttributeError, KeyError, ValueError):
+        return content
+
+
+def json_content_of(step: ToolStep) -> Json:
+    """The content of a step as clients see it: text or JSON."""
+    kind = (step.details or {}).get("content", TEXT)
+    if kind == NOTHING:
+        return None
+    return json.loads(step.result) if kind == JSON else step.result
+
+
+def succeeded(position: Position, step: ToolStep) -> StepResult:
+    """The result of a step that was called and returned, also of a function that returned a failure."""
+    details, content = step.details or {}, content_of(step)
+    output = replace(
+        _output(position, step),
+        content=content,
+        success=details.get("success", True),
+        error=details.get("error"),
+        stop=details.get("stop", False),
+        metrics=details.get("metrics"),
+        images=_media_of(step, "images"),
+        videos=_media_of(step, "videos"),
+        audio=_media_of(step, "audio"),
+        files=_media_of(step, "files"),
+    )
+    record = {**_record(output, step.media), "content": json_content_of(step)}
+    return StepResult(output=output, record=record, content=content, media=step.media)
+
+
+def failed(position: Position, step: ToolStep, text: str) -> StepResult:
+    """The result of a step that failed. The next step gets what stood before it.
+
+    :param text: what became of the step.
+    """
+    output = replace(_output(position, step), content=text, success=False, error=step.result)
+    return StepResult(output=output, record=_record(output, ()))
+
+
+def container(
+    position: Position, content: str, results: Sequence[StepResult], executor_type: str | None = None
+) -> StepResult:
+    """The result of a container.
+
+    :param content: what became of it, as clients see it.
+    :param executor_type: how clients name what runs the steps, if they do.
+    """
+    node = position.node
+    output = StepOutput(
+        content=content,
+        success=all(result.output.success for result in results),
+        stop=any(result.output.stop for result in results),
+        step_name=node.name,
+        step_id=node.step_id,
+        step_type=node.type_name,
+        executor_type=executor_type,
+        executor_name=None if executor_type is None else node.name,
+        steps=[result.output for result in results],
+    )
+    contents = [result.content for result in results if result.content is not None]
+    media = tuple(medium for result in results for medium in result.media)
+    record = _record(replace(output, steps=None), ())
+    if results:
+        record["steps"] = records(results)
+    return StepResult(output=output, record=record, content=contents[-1] if contents else None, media=media)
+
+
+def records(results: Sequence[StepResult]) -> list[JsonObject]:
+    """The results as clients see them together. If they are large, each content is cut: each step shows its own."""
+    together = [result.record for result in results]
+    counts = [_counted(record) for record in together]
+    characters, steps = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    if characters <= MAX_TOGETHER:
+        return together
+    return [_cut(record, max(MAX_TOGETHER // steps, MIN_CUT)) for record in together]
+
+
+def _counted(record: JsonObject) -> tuple[int, int]:
+    """The characters of the contents in a result, and the number of steps in it."""
+    content, below = record["content"], [_counted(step) for step in record.get("steps") or ()]
+    own = len(content) if isinstance(content, str) else len(jsontext.dumps(content))
+    return own + sum(count[0] for count in below), 1 + sum(count[1] for count in below)
+
+
+def _cut(record: JsonObject, most: int) -> JsonObject:
+    content = record["content"]
+    text = content if isinstance(content, str) else jsontext.dumps(content)
+    cut = {**record, "content": content if len(text) <= most else f"{text[:most]}…"}
+    if "steps" in record:
+        cut["steps"] = [_cut(step, most) for step in record["steps"]]
+    return cut
+
+
+def _output(position: Position, step: ToolStep) -> StepOutput:
+    node = position.node
+    return StepOutput(
+        step_name=node.name,
+        step_id=node.step_id,
+        step_type=node.type_name,
+        executor_type=node.executor_type,
+        executor_name=node.executor_name,
+        step_run_id=step.child_run_id,
+    )
+
+
+def _media_of(step: ToolStep, name: str) -> list[Media] | None:
+    """The media of a kind that a step produced; None if there are none."""
+    return [_as_media(medium) for medium in step.media if medium.name == name] or None
+
+
+def _as_media(medium: Medium) -> Media:
+    item = medium.item
+    return Media(
+        content=medium.content,
+        url=item.get("url"),
+        mime_type=item.get("mime_type") or "",
+        filename=item.get("filename"),
+        id=item.get("id"),
+    )
+
+
+def _record(output: StepOutput, media: Sequence[Medium]) -> JsonObject:
+    items = {name: [medium.item for medium in media if medium.name == name] or None for name in MEDIA_NAMES}
+    return {
+        "content": output.content,
+        "step_name": output.step_name,
+        "step_id": output.step_id,
+        "step_type": output.step_type,
+        "executor_type": output.executor_type,
+        "executor_name": output.executor_name,
+        "step_run_id": output.step_run_id,
+        "images": items["images"],
+        "videos": items["videos"],
+        "audio": items["audio"],
+        "files": items["files"],
+        "metrics": output.metrics,
+        "success": output.success,
+        "error": output.error,
+        "stop": output.stop,
+    }

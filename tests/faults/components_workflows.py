@@ -1,0 +1,51 @@
+"""A workflow with every kind of container, whose functions and choices add a line to a file that survives."""
+
+from collections.abc import Callable, Sequence
+
+from musterd import Agent, Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, ToolContext, Workflow
+from tests.faults.components import CountingModel, count
+
+
+def step(name: str) -> Step:
+    """A step whose calls are counted under the key of the call; it may be called again."""
+
+    def work(step_input: StepInput, run_context: ToolContext) -> str:
+        count(f"step {name} {run_context.idempotency_key}")
+        return f"{step_input.previous_step_content or step_input.input}>{name}"
+
+    return Step(name=name, executor=work, retry_safe=True)
+
+
+def choosing(name: str, answer: object) -> Callable[[StepInput], object]:
+    """A choice whose calls are counted."""
+
+    def choose(step_input: StepInput) -> object:
+        count(f"choice {name}")
+        return answer
+
+    return choose
+
+
+def is_last(outputs: Sequence[StepOutput]) -> bool:
+    """Whether the second iteration has ended."""
+    count(f"choice {outputs[-1].content}")
+    return str(outputs[-1].content).endswith("more>more")
+
+
+writer = Agent(id="writer", model=CountingModel())
+flow = Workflow(
+    id="flow",
+    steps=[
+        Condition(name="if", evaluator=choosing("if", True), steps=[step("then")], else_steps=[step("else")]),
+        Parallel(step("left"), Step(name="right", agent=writer), name="both"),
+        Loop(
+            name="again",
+            steps=[step("more")],
+            max_iterations=5,
+            end_condition=is_last,
+            forward_iteration_output=True,
+        ),
+        Router(name="way", selector=choosing("way", "this"), choices=[step("this"), step("that")]),
+        Steps(name="group", steps=[step("last"), writer]),
+    ],
+)

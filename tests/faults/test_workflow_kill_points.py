@@ -1,0 +1,65 @@
+"""A process is killed at each boundary of a workflow's steps; the next one does nothing again that is stored."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musterd.loop.run_tree import digest
+from musterd.store import events
+from tests.support.crashes import check_each_event_once
+from tests.support.process import Deployment, deployment_of
+
+STEPS = {"s0/s0": "then", "s1/b0": "left", "s2/i0/s0": "more", "s2/i1/s0": "more", "s3/s0": "this", "s4/s0": "last"}
+CHOICES = {
+    "s0/c": "choice if",
+    "s2/i0/c": "choice Echo: go>then>more",
+    "s2/i1/c": "choice Echo: go>then>more>more",
+    "s3/c": "choice way",
+}
+RESULT = "Echo: Echo: go>then>more>more>this>last"
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """A folder and a database, and the processes that serve the workflow."""
+    yield from deployment_of(database_url, tmp_path, Path(__file__).with_name("components_workflows.py"))
+
+
+def stored(site: Deployment) -> set[str]:
+    """What is stored with a result, under the lines with which its doing is counted."""
+    rows = site.select("SELECT path, kind FROM journal WHERE root_id = 'r1' AND result IS NOT NULL")
+    paths = [row["path"] for row in rows]
+    return {step_line(path) for path in paths if path in STEPS} | {CHOICES[path] for path in paths if path in CHOICES}
+
+
+def step_line(path: str) -> str:
+    """The line with which a call of a function is counted."""
+    return f"step {STEPS[path]} {digest('r1', path)}"
+
+
+@pytest.mark.parametrize(
+    "point, n",
+    [("accepted", 1)]
+    + [("recorded", n) for n in range(1, 9)]
+    + [(name, n) for name in ("intended", "performed") for n in (1, 3, 5, 7)],
+)
+def test_killed_between_steps(site: Deployment, point: str, n: int) -> None:
+    first = site.serve(fault=f"{point}:{n}:kill")
+    first.post("go", "r1", "workflows/flow")
+    first.died()
+    done, before = stored(site), site.counts()
+    second = site.serve()
+    view = second.ended("r1", "workflows/flow")
+    assert (view["status"], view["content"]) == ("COMPLETED", RESULT)
+    check_end(site, done, before)
+
+
+def check_end(site: Deployment, done: set[str], before: Counter[str]) -> None:
+    """What was stored was not done again, and what was under way was done once more at most."""
+    after = site.counts()
+    for line, count in after.items():
+        assert count <= before[line] + (0 if line in done else 1), f"{line} was done {count} times"
+    assert {line for line in after if not line.startswith("model")} == {*map(step_line, STEPS), *CHOICES.values()}
+    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
