@@ -5,7 +5,8 @@
     curl http://127.0.0.1:7777/workflows/article/runs -F stream=false -F "message=The history of the kettle"
 
 It runs offline, on the model ``scripted``; MUSTERD_EXAMPLE_MODEL=openai:gpt-5-mini (or any other) gives it a real one.
-The last step waits for a person: answer it on the page at http://127.0.0.1:7777/ui/, or as docs/howto/workflows.md shows.
+The last step waits for a person: answer it on the page at http://127.0.0.1:7777/ui/, or as docs/howto/workflows.md
+shows.
 """
 
 import os

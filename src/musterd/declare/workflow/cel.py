@@ -35,7 +35,7 @@ def check_cel(text: str, label: str, names: Sequence[str], place: Place) -> None
     if importlib.util.find_spec("celpy") is None:
         problem = f"{label} is the CEL text {text!r}, which requires the extra 'cel'"
         raise declaration_error(place, problem, "pip install 'musterd[cel]', or use a function")
-    from celpy import CELParseError
+    from celpy.celparser import CELParseError
 
     try:
         tree = _parsed(text)
@@ -60,7 +60,8 @@ def evaluate_cel(text: str, values: Mapping[str, Any]) -> Any:
     :param values: JSON values by name.
     :raises ValueError: it cannot be evaluated with these values.
     """
-    from celpy import CELEvalError, json_to_cel
+    from celpy.adapter import json_to_cel
+    from celpy.evaluation import CELEvalError
 
     try:
         value = _program(text).evaluate({name: json_to_cel(value) for name, value in values.items()})
