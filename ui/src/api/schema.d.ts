@@ -967,7 +967,8 @@ export interface paths {
          * @description Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
-         *     If the run ended in ERROR, a new run continues where it stopped.
+         *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+         *     happened in a finished run before that step's turn, and goes on from there.
          */
         post: operations["continue_workflow_run"];
         delete?: never;
@@ -2818,7 +2819,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -8747,7 +8748,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -8867,6 +8868,11 @@ export interface components {
              */
             path: string;
             /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
+            /**
              * Attempt List
              * @description The attempts of the root run, in order.
              */
@@ -8941,7 +8947,7 @@ export interface components {
             attempts?: number;
             /**
              * Forked From
-             * @description The failed run that this one continues.
+             * @description The finished run that this one continues.
              */
             forked_from?: string;
             /**
@@ -16047,8 +16053,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
                 "multipart/form-data": {
                     /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
@@ -16081,8 +16092,13 @@ export interface operations {
                      * @default false
                      */
                     background?: boolean;
-                    /** @description JSON text: The budget of the new run, if the run failed. */
+                    /** @description JSON text: The budget of the new run, if one is started. */
                     budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
                 };
             };
         };
@@ -16142,7 +16158,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Workflow or run not found */
+            /** @description Workflow, run or step not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -16162,7 +16178,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken */
+            /** @description The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and `from_step` is given; or the key is taken */
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
