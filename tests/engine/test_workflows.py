@@ -15,7 +15,6 @@ from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.service.run_steps import steps_of
-from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_each_event_once
 from tests.support.engine import NOBODY, EngineHarness
@@ -416,24 +415,6 @@ async def test_a_branch_that_waits_can_be_cancelled_alone(file_engines: Engines,
         view = await harness.end_of("r1")
     assert str(content(view)).endswith(">b>last")
     assert works.calls == {"b": 1, "last": 1}
-
-
-async def test_a_message_to_the_workflow_reaches_the_agent_at_work(file_engines: Engines, model: HeldModel) -> None:
-    hold = model.hold("[[WORDS 3]]")
-    agent = Agent(id="writer", model=model)
-    async with file_engines(
-        workflows=[workflow(Step(name="one", agent=agent), Step(name="two", agent=agent))]
-    ) as harness:
-        await harness.start("[[WORDS 3]]", "r1")
-        await hold.reached.wait()
-        ref = RunRef(harness.component(), "r1", None, NOBODY)
-        await harness.runs.steering.send(ref, SentMessage(text="Be brief"))
-        hold.release()
-        view = await harness.end_of("r1")
-        events = await harness.stored("r1")
-    assert view.row.state is RunState.COMPLETED
-    received = [event for _, event in events if event.kind is EventKind.MESSAGE_RECEIVED]
-    assert [event.data["text"] for event in received] == ["Be brief"]
 
 
 async def test_a_budget_holds_over_all_steps(file_engines: Engines, model: HeldModel) -> None:

@@ -351,6 +351,24 @@ async def test_a_cancelled_run_keeps_its_results(client: ServerClient) -> None:
     assert ends == ["WorkflowStarted", "WorkflowCancelled"]
 
 
+async def test_a_message_reaches_the_step_at_work(client: ServerClient) -> None:
+    hold = client.model.hold("hello")
+    run = await client.begin('hello [[TOOL get_weather {"city": "Rome"}]]', to="workflows/seq")
+    await hold.reached.wait()
+    path = f"/workflows/seq/runs/{run.run_id}/messages"
+    sent = await client.http.post(path, data={"message": "and Oslo"}, headers={"Idempotency-Key": "k1"})
+    assert sent.status_code == 202, sent.text
+    (member,) = (await client.get(f"/runs/{run.run_id}"))["members"]
+    assert sent.json()["run_id"] == member["run_id"]
+    hold.release()
+    await client.ended(run, to="workflows/seq")
+    again = await client.http.post(path, data={"message": "and Oslo"}, headers={"Idempotency-Key": "k1"})
+    assert again.json()["id"] == sent.json()["id"]
+    (message,) = await client.get(path, session_id=run.session_id)
+    assert message["taken_path"] == "s0/t1/m"
+    assert message["next_run_id"] is None
+
+
 # --- sessions and lists ---------------------------------------------------------------------------------
 
 

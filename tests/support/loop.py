@@ -98,9 +98,9 @@ class MemorySteps:
         self.taken[path] = taken
         return taken
 
-    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """The steering messages of a test."""
-        return [text for run_id in run_ids for text in self.said.pop(run_id, [])]
+        return self.said.pop(run_id, [])
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Take it."""

@@ -82,11 +82,11 @@ class Journal:
         self._outbox.batch.steps.append(step)
         return taken
 
-    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """The messages that the model call at ``path`` is to see: new ones, or those that the stored call saw."""
         if (stored := self._earlier_steps.get(path)) is not None and stored.result is not None:
             return self._seen_messages.get(path, ())
-        messages = [message for run_id in run_ids for message in await self._inbox.take(run_id)]
+        messages = await self._inbox.take(run_id)
         if messages:
             # Marked as taken in the commit of the model step: a crash before it leaves them for the next attempt.
             self._message_ids[path] = [message.id for message in messages]

@@ -100,7 +100,7 @@ class _StoredSteps(Steps):
         """The stored result."""
         return tool_step_of(self._stored(intent.path), {})
 
-    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """No messages."""
         return ()
 

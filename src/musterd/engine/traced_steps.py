@@ -108,9 +108,9 @@ class TracedSteps(Steps):
         """Record the values that a run reads."""
         return self._inner.prepared(path, fingerprint, taken)
 
-    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
-        """The messages to runs."""
-        return await self._inner.take_messages(path, run_ids)
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
+        """The messages to a run."""
+        return await self._inner.take_messages(path, run_id)
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Read a value from outside the run and record it."""

@@ -89,7 +89,6 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         inherited_dependencies=run.dependencies,
         inherited_metadata=run.metadata,
         step=position.head,
-        workflow_runs=run.hears,
         media=run.media,
     )
     driven: list[Drivable] = []

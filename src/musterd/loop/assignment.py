@@ -40,7 +40,6 @@ class Assignment(Generic[C_co]):
     :param request_options: context options of the request; they override the component's own.
     :param media: media of the root's request, for tools.
     :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
-    :param workflow_runs: the runs of workflows that it is a step of; messages to them reach its model.
     :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
     """
 
@@ -63,7 +62,6 @@ class Assignment(Generic[C_co]):
     session_summary: str = ""
     request_options: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
-    workflow_runs: Sequence[str] = ()
     step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
 
@@ -76,11 +74,6 @@ class Assignment(Generic[C_co]):
     def voice(self) -> str:
         """The id of the run under which this run's text is emitted."""
         return self.speaks_for or self.run_id
-
-    @property
-    def hears(self) -> Sequence[str]:
-        """The ids of the runs whose messages its model reads."""
-        return (self.run_id, *self.workflow_runs)
 
     @property
     def dependencies(self) -> JsonObject:

@@ -230,7 +230,7 @@ class Loop:
         path, telling = self._model_path, self._call_events
         # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next
         # attempt gets them again; a stored step gets the same ones as before.
-        for index, text in enumerate(await self.tree.steps.take_messages(path, self.run.hears)):
+        for index, text in enumerate(await self.tree.steps.take_messages(path, self.run.run_id)):
             self._emit(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{index}")
             self.say(text)
         telling.started()

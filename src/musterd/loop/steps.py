@@ -135,8 +135,8 @@ class Steps(Protocol):
         """
         ...
 
-    async def take_messages(self, path: str, run_ids: Sequence[str]) -> Sequence[str]:
-        """The steering messages to these runs that the model call at ``path`` is the first to see.
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
+        """The steering messages that the model call at ``path`` is the first to see.
 
         They are marked as taken in the transaction that stores the call's step. A crash before that leaves them to
         the next attempt.

@@ -27,7 +27,8 @@ FindRun = Callable[[RunRef], Awaitable[RunView]]
 class SentMessage:
     """A client's message to a running run.
 
-    :param member_run_id: the member that receives it. None for the leader.
+    :param member_run_id: the member that receives it. None for the leader; of a workflow, which has no model of its
+        own, for the agent or team of the step that began last.
     """
 
     text: str
@@ -60,18 +61,35 @@ class Steering:
         if run.parent_id is not None:
             raise NotFound("Run not found")
         recipient_id, components = run.run_id, [component]
-        if message.member_run_id is not None:
-            member_ref = RunRef(component, message.member_run_id, run.session_id, ref.caller)
+        member_run_id = message.member_run_id
+        if member_run_id is None and component.kind == "workflow":
+            member_run_id = await self._step_run(run)
+        if member_run_id is not None:
+            member_ref = RunRef(component, member_run_id, run.session_id, ref.caller)
             member = (await self._find_run(member_ref)).row
             if member.root_id != run.run_id:
                 raise NotFound("Run not found")
             recipient_id = member.run_id
             components += [node for node in component.tree() if _is_of(member, node)][:1]
-        request = request_of("message", key, ref.caller, component.kind, component.id, recipient_id, message.text)
+        addressee_id = message.member_run_id or run.run_id
+        request = request_of("message", key, ref.caller, component.kind, component.id, addressee_id, message.text)
         # Hooks are user code and may take long, so they run before the transaction and not in it.
         text = await self._apply_hooks(components, view, message.text)
         sent, is_replay = await self._send(run.run_id, recipient_id, text, ref.caller.user_id or "client", request)
         return run, sent, is_replay
+
+    async def _step_run(self, workflow_run: RunRow) -> str | None:
+        """The run of the agent or team of the unfinished step that began last, also of a nested workflow."""
+        tree = await self._resources.database.read(lambda tx: runs.tree(tx, workflow_run.run_id))
+        kinds = {row.run_id: row.component_kind for row in tree}
+        at_work = [
+            row
+            for row in tree
+            if not row.state.is_final
+            and row.component_kind != "workflow"
+            and kinds.get(row.parent_id or "") == "workflow"
+        ]
+        return max(at_work, key=lambda row: row.created_at).run_id if at_work else None
 
     async def _apply_hooks(self, components: Sequence[BaseComponent], view: RunView, text: str) -> str:
         """The message after the pre-hooks of the run and of the receiving member have checked or changed it.
