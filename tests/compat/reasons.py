@@ -27,8 +27,8 @@ REASONS: dict[str, str] = {
     r"^background run: \+ user_id$": "the recorded run had no user",
     r"TeamRunCompleted \+ member_responses\[\]\.tools\[\]$": "an empty list where a member called no tool",
     r"^sessions.*: \+ data\[\]\.(status|run_count|total_cost|last_answer|component_\w+)$": "what its runs were",
-    r"^schedule: .*\+ (data\[\]\.)?(jitter_seconds|on_missed|grace_seconds|overlap|session|is_declared)$": "when and "
-    "how often a schedule fires",
+    r"^schedule: .*\+ (data\[\]\.)?\w+_seconds$": "when a schedule fires",
+    r"^schedule: .*\+ (data\[\]\.)?(on_missed|overlap|session|is_declared)$": "whether it fires, and as what",
     # Schedules
     r"^schedule: six fields .*: (status 201, here 422|- )": "seconds are refused: polls made them once a minute",
     r"^schedule: never .*: (status 500, here 422|detail )": "an expression that matches no date is refused in words",

@@ -81,7 +81,7 @@ async def test_a_name_is_unique_for_each_owner(database: Database) -> None:
             await database.write(lambda tx, owner=owner: store.add(tx, schedule("x", owner=owner, name="same")))  # type: ignore[misc]
     await database.write(lambda tx: store.add(tx, schedule("other", owner="ada")))
     with pytest.raises(Conflict):
-        await database.write(lambda tx: store.change(tx, schedule("other", owner="ada", name="same")))
+        await database.write(lambda tx: store.rename(tx, schedule("other", owner="ada", name="same")))
 
 
 async def test_an_instant_is_left_once_however_many_try(database: Database) -> None:

@@ -135,7 +135,7 @@ class ScheduleService:
             if not goes_on:
                 changed = _set_enabled(changed, is_enabled, now)
             changed = replace(changed, updated_at=now, version=schedule.version + 1)
-            await store.change(tx, changed)
+            await (store.change if changed.name == schedule.name else store.rename)(tx, changed)
             return changed
 
         return await self._database.write(work)

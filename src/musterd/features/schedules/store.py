@@ -192,7 +192,12 @@ async def of_nobody(tx: Tx, name: str) -> Schedule | None:
 
 
 async def change(tx: Tx, schedule: Schedule) -> None:
-    """Store a changed schedule, which the caller has locked.
+    """Store a changed schedule with its old name. The caller has locked it."""
+    await tx.run(CHANGE, _params(schedule))
+
+
+async def rename(tx: Tx, schedule: Schedule) -> None:
+    """The same, but with a new name.
 
     :raises Conflict: another one of the owner has its name.
     """
@@ -200,7 +205,7 @@ async def change(tx: Tx, schedule: Schedule) -> None:
     other = await tx.one(NAMED, {"owner": schedule.owner or "", "name": schedule.name})
     if other is not None and other["id"] != schedule.id:
         raise name_taken(schedule.name)
-    await tx.run(CHANGE, _params(schedule))
+    await change(tx, schedule)
 
 
 async def remove(tx: Tx, schedule_id: str) -> None:
