@@ -264,7 +264,8 @@ async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve, monk
         rests = await asyncio.gather(*tasks)
         assert max(written.values()) <= 4, "the page of the store of each place where readers began, and the live one"
         whole = await paged(client)
-        assert all(rest == rests[0] for rest in rests)
+        # The words before the hold are stored a moment after it is reached: a reader may get the last of them live.
+        assert all(whole[-len(rest) :] == rest for rest in rests)
         assert [event for event in readers[0].events if "event_index" in event] == whole[-len(readers[0].events) + 2 :]
         assert len(whole) > 20
 
