@@ -6,7 +6,7 @@ makes one call after another and waits for each.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from functools import partial
 
 from bench.deployment import Alone, Worker, deployed, until
 from bench.figures import Bar, Figure
@@ -24,6 +24,7 @@ IDLE = 10_000
 IDLE_SECONDS = 20
 LEAD_SECONDS = 10.0
 PROCESSES = 3
+LOOK_SECONDS = 0.1
 
 
 def schedule(number: int, at: float) -> Schedule:
@@ -77,29 +78,28 @@ async def _due_at_once(bench: Bench, store: Store) -> list[Figure]:
         await asyncio.sleep(at - 1 - time.time())
         before = sum(process.cpu() for process in processes) + store.cpu()
 
-        async def have_fired() -> bool:
+        async def have_fired(share: float) -> bool:
+            await asyncio.sleep(LOOK_SECONDS)  # each look connects to the database, which costs it milliseconds
             (row,) = await select(deployment.url, "SELECT count(*) AS n FROM firings")
-            return bool(row["n"] >= count)
+            return bool(row["n"] >= share * count)
 
-        await until(have_fired, "all schedules have fired")
+        # Seen from outside: the times in the rows are those before the commits.
+        await until(partial(have_fired, 0.99), "99 % of the schedules have fired")
+        p99_ms = (time.time() - at) * 1000
+        await until(partial(have_fired, 1), "all schedules have fired")
         stored_ms = (time.time() - at) * 1000
         await asyncio.sleep(SETTLE_SECONDS)
         cpu = sum(process.cpu() for process in processes) + store.cpu() - before
-        rows = await select(deployment.url, "SELECT schedule_id, created_at, run_id FROM firings")
-    late = sorted(row["created_at"] - at for row in rows)
+        rows = await select(deployment.url, "SELECT schedule_id, run_id FROM firings")
     doubles = len(rows) - len({row["schedule_id"] for row in rows})
     name = f"{count:,} schedules due in one second on {PROCESSES} processes, {store.name}"
     return [
         Figure(name=f"{name}: firings with a run", unit="", ours=sum(row["run_id"] is not None for row in rows)),
         Figure(name=f"{name}: doubles", unit="", ours=doubles, bar=Bar(at_most=0)),
-        Figure(name=f"{name}: lateness p99", unit="ms", ours=_p99(late) * 1000, bar=Bar(at_most=1000)),
-        Figure(name=f"{name}: until the last is stored", unit="ms", ours=stored_ms),
+        Figure(name=f"{name}: lateness p99", unit="ms", ours=p99_ms, bar=Bar(at_most=1000)),
+        Figure(name=f"{name}: lateness of the last", unit="ms", ours=stored_ms),
         Figure(name=f"{name}: CPU a firing and its run", unit="ms", ours=cpu * 1000 / count),
     ]
-
-
-def _p99(ordered: Sequence[float]) -> float:
-    return ordered[int(0.99 * (len(ordered) - 1))]
 
 
 async def measure_idle(bench: Bench) -> list[Figure]:
