@@ -1,6 +1,6 @@
 """What a schedule has to do now: which of its due instants fires, and which are skipped. Pure."""
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -79,6 +79,6 @@ def share_of(worker: str, workers: Sequence[str], due: Sequence[tuple[str, float
     own = workers.index(worker) if worker in workers else None
 
     def is_own(one: str) -> bool:
-        return not workers or zlib.crc32(one.encode()) % len(workers) == own
+        return not workers or int(hashlib.sha256(one.encode()).hexdigest(), 16) % len(workers) == own
 
     return [one for one, due_at in due if is_own(one) or due_at <= now - OTHERS_SECONDS]
