@@ -215,7 +215,10 @@ def clients() -> None:
     if npm is None:
         return without_npm()
     step("Installing AgentOS's clients for Node (2 MB)")
-    run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"], folder=NODE_CLIENTS)
+    run(
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error"],
+        folder=NODE_CLIENTS,
+    )
     NODE_CLIENTS_STAMP.write_text(str(ROOT))
 
 
@@ -233,11 +236,14 @@ def ui() -> None:
         return without_npm("the page of ui/", "the page at /ui/ is not built")
     if not is_done(UI_MODULES_STAMP, UI_LOCK):
         step("Installing the page's packages (130 MB)")
-        run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"], folder=UI)
+        run(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error"],
+            folder=UI,
+        )
         UI_MODULES_STAMP.write_text(str(ROOT))
     if not UI_BUILT.exists() or UI_BUILT.stat().st_mtime < newest_change(UI / name for name in UI_SOURCES):
         step("Building the page")
-        run([npm, "run", "--silent", "build"], folder=UI)
+        run([npm, "run", "--silent", "--no-progress", "build"], folder=UI)
 
 
 def newest_change(paths: Iterable[Path]) -> float:

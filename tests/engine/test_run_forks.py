@@ -1,6 +1,7 @@
 """Continue after ERROR: a new run goes on where the failed one stopped, and does nothing again."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -82,6 +83,16 @@ async def fork(harness: EngineHarness, of: str = "r1", run_id: str = "r2", **opt
         harness.component(), other, ForkRequest(run_id=run_id, **options), NOBODY
     )
     return accepted.run
+
+
+def used_by(view: RunView) -> tuple[int, int, int]:
+    totals = json.loads(view.row.totals or "{}")
+    return totals["model_calls"], totals["tool_calls"], totals["input_tokens"] + totals["output_tokens"]
+
+
+def tokens_in_output(view: RunView) -> int:
+    assert view.output is not None
+    return view.output.usage.input_tokens + view.output.usage.output_tokens
 
 
 def content_of(view: RunView) -> str:
@@ -279,6 +290,17 @@ async def test_a_fork_from_a_step_takes_over_what_happened_before_its_turn(engin
     assert {step["path"] for step in ledger if step["attempt"] == 1} == {"t1/m"}
     assert shop.calls == {1: 2, 2: 2}, "only the fork from the first turn makes the calls again"
     assert len(shop.model.calls) == 4 + 1 + 4
+
+
+async def test_calls_that_a_fork_took_over_count_in_their_own_run_only(engines: Engines, shop: Shop) -> None:
+    async with engines(teams=[shop.team()]) as harness:
+        origin = await harness.run(BOTH, "r1")
+        await fork(harness, from_step="t1/m")
+        view = await harness.end_of("r2")
+        await fork(harness, "r2", "r3", from_step="t1/m")
+        second = await harness.end_of("r3")
+    assert [used_by(one) for one in (origin, view, second)] == [(4, 3, 60), (1, 0, 15), (1, 0, 15)]
+    assert [tokens_in_output(one) for one in (origin, view, second)] == [30, 15, 15], "the leader's, without members"
 
 
 async def test_a_failed_member_whose_failure_was_answered_is_taken_over(engines: Engines, shop: Shop) -> None:

@@ -525,6 +525,21 @@ async def test_an_audited_call_is_recorded_once_it_is_decided(database: Path) ->
     )
 
 
+async def test_a_question_without_its_own_time_has_none_while_another_is_decided_before_its_run_fails(
+    database: Path,
+) -> None:
+    shop = Shop(database, decide_within_seconds=3600, default_decision="reject")
+    async with shop.serving() as client:
+        await paused(client, f"{PAY} {BOOK}")
+        by_tool = {approval["tool_name"]: approval for approval in await pending(client)}
+        assert by_tool["pay"]["expires_at"] is not None
+        assert by_tool["book"]["expires_at"] is None
+        await resolve(client, by_tool["pay"]["id"])
+        assert (await ended(client))["status"] == "PAUSED"
+        (left,) = await pending(client)
+    assert left["expires_at"] > by_tool["pay"]["expires_at"], "the run's limit"
+
+
 async def test_until_when_is_shown(database: Path) -> None:
     shop = Shop(database, decide_within_seconds=3600, default_decision="reject")
     async with shop.serving() as client:

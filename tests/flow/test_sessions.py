@@ -109,14 +109,15 @@ async def test_sessions_by_the_status_of_their_last_run(client: ServerClient) ->
     assert (item["status"], item["run_count"], item["last_answer"]) == (None, 0, None)
 
 
-async def test_the_last_run_of_a_session_may_be_waiting(client: ServerClient) -> None:
+async def test_a_session_is_running_while_a_later_run_waits(client: ServerClient) -> None:
     hold = client.model.hold("wait")
     run = await client.begin("wait", session_id="s1")
     await hold.reached.wait()
     behind = await client.begin("behind", session_id="s1")
-    (item,) = (await client.get("/sessions", status="pending"))["data"]
-    assert (item["status"], item["run_count"]) == ("PENDING", 2)
-    assert await ids(client, status="running") == []
+    for status in ("pending", "running"):
+        (item,) = (await client.get("/sessions", status=status))["data"]
+        assert (item["status"], item["run_count"]) == ("RUNNING", 2)
+    assert await ids(client, status="paused") == []
     hold.release()
     await client.ended(run)
     await client.ended(behind)

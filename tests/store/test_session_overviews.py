@@ -47,6 +47,18 @@ async def test_the_runs_of_members_do_not_count(records: Records) -> None:
     assert overview.last_run.state is RunState.RUNNING
 
 
+async def test_a_session_with_a_run_at_work_is_running_whatever_waits_after_it(records: Records) -> None:
+    await records.started("r1")
+    await records.accept("r2")
+    (overview,) = (await overviews(records)).values()
+    assert overview.state is RunState.RUNNING
+    assert overview.last_run is not None
+    assert overview.last_run.run_id == "r2"
+    for state in (RunState.RUNNING, RunState.QUEUED):
+        assert set(await overviews(records, states=[state])) == {"s1"}
+    assert await overviews(records, states=[RunState.PAUSED, RunState.COMPLETED]) == {}
+
+
 async def test_the_state_of_the_last_run_is_a_filter(records: Records) -> None:
     await records.settle(await records.started("r1"))
     await records.accept("r2")

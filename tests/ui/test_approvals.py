@@ -107,6 +107,9 @@ def test_changed_values_reach_the_tool(server: Process, visitor: Visitor) -> Non
     visitor.see("It was 14.9")
     visitor.page.get_by_role("button", name="Approve with these values").click()
     visitor.see("Approved")
+    outcome = visitor.page.get_by_role("status").filter(has_text="The run:")
+    expect(outcome).to_contain_text("refunded 103.9 of 4417: lost")
+    expect(outcome).to_contain_text("Completed")
     assert "refunded 103.9 of 4417: lost" in answer_of(server, "r1", TEAM)
 
 

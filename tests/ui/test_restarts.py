@@ -70,3 +70,25 @@ def test_a_conversation_goes_on_after_a_restart(site: Deployment, server: Proces
     expect(turns).to_have_count(2)
     expect(turns.nth(1).locator(".prose")).to_contain_text("It comes tomorrow")
     visitor.check()
+
+
+def test_a_cancel_that_did_not_reach_the_server_is_said_to_have_failed(
+    site: Deployment, server: Process, visitor: Visitor
+) -> None:
+    server.accepted(f"Where is my parcel? {TRACK}", "r1", TEAM)
+    site.reached("SE1")
+    visitor.open("/runs/r1")
+    expect(connection(visitor)).to_have_text("Live")
+    server.kill()
+    expect(connection(visitor)).to_have_text("Reconnecting")
+    visitor.page.get_by_role("button", name="Cancel", exact=True).click()
+    visitor.page.get_by_role("button", name="Cancel the run").click()
+    failure = visitor.page.get_by_text("The run was not cancelled.")
+    expect(failure).to_be_visible()
+    visitor.check()
+    site.release("SE1")
+    start_again(site, server)
+    expect(connection(visitor)).to_have_text("Live")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(failure).to_be_hidden()
+    visitor.check()

@@ -151,7 +151,7 @@ def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
     finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
     visitor.open("/runs/r1?step=t1%2Fm")
     visitor.page.get_by_role("button", name="Fork from here").click()
-    expect(visitor.page.get_by_role("dialog")).to_contain_text("takes over what happened before turn 2")
+    expect(visitor.page.get_by_role("dialog")).to_contain_text("These calls are kept")
     visitor.check()
     visitor.page.get_by_role("button", name="Fork the run").click()
     expect(visitor.page).not_to_have_url(re.compile("/runs/r1"))

@@ -136,7 +136,7 @@ def test_sessions_are_found_by_name_and_message(server: Process, visitor: Visito
     visitor.page.reload()
     expect(items).to_have_count(1)
     visitor.page.get_by_label("Find sessions").fill("nothing of this")
-    visitor.page.get_by_role("button", name="Clear the search").click()
+    visitor.page.get_by_role("button", name="Show all sessions").click()
     expect(items).to_have_count(2)
 
 
@@ -147,7 +147,7 @@ def test_sessions_are_listed_by_the_status_of_their_last_run(server: Process, vi
     visitor.open("/sessions")
     items = visitor.page.get_by_role("navigation", name="Sessions").get_by_role("link")
     expect(items).to_have_count(2)
-    status = visitor.page.get_by_label("Status of the last run")
+    status = visitor.page.get_by_label("Status", exact=True)
     status.select_option("Needs you")
     expect(items).to_have_count(1)
     expect(items).to_contain_text("Can I return it?")
@@ -158,8 +158,8 @@ def test_sessions_are_listed_by_the_status_of_their_last_run(server: Process, vi
     items.click()
     expect(visitor.page).to_have_url(re.compile(r"/sessions/s1\?status=paused$"))
     status.select_option("Failed")
-    visitor.see("No session whose last run has the status “Failed”")
-    visitor.page.get_by_role("button", name="Clear the search").click()
+    visitor.see("No session has the status “Failed”")
+    visitor.page.get_by_role("button", name="Show all sessions").click()
     expect(items).to_have_count(2)
 
 

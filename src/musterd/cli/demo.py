@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from rich.console import Console
@@ -51,7 +53,7 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     model = _model(console, settings, scripted)
     console.print(f"Starting a server with the news desk team, model: {_label(model)}", markup=False)
     try:
-        with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
+        with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
             status = _serve_and_run(console, settings, model, Path(folder), keep=keep, as_json=as_json)
     except (DemoFailed, OSError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
@@ -61,11 +63,27 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     return 0 if status == "COMPLETED" else 1
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the demo as an exception, so that its server is stopped and its folder removed."""
+
+    def end(signal_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal_number, signal.SIG_IGN)  # a second signal must not interrupt the end of the server
+        sys.exit(128 + signal_number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _serve_and_run(console: Console, settings: Settings, model: str, folder: Path, *, keep: bool, as_json: bool) -> str:
     """Serve the sample team with its data in ``folder``, run it once and return the run's status."""
     with ProgressPrinter(console) as progress, _server(model, folder, progress) as url:
         progress.say(f"serving on {url}")
         progress.say(f"message: {MESSAGE}")
+        progress.waiting_for = "sending the message"
         run, members = _follow(progress, _Client(url, settings.security_key), url)
         progress.waiting_for = ""
         _print_summary(console, run, members, url, as_json=as_json)

@@ -449,6 +449,11 @@ class StepRow:
     error: str | None = None
     earlier: str | None = None
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the step was copied from the run that this one was forked from."""
+        return self.attempt == 0
+
 
 TEXT_CHARACTERS = 100_000
 """The most characters of a result that a client reads."""

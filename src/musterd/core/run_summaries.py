@@ -78,12 +78,15 @@ class DetailedRun:
 class SessionOverview:
     """A session of a list.
 
+    :param state: that of the unfinished run that most needs a look: a paused one before one at work before one that
+        waits. If all have finished, that of the last run; None before the first run.
     :param last_run: None before the first run.
     :param run_count: the number of its root runs.
     :param cost: US dollars for its runs; None if none has a known cost.
     """
 
     row: SessionRow
+    state: RunState | None
     last_run: SummarizedRun | None
     run_count: int
     cost: float | None

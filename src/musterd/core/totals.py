@@ -10,7 +10,7 @@ from musterd.core.records import StepKind, StepRow, StepState, Usage
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """The totals of a run tree, stored in ``runs.totals``.
+    """The totals of a run tree, stored in ``runs.totals``. Steps that a fork took over count in their own run only.
 
     :param cost: US dollars of the model calls; None if a model has no list price.
     :param model_calls: calls that were answered or failed.
@@ -30,6 +30,8 @@ class Totals:
         """The totals of stored steps, without their cost."""
         totals = cls()
         for step in steps:
+            if step.is_taken_over:
+                continue
             is_model = step.kind is StepKind.MODEL
             if step.result is not None or (is_model and step.state is StepState.FAILED):
                 totals.count(step)

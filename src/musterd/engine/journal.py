@@ -65,7 +65,11 @@ class Journal:
         steps = recovered.steps.values()
         # Also those that earlier attempts left open: if their member is stopped now, their steps are closed with it.
         self._open_calls = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
-        self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
+        self._costs = {
+            step.path: step.cost
+            for step in steps
+            if step.kind is StepKind.MODEL and step.usage is not None and not step.is_taken_over
+        }
         self._attempts = StepAttempts(recovered.steps, recovered.cut_off_calls)
         self._abandoned_paths: frozenset[str] = frozenset()
         self.cut_off: list[JsonObject] = []

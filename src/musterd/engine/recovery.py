@@ -271,6 +271,7 @@ def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
         seconds=notes.get("seconds", 0.0),
         first_token_seconds=notes.get("first_token_seconds"),
         cost=step.cost,
+        is_taken_over=step.is_taken_over,
     )
 
 

@@ -92,7 +92,8 @@ class SessionsQuery(PageQuery, SessionQuery):
     q: Text | None = Field(None, description="Only sessions whose name or first message contains this, in any case")
     status: list[str] = Field(
         default_factory=list,
-        description=f"Only sessions whose last run is in any of these states, in any case: {', '.join(STATUSES)}",
+        description="Only sessions with a run in any of these states, in any case; once all runs have finished, the "
+        f"last one counts: {', '.join(STATUSES)}",
     )
     sort_by: Text = Field(DEFAULT_ORDER, description=f"One of {', '.join(f'`{name}`' for name in ORDERS)}")
     sort_order: SortOrder = SortOrder.DESC

@@ -238,7 +238,7 @@ class Loop:
         answer, text = await self.tree.steps.model(path, step, self._info.model, self._call_model)
         self.tree.note_call_ids(answer.response)
         self._conversation.add_answer(answer.response, text)
-        self.progress.output.usage.add(answer.usage)
+        self.progress.output.usage.add(answer.spent)
         self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
         telling.completed(answer)
         if files := media_in_response(answer.response, self.tree.salt, path):

@@ -68,7 +68,7 @@ async def sum_up(tree: RunTree, run: Assignment, progress: Progress) -> None:
     try:
         info = tree.models.describe(summarizer(run.component))
         answer, _ = await tree.steps.model(run.at("summary/m"), step, info.model, lambda: _ask(tree, run, progress))
-        progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
+        progress.output.count_aside("session_summary_model", info.model, info.provider, answer.spent)
         progress.summary = {**_summary_in(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
         log_failure("session summary failed", error, run_id=run.run_id)

@@ -122,7 +122,7 @@ async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: Sid
     step = fingerprint(StepKind.MODEL, run.component.id, side_call.role, side_call.place)
     answer, text = await tree.steps.model(path, step, info.model, call)
     tree.note_call_ids(answer.response)
-    progress.output.count_aside(side_call.role, info.model, info.provider, answer.usage)
+    progress.output.count_aside(side_call.role, info.model, info.provider, answer.spent)
     if side_call.emits_events:
         events.completed(answer)
     return answer.response, text

@@ -67,6 +67,7 @@ class ModelAnswer:
     :param first_token_seconds: from the call to the first piece of the answer. None if the answer was empty.
     :param cost: in US dollars. None if the model has no list price.
     :param tries: how often the model was called.
+    :param is_taken_over: whether another run made the call, and a fork of it took the answer over.
     """
 
     response: ModelResponse
@@ -75,6 +76,12 @@ class ModelAnswer:
     first_token_seconds: float | None
     cost: float | None = None
     tries: int = 1
+    is_taken_over: bool = False
+
+    @property
+    def spent(self) -> Usage:
+        """The tokens that this run used for the answer."""
+        return Usage() if self.is_taken_over else self.usage
 
 
 class ModelCaller:

@@ -16,8 +16,13 @@ _FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND {_IS
 """Starts from the approvals, because most runs have none. SQLite keeps the order of a CROSS JOIN."""
 _FROM_OWN = f"FROM runs r CROSS JOIN approvals a WHERE a.root_id = r.run_id AND r.parent_id IS NULL AND {_IS_LISTED}"
 """Starts from the runs of one user, because there may be no approval of the user among the newest ones."""
-_COLUMNS = """a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
-              a.decided_at, COALESCE(a.expires_at, CASE a.status WHEN 'pending' THEN r.expires_at END) AS expires_at,
+_RUN_EXPIRY = """CASE WHEN a.status = 'pending' AND NOT EXISTS (
+                     SELECT 1 FROM approvals o WHERE o.root_id = a.root_id AND o.state = 'pending'
+                     AND o.expires_at <= r.expires_at AND o.default_decision IS NOT NULL) THEN r.expires_at END"""
+"""When the run fails for want of this decision. Unknown while another question is decided by default before that: its
+run then goes on, and the next pause begins a new limit."""
+_COLUMNS = f"""a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
+              a.decided_at, COALESCE(a.expires_at, {_RUN_EXPIRY}) AS expires_at,
               a.resolution_data, r.session_id, r.user_id, r.owner, r.state AS run_state,
               r.component_kind AS source_type, r.component_id AS source_id, r.component_name AS source_name"""
 GET = Statement("approval_get", f"SELECT {_COLUMNS} {_FROM} AND a.id = :id")

@@ -1,12 +1,13 @@
-"""What a list shows of sessions in addition to their rows: their last run, and the number and cost of their runs."""
+"""What a list shows of sessions in addition to their rows: their state, last run, and number and cost of their runs."""
 
 from collections.abc import Sequence
 
 from musterd.core import jsontext
 from musterd.core.records import SessionRow
-from musterd.core.run_summaries import SessionOverview
+from musterd.core.run_summaries import SessionOverview, SummarizedRun
+from musterd.core.states import RunState
 from musterd.store import run_summaries
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Row, Statement, Tx
 
 # Members' runs have no seq.
 LAST_RUNS = Statement(
@@ -19,9 +20,14 @@ LAST_RUNS = Statement(
 SUMS = Statement(
     "session_sums",
     """SELECT session_id, count(*) AS runs,
+              max(CASE state WHEN 'paused' THEN 3 WHEN 'running' THEN 2 WHEN 'completed' THEN 0 WHEN 'error' THEN 0
+                             WHEN 'cancelled' THEN 0 ELSE 1 END) AS liveliest,
               sum(CASE WHEN copied_from IS NULL THEN JSON_NUMBER(totals, 'cost') END) AS cost
        FROM runs WHERE IN_LIST(session_id, :session_ids) AND seq >= 0 GROUP BY session_id""",
 )
+
+
+_LIVE_STATES = (None, RunState.QUEUED, RunState.RUNNING, RunState.PAUSED)
 
 
 async def overviews(tx: Tx, sessions: Sequence[SessionRow]) -> list[SessionOverview]:
@@ -31,8 +37,12 @@ async def overviews(tx: Tx, sessions: Sequence[SessionRow]) -> list[SessionOverv
     ids = {"session_ids": jsontext.dumps([session.session_id for session in sessions])}
     last_ids = [row["run_id"] for row in await tx.all(LAST_RUNS, ids) if row["run_id"] is not None]
     last_runs = {run.session_id: run for run in await run_summaries.by_ids(tx, last_ids)}
-    sums = {row["session_id"]: (int(row["runs"]), row["cost"]) for row in await tx.all(SUMS, ids)}
-    return [
-        SessionOverview(session, last_runs.get(session.session_id), *sums.get(session.session_id, (0, None)))
-        for session in sessions
-    ]
+    sums = {row["session_id"]: row for row in await tx.all(SUMS, ids)}
+    return [_overview(row, last_runs.get(row.session_id), sums.get(row.session_id)) for row in sessions]
+
+
+def _overview(session: SessionRow, last_run: SummarizedRun | None, sums: Row | None) -> SessionOverview:
+    if last_run is None or sums is None:
+        return SessionOverview(session, None, last_run, 0, None)
+    state = _LIVE_STATES[sums["liveliest"]] or last_run.state
+    return SessionOverview(session, state, last_run, int(sums["runs"]), sums["cost"])

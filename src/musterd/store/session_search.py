@@ -3,8 +3,8 @@
 Each sort order has an index that contains every column a list can filter by. Pages of one user's, one owner's or one
 component's sessions use an index on these. A search by name matches substrings, so it compares all sessions that the
 other conditions leave; on SQLite an index contains their names, and only the rows of the page are read in full. A
-filter by status looks up the last run of each of them; if it names unfinished states only, it begins with the
-unfinished runs, which are few.
+filter by finished states looks up the last run of each of them; one by unfinished states begins with the unfinished
+runs, which are few.
 """
 
 import json
@@ -26,14 +26,18 @@ ORDERS = {
 }
 """The sort orders; each has an index."""
 _COMPONENT = ("component_kind", "component_id")
-_OTHERS = ("pattern", "text", "states", "live_states")
+_OTHERS = ("pattern", "text", "last_states", "live_states")
 """The conditions that are not equalities."""
 _LAST_STATE = (
     "(SELECT r.state FROM runs r WHERE r.session_id = sessions.session_id AND r.seq >= 0 ORDER BY r.seq DESC LIMIT 1)"
 )
 # The states are constants so that the partial index of unfinished runs can be used.
-_WITH_LIVE_RUNS = """(SELECT r.session_id FROM runs r WHERE r.parent_id IS NULL
-                      AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused'))"""
+_LIVE = """SELECT r.session_id FROM runs r WHERE r.parent_id IS NULL
+           AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused')"""
+_BY_STATE = {
+    "last_states": f"IN_LIST({_LAST_STATE}, :last_states) AND session_id NOT IN ({_LIVE})",
+    "live_states": f"session_id IN ({_LIVE} AND IN_LIST(r.state, :live_states))",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class SessionFilter:
 
     :param name: a part of the name that clients see.
     :param text: a part of the given name or of the first message.
-    :param states: the states of the last run.
+    :param states: a run has one of these, or all runs have finished and the last one has it.
     """
 
     component_kind: str | None = None
@@ -95,7 +99,9 @@ def _values(query: SessionFilter, caller: Caller) -> dict[str, Any]:
         "text": "%" + like_literal(query.text) + "%" if query.text else None,
     }
     if query.states is not None:
-        values["live_states" if FINAL.isdisjoint(query.states) else "states"] = json.dumps(sorted(query.states))
+        last, live = FINAL & set(query.states), set(query.states) - FINAL
+        values["last_states"] = json.dumps(sorted(last)) if last or not live else None
+        values["live_states"] = json.dumps(sorted(live)) if live else None
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -129,8 +135,6 @@ def _where(values: Mapping[str, Any], by_index: Collection[str]) -> str:
     if "text" in values:
         contains = "LIKE lower(:text) ESCAPE '\\'"
         conditions.append(f"(lower(COALESCE(name, '')) {contains} OR lower(first_message) {contains})")
-    if "states" in values:
-        conditions.append(f"IN_LIST({_LAST_STATE}, :states)")
-    if "live_states" in values:
-        conditions += [f"session_id IN {_WITH_LIVE_RUNS}", f"IN_LIST({_LAST_STATE}, :live_states)"]
+    if states := [condition for name, condition in _BY_STATE.items() if name in values]:
+        conditions.append(f"({' OR '.join(states)})")
     return " AND ".join(conditions)

@@ -23,7 +23,7 @@ SESSION_TABLE = "sessions"
 PEER_VERSION = "2.5.6"
 """The version of AgentOS whose wire this is."""
 
-_PERSON_FLAGS = ("requires_confirmation", "external_execution")
+_PERSON_FLAGS = ("requires_confirmation", "requires_user_input", "external_execution")
 
 
 class ModelWords(Protocol):

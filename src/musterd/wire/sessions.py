@@ -39,7 +39,13 @@ class SessionSchema(TypedDict):
     session_state: dict[str, Any] | None
     created_at: Time
     updated_at: Time
-    status: Annotated[RunStatus | None, Field(description="The status of its last run; null before the first one.")]
+    status: Annotated[
+        RunStatus | None,
+        Field(
+            description="PAUSED, RUNNING or PENDING if one of its runs is, in this order; otherwise the status of its "
+            "last run; null before the first one."
+        ),
+    ]
     run_count: int
     total_cost: Annotated[float | None, Field(description="US dollars for its runs, without copied ones.")]
     last_answer: Annotated[
@@ -163,7 +169,7 @@ def session_item(overview: SessionOverview) -> SessionSchema:
         "session_state": row.state,
         "created_at": iso_seconds(row.created_at),
         "updated_at": iso_seconds(row.updated_at),
-        "status": None if last is None else STATUS[last.state],
+        "status": None if overview.state is None else STATUS[overview.state],
         "run_count": overview.run_count,
         "total_cost": None if overview.cost is None else round(overview.cost, 6),
         "last_answer": None if last is None else outcome_of(last),

@@ -3,8 +3,12 @@
 import contextlib
 import itertools
 import json
+import os
 import re
 import runpy
+import signal
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -39,6 +43,20 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert len([line for line in lines if " s  … " not in line]) < 40  # a slow machine has more signs of work
     assert "{\n" not in out
     assert "\x1b" not in out
+
+
+def test_a_signal_to_end_it_stops_its_server_and_removes_its_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "musterd", "demo", "--scripted", "--keep"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        (address,) = itertools.islice((line for line in process.stdout if "serving on" in line), 1)
+        port = int(address.rpartition(":")[2])
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("musterd-demo-*")) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_the_whole_run_is_printed_where_that_is_asked_for(

@@ -1,5 +1,6 @@
 /** Requests to the server that served this page. */
 import { authHeaders, authState, reportRefused } from "./auth";
+import { noteReachable } from "./reachable";
 import { noteServerDate } from "./serverClock";
 
 export type QueryValue = string | number | boolean | null | undefined;
@@ -84,6 +85,7 @@ export async function send(path: string, options: RequestOptions = {}): Promise<
     throw new ApiError("The server cannot be reached.", 0, "network_error");
   }
   noteServerDate(response.headers.get("Date"));
+  if (response.status < 500) noteReachable();
   if (response.status === 401) reportRefused(usedKey);
   if (!response.ok) throw await errorOf(response);
   return response;

@@ -6703,7 +6703,7 @@ export interface components {
              * Format: date-time
              */
             updated_at: string;
-            /** @description The status of its last run; null before the first one. */
+            /** @description PAUSED, RUNNING or PENDING if one of its runs is, in this order; otherwise the status of its last run; null before the first one. */
             status: components["schemas"]["RunStatus"] | null;
             /** Run Count */
             run_count: number;
@@ -20425,7 +20425,7 @@ export interface operations {
                 session_name?: string | null;
                 /** @description Only sessions whose name or first message contains this, in any case */
                 q?: string | null;
-                /** @description Only sessions whose last run is in any of these states, in any case: PENDING, RUNNING, PAUSED, COMPLETED, ERROR, CANCELLED */
+                /** @description Only sessions with a run in any of these states, in any case; once all runs have finished, the last one counts: PENDING, RUNNING, PAUSED, COMPLETED, ERROR, CANCELLED */
                 status?: string[];
                 /** @description One of `created_at`, `updated_at`, `session_name` */
                 sort_by?: string;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { send } from "./client";
 import { openStream, retryDelay, type Stream, type StreamState } from "./stream";
 
 const fetchMock = vi.fn<typeof fetch>();
@@ -52,6 +53,22 @@ test("a stream that breaks goes on after the last id, and nothing is told twice"
   expect(seen).toEqual(["one", "two", "three"]);
   expect([sentId(0), sentId(1), sentId(2)]).toEqual([null, "2", "2"]);
   expect(states).toEqual(["connecting", "live", "reconnecting", "reconnecting", "live", "ended"]);
+});
+
+test("a stream that waits for its next try goes on once the server answers another request", async () => {
+  fetchMock.mockRejectedValue(new TypeError("refused"));
+  const states: StreamState["name"][] = [];
+  stream = openStream({
+    path: "/runs/r/events",
+    onMessage: () => undefined,
+    onState: (state) => states.push(state.name),
+  });
+  await vi.advanceTimersByTimeAsync(40_000);
+  expect(states.at(-1)).toBe("reconnecting");
+  fetchMock.mockResolvedValue(new Response(new ReadableStream(), { status: 200 }));
+  await send("/runs");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(states.at(-1)).toBe("live");
 });
 
 test("an answer that will not change is not asked for again", async () => {

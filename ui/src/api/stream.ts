@@ -7,6 +7,7 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { authHeaders, authState, onAuthChange, reportRefused } from "./auth";
 import { type ApiError, apiUrl, errorOf, type Query } from "./client";
+import { noteReachable, onReachable } from "./reachable";
 
 export type StreamState =
   | { name: "connecting" }
@@ -48,6 +49,7 @@ export function openStream(options: StreamOptions): Stream {
   let controller: AbortController | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let hideTimer: ReturnType<typeof setTimeout> | undefined;
+  let stopWaiting: (() => void) | undefined;
   let tries = 0;
   let lostAt = 0;
   let isClosed = false;
@@ -60,16 +62,19 @@ export function openStream(options: StreamOptions): Stream {
 
   const stop = () => {
     clearTimeout(timer);
+    stopWaiting?.();
     controller?.abort();
     controller = null;
   };
 
-  const retry = () => {
+  /** @param isRefused the server answered, but not with the stream: only time helps. */
+  const retry = (isRefused = false) => {
     if (isClosed || current === "hidden") return;
     tries += 1;
     lostAt ||= Date.now();
     tell({ name: "reconnecting", since: lostAt, tries });
     timer = setTimeout(connect, retryDelay(tries));
+    if (!isRefused) stopWaiting = onReachable(() => void connect());
   };
 
   const finish = (state: StreamState) => {
@@ -107,7 +112,7 @@ export function openStream(options: StreamOptions): Stream {
         if (response.status < 500 && response.status !== 429 && response.status !== 408) {
           return finish({ name: "failed", error });
         }
-        return retry();
+        return retry(response.status < 500);
       }
       const parser = createParser({
         onEvent: (message) => {
@@ -118,6 +123,7 @@ export function openStream(options: StreamOptions): Stream {
       tries = 0;
       lostAt = 0;
       tell({ name: "live" });
+      noteReachable();
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();

@@ -32,7 +32,7 @@ export function ApprovalList({ inbox, now, currentId }: ApprovalListProps) {
       </ul>
       <h2 className="list-group">Decided in the last 24 hours · {inbox.decided.length}</h2>
       {inbox.decided.length === 0 ? (
-        <p className="px-5 py-3 text-ink-3">Decisions are listed here, with who made them and when.</p>
+        <p className="px-5 py-3 text-ink-3">Decisions and expired questions are listed here for 24 hours.</p>
       ) : null}
       <ul>
         {inbox.decided.map((approval) => (
@@ -65,7 +65,6 @@ function Item({ approval, isCurrent, children }: ItemProps) {
       >
         <span className="item-line">
           <b className="mono truncate font-semibold">{toolOf(approval)}</b>
-          {approval.approval_type === "required" ? <span className="tag">only here</span> : null}
           {children}
         </span>
         {line ? <span className="block truncate text-ink-2">{line}</span> : null}

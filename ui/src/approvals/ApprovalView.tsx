@@ -4,6 +4,7 @@ import { useLocation } from "wouter";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
 import { type Approval, isPending } from "./approval";
+import { Outcome } from "./Outcome";
 import { Decided } from "./question/Decided";
 import { QuestionForm } from "./question/QuestionForm";
 import { QuestionTitle } from "./question/QuestionTitle";
@@ -33,7 +34,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
             </div>
           ) : (
             <div className="question-head">
-              asked at <Time at={approval.created_at} />
+              Asked at <Time at={approval.created_at} />
             </div>
           )}
           <h2 className="text-title font-semibold">
@@ -44,8 +45,9 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
         {isOpen ? (
           <QuestionForm question={question} isPage />
         ) : (
-          <div ref={decision} tabIndex={-1} className="outline-none">
+          <div ref={decision} tabIndex={-1} className="question-stack outline-none">
             <Decided question={question} />
+            <Outcome approval={approval} />
           </div>
         )}
         {!isOpen && next !== undefined ? <NextButton next={next} /> : null}

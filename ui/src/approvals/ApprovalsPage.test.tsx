@@ -37,7 +37,7 @@ describe("the approvals page", () => {
     show(REFUND);
     expect(await screen.findByText("Pay money back to the card that paid.")).toBeTruthy();
     expect(screen.getByText("amount_eur")).toBeTruthy();
-    expect(screen.getByText(/^Auto-rejects at \d\d:\d\d, in /)).toBeTruthy();
+    expect(screen.getByText(/^Without a decision, the call is rejected (at|on) .*\d\d:\d\d, in /)).toBeTruthy();
     expect(await screen.findByText("Where is my order 4417?")).toBeTruthy();
     const link = screen.getByText("Open the run at this step");
     expect(link.getAttribute("href")).toBe("#/runs/run-1?step=t0%2Fc1%2Ft0%2Fc0");

@@ -155,7 +155,9 @@ export function RunView({ run: current }: { run: RunDetail }) {
                 ) : null}
               </div>
             </div>
-            {stepQuery.isError ? <ErrorState error={stepQuery.error} onRetry={() => void stepQuery.refetch()} /> : null}
+            {stepQuery.isLoadingError ? (
+              <ErrorState error={stepQuery.error} onRetry={() => void stepQuery.refetch()} />
+            ) : null}
             <div id="run-view" role="tabpanel" aria-labelledby={`tab-${view}`}>
               {view === "timeline" ? (
                 <Timeline

@@ -34,8 +34,8 @@ export function SessionList({ list, sessions, filter, onFilter, currentId }: Ses
           onChange={(event) => onFilter({ q: event.target.value })}
         />
         <select
-          className="select"
-          aria-label="Status of the last run"
+          className="select justify-self-start"
+          aria-label="Status"
           value={filter.status ?? ""}
           onChange={(event) => onFilter({ status: event.target.value.toLowerCase() })}
         >
@@ -85,13 +85,16 @@ function NoSessions({ filter, onFilter }: Pick<SessionListProps, "filter" | "onF
       </EmptyState>
     );
   }
-  const sessions =
-    status === null ? "No session" : `No session whose last run has the status “${STATUS_LABEL[status]}”`;
+  const sessions = status === null ? "No session" : `No session has the status “${STATUS_LABEL[status]}”`;
   return (
     <EmptyState
       icon={MessagesSquare}
-      title={text === "" ? sessions : `${sessions} has “${text}” in its name or first message`}
-      actions={<Button onClick={() => onFilter({ q: null, status: null })}>Clear the search</Button>}
+      title={
+        text === ""
+          ? sessions
+          : `${sessions}${status === null ? " has" : " and"} “${text}” in its name or first message`
+      }
+      actions={<Button onClick={() => onFilter({ q: null, status: null })}>Show all sessions</Button>}
     />
   );
 }

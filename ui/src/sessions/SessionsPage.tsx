@@ -50,7 +50,14 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
         </nav>
       )}
       {isPhone && shownId === undefined ? null : (
-        <Pane key={shownId} id={shownId} session={session} item={item} isEmpty={list.isSuccess} />
+        <Pane
+          key={shownId}
+          id={shownId}
+          session={session}
+          item={item}
+          isEmpty={list.isSuccess}
+          isFiltered={filter.text !== "" || filter.status !== null}
+        />
       )}
       {shownId !== undefined && session.data !== undefined ? (
         <aside className="session-side" aria-label="About this session">
@@ -66,9 +73,10 @@ interface PaneProps {
   session: ReturnType<typeof useSession>;
   item: SessionItem | undefined;
   isEmpty: boolean;
+  isFiltered: boolean;
 }
 
-function Pane({ id, session, item, isEmpty }: PaneProps) {
+function Pane({ id, session, item, isEmpty, isFiltered }: PaneProps) {
   if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} item={item} />;
   return (
     <section className="pane-main" aria-label="Conversation">
@@ -76,7 +84,7 @@ function Pane({ id, session, item, isEmpty }: PaneProps) {
         <ErrorState error={session.error} onRetry={() => void session.refetch()} />
       ) : id === undefined && isEmpty ? (
         <EmptyState icon={MessagesSquare} title="No session to show">
-          A session begins with its first run.
+          {isFiltered ? "No session matches the filter." : "A session begins with its first run."}
         </EmptyState>
       ) : (
         <Skeleton />

@@ -55,7 +55,7 @@ export function unixTime(iso: string): number {
 export interface SessionFilter {
   /** A part of the name or of the first message. */
   text: string;
-  /** The status of the last run. */
+  /** A status of any of its runs; of a finished one, the last run's. */
   status: RunStatus | null;
 }
 

@@ -33,7 +33,7 @@ export function formatTime(seconds: number | null | undefined, now: number = Dat
   return dayAndYear.format(date);
 }
 
-/** The clock without seconds, as in "Auto-rejects at 04:47". */
+/** The clock without seconds, as in "the run fails at 04:47". */
 export function formatClock(seconds: number): string {
   return shortClock.format(new Date(seconds * 1000));
 }

@@ -18,6 +18,9 @@ interface Group {
   bindings: readonly KeyBinding[];
 }
 
+/** The keys that send a form, as this device's keyboard names them. */
+export const SUBMIT_KEYS = /Mac|iPhone|iPad/.test(navigator.userAgent) ? "⌘ Enter" : "Ctrl Enter";
+
 const STORAGE_KEY = "musterd.single-keys";
 const SEQUENCE_MS = 1200;
 let groups: Group[] = [];

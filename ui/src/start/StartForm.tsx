@@ -10,6 +10,7 @@ import { useSessionList } from "../sessions/queries";
 import { ALL_SESSIONS } from "../sessions/session";
 import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
+import { SUBMIT_KEYS } from "../shared/keyboard";
 import type { Component } from "../teams/component";
 import { CurlDialog } from "./CurlDialog";
 import { curlCommand } from "./curl";
@@ -113,7 +114,7 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
         </p>
       ) : null}
       <div className="flex gap-2">
-        <Button kind="primary" type="submit" className="flex-1" shortcut="⌘ Enter" disabled={start.isPending}>
+        <Button kind="primary" type="submit" className="flex-1" shortcut={SUBMIT_KEYS} disabled={start.isPending}>
           {start.isPending ? "Starting" : "Start"}
         </Button>
         <Button

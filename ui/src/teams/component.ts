@@ -9,6 +9,7 @@ export interface ToolSpec {
   description?: string | null;
   parameters?: JsonObject;
   requires_confirmation?: boolean;
+  requires_user_input?: boolean;
   external_execution?: boolean;
 }
 
@@ -65,7 +66,7 @@ export function ownTools(component: Component): ToolSpec[] {
 }
 
 export function asksPerson(tool: ToolSpec): boolean {
-  return tool.requires_confirmation === true || tool.external_execution === true;
+  return [tool.requires_confirmation, tool.requires_user_input, tool.external_execution].includes(true);
 }
 
 export function isServed(directory: Directory, kind: ComponentKind, id: string): boolean {

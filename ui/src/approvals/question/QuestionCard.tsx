@@ -55,7 +55,7 @@ export function QuestionCard({ approval, cards }: QuestionCardProps) {
           href={`/approvals/${encodeURIComponent(approval.id)}`}
           className="only-desk ml-auto flex-none text-meta font-medium"
         >
-          Open
+          Open in Approvals
         </Link>
       </div>
       <div className="card-body question-stack">

@@ -6,13 +6,13 @@ import { type Approval, isPending } from "../approval";
 const DAY_SECONDS = 24 * 3600;
 const SOON_SECONDS = 3600;
 
-/** "Auto-rejects at 04:47, in 3 h 59 m"; null if nothing is known about it. */
+/** "Without a decision, the call is rejected at 04:47, in 3 h 59 m"; null if nothing is known about it. */
 export function deadlineText(approval: Approval, now: number): string | null {
   if (!isPending(approval) || approval.expires_at === null) return null;
   const left = approval.expires_at - now;
-  const moment =
-    left < DAY_SECONDS ? `at ${formatClock(approval.expires_at)}` : `on ${formatTime(approval.expires_at, now)}`;
-  return `${consequence(approval)} ${moment}${left > 0 ? `, in ${remainingText(left)}` : ""}`;
+  const isToday = new Date(approval.expires_at * 1000).toDateString() === new Date(now * 1000).toDateString();
+  const moment = isToday ? `at ${formatClock(approval.expires_at)}` : `on ${formatTime(approval.expires_at, now)}`;
+  return `Without a decision, ${consequence(approval)} ${moment}${left > 0 ? `, in ${remainingText(left)}` : ""}`;
 }
 
 /** "3 h 59 m left", for a list. */
@@ -32,11 +32,11 @@ export function tickSeconds(approvals: readonly Approval[], now: number): number
 }
 
 function consequence(approval: Approval): string {
-  if (approval.default_decision === "reject") return "Auto-rejects";
-  return approval.default_decision === "approve" ? "Auto-approves" : "The run fails";
+  if (approval.default_decision === "reject") return "the call is rejected";
+  return approval.default_decision === "approve" ? "the call is approved" : "the run fails";
 }
 
 function remainingText(seconds: number): string {
-  if (seconds >= 2 * DAY_SECONDS) return `${Math.floor(seconds / DAY_SECONDS)} days`;
+  if (seconds >= 2 * DAY_SECONDS) return `${Math.round(seconds / DAY_SECONDS)} days`;
   return formatDuration(seconds < 60 ? Math.ceil(seconds) : seconds);
 }

@@ -1,27 +1,39 @@
 import { Button } from "../../shared/Button";
 import { Dialog } from "../../shared/Dialog";
 import { componentName, type RunDetail } from "../model/types";
-
-/** The turn of the root run with a step, its own or a member's; null: the step is in no turn. */
-export function turnOf(path: string): number | null {
-  const turn = /^t(\d+)\//.exec(path)?.[1];
-  return turn === undefined ? null : Number(turn);
-}
+import type { ForkPlan } from "./forkPlan";
 
 interface ForkDialogProps {
   run: RunDetail;
-  turn: number;
+  plan: ForkPlan;
   onFork: () => void;
   onClose: () => void;
 }
 
-export function ForkDialog({ run, turn, onFork, onClose }: ForkDialogProps) {
-  const before = turn === 0 ? "begins at its first turn" : `takes over what happened before turn ${turn + 1}`;
+export function ForkDialog({ run, plan, onFork, onClose }: ForkDialogProps) {
+  const { kept, repeated, member } = plan;
+  const name = componentName(run);
   return (
     <Dialog title="Fork from here?" onClose={onClose}>
-      <div className="card-body">
-        <p>{`A new run of ${componentName(run)} ${before}. From there on, model and tool calls are made again. This run stays as it is.`}</p>
-        <div className="mt-4 flex flex-wrap gap-2">
+      <div className="card-body question-stack">
+        <p>A new run gets the same message and goes on from this point. This run stays as it is.</p>
+        {member === null ? null : (
+          <p>{`This step is in the work of ${member.name}. The new run goes back to the moment when ${name} delegated it, so ${member.name} starts again.`}</p>
+        )}
+        {kept.length === 0 ? (
+          <p>No tool was called before this point.</p>
+        ) : (
+          <Calls text="These calls are kept with their results, and not made again:" names={kept} />
+        )}
+        {repeated.length === 0 ? (
+          <p>The models are called again from here on. This run called no tool after this point.</p>
+        ) : (
+          <Calls
+            text="The models are called again from here on, and can make these calls again, even if they took effect in this run:"
+            names={repeated}
+          />
+        )}
+        <div className="flex flex-wrap gap-2">
           <Button
             kind="primary"
             onClick={() => {
@@ -35,5 +47,20 @@ export function ForkDialog({ run, turn, onFork, onClose }: ForkDialogProps) {
         </div>
       </div>
     </Dialog>
+  );
+}
+
+function Calls({ text, names }: { text: string; names: readonly string[] }) {
+  return (
+    <div>
+      <p>{text}</p>
+      <div className="mt-1 flex flex-wrap gap-1.5">
+        {names.map((name) => (
+          <span key={name} className="tag tag-code" data-tone="tool">
+            {name}
+          </span>
+        ))}
+      </div>
+    </div>
   );
 }

@@ -1,8 +1,9 @@
 /** What a reader can do with a run. Each request has a key of its own, so that sending it twice does it once. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { request, segment, send } from "../../api/client";
+import { useEffect } from "react";
+import { ApiError, request, segment, send } from "../../api/client";
 import { navigate } from "../../app/hashLocation";
-import { componentOf, type RunDetail } from "../model/types";
+import { componentOf, isFinal, type RunDetail } from "../model/types";
 import { runKey } from "../queries";
 
 interface Receipt {
@@ -21,6 +22,12 @@ function post<T>(path: string, json: unknown = {}): Promise<T> {
   return request<T>(path, { method: "POST", json, headers: { "Idempotency-Key": newKey() } });
 }
 
+function reportNotCancelled(error: unknown): never {
+  if (!(error instanceof ApiError)) throw error;
+  const cure = error.isNetwork ? " The run goes on. Cancel it again once the page is connected." : "";
+  throw new ApiError(`The run was not cancelled. ${error.message}${cure}`, error.status, error.code, error.requestId);
+}
+
 export function useRunActions(run: RunDetail) {
   const client = useQueryClient();
   const path = `/runs/${segment(run.run_id)}`;
@@ -28,8 +35,18 @@ export function useRunActions(run: RunDetail) {
   const open = (receipt: Receipt) => navigate(`/runs/${segment(receipt.run_id)}`);
   const { kind, id } = componentOf(run);
 
+  const cancel = useMutation({
+    mutationFn: () => post<Receipt>(`${path}/cancel`).catch(reportNotCancelled),
+    onSettled: reread,
+  });
+  const { reset: forgetCancel } = cancel;
+  const isOver = isFinal(run.status);
+  useEffect(() => {
+    if (isOver) forgetCancel(); // a cancel that failed is of no interest once the run has finished
+  }, [isOver, forgetCancel]);
+
   return {
-    cancel: useMutation({ mutationFn: () => post<Receipt>(`${path}/cancel`), onSettled: reread }),
+    cancel,
     message: useMutation({
       mutationFn: (message: { text: string; memberRunId: string | null }) =>
         post(`${path}/messages`, {

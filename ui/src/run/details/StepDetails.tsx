@@ -9,7 +9,8 @@ import { formatCost, formatCount, formatDuration } from "../../shared/format";
 import { ErrorState, Skeleton } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
-import { ForkDialog, turnOf } from "../controls/ForkDialog";
+import { ForkDialog } from "../controls/ForkDialog";
+import { type ForkPlan, forkPlan } from "../controls/forkPlan";
 import type { RunFeed } from "../live/feed";
 import { isFinal, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
@@ -81,6 +82,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
   const step = steps.find((one) => one.path === span.path);
   const version = step === undefined ? "" : `${step.state} ${step.attempt} ${step.ended_at}`;
   const detail = useStep(run.run_id, step === undefined ? null : step.path, version);
+  const fork = step !== undefined && isFinal(run.status) ? forkPlan(step.path, steps, run.members) : null;
   const parent = step?.parent_path ? run.members.find((member) => member.path === step.parent_path) : undefined;
   return (
     <div className="step-sections" key={span.path ?? span.id}>
@@ -128,25 +130,23 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
         <Button onClick={() => onShowEvents(eventIndexOf(feed, span, step))}>Show its events</Button>
-        {step !== undefined && isFinal(run.status) ? <ForkButton run={run} path={step.path} onFork={onFork} /> : null}
+        {fork === null || step === undefined ? null : (
+          <ForkButton run={run} plan={fork} onFork={() => onFork(step.path)} />
+        )}
       </section>
     </div>
   );
 }
 
-function ForkButton({ run, path, onFork }: { run: RunDetail; path: string; onFork: (path: string) => void }) {
+function ForkButton({ run, plan, onFork }: { run: RunDetail; plan: ForkPlan; onFork: () => void }) {
   const [isAsking, setAsking] = useState(false);
-  const turn = turnOf(path);
-  if (turn === null) return null;
   return (
     <>
       <Button onClick={() => setAsking(true)}>
         <GitFork className="icon" aria-hidden="true" />
         Fork from here
       </Button>
-      {isAsking ? (
-        <ForkDialog run={run} turn={turn} onFork={() => onFork(path)} onClose={() => setAsking(false)} />
-      ) : null}
+      {isAsking ? <ForkDialog run={run} plan={plan} onFork={onFork} onClose={() => setAsking(false)} /> : null}
     </>
   );
 }

@@ -1,0 +1,47 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { request, segment } from "../api/client";
+import { useFeed, usePollInterval } from "../api/feed";
+import type { RunDetail } from "../api/types";
+import { Status } from "../shared/Status";
+import { isFinal, shownStatus } from "../shared/status";
+import type { Approval } from "./approval";
+
+const POLL_MS = 2_000;
+
+/** What came of a decision: the result of the call, and how its run goes on. */
+export function Outcome({ approval }: { approval: Approval }) {
+  const { run, result } = useOutcome(approval) ?? {};
+  if (run === undefined) return null;
+  return (
+    <div className="question-stack" role="status">
+      {result ? (
+        <div className="said">
+          <b>Result</b> {result}
+        </div>
+      ) : null}
+      <p className="flex flex-wrap items-center gap-x-2">
+        The run: <Status status={shownStatus(run)} />
+      </p>
+    </div>
+  );
+}
+
+function useOutcome(approval: Approval): { run: RunDetail; result: string | null } | undefined {
+  const client = useQueryClient();
+  const { run_id: id, step_path: path } = approval;
+  const queryKey = ["runs", "one", id, "outcome", path];
+  useFeed({ onRun: (run) => run.run_id === id && void client.invalidateQueries({ queryKey }) });
+  const interval = usePollInterval(POLL_MS);
+  return useQuery({
+    queryKey,
+    queryFn: async ({ signal }) => {
+      const [run, steps] = await Promise.all([
+        request<RunDetail>(`/runs/${segment(id)}`, { query: { view: "summary" }, signal }),
+        request<{ result?: string | null }[]>(`/runs/${segment(id)}/steps`, { query: { path }, signal }),
+      ]);
+      // A result that a person entered is shown with the decision.
+      return { run, result: approval.resolution_data?.result ? null : (steps[0]?.result ?? null) };
+    },
+    refetchInterval: ({ state }) => (state.data && isFinal(state.data.run.status) ? false : interval),
+  }).data;
+}
