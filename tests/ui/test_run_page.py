@@ -82,6 +82,7 @@ def test_approving_lets_the_run_go_on_in_place(server: Process, visitor: Visitor
     visitor.open("/runs/approved")
     visitor.page.get_by_role("button", name="Approve").click()
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(visitor.page.locator(".run-meta")).not_to_contain_text("attempt")
     expect(visitor.page.get_by_role("region", name="Answer")).to_be_visible()
     visitor.check()
 
@@ -284,7 +285,7 @@ def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     expect(texts.first.locator("del")).to_contain_text("word20 ")
     expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(200)))
     expect(texts).to_have_count(2)
-    visitor.see("Attempt 2")
+    visitor.see("Went on after the process had stopped")
     visitor.check()
 
 

@@ -3280,6 +3280,8 @@ export interface components {
              * @description Its attempts, the last one last.
              */
             attempts: components["schemas"]["StepAttempt"][];
+            /** @description The decision that gave the call its outcome; null if the call ended by itself. */
+            settled: components["schemas"]["StepSettled"] | null;
             /**
              * Arguments
              * @description Only with `path`: the arguments of the call.
@@ -5019,6 +5021,8 @@ export interface components {
              * @description Its attempts, the last one last.
              */
             attempts: components["schemas"]["StepAttempt"][];
+            /** @description The decision that gave the call its outcome; null if the call ended by itself. */
+            settled: components["schemas"]["StepSettled"] | null;
             /**
              * Arguments
              * @description Only with `path`: the arguments of the call.
@@ -5870,6 +5874,25 @@ export interface components {
          * @enum {string}
          */
         StepOutcome: "stopped" | "finished" | "unknown" | "abandoned";
+        /**
+         * StepSettled
+         * @description A person's decision that gave a tool call its outcome in place of the tool.
+         */
+        StepSettled: {
+            /**
+             * Outcome
+             * @description happened: the call was made, and its result was entered. refused: it must not be made.
+             * @enum {string}
+             */
+            outcome: "happened" | "refused";
+            /**
+             * By
+             * @description Who decided, as `resolved_by` of the approval.
+             */
+            by: string | null;
+            /** At */
+            at: number | null;
+        };
         /**
          * StepState
          * @description The state of a journal step.

@@ -7,11 +7,12 @@ import { shownStatus } from "../shared/status";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
 import { componentName, componentOf, isFinal, type RunDetail } from "./model/types";
+import { takeovers } from "./spans";
 
 /** Which run this is, its status, and what can be done with it. */
 export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
   const { id } = componentOf(run);
-  const attempt = run.attempts ?? 1;
+  const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
   return (
@@ -40,7 +41,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
               </span>
             ) : null}
             {attempt > 1 ? (
-              <span>
+              <span title="Another process took the run over after its process was lost.">
                 <RotateCcw className="icon-small" aria-hidden="true" />
                 {`attempt ${attempt}`}
               </span>

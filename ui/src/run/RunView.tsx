@@ -172,6 +172,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
                 />
               ) : view === "transcript" ? (
                 <TranscriptView
+                  steps={steps}
                   run={run}
                   spans={spans}
                   feed={feed}

@@ -69,6 +69,7 @@ export function runStep(path: string, start: number, seconds: number, own: Parti
     error: null,
     tries: 1,
     attempts: [{ attempt: 1, started_at: startedAt, ended_at: endedAt, outcome: "completed" }],
+    settled: null,
     ...own,
   };
 }

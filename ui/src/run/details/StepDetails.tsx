@@ -91,6 +91,11 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
               {sentence(outcomeText(span))}
             </span>
           </Fact>
+          {span.settled === null ? null : (
+            <Fact name="Decided">
+              <Time at={span.settled.at} />
+            </Fact>
+          )}
           <Fact name={span.kind === "wait" ? "Waited" : "Took"}>
             <Duration from={span.start} to={span.end} />
           </Fact>
@@ -102,11 +107,6 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
             {lane.name}
             {parent?.task ? <span className="text-ink-3">{`: ${parent.task}`}</span> : null}
           </Fact>
-          {step === undefined ? null : (
-            <Fact name="Step">
-              <code>{step.path}</code>
-            </Fact>
-          )}
           {step === undefined ? null : <Usage step={step} />}
           {span.approvalId === null ? null : (
             <Fact name="Approval">
@@ -160,7 +160,9 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
       {isEmpty(texts.arguments) ? null : <TextSection title="Arguments" value={texts.arguments} />}
       {isEmpty(texts.result) ? null : (
         <TextSection
-          title={step.kind === "model" ? "Answer" : "Result"}
+          title={
+            step.kind === "model" ? "Answer" : step.settled === null ? "Result" : RESULT_TITLE[step.settled.outcome]
+          }
           value={texts.result}
           isProse={step.kind === "model"}
           characters={texts.result_characters}
@@ -169,6 +171,8 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
     </>
   );
 }
+
+const RESULT_TITLE = { happened: "Result, entered by a person", refused: "What the model was told" };
 
 function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === "";
@@ -202,7 +206,7 @@ function toneOf(span: Span): Tone {
   if (span.kind === "wait") return span.end === null ? "wait" : "ok";
   switch (span.outcome) {
     case "failed":
-      return "fail";
+      return span.settled === null ? "fail" : "idle";
     case "running":
       return "run";
     case "cut_off":

@@ -308,9 +308,8 @@ export class RunFeed {
       }
     }
     thread.endedAt = null;
-    const attempt = event.attempt === undefined ? "" : String(event.attempt);
     if (event.reason === "recovered" || event.reason === "decided") {
-      this.note(thread, event, at, "continued", `${event.reason} ${attempt}`.trim());
+      this.note(thread, event, at, "continued", event.reason);
     }
     this.stepVersion += 1;
   }

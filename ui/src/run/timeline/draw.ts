@@ -367,7 +367,8 @@ export function labelOf(span: Span): string {
   if (span.outcome === "failed" && span.kind === "model") {
     return span.retries.length > 0 ? `failed after ${span.retries.length + 1} tries` : "failed";
   }
-  if (span.outcome === "failed") return `${span.label} · failed`;
+  if (span.outcome === "failed") return `${span.label} · ${span.settled === null ? "failed" : "refused"}`;
+  if (span.outcome === "cut_off" && span.kind === "tool") return `${span.label} · cut off`;
   return span.label;
 }
 
@@ -390,7 +391,7 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
     if (fits && !(hasRoom && span.retries.length > 0)) {
       context.fillStyle = span.kind === "wait" ? colours.wait : insideColour(span, colours);
       context.fillText(label, x0 + 5, y + BAR_HEIGHT / 2 + 0.5);
-    } else if (hasRoom && (span.kind !== "model" || span.outcome === "failed") && span.outcome !== "cut_off") {
+    } else if (hasRoom && (span.kind !== "model" || span.outcome === "failed")) {
       context.fillStyle = colours.surface;
       context.globalAlpha = 0.85;
       context.fillRect(bar.x1 + 3, y, wide + 6, BAR_HEIGHT);
