@@ -67,7 +67,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
             {run.user_id === undefined ? null : <span className="only-desk">{`user ${run.user_id}`}</span>}
             {origin === undefined ? null : (
               <span className="only-desk">
-                {run.forked_from === undefined ? "copy of" : "continues"}
+                {run.forked_from === undefined ? "copy of" : "forked from"}
                 <Link className="underline" href={`/runs/${encodeURIComponent(origin)}`}>
                   {origin.slice(0, 12)}
                 </Link>

@@ -126,6 +126,16 @@ test("delegations draw no bar of their own, unless no member's run came of them"
   expect(bars?.map((span) => [span.path, span.outcome])).toEqual([["t0/c1", "failed"]]);
 });
 
+test("a fork shows what it did itself, from its own start", () => {
+  const run = runDetail({ forked_from: "r0", status: "COMPLETED", started_at: START + 100, ended_at: START + 103 });
+  const old = runStep("t0/m", 1, 5, { kind: "model", attempt: 0, cost: 0.5 });
+  const own = runStep("t1/m", 100, 2, { kind: "model", cost: 0.1 });
+  const spans = toSpans({ run, steps: [old, own] });
+  expect([spans.start, spans.end]).toEqual([START + 100, START + 103]);
+  expect(spans.lanes[0]?.spans.map((span) => span.path)).toEqual(["t1/m"]);
+  expect(spans.lanes[0]?.cost).toBe(0.1);
+});
+
 test("a step that was under way when its run ended was cut off there", () => {
   const open = runStep("t0/c0", 1, 0, { state: "started", ended_at: null, attempts: [] });
   const run = runDetail({ status: "CANCELLED", ended_at: START + 9 });

@@ -107,7 +107,7 @@ const MAX_ROWS = 12;
 const ALLOWED_OVERLAP = 0.002;
 
 export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Spans {
-  const start = startOf(run, steps);
+  const start = run.started_at ?? run.queued_at ?? run.created_at;
   const end = isFinal(run.status) ? (run.ended_at ?? latest(steps, start)) : null;
   const runs = runsOf(run, feed);
   const lanes = lanesOf(runs, run.run_id);
@@ -118,7 +118,7 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
     (laneOfRun.get(span.runId) ?? root)?.spans.push(span);
   };
 
-  const context = new Context(run, runs, end, approvals);
+  const context = new Context(run, runs, start, end, approvals);
   for (const step of steps) for (const span of context.ofStep(step)) place(span);
   for (const span of context.ofApprovals(steps)) place(span);
   const downtime = downtimeOf(run, end);
@@ -129,10 +129,9 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   return { lanes, start, end, downtime };
 }
 
-/** When the run began; a run that continues a failed one has its earlier steps too. */
-function startOf(run: RunDetail, steps: readonly RunStep[]): number {
-  const start = run.started_at ?? run.queued_at ?? run.created_at;
-  return run.forked_from === undefined ? start : steps.reduce((first, step) => Math.min(first, step.started_at), start);
+/** Whether a run took the step over from the run that it was forked from: it was not made again. */
+export function isTakenOver(step: RunStep): boolean {
+  return step.attempt === 0;
 }
 
 /** The times in which no process drove the run, oldest first. */
@@ -288,7 +287,7 @@ function finishLane(
   lane.spans.sort((a, b) => a.start - b.start);
   lane.rows = assignRows(lane.spans);
   lane.base = lane.runs.flatMap((run) =>
-    run.start === null ? [] : [{ start: run.start, end: run.end ?? context.end }],
+    run.start === null || run.start < context.start - 1 ? [] : [{ start: run.start, end: run.end ?? context.end }],
   );
   const known = lane.runIds.flatMap((id) => costs.get(id) ?? []);
   lane.cost = known.length === 0 ? null : known.reduce((sum, cost) => sum + cost, 0);
@@ -296,6 +295,7 @@ function finishLane(
   const last = lane.runs.findLast((run) => !isFinal(run.status)) ?? lane.runs.at(-1);
   lane.state = waiting === undefined ? stateOf(last?.status) : "waiting";
   lane.note = waiting === undefined ? noteOf(lane, last, feed) : `needs you: ${waiting.label}`;
+  if (last?.end != null && last.end < context.start) lane.note = "taken over";
 }
 
 function stateOf(status: RunStatus | undefined): LaneState {
@@ -366,7 +366,7 @@ function firstLine(text: string): string {
 function costsByRun(steps: readonly RunStep[]): Map<string, number> {
   const costs = new Map<string, number>();
   for (const step of steps) {
-    if (step.cost !== null) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
+    if (step.cost !== null && !isTakenOver(step)) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
   }
   return costs;
 }
@@ -397,6 +397,7 @@ class Context {
   constructor(
     private readonly run: RunDetail,
     runs: readonly TreeRun[],
+    readonly start: number,
     readonly end: number | null,
     private readonly approvals: readonly WaitingCall[],
   ) {
@@ -408,7 +409,7 @@ class Context {
   }
 
   ofStep(step: RunStep): Span[] {
-    if (step.kind === "prepare") return [];
+    if (step.kind === "prepare" || isTakenOver(step)) return [];
     if (step.kind === "delegate" && (step.state !== "failed" || step.child_run_ids.length > 0)) {
       return step.state === "waiting" && !this.hasApproval(step) ? [this.wait(step)] : [];
     }

@@ -19,6 +19,8 @@ export interface ModelCall {
   index: number;
   startedAt: number;
   endedAt: number | null;
+  /** When its first text came. */
+  firstTextAt: number | null;
   /** The model; empty if the text is another run's that is shown as this one's. */
   model: string;
   text: string;
@@ -244,6 +246,7 @@ export class RunFeed {
 
   private addText(thread: Thread, event: RunEvent, at: number): void {
     const call = this.modelOf(thread, event, at);
+    call.firstTextAt ??= at;
     call.text += textOf(event.content);
     call.reasoning += event.reasoning_content ?? "";
   }
@@ -364,6 +367,7 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     index: event.event_index,
     startedAt: at,
     endedAt: null,
+    firstTextAt: null,
     model,
     text: "",
     reasoning: "",

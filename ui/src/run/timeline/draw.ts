@@ -96,15 +96,18 @@ export function drawAxis(surface: Surface, scene: Scene): void {
   const perPixel = (scene.view.to - scene.view.from) / Math.max(1, width - left);
   for (const tick of ticksOf(scene.scale, scene.view.from, scene.view.to, perPixel * 74)) {
     const x = xOf(scene, surface, tick.axis);
+    const half = measure(context, tick.label) / 2;
     context.textAlign = x - left < 14 ? "left" : "center";
-    context.fillText(tick.label, x - left < 14 ? Math.max(x, left + 5) : x, height / 2);
+    // A label that would be cut off at the right moves to the left.
+    context.fillText(tick.label, x - left < 14 ? Math.max(x, left + 5) : Math.min(x, width - half - 5), height / 2);
   }
   context.textAlign = "center";
   for (const fold of scene.scale.folds) {
     const x0 = xOf(scene, surface, fold.axisStart);
     const x1 = xOf(scene, surface, fold.axisStart + fold.axisWidth);
     if (x1 < left || x0 > width) continue;
-    const label = gapLabel(fold.end - fold.start);
+    // In words: a bare number would read as a time of the axis.
+    const label = `${gapLabel(fold.end - fold.start)} idle`;
     context.fillText(x1 - x0 > measure(context, label) ? label : "…", (x0 + x1) / 2, height / 2);
   }
   context.restore();

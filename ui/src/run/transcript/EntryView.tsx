@@ -4,6 +4,7 @@ import { CodeBlock } from "../../shared/CodeBlock";
 import { Duration } from "../../shared/Figures";
 import { Markdown } from "../../shared/Markdown";
 import type { Tone } from "../../shared/status";
+import { Caret } from "../Caret";
 import { parsedJson } from "../details/TextSection";
 import type { Entry, ModelCall, Note, NoteKind, ToolCall } from "../live/feed";
 import { type CallFacts, callKey } from "./calls";
@@ -60,7 +61,7 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
   return (
     <p className="prose whitespace-pre-wrap">
       {call.text}
-      <span className="caret" aria-hidden="true" />
+      <Caret />
     </p>
   );
 }
