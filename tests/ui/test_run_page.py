@@ -162,6 +162,7 @@ def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
     visitor.check()
     visitor.page.go_back()
     expect(visitor.page).to_have_url(re.compile(r"/runs/r1\?step="))
+    expect(visitor.page.locator(".run-meta")).to_contain_text("forked to")
     expect(visitor.page.get_by_role("dialog")).to_be_hidden()
 
 

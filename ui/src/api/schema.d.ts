@@ -2504,6 +2504,11 @@ export interface components {
              */
             runs_behind: number;
             /**
+             * Forks
+             * @description The runs that were forked from the root run, oldest first.
+             */
+            forks: string[];
+            /**
              * Attempt List
              * @description The attempts of the root run, in order.
              */
@@ -5194,6 +5199,11 @@ export interface components {
              */
             runs_behind: number;
             /**
+             * Forks
+             * @description The runs that were forked from the root run, oldest first.
+             */
+            forks: string[];
+            /**
              * Attempt List
              * @description The attempts of the root run, in order.
              */
@@ -6231,6 +6241,11 @@ export interface components {
              * @description Runs of the session that wait for the root run.
              */
             runs_behind: number;
+            /**
+             * Forks
+             * @description The runs that were forked from the root run, oldest first.
+             */
+            forks: string[];
             /**
              * Attempt List
              * @description The attempts of the root run, in order.

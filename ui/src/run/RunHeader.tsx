@@ -73,6 +73,16 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
                 </Link>
               </span>
             )}
+            {run.forks.length === 0 ? null : (
+              <span className="only-desk">
+                forked to
+                {run.forks.map((fork) => (
+                  <Link key={fork} className="underline" href={`/runs/${encodeURIComponent(fork)}`}>
+                    {fork.slice(0, 12)}
+                  </Link>
+                ))}
+              </span>
+            )}
           </div>
         </div>
         <RunControls run={run} actions={actions} />

@@ -24,6 +24,7 @@ export function runDetail(own: Partial<RunDetail> = {}): RunDetail {
     attempt_list: [{ attempt: 1, worker_id: "w1", started_at: START, ended_at: null, outcome: "running" }],
     waiting: 0,
     runs_behind: 0,
+    forks: [],
     members: [],
     ...own,
   };
