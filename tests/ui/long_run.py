@@ -57,6 +57,7 @@ class LongRun:
             "activity": None,
             "waiting": 0,
             "runs_behind": 0,
+            "forks": [],
             "attempt_list": [{**attempt, "outcome": "ended"}],
             "members": [self._member(number) for number in range(MEMBERS)],
         }
@@ -114,6 +115,7 @@ class LongRun:
                 "error": None,
                 "tries": 1 if kind == "model" else 0,
                 "attempts": [attempt],
+                "settled": None,
             }
         )
 

@@ -187,8 +187,15 @@ def test_a_call_that_a_crash_cut_off_is_asked_about(site: Deployment, open_visit
     visitor.page.get_by_role("button", name="It happened").click()
     visitor.page.get_by_label("Result").fill("held by hand")
     visitor.page.get_by_role("button", name="Send result").click()
-    visitor.see("Approved")
+    visitor.see("Recorded as happened")
     assert "held by hand" in answer_of(server, "r1", TEAM)
+    visitor.open("/runs/r1?step=t0%2Fc0%2Ft0%2Fc0")
+    details = visitor.page.get_by_role("complementary", name="Selected step")
+    expect(details).to_contain_text("Waited, result entered by")
+    expect(details).to_contain_text("Result, entered by a person")
+    visitor.press("Escape", "2")
+    expect(visitor.page.locator(".tool-card").last).to_contain_text("cut off, result entered by")
+    visitor.check()
 
 
 def test_hostile_arguments_stay_text(server: Process, visitor: Visitor) -> None:

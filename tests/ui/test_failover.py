@@ -34,6 +34,6 @@ def test_another_worker_takes_the_run_over(site: Deployment, open_visitor: Calla
     expect(head).to_contain_text("Completed")
     visitor.press("2")
     visitor.see("SE1 is in Hamburg")
-    visitor.see("Attempt 2")
+    visitor.see("Went on after the process had stopped")
     expect(visitor.page.locator(".connection")).to_have_text("Live")
     visitor.check()

@@ -82,6 +82,7 @@ def test_approving_lets_the_run_go_on_in_place(server: Process, visitor: Visitor
     visitor.open("/runs/approved")
     visitor.page.get_by_role("button", name="Approve").click()
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
+    expect(visitor.page.locator(".run-meta")).not_to_contain_text("attempt")
     expect(visitor.page.get_by_role("region", name="Answer")).to_be_visible()
     visitor.check()
 
@@ -156,10 +157,12 @@ def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Fork the run").click()
     expect(visitor.page).not_to_have_url(re.compile("/runs/r1"))
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed")
-    expect(visitor.page.locator(".run-meta")).to_contain_text("continues")
+    expect(visitor.page.locator(".run-meta")).to_contain_text("forked from")
+    expect(visitor.page.locator(".figures")).to_contain_text("Taken over2 steps")
     visitor.check()
     visitor.page.go_back()
     expect(visitor.page).to_have_url(re.compile(r"/runs/r1\?step="))
+    expect(visitor.page.locator(".run-meta")).to_contain_text("forked to")
     expect(visitor.page.get_by_role("dialog")).to_be_hidden()
 
 
@@ -205,6 +208,17 @@ def test_cancel_is_said_when_it_is_true(site: Deployment, server: Process, visit
     expect(visitor.page.locator(".run-meta")).to_contain_text("Cancelled")
     visitor.see("track_parcel")
     site.release("SE2")
+    visitor.check()
+
+
+def test_a_cancelled_run_shows_the_text_that_it_kept(server: Process, visitor: Visitor) -> None:
+    start(server, "[[WORDS 400 50]]")
+    visitor.open("/runs/r1")
+    visitor.see("word5 ")
+    visitor.page.get_by_role("button", name="Cancel").click()
+    visitor.page.get_by_role("button", name="Cancel the run").click()
+    expect(visitor.page.get_by_role("region", name="Written before the cancel")).to_contain_text("word5 ")
+    expect(visitor.page.locator(".figures")).to_contain_text("1 cut off")
     visitor.check()
 
 
@@ -276,7 +290,9 @@ def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     start(server, "[[WORDS 200 50]]")
     visitor.open("/runs/r1?view=transcript")
     visitor.see("word20 ")
+    expect(visitor.page.locator(".transcript .caret")).to_have_count(1)
     server.kill()
+    expect(visitor.page.locator(".transcript .caret")).to_have_count(0)
     port = str(server.http.base_url.port)
     site.begin("serve", "--port", port, model_retry_seconds=0).started()
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=60_000)
@@ -284,7 +300,7 @@ def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     expect(texts.first.locator("del")).to_contain_text("word20 ")
     expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(200)))
     expect(texts).to_have_count(2)
-    visitor.see("Attempt 2")
+    visitor.see("Went on after the process had stopped")
     visitor.check()
 
 

@@ -474,6 +474,21 @@ class StepContent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepSettlement:
+    """A decision that gave a tool call its outcome in place of the tool.
+
+    :param verdict: ``happened``: the decision has the call's result. ``refused``: the call must not be made.
+    :param by: who decided, as the approval says.
+    :param was_cut_off: whether the call had begun and was cut off; else it waited and never began.
+    """
+
+    verdict: Literal["happened", "refused"]
+    by: str | None
+    at: float | None
+    was_cut_off: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
     """A step of a run.
 
@@ -481,6 +496,7 @@ class StepView:
     :param parent_path: the path of the delegation in which it happened; None for a step of the root.
     :param child_run_ids: the runs that it began.
     :param is_at_work: whether an attempt is at work on it, if it has not ended.
+    :param settlement: the decision that gave it its outcome; None if there was none.
     :param content: None in lists.
     """
 
@@ -490,4 +506,5 @@ class StepView:
     child_run_ids: Sequence[str]
     approval_id: str | None
     is_at_work: bool
+    settlement: StepSettlement | None = None
     content: StepContent | None = None

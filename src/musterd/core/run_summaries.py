@@ -64,6 +64,7 @@ class DetailedRun:
     :param root: the row of the root of its tree.
     :param attempts: the attempts of the root that are stored.
     :param runs_behind: how many runs of the session wait for the root.
+    :param forks: the ids of the runs that were forked from the root.
     :param members: every member's run of the tree, in the order of their start. Those that a fork took over come first.
     """
 
@@ -71,6 +72,7 @@ class DetailedRun:
     root: RunRow
     attempts: Sequence[RunAttempt]
     runs_behind: int
+    forks: list[str]
     members: list[SummarizedRun]
 
 

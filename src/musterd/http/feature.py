@@ -21,7 +21,7 @@ class Feature:
     :param close: called with the service when the server stops, while the database is still open.
     :param tokens: if it issues tokens: gives those of its service, which authentication then accepts.
     :param run_removal_hook: called when runs are removed.
-    :param start: called with the service once the server has started, in each process that does upkeep.
+    :param start: called with the service before the process drives runs, in each process that does upkeep.
     :param upkeep: called with the service in every period of upkeep, in each process that does upkeep.
     """
 

@@ -160,9 +160,9 @@ class Server:
 
     async def _start_engine(self) -> None:
         try:
-            await self.engine.start()
             if self._process_role.recovers:
                 await self._start_features()
+            await self.engine.start()
         except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason
             raise StartError(error.reason) from error
 

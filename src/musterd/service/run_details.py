@@ -8,6 +8,7 @@ from musterd.engine.resources import Resources
 from musterd.store import run_attempts, run_forks, run_steps, run_summaries
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
+from musterd.store.runs import forks_of
 from musterd.store.runs import runs_behind as runs_behind_of
 
 
@@ -36,7 +37,14 @@ class RunDetailsService:
             elsewhere = [] if root.forked_from is None else await run_forks.members_taken_over(tx, root.run_id)
             members = await run_summaries.members(tx, root.run_id, elsewhere)
             runs_behind = await runs_behind_of(tx, root)
-            return DetailedRun(run=runs[0], root=root, attempts=attempts, runs_behind=runs_behind, members=members)
+            return DetailedRun(
+                run=runs[0],
+                root=root,
+                attempts=attempts,
+                runs_behind=runs_behind,
+                forks=await forks_of(tx, root),
+                members=members,
+            )
 
         details = await self._database.scan(work)
         if details is None:

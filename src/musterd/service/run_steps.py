@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import TEXT_CHARACTERS, RunRow, StepContent, StepKind, StepRow, StepView
+from musterd.core.records import (
+    TEXT_CHARACTERS,
+    RunRow,
+    StepContent,
+    StepKind,
+    StepRow,
+    StepSettlement,
+    StepState,
+    StepView,
+)
 from musterd.core.requirements import RequirementKind
 from musterd.store import approvals, run_steps
 from musterd.store.database import Database, Tx
+from musterd.store.run_steps import StepApproval
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c\d+(?:/\d+)?")
 _IN_CALL = re.compile(r"(?P<call>(?:.*/)?[^/]+/c\d+)/.+")
@@ -24,7 +34,7 @@ class _Tree:
 
     run_ids: Mapping[str, str]
     attempt: int | None
-    approval_ids: Mapping[str, str]
+    approvals: Mapping[str, StepApproval]
 
 
 async def steps_of(database: Database, run: RunRow, after: str | None, limit: int | None) -> Sequence[StepView]:
@@ -64,7 +74,7 @@ async def step_with_content(database: Database, run: RunRow, path: str) -> StepV
 
 async def _tree(tx: Tx, root_id: str) -> _Tree:
     run_ids, attempt = await run_steps.places(tx, root_id)
-    return _Tree(run_ids, attempt, await run_steps.approval_ids(tx, root_id))
+    return _Tree(run_ids, attempt, await run_steps.approvals(tx, root_id))
 
 
 def _children(run_ids: Mapping[str, str]) -> Mapping[str, list[str]]:
@@ -88,13 +98,15 @@ def _view(
         # further tries, which belong to the workflow.
         run_id = None if _OF_STEP.fullmatch(last) else tree.run_ids.get(above)
     within = _IN_CALL.fullmatch(step.path)
+    approval = tree.approvals.get(step.path)
     return StepView(
         step=step,
         run_id=run_id or step.root_id,
         parent_path=max(above, "" if within is None else within["call"], key=len) or None,
         child_run_ids=children.get(step.path, ()),
-        approval_id=tree.approval_ids.get(step.path),
+        approval_id=None if approval is None else approval.approval_id,
         is_at_work=_is_at_work(step, tree),
+        settlement=None if approval is None else _settlement(step, approval),
         content=content,
     )
 
@@ -102,6 +114,15 @@ def _view(
 def _is_at_work(step: StepRow, tree: _Tree) -> bool:
     # A delegation is not made again: each attempt goes on with it, and only its end writes its step.
     return tree.attempt is not None and (step.kind is StepKind.DELEGATE or step.attempt == tree.attempt)
+
+
+def _settlement(step: StepRow, approval: StepApproval) -> StepSettlement | None:
+    """The decision that gave the step its outcome. A decision that no attempt has acted on yet gave it none."""
+    settlement = approval.settlement
+    if settlement is None:
+        return None
+    state = StepState.COMPLETED if settlement.verdict == "happened" else StepState.FAILED
+    return settlement if step.state is state else None
 
 
 async def _content(tx: Tx, step: StepRow) -> StepContent:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from musterd.core.records import StepRow
+from musterd.core.records import StepRow, StepSettlement
+from musterd.core.requirements import RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.store import journal, run_forks
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Row, Statement, Tx
 
 _COLUMNS = """root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, error,
               usage, cost, codec, earlier"""
@@ -30,13 +32,26 @@ PLACES_ELSEWHERE = Statement(
     "run_places_elsewhere", "SELECT run_id, path FROM runs WHERE IN_LIST(run_id, :run_ids) ORDER BY created_at"
 )
 APPROVALS = Statement(
-    "run_approval_ids", "SELECT id, path FROM approvals WHERE root_id = :root ORDER BY created_at, path"
+    "run_step_approvals",
+    """SELECT id, path, kind, decision, decided_by, decided_at FROM approvals WHERE root_id = :root
+       ORDER BY created_at, path""",
 )
 RESULTS = Statement(
     "run_step_results", "SELECT path, result FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
 )
 ALL = 2**62
 """A limit that no list reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepApproval:
+    """The last approval of a call.
+
+    :param settlement: what it decided about the outcome of the call; None if the call is to be made, or is undecided.
+    """
+
+    approval_id: str
+    settlement: StepSettlement | None
 
 
 async def page(tx: Tx, root_id: str, below: str, after: str | None, limit: int | None) -> Sequence[StepRow]:
@@ -82,6 +97,19 @@ async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:
     return run_ids, attempt
 
 
-async def approval_ids(tx: Tx, root_id: str) -> dict[str, str]:
-    """The id of the last approval of each call, by the call's path."""
-    return {row["path"]: row["id"] for row in await tx.all(APPROVALS, {"root": root_id})}
+async def approvals(tx: Tx, root_id: str) -> dict[str, StepApproval]:
+    """The last approval of each call, by the call's path."""
+    rows = await tx.all(APPROVALS, {"root": root_id})
+    return {row["path"]: StepApproval(row["id"], _settlement(row)) for row in rows}
+
+
+def _settlement(row: Row) -> StepSettlement | None:
+    verdict = None if row["decision"] is None else json.loads(row["decision"])["verdict"]
+    if verdict not in (Verdict.HAPPENED, Verdict.REFUSED):
+        return None
+    return StepSettlement(
+        verdict="happened" if verdict == Verdict.HAPPENED else "refused",
+        by=row["decided_by"],
+        at=row["decided_at"],
+        was_cut_off=row["kind"] == RequirementKind.UNKNOWN_OUTCOME,
+    )

@@ -42,6 +42,10 @@ COMPONENT = Statement(
        FROM runs r JOIN runs root ON root.run_id = r.root_id WHERE r.run_id = :run_id""",
 )
 STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
+FORKS = Statement(
+    "runs_forked_from",
+    "SELECT run_id FROM runs WHERE session_id = :session_id AND forked_from = :run_id ORDER BY seq",
+)
 ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 HISTORY = Statement(
@@ -112,6 +116,13 @@ async def origin_of(tx: Tx, run_id: str) -> str | None:
     """The id of the run that this run was forked from, or None."""
     row = await tx.one(ORIGIN, {"run_id": run_id})
     return None if row is None else row["forked_from"]
+
+
+async def forks_of(tx: Tx, run: RunRow) -> list[str]:
+    """The ids of the runs that were forked from this root run, which is finished then."""
+    if not run.state.is_final:
+        return []
+    return [row["run_id"] for row in await tx.all(FORKS, {"session_id": run.session_id, "run_id": run.run_id})]
 
 
 async def queue_position(tx: Tx, run: RunRow) -> int | None:

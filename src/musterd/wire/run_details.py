@@ -39,6 +39,7 @@ class RunDetails(TypedDict):
     root_run_id: Annotated[str, Field(description="The run that a client started.")]
     path: Annotated[str, Field(description='The position in the tree; "" for the root.')]
     runs_behind: Annotated[int, Field(description="Runs of the session that wait for the root run.")]
+    forks: Annotated[list[str], Field(description="The runs that were forked from the root run, oldest first.")]
     attempt_list: Annotated[list[AttemptEntry], Field(description="The attempts of the root run, in order.")]
     members: Annotated[list[MemberRun], Field(description="Every member's run of the tree, in the order of start.")]
 
@@ -77,6 +78,7 @@ def run_details(details: DetailedRun) -> RunDetails:
         "root_run_id": run.root_id,
         "path": run.path,
         "runs_behind": details.runs_behind,
+        "forks": details.forks,
         "attempt_list": attempt_list(details.root, details.attempts),
         "members": [_member(member) for member in details.members],
     }

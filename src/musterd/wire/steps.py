@@ -20,6 +20,17 @@ class StepError(TypedDict):
     message: str
 
 
+class StepSettled(TypedDict):
+    """A person's decision that gave a tool call its outcome in place of the tool."""
+
+    outcome: Annotated[
+        Literal["happened", "refused"],
+        Field(description="happened: the call was made, and its result was entered. refused: it must not be made."),
+    ]
+    by: Annotated[str | None, Field(description="Who decided, as `resolved_by` of the approval.")]
+    at: UnixTime | None
+
+
 class StepAttempt(TypedDict):
     """One attempt of a step. Steps are repeated only if they failed or were cut off."""
 
@@ -62,6 +73,10 @@ class RunStep(TypedDict):
     error: StepError | None
     tries: Annotated[int, Field(description="How often the model was called, with retries; 0 for other steps.")]
     attempts: Annotated[list[StepAttempt], Field(description="Its attempts, the last one last.")]
+    settled: Annotated[
+        StepSettled | None,
+        Field(description="The decision that gave the call its outcome; null if the call ended by itself."),
+    ]
     arguments: NotRequired[
         Annotated[JsonObject | None, Field(description="Only with `path`: the arguments of the call.")]
     ]
@@ -106,6 +121,7 @@ def step_object(view: StepView) -> RunStep:
         "error": None if step.error is None else json.loads(step.error),
         "tries": step.tries,
         "attempts": _attempts(view),
+        "settled": _settled(view),
     }
     if view.content is not None:
         _add_content(value, view.content)
@@ -124,7 +140,17 @@ def _attempts(view: StepView) -> list[StepAttempt]:
         "ended_at": step.ended_at,
         "outcome": _OUTCOMES.get(step.state, outcome),
     }
+    if view.settlement is not None and view.settlement.was_cut_off:
+        # The step ended with the decision, but the call itself with its process.
+        last["ended_at"], last["outcome"] = None, "unknown"
     return [*attempts, last]
+
+
+def _settled(view: StepView) -> StepSettled | None:
+    settlement = view.settlement
+    if settlement is None:
+        return None
+    return {"outcome": settlement.verdict, "by": settlement.by, "at": settlement.at}
 
 
 def _add_content(value: RunStep, content: StepContent) -> None:

@@ -17,7 +17,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
   const question = useQuestion(approval);
   const isOpen = isPending(approval);
   const decision = useDecisionFocus(isOpen, question.sent !== null);
-  useQuestionKeys(() => question, MORE_KEYS);
+  useQuestionKeys(() => question, isOpen, MORE_KEYS);
   return (
     <div className="question-columns">
       <div className="question-stack">

@@ -1,20 +1,25 @@
 import { useMemo } from "react";
 import { Duration } from "../shared/Figures";
-import { formatCost, formatCount, formatDuration } from "../shared/format";
+import { formatCost, formatCount, formatDuration, plural } from "../shared/format";
 import { useNow } from "../shared/useNow";
 import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
-import { type Downtime, downtimeSeconds } from "./spans";
+import { type Downtime, downtimeSeconds, isTakenOver, type SpanOutcome, type Spans } from "./spans";
 
 interface RunFiguresProps {
   run: RunDetail;
   steps: readonly RunStep[];
-  downtime: readonly Downtime[];
+  spans: Spans;
 }
 
 /** What the run has taken so far, with all its members. */
-export function RunFigures({ run, steps, downtime }: RunFiguresProps) {
+export function RunFigures({ run, steps, spans }: RunFiguresProps) {
   const { totals } = run;
+  const { downtime } = spans;
+  const openModels = useMemo(() => modelCalls(spans, "running"), [spans]);
+  const cutOffModels = useMemo(() => modelCalls(spans, "cut_off"), [spans]);
+  const delegations = useMemo(() => steps.filter(isDelegation).length, [steps]);
+  const takenOver = useMemo(() => steps.filter((one) => one.kind !== "prepare" && isTakenOver(one)).length, [steps]);
   const failedModels = useMemo(
     () => steps.filter((one) => one.kind === "model" && one.state === "failed").length,
     [steps],
@@ -43,15 +48,25 @@ export function RunFigures({ run, steps, downtime }: RunFiguresProps) {
       </div>
       <div className="figure">
         <span>Model calls</span>
-        <b>{formatCount(totals?.model_calls)}</b>
+        <b>{formatCount(totals?.model_calls ?? 0)}</b>
+        {openModels > 0 ? <small>{` · ${openModels} running`}</small> : null}
+        {cutOffModels > 0 ? <small>{` · ${cutOffModels} cut off`}</small> : null}
         {failedModels > 0 ? <small>{` · ${failedModels} failed`}</small> : null}
       </div>
       <div className="figure">
         <span>Tool calls</span>
-        <b>{formatCount(totals?.tool_calls)}</b>
+        <b>{formatCount(Math.max(0, (totals?.tool_calls ?? 0) - delegations))}</b>
+        {delegations > 0 ? <small>{` · ${plural(delegations, "delegation")}`}</small> : null}
         {failedTools > 0 ? <small>{` · ${failedTools} failed`}</small> : null}
         {run.waiting > 0 ? <small>{` · ${run.waiting} waiting`}</small> : null}
       </div>
+      {takenOver > 0 ? (
+        <div className="figure" title="Made by the run that this one was forked from, and not made again">
+          <span>Taken over</span>
+          <b>{formatCount(takenOver)}</b>
+          <small>{takenOver === 1 ? " step" : " steps"}</small>
+        </div>
+      ) : null}
       {downtime.length > 0 ? (
         <div className="figure">
           <span>Downtime</span>
@@ -62,6 +77,17 @@ export function RunFigures({ run, steps, downtime }: RunFiguresProps) {
       ) : null}
     </section>
   );
+}
+
+function modelCalls(spans: Spans, outcome: SpanOutcome): number {
+  const count = (list: Spans["lanes"][number]["spans"]) =>
+    list.filter((span) => span.kind === "model" && span.outcome === outcome).length;
+  return spans.lanes.reduce((sum, lane) => sum + count(lane.spans), 0);
+}
+
+/** A delegation that ended: the totals count it among the tool calls. */
+function isDelegation(step: RunStep): boolean {
+  return step.kind === "delegate" && !isTakenOver(step) && (step.state === "completed" || step.state === "failed");
 }
 
 function DowntimeSum({ bands }: { bands: readonly Downtime[] }) {

@@ -7,11 +7,12 @@ import { shownStatus } from "../shared/status";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
 import { componentName, componentOf, isFinal, messageOf, type RunDetail } from "./model/types";
+import { takeovers } from "./spans";
 
 /** Which run this is, its status, and what can be done with it. */
 export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
   const { id } = componentOf(run);
-  const attempt = run.attempts ?? 1;
+  const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
   return (
@@ -40,7 +41,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
               </span>
             ) : null}
             {attempt > 1 ? (
-              <span>
+              <span title="Another process took the run over after its process was lost.">
                 <RotateCcw className="icon-small" aria-hidden="true" />
                 {`attempt ${attempt}`}
               </span>
@@ -66,10 +67,20 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
             {run.user_id === undefined ? null : <span className="only-desk">{`user ${run.user_id}`}</span>}
             {origin === undefined ? null : (
               <span className="only-desk">
-                {run.forked_from === undefined ? "copy of" : "continues"}
+                {run.forked_from === undefined ? "copy of" : "forked from"}
                 <Link className="underline" href={`/runs/${encodeURIComponent(origin)}`}>
                   {origin.slice(0, 12)}
                 </Link>
+              </span>
+            )}
+            {run.forks.length === 0 ? null : (
+              <span className="only-desk">
+                forked to
+                {run.forks.map((fork) => (
+                  <Link key={fork} className="underline" href={`/runs/${encodeURIComponent(fork)}`}>
+                    {fork.slice(0, 12)}
+                  </Link>
+                ))}
               </span>
             )}
           </div>

@@ -6,6 +6,7 @@ import { type Approval, isPending, QuestionCards, useRunApprovals } from "../app
 import { Button } from "../shared/Button";
 import { copyText } from "../shared/CodeBlock";
 import { ErrorState } from "../shared/PageStates";
+import { StoppedClock } from "../shared/useNow";
 import { AnswerCard } from "./cards/AnswerCard";
 import { StateBanners } from "./cards/StateBanners";
 import { WritingCards } from "./cards/WritingCard";
@@ -58,6 +59,8 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const stepVersion = useSyncExternalStore(feed.subscribe, feed.getStepVersion);
   useReread(run.run_id, isLive || !feed.isEnded ? stepVersion : 0, steps.length, current.status);
   const actions = useRunActions(run);
+  // What goes on while the server cannot be reached is not known: nothing on the page grows then.
+  const stoppedAt = useStoppedAt(isLive && state?.name === "reconnecting");
   const isLoadingText = feed.lastIndex < 0 && state?.name !== "ended" && state?.name !== "failed";
 
   const shows = useCallback((span: Span) => isShown(span, only), [only]);
@@ -111,109 +114,112 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const questions = approvals.filter((approval) => isPending(approval) || isRecent(approval));
 
   return (
-    <div className="page run-page">
-      <RunHeader run={run} actions={actions} />
-      <StateBanners
-        run={run}
-        stream={state}
-        feed={feed}
-        downtime={spans.downtime}
-        onContinue={() => actions.resume.mutate()}
-        onRerun={() => actions.rerun.mutate()}
-      />
-      <RunFigures run={run} steps={steps} downtime={spans.downtime} />
-      <div className={selected === null ? "run-grid" : "run-grid has-details"}>
-        <div className="run-body">
-          <section className="panel run-panel" aria-label="What happened">
-            <div className="panel-head">
-              <div className="segmented" role="tablist" aria-label="Views">
-                {VIEWS.map(({ name, title }) => (
-                  <button
-                    key={name}
-                    type="button"
-                    role="tab"
-                    id={`tab-${name}`}
-                    aria-selected={view === name}
-                    aria-controls="run-view"
-                    className={name === "events" ? "only-desk" : undefined}
-                    onClick={() => show(name)}
-                  >
-                    {title}
-                  </button>
-                ))}
+    <StoppedClock value={stoppedAt}>
+      <div className="page run-page">
+        <RunHeader run={run} actions={actions} />
+        <StateBanners
+          run={run}
+          stream={state}
+          feed={feed}
+          downtime={spans.downtime}
+          onContinue={() => actions.resume.mutate()}
+          onRerun={() => actions.rerun.mutate()}
+        />
+        <RunFigures run={run} steps={steps} spans={spans} />
+        <div className={selected === null ? "run-grid" : "run-grid has-details"}>
+          <div className="run-body">
+            <section className="panel run-panel" aria-label="What happened">
+              <div className="panel-head">
+                <div className="segmented" role="tablist" aria-label="Views">
+                  {VIEWS.map(({ name, title }) => (
+                    <button
+                      key={name}
+                      type="button"
+                      role="tab"
+                      id={`tab-${name}`}
+                      aria-selected={view === name}
+                      aria-controls="run-view"
+                      className={name === "events" ? "only-desk" : undefined}
+                      onClick={() => show(name)}
+                    >
+                      {title}
+                    </button>
+                  ))}
+                </div>
+                <div className="panel-head-end">
+                  {view === "transcript" ? null : (
+                    <OnlySelect only={only} onChange={(next) => setParams({ only: next }, { replace: true })} />
+                  )}
+                  {isLive ? (
+                    <FollowButton
+                      isFollowing={isFollowing}
+                      isPaused={isPaused}
+                      onToggle={() => (isPaused ? setFrozenAt(null) : setFollowing((isOn) => !isOn))}
+                    />
+                  ) : null}
+                </div>
               </div>
-              <div className="panel-head-end">
-                {view === "transcript" ? null : (
-                  <OnlySelect only={only} onChange={(next) => setParams({ only: next }, { replace: true })} />
-                )}
-                {isLive ? (
-                  <FollowButton
+              {stepQuery.isLoadingError ? (
+                <ErrorState error={stepQuery.error} onRetry={() => void stepQuery.refetch()} />
+              ) : null}
+              <div id="run-view" role="tabpanel" aria-labelledby={`tab-${view}`}>
+                {view === "timeline" ? (
+                  <Timeline
+                    spans={spans}
+                    rootId={run.run_id}
+                    current={cursor}
+                    only={only}
+                    areGapsFolded={areGapsFolded && !stepQuery.isPending}
                     isFollowing={isFollowing}
-                    isPaused={isPaused}
-                    onToggle={() => (isPaused ? setFrozenAt(null) : setFollowing((isOn) => !isOn))}
+                    frozenAt={frozenAt ?? stoppedAt}
+                    onSelect={select}
+                    onFollow={setFollowing}
+                    handle={timeline}
                   />
-                ) : null}
+                ) : view === "transcript" ? (
+                  <TranscriptView
+                    steps={steps}
+                    run={run}
+                    spans={spans}
+                    feed={feed}
+                    memberRunId={memberRunId}
+                    isFollowing={isFollowing && !isPaused}
+                    isLoading={isLoadingText}
+                    onMember={(id) => setParams({ member: id }, { replace: true })}
+                    onFollow={setFollowing}
+                  />
+                ) : (
+                  <EventsView
+                    runId={run.run_id}
+                    feed={feed}
+                    start={spans.start}
+                    only={only}
+                    isLoading={isLoadingText}
+                    focusIndex={focusIndex}
+                  />
+                )}
               </div>
+            </section>
+            <div className="run-cards">
+              {view === "timeline" ? <AnswerCard run={run} /> : null}
+              {questions.length > 0 ? <QuestionCards approvals={questions} /> : null}
+              {isLive ? <WritingCards feed={feed} /> : null}
             </div>
-            {stepQuery.isLoadingError ? (
-              <ErrorState error={stepQuery.error} onRetry={() => void stepQuery.refetch()} />
-            ) : null}
-            <div id="run-view" role="tabpanel" aria-labelledby={`tab-${view}`}>
-              {view === "timeline" ? (
-                <Timeline
-                  spans={spans}
-                  rootId={run.run_id}
-                  current={cursor}
-                  only={only}
-                  areGapsFolded={areGapsFolded && !stepQuery.isPending}
-                  isFollowing={isFollowing}
-                  frozenAt={frozenAt}
-                  onSelect={select}
-                  onFollow={setFollowing}
-                  handle={timeline}
-                />
-              ) : view === "transcript" ? (
-                <TranscriptView
-                  run={run}
-                  spans={spans}
-                  feed={feed}
-                  memberRunId={memberRunId}
-                  isFollowing={isFollowing && !isPaused}
-                  isLoading={isLoadingText}
-                  onMember={(id) => setParams({ member: id }, { replace: true })}
-                  onFollow={setFollowing}
-                />
-              ) : (
-                <EventsView
-                  runId={run.run_id}
-                  feed={feed}
-                  start={spans.start}
-                  only={only}
-                  isLoading={isLoadingText}
-                  focusIndex={focusIndex}
-                />
-              )}
-            </div>
-          </section>
-          <div className="run-cards">
-            {view === "timeline" ? <AnswerCard run={run} /> : null}
-            {questions.length > 0 ? <QuestionCards approvals={questions} /> : null}
-            {isLive ? <WritingCards feed={feed} /> : null}
           </div>
+          {selected === null ? null : (
+            <StepDetails
+              run={run}
+              steps={steps}
+              feed={feed}
+              placed={cursor ?? selected}
+              onClose={close}
+              onShowEvents={showEvents}
+              onFork={actions.forkFrom.mutate}
+            />
+          )}
         </div>
-        {selected === null ? null : (
-          <StepDetails
-            run={run}
-            steps={steps}
-            feed={feed}
-            placed={cursor ?? selected}
-            onClose={close}
-            onShowEvents={showEvents}
-            onFork={actions.forkFrom.mutate}
-          />
-        )}
       </div>
-    </div>
+    </StoppedClock>
   );
 }
 
@@ -228,6 +234,11 @@ function isRecent(approval: Approval): boolean {
 
 function onlyOf(text: string | null): Only {
   return text === "failed" || text === "waiting" ? text : null;
+}
+
+/** When something stopped, on the server's clock; null while it has not. */
+function useStoppedAt(isStopped: boolean): number | null {
+  return useMemo(() => (isStopped ? serverNow() : null), [isStopped]);
 }
 
 /** The value as it was when the page was paused. */

@@ -24,6 +24,7 @@ export function runDetail(own: Partial<RunDetail> = {}): RunDetail {
     attempt_list: [{ attempt: 1, worker_id: "w1", started_at: START, ended_at: null, outcome: "running" }],
     waiting: 0,
     runs_behind: 0,
+    forks: [],
     members: [],
     ...own,
   };
@@ -69,6 +70,7 @@ export function runStep(path: string, start: number, seconds: number, own: Parti
     error: null,
     tries: 1,
     attempts: [{ attempt: 1, started_at: startedAt, ended_at: endedAt, outcome: "completed" }],
+    settled: null,
     ...own,
   };
 }

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { busyRun, longRun, memberRun, runDetail, runStep, START } from "./fixtures";
 import { RunFeed } from "./live/feed";
 import type { RunEvent } from "./model/types";
-import { assignRows, downtimeSeconds, type Lane, listed, type Spans, toSpans } from "./spans";
+import { assignRows, downtimeSeconds, type Lane, listed, type Span, type Spans, takeovers, toSpans } from "./spans";
+import { spanDescription } from "./timeline/describe";
 
 function lane(spans: Spans, name: string): Lane {
   const lane = spans.lanes.find((one) => one.name === name);
@@ -37,6 +38,29 @@ test("an attempt that was cut off ends when its process was lost, and the next o
   ]);
   expect((bars[0]?.end ?? 0) - START).toBeCloseTo(5.61);
   expect((bars[1]?.start ?? 0) - START).toBeCloseTo(12.55);
+});
+
+test("a call that a lost process cut off ends there, whatever a person decides about it later", () => {
+  const run = runDetail({
+    status: "COMPLETED",
+    ended_at: START + 37,
+    attempt_list: [
+      { attempt: 1, worker_id: "w1", started_at: START, ended_at: START + 3.5, outcome: "lost" },
+      { attempt: 2, worker_id: "w2", started_at: START + 14, ended_at: START + 14.2, outcome: "paused" },
+      { attempt: 3, worker_id: "w2", started_at: START + 36, ended_at: START + 37, outcome: "ended" },
+    ],
+  });
+  const cut = { attempt: 3, started_at: START + 0.1, ended_at: null, outcome: "unknown" as const };
+  const call = runStep("t0/c0", 0.1, 36, { name: "charge", attempt: 3, attempts: [cut] });
+  const settled = { outcome: "happened" as const, by: "Ida", at: START + 36.1 };
+  const open = { ...call, state: "unknown" as const, ended_at: null };
+  for (const step of [open, { ...call, settled }]) {
+    const [bar] = toSpans({ run, steps: [step] }).lanes[0]?.spans ?? [];
+    expect(bar).toMatchObject({ outcome: "cut_off", end: START + 3.5, attempt: 1, settled: step.settled });
+  }
+  const [bar] = toSpans({ run, steps: [{ ...call, settled }] }).lanes[0]?.spans ?? [];
+  expect(spanDescription(bar as Span, START + 40)).toContain("cut off, result entered by Ida");
+  expect(takeovers(run)).toBe(1);
 });
 
 test("a model call that failed has a notch for each try before the last", () => {
@@ -100,6 +124,16 @@ test("delegations draw no bar of their own, unless no member's run came of them"
   const rejected = runStep("t0/c1", 1, 0.1, { kind: "delegate", state: "failed", name: "delegate_task_to_member" });
   const bars = toSpans({ run: runDetail(), steps: [delegated, rejected] }).lanes[0]?.spans;
   expect(bars?.map((span) => [span.path, span.outcome])).toEqual([["t0/c1", "failed"]]);
+});
+
+test("a fork shows what it did itself, from its own start", () => {
+  const run = runDetail({ forked_from: "r0", status: "COMPLETED", started_at: START + 100, ended_at: START + 103 });
+  const old = runStep("t0/m", 1, 5, { kind: "model", attempt: 0, cost: 0.5 });
+  const own = runStep("t1/m", 100, 2, { kind: "model", cost: 0.1 });
+  const spans = toSpans({ run, steps: [old, own] });
+  expect([spans.start, spans.end]).toEqual([START + 100, START + 103]);
+  expect(spans.lanes[0]?.spans.map((span) => span.path)).toEqual(["t1/m"]);
+  expect(spans.lanes[0]?.cost).toBe(0.1);
 });
 
 test("a step that was under way when its run ended was cut off there", () => {

@@ -26,11 +26,14 @@ export interface Span {
   end: number | null;
   /** 0 for model calls and waits, from 1 for tools beside each other. */
   row: number;
+  /** Which attempt of its step this is, from 1. */
   attempt: number;
   /** When a try failed and the next one followed. */
   retries: number[];
   error: string | null;
   approvalId: string | null;
+  /** The decision that gave a call its outcome in place of the tool. */
+  settled: RunStep["settled"];
 }
 
 export type LaneState = "running" | "waiting" | "completed" | "failed" | "cancelled" | "queued";
@@ -56,8 +59,7 @@ export interface Lane {
 export interface Downtime {
   start: number;
   end: number | null;
-  /** The attempt that ended, and how. */
-  attempt: number;
+  /** How the attempt before ended. */
   outcome: string;
 }
 
@@ -105,7 +107,7 @@ const MAX_ROWS = 12;
 const ALLOWED_OVERLAP = 0.002;
 
 export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Spans {
-  const start = startOf(run, steps);
+  const start = run.started_at ?? run.queued_at ?? run.created_at;
   const end = isFinal(run.status) ? (run.ended_at ?? latest(steps, start)) : null;
   const runs = runsOf(run, feed);
   const lanes = lanesOf(runs, run.run_id);
@@ -116,7 +118,7 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
     (laneOfRun.get(span.runId) ?? root)?.spans.push(span);
   };
 
-  const context = new Context(run, runs, end, approvals);
+  const context = new Context(run, runs, start, end, approvals);
   for (const step of steps) for (const span of context.ofStep(step)) place(span);
   for (const span of context.ofApprovals(steps)) place(span);
   const downtime = downtimeOf(run, end);
@@ -127,10 +129,9 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   return { lanes, start, end, downtime };
 }
 
-/** When the run began; a run that continues a failed one has its earlier steps too. */
-function startOf(run: RunDetail, steps: readonly RunStep[]): number {
-  const start = run.started_at ?? run.queued_at ?? run.created_at;
-  return run.forked_from === undefined ? start : steps.reduce((first, step) => Math.min(first, step.started_at), start);
+/** Whether a run took the step over from the run that it was forked from: it was not made again. */
+export function isTakenOver(step: RunStep): boolean {
+  return step.attempt === 0;
 }
 
 /** The times in which no process drove the run, oldest first. */
@@ -143,11 +144,16 @@ export function downtimeOf(run: RunDetail, end: number | null): Downtime[] {
     bands.push({
       start: attempt.ended_at,
       end: next?.started_at ?? end,
-      attempt: attempt.attempt,
       outcome: attempt.outcome,
     });
   }
   return bands;
+}
+
+/** How often a process took the run over from another one. An attempt that follows a decision is none. */
+export function takeovers(run: RunDetail): number {
+  const last = Math.max(0, ...run.attempt_list.map((one) => one.attempt));
+  return run.attempt_list.filter((one) => LOST.has(one.outcome) && one.attempt < last).length;
 }
 
 /** The seconds of all downtime. */
@@ -281,7 +287,7 @@ function finishLane(
   lane.spans.sort((a, b) => a.start - b.start);
   lane.rows = assignRows(lane.spans);
   lane.base = lane.runs.flatMap((run) =>
-    run.start === null ? [] : [{ start: run.start, end: run.end ?? context.end }],
+    run.start === null || run.start < context.start - 1 ? [] : [{ start: run.start, end: run.end ?? context.end }],
   );
   const known = lane.runIds.flatMap((id) => costs.get(id) ?? []);
   lane.cost = known.length === 0 ? null : known.reduce((sum, cost) => sum + cost, 0);
@@ -289,6 +295,7 @@ function finishLane(
   const last = lane.runs.findLast((run) => !isFinal(run.status)) ?? lane.runs.at(-1);
   lane.state = waiting === undefined ? stateOf(last?.status) : "waiting";
   lane.note = waiting === undefined ? noteOf(lane, last, feed) : `needs you: ${waiting.label}`;
+  if (last?.end != null && last.end < context.start) lane.note = "taken over";
 }
 
 function stateOf(status: RunStatus | undefined): LaneState {
@@ -359,7 +366,7 @@ function firstLine(text: string): string {
 function costsByRun(steps: readonly RunStep[]): Map<string, number> {
   const costs = new Map<string, number>();
   for (const step of steps) {
-    if (step.cost !== null) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
+    if (step.cost !== null && !isTakenOver(step)) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
   }
   return costs;
 }
@@ -385,19 +392,16 @@ export function assignRows(spans: readonly Span[]): number {
 
 class Context {
   private readonly statusOfRun: Map<string, TreeRun>;
-  private readonly endOfAttempt: Map<number, number>;
   private readonly waitOfStep = new Map<string, WaitingCall[]>();
 
   constructor(
     private readonly run: RunDetail,
     runs: readonly TreeRun[],
+    readonly start: number,
     readonly end: number | null,
     private readonly approvals: readonly WaitingCall[],
   ) {
     this.statusOfRun = new Map(runs.map((one) => [one.runId, one]));
-    this.endOfAttempt = new Map(
-      run.attempt_list.flatMap((one) => (one.ended_at === null ? [] : [[one.attempt, one.ended_at]])),
-    );
     for (const approval of approvals) {
       const path = approval.step_path;
       if (path) this.waitOfStep.set(path, [...(this.waitOfStep.get(path) ?? []), approval]);
@@ -405,7 +409,7 @@ class Context {
   }
 
   ofStep(step: RunStep): Span[] {
-    if (step.kind === "prepare") return [];
+    if (step.kind === "prepare" || isTakenOver(step)) return [];
     if (step.kind === "delegate" && (step.state !== "failed" || step.child_run_ids.length > 0)) {
       return step.state === "waiting" && !this.hasApproval(step) ? [this.wait(step)] : [];
     }
@@ -437,6 +441,7 @@ class Context {
           start: approval.created_at,
           end: isPending ? null : Math.max(closed, approval.created_at),
           approvalId: approval.id,
+          settled: step?.approval_id === approval.id ? step.settled : null,
         }),
       ];
     });
@@ -458,35 +463,52 @@ class Context {
 
   private earlier(step: RunStep, attempt: StepAttempt, position: number): Span {
     const next = step.attempts[position + 1]?.started_at ?? step.started_at;
-    const end = attempt.ended_at ?? this.endOfAttempt.get(attempt.attempt) ?? next;
+    const end = attempt.ended_at ?? this.lossAfter(attempt.started_at) ?? next;
     return this.span(step, {
       id: `${step.path} ${position}`,
       outcome: attempt.outcome === "failed" ? "failed" : attempt.outcome === "completed" ? "ok" : "cut_off",
       start: attempt.started_at,
       end: Math.max(attempt.started_at, Math.min(end, next)),
-      attempt: attempt.attempt,
+      attempt: position + 1,
     });
   }
 
   private last(step: RunStep): Span {
     const attempt = step.attempts.at(-1);
     const start = attempt?.started_at ?? step.started_at;
-    const span = this.span(step, { start, error: step.error?.message ?? null });
-    if (step.state === "completed" || step.state === "failed") {
+    const span = this.span(step, { start, error: step.error?.message ?? null, attempt: step.attempts.length || 1 });
+    if (attempt?.outcome === "unknown" || step.state === "unknown") {
+      // Its process was lost. What came of it may have been decided much later, which is no part of the call.
+      span.outcome = "cut_off";
+      span.end = Math.max(
+        start,
+        attempt?.ended_at ?? this.lossAfter(start) ?? step.ended_at ?? this.ownerEnd(step) ?? start,
+      );
+      span.settled = step.settled;
+    } else if (step.state === "completed" || step.state === "failed") {
       span.outcome = step.state === "failed" ? "failed" : "ok";
       span.end = Math.max(start, step.ended_at ?? this.ownerEnd(step) ?? start);
-    } else if (step.state === "unknown" || step.state === "cancelled") {
+      span.settled = step.settled;
+    } else if (step.state === "cancelled") {
       span.outcome = "cut_off";
-      span.end = Math.max(start, step.ended_at ?? this.endOfAttempt.get(step.attempt) ?? this.ownerEnd(step) ?? start);
+      span.end = Math.max(start, step.ended_at ?? this.lossAfter(start) ?? this.ownerEnd(step) ?? start);
     } else {
       const ended = this.ownerEnd(step);
       // Its process was lost, and no other has come to it yet.
-      const lost = attempt?.outcome === "cut_off" ? (this.endOfAttempt.get(step.attempt) ?? null) : null;
+      const lost = attempt?.outcome === "cut_off" ? this.lossAfter(start) : null;
       span.end = lost === null ? ended : Math.max(start, lost);
       span.outcome = span.end === null ? "running" : "cut_off";
     }
     span.retries = evenly(step.tries - 1, start, span.end);
     return span;
+  }
+
+  /** When the process ended that was at work at this time; null if it goes on, or ended with the run. */
+  private lossAfter(time: number): number | null {
+    const ends = this.run.attempt_list.flatMap((one) =>
+      one.ended_at !== null && one.ended_at >= time ? one.ended_at : [],
+    );
+    return ends.length === 0 ? null : Math.min(...ends);
   }
 
   /** When the run that made the step ended; null if it goes on. */
@@ -505,10 +527,11 @@ class Context {
       start: step?.started_at ?? 0,
       end: step?.ended_at ?? null,
       row: 0,
-      attempt: step?.attempt ?? 1,
+      attempt: 1,
       retries: [],
       error: null,
       approvalId: step?.approval_id ?? null,
+      settled: null,
       ...own,
     };
   }
@@ -581,6 +604,7 @@ function addModel(
       retries: call.retries.map((retry) => retry.at),
       error: call.isError ? "failed" : null,
       approvalId: null,
+      settled: null,
     });
   } else if (call.retries.length > 0 && call.retries.length === match.retries.length) {
     match.retries = call.retries.map((retry) => retry.at);
@@ -617,6 +641,7 @@ function ofTool(call: ToolCall, downtime: readonly Downtime[]): Span {
     retries: [],
     error: call.isError ? call.result : null,
     approvalId: null,
+    settled: null,
   };
 }
 

@@ -31,6 +31,8 @@ test("today is a clock, older days have their date", () => {
 test("counts, costs, sizes and plurals", () => {
   expect(formatCount(10352)).toBe("10,352");
   expect(formatCost(0.0099)).toBe("$0.0099");
+  expect(formatCost(0)).toBe("$0");
+  expect(formatCost(0.000_001)).toBe("$0.0000");
   expect(formatCost(null)).toBe("–");
   expect(plain(formatBytes(12_400_000))).toBe("12.4 MB");
   expect(plain(formatBytes(512))).toBe("512 B");

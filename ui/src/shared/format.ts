@@ -47,9 +47,9 @@ export function formatCount(count: number | null | undefined): string {
   return count === null || count === undefined ? DASH : counts.format(count);
 }
 
-/** `$0.0099`: always four decimals, so that a column lines up. */
+/** `$0.0099`: always four decimals, so that a column lines up; nothing at all is `$0`. */
 export function formatCost(cost: number | null | undefined): string {
-  return cost === null || cost === undefined ? DASH : `$${cost.toFixed(4)}`;
+  return cost === null || cost === undefined ? DASH : cost === 0 ? "$0" : `$${cost.toFixed(4)}`;
 }
 
 /** `12.4 MB`. */

@@ -1,5 +1,5 @@
 /** One ticker for all durations that grow on the page. */
-import { useSyncExternalStore } from "react";
+import { createContext, useContext, useSyncExternalStore } from "react";
 import { serverNow } from "../api/serverClock";
 
 const TICK_MS = 200;
@@ -24,6 +24,9 @@ function tick(): void {
   for (const listener of listeners) listener();
 }
 
+/** When the clock of a part of the page stopped, because nothing newer is known; null: it runs. */
+export const StoppedClock = createContext<number | null>(null);
+
 const noSubscription = () => () => undefined;
 
 /**
@@ -35,7 +38,9 @@ export function useNow(isActive = true, stepSeconds = 0.2): number {
     if (!timer) now = Math.max(now, Math.floor(serverNow() / TICK_S) * TICK_S);
     return Math.floor(now / stepSeconds) * stepSeconds;
   };
-  return useSyncExternalStore(isActive ? subscribe : noSubscription, snapshot);
+  const stoppedAt = useContext(StoppedClock);
+  const shown = useSyncExternalStore(isActive && stoppedAt === null ? subscribe : noSubscription, snapshot);
+  return stoppedAt ?? shown;
 }
 
 const TICK_S = TICK_MS / 1000;

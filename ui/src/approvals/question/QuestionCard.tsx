@@ -25,7 +25,7 @@ export function QuestionCards({ approvals }: { approvals: readonly Approval[] })
     const shown = [...cards.current.values()];
     const card = shown.length === 1 ? shown[0] : shown.find(({ element }) => element.contains(document.activeElement));
     return card?.question ?? null;
-  });
+  }, approvals.some(isPending));
   return approvals.map((approval) => <QuestionCard key={approval.id} approval={approval} cards={cards.current} />);
 }
 

@@ -31,6 +31,13 @@ describe("the words of a question", () => {
     expect(outcomeOf({ ...CHECK_IN, status: "approved", resolved_by: "client" })).toBe("Answered");
     expect(outcomeOf({ ...REFUND, status: "expired" })).toBe("Expired without a decision");
   });
+
+  it("says what was decided about a call that was cut off", () => {
+    const decided = (own: Partial<typeof NEWSLETTER>) => outcomeOf({ ...NEWSLETTER, resolved_by: "Ida", ...own });
+    expect(decided({ status: "approved", resolution_data: { result: "sent" } })).toBe("Recorded as happened by Ida");
+    expect(decided({ status: "approved" })).toBe("Approved to make again by Ida");
+    expect(decided({ status: "rejected" })).toBe("Refused to make again by Ida");
+  });
 });
 
 describe("the values of a form", () => {

@@ -16,9 +16,14 @@ function canApprove({ approval }: Question): boolean {
  * `a` and `r` act on one question.
  *
  * @param current - the question when a key is pressed; null: it is not clear which one is meant.
+ * @param isOpen - whether there is a question to decide; otherwise there are no keys for it.
  * @param more - further keys of the question.
  */
-export function useQuestionKeys(current: () => Question | null, more: readonly QuestionKey[] = []): void {
+export function useQuestionKeys(
+  current: () => Question | null,
+  isOpen: boolean,
+  more: readonly QuestionKey[] = [],
+): void {
   const binding = ({ keys, label, isPossible, run }: QuestionKey): KeyBinding => ({
     keys,
     label,
@@ -32,7 +37,7 @@ export function useQuestionKeys(current: () => Question | null, more: readonly Q
       if (question !== null) run(question);
     },
   });
-  useKeys("This question", [...KEYS, ...more].map(binding));
+  useKeys("This question", isOpen ? [...KEYS, ...more].map(binding) : []);
 }
 
 export interface QuestionKey {

@@ -90,14 +90,14 @@ export function argumentText(value: Json): string {
   return typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : String(value);
 }
 
-/** "Approved by Ida", "Rejected automatically", "Expired". */
+/** "Approved by Ida", "Rejected automatically", "Recorded as happened by Ida", "Expired". */
 export function outcomeOf(approval: Approval): string {
   const by = decidedBy(approval);
   switch (approval.status) {
     case "approved":
       return `${approvedWord(approval)}${by}`;
     case "rejected":
-      return `Rejected${by}`;
+      return `${approval.pause_type === "unknown_outcome" ? "Refused to make again" : "Rejected"}${by}`;
     case "expired":
       return "Expired without a decision";
     case "cancelled":
@@ -113,6 +113,8 @@ function approvedWord(approval: Approval): string {
       return "Answered";
     case "external_execution":
       return "Result sent";
+    case "unknown_outcome":
+      return approval.resolution_data?.result === undefined ? "Approved to make again" : "Recorded as happened";
     default:
       return "Approved";
   }

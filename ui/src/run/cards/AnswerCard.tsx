@@ -3,20 +3,28 @@ import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
 import { Markdown } from "../../shared/Markdown";
 import type { RunDetail } from "../model/types";
 
-/** The answer of a run that has completed. */
+/** The answer of a run that has completed, or what a cancelled run had written. */
 export function AnswerCard({ run }: { run: RunDetail }) {
   const { content } = run;
-  if (run.status !== "COMPLETED" || content === undefined || content === null || content === "") return null;
+  const isCancelled = run.status === "CANCELLED";
+  if ((run.status !== "COMPLETED" && !isCancelled) || content === undefined || content === null || content === "")
+    return null;
   const isText = typeof content === "string";
+  const title = isCancelled ? "Written before the cancel" : "Answer";
   return (
-    <section className="panel answer-card" aria-label="Answer">
+    <section className="panel answer-card" aria-label={title}>
       <div className="card-head">
-        <span className="status" data-tone="ok">
-          <CircleCheck className="icon" aria-hidden="true" />
-        </span>
-        <h2>Answer</h2>
+        {isCancelled ? null : (
+          <span className="status" data-tone="ok">
+            <CircleCheck className="icon" aria-hidden="true" />
+          </span>
+        )}
+        <h2>{title}</h2>
         <span className="ml-auto">
-          <CopyButton text={() => (isText ? content : JSON.stringify(content, null, 2))} label="Copy the answer" />
+          <CopyButton
+            text={() => (isText ? content : JSON.stringify(content, null, 2))}
+            label={isCancelled ? "Copy the text" : "Copy the answer"}
+          />
         </span>
       </div>
       <div className="card-body">

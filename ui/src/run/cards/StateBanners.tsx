@@ -37,7 +37,7 @@ export function StateBanners({ run, stream, feed, downtime, onContinue, onRerun 
       ) : null}
       {open !== undefined && open.end === null && !isFinal(run.status) ? (
         <Banner tone="run" icon={RefreshCw} end={<Duration from={open.start} to={null} />}>
-          {`Attempt ${open.attempt} ended without a result. The run goes on as soon as a process takes it over.`}
+          The process of the run was lost. The run goes on as soon as another process takes it over.
         </Banner>
       ) : null}
     </div>

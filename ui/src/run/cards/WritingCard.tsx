@@ -1,6 +1,8 @@
-import { useSyncExternalStore } from "react";
+import { useContext, useSyncExternalStore } from "react";
 import { Duration } from "../../shared/Figures";
 import { Dot } from "../../shared/Status";
+import { StoppedClock } from "../../shared/useNow";
+import { Caret } from "../Caret";
 import type { RunFeed, Thread } from "../live/feed";
 
 /** The end of a long text is enough here; the transcript has all of it. */
@@ -24,14 +26,16 @@ export function WritingCards({ feed }: { feed: RunFeed }) {
 }
 
 function WritingCard({ thread }: { thread: Thread }) {
+  const isStopped = useContext(StoppedClock) !== null;
   const call = thread.openModel;
   if (call === null) return null;
+  const title = `${thread.name} ${isStopped ? "was" : "is"} writing`;
   const text = call.text.length > SHOWN_CHARACTERS ? `…${call.text.slice(-SHOWN_CHARACTERS)}` : call.text;
   return (
-    <section className="panel writing-card" aria-label={`${thread.name} is writing`}>
+    <section className="panel writing-card" aria-label={title}>
       <div className="card-head">
         <Dot tone="run" />
-        <h2 className="truncate">{`${thread.name} is writing`}</h2>
+        <h2 className="truncate">{title}</h2>
         <span className="numeric ml-auto text-meta font-normal text-ink-3">
           <Duration from={call.startedAt} to={null} />
         </span>
@@ -40,7 +44,7 @@ function WritingCard({ thread }: { thread: Thread }) {
         <div className="writing-tail">
           <p className="prose whitespace-pre-wrap">
             {text}
-            <span className="caret" aria-hidden="true" />
+            <Caret />
           </p>
         </div>
       </div>

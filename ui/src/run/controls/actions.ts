@@ -57,13 +57,13 @@ export function useRunActions(run: RunDetail) {
     rerun: useMutation({ mutationFn: () => post<Receipt>(`${path}/rerun`), onSuccess: open }),
     resume: useMutation({
       mutationFn: () => post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true }),
-      onSuccess: open,
+      onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
     }),
     /** Forks the run from the turn of a step. */
     forkFrom: useMutation({
       mutationFn: (step: string) =>
         post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true, from_step: step }),
-      onSuccess: open,
+      onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
     }),
     fork: useMutation({
       mutationFn: () =>

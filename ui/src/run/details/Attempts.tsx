@@ -25,9 +25,9 @@ export function Attempts({ step }: { step: RunStep }) {
         {attempts.map((attempt, i) => {
           const outcome = OUTCOME[attempt.outcome] ?? { text: attempt.outcome, tone: "idle" as const };
           return (
-            <li key={`${attempt.attempt} ${attempt.started_at}`}>
+            <li key={attempt.started_at}>
               <span className="tag" data-tone={outcome.tone}>
-                {attempt.attempt}
+                {i + 1}
               </span>
               <span>{outcome.text}</span>
               <span className="numeric text-ink-3">

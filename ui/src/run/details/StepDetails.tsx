@@ -1,5 +1,5 @@
 import { Bot, GitFork, Hand, Link as LinkIcon, Webhook, Wrench, X } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useState, useSyncExternalStore } from "react";
 import { Link } from "wouter";
 import { Button } from "../../shared/Button";
 import { copyText } from "../../shared/CodeBlock";
@@ -11,7 +11,7 @@ import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
 import { ForkDialog } from "../controls/ForkDialog";
 import { type ForkPlan, forkPlan } from "../controls/forkPlan";
-import type { RunFeed } from "../live/feed";
+import type { Entry, RunFeed } from "../live/feed";
 import { isFinal, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
@@ -93,9 +93,15 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
               {sentence(outcomeText(span))}
             </span>
           </Fact>
+          {span.settled === null ? null : (
+            <Fact name="Decided">
+              <Time at={span.settled.at} />
+            </Fact>
+          )}
           <Fact name={span.kind === "wait" ? "Waited" : "Took"}>
             <Duration from={span.start} to={span.end} />
           </Fact>
+          <FirstText feed={feed} span={span} />
           <Fact name="Started">
             <Time at={span.start} />
             <span className="text-ink-3">{` +${formatDuration(span.start - (run.started_at ?? run.created_at))}`}</span>
@@ -104,11 +110,6 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
             {lane.name}
             {parent?.task ? <span className="text-ink-3">{`: ${parent.task}`}</span> : null}
           </Fact>
-          {step === undefined ? null : (
-            <Fact name="Step">
-              <code>{step.path}</code>
-            </Fact>
-          )}
           {step === undefined ? null : <Usage step={step} />}
           {span.approvalId === null ? null : (
             <Fact name="Approval">
@@ -129,7 +130,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       {step !== undefined && (step.attempts.length > 1 || step.tries > 1) ? <Attempts step={step} /> : null}
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
-        <Button onClick={() => onShowEvents(eventIndexOf(feed, span, step))}>Show its events</Button>
+        <Button onClick={() => onShowEvents(entryOf(feed, span, step)?.index ?? null)}>Show its events</Button>
         {fork === null || step === undefined ? null : (
           <ForkButton run={run} plan={fork} onFork={() => onFork(step.path)} />
         )}
@@ -160,7 +161,9 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
       {isEmpty(texts.arguments) ? null : <TextSection title="Arguments" value={texts.arguments} />}
       {isEmpty(texts.result) ? null : (
         <TextSection
-          title={step.kind === "model" ? "Answer" : "Result"}
+          title={
+            step.kind === "model" ? "Answer" : step.settled === null ? "Result" : RESULT_TITLE[step.settled.outcome]
+          }
           value={texts.result}
           isProse={step.kind === "model"}
           characters={texts.result_characters}
@@ -169,6 +172,8 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
     </>
   );
 }
+
+const RESULT_TITLE = { happened: "Result, entered by a person", refused: "What the model was told" };
 
 function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === "";
@@ -202,7 +207,7 @@ function toneOf(span: Span): Tone {
   if (span.kind === "wait") return span.end === null ? "wait" : "ok";
   switch (span.outcome) {
     case "failed":
-      return "fail";
+      return span.settled === null ? "fail" : "idle";
     case "running":
       return "run";
     case "cut_off":
@@ -216,12 +221,19 @@ function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** The event with which the step began, if the page has read it. */
-function eventIndexOf(feed: RunFeed, span: Span, step: RunStep | undefined): number | null {
+/** How long a model call took to its first text, if the page has read its events. */
+function FirstText({ feed, span }: { feed: RunFeed; span: Span }) {
+  useSyncExternalStore(feed.subscribe, feed.getVersion);
+  const entry = span.kind === "model" ? entryOf(feed, span, undefined) : null;
+  if (entry?.kind !== "model" || entry.firstTextAt === null || entry.text === "") return null;
+  return <Fact name="First text">{`after ${formatDuration(entry.firstTextAt - entry.startedAt)}`}</Fact>;
+}
+
+/** What the events tell of a step, if the page has read them. */
+function entryOf(feed: RunFeed, span: Span, step: RunStep | undefined): Entry | null {
   for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
-    if (entry.kind === "tool" && entry.callId === step?.tool_call_id) return entry.index;
-    if (entry.kind === "model" && span.kind === "model" && Math.abs(entry.startedAt - span.start) < 0.05)
-      return entry.index;
+    if (entry.kind === "tool" && step !== undefined && entry.callId === step.tool_call_id) return entry;
+    if (entry.kind === "model" && span.kind === "model" && Math.abs(entry.startedAt - span.start) < 0.05) return entry;
   }
   return null;
 }

@@ -19,6 +19,8 @@ export interface ModelCall {
   index: number;
   startedAt: number;
   endedAt: number | null;
+  /** When its first text came. */
+  firstTextAt: number | null;
   /** The model; empty if the text is another run's that is shown as this one's. */
   model: string;
   text: string;
@@ -245,6 +247,7 @@ export class RunFeed {
 
   private addText(thread: Thread, event: RunEvent, at: number): void {
     const call = this.modelOf(thread, event, at);
+    call.firstTextAt ??= at;
     call.text += textOf(event.content);
     call.reasoning += event.reasoning_content ?? "";
   }
@@ -309,9 +312,8 @@ export class RunFeed {
       }
     }
     thread.endedAt = null;
-    const attempt = event.attempt === undefined ? "" : String(event.attempt);
     if (event.reason === "recovered" || event.reason === "decided") {
-      this.note(thread, event, at, "continued", `${event.reason} ${attempt}`.trim());
+      this.note(thread, event, at, "continued", event.reason);
     }
     this.stepVersion += 1;
   }
@@ -372,6 +374,7 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     index: event.event_index,
     startedAt: at,
     endedAt: null,
+    firstTextAt: null,
     model,
     text: "",
     reasoning: "",

@@ -1,6 +1,6 @@
 import { memo } from "react";
 import { serverNow } from "../../api/serverClock";
-import { formatDuration } from "../../shared/format";
+import { formatDuration, plural } from "../../shared/format";
 import type { Span, Spans } from "../spans";
 import type { Placed } from "../stepKey";
 import { spanDescription, spanTitle } from "./describe";
@@ -38,7 +38,7 @@ export const StepsGrid = memo(function StepsGrid({ spans, current, isShown, onOp
           // biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive: see above; the grid has the focus
           <div key={lane.key} role="row" aria-rowindex={row + 1}>
             {/* biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive: see above */}
-            <span role="rowheader">{`${lane.name}, ${lane.state}, ${list.length} steps. ${lane.note}`}</span>
+            <span role="rowheader">{`${lane.name}, ${lane.state}, ${plural(list.length, "step")}. ${lane.note}`}</span>
             {cells.map((span, i) => (
               // biome-ignore lint/a11y/useSemanticElements lint/a11y/useFocusableInteractive: see above
               <span

@@ -153,8 +153,7 @@ const ENDED: Record<string, string> = { lost: "Process lost", handed_over: "Hand
 function DowntimeText({ bands }: { bands: readonly Downtime[] }) {
   const last = bands.at(-1);
   if (last === undefined) return null;
-  const began =
-    last.end === null ? "waiting for a process" : `attempt ${last.attempt + 1} began at ${formatTime(last.end)}`;
+  const began = last.end === null ? "waiting for a process" : `another process went on at ${formatTime(last.end)}`;
   return (
     <span className="only-desk">{`${ENDED[last.outcome] ?? "Stopped"} at ${formatTime(last.start)}, ${began}`}</span>
   );

@@ -5,17 +5,28 @@ import type { Span } from "../spans";
 const KIND: Record<Span["kind"], string> = { model: "model call", tool: "tool call", wait: "needs you", hook: "hook" };
 
 export function outcomeText(span: Span): string {
-  if (span.kind === "wait") return span.end === null ? "needs you" : "waited";
+  if (span.kind === "wait") {
+    if (span.settled !== null) return `waited, ${settledText(span.settled)}`;
+    return span.end === null ? "needs you" : "waited";
+  }
+  if (span.settled !== null && span.outcome !== "cut_off") return settledText(span.settled);
   switch (span.outcome) {
     case "failed":
       return span.retries.length > 0 ? `failed after ${span.retries.length + 1} tries` : "failed";
     case "cut_off":
-      return "cut off";
+      return span.settled === null ? "cut off" : `cut off, ${settledText(span.settled)}`;
     case "running":
       return "running";
     default:
       return span.retries.length > 0 ? `completed after ${span.retries.length + 1} tries` : "completed";
   }
+}
+
+/** What a decision made of a call: "result entered by Ida", "refused by Ida". */
+export function settledText(settled: NonNullable<Span["settled"]>): string {
+  const { outcome, by } = settled;
+  const who = by === null || by === "client" ? "a person" : by === "expiry" ? "the default decision" : by;
+  return `${outcome === "happened" ? "result entered" : "refused"} by ${who}`;
 }
 
 export function spanTitle(span: Span): string {

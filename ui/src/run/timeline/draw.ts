@@ -96,15 +96,18 @@ export function drawAxis(surface: Surface, scene: Scene): void {
   const perPixel = (scene.view.to - scene.view.from) / Math.max(1, width - left);
   for (const tick of ticksOf(scene.scale, scene.view.from, scene.view.to, perPixel * 74)) {
     const x = xOf(scene, surface, tick.axis);
+    const half = measure(context, tick.label) / 2;
     context.textAlign = x - left < 14 ? "left" : "center";
-    context.fillText(tick.label, x - left < 14 ? Math.max(x, left + 5) : x, height / 2);
+    // A label that would be cut off at the right moves to the left.
+    context.fillText(tick.label, x - left < 14 ? Math.max(x, left + 5) : Math.min(x, width - half - 5), height / 2);
   }
   context.textAlign = "center";
   for (const fold of scene.scale.folds) {
     const x0 = xOf(scene, surface, fold.axisStart);
     const x1 = xOf(scene, surface, fold.axisStart + fold.axisWidth);
     if (x1 < left || x0 > width) continue;
-    const label = gapLabel(fold.end - fold.start);
+    // In words: a bare number would read as a time of the axis.
+    const label = `${gapLabel(fold.end - fold.start)} idle`;
     context.fillText(x1 - x0 > measure(context, label) ? label : "…", (x0 + x1) / 2, height / 2);
   }
   context.restore();
@@ -367,7 +370,8 @@ export function labelOf(span: Span): string {
   if (span.outcome === "failed" && span.kind === "model") {
     return span.retries.length > 0 ? `failed after ${span.retries.length + 1} tries` : "failed";
   }
-  if (span.outcome === "failed") return `${span.label} · failed`;
+  if (span.outcome === "failed") return `${span.label} · ${span.settled === null ? "failed" : "refused"}`;
+  if (span.outcome === "cut_off" && span.kind === "tool") return `${span.label} · cut off`;
   return span.label;
 }
 
@@ -390,7 +394,7 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
     if (fits && !(hasRoom && span.retries.length > 0)) {
       context.fillStyle = span.kind === "wait" ? colours.wait : insideColour(span, colours);
       context.fillText(label, x0 + 5, y + BAR_HEIGHT / 2 + 0.5);
-    } else if (hasRoom && (span.kind !== "model" || span.outcome === "failed") && span.outcome !== "cut_off") {
+    } else if (hasRoom && (span.kind !== "model" || span.outcome === "failed")) {
       context.fillStyle = colours.surface;
       context.globalAlpha = 0.85;
       context.fillRect(bar.x1 + 3, y, wide + 6, BAR_HEIGHT);

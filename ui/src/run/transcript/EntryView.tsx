@@ -4,16 +4,25 @@ import { CodeBlock } from "../../shared/CodeBlock";
 import { Duration } from "../../shared/Figures";
 import { Markdown } from "../../shared/Markdown";
 import type { Tone } from "../../shared/status";
+import { Caret } from "../Caret";
 import { parsedJson } from "../details/TextSection";
 import type { Entry, ModelCall, Note, NoteKind, ToolCall } from "../live/feed";
+import { type CallFacts, callKey } from "./calls";
+
+interface EntryViewProps {
+  entry: Entry;
+  /** The names of the members by their runs. */
+  members: ReadonlyMap<string, string>;
+  calls: ReadonlyMap<string, CallFacts>;
+}
 
 /** One thing that a member did. */
-export function EntryView({ entry, members }: { entry: Entry; members: ReadonlyMap<string, string> }) {
+export function EntryView({ entry, members, calls }: EntryViewProps) {
   switch (entry.kind) {
     case "model":
       return <ModelText call={entry} />;
     case "tool":
-      return <ToolLine call={entry} members={members} />;
+      return <ToolLine call={entry} members={members} facts={calls.get(callKey(entry.runId, entry.callId))} />;
     case "note":
       return <NoteLine note={entry} />;
   }
@@ -52,7 +61,7 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
   return (
     <p className="prose whitespace-pre-wrap">
       {call.text}
-      <span className="caret" aria-hidden="true" />
+      <Caret />
     </p>
   );
 }
@@ -69,7 +78,14 @@ function Retries({ call }: { call: ModelCall }) {
   );
 }
 
-function ToolLine({ call, members }: { call: ToolCall; members: ReadonlyMap<string, string> }) {
+interface ToolLineProps {
+  call: ToolCall;
+  members: ReadonlyMap<string, string>;
+  /** Undefined until the step of the call is stored. */
+  facts: CallFacts | undefined;
+}
+
+function ToolLine({ call, members, facts }: ToolLineProps) {
   const [isOpen, setOpen] = useState(false);
   const member = call.childRunId === null ? undefined : members.get(call.childRunId);
   const Icon = member === undefined ? Wrench : CornerDownRight;
@@ -78,15 +94,11 @@ function ToolLine({ call, members }: { call: ToolCall; members: ReadonlyMap<stri
       <summary>
         <Icon className="icon-small" aria-hidden="true" />
         {member === undefined ? <code>{call.name}</code> : <span>{`Asks ${member}`}</span>}
-        <span className="truncate text-ink-3">{argumentsLine(call.args)}</span>
+        <span className="truncate text-ink-3">{argumentsLine(call.args, member !== undefined)}</span>
         <span className="tool-card-end">
-          {call.isError ? (
-            <span className="text-fail">failed</span>
-          ) : call.endedAt === null ? (
-            <span className="text-run">running</span>
-          ) : null}
+          <CallOutcome call={call} facts={facts} />
           <span className="numeric">
-            <Duration from={call.startedAt} to={call.endedAt} />
+            <Duration from={facts?.start ?? call.startedAt} to={facts?.end ?? call.endedAt} />
           </span>
         </span>
       </summary>
@@ -109,9 +121,19 @@ function ToolLine({ call, members }: { call: ToolCall; members: ReadonlyMap<stri
   );
 }
 
-function argumentsLine(args: Record<string, unknown>): string {
-  return Object.values(args)
-    .map((value) => (typeof value === "string" ? value : JSON.stringify(value)))
+function CallOutcome({ call, facts }: Pick<ToolLineProps, "call" | "facts">) {
+  const isOpen = call.endedAt === null;
+  const text = facts?.outcome || (call.isError ? "failed" : isOpen ? "running" : "");
+  if (text === "") return null;
+  const isFailed = facts === undefined ? call.isError : facts.isFailed;
+  return <span className={isFailed ? "text-fail" : text === "running" ? "text-run" : "text-ink-3"}>{text}</span>;
+}
+
+/** The values of a call in one line; a delegation names its member already. */
+function argumentsLine(args: Record<string, unknown>, isDelegation: boolean): string {
+  return Object.entries(args)
+    .filter(([name]) => !(isDelegation && name === "member_id"))
+    .map(([, value]) => (typeof value === "string" ? value : JSON.stringify(value)))
     .join(" · ")
     .slice(0, 300);
 }
@@ -126,11 +148,7 @@ const NOTES: Record<NoteKind, { icon: typeof Hand; tone: Tone; text: (note: Note
 };
 
 function continuedText(note: Note): string {
-  const [reason, attempt] = note.text.split(" ");
-  if (reason === "decided") return "Went on after the decision";
-  return attempt === undefined
-    ? "Went on after the process had stopped"
-    : `Attempt ${attempt}: went on after the process had stopped`;
+  return note.text === "decided" ? "Went on after the decision" : "Went on after the process had stopped";
 }
 
 function NoteLine({ note }: { note: Note }) {

@@ -5,15 +5,17 @@ import { Markdown } from "../../shared/Markdown";
 import { EmptyState, Skeleton } from "../../shared/PageStates";
 import { Dot } from "../../shared/Status";
 import type { RunFeed } from "../live/feed";
-import type { RunDetail } from "../model/types";
+import type { RunDetail, RunStep } from "../model/types";
 import type { Lane, Spans } from "../spans";
 import { LANE_TONE } from "../timeline/LaneNames";
 import { VirtualRows } from "../virtual/VirtualRows";
+import { type CallFacts, callsOf } from "./calls";
 import { EntryView } from "./EntryView";
 import { type Row, toRows } from "./rows";
 
 interface TranscriptViewProps {
   run: RunDetail;
+  steps: readonly RunStep[];
   spans: Spans;
   feed: RunFeed;
   memberRunId: string | null;
@@ -29,7 +31,7 @@ const NEAR_END = 80;
 
 /** What every member read, wrote and called, in order. */
 export function TranscriptView(props: TranscriptViewProps) {
-  const { run, spans, feed, memberRunId, isFollowing, isLoading, onMember, onFollow } = props;
+  const { run, steps, spans, feed, memberRunId, isFollowing, isLoading, onMember, onFollow } = props;
   useSyncExternalStore(feed.subscribe, feed.getVersion); // the text that is being written
   const version = useSyncExternalStore(feed.subscribe, feed.getStepVersion);
   const scroller = useRef<HTMLDivElement>(null);
@@ -42,6 +44,7 @@ export function TranscriptView(props: TranscriptViewProps) {
     [run.members],
   );
   const laneOfRun = useMemo(() => new Map(spans.lanes.flatMap((lane) => lane.runIds.map((id) => [id, lane]))), [spans]);
+  const calls = useMemo(() => callsOf(steps, spans), [steps, spans]);
 
   const keys = useMemo(() => rows.map((row) => row.key), [rows]);
   const isLive = spans.end === null;
@@ -73,7 +76,7 @@ export function TranscriptView(props: TranscriptViewProps) {
           render={(i) => {
             const row = rows[i];
             return row === undefined ? null : (
-              <RowView row={row} lane={laneOfRun.get(row.thread.runId)} names={names} />
+              <RowView row={row} lane={laneOfRun.get(row.thread.runId)} names={names} calls={calls} />
             );
           }}
         />
@@ -114,7 +117,14 @@ function MemberFilter({ run, memberRunId, onMember }: MemberFilterProps) {
   );
 }
 
-function RowView({ row, lane, names }: { row: Row; lane: Lane | undefined; names: ReadonlyMap<string, string> }) {
+interface RowViewProps {
+  row: Row;
+  lane: Lane | undefined;
+  names: ReadonlyMap<string, string>;
+  calls: ReadonlyMap<string, CallFacts>;
+}
+
+function RowView({ row, lane, names, calls }: RowViewProps) {
   switch (row.kind) {
     case "speaker":
       return (
@@ -134,7 +144,7 @@ function RowView({ row, lane, names }: { row: Row; lane: Lane | undefined; names
         </div>
       );
     case "entry":
-      return <EntryView entry={row.entry} members={names} />;
+      return <EntryView entry={row.entry} members={names} calls={calls} />;
     case "answer":
       return (
         <div className="entry-text">
