@@ -1,11 +1,22 @@
-import { Ban, CircleCheck, CircleX, CornerDownRight, Hand, MessageSquare, RefreshCw, Wrench } from "lucide-react";
+import {
+  Ban,
+  CircleCheck,
+  CircleX,
+  Code,
+  CornerDownRight,
+  Hand,
+  ListTree,
+  MessageSquare,
+  RefreshCw,
+  Wrench,
+} from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { CodeBlock } from "../../shared/CodeBlock";
 import { Duration } from "../../shared/Figures";
 import { Markdown } from "../../shared/Markdown";
 import type { Tone } from "../../shared/status";
 import { parsedJson } from "../details/TextSection";
-import type { Entry, ModelCall, Note, NoteKind, ToolCall } from "../live/feed";
+import type { Entry, ModelCall, Note, NoteKind, ToolCall, WorkflowStep } from "../live/feed";
 
 /** One thing that a member did. */
 export function EntryView({ entry, members }: { entry: Entry; members: ReadonlyMap<string, string> }) {
@@ -14,6 +25,8 @@ export function EntryView({ entry, members }: { entry: Entry; members: ReadonlyM
       return <ModelText call={entry} />;
     case "tool":
       return <ToolLine call={entry} members={members} />;
+    case "step":
+      return <StepLine step={entry} />;
     case "note":
       return <NoteLine note={entry} />;
   }
@@ -104,6 +117,44 @@ function ToolLine({ call, members }: { call: ToolCall; members: ReadonlyMap<stri
         </div>
       ) : call.endedAt === null && call.progress.length > 0 ? (
         <p>{call.progress.at(-1)}</p>
+      ) : null}
+    </details>
+  );
+}
+
+/** A step of a workflow: a heading above what happens in it, or what its function returned. */
+function StepLine({ step }: { step: WorkflowStep }) {
+  const [isOpen, setOpen] = useState(false);
+  const type = step.type === "LoopIteration" ? "" : step.type;
+  if (step.result === null) {
+    return (
+      <p className="entry-note" data-tone={step.isError ? "fail" : "idle"}>
+        <ListTree className="icon-small" aria-hidden="true" />
+        <span>
+          {type} <b>{step.name}</b>
+        </span>
+      </p>
+    );
+  }
+  return (
+    <details className="tool-card" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        <Code className="icon-small" aria-hidden="true" />
+        <span className="flex-none">
+          {type} <b>{step.name}</b>
+        </span>
+        <span className="truncate text-ink-3">{step.result}</span>
+        <span className="tool-card-end">
+          {step.isError ? <span className="text-fail">failed</span> : null}
+          <span className="numeric">
+            <Duration from={step.startedAt} to={step.endedAt} />
+          </span>
+        </span>
+      </summary>
+      {isOpen ? (
+        <div className="tool-card-body">
+          <CodeBlock value={parsedJson(step.result)} label={step.isError ? "Error" : "Result"} />
+        </div>
       ) : null}
     </details>
   );
