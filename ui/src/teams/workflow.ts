@@ -2,6 +2,7 @@
 
 import type { components } from "../api/schema";
 import type { ComponentKind } from "../api/types";
+import { plural } from "../shared/format";
 
 type Schemas = components["schemas"];
 
@@ -16,7 +17,7 @@ export type Workflow = Omit<Schemas["WorkflowResponse"], "steps"> & { steps: Wor
 /** A kind of step in words; null for a plain one, which says by what it runs. */
 export function kindText(step: WorkflowStep): string | null {
   if (step.type === "Step") return null;
-  return step.type === "Loop" ? `Loop, at most ${step.max_iterations} times` : step.type;
+  return step.type === "Loop" ? `Loop, at most ${plural(step.max_iterations ?? 0, "time")}` : step.type;
 }
 
 export interface Runner {

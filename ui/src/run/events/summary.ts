@@ -36,7 +36,7 @@ function textOfEvent(event: RunEvent): string {
 
 /** The step that an event of a workflow is about; the events of a step's run have it too. */
 function stepOf(event: RunEvent): string {
-  return event.workflow_id === undefined ? "" : (event.step_name ?? "");
+  return event.agent_id === undefined && event.team_id === undefined ? (event.step_name ?? "") : "";
 }
 
 function argumentsLine(args: Record<string, unknown>): string {

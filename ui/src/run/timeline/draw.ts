@@ -252,6 +252,7 @@ function tintOf({ kind }: Span): "model" | "tool" | "hook" {
 }
 
 function fillOf(span: Span, colours: Colours): string {
+  if (span.kind === "container") return colours.track;
   if (span.outcome === "failed") return colours.fail;
   return colours[tintOf(span)];
 }
@@ -406,6 +407,7 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
 }
 
 function insideColour(span: Span, colours: Colours): string {
+  if (span.kind === "container") return colours.ink2;
   if (span.outcome !== "cut_off") return colours.onFill;
   return colours[tintOf(span)];
 }

@@ -128,7 +128,7 @@ function StepLine({ step }: { step: WorkflowStep }) {
   const type = step.type === "LoopIteration" ? "" : step.type;
   if (step.result === null) {
     return (
-      <p className="entry-note" data-tone={step.isError ? "fail" : "idle"}>
+      <p className="entry-note is-step" data-tone={step.isError ? "fail" : "idle"}>
         <ListTree className="icon-small" aria-hidden="true" />
         <span>
           {type} <b>{step.name}</b>
