@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Loop, Parallel, Step, StepInput, StepOutput, Team, Workflow, tool
 
 FOLDER = Path(os.environ["MUSTERD_TEST_FOLDER"])
 
@@ -76,3 +76,32 @@ desk = Team(
     tools=[get_order, refund_payment],
 )
 travel = Agent(id="travel", name="Travel", model="scripted", tools=[check_in, open_gate])
+
+
+def collect(step_input: StepInput) -> StepOutput:
+    """What a function of a workflow returns."""
+    return StepOutput(content=f"collected {step_input.input}")
+
+
+def publish(step_input: StepInput) -> StepOutput:
+    """The last step."""
+    return StepOutput(content=f"published: {step_input.previous_step_content}")
+
+
+article = Workflow(
+    id="article",
+    name="Article",
+    description="Writes and publishes.",
+    steps=[
+        Loop(name="drafts", steps=[Step(name="draft", agent=orders)], max_iterations=1),
+        Parallel("reviews", Step(name="review", agent=travel), Step(name="check", agent=shipping)),
+        Step(name="collect", executor=collect, retry_safe=True),
+        Step(
+            name="publish",
+            executor=publish,
+            retry_safe=True,
+            requires_confirmation=True,
+            confirmation_message="Publish this article?",
+        ),
+    ],
+)

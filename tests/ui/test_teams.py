@@ -76,7 +76,7 @@ def test_the_dialog_starts_a_run_from_any_page(server: Process, visitor: Visitor
     visitor.open("/health")
     visitor.see("Everything is working")
     visitor.press("n")
-    visitor.page.get_by_label("Team or agent").select_option("Travel")
+    visitor.page.get_by_label("Team, agent or workflow").select_option("Travel")
     visitor.check()
     visitor.page.get_by_label("What should Travel do?").fill("[[SAY gone]]")
     visitor.press("Control+Enter")

@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Get OS Configuration
-         * @description Get what is served: teams, agents, the database.
+         * @description Get what is served: teams, agents, workflows, the database.
          */
         get: operations["get_config"];
         put?: never;
@@ -248,6 +248,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List All Workflows
+         * @description List the workflows that the caller may see.
+         */
+        get: operations["get_workflows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Workflow Details
+         * @description Get one workflow with its declared steps.
+         */
+        get: operations["get_workflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me": {
         parameters: {
             query?: never;
@@ -372,7 +412,7 @@ export interface paths {
         put?: never;
         /**
          * Continue Agent Run
-         * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
+         * @description Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
          *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
@@ -649,7 +689,7 @@ export interface paths {
         put?: never;
         /**
          * Continue Team Run
-         * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
+         * @description Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
          *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
@@ -844,6 +884,281 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/workflows/{workflow_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Runs
+         * @description List the runs of a session, each after its members' runs. An unknown session has none.
+         */
+        get: operations["list_workflow_runs"];
+        put?: never;
+        /**
+         * Create Workflow Run
+         * @description Start a run. It is stored before it is answered, and goes on if the client disconnects.
+         *
+         *     Only if the client asked for a stream, and no client reads it any more, the run is cancelled after a while.
+         */
+        post: operations["create_workflow_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Workflow Run
+         * @description Get a run in its current state, or with `wait` after it has finished or paused.
+         */
+        get: operations["get_workflow_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Workflow Run
+         * @description Cancel a run with its members' runs, or a member's run alone: then its leader is told and goes on.
+         *
+         *     The answer comes when the run has stopped, or after some seconds. It has the state of the run, and the outcome of
+         *     the steps that were interrupted. A run that has finished stays as it is.
+         */
+        post: operations["cancel_workflow_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/continue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Continue Workflow Run
+         * @description Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
+         *
+         *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
+         *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
+         *     happened in a finished run before that step's turn, and goes on from there.
+         */
+        post: operations["continue_workflow_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Run Steps
+         * @description List every model call, tool call and delegation of a run and its members, in the order of their start.
+         *
+         *     With `path` the answer is that step alone, with its arguments and its result.
+         */
+        get: operations["list_workflow_run_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/media/{media_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Workflow Run Media
+         * @description Get an image, sound, video or file that a run was given or has produced. It never changes.
+         *
+         *     `media_id` is the `blob` of its entry in `images`, `videos`, `audio` or `files`.
+         */
+        get: operations["get_workflow_run_media"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Run Messages
+         * @description List the messages to a run and its members, oldest first, and what became of each.
+         */
+        get: operations["list_workflow_run_messages"];
+        put?: never;
+        /**
+         * Send Workflow Run Message
+         * @description Send a further user message to a run that has not finished. Its next model call reads it.
+         *
+         *     A message that no call of the run reads starts the session's next run, unless the run is cancelled.
+         */
+        post: operations["send_workflow_run_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume Workflow Run Stream
+         * @description Go on with a stream that was interrupted, on any process, as long as the run is stored.
+         *
+         *     For an active run: `catch_up`, the missed events, `subscribed`, then live events. For one that has finished or
+         *     paused: `replay`, then the missed events.
+         */
+        post: operations["resume_workflow_run_stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Run Events
+         * @description List the events of a run and its members, or of one member, after an index.
+         *
+         *     With `Accept: text/event-stream` they are streamed, followed by live events until the run finishes or pauses. A
+         *     client that has read of the pause gets what follows it; one that has read all of a finished run gets 204.
+         */
+        get: operations["list_workflow_run_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Workflow Run Checkpoints
+         * @description List the places at which the conversation of a run can be cut.
+         *
+         *     These are after each message, but not between a tool call and its result. A running run has those that it has
+         *     passed.
+         */
+        get: operations["list_workflow_run_checkpoints"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/runs/{run_id}/checkpoints/{message_index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Workflow Run Checkpoint Snapshot
+         * @description Get a run as it was after so many messages; between a tool call and its result, as before the call.
+         */
+        get: operations["get_workflow_run_checkpoint_snapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workflows/{workflow_id}/sessions/{session_id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fork Workflow Session
+         * @description Make a new session that begins with copies of the finished runs of this one.
+         *
+         *     The copies have ids of their own, and members, conversations and media of the originals. Nothing is executed again,
+         *     and this session stays as it is.
+         */
+        post: operations["fork_workflow_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/runs": {
         parameters: {
             query?: never;
@@ -853,7 +1168,7 @@ export interface paths {
         };
         /**
          * List Runs
-         * @description List the runs of all sessions, newest first. Members' runs are in those of their teams.
+         * @description List the runs of all sessions, newest first. Members' and steps' runs are in those of their roots.
          */
         get: operations["list_runs"];
         put?: never;
@@ -1009,7 +1324,7 @@ export interface paths {
         put?: never;
         /**
          * Continue Run
-         * @description Decide about tool calls for which a paused run waits: make the call, give its result, or reject it.
+         * @description Decide what a paused run waits for: tool calls to make, to reject or to give the result of; steps of a workflow.
          *
          *     The run goes on after one decision, and pauses again for the others. The same decisions sent again change nothing.
          *     If the run ended in ERROR, a new run continues where it stopped. With `from_step`, a new run takes over what
@@ -1296,7 +1611,7 @@ export interface paths {
         };
         /**
          * List Sessions
-         * @description List sessions of teams and agents in pages.
+         * @description List sessions in pages.
          */
         get: operations["get_sessions"];
         put?: never;
@@ -1694,6 +2009,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Schedules
+         * @description List the caller's schedules, newest first; an administrator's list has those of all.
+         */
+        get: operations["list_schedules_schedules_get"];
+        put?: never;
+        /**
+         * Create Schedule
+         * @description Create a schedule. It acts with the caller's rights, which are checked at each firing.
+         */
+        post: operations["create_schedule_schedules_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Schedule
+         * @description Get a schedule.
+         */
+        get: operations["get_schedule_schedules__schedule_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Schedule
+         * @description Delete a schedule with the list of its firings. Runs that it has started go on.
+         */
+        delete: operations["delete_schedule_schedules__schedule_id__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Schedule
+         * @description Change a schedule. If its times change, it goes on with its next instant from now.
+         */
+        patch: operations["update_schedule_schedules__schedule_id__patch"];
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable Schedule
+         * @description Enable a schedule. It goes on with its next instant from now; those in between are not made up for.
+         */
+        post: operations["enable_schedule_schedules__schedule_id__enable_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable Schedule
+         * @description Disable a schedule. Runs that it has started go on, and failed ones are not retried.
+         */
+        post: operations["disable_schedule_schedules__schedule_id__disable_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/trigger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trigger Schedule
+         * @description Fire a schedule now, in addition to its instants, and answer at once; with `wait`, after its run has ended.
+         */
+        post: operations["trigger_schedule_schedules__schedule_id__trigger_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Schedule Instants
+         * @description List the next instants of a schedule, as if it were enabled.
+         */
+        get: operations["list_schedule_instants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/backfill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Backfill Schedule
+         * @description Fire the past instants of a range that have not fired, at most 100, and list them. Their runs start soon.
+         */
+        post: operations["backfill_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Schedule Runs
+         * @description List what became of each instant and trigger of a schedule, newest first.
+         */
+        get: operations["list_schedule_runs_schedules__schedule_id__runs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule_id}/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Schedule Run
+         * @description Get what became of an instant or a trigger. `run_id` is the id in the list, not that of the agent's run.
+         */
+        get: operations["get_schedule_run_schedules__schedule_id__runs__run_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/traces": {
         parameters: {
             query?: never;
@@ -1955,17 +2462,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -2072,7 +2579,7 @@ export interface components {
             state: "scheduled" | "queued" | "ready" | "running" | "paused";
             pause?: components["schemas"]["RunPause"];
         };
-        ActiveRun: components["schemas"]["ActiveTeamRun"] | components["schemas"]["ActiveAgentRun"];
+        ActiveRun: components["schemas"]["ActiveTeamRun"] | components["schemas"]["ActiveAgentRun"] | components["schemas"]["ActiveWorkflowRun"];
         /**
          * ActiveTeamRun
          * @description A run of a team that has not finished.
@@ -2124,17 +2631,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -2241,6 +2748,181 @@ export interface components {
             member_responses?: {
                 [key: string]: unknown;
             }[];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "scheduled" | "queued" | "ready" | "running" | "paused";
+            pause?: components["schemas"]["RunPause"];
+        };
+        /**
+         * ActiveWorkflowRun
+         * @description A run of a workflow that has not finished.
+         */
+        ActiveWorkflowRun: {
+            /**
+             * Parent Run Id
+             * @description The run of the team that delegated this one.
+             */
+            parent_run_id?: string;
+            /** User Id */
+            user_id?: string;
+            /**
+             * Content
+             * @description The answer: text, or an object if `content_type` names a schema. The error message of a failed run; what a cancelled run had produced.
+             */
+            content?: unknown;
+            /**
+             * Content Type
+             * @description "str", or the name of the schema of `content`.
+             */
+            content_type: string;
+            /** Reasoning Content */
+            reasoning_content?: string;
+            /** Reasoning Steps */
+            reasoning_steps?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Session State
+             * @description The session's state after the run.
+             */
+            session_state?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Events
+             * @description The event with which the run failed or paused; otherwise empty.
+             */
+            events?: {
+                [key: string]: unknown;
+            }[];
+            /** Images */
+            images?: components["schemas"]["MediaItem"][];
+            /** Videos */
+            videos?: components["schemas"]["MediaItem"][];
+            /** Audio */
+            audio?: components["schemas"]["MediaItem"][];
+            /** Files */
+            files?: components["schemas"]["MediaItem"][];
+            /**
+             * Metadata
+             * @description `metadata` of the request.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Attempts
+             * @description How often the run was started.
+             */
+            attempts?: number;
+            /**
+             * Forked From
+             * @description The finished run that this one continues.
+             */
+            forked_from?: string;
+            /**
+             * Copied From
+             * @description The run of another session that this is a copy of, if the session was forked.
+             */
+            copied_from?: string;
+            /**
+             * Queued At
+             * @description Unix time in seconds.
+             */
+            queued_at?: number;
+            /**
+             * Started At
+             * @description Unix time in seconds.
+             */
+            started_at?: number;
+            /**
+             * First Token At
+             * @description Unix time in seconds.
+             */
+            first_token_at?: number;
+            /**
+             * Ended At
+             * @description Unix time in seconds.
+             */
+            ended_at?: number;
+            /**
+             * Queue Position
+             * @description The number of runs ahead of this one, while PENDING.
+             */
+            queue_position?: number;
+            cancel?: components["schemas"]["CancelRequest"];
+            /**
+             * Cost
+             * @description US dollars for the model calls of the run and its members; absent if unknown.
+             */
+            cost?: number;
+            /**
+             * Budget
+             * @description The run's limits, by name.
+             */
+            budget?: {
+                [key: string]: components["schemas"]["BudgetUse"];
+            };
+            error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
+            /**
+             * Step Executor Runs
+             * @description The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each with `workflow_step_id`.
+             */
+            step_executor_runs?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
+            /** Step Requirements */
+            step_requirements?: components["schemas"]["StepRequirement"][];
+            /** Error Requirements */
+            error_requirements?: components["schemas"]["ErrorRequirement"][];
+            /**
+             * Requirements
+             * @description Tool calls of its steps' agents and teams.
+             */
+            requirements?: components["schemas"]["RunRequirement"][];
+            /** Tools */
+            tools?: components["schemas"]["ToolExecution"][];
+            /**
+             * Input
+             * @description The message; an object if the workflow declares `input_schema`.
+             */
+            input: unknown;
+            /** Workflow Id */
+            workflow_id: string;
+            /** Workflow Name */
+            workflow_name: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Session Id
+             * @description Required to poll the run.
+             */
+            session_id: string;
+            /**
+             * Created At
+             * @description Unix time at which the run was accepted.
+             */
+            created_at: number;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Step Results
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
+             */
+            step_results: components["schemas"]["StepOutput"][];
+            metrics: components["schemas"]["WorkflowMetrics"];
             /**
              * State
              * @enum {string}
@@ -2373,17 +3055,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -2586,7 +3268,7 @@ export interface components {
             /** Db Id */
             db_id: string;
         };
-        AnyRunDetails: components["schemas"]["TeamRunDetails"] | components["schemas"]["AgentRunDetails"] | components["schemas"]["RunSummaryDetails"];
+        AnyRunDetails: components["schemas"]["TeamRunDetails"] | components["schemas"]["AgentRunDetails"] | components["schemas"]["WorkflowRunDetails"] | components["schemas"]["RunSummaryDetails"];
         /**
          * ApprovalCountResponse
          * @description A number of approvals.
@@ -2783,6 +3465,22 @@ export interface components {
             format?: string | null;
         };
         /**
+         * BackfillBody
+         * @description The instants to make up for.
+         */
+        BackfillBody: {
+            /**
+             * Start
+             * @description The first one, in unix seconds.
+             */
+            start: number;
+            /**
+             * End
+             * @description The last one.
+             */
+            end: number;
+        };
+        /**
          * BudgetUse
          * @description One limit of a run's budget, and how much of it is spent and left.
          */
@@ -2890,9 +3588,7 @@ export interface components {
             /** Teams */
             teams: components["schemas"]["TeamSummaryResponse"][];
             /** Workflows */
-            workflows: {
-                [key: string]: unknown;
-            }[];
+            workflows: components["schemas"]["WorkflowSummary"][];
             /** Interfaces */
             interfaces: {
                 [key: string]: unknown;
@@ -2915,6 +3611,20 @@ export interface components {
              * @description The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`.
              */
             tools?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Step Requirements
+             * @description The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`.
+             */
+            step_requirements?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Error Requirements
+             * @description The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`.
+             */
+            error_requirements?: {
                 [key: string]: unknown;
             }[];
             /**
@@ -2972,6 +3682,20 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /**
+             * Step Requirements
+             * @description The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`.
+             */
+            step_requirements?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Error Requirements
+             * @description The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`.
+             */
+            error_requirements?: {
+                [key: string]: unknown;
+            }[];
+            /**
              * Session Id
              * @description The run's session.
              */
@@ -3008,7 +3732,7 @@ export interface components {
         };
         /**
          * CreateSessionRequest
-         * @description A session to create before its first run. Without a team or agent, the first run decides.
+         * @description A session to create before its first run. Without a team, agent or workflow, the first run decides.
          */
         CreateSessionRequest: {
             /**
@@ -3052,7 +3776,7 @@ export interface components {
             team_id?: string | null;
             /**
              * Workflow Id
-             * @description Not supported: 422.
+             * @description The workflow that it belongs to.
              */
             workflow_id?: string | null;
         };
@@ -3148,6 +3872,18 @@ export interface components {
          */
         Decision: "approved" | "rejected";
         /**
+         * DeclaredStep
+         * @description A step of a workflow in short.
+         */
+        DeclaredStep: {
+            /** Name */
+            name: string;
+            /** Description */
+            description: string | null;
+            /** Type */
+            type: string;
+        };
+        /**
          * DeleteMemoriesRequest
          * @description Which memories to delete.
          */
@@ -3207,6 +3943,42 @@ export interface components {
         DomainDisplay: {
             /** Display Name */
             display_name: string | null;
+        };
+        /**
+         * ErrorRequirement
+         * @description A step that failed, and whose `on_error` is `pause`.
+         */
+        ErrorRequirement: {
+            /**
+             * Id
+             * @description Sent back with the decision, or `step_id` in place of it.
+             */
+            id: string;
+            /** Step Id */
+            step_id: string;
+            /** Step Name */
+            step_name: string;
+            /**
+             * Step Index
+             * @description Its position; below a container the container's and its own.
+             */
+            step_index: number | number[] | null;
+            /**
+             * Expires At
+             * @description Unix time at which the default decision applies or the run fails.
+             */
+            expires_at?: number;
+            /** Error Message */
+            error_message: string;
+            /** Error Type */
+            error_type: string | null;
+            /** Retry Count */
+            retry_count: number;
+            /**
+             * Decision
+             * @description `retry` or `skip`.
+             */
+            decision: string | null;
         };
         /**
          * ExportedStep
@@ -3404,6 +4176,12 @@ export interface components {
             logical_operators: string[];
         };
         /**
+         * FiringStatus
+         * @description The status of a firing. If it has a run, it is that of the run, and nothing else stores it.
+         * @enum {string}
+         */
+        FiringStatus: "running" | "success" | "failed" | "paused" | "cancelled" | "skipped";
+        /**
          * ForkedSession
          * @description A new session that begins with copies of another session's runs.
          */
@@ -3526,6 +4304,22 @@ export interface components {
             files: components["schemas"]["MediaItem"][];
         };
         /**
+         * Instant
+         * @description One instant of a schedule.
+         */
+        Instant: {
+            /**
+             * At
+             * @description Unix seconds.
+             */
+            at: number;
+            /**
+             * Local
+             * @description The same in the schedule's time zone.
+             */
+            local: string;
+        };
+        /**
          * LiveResponse
          * @description The process answers.
          */
@@ -3639,7 +4433,7 @@ export interface components {
              * Component Kind
              * @enum {string}
              */
-            component_kind: "team" | "agent";
+            component_kind: "team" | "agent" | "workflow";
             /** Component Id */
             component_id: string;
             /** Name */
@@ -3914,6 +4708,16 @@ export interface components {
             provider: string;
         };
         /**
+         * NextInstants
+         * @description Instants of a schedule.
+         */
+        NextInstants: {
+            /** Timezone */
+            timezone: string;
+            /** Data */
+            data: components["schemas"]["Instant"][];
+        };
+        /**
          * NotReadyResponse
          * @description A check fails.
          */
@@ -3938,6 +4742,12 @@ export interface components {
          * @enum {string}
          */
         OnBusy: "enqueue" | "reject" | "interrupt" | "parallel";
+        /**
+         * OnMissed
+         * @description What happens to instants that no process was there for.
+         * @enum {string}
+         */
+        OnMissed: "once" | "skip" | "all";
         /**
          * OptimizeMemoriesRequest
          * @description Which user's memories to merge, and with which model.
@@ -3981,12 +4791,36 @@ export interface components {
             reduction_percentage: number;
         };
         /**
+         * Overlap
+         * @description What a firing does while an earlier run of its session is active.
+         * @enum {string}
+         */
+        Overlap: "skip" | "enqueue" | "interrupt" | "parallel";
+        /**
          * PaginatedResponse
          * @description One page of a list.
          */
         PaginatedResponse_ApprovalResponse_: {
             /** Data */
             data: components["schemas"]["ApprovalResponse"][];
+            meta: components["schemas"]["PaginationInfo"];
+        };
+        /**
+         * PaginatedResponse
+         * @description One page of a list.
+         */
+        PaginatedResponse_ScheduleResponse_: {
+            /** Data */
+            data: components["schemas"]["ScheduleResponse"][];
+            meta: components["schemas"]["PaginationInfo"];
+        };
+        /**
+         * PaginatedResponse
+         * @description One page of a list.
+         */
+        PaginatedResponse_ScheduleRunResponse_: {
+            /** Data */
+            data: components["schemas"]["ScheduleRunResponse"][];
             meta: components["schemas"]["PaginationInfo"];
         };
         /**
@@ -4484,7 +5318,7 @@ export interface components {
              * Members
              * @description The members' runs, with their conversations.
              */
-            members: (components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"])[];
+            members: (components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"] | components["schemas"]["WorkflowRunOutput"])[];
             /**
              * Steps
              * @description The steps, in the order of their start.
@@ -4642,17 +5476,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -4759,7 +5593,7 @@ export interface components {
          */
         RunPage: {
             /** Data */
-            data: (components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"])[];
+            data: (components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"] | components["schemas"]["WorkflowRunOutput"])[];
             meta: components["schemas"]["RunPageInfo"];
         };
         /**
@@ -4945,7 +5779,7 @@ export interface components {
              * Snapshot
              * @description The run with the messages, tools and requirements that it had then.
              */
-            snapshot: components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"];
+            snapshot: components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"] | components["schemas"]["WorkflowRunOutput"];
         };
         /** @enum {string} */
         RunStatus: "PENDING" | "RUNNING" | "PAUSED" | "COMPLETED" | "ERROR" | "CANCELLED";
@@ -5057,7 +5891,7 @@ export interface components {
              * Component Kind
              * @enum {string}
              */
-            component_kind: "team" | "agent";
+            component_kind: "team" | "agent" | "workflow";
             /** Component Id */
             component_id: string;
             /** Component Name */
@@ -5126,7 +5960,7 @@ export interface components {
              * Component Kind
              * @enum {string}
              */
-            component_kind: "team" | "agent";
+            component_kind: "team" | "agent" | "workflow";
             /** Component Id */
             component_id: string;
             /** Component Name */
@@ -5262,6 +6096,336 @@ export interface components {
             failed_calls: number;
         };
         /**
+         * ScheduleCreate
+         * @description A new schedule.
+         */
+        ScheduleCreate: {
+            /**
+             * At
+             * @description Fire once at this time, in place of `cron_expr`.
+             */
+            at?: string | number | null;
+            /**
+             * Starts At
+             * @description No instant before this time.
+             */
+            starts_at?: string | number | null;
+            /**
+             * Ends At
+             * @description No instant after this time.
+             */
+            ends_at?: string | number | null;
+            /**
+             * Budget
+             * @description A budget for each run.
+             */
+            budget?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Name
+             * @description Unique among the schedules of its owner.
+             * @example morning
+             */
+            name: string;
+            /**
+             * Cron Expr
+             * @description Five fields, or `@daily` and the like.
+             * @example 0 7 * * 1-5
+             */
+            cron_expr?: string | null;
+            /**
+             * Endpoint
+             * @description What it calls: `POST` to the runs of an agent, a team or a workflow.
+             */
+            endpoint: string;
+            /**
+             * Method
+             * @default POST
+             * @enum {string}
+             */
+            method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+            /**
+             * Payload
+             * @description The fields of the request that starts a run.
+             */
+            payload?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Timezone
+             * @description An IANA time zone.
+             * @default UTC
+             * @example Europe/Oslo
+             */
+            timezone: string;
+            /** Description */
+            description?: string | null;
+            /**
+             * Timeout Seconds
+             * @description How long a run may take.
+             * @default 3600
+             */
+            timeout_seconds: number;
+            /**
+             * Max Retries
+             * @description How often a failed run is continued.
+             * @default 0
+             */
+            max_retries: number;
+            /**
+             * Retry Delay Seconds
+             * @default 60
+             */
+            retry_delay_seconds: number;
+            /**
+             * Jitter Seconds
+             * @description Fire later than each instant by a constant part of this.
+             * @default 0
+             */
+            jitter_seconds: number;
+            /**
+             * @description What happens to instants that no process was there for: once, skip, all.
+             * @default once
+             */
+            on_missed: components["schemas"]["OnMissed"];
+            /**
+             * Grace Seconds
+             * @description How late a missed instant may still fire.
+             * @default 3600
+             */
+            grace_seconds: number;
+            /** @default enqueue */
+            overlap: components["schemas"]["Overlap"];
+            /**
+             * @description One session for all runs, or a new one for each. A `session_id` in the payload takes precedence.
+             * @default schedule
+             */
+            session: components["schemas"]["SessionPolicy"];
+        };
+        /**
+         * ScheduleResponse
+         * @description A schedule.
+         */
+        ScheduleResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Description */
+            description: string | null;
+            /** Method */
+            method: string;
+            /** Endpoint */
+            endpoint: string;
+            /**
+             * Payload
+             * @description Callers without the scope `schedules:write` see the names of its fields only.
+             */
+            payload: {
+                [key: string]: unknown;
+            } | null;
+            /** Cron Expr */
+            cron_expr: string | null;
+            /** Timezone */
+            timezone: string;
+            /** Timeout Seconds */
+            timeout_seconds: number;
+            /** Max Retries */
+            max_retries: number;
+            /** Retry Delay Seconds */
+            retry_delay_seconds: number;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Next Run At
+             * @description Unix seconds.
+             */
+            next_run_at: number | null;
+            /**
+             * Created At
+             * @description Unix seconds.
+             */
+            created_at: number | null;
+            /**
+             * Updated At
+             * @description Unix seconds.
+             */
+            updated_at: number | null;
+            /**
+             * At
+             * @description Unix seconds.
+             */
+            at: number | null;
+            /**
+             * Starts At
+             * @description Unix seconds.
+             */
+            starts_at: number | null;
+            /**
+             * Ends At
+             * @description Unix seconds.
+             */
+            ends_at: number | null;
+            /** Jitter Seconds */
+            jitter_seconds: number;
+            on_missed: components["schemas"]["OnMissed"];
+            /** Grace Seconds */
+            grace_seconds: number;
+            overlap: components["schemas"]["Overlap"];
+            session: components["schemas"]["SessionPolicy"];
+            /** Budget */
+            budget: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Owner
+             * @description The user whose it is.
+             */
+            owner: string | null;
+            /**
+             * Is Declared
+             * @description Whether it is declared in code, and cannot be changed here.
+             */
+            is_declared: boolean;
+        };
+        /**
+         * ScheduleRunResponse
+         * @description What became of an instant of a schedule, or of a trigger.
+         */
+        ScheduleRunResponse: {
+            /** Id */
+            id: string;
+            /** Schedule Id */
+            schedule_id: string;
+            /** Attempt */
+            attempt: number;
+            /**
+             * Triggered At
+             * @description Unix seconds.
+             */
+            triggered_at: number | null;
+            /**
+             * Completed At
+             * @description Unix seconds.
+             */
+            completed_at: number | null;
+            status: components["schemas"]["FiringStatus"];
+            /** Status Code */
+            status_code: number | null;
+            /** Run Id */
+            run_id: string | null;
+            /** Session Id */
+            session_id: string | null;
+            /** Error */
+            error: string | null;
+            /** Input */
+            input: {
+                [key: string]: unknown;
+            } | null;
+            /** Output */
+            output: {
+                [key: string]: unknown;
+            } | null;
+            /** Requirements */
+            requirements: components["schemas"]["RunRequirement"][] | null;
+            /**
+             * Created At
+             * @description Unix seconds.
+             */
+            created_at: number | null;
+            /**
+             * Scheduled For
+             * @description The instant, in unix seconds; null: triggered by hand.
+             */
+            scheduled_for: number | null;
+            trigger: components["schemas"]["Trigger"];
+        };
+        /**
+         * ScheduleStateResponse
+         * @description Whether a schedule is enabled.
+         */
+        ScheduleStateResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Next Run At
+             * @description Unix seconds.
+             */
+            next_run_at: number | null;
+            /**
+             * Updated At
+             * @description Unix seconds.
+             */
+            updated_at: number | null;
+        };
+        /**
+         * ScheduleUpdate
+         * @description Changes to a schedule. Fields that are left out stay as they are.
+         */
+        ScheduleUpdate: {
+            /**
+             * At
+             * @description Fire once at this time, in place of `cron_expr`.
+             */
+            at?: string | number | null;
+            /**
+             * Starts At
+             * @description No instant before this time.
+             */
+            starts_at?: string | number | null;
+            /**
+             * Ends At
+             * @description No instant after this time.
+             */
+            ends_at?: string | number | null;
+            /**
+             * Budget
+             * @description A budget for each run.
+             */
+            budget?: {
+                [key: string]: unknown;
+            } | null;
+            /** Name */
+            name?: string;
+            /** Cron Expr */
+            cron_expr?: string | null;
+            /** Endpoint */
+            endpoint?: string;
+            /**
+             * Method
+             * @enum {string}
+             */
+            method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+            /** Payload */
+            payload?: {
+                [key: string]: unknown;
+            } | null;
+            /** Timezone */
+            timezone?: string;
+            /** Description */
+            description?: string | null;
+            /** Timeout Seconds */
+            timeout_seconds?: number;
+            /** Max Retries */
+            max_retries?: number;
+            /** Retry Delay Seconds */
+            retry_delay_seconds?: number;
+            /** Jitter Seconds */
+            jitter_seconds?: number;
+            on_missed?: components["schemas"]["OnMissed"];
+            /** Grace Seconds */
+            grace_seconds?: number;
+            overlap?: components["schemas"]["Overlap"];
+            session?: components["schemas"]["SessionPolicy"];
+            /** Enabled */
+            enabled?: boolean;
+        };
+        /**
          * ScopeItem
          * @description A scope of a new account.
          */
@@ -5328,7 +6492,7 @@ export interface components {
             name: string;
             /**
              * Scopes
-             * @description By default agents:read, agents:run, teams:read, teams:run, sessions:read.
+             * @description By default agents:read, agents:run, teams:read, teams:run, workflows:read, workflows:run, sessions:read.
              */
             scopes?: components["schemas"]["ScopeItem"][] | null;
             /**
@@ -5485,6 +6649,12 @@ export interface components {
             };
         };
         /**
+         * SessionPolicy
+         * @description The sessions of a schedule's runs, unless the payload names one.
+         * @enum {string}
+         */
+        SessionPolicy: "schedule" | "new";
+        /**
          * SessionRunPreviewSchema
          * @description A run with the start of its message and answer.
          */
@@ -5493,6 +6663,8 @@ export interface components {
             team_id?: string;
             /** Agent Id */
             agent_id?: string;
+            /** Workflow Id */
+            workflow_id?: string;
             /** User Id */
             user_id?: string;
             /** Run Id */
@@ -5545,7 +6717,7 @@ export interface components {
              * Format: date-time
              */
             updated_at: string;
-            /** @description The status of its last run; null before the first one. */
+            /** @description PAUSED, RUNNING or PENDING if one of its runs is, in this order; otherwise the status of its last run; null before the first one. */
             status: components["schemas"]["RunStatus"] | null;
             /** Run Count */
             run_count: number;
@@ -5624,7 +6796,7 @@ export interface components {
          * @description What a span did, in the peer's words.
          * @enum {string}
          */
-        SpanKind: "TEAM" | "AGENT" | "LLM" | "TOOL" | "HOOK";
+        SpanKind: "TEAM" | "AGENT" | "LLM" | "TOOL" | "HOOK" | "WORKFLOW" | "STEP" | "PARALLEL" | "LOOP" | "CONDITION" | "ROUTER";
         /**
          * SpanStatus
          * @description How a span ended, in the words of OpenTelemetry.
@@ -5802,6 +6974,185 @@ export interface components {
             version?: number | null;
         };
         /**
+         * StartWorkflowForm
+         * @description A request to start a run of a workflow. Further fields are the arguments of a function that is the workflow.
+         */
+        StartWorkflowForm: {
+            /**
+             * Stream
+             * @description Answer with events (`text/event-stream`) in place of the run's output.
+             * @default true
+             */
+            stream: boolean;
+            /**
+             * Message
+             * @description What is asked; not empty.
+             * @example Hello
+             */
+            message: string;
+            /**
+             * Background
+             * @description Answer 202 at once; wins over `stream` where that is left out.
+             * @default false
+             */
+            background: boolean;
+            /**
+             * Session Id
+             * @description The session to go on with; absent or empty: a new one.
+             */
+            session_id?: string | null;
+            /**
+             * User Id
+             * @description The user that the run is for.
+             */
+            user_id?: string | null;
+            /**
+             * Run Id
+             * @description An id of your own. The same request again is answered with the same run; another request with this id is a 409. With a user's token, an id that is no UUID is this user's name for the run, which gets an id of its own.
+             */
+            run_id?: string | null;
+            /**
+             * Images
+             * @description Images, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional.
+             */
+            images?: components["schemas"]["ImageItem"][] | null;
+            /**
+             * Audio
+             * @description Audio, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional.
+             */
+            audio?: components["schemas"]["AudioItem"][] | null;
+            /**
+             * Videos
+             * @description Videos, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional.
+             */
+            videos?: components["schemas"]["VideoItem"][] | null;
+            /**
+             * Files
+             * @description Files, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional.
+             */
+            files?: components["schemas"]["FileItem"][] | null;
+            /**
+             * Session State
+             * @description What the session's state begins with.
+             */
+            session_state?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Dependencies
+             * @description Values for tools and instructions.
+             */
+            dependencies?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Metadata
+             * @description Kept with the run and shown in it.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Knowledge Filters
+             * @description Kept with the run.
+             */
+            knowledge_filters?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Output Schema
+             * @description The JSON schema that the answer must have.
+             */
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Use Json Schema
+             * @description Whether `output_schema` is a JSON schema.
+             */
+            use_json_schema?: boolean | null;
+            /**
+             * Add History To Context
+             * @description Whether the model is shown earlier runs of the session.
+             */
+            add_history_to_context?: boolean | null;
+            /**
+             * Add Dependencies To Context
+             * @description Whether the model is shown the dependencies.
+             */
+            add_dependencies_to_context?: boolean | null;
+            /**
+             * Add Session State To Context
+             * @description Whether the model is shown the session's state.
+             */
+            add_session_state_to_context?: boolean | null;
+            /**
+             * Stream Events
+             * @description Stream all events, as by default; false: only the text, members' events and the end.
+             */
+            stream_events?: boolean | null;
+            /**
+             * Num History Runs
+             * @description How many earlier runs; without it as the team declares.
+             */
+            num_history_runs?: number | null;
+            /**
+             * Num History Messages
+             * @description How many messages of earlier runs, in place of `num_history_runs`.
+             */
+            num_history_messages?: number | null;
+            /**
+             * Budget
+             * @description Limits for the run with all its members: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`. Those that the team declares hold as well.
+             */
+            budget?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Webhook Url
+             * Format: uri
+             * @description Where the run's end, its pauses and its approvals are sent, signed. Not in private networks.
+             */
+            webhook_url?: string | null;
+            /** @description What the run does while another one of the session is at work: wait, be refused with 409, have that one cancelled and come next, or run beside it. Without it: as the team declares, else `enqueue`. */
+            on_busy?: components["schemas"]["OnBusy"] | null;
+            /**
+             * Priority
+             * @description Among runs that wait for a free worker the higher come first, by default 0; the order of a session stays.
+             */
+            priority?: number | null;
+            /**
+             * Delay Seconds
+             * @description How long after its acceptance the run joins its session's queue.
+             */
+            delay_seconds?: number | null;
+            /**
+             * Timeout Seconds
+             * @description How long after its acceptance the run must have finished; else it ends in ERROR. More than `delay_seconds`.
+             */
+            timeout_seconds?: number | null;
+            /**
+             * Monitor
+             * @description Accepted; without effect.
+             * @default true
+             */
+            monitor: boolean;
+            /**
+             * Version
+             * @description Accepted; without effect.
+             */
+            version?: number | null;
+            /**
+             * Additional Data
+             * @description Values that the steps' functions get in addition to the message.
+             */
+            additional_data?: {
+                [key: string]: unknown;
+            } | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * StatusResponse
          * @description The state of the server. Times are unix seconds.
          */
@@ -5873,17 +7224,198 @@ export interface components {
             message: string;
         };
         /**
+         * StepField
+         * @description A value that a person fills in before a step.
+         */
+        StepField: {
+            /** Name */
+            name: string;
+            /**
+             * Field Type
+             * @example str
+             * @example int
+             * @example float
+             * @example bool
+             */
+            field_type: string;
+            /** Description */
+            description: string | null;
+            /** Value */
+            value: unknown;
+            /** Required */
+            required: boolean;
+            /** Allowed Values */
+            allowed_values?: unknown[] | null;
+        };
+        /**
          * StepKind
          * @description The kind of a journal step.
          * @enum {string}
          */
-        StepKind: "prepare" | "model" | "tool" | "delegate" | "hook";
+        StepKind: "prepare" | "model" | "tool" | "delegate" | "hook" | "function" | "choice" | "ask";
+        /**
+         * StepMetrics
+         * @description What the agent or team of a step used.
+         */
+        StepMetrics: {
+            /** Step Name */
+            step_name: string;
+            /** Executor Type */
+            executor_type: string;
+            /** Executor Name */
+            executor_name: string;
+            metrics: components["schemas"]["RunMetrics"];
+        };
         /**
          * StepOutcome
          * @description What happened to a step that was in progress when its run was cancelled.
          * @enum {string}
          */
         StepOutcome: "stopped" | "finished" | "unknown" | "abandoned";
+        /**
+         * StepOutput
+         * @description The output of a step, or of a container of steps. All keys but `steps` are there, null without a value.
+         */
+        StepOutput: {
+            /**
+             * Content
+             * @description What the step answered; of a container what became of it.
+             */
+            content: unknown;
+            /** Step Name */
+            step_name: string | null;
+            /**
+             * Step Id
+             * @description The same in every run of the workflow.
+             */
+            step_id: string | null;
+            /**
+             * Step Type
+             * @description Its kind.
+             * @example Step
+             * @example Steps
+             * @example Parallel
+             * @example Condition
+             * @example Loop
+             * @example Router
+             */
+            step_type: string | null;
+            /**
+             * Executor Type
+             * @description What it ran.
+             * @example agent
+             * @example team
+             * @example function
+             * @example workflow
+             * @example parallel
+             */
+            executor_type: string | null;
+            /** Executor Name */
+            executor_name: string | null;
+            /**
+             * Step Run Id
+             * @description The run of its agent, team or workflow.
+             */
+            step_run_id: string | null;
+            /** Images */
+            images: components["schemas"]["MediaItem"][] | null;
+            /** Videos */
+            videos: components["schemas"]["MediaItem"][] | null;
+            /** Audio */
+            audio: components["schemas"]["MediaItem"][] | null;
+            /** Files */
+            files: components["schemas"]["MediaItem"][] | null;
+            metrics: components["schemas"]["RunMetrics"] | null;
+            /** Success */
+            success: boolean;
+            /** Error */
+            error: string | null;
+            /**
+             * Stop
+             * @description Whether it stopped the workflow.
+             */
+            stop: boolean;
+            /**
+             * Steps
+             * @description Of a container, the outputs (StepOutput) of its steps.
+             */
+            steps?: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * StepRequirement
+         * @description A step that waits for a person before it begins.
+         */
+        StepRequirement: {
+            /**
+             * Id
+             * @description Sent back with the decision, or `step_id` in place of it.
+             */
+            id: string;
+            /** Step Id */
+            step_id: string;
+            /** Step Name */
+            step_name: string;
+            /**
+             * Step Index
+             * @description Its position; below a container the container's and its own.
+             */
+            step_index: number | number[] | null;
+            /**
+             * Expires At
+             * @description Unix time at which the default decision applies or the run fails.
+             */
+            expires_at?: number;
+            /** User Input Schema */
+            user_input_schema?: components["schemas"]["StepField"][];
+            /**
+             * Step Type
+             * @example Step
+             * @example Router
+             */
+            step_type: string;
+            /** Requires Confirmation */
+            requires_confirmation: boolean;
+            /** Confirmation Message */
+            confirmation_message: string | null;
+            /**
+             * Confirmed
+             * @description The decision of a confirmation.
+             */
+            confirmed: boolean | null;
+            /**
+             * On Reject
+             * @description What a rejection does: `skip`, `cancel` or `else`.
+             */
+            on_reject: string | null;
+            /** Requires User Input */
+            requires_user_input: boolean;
+            /** User Input Message */
+            user_input_message: string | null;
+            /**
+             * User Input
+             * @description The decision of a form: the values by name.
+             */
+            user_input: {
+                [key: string]: unknown;
+            } | null;
+            /** Requires Route Selection */
+            requires_route_selection: boolean;
+            /** Available Choices */
+            available_choices: string[] | null;
+            /** Allow Multiple Selections */
+            allow_multiple_selections: boolean;
+            /**
+             * Selected Choices
+             * @description The decision of a router: names of choices.
+             */
+            selected_choices: string[] | null;
+            /** Step Input */
+            step_input: {
+                [key: string]: unknown;
+            } | null;
+        };
         /**
          * StepSettled
          * @description A person's decision that gave a tool call its outcome in place of the tool.
@@ -6104,17 +7636,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -6310,17 +7842,17 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
-             * Messages
-             * @description The conversation with the model.
-             */
-            messages?: components["schemas"]["Message"][];
-            /**
              * Metadata
              * @description `metadata` of the request.
              */
             metadata?: {
                 [key: string]: unknown;
             };
+            /**
+             * Messages
+             * @description The conversation with the model.
+             */
+            messages?: components["schemas"]["Message"][];
             /**
              * Requirements
              * @description What a paused run waits for.
@@ -6872,6 +8404,12 @@ export interface components {
             created_at: string;
         };
         /**
+         * Trigger
+         * @description Why a schedule fired.
+         * @enum {string}
+         */
+        Trigger: "cron" | "catch_up" | "manual";
+        /**
          * UpdateSessionRequest
          * @description Changes to a session.
          */
@@ -7107,6 +8645,671 @@ export interface components {
             /** Data */
             data: components["schemas"]["WebhookDelivery"][];
             meta: components["schemas"]["WebhookDeliveryMeta"];
+        };
+        /**
+         * WorkflowData
+         * @description The workflow of a session, with its steps as they are declared now.
+         */
+        WorkflowData: {
+            /** Workflow Id */
+            workflow_id: string;
+            /** Name */
+            name: string;
+            /** Steps */
+            steps: components["schemas"]["DeclaredStep"][];
+        };
+        /**
+         * WorkflowMetrics
+         * @description What a workflow's run used, by step.
+         */
+        WorkflowMetrics: {
+            /**
+             * Steps
+             * @description By the name of the step.
+             */
+            steps: {
+                [key: string]: components["schemas"]["StepMetrics"];
+            };
+            /**
+             * Duration
+             * @description Seconds; null until the run has finished or paused.
+             */
+            duration: number | null;
+        };
+        /**
+         * WorkflowResponse
+         * @description A workflow.
+         */
+        WorkflowResponse: {
+            /**
+             * Id
+             * @description The id in paths.
+             */
+            id: string;
+            /**
+             * Name
+             * @description The name for people.
+             */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /**
+             * Db Id
+             * @description The id of the database that holds its sessions.
+             */
+            db_id: string;
+            /**
+             * Is Component
+             * @description Always false: components are declared, not edited over HTTP.
+             */
+            is_component: boolean;
+            /**
+             * Input Schema
+             * @description The JSON schema of messages; of a function, that of its further parameters.
+             */
+            input_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** Steps */
+            steps: components["schemas"]["WorkflowStep"][];
+            /** Metadata */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Workflow Agent
+             * @description Whether a model decides when the workflow runs.
+             */
+            workflow_agent: boolean;
+        };
+        /**
+         * WorkflowRunDetails
+         * @description A run of a workflow, with the runs of its steps.
+         */
+        WorkflowRunDetails: {
+            /**
+             * Parent Run Id
+             * @description The run of the team that delegated this one.
+             */
+            parent_run_id?: string;
+            /** User Id */
+            user_id?: string;
+            /**
+             * Content
+             * @description The answer: text, or an object if `content_type` names a schema. The error message of a failed run; what a cancelled run had produced.
+             */
+            content?: unknown;
+            /**
+             * Content Type
+             * @description "str", or the name of the schema of `content`.
+             */
+            content_type: string;
+            /** Reasoning Content */
+            reasoning_content?: string;
+            /** Reasoning Steps */
+            reasoning_steps?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Session State
+             * @description The session's state after the run.
+             */
+            session_state?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Events
+             * @description The event with which the run failed or paused; otherwise empty.
+             */
+            events?: {
+                [key: string]: unknown;
+            }[];
+            /** Images */
+            images?: components["schemas"]["MediaItem"][];
+            /** Videos */
+            videos?: components["schemas"]["MediaItem"][];
+            /** Audio */
+            audio?: components["schemas"]["MediaItem"][];
+            /** Files */
+            files?: components["schemas"]["MediaItem"][];
+            /**
+             * Metadata
+             * @description `metadata` of the request.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Attempts
+             * @description How often the run was started.
+             */
+            attempts?: number;
+            /**
+             * Forked From
+             * @description The finished run that this one continues.
+             */
+            forked_from?: string;
+            /**
+             * Copied From
+             * @description The run of another session that this is a copy of, if the session was forked.
+             */
+            copied_from?: string;
+            /**
+             * Queued At
+             * @description Unix time in seconds.
+             */
+            queued_at?: number;
+            /**
+             * Started At
+             * @description Unix time in seconds.
+             */
+            started_at?: number;
+            /**
+             * First Token At
+             * @description Unix time in seconds.
+             */
+            first_token_at?: number;
+            /**
+             * Ended At
+             * @description Unix time in seconds.
+             */
+            ended_at?: number;
+            /**
+             * Queue Position
+             * @description The number of runs ahead of this one, while PENDING.
+             */
+            queue_position?: number;
+            cancel?: components["schemas"]["CancelRequest"];
+            /**
+             * Cost
+             * @description US dollars for the model calls of the run and its members; absent if unknown.
+             */
+            cost?: number;
+            /**
+             * Budget
+             * @description The run's limits, by name.
+             */
+            budget?: {
+                [key: string]: components["schemas"]["BudgetUse"];
+            };
+            error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
+            /**
+             * Step Executor Runs
+             * @description The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each with `workflow_step_id`.
+             */
+            step_executor_runs?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
+            /** Step Requirements */
+            step_requirements?: components["schemas"]["StepRequirement"][];
+            /** Error Requirements */
+            error_requirements?: components["schemas"]["ErrorRequirement"][];
+            /**
+             * Requirements
+             * @description Tool calls of its steps' agents and teams.
+             */
+            requirements?: components["schemas"]["RunRequirement"][];
+            /** Tools */
+            tools?: components["schemas"]["ToolExecution"][];
+            /**
+             * Input
+             * @description The message; an object if the workflow declares `input_schema`.
+             */
+            input: unknown;
+            /** Workflow Id */
+            workflow_id: string;
+            /** Workflow Name */
+            workflow_name: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Session Id
+             * @description Required to poll the run.
+             */
+            session_id: string;
+            /**
+             * Created At
+             * @description Unix time at which the run was accepted.
+             */
+            created_at: number;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Step Results
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
+             */
+            step_results: components["schemas"]["StepOutput"][];
+            metrics: components["schemas"]["WorkflowMetrics"];
+            /**
+             * Waiting
+             * @description Pending approvals of the run and its members.
+             */
+            waiting: number;
+            /**
+             * Root Run Id
+             * @description The run that a client started.
+             */
+            root_run_id: string;
+            /**
+             * Path
+             * @description The position in the tree; "" for the root.
+             */
+            path: string;
+            /**
+             * Runs Behind
+             * @description Runs of the session that wait for the root run.
+             */
+            runs_behind: number;
+            /**
+             * Forks
+             * @description The runs that were forked from the root run, oldest first.
+             */
+            forks: string[];
+            /**
+             * Attempt List
+             * @description The attempts of the root run, in order.
+             */
+            attempt_list: components["schemas"]["AttemptEntry"][];
+            /**
+             * Members
+             * @description Every member's run of the tree, in the order of start.
+             */
+            members: components["schemas"]["MemberRun"][];
+        };
+        /**
+         * WorkflowRunOutput
+         * @description A run of a workflow. Keys without a value are left out.
+         */
+        WorkflowRunOutput: {
+            /**
+             * Parent Run Id
+             * @description The run of the team that delegated this one.
+             */
+            parent_run_id?: string;
+            /** User Id */
+            user_id?: string;
+            /**
+             * Content
+             * @description The answer: text, or an object if `content_type` names a schema. The error message of a failed run; what a cancelled run had produced.
+             */
+            content?: unknown;
+            /**
+             * Content Type
+             * @description "str", or the name of the schema of `content`.
+             */
+            content_type: string;
+            /** Reasoning Content */
+            reasoning_content?: string;
+            /** Reasoning Steps */
+            reasoning_steps?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Session State
+             * @description The session's state after the run.
+             */
+            session_state?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Events
+             * @description The event with which the run failed or paused; otherwise empty.
+             */
+            events?: {
+                [key: string]: unknown;
+            }[];
+            /** Images */
+            images?: components["schemas"]["MediaItem"][];
+            /** Videos */
+            videos?: components["schemas"]["MediaItem"][];
+            /** Audio */
+            audio?: components["schemas"]["MediaItem"][];
+            /** Files */
+            files?: components["schemas"]["MediaItem"][];
+            /**
+             * Metadata
+             * @description `metadata` of the request.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Attempts
+             * @description How often the run was started.
+             */
+            attempts?: number;
+            /**
+             * Forked From
+             * @description The finished run that this one continues.
+             */
+            forked_from?: string;
+            /**
+             * Copied From
+             * @description The run of another session that this is a copy of, if the session was forked.
+             */
+            copied_from?: string;
+            /**
+             * Queued At
+             * @description Unix time in seconds.
+             */
+            queued_at?: number;
+            /**
+             * Started At
+             * @description Unix time in seconds.
+             */
+            started_at?: number;
+            /**
+             * First Token At
+             * @description Unix time in seconds.
+             */
+            first_token_at?: number;
+            /**
+             * Ended At
+             * @description Unix time in seconds.
+             */
+            ended_at?: number;
+            /**
+             * Queue Position
+             * @description The number of runs ahead of this one, while PENDING.
+             */
+            queue_position?: number;
+            cancel?: components["schemas"]["CancelRequest"];
+            /**
+             * Cost
+             * @description US dollars for the model calls of the run and its members; absent if unknown.
+             */
+            cost?: number;
+            /**
+             * Budget
+             * @description The run's limits, by name.
+             */
+            budget?: {
+                [key: string]: components["schemas"]["BudgetUse"];
+            };
+            error?: components["schemas"]["RunError"];
+            /** @description What the run and its members have used so far. */
+            totals?: components["schemas"]["RunTotals"];
+            /** @description What the run does now; absent once it has ended. */
+            activity?: components["schemas"]["RunActivity"];
+            /**
+             * Step Executor Runs
+             * @description The runs that its steps started (RunOutput, TeamRunOutput or WorkflowRunOutput), each with `workflow_step_id`.
+             */
+            step_executor_runs?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Paused Step Index
+             * @description The step that a paused run waits at.
+             */
+            paused_step_index?: number | number[];
+            /** Paused Step Name */
+            paused_step_name?: string;
+            /** Step Requirements */
+            step_requirements?: components["schemas"]["StepRequirement"][];
+            /** Error Requirements */
+            error_requirements?: components["schemas"]["ErrorRequirement"][];
+            /**
+             * Requirements
+             * @description Tool calls of its steps' agents and teams.
+             */
+            requirements?: components["schemas"]["RunRequirement"][];
+            /** Tools */
+            tools?: components["schemas"]["ToolExecution"][];
+            /**
+             * Input
+             * @description The message; an object if the workflow declares `input_schema`.
+             */
+            input: unknown;
+            /** Workflow Id */
+            workflow_id: string;
+            /** Workflow Name */
+            workflow_name: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Session Id
+             * @description Required to poll the run.
+             */
+            session_id: string;
+            /**
+             * Created At
+             * @description Unix time at which the run was accepted.
+             */
+            created_at: number;
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Step Results
+             * @description Those of its own steps that have ended; of a long run only at its end or pause.
+             */
+            step_results: components["schemas"]["StepOutput"][];
+            metrics: components["schemas"]["WorkflowMetrics"];
+        };
+        /**
+         * WorkflowRunSchema
+         * @description A run in the list of a workflow.
+         */
+        WorkflowRunSchema: {
+            /** Run Id */
+            run_id: string;
+            /**
+             * Parent Run Id
+             * @description The run of the team that delegated this one; "" for a root run.
+             */
+            parent_run_id: string;
+            /**
+             * Run Input
+             * @description The message.
+             */
+            run_input: string;
+            /** Events */
+            events: {
+                [key: string]: unknown;
+            }[];
+            /** Workflow Id */
+            workflow_id: string;
+            /** Workflow Name */
+            workflow_name: string;
+            /** User Id */
+            user_id: string | null;
+            /**
+             * Content
+             * @description The answer; "" until the run has finished or paused.
+             */
+            content: unknown;
+            /** Content Type */
+            content_type: string;
+            status: components["schemas"]["RunStatus"];
+            /** Step Results */
+            step_results: components["schemas"]["StepOutput"][];
+            /**
+             * Step Executor Runs
+             * @description The runs (RunOutput, TeamRunOutput) that its steps started.
+             */
+            step_executor_runs: {
+                [key: string]: unknown;
+            }[];
+            metrics: components["schemas"]["WorkflowMetrics"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Session State */
+            session_state: {
+                [key: string]: unknown;
+            } | null;
+            /** Metadata */
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            input_media: components["schemas"]["InputMedia"];
+            /** Images */
+            images: components["schemas"]["MediaItem"][];
+            /** Videos */
+            videos: components["schemas"]["MediaItem"][];
+            /** Audio */
+            audio: components["schemas"]["MediaItem"][];
+            /** Files */
+            files: components["schemas"]["MediaItem"][];
+        };
+        /**
+         * WorkflowSessionData
+         * @description The state of a workflow's session, and what its runs used.
+         */
+        WorkflowSessionData: {
+            /** Session State */
+            session_state: {
+                [key: string]: unknown;
+            };
+            session_metrics: components["schemas"]["SessionMetrics"];
+        };
+        /**
+         * WorkflowSessionDetailSchema
+         * @description A session in the shape of a workflow's.
+         */
+        WorkflowSessionDetailSchema: {
+            /** User Id */
+            user_id?: string | null;
+            /** Workflow Id */
+            workflow_id?: string | null;
+            /** Workflow Name */
+            workflow_name?: string | null;
+            /** Session Id */
+            session_id: string;
+            /**
+             * Session Name
+             * @description The name that a person gave, otherwise the first message.
+             */
+            session_name: string;
+            session_data: components["schemas"]["WorkflowSessionData"];
+            /** Session State */
+            session_state: {
+                [key: string]: unknown;
+            };
+            workflow_data?: components["schemas"]["WorkflowData"] | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /**
+             * Forked From Session Id
+             * @description The session whose finished runs were copied into it.
+             */
+            forked_from_session_id?: string;
+        };
+        /**
+         * WorkflowStep
+         * @description A step of a workflow. Keys without a value are left out.
+         */
+        WorkflowStep: {
+            /**
+             * Steps
+             * @description The steps (WorkflowStep) of a container: its branches, or the choices of a router.
+             */
+            steps?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Else Steps
+             * @description The steps (WorkflowStep) that run if the condition does not hold.
+             */
+            else_steps?: {
+                [key: string]: unknown;
+            }[];
+            /** Max Iterations */
+            max_iterations?: number;
+            /**
+             * Max Retries
+             * @description How often a failed step is tried again.
+             */
+            max_retries?: number;
+            /**
+             * On Error
+             * @example fail
+             * @example skip
+             * @example pause
+             */
+            on_error?: string;
+            /** Requires Confirmation */
+            requires_confirmation?: boolean;
+            /** Requires User Input */
+            requires_user_input?: boolean;
+            /** User Input Schema */
+            user_input_schema?: {
+                [key: string]: unknown;
+            }[];
+            /** Name */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /**
+             * Type
+             * @example Step
+             * @example Steps
+             * @example Loop
+             * @example Parallel
+             * @example Condition
+             * @example Router
+             */
+            type: string;
+            /**
+             * Step Id
+             * @description The same in events and results of every run.
+             */
+            step_id: string;
+            agent?: components["schemas"]["AgentResponse"];
+            team?: components["schemas"]["TeamResponse"];
+            /** @description The nested workflow that it runs. */
+            workflow?: components["schemas"]["WorkflowSummary"];
+        };
+        /**
+         * WorkflowSummary
+         * @description A workflow in short.
+         */
+        WorkflowSummary: {
+            /**
+             * Id
+             * @description The id in paths.
+             */
+            id: string;
+            /**
+             * Name
+             * @description The name for people.
+             */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /**
+             * Db Id
+             * @description The id of the database that holds its sessions.
+             */
+            db_id: string;
+            /**
+             * Is Component
+             * @description Always false: components are declared, not edited over HTTP.
+             */
+            is_component: boolean;
         };
         /**
          * RunView
@@ -8165,6 +10368,196 @@ export interface operations {
             };
         };
     };
+    get_workflows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowSummary"][];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workflow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -9152,6 +11545,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -9187,6 +11584,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -11397,6 +13798,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -11432,6 +13837,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -12828,6 +15237,2278 @@ export interface operations {
             };
         };
     };
+    list_workflow_runs: {
+        parameters: {
+            query: {
+                /** @description The session */
+                session_id: string;
+                /** @description Only runs in this state, in any case: PENDING, RUNNING, PAUSED, COMPLETED, ERROR, CANCELLED */
+                status?: string | null;
+                /** @description Only the last so many runs */
+                limit?: number | null;
+                /** @description Only runs accepted before this one */
+                before?: string | null;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunSchema"][];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    create_workflow_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                workflow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartWorkflowForm"];
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Stream
+                     * @description Answer with events (`text/event-stream`) in place of the run's output.
+                     * @default true
+                     */
+                    stream?: boolean;
+                    /**
+                     * Message
+                     * @description What is asked; not empty.
+                     * @example Hello
+                     */
+                    message: string;
+                    /**
+                     * Background
+                     * @description Answer 202 at once; wins over `stream` where that is left out.
+                     * @default false
+                     */
+                    background?: boolean;
+                    /**
+                     * Session Id
+                     * @description The session to go on with; absent or empty: a new one.
+                     */
+                    session_id?: string;
+                    /**
+                     * User Id
+                     * @description The user that the run is for.
+                     */
+                    user_id?: string;
+                    /**
+                     * Run Id
+                     * @description An id of your own. The same request again is answered with the same run; another request with this id is a 409. With a user's token, an id that is no UUID is this user's name for the run, which gets an id of its own.
+                     */
+                    run_id?: string;
+                    /** @description JSON text: Images, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    images?: string;
+                    /** @description JSON text: Audio, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    audio?: string;
+                    /** @description JSON text: Videos, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    videos?: string;
+                    /** @description JSON text: Files, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    files?: string;
+                    /** @description JSON text: What the session's state begins with. */
+                    session_state?: string;
+                    /** @description JSON text: Values for tools and instructions. */
+                    dependencies?: string;
+                    /** @description JSON text: Kept with the run and shown in it. */
+                    metadata?: string;
+                    /** @description JSON text: Kept with the run. */
+                    knowledge_filters?: string;
+                    /** @description JSON text: The JSON schema that the answer must have. */
+                    output_schema?: string;
+                    /**
+                     * Use Json Schema
+                     * @description Whether `output_schema` is a JSON schema.
+                     */
+                    use_json_schema?: boolean;
+                    /**
+                     * Add History To Context
+                     * @description Whether the model is shown earlier runs of the session.
+                     */
+                    add_history_to_context?: boolean;
+                    /**
+                     * Add Dependencies To Context
+                     * @description Whether the model is shown the dependencies.
+                     */
+                    add_dependencies_to_context?: boolean;
+                    /**
+                     * Add Session State To Context
+                     * @description Whether the model is shown the session's state.
+                     */
+                    add_session_state_to_context?: boolean;
+                    /**
+                     * Stream Events
+                     * @description Stream all events, as by default; false: only the text, members' events and the end.
+                     */
+                    stream_events?: boolean;
+                    /**
+                     * Num History Runs
+                     * @description How many earlier runs; without it as the team declares.
+                     */
+                    num_history_runs?: number;
+                    /**
+                     * Num History Messages
+                     * @description How many messages of earlier runs, in place of `num_history_runs`.
+                     */
+                    num_history_messages?: number;
+                    /** @description JSON text: Limits for the run with all its members: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`. Those that the team declares hold as well. */
+                    budget?: string;
+                    /**
+                     * Webhook Url
+                     * Format: uri
+                     * @description Where the run's end, its pauses and its approvals are sent, signed. Not in private networks.
+                     */
+                    webhook_url?: string;
+                    /** @description What the run does while another one of the session is at work: wait, be refused with 409, have that one cancelled and come next, or run beside it. Without it: as the team declares, else `enqueue`. */
+                    on_busy?: components["schemas"]["OnBusy"];
+                    /**
+                     * Priority
+                     * @description Among runs that wait for a free worker the higher come first, by default 0; the order of a session stays.
+                     */
+                    priority?: number;
+                    /**
+                     * Delay Seconds
+                     * @description How long after its acceptance the run joins its session's queue.
+                     */
+                    delay_seconds?: number;
+                    /**
+                     * Timeout Seconds
+                     * @description How long after its acceptance the run must have finished; else it ends in ERROR. More than `delay_seconds`.
+                     */
+                    timeout_seconds?: number;
+                    /**
+                     * Monitor
+                     * @description Accepted; without effect.
+                     * @default true
+                     */
+                    monitor?: boolean;
+                    /**
+                     * Version
+                     * @description Accepted; without effect.
+                     */
+                    version?: number;
+                    /** @description JSON text: Values that the steps' functions get in addition to the message. */
+                    additional_data?: string;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Stream
+                     * @description Answer with events (`text/event-stream`) in place of the run's output.
+                     * @default true
+                     */
+                    stream?: boolean;
+                    /**
+                     * Message
+                     * @description What is asked; not empty.
+                     * @example Hello
+                     */
+                    message: string;
+                    /**
+                     * Background
+                     * @description Answer 202 at once; wins over `stream` where that is left out.
+                     * @default false
+                     */
+                    background?: boolean;
+                    /**
+                     * Session Id
+                     * @description The session to go on with; absent or empty: a new one.
+                     */
+                    session_id?: string;
+                    /**
+                     * User Id
+                     * @description The user that the run is for.
+                     */
+                    user_id?: string;
+                    /**
+                     * Run Id
+                     * @description An id of your own. The same request again is answered with the same run; another request with this id is a 409. With a user's token, an id that is no UUID is this user's name for the run, which gets an id of its own.
+                     */
+                    run_id?: string;
+                    /** @description JSON text: Images, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    images?: string;
+                    /** @description JSON text: Audio, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    audio?: string;
+                    /** @description JSON text: Videos, each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional. */
+                    videos?: string;
+                    /** @description Uploads: png jpeg webp heic heif, wav mp3, flv mov mpeg mp4 webm wmv 3gpp, pdf csv docx xlsx pptx txt md json. */
+                    files?: string[];
+                    /** @description JSON text: What the session's state begins with. */
+                    session_state?: string;
+                    /** @description JSON text: Values for tools and instructions. */
+                    dependencies?: string;
+                    /** @description JSON text: Kept with the run and shown in it. */
+                    metadata?: string;
+                    /** @description JSON text: Kept with the run. */
+                    knowledge_filters?: string;
+                    /** @description JSON text: The JSON schema that the answer must have. */
+                    output_schema?: string;
+                    /**
+                     * Use Json Schema
+                     * @description Whether `output_schema` is a JSON schema.
+                     */
+                    use_json_schema?: boolean;
+                    /**
+                     * Add History To Context
+                     * @description Whether the model is shown earlier runs of the session.
+                     */
+                    add_history_to_context?: boolean;
+                    /**
+                     * Add Dependencies To Context
+                     * @description Whether the model is shown the dependencies.
+                     */
+                    add_dependencies_to_context?: boolean;
+                    /**
+                     * Add Session State To Context
+                     * @description Whether the model is shown the session's state.
+                     */
+                    add_session_state_to_context?: boolean;
+                    /**
+                     * Stream Events
+                     * @description Stream all events, as by default; false: only the text, members' events and the end.
+                     */
+                    stream_events?: boolean;
+                    /**
+                     * Num History Runs
+                     * @description How many earlier runs; without it as the team declares.
+                     */
+                    num_history_runs?: number;
+                    /**
+                     * Num History Messages
+                     * @description How many messages of earlier runs, in place of `num_history_runs`.
+                     */
+                    num_history_messages?: number;
+                    /** @description JSON text: Limits for the run with all its members: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`. Those that the team declares hold as well. */
+                    budget?: string;
+                    /**
+                     * Webhook Url
+                     * Format: uri
+                     * @description Where the run's end, its pauses and its approvals are sent, signed. Not in private networks.
+                     */
+                    webhook_url?: string;
+                    /** @description What the run does while another one of the session is at work: wait, be refused with 409, have that one cancelled and come next, or run beside it. Without it: as the team declares, else `enqueue`. */
+                    on_busy?: components["schemas"]["OnBusy"];
+                    /**
+                     * Priority
+                     * @description Among runs that wait for a free worker the higher come first, by default 0; the order of a session stays.
+                     */
+                    priority?: number;
+                    /**
+                     * Delay Seconds
+                     * @description How long after its acceptance the run joins its session's queue.
+                     */
+                    delay_seconds?: number;
+                    /**
+                     * Timeout Seconds
+                     * @description How long after its acceptance the run must have finished; else it ends in ERROR. More than `delay_seconds`.
+                     */
+                    timeout_seconds?: number;
+                    /**
+                     * Monitor
+                     * @description Accepted; without effect.
+                     * @default true
+                     */
+                    monitor?: boolean;
+                    /**
+                     * Version
+                     * @description Accepted; without effect.
+                     */
+                    version?: number;
+                    /** @description JSON text: Values that the steps' functions get in addition to the message. */
+                    additional_data?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunOutput"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunOutput"];
+                };
+            };
+            /** @description The form cannot be read, a field is too long, or a file is of a type that is not supported */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The run id or the key is taken, or the session is busy and `on_busy` is `reject` */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_workflow_run: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+                /** @description Seconds to wait for the run's end, at most 60 */
+                wait?: number | null;
+            };
+            header?: {
+                /** @description The `ETag` of an earlier answer: 304 unless it has changed since */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    "Retry-After": components["headers"]["Poll-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunOutput"];
+                };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    "Retry-After": components["headers"]["Poll-After"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    cancel_workflow_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelReceipt"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key is taken by another request */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    continue_workflow_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ContinueForm"];
+                "application/x-www-form-urlencoded": {
+                    /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
+                    requirements?: string;
+                    /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
+                    tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
+                    /**
+                     * Session Id
+                     * @description The run's session.
+                     */
+                    session_id?: string;
+                    /**
+                     * User Id
+                     * @description Accepted; without effect.
+                     */
+                    user_id?: string;
+                    /**
+                     * Stream
+                     * @description Answer with events.
+                     * @default true
+                     */
+                    stream?: boolean;
+                    /**
+                     * Background
+                     * @description Answer at once with 202.
+                     * @default false
+                     */
+                    background?: boolean;
+                    /** @description JSON text: The budget of the new run, if one is started. */
+                    budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
+                };
+                "multipart/form-data": {
+                    /** @description JSON text: The run's requirements, each with `confirmation`, `user_input_schema` or `external_execution_result`. */
+                    requirements?: string;
+                    /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
+                    tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
+                    /**
+                     * Session Id
+                     * @description The run's session.
+                     */
+                    session_id?: string;
+                    /**
+                     * User Id
+                     * @description Accepted; without effect.
+                     */
+                    user_id?: string;
+                    /**
+                     * Stream
+                     * @description Answer with events.
+                     * @default true
+                     */
+                    stream?: boolean;
+                    /**
+                     * Background
+                     * @description Answer at once with 202.
+                     * @default false
+                     */
+                    background?: boolean;
+                    /** @description JSON text: The budget of the new run, if one is started. */
+                    budget?: string;
+                    /**
+                     * From Step
+                     * @description The path of a step of a finished run. A new run takes over what happened before the step's turn of the root run, and goes on from there.
+                     */
+                    from_step?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunOutput"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowRunOutput"];
+                };
+            };
+            /** @description `session_id` is missing, or a field is not JSON */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow, run or step not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The run neither paused nor failed, was decided otherwise or goes on already; it has not finished, and `from_step` is given; or the key is taken */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_workflow_run_steps: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+                /** @description At most so many steps */
+                limit?: number | null;
+                /** @description Only steps after the one with this path, in the list's order */
+                after_path?: string | null;
+                /** @description Only the step with this path, with its arguments and its result */
+                path?: string | null;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunStep"][];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow, run or step not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_workflow_run_media: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+                media_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow, run or medium not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_workflow_run_messages: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunMessage"][];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    send_workflow_run_message: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessageForm"];
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Message
+                     * @description What the model is to read, as from the user.
+                     */
+                    message: string;
+                    /**
+                     * Session Id
+                     * @description The run's session; if it is given, it must be that.
+                     */
+                    session_id?: string;
+                    /**
+                     * Member Run Id
+                     * @description The run of the member that receives it; by default the leader does.
+                     */
+                    member_run_id?: string;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Message
+                     * @description What the model is to read, as from the user.
+                     */
+                    message: string;
+                    /**
+                     * Session Id
+                     * @description The run's session; if it is given, it must be that.
+                     */
+                    session_id?: string;
+                    /**
+                     * Member Run Id
+                     * @description The run of the member that receives it; by default the leader does.
+                     */
+                    member_run_id?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredRunMessage"];
+                };
+            };
+            /** @description The form cannot be read, or the message is too long */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The run, or the member's, has finished; or the key is taken by another request */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    resume_workflow_run_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ResumeForm"];
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Last Event Index
+                     * @description The `event_index` of the last event that the client received; without it, all are sent.
+                     */
+                    last_event_index?: number;
+                    /**
+                     * Session Id
+                     * @description The run's session; if it is given, it must be that.
+                     */
+                    session_id?: string;
+                    /**
+                     * Stream Events
+                     * @description Whether all events are sent; by default as the run was started.
+                     */
+                    stream_events?: boolean;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Last Event Index
+                     * @description The `event_index` of the last event that the client received; without it, all are sent.
+                     */
+                    last_event_index?: number;
+                    /**
+                     * Session Id
+                     * @description The run's session; if it is given, it must be that.
+                     */
+                    session_id?: string;
+                    /**
+                     * Stream Events
+                     * @description Whether all events are sent; by default as the run was started.
+                     */
+                    stream_events?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ResumedStreamEvent"];
+                };
+            };
+            /** @description The form cannot be read */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_workflow_run_events: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+                /** @description Only events after this `event_index` */
+                after?: number;
+                /** @description Events on a page */
+                limit?: number;
+                /** @description false: only text, events of members, and the end */
+                stream_events?: boolean;
+            };
+            header?: {
+                /** @description The `id` of the last event that the client received; it has precedence over `after` */
+                "Last-Event-ID"?: number | null;
+            };
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunEventsPage"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_workflow_run_checkpoints: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunCheckpoints"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_workflow_run_checkpoint_snapshot: {
+        parameters: {
+            query: {
+                /** @description The run's session */
+                session_id: string;
+            };
+            header?: never;
+            path: {
+                workflow_id: string;
+                run_id: string;
+                message_index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunSnapshot"];
+                };
+            };
+            /** @description It never had so many messages */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    fork_workflow_session: {
+        parameters: {
+            query?: {
+                /** @description The user of the new session; by default that of this one */
+                user_id?: string | null;
+            };
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                workflow_id: string;
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForkedSession"];
+                };
+            };
+            /** @description No run of the session has finished */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `workflows:run`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Workflow or session not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Runs of the session were deleted while it was forked, or the key is taken by another request */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     list_runs: {
         parameters: {
             query?: {
@@ -12835,6 +17516,8 @@ export interface operations {
                 team_id?: string | null;
                 /** @description Only runs of this agent */
                 agent_id?: string | null;
+                /** @description Only runs of this workflow */
+                workflow_id?: string | null;
                 /** @description Only runs for this user */
                 user_id?: string | null;
                 /** @description Only runs of this session */
@@ -12967,6 +17650,8 @@ export interface operations {
                 team_id?: string | null;
                 /** @description Only runs of this agent */
                 agent_id?: string | null;
+                /** @description Only runs of this workflow */
+                workflow_id?: string | null;
                 /** @description Only runs for this user */
                 user_id?: string | null;
                 /** @description Only runs of this session */
@@ -13330,7 +18015,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunReceipt"];
+                    "application/json": components["schemas"]["RunReceipt"] | components["schemas"]["WorkflowRunOutput"];
                 };
             };
             /** @description Bad request */
@@ -13737,6 +18422,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -13772,6 +18461,10 @@ export interface operations {
                     requirements?: string;
                     /** @description JSON text: The run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`. */
                     tools?: string;
+                    /** @description JSON text: The step_requirements of a workflow's run, each with `confirmed`, `user_input` or `selected_choices`. */
+                    step_requirements?: string;
+                    /** @description JSON text: The error_requirements of a workflow's run, each with `decision`: `retry` or `skip`. */
+                    error_requirements?: string;
                     /**
                      * Session Id
                      * @description The run's session.
@@ -13813,7 +18506,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"];
+                    "application/json": components["schemas"]["TeamRunOutput"] | components["schemas"]["RunOutput"] | components["schemas"]["WorkflowRunOutput"];
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
@@ -13826,7 +18519,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunReceipt"];
+                    "application/json": components["schemas"]["RunReceipt"] | components["schemas"]["WorkflowRunOutput"];
                 };
             };
             /** @description `session_id` is missing, or a field is not JSON */
@@ -15015,7 +19708,7 @@ export interface operations {
                 page?: number;
                 /** @description Only those with this status */
                 status?: components["schemas"]["ApprovalStatus"] | null;
-                /** @description Only in runs of a `team`, or of an `agent` */
+                /** @description Only in runs of a `team`, of an `agent` or of a `workflow` */
                 source_type?: string | null;
                 /** @description Only of this type */
                 approval_type?: components["schemas"]["ApprovalType"] | null;
@@ -15025,7 +19718,7 @@ export interface operations {
                 agent_id?: string | null;
                 /** @description Only in runs of this team */
                 team_id?: string | null;
-                /** @description There are no workflows: no approval matches */
+                /** @description Only in runs of this workflow */
                 workflow_id?: string | null;
                 /** @description Only in runs of this user */
                 user_id?: string | null;
@@ -15763,19 +20456,19 @@ export interface operations {
                 table?: string | null;
                 /** @description Only sessions of this user */
                 user_id?: string | null;
-                /** @description Only sessions of teams, or of agents; there are no workflows */
+                /** @description Only sessions of teams, of agents, or of workflows */
                 type?: components["schemas"]["SessionType"] | null;
                 /** @description Items on a page */
                 limit?: number;
                 /** @description The page, from 1 */
                 page?: number;
-                /** @description Only sessions of this team or agent */
+                /** @description Only sessions of this team, agent or workflow */
                 component_id?: string | null;
                 /** @description Only sessions whose name contains this, in any case */
                 session_name?: string | null;
                 /** @description Only sessions whose name or first message contains this, in any case */
                 q?: string | null;
-                /** @description Only sessions whose last run is in any of these states, in any case: PENDING, RUNNING, PAUSED, COMPLETED, ERROR, CANCELLED */
+                /** @description Only sessions with a run in any of these states, in any case; once all runs have finished, the last one counts: PENDING, RUNNING, PAUSED, COMPLETED, ERROR, CANCELLED */
                 status?: string[];
                 /** @description One of `created_at`, `updated_at`, `session_name` */
                 sort_by?: string;
@@ -15900,7 +20593,7 @@ export interface operations {
             query?: {
                 /** @description The id of the database; there is one */
                 db_id?: string | null;
-                /** @description If it is missing, `team_id` decides between team and agent */
+                /** @description If it is missing, the id that is given decides */
                 type?: components["schemas"]["SessionType"] | null;
             };
             header?: never;
@@ -15920,7 +20613,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"];
+                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"] | components["schemas"]["WorkflowSessionDetailSchema"];
                 };
             };
             /** @description Bad request */
@@ -15954,7 +20647,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorResponse"];
                 };
             };
-            /** @description Team, agent or database not found */
+            /** @description Team, agent, workflow or database not found */
             404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -16218,7 +20911,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"];
+                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"] | components["schemas"]["WorkflowSessionDetailSchema"];
                 };
             };
             /** @description Bad request */
@@ -16478,7 +21171,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"];
+                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"] | components["schemas"]["WorkflowSessionDetailSchema"];
                 };
             };
             /** @description Bad request */
@@ -16627,7 +21320,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"];
+                    "application/json": components["schemas"]["TeamSessionDetailSchema"] | components["schemas"]["AgentSessionDetailSchema"] | components["schemas"]["WorkflowSessionDetailSchema"];
                 };
             };
             /** @description Bad request */
@@ -16782,7 +21475,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": (components["schemas"]["TeamRunSchema"] | components["schemas"]["RunSchema"])[];
+                    "application/json": (components["schemas"]["TeamRunSchema"] | components["schemas"]["RunSchema"] | components["schemas"]["WorkflowRunSchema"])[];
                 };
             };
             /** @description Bad request */
@@ -16898,7 +21591,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TeamRunSchema"] | components["schemas"]["RunSchema"];
+                    "application/json": components["schemas"]["TeamRunSchema"] | components["schemas"]["RunSchema"] | components["schemas"]["WorkflowRunSchema"];
                 };
             };
             /** @description Bad request */
@@ -19247,6 +23940,1557 @@ export interface operations {
             };
         };
     };
+    list_schedules_schedules_get: {
+        parameters: {
+            query?: {
+                /** @description Schedules per page */
+                limit?: number;
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description Only enabled schedules, or only disabled ones */
+                enabled?: boolean | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedResponse_ScheduleResponse_"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    create_schedule_schedules_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleCreate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Another schedule has this name */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_schedule_schedules__schedule_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_schedule_schedules__schedule_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:delete`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The schedule is declared in code */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_schedule_schedules__schedule_id__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleUpdate"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Another schedule has this name, or the schedule is declared in code */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    enable_schedule_schedules__schedule_id__enable_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleStateResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The schedule has no instant in the future */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    disable_schedule_schedules__schedule_id__disable_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleStateResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    trigger_schedule_schedules__schedule_id__trigger_post: {
+        parameters: {
+            query?: {
+                /** @description Seconds to wait for the run's end, at most 60 */
+                wait?: number | null;
+            };
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleRunResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule is disabled */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_schedule_instants: {
+        parameters: {
+            query?: {
+                /** @description How many */
+                n?: number;
+            };
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NextInstants"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    backfill_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NextInstants"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule is disabled */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_schedule_runs_schedules__schedule_id__runs_get: {
+        parameters: {
+            query?: {
+                /** @description Firings per page */
+                limit?: number;
+                /** @description The page, from 1 */
+                page?: number;
+            };
+            header?: never;
+            path: {
+                schedule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedResponse_ScheduleRunResponse_"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_schedule_run_schedules__schedule_id__runs__run_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                schedule_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleRunResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `schedules:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Schedule run not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
     get_traces: {
         parameters: {
             query?: {
@@ -19258,7 +25502,7 @@ export interface operations {
                 agent_id?: string | null;
                 /** @description Only runs of this team */
                 team_id?: string | null;
-                /** @description Workflows are not supported, so no trace matches */
+                /** @description Only runs of this workflow */
                 workflow_id?: string | null;
                 /** @description Only traces that began at or after this time, ISO 8601 */
                 start_time?: string | null;
@@ -19725,7 +25969,7 @@ export interface operations {
                 agent_id?: string | null;
                 /** @description Only runs of this team */
                 team_id?: string | null;
-                /** @description Workflows are not supported, so no trace matches */
+                /** @description Only runs of this workflow */
                 workflow_id?: string | null;
                 /** @description Only traces that began at or after this time, ISO 8601 */
                 start_time?: string | null;

@@ -2,7 +2,7 @@ import { Inbox as InboxIcon } from "lucide-react";
 import { Link } from "wouter";
 import { Time } from "../shared/Figures";
 import { EmptyState } from "../shared/PageStates";
-import { type Approval, callerWithTeam, toolOf } from "./approval";
+import { type Approval, argumentsOf, callerWithTeam, toolOf } from "./approval";
 import type { Inbox } from "./inbox";
 import { isSoon, leftText } from "./question/deadline";
 import { argumentLine, outcomeOf, reasonOf } from "./question/wording";
@@ -55,7 +55,7 @@ interface ItemProps {
 
 function Item({ approval, isCurrent, children }: ItemProps) {
   const reason = approval.status === "pending" ? reasonOf(approval) : outcomeOf(approval);
-  const line = argumentLine(approval.tool_args);
+  const line = argumentLine(argumentsOf(approval));
   return (
     <li>
       <Link

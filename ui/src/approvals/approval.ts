@@ -29,6 +29,15 @@ export type Requirement = Pick<
   user_input_schema?: InputField[];
 };
 
+/** The step of a workflow that a question is about. */
+export interface AskingStep {
+  step_name: string;
+  confirmation_message?: string | null;
+  user_input_message?: string | null;
+  error_message?: string | null;
+  step_input?: { input?: Json; previous_step_content?: Json };
+}
+
 /** What was sent with the decision. */
 export interface ResolutionData {
   values?: JsonObject;
@@ -36,7 +45,7 @@ export interface ResolutionData {
   note?: string;
 }
 
-type TypedKeys = "pause_type" | "tool_args" | "requirements" | "resolution_data" | "default_decision";
+type TypedKeys = "pause_type" | "tool_args" | "requirements" | "resolution_data" | "context" | "default_decision";
 
 /** The server's shape, with the values typed that its document leaves open. */
 export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
@@ -44,6 +53,7 @@ export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
   tool_args: JsonObject | null;
   requirements: Requirement[] | null;
   resolution_data: ResolutionData | null;
+  context: { step?: AskingStep } | null;
   /** What happens if nobody decides in time; null: the run fails. */
   default_decision: "approve" | "reject" | null;
 };
@@ -71,6 +81,20 @@ export function callerWithTeam(approval: Approval): string {
   const caller = callerOf(approval);
   const source = approval.source_name;
   return source === null || source === caller ? caller : `${caller} of ${source}`;
+}
+
+/** The step of a workflow that waits; undefined: a tool call does. */
+export function stepOf(approval: Approval): AskingStep | undefined {
+  return approval.context?.step;
+}
+
+/** What the call or the step would work on. */
+export function argumentsOf(approval: Approval): JsonObject {
+  const step = stepOf(approval);
+  if (step === undefined) return approval.tool_args ?? {};
+  if (step.error_message) return { error: step.error_message };
+  const content = step.step_input?.previous_step_content ?? step.step_input?.input ?? null;
+  return content === null ? {} : { input: content };
 }
 
 export function toolOf(approval: Approval): string {

@@ -4,6 +4,7 @@ import { CopyButton } from "../shared/CodeBlock";
 import { plural } from "../shared/format";
 import { Status } from "../shared/Status";
 import { shownStatus } from "../shared/status";
+import { componentPath } from "../teams/component";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
 import { componentName, componentOf, isFinal, messageOf, type RunDetail } from "./model/types";
@@ -11,7 +12,7 @@ import { takeovers } from "./spans";
 
 /** Which run this is, its status, and what can be done with it. */
 export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
-  const { id } = componentOf(run);
+  const { kind, id } = componentOf(run);
   const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
@@ -20,7 +21,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
       <nav className="crumb" aria-label="Where this is">
         <Link href="/runs">Runs</Link>
         <ChevronRight className="icon-small" aria-hidden="true" />
-        <Link href={`/teams/${encodeURIComponent(id)}`}>{componentName(run)}</Link>
+        <Link href={componentPath(kind, id)}>{componentName(run)}</Link>
         <ChevronRight className="icon-small" aria-hidden="true" />
         <code className="truncate">{run.run_id}</code>
         <span className="only-desk">

@@ -48,7 +48,9 @@ export function RunView({ run: current }: { run: RunDetail }) {
 
   const isPaused = frozenAt !== null;
   const isLive = !isFinal(current.status);
-  const { feed, state } = useRunStream(current.run_id, isLive || view !== "timeline", isPaused);
+  // The containers of a workflow's steps are in its events only.
+  const readsEvents = view !== "timeline" || current.workflow_id !== undefined;
+  const { feed, state } = useRunStream(current.run_id, isLive || readsEvents, isPaused);
   const run = useFrozen(current, isPaused);
   const stepQuery = useSteps(run.run_id, isLive);
   const steps = useFrozen(stepQuery.data ?? NO_STEPS, isPaused);

@@ -260,3 +260,46 @@ test("a run of 20,000 events has one bar for each step, though events tell of it
   const spans = toSpans({ run, steps, feed });
   expect(spans.lanes.reduce((sum, one) => sum + one.spans.length, 0)).toBe(steps.length);
 }, 30_000);
+
+test("a workflow's lanes name their steps, and its own lane has its containers and functions", () => {
+  const run = runDetail({
+    team_id: undefined,
+    team_name: undefined,
+    workflow_id: "article",
+    workflow_name: "Article",
+    members: [memberRun("writer-1", "Writer", { parent_run_id: "run-4417", path: "s0/i0/s0" })],
+  });
+  const steps = [
+    runStep("s0/i0/s0", 1, 2, { kind: "delegate", name: "draft", child_run_ids: ["writer-1"] }),
+    runStep("s0/i0/c", 3, 0.1, { kind: "choice", name: "drafts" }),
+    runStep("s1", 4, 1, { kind: "function", name: "collect" }),
+  ];
+  const feed = new RunFeed("run-4417");
+  const own = { agent_name: undefined, workflow_id: "article", step_id: "1", step_name: "drafts" };
+  feed.apply([
+    event(0, "LoopExecutionStarted", "run-4417", 1, own),
+    event(1, "LoopExecutionCompleted", "run-4417", 3.2, own),
+  ]);
+  const spans = toSpans({ run, steps, feed });
+  expect(lane(spans, "Writer").step).toBe("draft");
+  expect(lane(spans, "Article").spans.map((span) => [span.kind, span.label, span.row])).toEqual([
+    ["container", "drafts", 0],
+    ["choice", "drafts", 1],
+    ["function", "collect", 1],
+  ]);
+});
+
+test("a step's question that was answered is one bar", () => {
+  const run = runDetail({ workflow_id: "article", status: "COMPLETED", ended_at: START + 9 });
+  const steps = [runStep("s0/q", 1, 3, { kind: "ask", name: "publish" })];
+  const approval = {
+    id: "ap-1",
+    status: "approved",
+    tool_name: "publish",
+    created_at: START + 1,
+    resolved_at: START + 4,
+    step_path: "s0/q",
+  };
+  const spans = toSpans({ run, steps, approvals: [approval] }).lanes.flatMap((one) => one.spans);
+  expect(spans.map((span) => [span.kind, span.label])).toEqual([["wait", "publish"]]);
+});

@@ -7,9 +7,10 @@
 import type { ModelCall, RunFeed, Thread, ToolCall } from "./live/feed";
 import type { WaitingCall } from "./model/approvals";
 import type { MemberRun, RunDetail, RunStatus, RunStep, StepAttempt } from "./model/types";
-import { componentName, isFinal } from "./model/types";
+import { componentName, componentOf, isFinal } from "./model/types";
 
-export type SpanKind = "model" | "tool" | "wait" | "hook";
+/** A container is a step of a workflow with steps below it; a choice is its condition, selector or end condition. */
+export type SpanKind = "model" | "tool" | "wait" | "hook" | "function" | "choice" | "container";
 export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
 
 /** One bar. */
@@ -24,7 +25,7 @@ export interface Span {
   start: number;
   /** Null while it goes on. */
   end: number | null;
-  /** 0 for model calls and waits, from 1 for tools beside each other. */
+  /** 0 for model calls, waits and containers, from 1 for tools beside each other. */
   row: number;
   /** Which attempt of its step this is, from 1. */
   attempt: number;
@@ -43,6 +44,8 @@ export interface Lane {
   key: string;
   runIds: string[];
   name: string;
+  /** The last step of a workflow that it ran, if its name is another. */
+  step: string | null;
   depth: number;
   /** Whether no sibling follows: how its line in the tree ends. */
   isLast: boolean;
@@ -100,6 +103,13 @@ const DELEGATIONS = new Set([
   "execute_task",
   "execute_tasks_parallel",
 ]);
+const KIND_OF_STEP: Partial<Record<RunStep["kind"], SpanKind>> = {
+  model: "model",
+  hook: "hook",
+  function: "function",
+  choice: "choice",
+};
+const CONTAINERS = new Set(["Steps", "Parallel", "Loop", "Condition", "Router"]);
 const LOST = new Set(["lost", "handed_over", "released"]);
 /** Bars that overlap further are drawn over each other. */
 const MAX_ROWS = 12;
@@ -122,10 +132,16 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   for (const step of steps) for (const span of context.ofStep(step)) place(span);
   for (const span of context.ofApprovals(steps)) place(span);
   const downtime = downtimeOf(run, end);
-  if (feed !== undefined) addLive(steps, feed, downtime, laneOfRun, place);
+  if (feed !== undefined) {
+    addLive(steps, feed, downtime, laneOfRun, place);
+    addContainers(feed, end, place);
+  }
+  const stepOfRun = new Map(
+    steps.filter(isWorkflowStep).flatMap((step) => step.child_run_ids.map((id) => [id, step.name])),
+  );
 
   const costs = costsByRun(steps);
-  for (const lane of lanes) finishLane(lane, costs, context, feed);
+  for (const lane of lanes) finishLane(lane, costs, stepOfRun, context, feed);
   return { lanes, start, end, downtime };
 }
 
@@ -169,7 +185,7 @@ function runsOf(run: RunDetail, feed: RunFeed | undefined): TreeRun[] {
   runs.set(run.run_id, {
     runId: run.run_id,
     parentRunId: null,
-    componentId: run.team_id ?? run.agent_id ?? "",
+    componentId: componentOf(run).id,
     name: componentName(run),
     status: run.status,
     start: run.started_at ?? null,
@@ -257,6 +273,7 @@ function newLane(key: string, name: string, depth: number): Draft {
   return {
     key,
     name,
+    step: null,
     depth,
     isLast: true,
     runIds: [],
@@ -281,6 +298,7 @@ function flatten(lane: Draft): Draft[] {
 function finishLane(
   lane: Draft,
   costs: ReadonlyMap<string, number>,
+  stepOfRun: ReadonlyMap<string, string | null>,
   context: Context,
   feed: RunFeed | undefined,
 ): void {
@@ -291,11 +309,18 @@ function finishLane(
   );
   const known = lane.runIds.flatMap((id) => costs.get(id) ?? []);
   lane.cost = known.length === 0 ? null : known.reduce((sum, cost) => sum + cost, 0);
+  const step = lane.runIds.map((id) => stepOfRun.get(id)).findLast((name) => name);
+  lane.step = step === undefined || step === lane.name ? null : step;
   const waiting = lane.spans.find((span) => span.kind === "wait" && span.end === null);
   const last = lane.runs.findLast((run) => !isFinal(run.status)) ?? lane.runs.at(-1);
   lane.state = waiting === undefined ? stateOf(last?.status) : "waiting";
   lane.note = waiting === undefined ? noteOf(lane, last, feed) : `needs you: ${waiting.label}`;
   if (last?.end != null && last.end < context.start) lane.note = "taken over";
+}
+
+/** Whether a step of a workflow began a run; a team's delegations are calls of its model. */
+function isWorkflowStep(step: RunStep): boolean {
+  return step.kind === "delegate" && step.tool_call_id === null;
 }
 
 function stateOf(status: RunStatus | undefined): LaneState {
@@ -341,11 +366,15 @@ function workOf(lane: Draft, feed: RunFeed | undefined): string {
   const threads = lane.runIds.flatMap((id) => feed?.threads.get(id) ?? []);
   const writing = threads.find((thread) => thread.openModel !== null && thread.openModel.text !== "");
   if (writing !== undefined) return "writing";
-  const tools = lane.spans.filter((span) => span.end === null && span.kind === "tool").map((span) => span.label);
+  const tools = lane.spans.filter((span) => span.end === null && isCall(span)).map((span) => span.label);
   if (tools.length > 0) return `runs ${listed(tools)}`;
   if (lane.spans.some((span) => span.end === null && span.kind === "model")) return "thinking";
   if (busy.length > 0) return `waits for ${listed(busy.map((child) => child.name))}`;
   return "working";
+}
+
+function isCall(span: Span): boolean {
+  return span.kind === "tool" || span.kind === "function";
 }
 
 /** `a, b and c`; of a long list the first two. */
@@ -371,11 +400,11 @@ function costsByRun(steps: readonly RunStep[]): Map<string, number> {
   return costs;
 }
 
-/** Give each span a row, so that no two of a row overlap. Model calls and waits come first. Returns the rows. */
+/** Give each span a row, so that no two of a row overlap. Model calls, waits and containers come first. Returns the rows. */
 export function assignRows(spans: readonly Span[]): number {
   const upper: number[] = [];
   const lower: number[] = [];
-  const isLower = (span: Span): boolean => span.kind === "tool" || span.kind === "hook";
+  const isLower = (span: Span): boolean => isCall(span) || span.kind === "hook" || span.kind === "choice";
   for (const span of spans) {
     const ends = isLower(span) ? lower : upper;
     let row = ends.findIndex((end) => end <= span.start + ALLOWED_OVERLAP);
@@ -413,6 +442,8 @@ class Context {
     if (step.kind === "delegate" && (step.state !== "failed" || step.child_run_ids.length > 0)) {
       return step.state === "waiting" && !this.hasApproval(step) ? [this.wait(step)] : [];
     }
+    // A question that was answered is the wait of its approval.
+    if (step.kind === "ask" && step.state !== "waiting") return this.waitOfStep.has(step.path) ? [] : [this.wait(step)];
     const earlier = step.attempts.slice(0, -1).map((attempt, i) => this.earlier(step, attempt, i));
     if (step.state === "waiting") return this.hasApproval(step) ? earlier : [...earlier, this.wait(step)];
     return [...earlier, this.last(step)];
@@ -521,7 +552,7 @@ class Context {
       id: step?.path ?? "",
       path: step?.path ?? null,
       runId: step?.run_id ?? this.run.run_id,
-      kind: step?.kind === "model" ? "model" : step?.kind === "hook" ? "hook" : "tool",
+      kind: KIND_OF_STEP[step?.kind ?? "tool"] ?? "tool",
       outcome: "ok",
       label: step?.name ?? step?.kind ?? "",
       start: step?.started_at ?? 0,
@@ -576,6 +607,32 @@ function addLive(
       const key = `${entry.runId} ${entry.callId}`;
       if (!calls.has(key)) place(ofTool(entry, downtime));
       else if (entry.endedAt !== null) closeTool(entry, stepOfCall.get(key), stored);
+    }
+  }
+}
+
+/** The containers of workflows, which only events tell. */
+function addContainers(feed: RunFeed, end: number | null, place: (span: Span) => void): void {
+  for (const thread of feed.threads.values()) {
+    for (const entry of thread.entries) {
+      if (entry.kind !== "step" || !CONTAINERS.has(entry.type)) continue;
+      const endedAt = entry.endedAt ?? end;
+      place({
+        id: `event ${entry.index}`,
+        path: null,
+        runId: entry.runId,
+        kind: "container",
+        outcome: entry.endedAt !== null ? "ok" : end === null ? "running" : "cut_off",
+        label: entry.name,
+        start: entry.startedAt,
+        end: endedAt,
+        row: 0,
+        attempt: 1,
+        retries: [],
+        error: null,
+        approvalId: null,
+        settled: null,
+      });
     }
   }
 }

@@ -12,6 +12,8 @@ import { markAutofocus } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { SUBMIT_KEYS } from "../shared/keyboard";
 import type { Component } from "../teams/component";
+import { useWorkflow } from "../teams/queries";
+import { takesJsonMessages } from "../teams/workflow";
 import { CurlDialog } from "./CurlDialog";
 import { curlCommand } from "./curl";
 import { FilePicker } from "./FilePicker";
@@ -41,7 +43,7 @@ const ON_BUSY: [OnBusy, string, string][] = [
   ["parallel", "In parallel", "The run starts beside the active one."],
 ];
 
-/** Starts a run of one team or agent. */
+/** Starts a run of one team, agent or workflow. */
 export function StartForm({ target, component, onStarted, isFocused = false }: StartFormProps) {
   const [form, setForm] = useState<Form>(EMPTY_FORM);
   const [problems, setProblems] = useState<Problems>({});
@@ -53,7 +55,8 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
     onStarted?.();
     navigate(`/runs/${encodeURIComponent(run.run_id)}`);
   });
-  const takesJson = component.input_schema !== null && component.input_schema !== undefined;
+  const workflow = useWorkflow(target.kind === "workflow" ? target.id : null).data;
+  const takesJson = workflow === undefined ? (component.input_schema ?? null) !== null : takesJsonMessages(workflow);
   const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
 
   const submit = () => {

@@ -7,7 +7,7 @@ import { StartForm } from "./StartForm";
 
 export interface StartRunDialogProps {
   onClose: () => void;
-  /** The team or agent that is chosen first. */
+  /** The team, agent or workflow that is chosen first. */
   componentId: string | null;
 }
 
@@ -42,12 +42,14 @@ function Choose({ directory, componentId, onClose }: StartRunDialogProps & { dir
   });
   const chosen = choices.find(({ kind, component }) => componentKey(kind, component.id) === key);
   if (chosen === undefined) {
-    return <EmptyState title="Nothing to run">The server declares no team or agent that you can see.</EmptyState>;
+    return (
+      <EmptyState title="Nothing to run">The server declares no team, agent or workflow that you can see.</EmptyState>
+    );
   }
   return (
     <div className="card-body start-form">
       <label className="field">
-        <span>Team or agent</span>
+        <span>Team, agent or workflow</span>
         <select className="input" value={key} onChange={(event) => setKey(event.target.value)}>
           {choices.map(({ kind, component }) => (
             <option key={componentKey(kind, component.id)} value={componentKey(kind, component.id)}>

@@ -41,7 +41,7 @@ describe("a start", () => {
       priority: "Enter a whole number.",
       timeoutSeconds: "The time limit must be longer than the delay.",
     });
-    expect(problemsOf({ ...FORM, message: "[1]" }, true)).toEqual({ message: "This agent takes a JSON object." });
+    expect(problemsOf({ ...FORM, message: "[1]" }, true)).toEqual({ message: "The message must be a JSON object." });
     expect(problemsOf({ ...FORM, message: '{"city": "Oslo"}' }, true)).toEqual({});
   });
 });

@@ -67,7 +67,7 @@ const NUMBERS: Record<NumberField, NumberRule> = {
 export function problemsOf(form: StartForm, takesJson: boolean): Problems {
   const problems: Problems = {};
   if (form.message.trim() === "") problems.message = "Enter a message.";
-  else if (takesJson && !isJsonObject(form.message)) problems.message = "This agent takes a JSON object.";
+  else if (takesJson && !isJsonObject(form.message)) problems.message = "The message must be a JSON object.";
   for (const [field, rule] of Object.entries(NUMBERS) as [NumberField, NumberRule][]) {
     const text = form[field].trim();
     if (text !== "" && !fits(Number(text), rule)) problems[field] = rule.words;

@@ -6,6 +6,7 @@ import { Status } from "../shared/Status";
 import { shownStatus } from "../shared/status";
 import { asksPerson, type Component, componentPath, type DirectoryEntry, describe, ownTools } from "./component";
 import { useLastRuns } from "./queries";
+import { WorkflowSteps } from "./WorkflowSteps";
 
 const PART = "text-meta font-semibold text-ink-2";
 
@@ -15,7 +16,7 @@ export interface ComponentViewProps {
   isTop: boolean;
 }
 
-/** A team with its members and tools, or an agent with its tools; and its last runs. */
+/** A team with its members and tools, an agent with its tools, or a workflow with its steps; and its last runs. */
 export function ComponentView({ entry, isTop }: ComponentViewProps) {
   const { kind, component, above } = entry;
   const Heading = isTop ? "h1" : "h2";
@@ -26,9 +27,11 @@ export function ComponentView({ entry, isTop }: ComponentViewProps) {
       <div className="mb-0.5 flex flex-wrap items-center gap-2">
         <Heading className="text-title font-semibold">{component.name}</Heading>
         {component.mode ? <span className="tag">{component.mode}</span> : null}
-        <span className="tag tag-code" data-tone="model">
-          {component.model.model}
-        </span>
+        {component.model ? (
+          <span className="tag tag-code" data-tone="model">
+            {component.model.model}
+          </span>
+        ) : null}
       </div>
       <p className="mb-5 text-ink-2">{describe(component)}</p>
       {ownTools(component).length > 0 ? (
@@ -47,6 +50,12 @@ export function ComponentView({ entry, isTop }: ComponentViewProps) {
               <Member key={member.id} member={member} />
             ))}
           </ul>
+        </>
+      ) : null}
+      {kind === "workflow" ? (
+        <>
+          <Part className={`${PART} mb-1.5`}>Steps</Part>
+          <WorkflowSteps id={component.id} />
         </>
       ) : null}
       {hasQuestions(component) ? (

@@ -2,6 +2,7 @@ import "../shared/parts.css";
 import "./teams.css";
 import { ArrowLeft, Users } from "lucide-react";
 import { Link, useLocation } from "wouter";
+import type { ComponentKind } from "../api/types";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { plural } from "../shared/format";
@@ -21,6 +22,8 @@ import {
 } from "./component";
 import { useDirectory } from "./queries";
 
+const KINDS = ["team", "agent", "workflow"] as const;
+
 export default function TeamsPage({ componentId }: { componentId: string | null }) {
   usePageTitle("Teams");
   const { directory, error, refetch } = useDirectory();
@@ -39,7 +42,11 @@ function Panes({ directory, componentId }: { directory: Directory; componentId: 
   const [params] = useParams();
   const isPhone = useIsPhone();
   const [, navigate] = useLocation();
-  const entries = [...directory.teams.map(entryOf("team")), ...directory.agents.map(entryOf("agent"))];
+  const entries = [
+    ...directory.teams.map(entryOf("team")),
+    ...directory.agents.map(entryOf("agent")),
+    ...directory.workflows.map(entryOf("workflow")),
+  ];
   const entry = selected(directory, entries, componentId, params.get("kind"), isPhone);
   const move = (step: 1 | -1) => {
     const index = entries.findIndex(
@@ -56,18 +63,21 @@ function Panes({ directory, componentId }: { directory: Directory; componentId: 
   return (
     <div className="panes panes-teams">
       {isListShown ? (
-        <nav className="pane-list" aria-label="Teams and agents">
+        <nav className="pane-list" aria-label="Teams, agents and workflows">
           <div className="pane-list-head">
             <h1>Teams</h1>
           </div>
           {entries.length === 0 ? (
             <EmptyState icon={Users} title="No teams">
-              The server declares no team or agent that you can see.
+              The server declares no team, agent or workflow that you can see.
             </EmptyState>
           ) : null}
+          {directory.teams.length > 0 ? <h2 className="list-group">Teams</h2> : null}
           <List kind="team" components={directory.teams} entry={entry} />
           {directory.agents.length > 0 ? <h2 className="list-group">Agents</h2> : null}
           <List kind="agent" components={directory.agents} entry={entry} />
+          {directory.workflows.length > 0 ? <h2 className="list-group">Workflows</h2> : null}
+          <List kind="workflow" components={directory.workflows} entry={entry} />
         </nav>
       ) : null}
       {entry === undefined ? (
@@ -118,7 +128,7 @@ function Missing({ componentId }: { componentId: string | null }) {
 }
 
 interface ListProps {
-  kind: "team" | "agent";
+  kind: ComponentKind;
   components: readonly Component[];
   entry: DirectoryEntry | undefined;
 }
@@ -137,7 +147,7 @@ function List({ kind, components, entry }: ListProps) {
             >
               <span className="flex items-baseline gap-2">
                 <b className="truncate font-semibold">{component.name}</b>
-                <span className="ml-auto flex-none text-meta text-ink-3">{sizeText(component)}</span>
+                <span className="ml-auto flex-none text-meta text-ink-3">{sizeText(kind, component)}</span>
               </span>
               <span className="block text-meta text-ink-3">{describe(component)}</span>
             </Link>
@@ -148,12 +158,13 @@ function List({ kind, components, entry }: ListProps) {
   );
 }
 
-function sizeText(component: Component): string {
+function sizeText(kind: ComponentKind, component: Component): string {
+  if (kind === "workflow") return "";
   if (component.members !== undefined) return plural(component.members.length, "member");
   return plural(ownTools(component).length, "tool");
 }
 
-function entryOf(kind: "team" | "agent") {
+function entryOf(kind: ComponentKind) {
   return (component: Component): DirectoryEntry => ({ kind, component, above: [] });
 }
 
@@ -165,6 +176,7 @@ function selected(
   isPhone: boolean,
 ): DirectoryEntry | undefined {
   if (componentId === null) return isPhone ? undefined : entries[0];
-  const agent = directory.byKey.get(componentKey("agent", componentId));
-  return kind === "agent" ? agent : (directory.byKey.get(componentKey("team", componentId)) ?? agent);
+  const [team, agent, workflow] = KINDS.map((one) => directory.byKey.get(componentKey(one, componentId)));
+  if (kind === "workflow") return workflow;
+  return kind === "agent" ? agent : (team ?? agent ?? workflow);
 }

@@ -17,14 +17,21 @@ const SUPPORT: Component = {
   members: [SHIPPING, BILLING],
   tools: { tools: [{ name: "delegate_task_to_member" }] },
 };
+const ARTICLE: Component = { id: "travel", name: "Article" };
 const TRAVEL: Component = { id: "travel", name: "Travel", model: MODEL };
 
 describe("the directory", () => {
-  const directory = toDirectory([SUPPORT, SHIPPING], [CARRIER, BILLING, TRAVEL]);
+  const directory = toDirectory([SUPPORT, SHIPPING], [CARRIER, BILLING, TRAVEL], [ARTICLE]);
 
   it("lists teams and agents that are not members of a team", () => {
     expect(directory.teams).toEqual([SUPPORT]);
     expect(directory.agents).toEqual([TRAVEL]);
+    expect(directory.workflows).toEqual([ARTICLE]);
+  });
+
+  it("tells an agent and a workflow with the same id apart", () => {
+    expect(directory.byKey.get(componentKey("agent", "travel"))?.component).toBe(TRAVEL);
+    expect(directory.byKey.get(componentKey("workflow", "travel"))?.component).toBe(ARTICLE);
   });
 
   it("knows members by their ids, and the teams above them", () => {

@@ -1,4 +1,4 @@
-/** Teams and agents, as `GET /teams` and `GET /agents` list them. */
+/** Teams, agents and workflows, as `GET /teams`, `GET /agents` and `GET /workflows` list them. */
 
 import type { components } from "../api/schema";
 import type { ComponentKind } from "../api/types";
@@ -13,11 +13,13 @@ export interface ToolSpec {
   external_execution?: boolean;
 }
 
-/** A team or an agent; the document of the API leaves tools open. */
+/** A team, an agent or a workflow; the document of the API leaves tools open. */
 export type Component = Pick<
   components["schemas"]["AgentResponse"],
-  "id" | "name" | "description" | "role" | "mode" | "model" | "input_schema"
+  "id" | "name" | "description" | "role" | "mode" | "input_schema"
 > & {
+  /** A workflow has none of its own. */
+  model?: components["schemas"]["AgentResponse"]["model"];
   tools?: { tools: ToolSpec[] } | null;
   /** Of teams only. */
   members?: Component[];
@@ -26,6 +28,7 @@ export type Component = Pick<
 export interface Directory {
   teams: Component[];
   agents: Component[];
+  workflows: Component[];
   /** Every component by kind and id, members too. */
   byKey: ReadonlyMap<string, DirectoryEntry>;
 }
@@ -40,7 +43,11 @@ export interface DirectoryEntry {
 const DELEGATION = new Set(["delegate_task_to_member", "delegate_task_to_members"]);
 
 /** Lists the teams and agents that stand alone; those that are members are found below their teams. */
-export function toDirectory(teams: readonly Component[], agents: readonly Component[]): Directory {
+export function toDirectory(
+  teams: readonly Component[],
+  agents: readonly Component[],
+  workflows: readonly Component[],
+): Directory {
   const memberKeys = new Set(
     teams.flatMap((team) => (team.members ?? []).map((member) => componentKey(kindOf(member), member.id))),
   );
@@ -50,9 +57,15 @@ export function toDirectory(teams: readonly Component[], agents: readonly Compon
     byKey.set(componentKey(kind, component.id), { kind, component, above });
     for (const member of component.members ?? []) visit(kindOf(member), member, [...above, component.name]);
   };
-  const directory = { teams: teams.filter(isTop("team")), agents: agents.filter(isTop("agent")), byKey };
+  const directory = {
+    teams: teams.filter(isTop("team")),
+    agents: agents.filter(isTop("agent")),
+    workflows: [...workflows],
+    byKey,
+  };
   for (const team of directory.teams) visit("team", team, []);
   for (const agent of directory.agents) visit("agent", agent, []);
+  for (const workflow of directory.workflows) visit("workflow", workflow, []);
   return directory;
 }
 
@@ -81,7 +94,7 @@ function kindOf(component: Component): ComponentKind {
   return component.members === undefined ? "agent" : "team";
 }
 
-/** The page of a team or agent; both kinds may use the same id. */
+/** The page of a team, an agent or a workflow; all kinds may use the same id. */
 export function componentPath(kind: ComponentKind, id: string): string {
-  return `/teams/${encodeURIComponent(id)}${kind === "agent" ? "?kind=agent" : ""}`;
+  return `/teams/${encodeURIComponent(id)}${kind === "team" ? "" : `?kind=${kind}`}`;
 }

@@ -1,14 +1,15 @@
-/** Reading what the server declares: teams, agents and their last runs. */
+/** Reading what the server declares: teams, agents, workflows and their last runs. */
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { ApiError, request } from "../api/client";
+import { ApiError, request, segment } from "../api/client";
 import type { ComponentKind, Page, RunSummary } from "../api/types";
 import { type Component, toDirectory } from "./component";
+import type { Workflow } from "./workflow";
 
 const STALE_MS = 60_000;
 const LAST_RUNS = 5;
 
-/** All teams and agents that the caller may see. Lists that the key does not cover are empty. */
+/** All that the caller may see. Lists that the key does not cover are empty. */
 export function useDirectory() {
   const teams = useQuery({
     queryKey: ["components", "teams"],
@@ -20,15 +21,31 @@ export function useDirectory() {
     queryFn: ({ signal }) => listVisible("/agents", signal),
     staleTime: STALE_MS,
   });
+  const workflows = useQuery({
+    queryKey: ["components", "workflows"],
+    queryFn: ({ signal }) => listVisible("/workflows", signal),
+    staleTime: STALE_MS,
+  });
   const directory = useMemo(() => {
-    if (teams.data === undefined || agents.data === undefined) return undefined;
-    return toDirectory(teams.data, agents.data);
-  }, [teams.data, agents.data]);
+    if (teams.data === undefined || agents.data === undefined || workflows.data === undefined) return undefined;
+    return toDirectory(teams.data, agents.data, workflows.data);
+  }, [teams.data, agents.data, workflows.data]);
   const refetch = () => {
     void teams.refetch();
     void agents.refetch();
+    void workflows.refetch();
   };
-  return { directory, error: teams.error ?? agents.error, refetch };
+  return { directory, error: teams.error ?? agents.error ?? workflows.error, refetch };
+}
+
+/** A workflow with its steps; null asks for none. */
+export function useWorkflow(id: string | null) {
+  return useQuery({
+    queryKey: ["components", "workflow", id],
+    queryFn: ({ signal }) => request<Workflow>(`/workflows/${segment(id ?? "")}`, { signal }),
+    enabled: id !== null,
+    staleTime: STALE_MS,
+  });
 }
 
 export function useLastRuns(kind: ComponentKind, id: string) {

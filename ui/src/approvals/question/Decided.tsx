@@ -2,7 +2,7 @@ import { Check, Clock, Info, X } from "lucide-react";
 import { Time } from "../../shared/Figures";
 import { Banner } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
-import { type Approval, type ApprovalStatus, isPending } from "../approval";
+import { type Approval, type ApprovalStatus, argumentsOf, isPending } from "../approval";
 import { isConflict } from "../queries";
 import { Arguments } from "./Arguments";
 import { decisionNoun } from "./decision";
@@ -34,7 +34,7 @@ export function Decided({ question }: { question: Question }) {
       </div>
       {data?.note ? <Quote label="Note" text={data.note} /> : null}
       {data?.result ? <Quote label="Result" text={data.result} /> : null}
-      <Arguments args={{ ...approval.tool_args, ...data?.values }} />
+      <Arguments args={{ ...argumentsOf(approval), ...data?.values }} />
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { focusOnMount } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Banner } from "../../shared/PageStates";
 import { useNow } from "../../shared/useNow";
-import { callerOf, requirementOf, toolOf } from "../approval";
+import { argumentsOf, callerOf, requirementOf, stepOf, toolOf } from "../approval";
 import { isConflict } from "../queries";
 import { Arguments, ValueForm } from "./Arguments";
 import { ChoicesForm } from "./Choices";
@@ -67,7 +67,7 @@ function Values({ question }: { question: Question }) {
     const hasChoices = requirementOf(approval)?.user_feedback_schema !== undefined;
     return hasChoices ? <ChoicesForm question={question} /> : <ValueForm question={question} />;
   }
-  return question.mode === "change" ? <ValueForm question={question} /> : <Arguments args={approval.tool_args} />;
+  return question.mode === "change" ? <ValueForm question={question} /> : <Arguments args={argumentsOf(approval)} />;
 }
 
 function ResultField({ question }: { question: Question }) {
@@ -153,6 +153,7 @@ function Actions({ question, isPage }: { question: Question; isPage: boolean }) 
 function Choices({ question, isPage }: { question: Question; isPage: boolean }) {
   const { approval, resolve } = question;
   const isBusy = resolve.isPending;
+  const isRetry = Boolean(stepOf(approval)?.error_message);
   const key = (letter: string): { shortcut?: string } => (isPage ? { shortcut: letter } : {});
   const reject = (words: string, shortcut = key("R")) => (
     <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...shortcut}>
@@ -193,9 +194,9 @@ function Choices({ question, isPage }: { question: Question; isPage: boolean }) 
       return (
         <>
           <Send isBusy={isBusy} {...key("A")}>
-            Approve
+            {isRetry ? "Try again" : "Approve"}
           </Send>
-          {reject("Reject")}
+          {reject(isRetry ? "Skip it" : "Reject")}
           {question.canChange ? <ChangeButton question={question} isPage={isPage} /> : null}
         </>
       );

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { argumentsOf } from "../approval";
 import { APPROVED, CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "../fixtures";
 import { resolveBody } from "./decision";
 import { argumentFields, draftOf, inputFields, readDraft } from "./values";
@@ -17,6 +18,18 @@ describe("the words of a question", () => {
     expect(questionText(APPROVED)).toBe("Billing asked to call refund_payment");
     expect(questionText({ ...CHECK_IN, status: "approved" })).toBe("Travel asked for values for check_in");
     expect(questionText({ ...NEWSLETTER, status: "rejected" })).toBe("A call of send_newsletter was interrupted");
+  });
+
+  it("asks about a step of a workflow in the words of its declaration", () => {
+    const step = { step_name: "publish", step_input: { input: "tea", previous_step_content: "a draft" } };
+    const asked = { ...REFUND, member_name: null, requirements: null, tool_name: "publish", source_name: "Article" };
+    expect(questionText({ ...asked, context: { step } })).toBe("May Article run publish?");
+    expect(argumentsOf({ ...asked, context: { step } })).toEqual({ input: "a draft" });
+    const own = { ...step, confirmation_message: "Publish this article?" };
+    expect(questionText({ ...asked, context: { step: own } })).toBe("Publish this article?");
+    const failed = { ...step, error_message: "no connection" };
+    expect(questionText({ ...asked, context: { step: failed } })).toBe("Try publish again?");
+    expect(argumentsOf({ ...asked, context: { step: failed } })).toEqual({ error: "no connection" });
   });
 
   it("puts the arguments in one line", () => {

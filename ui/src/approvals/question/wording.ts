@@ -1,6 +1,6 @@
 /** What a question says: the sentence a person answers, and the line of it in a list. */
 
-import { type Approval, callerOf, type Json, type JsonObject, requirementOf, toolOf } from "../approval";
+import { type Approval, callerOf, type Json, type JsonObject, requirementOf, stepOf, toolOf } from "../approval";
 import { inputFields } from "./values";
 
 const LINE_VALUES = 5;
@@ -20,6 +20,13 @@ export function questionOf(approval: Approval): Sentence {
 function openQuestion(approval: Approval): Sentence {
   const caller = callerOf(approval);
   const tool = toolOf(approval);
+  const step = stepOf(approval);
+  const message = step?.user_input_message ?? step?.confirmation_message;
+  if (message) return { before: message, tool: "", after: "" };
+  if (step?.error_message) return { before: "Try ", tool, after: " again?" };
+  if (step !== undefined && approval.pause_type === "confirmation") {
+    return { before: `May ${caller} run `, tool, after: "?" };
+  }
   switch (approval.pause_type) {
     case "user_input": {
       const questions = requirementOf(approval)?.user_feedback_schema;
@@ -54,7 +61,7 @@ function closedQuestion(approval: Approval): Sentence {
     case "unknown_outcome":
       return { before: "A call of ", tool, after: " was interrupted" };
     default:
-      return { before: `${caller} asked to call `, tool, after: "" };
+      return { before: `${caller} asked to ${stepOf(approval) === undefined ? "call" : "run"} `, tool, after: "" };
   }
 }
 

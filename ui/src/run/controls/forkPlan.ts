@@ -9,24 +9,25 @@ export interface ForkPlan {
   member: MemberRun | null;
 }
 
-/** The turn of the root run with a step, its own or a member's; null: the step is in no turn. */
-export function turnOf(path: string): number | null {
-  const turn = /^t(\d+)\//.exec(path)?.[1];
-  return turn === undefined ? null : Number(turn);
+/** The turn of the root run, or the step of a workflow, with a step, its own or a member's; null: it is in none. */
+export function stageOf(path: string): number | null {
+  const [, turn, step] = /^(?:t(\d+)\/|s(\d+)(?:\/|$))/.exec(path) ?? [];
+  const stage = turn ?? step;
+  return stage === undefined ? null : Number(stage);
 }
 
-/** Null: the step is in no turn, so no run can be forked from it. */
+/** Null: no run can be forked from the step. */
 export function forkPlan(path: string, steps: readonly RunStep[], members: readonly MemberRun[]): ForkPlan | null {
-  const turn = turnOf(path);
-  if (turn === null) return null;
-  const calls = steps.filter(({ kind }) => kind === "tool");
-  const namesWhere = (isIn: (turn: number) => boolean) => {
-    const names = calls.flatMap((call) => (isIn(turnOf(call.path) ?? -1) ? [call.name ?? "a tool"] : []));
+  const stage = stageOf(path);
+  if (stage === null) return null;
+  const calls = steps.filter(({ kind }) => kind === "tool" || kind === "function");
+  const namesWhere = (isIn: (stage: number) => boolean) => {
+    const names = calls.flatMap((call) => (isIn(stageOf(call.path) ?? -1) ? [call.name ?? "a tool"] : []));
     return [...new Set(names)];
   };
   return {
-    kept: namesWhere((one) => one < turn),
-    repeated: namesWhere((one) => one >= turn),
+    kept: namesWhere((one) => one < stage),
+    repeated: namesWhere((one) => one >= stage),
     member: members.find((one) => path.startsWith(`${one.path}/`) && !one.path.includes("/t")) ?? null,
   };
 }

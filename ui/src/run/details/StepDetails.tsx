@@ -1,4 +1,4 @@
-import { Bot, GitFork, Hand, Link as LinkIcon, Webhook, Wrench, X } from "lucide-react";
+import { Bot, Code, GitFork, Hand, Link as LinkIcon, ListTree, Split, Webhook, Wrench, X } from "lucide-react";
 import { type ReactNode, useState, useSyncExternalStore } from "react";
 import { Link } from "wouter";
 import { Button } from "../../shared/Button";
@@ -31,7 +31,15 @@ interface StepDetailsProps {
   onFork: (path: string) => void;
 }
 
-const ICON = { model: Bot, tool: Wrench, wait: Hand, hook: Webhook };
+const ICON = {
+  model: Bot,
+  tool: Wrench,
+  wait: Hand,
+  hook: Webhook,
+  function: Code,
+  choice: Split,
+  container: ListTree,
+};
 
 /** The selected step: beside the timeline, or as a sheet on a phone. */
 export function StepDetails(props: StepDetailsProps) {

@@ -28,8 +28,15 @@ function textOfEvent(event: RunEvent): string {
     case "RunCancelled":
       return event.reason ?? "";
     default:
-      return textOf(event.content) || (event.reasoning_content ?? "");
+      return [stepOf(event), textOf(event.content) || event.error || event.reasoning_content]
+        .filter(Boolean)
+        .join(": ");
   }
+}
+
+/** The step that an event of a workflow is about; the events of a step's run have it too. */
+function stepOf(event: RunEvent): string {
+  return event.agent_id === undefined && event.team_id === undefined ? (event.step_name ?? "") : "";
 }
 
 function argumentsLine(args: Record<string, unknown>): string {
@@ -49,5 +56,5 @@ function shortened(text: string): string {
 export function isFailure(event: RunEvent): boolean {
   const kind = kindOf(event);
   if (kind === "ToolCallCompleted") return event.tool?.tool_call_error === true;
-  return kind === "RunError" || kind === "ToolCallError" || kind === "ModelRequestRetried";
+  return kind === "RunError" || kind === "StepError" || kind === "ToolCallError" || kind === "ModelRequestRetried";
 }

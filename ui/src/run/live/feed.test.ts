@@ -134,3 +134,20 @@ test("only the newest events are kept, and listeners hear once for a batch", () 
   expect(feed.recent[0]?.event_index).toBe(500);
   expect(texts(thread(feed).entries)[0]?.[0]).toHaveLength(KEPT_EVENTS + 500);
 });
+
+test("a step of a workflow lasts from its start to its end, over a try that failed, and has its function's result", () => {
+  const step = { step_id: "1", step_name: "collect" };
+  const feed = new RunFeed(ROOT);
+  const response = { executor_type: "function", content: "42", success: true };
+  feed.apply([
+    event(0, "StepStarted", step),
+    event(1, "StepError", { ...step, error: "busy", will_retry: true }),
+    event(2, "StepStarted", step),
+    event(3, "StepCompleted", { ...step, step_response: response as never }),
+    event(4, "LoopIterationStarted", { step_id: "2", step_name: "drafts", iteration: 1 }),
+  ]);
+  expect(thread(feed).entries).toMatchObject([
+    { type: "Step", name: "collect", startedAt: START, endedAt: START + 3, isError: false, result: "42" },
+    { type: "LoopIteration", name: "drafts, iteration 1", endedAt: null },
+  ]);
+});

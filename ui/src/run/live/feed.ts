@@ -51,6 +51,20 @@ export interface ToolCall {
   progress: string[];
 }
 
+/** A step of a workflow, or an iteration of a loop. What an agent or a team did in it is in the thread of its run. */
+export interface WorkflowStep {
+  kind: "step";
+  runId: string;
+  index: number;
+  type: string;
+  name: string;
+  startedAt: number;
+  endedAt: number | null;
+  isError: boolean;
+  /** What a function returned, or the error of the step. */
+  result: string | null;
+}
+
 export type NoteKind = "message" | "continued" | "paused" | "failed" | "cancelled" | "completed";
 
 export interface Note {
@@ -62,7 +76,7 @@ export interface Note {
   text: string;
 }
 
-export type Entry = ModelCall | ToolCall | Note;
+export type Entry = ModelCall | ToolCall | WorkflowStep | Note;
 
 /** What happened in one run of the tree. */
 export interface Thread {
@@ -81,7 +95,11 @@ export interface Thread {
   answer: string | null;
   openModel: ModelCall | null;
   openTools: Map<string, ToolCall>;
+  /** By the type and the id of the step. */
+  openSteps: Map<string, WorkflowStep>;
 }
+
+const STEP_EVENT = /^(Step|Steps|Parallel|Loop|Condition|Router|LoopIteration)(?:Execution)?(Started|Completed|Error)$/;
 
 /** How many raw events are kept in memory. */
 export const KEPT_EVENTS = 2000;
@@ -195,6 +213,8 @@ export class RunFeed {
       case "RunPaused":
         this.endRun(thread, event, at);
         break;
+      default:
+        this.applyStep(thread, event, at);
     }
     return true;
   }
@@ -217,6 +237,7 @@ export class RunFeed {
         answer: null,
         openModel: null,
         openTools: new Map(),
+        openSteps: new Map(),
       };
       this.threads.set(event.run_id, thread);
     }
@@ -295,6 +316,41 @@ export class RunFeed {
     call.result = tool.result;
     call.childRunId = tool.child_run_id ?? call.childRunId;
     this.stepVersion += 1;
+  }
+
+  private applyStep(thread: Thread, event: RunEvent, at: number): void {
+    const [, type = "", phase] = STEP_EVENT.exec(event.event) ?? [];
+    if (phase === undefined) return;
+    const key = `${type} ${event.step_id ?? ""}`;
+    const open = thread.openSteps.get(key);
+    if (phase === "Started") {
+      if (open === undefined) this.startStep(thread, event, at, type, key);
+    } else if (open !== undefined && event.will_retry !== true) {
+      const response = event.step_response;
+      open.endedAt = at;
+      open.isError = phase === "Error" || response?.success === false;
+      if (phase === "Error") open.result = event.error ?? null;
+      else if (response?.executor_type === "function") open.result = textOf(response.content);
+      thread.openSteps.delete(key);
+    }
+    this.stepVersion += 1;
+  }
+
+  private startStep(thread: Thread, event: RunEvent, at: number, type: string, key: string): void {
+    const name = event.step_name ?? type;
+    const step: WorkflowStep = {
+      kind: "step",
+      runId: event.run_id,
+      index: event.event_index,
+      type,
+      name: type === "LoopIteration" ? `${name}, iteration ${event.iteration}` : name,
+      startedAt: at,
+      endedAt: null,
+      isError: false,
+      result: null,
+    };
+    thread.openSteps.set(key, step);
+    thread.entries.push(step);
   }
 
   private addProgress(thread: Thread, event: RunEvent): void {

@@ -59,6 +59,11 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   superseded?: { run_id: string; path?: string; from_event_index: number }[];
   try?: number;
   wait_seconds?: number;
+  step_id?: string;
+  step_name?: string;
+  iteration?: number;
+  will_retry?: boolean;
+  step_response?: Schemas["StepOutput"];
   input_tokens?: number;
   output_tokens?: number;
   [key: string]: unknown;

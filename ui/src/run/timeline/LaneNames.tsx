@@ -39,11 +39,14 @@ export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
             className={`lane-name${depth}`}
             style={style}
             href={`/runs/${encodeURIComponent(rootId)}?view=transcript&member=${encodeURIComponent(member)}`}
-            title={lane.note}
+            title={lane.step === null ? lane.note : `${lane.step}: ${lane.note}`}
           >
             <span className="lane-title">
               <Dot tone={LANE_TONE[lane.state]} />
-              <span className="truncate">{lane.name}</span>
+              <span className="truncate">
+                {lane.name}
+                {lane.step === null ? null : <span className="lane-step">{lane.step}</span>}
+              </span>
               {lane.cost === null ? null : <span className="numeric">{formatCost(lane.cost)}</span>}
             </span>
             <span className="lane-note truncate" data-state={lane.state}>

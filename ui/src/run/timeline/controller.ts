@@ -481,7 +481,7 @@ function gapsOf(spans: Spans, now: number): Gap[] {
   const busy: Gap[] = [];
   for (const lane of spans.lanes) {
     for (const span of lane.spans) {
-      if (span.kind !== "wait") busy.push({ start: span.start, end: span.end ?? now });
+      if (isWork(span)) busy.push({ start: span.start, end: span.end ?? now });
     }
   }
   return idleGaps(busy, spans.start, now);
@@ -489,7 +489,12 @@ function gapsOf(spans: Spans, now: number): Gap[] {
 
 /** Whether nothing is at work now. */
 function isIdle(spans: Spans | null): boolean {
-  return spans?.lanes.every((lane) => lane.spans.every((span) => span.end !== null || span.kind === "wait")) ?? false;
+  return spans?.lanes.every((lane) => lane.spans.every((span) => span.end !== null || !isWork(span))) ?? false;
+}
+
+/** A container may wait, and what works in it has bars of its own. */
+function isWork(span: Span): boolean {
+  return span.kind !== "wait" && span.kind !== "container";
 }
 
 function spread(pointers: ReadonlyMap<number, number>): number {

@@ -2,7 +2,15 @@
 import { formatDuration, formatTime } from "../../shared/format";
 import type { Span } from "../spans";
 
-const KIND: Record<Span["kind"], string> = { model: "model call", tool: "tool call", wait: "needs you", hook: "hook" };
+const KIND: Record<Span["kind"], string> = {
+  model: "model call",
+  tool: "tool call",
+  wait: "needs you",
+  hook: "hook",
+  function: "function",
+  choice: "choice",
+  container: "steps",
+};
 
 export function outcomeText(span: Span): string {
   if (span.kind === "wait") {

@@ -249,9 +249,15 @@ function fillJoined(context: CanvasRenderingContext2D, joined: Joined): void {
 
 // --- one bar ------------------------------------------------------------------------------------------------
 
+function tintOf({ kind }: Span): "model" | "tool" | "hook" {
+  if (kind === "model") return "model";
+  return kind === "tool" || kind === "function" ? "tool" : "hook";
+}
+
 function fillOf(span: Span, colours: Colours): string {
+  if (span.kind === "container") return colours.track;
   if (span.outcome === "failed") return colours.fail;
-  return span.kind === "model" ? colours.model : span.kind === "hook" ? colours.hook : colours.tool;
+  return colours[tintOf(span)];
 }
 
 function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
@@ -265,12 +271,11 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
     context.fill();
     outline(context, x0, y, width, colours.waitFill);
   } else if (span.outcome === "cut_off") {
-    const colour = span.kind === "model" ? colours.model : span.kind === "hook" ? colours.hook : colours.tool;
+    const tint = tintOf(span);
     trace(context, x0, y, width, RADIUS);
-    context.fillStyle =
-      span.kind === "model" ? colours.modelWash : span.kind === "hook" ? colours.hookWash : colours.toolWash;
+    context.fillStyle = colours[`${tint}Wash`];
     context.fill();
-    outline(context, x0, y, width, colour);
+    outline(context, x0, y, width, colours[tint]);
   } else {
     context.fillStyle = fillOf(span, colours);
     if (span.end === null && width > 36) context.fillStyle = fading(context, fillOf(span, colours), x1);
@@ -406,8 +411,9 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
 }
 
 function insideColour(span: Span, colours: Colours): string {
+  if (span.kind === "container") return colours.ink2;
   if (span.outcome !== "cut_off") return colours.onFill;
-  return span.kind === "model" ? colours.model : span.kind === "hook" ? colours.hook : colours.tool;
+  return colours[tintOf(span)];
 }
 
 const widths = new Map<string, number>();

@@ -1,4 +1,15 @@
-import { Ban, CircleCheck, CircleX, CornerDownRight, Hand, MessageSquare, RefreshCw, Wrench } from "lucide-react";
+import {
+  Ban,
+  CircleCheck,
+  CircleX,
+  Code,
+  CornerDownRight,
+  Hand,
+  ListTree,
+  MessageSquare,
+  RefreshCw,
+  Wrench,
+} from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { CodeBlock } from "../../shared/CodeBlock";
 import { Duration } from "../../shared/Figures";
@@ -6,7 +17,7 @@ import { Markdown } from "../../shared/Markdown";
 import type { Tone } from "../../shared/status";
 import { Caret } from "../Caret";
 import { parsedJson } from "../details/TextSection";
-import type { Entry, ModelCall, Note, NoteKind, ToolCall } from "../live/feed";
+import type { Entry, ModelCall, Note, NoteKind, ToolCall, WorkflowStep } from "../live/feed";
 import { type CallFacts, callKey } from "./calls";
 
 interface EntryViewProps {
@@ -23,6 +34,8 @@ export function EntryView({ entry, members, calls }: EntryViewProps) {
       return <ModelText call={entry} />;
     case "tool":
       return <ToolLine call={entry} members={members} facts={calls.get(callKey(entry.runId, entry.callId))} />;
+    case "step":
+      return <StepLine step={entry} />;
     case "note":
       return <NoteLine note={entry} />;
   }
@@ -127,6 +140,44 @@ function CallOutcome({ call, facts }: Pick<ToolLineProps, "call" | "facts">) {
   if (text === "") return null;
   const isFailed = facts === undefined ? call.isError : facts.isFailed;
   return <span className={isFailed ? "text-fail" : text === "running" ? "text-run" : "text-ink-3"}>{text}</span>;
+}
+
+/** A step of a workflow: a heading above what happens in it, or what its function returned. */
+function StepLine({ step }: { step: WorkflowStep }) {
+  const [isOpen, setOpen] = useState(false);
+  const type = step.type === "LoopIteration" ? "" : step.type;
+  if (step.result === null) {
+    return (
+      <p className="entry-note is-step" data-tone={step.isError ? "fail" : "idle"}>
+        <ListTree className="icon-small" aria-hidden="true" />
+        <span>
+          {type} <b>{step.name}</b>
+        </span>
+      </p>
+    );
+  }
+  return (
+    <details className="tool-card" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        <Code className="icon-small" aria-hidden="true" />
+        <span className="flex-none">
+          {type} <b>{step.name}</b>
+        </span>
+        <span className="truncate text-ink-3">{step.result}</span>
+        <span className="tool-card-end">
+          {step.isError ? <span className="text-fail">failed</span> : null}
+          <span className="numeric">
+            <Duration from={step.startedAt} to={step.endedAt} />
+          </span>
+        </span>
+      </summary>
+      {isOpen ? (
+        <div className="tool-card-body">
+          <CodeBlock value={parsedJson(step.result)} label={step.isError ? "Error" : "Result"} />
+        </div>
+      ) : null}
+    </details>
+  );
 }
 
 /** The values of a call in one line; a delegation names its member already. */

@@ -52,9 +52,11 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
   const rows: Row[] = [];
   let speaker: Thread | null = null;
   for (const { index, thread, row } of placed) {
-    if (thread !== speaker) {
+    const entry = row("");
+    if (entry.kind === "entry" && entry.entry.kind === "step") {
+      speaker = null;
+    } else if (thread !== speaker) {
       speaker = thread;
-      const entry = row("");
       const at = entry.kind === "entry" ? timeOf(entry.entry) : thread.startedAt;
       rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, at });
     }
