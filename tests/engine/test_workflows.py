@@ -146,6 +146,30 @@ async def test_a_choice_is_made_once_whatever_is_true_later(file_engines: Engine
         assert content(await second.end_of("r1")) == "go>then"
 
 
+@pytest.mark.parametrize("choice", ["condition", "after a group", "loop"])
+async def test_a_step_before_a_choice_that_was_cut_off_is_not_made_again(
+    file_engines: Engines, works: Works, choice: str
+) -> None:
+    async def hang(_: Any) -> bool:
+        if works.hangs:
+            works.has_hung.set()
+            await asyncio.Event().wait()
+        return True
+
+    condition = Condition(name="if", evaluator=hang, steps=[works.step("then")])
+    steps = {
+        "condition": [works.step("pay"), condition],
+        "after a group": [Steps(name="group", steps=[works.step("pay")]), condition],
+        "loop": [Loop(name="again", steps=[works.step("pay")], end_condition=hang, max_iterations=2)],
+    }[choice]
+    # No window of the outbox ends meanwhile: what is stored is what was committed for the choice.
+    async with file_engines(workflows=[workflow(*steps)], delta_seconds=60) as first:
+        await works.cut_off(first, "the choice")
+    async with file_engines(workflows=[workflow(*steps)]) as second:
+        assert (await second.end_of("r1")).row.state is RunState.COMPLETED
+    assert works.calls["pay"] == 1
+
+
 def asking(works: Works) -> Workflow:
     """A confirmation in a branch, in a loop."""
     both = Parallel(works.step("guarded", requires_confirmation=True), works.step("free"), name="both")

@@ -139,7 +139,14 @@ class MemorySteps:
         """Nothing is kept of it."""
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
     ) -> JsonObject:
         """Do it."""
         done = await call()

@@ -205,7 +205,14 @@ class Journal:
         self._abandoned_paths |= {path}
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
     ) -> JsonObject:
         """Do something of the loop's own and commit its result, or return the stored result."""
         if (stored := self._stored_step(path, kind, fingerprint)) is not None and stored.result is not None:
@@ -216,8 +223,15 @@ class Journal:
         result = await call()
         step.ended_at, step.result = clock.now(), jsontext.dumps(result)
         self._outbox.batch.steps.append(step)
-        await self._outbox.commit()
+        await self._commit_unless(is_followed)
         return result
+
+    async def _commit_unless(self, is_followed: bool) -> None:
+        """Commit a result, unless the caller stores something else at once."""
+        if is_followed:
+            self._gate.require_open()  # as the commit would
+        else:
+            await self._outbox.commit()
 
     async def _begin_step(self) -> None:
         """Check that a step may begin.
@@ -253,8 +267,7 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        if not intent.is_followed:
-            await self._outbox.commit()
+        await self._commit_unless(intent.is_followed)
         faults.point("recorded")
         return outcome
 

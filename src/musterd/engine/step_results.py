@@ -83,7 +83,14 @@ class _StoredSteps(Steps):
         return loaded(self._stored(path))
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
     ) -> JsonObject:
         """The stored result."""
         return loaded(self._stored(path))

@@ -117,10 +117,17 @@ class TracedSteps(Steps):
         return await self._inner.take(path, fingerprint, look)
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
     ) -> JsonObject:
         """Do something of the loop's own."""
-        return await self._inner.once(kind, path, fingerprint, name, call)
+        return await self._inner.once(kind, path, fingerprint, name, call, is_followed=is_followed)
 
     def abandoned(self, path: str) -> None:
         """Note that a tool call did not end when it was cancelled."""

@@ -65,7 +65,8 @@ async def choose(walk: "Walk", position: "Position", choice: Choice, session_sta
         return {"value": value, "state_delta": change}
 
     step = fingerprint(StepKind.CHOICE, walk.run.component.id, node.name, node.place)
-    chosen = await walk.tree.steps.once(StepKind.CHOICE, choice.path, step, node.name, make)
+    # Stored with the intent that acts on it, or with the events that show it: an earlier commit would protect nothing.
+    chosen = await walk.tree.steps.once(StepKind.CHOICE, choice.path, step, node.name, make, is_followed=True)
     state.merge(session_state, chosen["state_delta"])
     return chosen["value"]
 

@@ -31,7 +31,8 @@ async def run_steps(walk: "Walk", position: Position, scope: Scope) -> StepResul
     node = position.node
     data: JsonObject = {"steps_count": len(node.children)}
     walk.emit(EventKind.STEPS_STARTED, position, data)
-    done = await walk.sequence(_children(position, node.children, "s"), scope.inner())
+    children = _children(position, node.children, "s")
+    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
     data |= {"executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.STEPS_COMPLETED, position, data)
     return results.container(position, f"Steps {node.name} completed with {len(done)} results", done)
@@ -96,8 +97,8 @@ async def run_condition(walk: "Walk", position: Position, scope: Scope) -> StepR
     holds = not is_else and await _holds(walk, position, scope)
     data: JsonObject = {"condition_result": holds}
     walk.emit(EventKind.CONDITION_STARTED, position, data)
-    children, segment = (node.children, "s") if holds else (node.else_children, "e")
-    done = await walk.sequence(_children(position, children, segment), scope.inner())
+    children = _children(position, node.children, "s") if holds else _children(position, node.else_children, "e")
+    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
     branch = "if" if holds else "else" if node.else_children else None
     data |= {"branch": branch, "executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.CONDITION_COMPLETED, position, data)
@@ -140,7 +141,9 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         inner = scope.inner()
         if spec.forward_iteration_output and previous is not None and previous.content is not None:
             inner.content, inner.media = previous.content, previous.media
-        done = await walk.sequence(_children(position, node.children, f"{segment}/s"), inner)
+        children = _children(position, node.children, f"{segment}/s")
+        follows = children[0].stores_at_once if number < spec.max_iterations else position.is_followed
+        done = await walk.sequence(children, inner, is_followed=follows and spec.end_condition is None)
         iterations.append(done)
         previous = next((result for result in reversed(done) if result.content is not None), previous)
         is_stopped = any(result.output.stop for result in done)
@@ -186,7 +189,8 @@ async def run_router(walk: "Walk", position: Position, scope: Scope) -> StepResu
     by_name = {child.name: child for child in node.children}
     data: JsonObject = {"selected_steps": names}
     walk.emit(EventKind.ROUTER_STARTED, position, data)
-    done = await walk.sequence(_children(position, [by_name[name] for name in names], "s"), scope.inner())
+    children = _children(position, [by_name[name] for name in names], "s")
+    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
     data |= {"executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.ROUTER_COMPLETED, position, data)
     return results.container(position, f"Router {node.name} completed with {len(done)} results", done)

@@ -66,13 +66,14 @@ async def call_step(
         declared_at=step.declared_at,
         timeout_seconds=step.timeout_seconds,
     )
-    run = replace(walk.run, state=session_state)
+    run = walk.run if walk.run.state is session_state else replace(walk.run, state=session_state)
     result = await call_function(walk.tree, run, tool, walk.tree.claim_call_id("", path), path, {})
     details = call.details
     if result.is_error:
         is_timeout = result.state is StepState.UNKNOWN and call.error_type in (None, "CancelledError")
         details = {"error_type": "TimeoutError" if is_timeout else call.error_type}
-    return replace(result, details={name: value for name, value in details.items() if value is not None} or None)
+    known = {name: value for name, value in details.items() if value is not None}
+    return replace(result, details=known) if known else result
 
 
 class _Call:

@@ -13,7 +13,7 @@ class Position:
     :param path: the path of its journal step.
     :param index: its number among the nodes beside it, after those of the containers around it.
     :param parent_id: the step id of the container around it.
-    :param is_followed: whether a step that stores its intent follows at once.
+    :param is_followed: whether an intent or the end of the run is stored at once after it.
     """
 
     node: StepNode
@@ -31,6 +31,14 @@ class Position:
             "step_index": self.index[0] if len(self.index) == 1 else list(self.index),
         }
         return head if self.parent_id is None else {**head, "parent_step_id": self.parent_id}
+
+    @property
+    def stores_at_once(self) -> bool:
+        """Whether it begins with the intent of a step. A choice may take long before something is stored."""
+        node = self.node
+        while node.kind in ("steps", "parallel", "loop"):
+            node = node.children[0]
+        return node.kind == "step"
 
     def below(self, node: StepNode, segment: str, number: int) -> "Position":
         """The position of a node in this container.

@@ -96,8 +96,9 @@ def json_content_of(step: ToolStep) -> Json:
 def succeeded(position: Position, step: ToolStep) -> StepResult:
     """The result of a step that was called and returned, also of a function that returned a failure."""
     details, content = step.details or {}, content_of(step)
-    output = replace(
-        _output(position, step),
+    output = _output(
+        position,
+        step,
         content=content,
         success=details.get("success", True),
         error=details.get("error"),
@@ -117,7 +118,7 @@ def failed(position: Position, step: ToolStep, text: str) -> StepResult:
 
     :param text: what became of the step.
     """
-    output = replace(_output(position, step), content=text, success=False, error=step.result)
+    output = _output(position, step, content=text, success=False, error=step.result)
     return StepResult(output=output, record=_record(output, ()))
 
 
@@ -175,7 +176,11 @@ def _cut(record: JsonObject, most: int) -> JsonObject:
     return cut
 
 
-def _output(position: Position, step: ToolStep) -> StepOutput:
+def _output(position: Position, step: ToolStep, **result: Json) -> StepOutput:
+    """The result of a step, with what describes the step.
+
+    :param result: the fields that say what became of it.
+    """
     node = position.node
     return StepOutput(
         step_name=node.name,
@@ -184,6 +189,7 @@ def _output(position: Position, step: ToolStep) -> StepOutput:
         executor_type=node.executor_type,
         executor_name=node.executor_name,
         step_run_id=step.child_run_id,
+        **result,
     )
 
 

@@ -90,7 +90,7 @@ class Walk:
     async def _run_list(self) -> Json:
         scope = Scope(state=self.run.state)
         positions = [self.top_position(node, number) for number, node in enumerate(self.component.steps)]
-        await self.sequence(positions, scope, self.note_result)
+        await self.sequence(positions, scope, self.note_result, is_followed=True)
         if scope.content is not None:
             return scope.content
         outputs = self.progress.output.step_results
@@ -108,16 +108,23 @@ class Walk:
             output.content = as_json(result.content)  # what a cancelled run shows
 
     async def sequence(
-        self, positions: Sequence[Position], scope: Scope, on_result: Callable[[StepResult], object] | None = None
+        self,
+        positions: Sequence[Position],
+        scope: Scope,
+        on_result: Callable[[StepResult], object] | None = None,
+        *,
+        is_followed: bool,
     ) -> list[StepResult]:
-        """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result."""
+        """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result.
+
+        :param is_followed: whether an intent or the end of the run is stored at once after the last of them.
+        """
         done: list[StepResult] = []
         for position, following in pairwise([*positions, None]):
             assert position is not None
-            # The result of a function goes into the commit of the next step's intent, which comes at once. A choice may
-            # take long before it stores something.
-            is_followed = following is not None and following.node.kind == "step"
-            result = await self.node(replace(position, is_followed=True) if is_followed else position, scope)
+            # The result of a function goes into the commit of the next step's intent, if that comes at once.
+            stores_next = is_followed if following is None else following.stores_at_once
+            result = await self.node(replace(position, is_followed=True) if stores_next else position, scope)
             if result is None:
                 continue
             scope.note(result)

@@ -185,11 +185,19 @@ class Steps(Protocol):
         """Note that the tool call at ``path`` did not stop when it was cancelled, and was left running."""
 
     async def once(
-        self, kind: StepKind, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[JsonObject]]
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
     ) -> JsonObject:
         """Run a step of the loop itself, such as a hook, and commit its result; or return the stored result.
 
-        :param name: the hook's name.
+        :param name: the name of the hook or of the step that chooses.
+        :param is_followed: as of an :class:`Intent`.
         """
         ...
 

@@ -39,7 +39,7 @@ async def run_user_code(
     task = asyncio.create_task(_outcome(code))
     try:
         # Unlike `await task`, this does not pass a cancel on at once: stop_within does, and limits the time.
-        await asyncio.wait([task])
+        await asyncio.shield(task)
     except asyncio.CancelledError:
         try:
             await stop_within(task, STOP_SECONDS, **about)
