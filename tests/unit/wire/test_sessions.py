@@ -37,7 +37,8 @@ def detail(row: SessionRow, runs: Sequence[RunView], **options: Any) -> dict[str
 
 
 def overview(row: SessionRow, last_run: SummarizedRun | None = None, **figures: Any) -> SessionOverview:
-    return SessionOverview(row, last_run, **{"run_count": 0, "cost": None, **figures})
+    state = None if last_run is None else last_run.state
+    return SessionOverview(row, state, last_run, **{"run_count": 0, "cost": None, **figures})
 
 
 def summarized(state: RunState, **changes: Any) -> SummarizedRun:
