@@ -157,15 +157,15 @@ async def test_a_step_before_a_choice_that_was_cut_off_is_not_made_again(
         return True
 
     condition = Condition(name="if", evaluator=hang, steps=[works.step("then")])
-    steps = {
+    steps: dict[str, list[Any]] = {
         "condition": [works.step("pay"), condition],
         "after a group": [Steps(name="group", steps=[works.step("pay")]), condition],
         "loop": [Loop(name="again", steps=[works.step("pay")], end_condition=hang, max_iterations=2)],
-    }[choice]
+    }
     # No window of the outbox ends meanwhile: what is stored is what was committed for the choice.
-    async with file_engines(workflows=[workflow(*steps)], delta_seconds=60) as first:
+    async with file_engines(workflows=[workflow(*steps[choice])], delta_seconds=60) as first:
         await works.cut_off(first, "the choice")
-    async with file_engines(workflows=[workflow(*steps)]) as second:
+    async with file_engines(workflows=[workflow(*steps[choice])]) as second:
         assert (await second.end_of("r1")).row.state is RunState.COMPLETED
     assert works.calls["pay"] == 1
 
