@@ -44,7 +44,7 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
       <div className="selects">
         <select
           className="select"
-          aria-label="Team or agent"
+          aria-label="Team, agent or workflow"
           value={filters.component ?? ""}
           onChange={(event) => onChange({ team: event.target.value })}
         >
