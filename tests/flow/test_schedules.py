@@ -370,8 +370,10 @@ async def test_runs_share_a_session_or_have_their_own_or_the_one_of_the_payload(
 
 
 async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: Site) -> None:
-    schedule = await site.create(payload={"message": "[[ERROR 500]]"}, max_retries=1, retry_delay_seconds=120)
+    hold = site.model.hold("wait")
+    schedule = await site.create(payload={"message": "wait [[ERROR 500]]"}, max_retries=1, retry_delay_seconds=120)
     await site.look(31)
+    hold.release()  # not before: this look must not see the failure
     (first,) = await site.firings(schedule)
     assert (first["status"], first["error"]) == ("failed", "Run failed with status ERROR")
     site.at(32)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request
 
 AXE = Path(__file__).resolve().parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+_RUN_AXE = "await axe.run(document, { resultTypes: ['violations'] })"
 EXPECTED_ERRORS = ("the server responded with a status of", "net::ERR_", "Failed to fetch")
 """The browser's own lines about answers that the test brings about."""
 
@@ -55,7 +57,7 @@ class Visitor:
     def violations(self) -> list[str]:
         """What axe-core finds on the page as it is: rule and element of each violation."""
         self.page.evaluate(_axe())
-        result: dict[str, Any] = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        result: dict[str, Any] = self.page.evaluate(f"async () => {_RUN_AXE}")
         return [
             f"{violation['id']}: {node['html'][:160]}"
             for violation in result["violations"]
@@ -64,6 +66,10 @@ class Visitor:
 
     def check(self) -> None:
         """Assert what holds for every page at every time."""
+        if self.violations():
+            # A page that is just changing may be half drawn: a person meets what stays.
+            with suppress(PlaywrightTimeoutError):
+                self.page.wait_for_function(f"async () => ({_RUN_AXE}).violations.length === 0", polling=200)
         assert self.violations() == []
         assert self.overflow() <= 0, "the page can be scrolled sideways"
         assert self.errors == []
