@@ -31,6 +31,10 @@ class Message(NamedTuple):
     id: str
     data: dict[str, Any]
 
+    def matches(self, name: str, fields: dict[str, Any]) -> bool:
+        """Whether it has this name and these fields."""
+        return self.name == name and fields.items() <= self.data.items()
+
 
 class Feed:
     """A feed that is being read."""
@@ -43,21 +47,31 @@ class Feed:
     async def until(self, name: str, **fields: Any) -> Message:
         """The next message of this name with these fields."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                while "\n\n" in self._text:
-                    block, _, self._text = self._text.partition("\n\n")
-                    if block.startswith(":"):
-                        continue
-                    event, number, data = block.split("\n")
-                    message = Message(
-                        event.removeprefix("event: "),
-                        number.removeprefix("id: "),
-                        json.loads(data.removeprefix("data: ")),
-                    )
-                    self.messages.append(message)
-                    if message.name == name and fields.items() <= message.data.items():
-                        return message
-                self._text += await anext(self._texts)
+            while not (message := await self._next()).matches(name, fields):
+                pass
+        return message
+
+    async def until_all(self, *expected: tuple[str, dict[str, Any]]) -> None:
+        """Read until there was a message of each name with these fields, in any order."""
+        missing = list(expected)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while missing:
+                message = await self._next()
+                missing = [one for one in missing if not message.matches(*one)]
+
+    async def _next(self) -> Message:
+        while True:
+            while "\n\n" in self._text:
+                block, _, self._text = self._text.partition("\n\n")
+                if block.startswith(":"):
+                    continue
+                event, number, data = block.split("\n")
+                message = Message(
+                    event.removeprefix("event: "), number.removeprefix("id: "), json.loads(data.removeprefix("data: "))
+                )
+                self.messages.append(message)
+                return message
+            self._text += await anext(self._texts)
 
     async def rest(self) -> None:
         """Read until the server closes the stream."""
@@ -100,9 +114,12 @@ async def test_approvals_and_their_count(database: Path) -> None:
         assert (message.data["id"], message.data["run_id"], message.data["status"]) == (approval["id"], "r1", "pending")
         await feed.until("counts", pending_approvals=1)
         await resolve(client, approval["id"])
-        await feed.until("approval", id=approval["id"], status="approved")
-        await feed.until("counts", pending_approvals=0)
-        await feed.until("run", status="COMPLETED")
+        # In any order: the run may have ended when the feed looks next.
+        await feed.until_all(
+            ("approval", {"id": approval["id"], "status": "approved"}),
+            ("counts", {"pending_approvals": 0}),
+            ("run", {"status": "COMPLETED"}),
+        )
 
 
 async def test_readers_are_counted(serve_live: Serve) -> None:
