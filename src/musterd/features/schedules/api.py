@@ -268,8 +268,8 @@ async def list_schedules(
     conditions = ScheduleFilter(enabled=query.enabled, limit=query.limit, page=query.page)
     page, total = await schedules.search(conditions, caller)
     scopes = principal_of(request).scopes
-    shown = [schedule_object(schedule, scopes) for schedule in page]
-    return page_of(shown, total, page=query.page, limit=query.limit)
+    data = [schedule_object(schedule, scopes) for schedule in page]
+    return page_of(data, total, page=query.page, limit=query.limit)
 
 
 @operation(
@@ -444,8 +444,8 @@ async def list_firings(
     """List what became of each instant and trigger of a schedule, newest first."""
     page, total = await schedules.firings(schedule_id, caller, limit=query.limit, page=query.page)
     scopes = principal_of(request).scopes
-    shown = [firing_object(firing, scopes) for firing in page]
-    return page_of(shown, total, page=query.page, limit=query.limit)
+    data = [firing_object(firing, scopes) for firing in page]
+    return page_of(data, total, page=query.page, limit=query.limit)
 
 
 @operation(
