@@ -1,6 +1,5 @@
 """A worker that dies, anywhere: what was stored is never done again, and readers see one story."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,15 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.loop.run_tree import digest
-from tests.support.crashes import CountedModel, Fuse, VisibleText, check_calls, check_each_event_once, stored_steps
+from tests.support.crashes import (
+    CountedModel,
+    Fuse,
+    VisibleText,
+    check_calls,
+    check_each_event_once,
+    end_before_death,
+    stored_steps,
+)
 from tests.support.engine import EngineHarness, harness_on, running
 
 DEEP = '<DELEGATE deep: <TOOL mark {"n": 1}> || DELEGATE deep: <WORDS 4>>'
@@ -75,19 +82,10 @@ class CountedTeam:
                 self.fuse.arm(moments)
             if not self.crashes:
                 await harness.start(MESSAGE, "r1")
-            ending = asyncio.ensure_future(harness.end_of("r1"))
-            dying = asyncio.ensure_future(self.fuse.blown.wait())
-            await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
-            dying.cancel()
-            has_died = not ending.done()
-            if has_died:
-                ending.cancel()
-                self.crashes += 1
-                await harness.kill()
-            self.fuse.between = None
-            self.fuse.disarm()
+            end = await end_before_death(self.fuse, harness)
+            self.crashes += end is None
             assert {path: self.done(path, key) for path, key in stored.items()} == before, "no stored step is repeated"
-            return None if has_died else await ending
+            return end
 
 
 def totals(view: RunView) -> dict[str, Any]:

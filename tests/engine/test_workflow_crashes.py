@@ -1,6 +1,5 @@
 """A worker that dies anywhere in a workflow: no stored step, branch, iteration or choice is done again."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +26,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.loop.run_tree import digest
-from tests.support.crashes import CountedModel, Fuse, check_calls, check_each_event_once, stored_steps
+from tests.support.crashes import CountedModel, Fuse, check_calls, check_each_event_once, end_before_death, stored_steps
 from tests.support.engine import EngineHarness, harness_on, running
 
 MOMENTS = 170
@@ -140,20 +139,11 @@ class CountedWorkflow:
                 self.fuse.arm(moments)
             if not self.crashes:
                 await harness.start(message, "r1")
-            ending = asyncio.ensure_future(harness.end_of("r1"))
-            dying = asyncio.ensure_future(self.fuse.blown.wait())
-            await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
-            dying.cancel()
-            has_died = not ending.done()
-            if has_died:
-                ending.cancel()
-                self.crashes += 1
-                await harness.kill()
-            self.fuse.between = None
-            self.fuse.disarm()
+            end = await end_before_death(self.fuse, harness)
+            self.crashes += end is None
             after = await self._done_before(harness)
             assert {path: after[path] for path in before} == before, "no stored step or choice is repeated"
-            return None if has_died else await ending
+            return end
 
 
 def outcome(view: RunView) -> dict[str, Any]:

@@ -14,11 +14,28 @@ from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from musterd.core.events import DELTAS, Event, EventKind
+from musterd.core.records import RunView
 from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
+from tests.support.engine import EngineHarness
 from tests.support.store import Records
 
 IndexedEvents = Sequence[tuple[int, Event]]
+
+
+async def end_before_death(fuse: "Fuse", harness: EngineHarness) -> RunView | None:
+    """Wait for the end of the run ``r1``, or until the fuse blows; the process is killed then. None: it was."""
+    ending = asyncio.ensure_future(harness.end_of("r1"))
+    dying = asyncio.ensure_future(fuse.blown.wait())
+    await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
+    dying.cancel()
+    has_died = not ending.done()
+    if has_died:
+        ending.cancel()
+        await harness.kill()
+    fuse.between = None
+    fuse.disarm()
+    return None if has_died else await ending
 
 
 class Fuse:
