@@ -12,6 +12,7 @@ from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.models import call
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
+from musterd.models.scripted import ScriptedModel
 from musterd.service.run_ref import RunRef
 from musterd.store import run_attempts
 from musterd.wire.progress import AttemptEntry, attempt_list
@@ -98,6 +99,43 @@ async def test_the_activity_follows_the_run(engines: Engines, model: HeldModel) 
         later.release()
         await again.end_of("r2")
         assert (await stored(again, "r2"))[1] is None
+
+
+class UnloadedModel(ScriptedModel):
+    """A scripted model that is loaded when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loading, self.ready = asyncio.Event(), asyncio.Event()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self.ready.is_set()
+
+    async def load(self) -> None:
+        self.loading.set()
+        await self.ready.wait()
+
+
+async def test_a_call_whose_model_is_being_loaded_says_so_after_a_crash_too(engines: Engines) -> None:
+    started, completed = EventKind.MODEL_LOADING_STARTED, EventKind.MODEL_LOADING_COMPLETED
+    unloaded = UnloadedModel()
+    teams = [Team(id="team", model=unloaded, members=[])]
+    async with engines(teams=teams) as first:
+        await first.start("hello", "r1")
+        await first.wait_for_event("r1", lambda event: event.kind is started)
+        _, activity = await stored(first)
+        assert activity is not None
+        assert (activity["kind"], activity["run_id"]) == ("loading", "r1")
+        await first.kill()
+    unloaded.loading.clear()
+    async with engines(teams=teams) as second:
+        await unloaded.loading.wait()
+        unloaded.ready.set()
+        await second.end_of("r1")
+        kinds = [event.kind for _, event in await second.stored("r1")]
+    assert [kind for kind in kinds if kind in (started, completed)] == [started, started, completed]
+    assert kinds.index(completed) < kinds.index(EventKind.CONTENT)
 
 
 async def test_a_paused_run_waits(engines: Engines, model: HeldModel) -> None:

@@ -73,7 +73,8 @@ class ProgressPrinter:
                 self.say(f"  {name}: {member['status']}")
         self.say(f"{team}: {run['status']}")
         running = [_name(member) for member in members if member["status"] == "RUNNING"]
-        self.waiting_for = f"working: {', '.join(running) or 'the leader'}"
+        is_loading = (run.get("activity") or {}).get("kind") == "loading"
+        self.waiting_for = "loading the model" if is_loading else f"working: {', '.join(running) or 'the leader'}"
 
     def _print(self, text: str) -> None:
         self._console.print(f"{self.seconds:6.1f} s  {text}", markup=False)

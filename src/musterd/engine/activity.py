@@ -19,6 +19,11 @@ class _Call(NamedTuple):
 
 _Key = tuple[str, str]
 _CALL_ENDS = frozenset({EventKind.TOOL_CALL_COMPLETED, EventKind.TOOL_CALL_ERROR, EventKind.STEP_COMPLETED})
+_OF_MODEL = {
+    EventKind.MODEL_REQUEST_STARTED: "model",
+    EventKind.MODEL_LOADING_STARTED: "loading",
+    EventKind.MODEL_LOADING_COMPLETED: "model",
+}
 _NO_NAMES: dict[str, str] = {}  # one for all runs without members: there may be thousands
 
 
@@ -44,8 +49,8 @@ class Activity:
     def note(self, event: Event) -> None:
         """Take in an event other than a delta."""
         kind = event.kind
-        if kind is EventKind.MODEL_REQUEST_STARTED:
-            self._begin((event.voice, ""), self._call("model", event))
+        if (activity := _OF_MODEL.get(kind)) is not None:
+            self._begin((event.voice, ""), self._call(activity, event))
         elif kind is EventKind.MODEL_REQUEST_COMPLETED:
             self._open.pop((event.voice, ""), None)
         elif kind is EventKind.TOOL_CALL_STARTED:

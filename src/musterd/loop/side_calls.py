@@ -84,6 +84,11 @@ class ModelCallEvents:
         """Emit that the model is called."""
         self._emit(EventKind.MODEL_REQUEST_STARTED, self._model_fields, self.path)
 
+    def loading(self, is_loaded: bool) -> None:
+        """Emit that the call waits until its model is loaded, or that the model is loaded."""
+        kind = EventKind.MODEL_LOADING_COMPLETED if is_loaded else EventKind.MODEL_LOADING_STARTED
+        self._emit(kind, self._model_fields, self.path)
+
     def retried(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         """Emit that a try failed and another follows; text that had arrived is void."""
         place = f"{self.path}/r{failed_try}"
@@ -191,6 +196,7 @@ async def _call(tree: RunTree, run: Assignment, side_call: SideCall, events: Mod
         None,
         on_text=side_call.on_text or _ignore_text,
         on_retry=on_retry,
+        on_load=events.loading if side_call.emits_events else None,
     )
     response = answer.response
     make_storable(response)

@@ -31,6 +31,17 @@ class BuiltInModel(Model):
         )
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether a call is answered without loading anything."""
+        return True
+
+    async def load(self) -> None:
+        """Wait until the model is loaded.
+
+        :raises ModelFailed: it cannot be loaded.
+        """
+
+    @property
     def model_name(self) -> str:
         """The model's name."""
         return self.name

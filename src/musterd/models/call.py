@@ -33,6 +33,7 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import AnswerMeter
+from musterd.models.built_in import BuiltInModel
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
@@ -55,6 +56,9 @@ OnText = Callable[[str, str], None]
 OnRetry = Callable[[int, float, str, bool], None]
 """Called with each failed try that is retried: its number (from 1), the wait in seconds, the reason, and whether text
 had arrived."""
+
+OnLoad = Callable[[bool], None]
+"""Called if a call has to wait until its model is loaded: with False before, with True after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,7 @@ class ModelCaller:
         *,
         on_text: OnText,
         on_retry: OnRetry,
+        on_load: OnLoad | None = None,
     ) -> ModelAnswer:
         """Call ``model`` and return its complete answer.
 
@@ -109,6 +114,7 @@ class ModelCaller:
 
         :param on_text: called with each delta as it arrives.
         :param on_retry: called before each wait for another try. Text that arrived before it is void.
+        :param on_load: called if the model runs in this process and has to be loaded first.
         :raises ModelFailed: there is no answer, or it is larger than allowed. The message is safe for clients.
         """
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
@@ -121,6 +127,7 @@ class ModelCaller:
                 try:
                     # The provider's limit first: calls that wait for one provider must not block the others.
                     async with self._provider_calls(model), self._calls:
+                        await _load(model, on_load)
                         response = await current_try.answer(messages, parameters, model_settings)
                     answer = _answer(model, response, started_at, current_try.first_event_at, failed_tries + 1)
                     outcome = "answered"
@@ -173,6 +180,17 @@ class ModelCaller:
             requested = max(failure.retry_after_seconds, 0.0)
             return requested if requested <= budget else None
         return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
+
+
+async def _load(model: Model, on_load: OnLoad | None) -> None:
+    """Load a model that runs in this process, and report it: it can take longer than the call."""
+    if not isinstance(model, BuiltInModel) or model.is_loaded:
+        return
+    if on_load is not None:
+        on_load(False)
+    await model.load()
+    if on_load is not None:
+        on_load(True)
 
 
 class _Try:

@@ -30,10 +30,10 @@ class RunActivity(TypedDict):
     """What a run does now; of several things the one that began last."""
 
     kind: Annotated[
-        Literal["model", "writing", "tool", "waiting"],
+        Literal["model", "loading", "writing", "tool", "waiting"],
         Field(
-            description="model: it waits for its model. writing: the model is sending text. tool: it calls a tool. "
-            "waiting: it waits for a person."
+            description="model: it waits for its model. loading: the model is being loaded into the server's memory. "
+            "writing: the model is sending text. tool: it calls a tool. waiting: it waits for a person."
         ),
     ]
     run_id: Annotated[str, Field(description="The run itself, or that of a member.")]

@@ -23,6 +23,8 @@ SETTINGS = Settings()
 class FakeRuntime:
     """Says the same to everything."""
 
+    is_loaded = True
+
     def __init__(self, *pieces: str) -> None:
         self.pieces = pieces
         self.bodies: list[Mapping[str, Any]] = []

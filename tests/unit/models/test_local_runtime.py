@@ -63,6 +63,7 @@ async def test_it_is_loaded_and_warmed_once() -> None:
     runtime.start()
     runtime.start()
     await asyncio.gather(*(words(runtime, "a") for _ in range(8)))
+    assert runtime.is_loaded
     assert loads == [1]
     assert [body["say"] for body in server.bodies] == ["warm", *["a"] * 8]
 
@@ -126,6 +127,7 @@ async def test_what_cannot_be_loaded_is_said_and_tried_again(error: Exception, m
     with pytest.raises(ModelFailed) as caught:
         await words(runtime, "a")
     assert caught.value.message == message
+    assert not runtime.is_loaded
     assert await words(runtime, "a") == ["a"]
 
 

@@ -77,6 +77,8 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.POST_HOOK_STARTED, {"hook": "look"}, "PostHookStarted", {"post_hook_name": "look"}),
     (EventKind.POST_HOOK_COMPLETED, {"hook": "look"}, "PostHookCompleted", {"post_hook_name": "look"}),
     (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
+    (EventKind.MODEL_LOADING_STARTED, MODEL, "ModelLoadingStarted", MODEL),
+    (EventKind.MODEL_LOADING_COMPLETED, MODEL, "ModelLoadingCompleted", MODEL),
     (EventKind.SESSION_SUMMARY_STARTED, {}, "SessionSummaryStarted", {}),
     (
         EventKind.SESSION_SUMMARY_COMPLETED,

@@ -5061,10 +5061,10 @@ export interface components {
         RunActivity: {
             /**
              * Kind
-             * @description model: it waits for its model. writing: the model is sending text. tool: it calls a tool. waiting: it waits for a person.
+             * @description model: it waits for its model. loading: the model is being loaded into the server's memory. writing: the model is sending text. tool: it calls a tool. waiting: it waits for a person.
              * @enum {string}
              */
-            kind: "model" | "writing" | "tool" | "waiting";
+            kind: "model" | "loading" | "writing" | "tool" | "waiting";
             /**
              * Run Id
              * @description The run itself, or that of a member.

@@ -4,7 +4,7 @@ import { formatCost, formatCount, formatDuration, plural } from "../shared/forma
 import { useNow } from "../shared/useNow";
 import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
-import { type Downtime, downtimeSeconds, isTakenOver, type SpanOutcome, type Spans } from "./spans";
+import { type Downtime, downtimeSeconds, isTakenOver, type Span, type SpanOutcome, type Spans } from "./spans";
 
 interface RunFiguresProps {
   run: RunDetail;
@@ -81,8 +81,13 @@ export function RunFigures({ run, steps, spans }: RunFiguresProps) {
 
 function modelCalls(spans: Spans, outcome: SpanOutcome): number {
   const count = (list: Spans["lanes"][number]["spans"]) =>
-    list.filter((span) => span.kind === "model" && span.outcome === outcome).length;
+    list.filter((span) => isModelCall(span) && span.outcome === outcome).length;
   return spans.lanes.reduce((sum, lane) => sum + count(lane.spans), 0);
+}
+
+/** Whether it is a model call. While a call waits for its model to be loaded, it has no other bar. */
+function isModelCall(span: Span): boolean {
+  return span.kind === "model" || (span.kind === "loading" && span.outcome !== "ok");
 }
 
 /** A delegation that ended: the totals count it among the tool calls. */

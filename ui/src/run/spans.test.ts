@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { busyRun, longRun, memberRun, runDetail, runStep, START } from "./fixtures";
 import { RunFeed } from "./live/feed";
-import type { RunEvent } from "./model/types";
+import type { RunEvent, RunStep } from "./model/types";
 import { assignRows, downtimeSeconds, type Lane, listed, type Span, type Spans, takeovers, toSpans } from "./spans";
 import { spanDescription } from "./timeline/describe";
 
@@ -176,6 +176,55 @@ test("events show the model call that is out, which no step has yet", () => {
   const open = shipping.spans.filter((span) => span.end === null);
   expect(open.map((span) => [span.kind, span.label, span.path])).toEqual([["model", "gpt-5-mini, writing", null]]);
   expect(shipping.note).toBe("writing");
+});
+
+test("the time in which a model is loaded is a bar of its own before the call", () => {
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamModelRequestStarted", "run-4417", 1, { model: "local" }),
+    event(1, "TeamModelLoadingStarted", "run-4417", 1),
+  ]);
+  const bars = (steps: RunStep[] = []): Partial<Span>[] =>
+    (toSpans({ run: runDetail(), steps, feed }).lanes[0]?.spans ?? []).map(({ kind, label, outcome, start, end }) => ({
+      kind,
+      label,
+      outcome,
+      start: start - START,
+      end: end === null ? null : end - START,
+    }));
+  const loading = { kind: "loading", label: "loading the model", start: 1 };
+  expect(bars()).toEqual([{ ...loading, outcome: "running", end: null }]);
+  expect(toSpans({ run: runDetail(), steps: [], feed }).lanes[0]?.note).toBe("loading the model");
+  feed.apply([event(2, "TeamModelLoadingCompleted", "run-4417", 21)]);
+  const loaded = { ...loading, outcome: "ok", end: 21 };
+  expect(bars()).toEqual([loaded, { kind: "model", label: "local", outcome: "running", start: 21, end: null }]);
+  feed.apply([event(3, "TeamModelRequestCompleted", "run-4417", 30)]);
+  const step = runStep("t0/m", 1, 29, { kind: "model", name: "local" });
+  expect(bars([step])).toEqual([loaded, { kind: "model", label: "local", outcome: "ok", start: 21, end: 30 }]);
+});
+
+test("a call whose process was lost while the model was being loaded has one bar, which says so", () => {
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamModelRequestStarted", "run-4417", 1, { model: "local" }),
+    event(1, "TeamModelLoadingStarted", "run-4417", 1),
+    event(2, "TeamRunContinued", "run-4417", 9, { reason: "recovered", attempt: 2, superseded: [] }),
+    event(3, "TeamModelRequestStarted", "run-4417", 10, { model: "local" }),
+  ]);
+  const step = runStep("t0/m", 10, 5, {
+    kind: "model",
+    name: "local",
+    attempt: 2,
+    attempts: [
+      { attempt: 1, started_at: START + 1, ended_at: null, outcome: "cut_off" },
+      { attempt: 2, started_at: START + 10, ended_at: START + 15, outcome: "completed" },
+    ],
+  });
+  const bars = toSpans({ run: runDetail(), steps: [step], feed }).lanes[0]?.spans ?? [];
+  expect(bars.map(({ kind, outcome }) => [kind, outcome])).toEqual([
+    ["loading", "cut_off"],
+    ["model", "ok"],
+  ]);
 });
 
 test("a model call ends where its process was lost, before an event says so", () => {

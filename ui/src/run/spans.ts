@@ -9,8 +9,11 @@ import type { WaitingCall } from "./model/approvals";
 import type { MemberRun, RunDetail, RunStatus, RunStep, StepAttempt } from "./model/types";
 import { componentName, componentOf, isFinal } from "./model/types";
 
-/** A container is a step of a workflow with steps below it; a choice is its condition, selector or end condition. */
-export type SpanKind = "model" | "tool" | "wait" | "hook" | "function" | "choice" | "container";
+/**
+ * A container is a step of a workflow with steps below it; a choice is its condition, selector or end condition.
+ * Loading is the part of a model call in which the model was loaded into the server's memory.
+ */
+export type SpanKind = "model" | "loading" | "tool" | "wait" | "hook" | "function" | "choice" | "container";
 export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
 
 /** One bar. */
@@ -109,6 +112,7 @@ const KIND_OF_STEP: Partial<Record<RunStep["kind"], SpanKind>> = {
   function: "function",
   choice: "choice",
 };
+const LOADING = "loading the model";
 const CONTAINERS = new Set(["Steps", "Parallel", "Loop", "Condition", "Router"]);
 const LOST = new Set(["lost", "handed_over", "released"]);
 /** Bars that overlap further are drawn over each other. */
@@ -368,6 +372,7 @@ function workOf(lane: Draft, feed: RunFeed | undefined): string {
   if (writing !== undefined) return "writing";
   const tools = lane.spans.filter((span) => span.end === null && isCall(span)).map((span) => span.label);
   if (tools.length > 0) return `runs ${listed(tools)}`;
+  if (lane.spans.some((span) => span.end === null && span.kind === "loading")) return LOADING;
   if (lane.spans.some((span) => span.end === null && span.kind === "model")) return "thinking";
   if (busy.length > 0) return `waits for ${listed(busy.map((child) => child.name))}`;
   return "working";
@@ -644,9 +649,21 @@ function addModel(
   place: (span: Span) => void,
 ): void {
   const match = stored.find((span) => overlaps(span, call));
+  const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
+  const isOpen = call.endedAt === null && lostAt === null;
+  if (call.loading !== null) {
+    const loadedAt = call.loading.end ?? call.endedAt ?? lostAt;
+    if (match === undefined || call.loading.end !== null) {
+      place(ofLoading(call, call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off", loadedAt));
+    } else {
+      // Its process was lost before the model was loaded: the stored bar is that of the loading.
+      match.kind = "loading";
+      match.label = LOADING;
+    }
+    if (call.loading.end === null) return;
+    if (match !== undefined) match.start = Math.min(call.loading.end, match.end ?? call.loading.end);
+  }
   if (match === undefined) {
-    const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
-    const isOpen = call.endedAt === null && lostAt === null;
     place({
       id: `event ${call.index}`,
       path: null,
@@ -654,7 +671,7 @@ function addModel(
       kind: "model",
       outcome: call.isError ? "failed" : call.isCutOff || lostAt !== null ? "cut_off" : isOpen ? "running" : "ok",
       label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
-      start: call.startedAt,
+      start: call.loading?.end ?? call.startedAt,
       end: call.endedAt ?? lostAt,
       row: 0,
       attempt: 1,
@@ -666,6 +683,26 @@ function addModel(
   } else if (call.retries.length > 0 && call.retries.length === match.retries.length) {
     match.retries = call.retries.map((retry) => retry.at);
   }
+}
+
+/** The part of a call in which it waited for its model. */
+function ofLoading(call: ModelCall, outcome: SpanOutcome, end: number | null): Span {
+  return {
+    id: `loading ${call.index}`,
+    path: null,
+    runId: call.runId,
+    kind: "loading",
+    outcome,
+    label: LOADING,
+    start: call.startedAt,
+    end,
+    row: 0,
+    attempt: 1,
+    retries: [],
+    error: null,
+    approvalId: null,
+    settled: null,
+  };
 }
 
 /** Whether a stored model call is the one of the events. A run makes one call at a time, so half of it decides. */

@@ -31,6 +31,7 @@ export function describeActivity(run: Pick<RunSummary, "activity">): string {
   const { activity } = run;
   if (!activity) return "";
   if (activity.kind === "writing") return `${activity.member} is writing`;
+  if (activity.kind === "loading") return `${activity.member} is loading the model`;
   if (activity.kind === "model") return `${activity.member} is calling the model`;
   if (activity.kind === "tool") return `${activity.member} is running ${activity.tool ?? "a tool"}`;
   return "";

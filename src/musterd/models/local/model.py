@@ -43,6 +43,18 @@ class LocalModel(BuiltInModel):
         self._runtime = runtime
         self._bias: dict[tuple[str, ...], list[list[float]]] = {}
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory and the common prompt prefixes are read."""
+        return self._runtime.is_loaded
+
+    async def load(self) -> None:
+        """Wait until the weights are loaded; start loading if necessary.
+
+        :raises ModelFailed: the model cannot be loaded.
+        """
+        await self._runtime.loaded()
+
     def warm(self) -> None:
         """Start loading the model and reading the common prompt prefixes in the background."""
         self._runtime.start()

@@ -81,6 +81,12 @@ class Runtime:
         self._lock = threading.Lock()
         self._server: Future[LocalServer] | None = None
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the server is loaded and its prompts are read."""
+        loading = self._server
+        return loading is not None and loading.done() and loading.exception() is None
+
     def start(self) -> None:
         """Start loading, unless it has started already. A failed load is retried."""
         with self._lock:
@@ -95,7 +101,7 @@ class Runtime:
         :param body: a request in the format of OpenAI's chat completions.
         :raises ModelFailed: the model cannot be loaded, or the request does not fit.
         """
-        server = await self._loaded()
+        server = await self.loaded()
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
         ended = threading.Event()
@@ -119,7 +125,11 @@ class Runtime:
         finally:
             ended.set()
 
-    async def _loaded(self) -> LocalServer:
+    async def loaded(self) -> LocalServer:
+        """Wait until the server is loaded; start loading if necessary.
+
+        :raises ModelFailed: the model cannot be loaded.
+        """
         self.start()
         loading = self._server
         assert loading is not None

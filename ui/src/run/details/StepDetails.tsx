@@ -33,6 +33,7 @@ interface StepDetailsProps {
 
 const ICON = {
   model: Bot,
+  loading: Bot,
   tool: Wrench,
   wait: Hand,
   hook: Webhook,
@@ -234,14 +235,17 @@ function FirstText({ feed, span }: { feed: RunFeed; span: Span }) {
   useSyncExternalStore(feed.subscribe, feed.getVersion);
   const entry = span.kind === "model" ? entryOf(feed, span, undefined) : null;
   if (entry?.kind !== "model" || entry.firstTextAt === null || entry.text === "") return null;
-  return <Fact name="First text">{`after ${formatDuration(entry.firstTextAt - entry.startedAt)}`}</Fact>;
+  return <Fact name="First text">{`after ${formatDuration(entry.firstTextAt - span.start)}`}</Fact>;
 }
 
 /** What the events tell of a step, if the page has read them. */
 function entryOf(feed: RunFeed, span: Span, step: RunStep | undefined): Entry | null {
   for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
     if (entry.kind === "tool" && step !== undefined && entry.callId === step.tool_call_id) return entry;
-    if (entry.kind === "model" && span.kind === "model" && Math.abs(entry.startedAt - span.start) < 0.05) return entry;
+    if (entry.kind !== "model") continue;
+    if (span.kind === "loading" && span.id === `loading ${entry.index}`) return entry;
+    const start = entry.loading?.end ?? entry.startedAt;
+    if (span.kind === "model" && Math.abs(start - span.start) < 0.05) return entry;
   }
   return null;
 }

@@ -18,6 +18,8 @@ function textOfEvent(event: RunEvent): string {
     case "ToolCallError":
       return `${tool?.tool_name ?? ""}: ${event.error ?? ""}`;
     case "ModelRequestStarted":
+    case "ModelLoadingStarted":
+    case "ModelLoadingCompleted":
       return event.model ?? "";
     case "ModelRequestCompleted":
       return `${event.model ?? ""}, ${event.input_tokens ?? 0} in, ${event.output_tokens ?? 0} out`;

@@ -19,6 +19,8 @@ export interface ModelCall {
   index: number;
   startedAt: number;
   endedAt: number | null;
+  /** Until when the call waited for its model to be loaded into memory; null if it did not have to. */
+  loading: { end: number | null } | null;
   /** When its first text came. */
   firstTextAt: number | null;
   /** The model; empty if the text is another run's that is shown as this one's. */
@@ -173,6 +175,12 @@ export class RunFeed {
       case "ModelRequestStarted":
         this.startModel(thread, event, at);
         break;
+      case "ModelLoadingStarted":
+        this.setLoading(thread, null);
+        break;
+      case "ModelLoadingCompleted":
+        this.setLoading(thread, at);
+        break;
       case "ModelRequestRetried":
         thread.openModel?.retries.push({
           at,
@@ -254,6 +262,12 @@ export class RunFeed {
       parent.openModel.endedAt = at;
       parent.openModel = null;
     }
+    this.stepVersion += 1;
+  }
+
+  private setLoading(thread: Thread, end: number | null): void {
+    if (thread.openModel === null) return;
+    thread.openModel.loading = { end };
     this.stepVersion += 1;
   }
 
@@ -430,6 +444,7 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     index: event.event_index,
     startedAt: at,
     endedAt: null,
+    loading: null,
     firstTextAt: null,
     model,
     text: "",

@@ -1,5 +1,14 @@
 import { Maximize2, Minus, Plus } from "lucide-react";
-import { type CSSProperties, type Ref, useCallback, useEffect, useImperativeHandle, useRef, useState } from "react";
+import {
+  type CSSProperties,
+  type Ref,
+  useCallback,
+  useEffect,
+  useImperativeHandle,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { serverNow } from "../../api/serverClock";
 import { Button } from "../../shared/Button";
 import { formatTime } from "../../shared/format";
@@ -89,6 +98,10 @@ export function Timeline(props: TimelineProps) {
     const { current: placed, onSelect } = latest.current;
     if (placed !== null) onSelect(placed.span, placed.lane);
   }, []);
+  const hasLoading = useMemo(
+    () => spans.lanes.some((lane) => lane.spans.some((span) => span.kind === "loading")),
+    [spans],
+  );
   const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
   const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
   return (
@@ -111,6 +124,7 @@ export function Timeline(props: TimelineProps) {
         <span data-kind="wait">Needs you</span>
         <span data-kind="fail">Failed</span>
         <span data-kind="cut">Cut off</span>
+        {hasLoading ? <span data-kind="load">Loading a model</span> : null}
         {spans.downtime.length > 0 ? <span data-kind="down">Downtime</span> : null}
         <span className="legend-end">
           <DowntimeText bands={spans.downtime} />

@@ -4,6 +4,7 @@ import type { Span } from "../spans";
 
 const KIND: Record<Span["kind"], string> = {
   model: "model call",
+  loading: "model call",
   tool: "tool call",
   wait: "needs you",
   hook: "hook",

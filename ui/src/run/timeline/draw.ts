@@ -250,7 +250,7 @@ function fillJoined(context: CanvasRenderingContext2D, joined: Joined): void {
 // --- one bar ------------------------------------------------------------------------------------------------
 
 function tintOf({ kind }: Span): "model" | "tool" | "hook" {
-  if (kind === "model") return "model";
+  if (kind === "model" || kind === "loading") return "model";
   return kind === "tool" || kind === "function" ? "tool" : "hook";
 }
 
@@ -270,6 +270,11 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
     context.fillStyle = hatch(context, colours.waitFill, 0.24, colours.waitWash);
     context.fill();
     outline(context, x0, y, width, colours.waitFill);
+  } else if (span.kind === "loading") {
+    trace(context, x0, y, width, RADIUS);
+    context.fillStyle = hatch(context, colours.model, 0.13, colours.modelWash);
+    context.fill();
+    outline(context, x0, y, width, colours.model);
   } else if (span.outcome === "cut_off") {
     const tint = tintOf(span);
     trace(context, x0, y, width, RADIUS);
@@ -412,7 +417,7 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
 
 function insideColour(span: Span, colours: Colours): string {
   if (span.kind === "container") return colours.ink2;
-  if (span.outcome !== "cut_off") return colours.onFill;
+  if (span.outcome !== "cut_off" && span.kind !== "loading") return colours.onFill;
   return colours[tintOf(span)];
 }
 

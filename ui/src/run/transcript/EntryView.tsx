@@ -69,7 +69,10 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
     );
   }
   if (call.isError) return <p className="text-fail">The model call failed.</p>;
-  if (call.text === "") return isOpen ? <p className="text-ink-3">Thinking</p> : null;
+  if (call.text === "")
+    return isOpen ? (
+      <p className="text-ink-3">{call.loading?.end === null ? "Loading the model" : "Thinking"}</p>
+    ) : null;
   if (!isOpen) return <Markdown text={call.text} />;
   return (
     <p className="prose whitespace-pre-wrap">
