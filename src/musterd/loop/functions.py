@@ -1,8 +1,8 @@
 """Calling a tool's function, with its timeout. A plain function runs in a thread."""
 
 import asyncio
-import contextvars
 import inspect
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from musterd.core import clock, jsontext
@@ -23,6 +23,7 @@ from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled, run_user_code
 from musterd.loop.tool_middleware import call_with_middleware, has_middleware
 from musterd.loop.tool_results import bounded_text, check_state_change, error_text
+from musterd.loop.user_functions import awaited, call_in_thread
 
 
 async def call_function(
@@ -47,11 +48,7 @@ async def call_function(
 
     try:
         async with deadline:
-            call = _call_in_middleware(tree, run, tool, arguments, context, deadline)
-            if tool.is_own:
-                returned = await call
-            else:
-                returned = await run_user_code(call, on_abandoned, tool=tool.name, run_id=run.run_id)
+            returned = await _called(tree, run, tool, arguments, context, deadline, on_abandoned)
         check_media(returned, tree.settings.media_bytes)
         returned, media = split_media(returned, tree.salt, path)
         result = jsontext.storable(await bounded_text(returned, tree.settings.tool_result_stored_bytes))
@@ -113,6 +110,29 @@ def _context(
     )
 
 
+async def _called(
+    tree: RunTree,
+    run: Assignment[BaseComponent],
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext | ToolCallContext,
+    deadline: asyncio.Timeout,
+    on_abandoned: Callable[[], object],
+) -> Json:
+    """Call the function; user code that runs on the event loop gets a task of its own, which can be abandoned."""
+
+    async def as_user_code(code: Coroutine[Any, Any, Json]) -> Json:
+        return await run_user_code(code, on_abandoned, tool=tool.name, run_id=run.run_id)
+
+    if tool.is_own:
+        return await _call_in_middleware(tree, run, tool, arguments, context, deadline)
+    if tool.is_async or has_middleware(run, tool):
+        return await as_user_code(_call_in_middleware(tree, run, tool, arguments, context, deadline))
+    returned = await _call_in_thread(tree, tool, arguments, context, deadline)
+    # A plain wrapper around an async function returns an awaitable.
+    return await as_user_code(awaited(returned)) if inspect.isawaitable(returned) else returned
+
+
 async def _call_in_middleware(
     tree: RunTree,
     run: Assignment[BaseComponent],
@@ -145,7 +165,7 @@ async def _call(
     deadline: asyncio.Timeout,
     task: "asyncio.Task[Any]",
 ) -> Json:
-    """Call the function. The timeout begins when the function does, not while it waits for a thread.
+    """Call the function from a task of user code. Its time limit begins when the function does.
 
     :param task: the task of the tool call.
     """
@@ -154,27 +174,42 @@ async def _call(
     # function must not run. The hook may call from any task, so the state of the current task does not tell.
     if task.done() or task.cancelling() > 0:
         raise asyncio.CancelledError
-    bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
-        deadline.reschedule(None if seconds is None else loop.time() + seconds)
+        seconds = tool.timeout_seconds
+        deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        bound = tool.bind(arguments, context)
         with exits_contained:
             return await bound()
+    returned = await _call_in_thread(tree, tool, arguments, context, deadline)
+    return await awaited(returned) if inspect.isawaitable(returned) else returned
 
-    def start_timeout(seconds: float) -> None:
-        if not future.done():  # it may have been cancelled in the meantime
+
+async def _call_in_thread(
+    tree: RunTree,
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext | ToolCallContext,
+    deadline: asyncio.Timeout,
+) -> Json:
+    """Call a plain function. Its time limit begins when it does, not while it waits for a thread."""
+    bound, seconds = tool.bind(arguments, context), tool.timeout_seconds
+    if seconds is None:
+        return await call_in_thread(tree.threads, bound)
+    loop, is_over = asyncio.get_running_loop(), False
+
+    def start_timeout() -> None:
+        if not is_over:  # the wait may have been cancelled in the meantime
             deadline.reschedule(loop.time() + seconds)
 
-    def in_thread() -> Json:
-        if seconds is not None:
-            # A timeout may be changed only in the event loop's thread.
-            loop.call_soon_threadsafe(start_timeout, seconds)
+    def with_timeout() -> Json:
+        # A timeout may be changed only in the event loop's thread.
+        loop.call_soon_threadsafe(start_timeout)
         return bound()
 
-    future = loop.run_in_executor(tree.threads, contextvars.copy_context().run, in_thread)
-    with exits_contained:
-        result: Json = await future
-        # A plain wrapper around an async function returns an awaitable.
-        return await result if inspect.isawaitable(result) else result
+    try:
+        return await call_in_thread(tree.threads, with_timeout)
+    finally:
+        is_over = True
 
 
 def _message_of(error: BaseException) -> str:

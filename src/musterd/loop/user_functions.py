@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 
 from musterd.core.jsontypes import Json
@@ -18,13 +18,24 @@ async def call(threads: Executor, function: Callable[..., Json], values: Mapping
     An async function runs on the event loop, a plain one in a thread with the current context variables. A plain
     wrapper of an async function returns an awaitable, which is awaited here.
     """
-    return await run_user_code(_called(threads, function, values), function=getattr(function, "__qualname__", "?"))
+    name = getattr(function, "__qualname__", "?")
+    if inspect.iscoroutinefunction(function):
+        return await run_user_code(awaited(function(**values)), function=name)
+    returned = await call_in_thread(threads, functools.partial(function, **values))
+    return await run_user_code(awaited(returned), function=name) if inspect.isawaitable(returned) else returned
 
 
-async def _called(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
+async def call_in_thread(threads: Executor, function: Callable[[], Json]) -> Json:
+    """Call a plain function in a thread with the current context variables, and return what it returns.
+
+    The wait needs no task of its own: a cancel ends it at once, and the function runs on.
+    """
     with exits_contained:
-        if inspect.iscoroutinefunction(function):
-            return await function(**values)
-        bound = functools.partial(function, **values)
-        result = await asyncio.get_running_loop().run_in_executor(threads, contextvars.copy_context().run, bound)
-        return await result if inspect.isawaitable(result) else result
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, contextvars.copy_context().run, function)
+
+
+async def awaited(awaitable: Awaitable[Json]) -> Json:
+    """Await what user code returned; an exit that it raises becomes an error."""
+    with exits_contained:
+        return await awaitable
