@@ -65,6 +65,13 @@ async def test_a_day_counts_what_was_accepted_in_it(records: Records) -> None:
     assert set(await counted(records, owner="bob")) == {"bob", EVERYBODY}
 
 
+async def test_a_workflow_counts_the_models_of_its_steps_and_has_none_itself(records: Records) -> None:
+    await ran(records, "r1", "s1", 1.5 * DAY_SECONDS, component_kind="workflow", model="", model_provider="")
+    everybody = (await counted(records))[EVERYBODY]
+    assert everybody.runs == {"workflow": 1}
+    assert everybody.models == {("scripted", "Scripted"): 1}
+
+
 async def test_a_deleted_session_still_counts(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     await ran(records, "r2", "s1", 2 * DAY_SECONDS)

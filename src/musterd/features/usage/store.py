@@ -35,7 +35,8 @@ _RUNS_OF_ROOTS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs,
 """Counts a session only if all its runs of that day are among the roots; otherwise the runs that stay count it."""
 _USERS = f"SELECT DISTINCT r.owner, r.user_id FROM runs r WHERE {_IN_DAY} AND r.user_id IS NOT NULL"
 _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
-              FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY}"""
+              FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY} AND m.model <> ''"""
+"""The runs of workflows have no model of their own."""
 _TOKENS = f"""SELECT r.owner, {_SUMS} FROM runs r JOIN journal j ON j.root_id = r.run_id
               WHERE {_IN_DAY} AND j.usage IS NOT NULL AND j.attempt > 0"""  # 0: copied from another run
 _ONLY = {
