@@ -8,13 +8,14 @@ import pytest
 
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
+from musterd.core.records import StepKind
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.models import call
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.models.scripted import ScriptedModel
 from musterd.service.run_ref import RunRef
-from musterd.store import run_attempts
+from musterd.store import journal, run_attempts
 from musterd.wire.progress import AttemptEntry, attempt_list
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
@@ -134,8 +135,11 @@ async def test_a_call_whose_model_is_being_loaded_says_so_after_a_crash_too(engi
         unloaded.ready.set()
         await second.end_of("r1")
         kinds = [event.kind for _, event in await second.stored("r1")]
+        steps = await second.database.read(lambda tx: journal.steps(tx, "r1"))
     assert [kind for kind in kinds if kind in (started, completed)] == [started, started, completed]
     assert kinds.index(completed) < kinds.index(EventKind.CONTENT)
+    load, call = (step for step in steps if step.kind in (StepKind.LOAD, StepKind.MODEL))
+    assert (load.path, load.name, load.ended_at) == ("t0/m/load", call.name, call.started_at)
 
 
 async def test_a_paused_run_waits(engines: Engines, model: HeldModel) -> None:

@@ -376,6 +376,7 @@ class StepKind(StrEnum):
 
     PREPARE = "prepare"  # recorded the inputs of the run: instructions, time, state, history
     MODEL = "model"  # one model call
+    LOAD = "load"  # loaded the model of a call into memory; stored with the call, and read by no attempt
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
     HOOK = "hook"  # one hook before or after a run

@@ -134,6 +134,8 @@ class Journal:
         faults.point("asked")
         for binary in binaries(answer.response):
             self._outbox.batch.contents.append(binary.data)
+        if answer.load_seconds is not None:
+            self._outbox.batch.steps.append(self._load_step(step, answer.load_seconds))
         text = message_text(answer.response)
         step.ended_at, step.tries, step.result = clock.now(), answer.tries, text
         step.usage, step.cost = answer.usage, answer.cost
@@ -477,6 +479,14 @@ class Journal:
     def _call_step(self, intent: Intent, state: StepState, started_at: float) -> StepRow:
         step = self._step(intent.path, intent.kind, state, intent.fingerprint, started_at, intent.name)
         step.call_id = intent.call_id
+        return step
+
+    def _load_step(self, call: StepRow, seconds: float) -> StepRow:
+        """The loading of a call's model, for people who look at the run; the call's own step begins after it."""
+        step = self._step(
+            f"{call.path}/load", StepKind.LOAD, StepState.COMPLETED, call.fingerprint, call.started_at, call.name
+        )
+        step.ended_at = call.started_at = call.started_at + seconds
         return step
 
     def _step(

@@ -6,7 +6,7 @@ long fails the try. A failed try is retried within a small budget of waiting tim
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -69,6 +69,7 @@ class ModelAnswer:
     :param usage: tokens of the successful try.
     :param seconds: from the call to the end of the answer, including waits and failed tries.
     :param first_token_seconds: from the call to the first piece of the answer. None if the answer was empty.
+    :param load_seconds: from the call until its model was loaded. None if it did not have to be.
     :param cost: in US dollars. None if the model has no list price.
     :param tries: how often the model was called.
     :param is_taken_over: whether another run made the call, and a fork of it took the answer over.
@@ -78,6 +79,7 @@ class ModelAnswer:
     usage: Usage
     seconds: float
     first_token_seconds: float | None
+    load_seconds: float | None = None
     cost: float | None = None
     tries: int = 1
     is_taken_over: bool = False
@@ -121,15 +123,18 @@ class ModelCaller:
             messages = model.prepare_messages(messages, parameters)
         outcome, started_at = "failed", clock.monotonic()
         budget, failed_tries = self._settings.model_retry_seconds, 0
+        load_seconds: float | None = None
         try:
             while True:
                 current_try = _Try(model, self._settings, on_text)
                 try:
                     # The provider's limit first: calls that wait for one provider must not block the others.
                     async with self._provider_calls(model), self._calls:
-                        await _load(model, on_load)
+                        if await _load(model, on_load):
+                            load_seconds = clock.monotonic() - started_at
                         response = await current_try.answer(messages, parameters, model_settings)
                     answer = _answer(model, response, started_at, current_try.first_event_at, failed_tries + 1)
+                    answer = replace(answer, load_seconds=load_seconds) if load_seconds is not None else answer
                     outcome = "answered"
                     self._count(model, answer)
                     return answer
@@ -182,15 +187,16 @@ class ModelCaller:
         return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
 
 
-async def _load(model: Model, on_load: OnLoad | None) -> None:
-    """Load a model that runs in this process, and report it: it can take longer than the call."""
+async def _load(model: Model, on_load: OnLoad | None) -> bool:
+    """Load an embedded model, and report it: it can take longer than the call. Returns False if it was loaded."""
     if not isinstance(model, BuiltInModel) or model.is_loaded:
-        return
+        return False
     if on_load is not None:
         on_load(False)
     await model.load()
     if on_load is not None:
         on_load(True)
+    return True
 
 
 class _Try:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import DeclarationError, ModelFailed
-from musterd.models.local.runtime import SLOTS, Runtime
+from musterd.models.local.llama import SLOTS
+from musterd.models.local.runtime import Runtime
 
 pytestmark = pytest.mark.anyio
 
 
 class FakeServer:
     """Stands for llama.cpp: gives words, or goes on until it is ended."""
+
+    is_alive = True
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []

@@ -7252,7 +7252,7 @@ export interface components {
          * @description The kind of a journal step.
          * @enum {string}
          */
-        StepKind: "prepare" | "model" | "tool" | "delegate" | "hook" | "function" | "choice" | "ask";
+        StepKind: "prepare" | "model" | "load" | "tool" | "delegate" | "hook" | "function" | "choice" | "ask";
         /**
          * StepMetrics
          * @description What the agent or team of a step used.

@@ -199,8 +199,11 @@ test("the time in which a model is loaded is a bar of its own before the call", 
   const loaded = { ...loading, outcome: "ok", end: 21 };
   expect(bars()).toEqual([loaded, { kind: "model", label: "local", outcome: "running", start: 21, end: null }]);
   feed.apply([event(3, "TeamModelRequestCompleted", "run-4417", 30)]);
-  const step = runStep("t0/m", 1, 29, { kind: "model", name: "local" });
-  expect(bars([step])).toEqual([loaded, { kind: "model", label: "local", outcome: "ok", start: 21, end: 30 }]);
+  const steps = [
+    runStep("t0/m/load", 1, 20, { kind: "load", name: "local" }),
+    runStep("t0/m", 21, 9, { kind: "model", name: "local" }),
+  ];
+  expect(bars(steps)).toEqual([loaded, { kind: "model", label: "local", outcome: "ok", start: 21, end: 30 }]);
 });
 
 test("a call whose process was lost while the model was being loaded has one bar, which says so", () => {

@@ -108,6 +108,7 @@ const DELEGATIONS = new Set([
 ]);
 const KIND_OF_STEP: Partial<Record<RunStep["kind"], SpanKind>> = {
   model: "model",
+  load: "loading",
   hook: "hook",
   function: "function",
   choice: "choice",
@@ -559,7 +560,7 @@ class Context {
       runId: step?.run_id ?? this.run.run_id,
       kind: KIND_OF_STEP[step?.kind ?? "tool"] ?? "tool",
       outcome: "ok",
-      label: step?.name ?? step?.kind ?? "",
+      label: step?.kind === "load" ? LOADING : (step?.name ?? step?.kind ?? ""),
       start: step?.started_at ?? 0,
       end: step?.ended_at ?? null,
       row: 0,
@@ -652,16 +653,15 @@ function addModel(
   const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
   const isOpen = call.endedAt === null && lostAt === null;
   if (call.loading !== null) {
-    const loadedAt = call.loading.end ?? call.endedAt ?? lostAt;
-    if (match === undefined || call.loading.end !== null) {
-      place(ofLoading(call, call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off", loadedAt));
-    } else {
+    if (match === undefined) {
+      const outcome = call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off";
+      place(ofLoading(call, outcome, call.loading.end ?? call.endedAt ?? lostAt));
+    } else if (call.loading.end === null) {
       // Its process was lost before the model was loaded: the stored bar is that of the loading.
       match.kind = "loading";
       match.label = LOADING;
     }
     if (call.loading.end === null) return;
-    if (match !== undefined) match.start = Math.min(call.loading.end, match.end ?? call.loading.end);
   }
   if (match === undefined) {
     place({

@@ -117,6 +117,8 @@ def _step_span(
     if step.kind is StepKind.MODEL:
         _describe_model(span, step, result, by_run)
         span.input = inputs.get(result.get("timestamp", ""))
+    elif step.kind is StepKind.LOAD:
+        span.kind, span.name = SpanKind.LLM, f"load {step.name}"
     elif step.kind is StepKind.HOOK:
         _describe_hook(span, step, result)
     else:

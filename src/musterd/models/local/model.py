@@ -16,7 +16,9 @@ from musterd.core import clock, jsontext
 from musterd.core.settings import Settings
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.local import decode
-from musterd.models.local.runtime import Runtime, load_server
+from musterd.models.local.llama import SLOTS
+from musterd.models.local.runtime import Runtime
+from musterd.models.local.server_process import ServerProcess
 from musterd.models.local.turn import Prompter, Turn
 from musterd.models.local.weights import require
 from musterd.models.names import LOCAL
@@ -132,7 +134,7 @@ def _runtime(settings: Settings) -> Runtime:
     key = (settings.local_model, settings.local_cache)
     with _runtimes_lock:
         if key not in _runtimes:
-            _runtimes[key] = Runtime(lambda: load_server(settings), _warm_up())
+            _runtimes[key] = Runtime(lambda: ServerProcess(settings, SLOTS), _warm_up())
         return _runtimes[key]
 
 

@@ -1,29 +1,20 @@
-"""Runs llama.cpp in threads of this process: loaded once, with several generations at a time.
-
-The server in the bindings also opens a port on loopback. It is not used, so a random key locks it.
-"""
+"""The embedded model of a process: loaded once, with several generations at a time."""
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from musterd.core import clock
 from musterd.core.errors import DeclarationError, ModelFailed
-from musterd.core.settings import Settings
 from musterd.models.failures import safe
-from musterd.models.local.weights import weights
+from musterd.models.local.llama import SLOTS, LocalServer
 
-SLOTS = 4
-"""Concurrent generations. They share the context, so each gets a quarter of it."""
-CONTEXT_TOKENS = 16_384
 SEED = 1
-_CACHE_MIB = 256  # for prompts that lost their slot; llama.cpp's default is 8 GiB
 
 _DEFAULTS: Mapping[str, Any] = {
     "temperature": 0,
@@ -37,13 +28,6 @@ _log = structlog.get_logger()
 
 Chunk = Mapping[str, Any]
 Body = Mapping[str, Any]
-
-
-class LocalServer(Protocol):
-    """The part of ``xllamacpp.Server`` that is used here."""
-
-    def handle_chat_completions(self, body: dict[str, Any], callback: Callable[[Any], bool]) -> object:
-        """Answer a chat completion. ``callback`` gets each chunk and returns True to end the generation."""
 
 
 @dataclass(slots=True)
@@ -85,13 +69,13 @@ class Runtime:
     def is_loaded(self) -> bool:
         """Whether the server is loaded and its prompts are read."""
         loading = self._server
-        return loading is not None and loading.done() and loading.exception() is None
+        return loading is not None and loading.done() and _is_usable(loading)
 
     def start(self) -> None:
-        """Start loading, unless it has started already. A failed load is retried."""
+        """Start loading, unless it has started already. If it failed, or the server has ended, it starts again."""
         with self._lock:
             loading = self._server
-            if loading is None or (loading.done() and loading.exception()):
+            if loading is None or (loading.done() and not _is_usable(loading)):
                 self._server = self._threads.submit(self._start)
 
     async def stream(self, key: str, body: Body) -> AsyncGenerator[Chunk]:
@@ -174,27 +158,5 @@ class Runtime:
                 self._slots.give_back(slot, key)
 
 
-def load_server(settings: Settings) -> LocalServer:
-    """Load the model from ``settings``. This blocks for seconds.
-
-    :raises DeclarationError: its weights are missing or wrong.
-    """
-    # Threads that spin while they wait for each other starve if other work needs the processors. Measured with twice as
-    # much work as processors: a quarter of the speed.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    import xllamacpp
-
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(weights(settings))
-    parameters.n_ctx, parameters.n_parallel, parameters.verbosity = CONTEXT_TOKENS, SLOTS, -1
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _processors()
-    parameters.cache_ram_mib = _CACHE_MIB
-    parameters.hostnames, parameters.api_keys, parameters.ui = ["127.0.0.1"], [clock.new_secret()], False
-    server: LocalServer = xllamacpp.Server(parameters)
-    return server
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _is_usable(loaded: Future[LocalServer]) -> bool:
+    return loaded.exception() is None and loaded.result().is_alive

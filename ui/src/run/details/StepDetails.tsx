@@ -243,9 +243,8 @@ function entryOf(feed: RunFeed, span: Span, step: RunStep | undefined): Entry | 
   for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
     if (entry.kind === "tool" && step !== undefined && entry.callId === step.tool_call_id) return entry;
     if (entry.kind !== "model") continue;
-    if (span.kind === "loading" && span.id === `loading ${entry.index}`) return entry;
-    const start = entry.loading?.end ?? entry.startedAt;
-    if (span.kind === "model" && Math.abs(start - span.start) < 0.05) return entry;
+    const start = span.kind === "loading" ? entry.startedAt : (entry.loading?.end ?? entry.startedAt);
+    if ((span.kind === "model" || span.kind === "loading") && Math.abs(start - span.start) < 0.05) return entry;
   }
   return null;
 }
