@@ -19,7 +19,7 @@ from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
 from musterd.service.input_media import require_media
 from musterd.service.run_ref import RunRef
-from musterd.service.runs import Around, RunRequest, RunService
+from musterd.service.runs import Commit, RunRequest, RunService
 from musterd.store import idempotency, run_forks
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.idempotency import Request
@@ -87,11 +87,11 @@ class ForkService:
         other: RunView,
         request: ForkRequest,
         caller: Caller,
-        around: Around | None = None,
+        commit: Commit | None = None,
     ) -> Accepted:
         """Accept a run that continues ``other``.
 
-        :param around: called with the transaction and the acceptance, which it performs.
+        :param commit: by default a transaction of its own.
         :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.
         :raises NotFound: ``other`` has no such step.
         :raises Conflict: the other run has not finished, another run continues it already, or the key is taken.
@@ -134,6 +134,6 @@ class ForkService:
         return await self._runs.accept(
             candidate,
             lambda tx: run_forks.accept(tx, candidate, origin.run_id, request.budget, request.from_step),
-            around,
+            commit,
             cancel_on_disconnect=request.cancel_on_disconnect,
         )

@@ -1,10 +1,9 @@
 """Runs: start, read, wait for, subscribe to, decide about and cancel them."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
@@ -40,12 +39,8 @@ from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
 from musterd.store.runs import RunComponent
 
-
-class Around(Protocol):
-    """Does more in the transaction of an acceptance. It may be called more than once, as every transaction."""
-
-    def __call__(self, tx: Tx, *, accept: Work[Accepted]) -> Coroutine[Any, Any, Accepted]:
-        """Accept the run, and return what was accepted. If it raises, nothing is stored."""
+Commit = Callable[[Work[Accepted]], Awaitable[Accepted]]
+"""Does the work of an acceptance in a transaction, possibly with more. If it raises, nothing is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +105,11 @@ class RunService:
     # --- start ------------------------------------------------------------------------------------
 
     async def start(
-        self, component: BaseComponent, request: RunRequest, caller: Caller, around: Around | None = None
+        self, component: BaseComponent, request: RunRequest, caller: Caller, commit: Commit | None = None
     ) -> Accepted:
         """Accept a run. When this returns, the run is stored and cannot be lost.
 
-        :param around: called with the transaction and the acceptance, which it performs.
+        :param commit: by default a transaction of its own.
         :raises InvalidInput: the component needs what this version does not have.
         :raises Conflict: the chosen run id or the key is taken, or the session is busy.
         :raises TooManyRequests: too many runs are waiting.
@@ -150,29 +145,31 @@ class RunService:
                 await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
             return accepted
 
-        return await self.accept(candidate, work, around, cancel_on_disconnect=request.cancel_on_disconnect)
+        return await self.accept(candidate, work, commit, cancel_on_disconnect=request.cancel_on_disconnect)
 
     async def accept(
         self,
         candidate: Candidate,
         store: Work[Accepted],
-        around: Around | None = None,
+        commit: Commit | None = None,
         *,
         cancel_on_disconnect: bool,
     ) -> Accepted:
         """Store a run with ``store`` and start it."""
-        work = store if around is None else partial(around, accept=store)
+        commit = commit or self._resources.database.write
         # Shielded: a client that disconnects in between must not leave a slot reserved, or a stored run undriven.
-        accepting = asyncio.ensure_future(self._accept(candidate, work, cancel_on_disconnect))
+        accepting = asyncio.ensure_future(self._accept(candidate, partial(commit, store), cancel_on_disconnect))
         # If the client has disconnected, this retrieves the error of a rejection. Otherwise asyncio would log it.
         accepting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(accepting)
 
-    async def _accept(self, candidate: Candidate, store: Work[Accepted], cancel_on_disconnect: bool) -> Accepted:
+    async def _accept(
+        self, candidate: Candidate, commit: Callable[[], Awaitable[Accepted]], cancel_on_disconnect: bool
+    ) -> Accepted:
         is_launched = False
         try:
             faults.point("accepting")
-            accepted = await self._resources.database.write(store)
+            accepted = await commit()
             faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:

@@ -190,6 +190,14 @@ class Database(Protocol):
         """
         ...
 
+    def write_together(self, work: Work[T]) -> Awaitable[T]:
+        """The same, for many transactions that are written at the same time: they share a commit.
+
+        The failure of one does not affect the others, but they hold their locks until all of them are done. Statements
+        of several may alternate, so none may rely on what another one of them does.
+        """
+        ...
+
     def read(self, work: Work[T]) -> Awaitable[T]:
         """Do ``work``, which reads single rows by key. Cheap. On a server each statement has a snapshot of its own."""
         ...

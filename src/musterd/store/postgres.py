@@ -25,6 +25,7 @@ from musterd.store.database import Params, ThreadConnection, Work
 from musterd.store.locks import NoLocks
 from musterd.store.postgres_commit import COMMITTED, IN_PROGRESS, outcome_of
 from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
+from musterd.store.postgres_groups import WriteGroups
 from musterd.store.postgres_notify import Notifications
 from musterd.store.postgres_thread import PostgresThreadConnection
 from musterd.store.postgres_tx import PostgresTx
@@ -107,6 +108,7 @@ class PostgresDatabase:
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._is_closing = False
         self._writing: set[asyncio.Task[Any]] = set()
+        self._groups = WriteGroups(self._write, lambda: self.metrics)
         self._complaints = Complaints(place(url))
         self._refusal: psycopg.Error | None = None
         self._notifications = Notifications(self._connect, self._send)
@@ -151,6 +153,7 @@ class PostgresDatabase:
         # New writes are refused before the submitted ones are awaited. Their retries and notifications need the pool,
         # so it is closed last.
         self._is_closing = True
+        await self._groups.finished()
         if self._writing:
             await asyncio.wait(set(self._writing))
         if self._listener is not None:
@@ -177,6 +180,11 @@ class PostgresDatabase:
         self._writing.add(task)
         task.add_done_callback(self._write_done)
         return asyncio.shield(task)
+
+    def write_together(self, work: Work[T]) -> Awaitable[T]:
+        """The same as :meth:`write`, but those that wait at the same time share a transaction, each in a savepoint."""
+        self._require_open()
+        return self._groups.add(work)
 
     def _write_done(self, task: "asyncio.Task[Any]") -> None:
         self._writing.discard(task)

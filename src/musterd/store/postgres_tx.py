@@ -32,3 +32,23 @@ class PostgresTx:
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         """All rows."""
         return await (await self._execute(_text(statement), params)).fetchall()
+
+    async def each(self, statement: Statement, params: Sequence[Params]) -> list[tuple[int, Sequence[Row]]]:
+        """Execute once for each of ``params``, sent together; return the numbers of affected rows, and the rows."""
+        cursor = self._cursor
+        await cursor.executemany(_text(statement), params, returning=True)
+        return [
+            (one.rowcount, () if one.description is None else await one.fetchall()) async for one in cursor.results()
+        ]
+
+    async def begin_savepoint(self) -> None:
+        """Begin a part of the transaction that can be undone alone."""
+        await self._execute(b"SAVEPOINT part")
+
+    async def next_savepoint(self) -> None:
+        """End this part and begin the next one."""
+        await self._execute(b"RELEASE SAVEPOINT part; SAVEPOINT part")  # one round trip
+
+    async def undo_savepoint(self) -> None:
+        """Undo this part and begin the next one."""
+        await self._execute(b"ROLLBACK TO SAVEPOINT part")

@@ -117,6 +117,10 @@ class SqliteDatabase:
         self._jobs.put(_Job(work, loop, future))
         return future
 
+    def write_together(self, work: Work[T]) -> Awaitable[T]:
+        """The same as :meth:`write`: transactions that wait at the same time share a commit anyway."""
+        return self.write(work)
+
     async def read(self, work: Work[T]) -> T:
         """Do ``work`` on the event loop's own connection, which blocks the loop; meant for single rows by key."""
         self._require_open()

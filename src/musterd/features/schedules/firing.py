@@ -40,18 +40,18 @@ from musterd.http.run_requests import StartForm
 from musterd.http.server import Server
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
-from musterd.service.runs import Around, RunRequest
+from musterd.service.runs import Commit, RunRequest
 from musterd.store.acceptance import Accepted
-from musterd.store.database import Tx, Work
+from musterd.store.database import Database, Tx, Work
 
 log = structlog.get_logger("musterd.schedules")
 
 Item = TypeVar("Item", Schedule, Firing)
 CANDIDATES = 1000
 """Among how many due schedules a process chooses."""
-AT_ONCE = 200
-"""How many of them it fires at the same time before it looks again. On SQLite they share commits. They are accepted
-before the first of their runs gets far, so many that are due at once are not late."""
+AT_ONCE = 500
+"""How many of them it fires at the same time before it looks again. They share commits, and are accepted before the
+first of their runs gets far, so many that are due at once are not late."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -62,28 +62,38 @@ _EVERYBODY = Caller()
 class _Entry:
     """Stores a firing, in the transaction that accepts its run if it has one.
 
+    Firings that are stored at the same time share a commit, each in a part of the transaction that fails alone.
+
     :param before: locks the schedule, before the acceptance locks the session.
     :param after: stores the firing.
     """
 
+    database: Database
     before: Callable[[Tx], Awaitable[None]]
     after: Callable[[Tx, Firing], Awaitable[None]]
 
-    async def store(self, tx: Tx, firing: Firing) -> None:
+    def store(self, firing: Firing) -> Awaitable[None]:
         """Store a firing without a run."""
-        await self.before(tx)
-        await self.after(tx, firing)
 
-    def around(self, firing: Firing) -> Around:
+        async def work(tx: Tx) -> None:
+            await self.before(tx)
+            await self.after(tx, firing)
+
+        return self.database.write_together(work)
+
+    def commit(self, firing: Firing) -> Commit:
         """Store ``firing`` with the run that is accepted."""
 
-        async def accept_and_store(tx: Tx, *, accept: Work[Accepted]) -> Accepted:
-            await self.before(tx)
-            accepted = await accept(tx)
-            if not accepted.is_replay:
-                run = accepted.run
-                await self.after(tx, replace(firing, run_id=run.run_id, session_id=run.session_id))
-            return accepted
+        def accept_and_store(accept: Work[Accepted]) -> Awaitable[Accepted]:
+            async def work(tx: Tx) -> Accepted:
+                await self.before(tx)
+                accepted = await accept(tx)
+                if not accepted.is_replay:
+                    run = accepted.run
+                    await self.after(tx, replace(firing, run_id=run.run_id, session_id=run.session_id))
+                return accepted
+
+            return self.database.write_together(work)
 
         return accept_and_store
 
@@ -107,7 +117,8 @@ class Firer:
             look = await self._database.scan(
                 partial(store.look, served=self._server.served, now=now, limit=CANDIDATES, choose=self._choose)
             )
-            has_fired = await self._each(look.due, self.fire)
+            # Sorted: processes that lock the same sessions in one transaction should do it in the same order.
+            has_fired = await self._each(sorted(look.due, key=_session_of), self.fire)
             if await self._each(look.firings, self.look_at) or has_fired:
                 continue
             if look.is_left:  # shares of other processes; what they leave is this one's then
@@ -141,13 +152,13 @@ class Firer:
         before = partial(_advance, schedule=schedule, planned=planned, now=now)
         try:
             if planned.fires is None:
-                await self._database.write(before)
+                await self._database.write_together(before)
             else:
                 trigger = Trigger.CATCH_UP if planned.is_late else Trigger.CRON
                 firing = _firing(schedule, now, trigger, scheduled_for=planned.fires)
-                await self._launch(schedule, firing, _Entry(before, store.add_firing))
-        except Lost:
-            return True
+                await self._launch(schedule, firing, self._entry(before, store.add_firing))
+        except Lost:  # another process fires it, possibly in a transaction that is not committed yet
+            return False
         except AlreadyFired:
             await self._pass_over(before)
         faults.point("fired")
@@ -167,7 +178,9 @@ class Firer:
         :raises Lost: the schedule was deleted.
         """
         firing = _firing(schedule, clock.now(), Trigger.MANUAL)
-        return await self._launch(schedule, firing, _Entry(partial(_lock, schedule=schedule), store.add_firing), key)
+        return await self._launch(
+            schedule, firing, self._entry(partial(_lock, schedule=schedule), store.add_firing), key
+        )
 
     # --- starts and retries -----------------------------------------------------------------------
 
@@ -182,7 +195,7 @@ class Firer:
         try:
             if firing.run_id is None and firing.outcome is None:
                 after = partial(_begin, seen=firing.look_at)
-                await self._launch(schedule, firing, _Entry(partial(_lock, schedule=schedule), after))
+                await self._launch(schedule, firing, self._entry(partial(_lock, schedule=schedule), after))
             else:
                 await self._retry(schedule, firing)
         except TooManyRequests:
@@ -201,7 +214,7 @@ class Firer:
         firing = _firing(
             schedule, clock.now(), failed.trigger, scheduled_for=failed.scheduled_for, attempt=failed.attempt + 1
         )
-        entry = _Entry(partial(_lock, schedule=schedule), partial(_add_retry, failed=failed))
+        entry = self._entry(partial(_lock, schedule=schedule), partial(_add_retry, failed=failed))
         if failed.run_id is None:
             await self._launch(schedule, firing, entry)
         else:
@@ -224,14 +237,17 @@ class Firer:
                     timeout_seconds=definition.retry_delay_seconds + definition.timeout_seconds,
                 ),
             )
-            around = entry.around(_with_retries(schedule, firing))
-            await self._server.forks.start(component, failed, request, caller, around)
+            commit = entry.commit(_with_retries(schedule, firing))
+            await self._server.forks.start(component, failed, request, caller, commit)
         except Conflict:  # somebody else continues it
             await self._database.write(lambda tx: _close_of_run(tx, run_id))
         except (Forbidden, InvalidInput, NotFound) as refusal:
             await self._store_refused(schedule, firing, entry, refusal)
 
     # --- runs -------------------------------------------------------------------------------------
+
+    def _entry(self, before: Callable[[Tx], Awaitable[None]], after: Callable[[Tx, Firing], Awaitable[None]]) -> _Entry:
+        return _Entry(self._database, before, after)
 
     async def _launch(self, schedule: Schedule, firing: Firing, entry: _Entry, key: str | None = None) -> Firing:
         """Start the run of a firing, or store why it has none; return the firing as it is stored.
@@ -241,13 +257,13 @@ class Firer:
         """
         if schedule.definition.target is None:
             done = replace(firing, outcome=FiringStatus.SUCCESS, status_code=200, look_at=None)
-            await self._database.write(partial(entry.store, firing=done))
+            await entry.store(done)
             return done
         try:
             component, caller = await self._component_and_caller(schedule)
             request = run_request(schedule, caller, key)
-            around = entry.around(_with_retries(schedule, firing))
-            accepted = await self._server.runs.start(component, request, caller, around)
+            commit = entry.commit(_with_retries(schedule, firing))
+            accepted = await self._server.runs.start(component, request, caller, commit)
         except REFUSALS as refusal:
             return await self._store_refused(schedule, firing, entry, refusal)
         run = accepted.run
@@ -278,7 +294,7 @@ class Firer:
             error=f"overlap: {refusal.message}" if is_skipped else refusal.message,
             look_at=clock.now() + schedule.definition.retry_delay_seconds if has_retry else None,
         )
-        await self._database.write(partial(entry.store, firing=refused))
+        await entry.store(refused)
         if not is_skipped:
             log.warning("schedule fired without a run", schedule=schedule.name, id=schedule.id, reason=refused.error)
         return refused
@@ -304,6 +320,10 @@ def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> R
             request.turn, on_busy=definition.overlap.on_busy, timeout_seconds=float(definition.timeout_seconds)
         ),
     )
+
+
+def _session_of(schedule: Schedule) -> str:
+    return str((schedule.definition.payload or {}).get("session_id", schedule.session_id))
 
 
 def _firing(

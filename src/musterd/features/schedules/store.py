@@ -63,11 +63,13 @@ NEXT_DUE = Statement(
     """SELECT due_at FROM schedules WHERE due_at > :now AND (component = '' OR IN_LIST(component, :served))
        ORDER BY due_at LIMIT 1""",
 )
-# The guard decides between processes that fire the same instant: the second one finds it moved.
+# The guard decides between processes that fire the same instant: the second one finds it moved, or locked by the first,
+# for which it does not wait, because the first one fires others in the same transaction.
 ADVANCE = Statement(
     "schedule_advance",
     """UPDATE schedules SET next_run_at = :next_run_at, due_at = :due_at, enabled = :enabled
-       WHERE id = :id AND enabled = 1 AND version = :version AND next_run_at = :instant""",
+       WHERE id = (SELECT id FROM schedules
+                   WHERE id = :id AND enabled = 1 AND version = :version AND next_run_at = :instant LOCK_FREE_ROWS)""",
 )
 # An instant that has fired already, for example before clocks went back, does not fire again.
 ADD_FIRING = Statement(
@@ -271,7 +273,7 @@ async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: 
 async def advance(tx: Tx, schedule: Schedule, next_run_at: float | None) -> None:
     """Move a schedule from the instant that it was read with to the next one. Without one it is disabled.
 
-    :raises Lost: another process has moved it, or a person has changed it.
+    :raises Lost: another process has moved it or moves it now, or a person has changed it.
     """
     due_at = replace(schedule, next_run_at=next_run_at).due_at
     params = {
