@@ -308,9 +308,46 @@ async def test_an_agents_own_confirmation_pauses_the_workflow(file_engines: Engi
     assert deleted == ["/x"]
 
 
-async def fork(harness: EngineHarness, run_id: str = "r2") -> RunRow:
-    failed = await harness.runs.view(RunRef(harness.component(), "r1", None, NOBODY))
-    return (await harness.server.forks.start(harness.component(), failed, ForkRequest(run_id=run_id), NOBODY)).run
+async def fork(harness: EngineHarness, run_id: str = "r2", from_step: str | None = None) -> RunRow:
+    other = await harness.runs.view(RunRef(harness.component(), "r1", None, NOBODY))
+    request = ForkRequest(run_id=run_id, from_step=from_step)
+    return (await harness.server.forks.start(harness.component(), other, request, NOBODY)).run
+
+
+@pytest.mark.parametrize(
+    ("from_step", "again"),
+    [
+        ("s1/i1/s1", {"b", "c", "d", "f", "deep", "last"}),  # from the second iteration; its first step is kept
+        ("s2/b0/s1", {"d", "deep", "last"}),  # the other branch is kept
+        ("s3/s1", {"deep", "last"}),  # in the nested workflow
+        ("s3/s0/t0/m", {"deep", "last"}),  # a model call of its agent
+        ("s4", {"last"}),
+    ],
+)
+async def test_a_fork_from_the_middle_repeats_no_finished_step_before_it(
+    engines: Engines, works: Works, model: HeldModel, from_step: str, again: set[str]
+) -> None:
+    inner = Workflow(id="inner", steps=[Agent(id="writer", model=model), works.step("deep")])
+    flow = workflow(
+        works.step("first"),
+        Loop(name="twice", steps=[works.step("a"), works.step("b")], max_iterations=2),
+        Parallel(Steps(name="left", steps=[works.step("c"), works.step("d")]), works.step("f"), name="both"),
+        Step(name="nested", workflow=inner),
+        works.step("last"),
+    )
+    async with engines(workflows=[flow]) as harness:
+        done = content(await harness.run("go", "r1"))
+        once, asked = dict(works.calls), len(model.calls)
+        await fork(harness, from_step=from_step)
+        view = await harness.end_of("r2")
+        assert content(view) == done
+    assert view.row.forked_from == "r1"
+    repeated = {name for name, count in works.calls.items() if count > once[name]}
+    assert repeated == again
+    assert works.calls["a"] == once["a"] == 2
+    assert works.calls["b"] == (3 if "b" in again else 2)
+    asks_again = from_step.startswith(("s1", "s2")) or from_step.endswith("m")
+    assert len(model.calls) == asked + int(asks_again)
 
 
 async def test_a_failed_run_continues_at_the_step_that_failed(engines: Engines, works: Works, model: HeldModel) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Loop, Step, StepInput, Team, Workflow, tool
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, problem, wrong_fields
@@ -35,7 +35,9 @@ async def test_the_places_at_which_a_run_can_be_cut(client: ServerClient) -> Non
         "message_role": "user",
         "message_preview": DELEGATE,
         "is_latest": False,
+        "from_step": "t0/m",
     }
+    assert [one["from_step"] for one in page["checkpoints"]] == ["t0/m", "t0/m", "t1/m", None]
     assert page["checkpoints"][-1]["is_latest"]
 
 
@@ -206,3 +208,52 @@ async def test_what_stands_before_the_first_message_is_counted_at_work_too(serve
     previews = [(one["message_index"], one["message_preview"]) for one in checkpoints]
     assert previews[0] == (1, "Welcome Ada")
     assert previews == [(one["message_index"], one["message_preview"]) for one in after][: len(checkpoints)]
+
+
+async def test_a_workflow_has_one_after_each_finished_step(serve: Serve) -> None:
+    calls: list[str] = []
+
+    def said(name: str) -> Step:
+        def say(step_input: StepInput) -> str:
+            calls.append(name)
+            return f"{step_input.previous_step_content or step_input.input}>{name}"
+
+        return Step(name=name, executor=say)
+
+    model = HeldModel()
+    loop = Loop(name="twice", steps=[said("b"), said("c")], max_iterations=2)
+    flow = Workflow(id="flow", steps=[said("a"), loop, Agent(id="writer", model=model)])
+    path = "/workflows/flow/runs/r1"
+    async with serve(model=model, served=Sample([], [], [flow])) as client:
+        hold = model.hold("go")
+        run = await client.begin("go", to="workflows/flow", session_id="s1", run_id="r1")
+        await hold.reached.wait()
+        at_work = (await client.get(f"{path}/checkpoints", session_id="s1"))["checkpoints"]
+        hold.release()
+        done = await client.ended(run, "workflows/flow")
+        places = (await client.get(f"{path}/checkpoints", session_id="s1"))["checkpoints"]
+        assert [(one["step_name"], one["from_step"]) for one in places] == [
+            ("a", "s1/i0/s0"),
+            ("b", "s1/i0/s1"),
+            ("c", "s1/i1/s0"),
+            ("b", "s1/i1/s1"),
+            ("c", "s2"),
+            ("writer", None),
+        ]
+        assert [one["checkpoint_id"] for one in places] == ["1", "2", "3", "4", "5", "6"]
+        assert [one["reason"] for one in places] == [*["checkpoint"] * 5, "end"]
+        assert [one["step_name"] for one in at_work] == ["a", "b", "c", "b", "c"]
+
+        counts = [0, 1, 2, 5, 6]
+        snapshots = [(await client.get(f"{path}/checkpoints/{n}", session_id="s1"))["snapshot"] for n in counts]
+        results = [[one["step_name"] for one in snapshot["step_results"]] for snapshot in snapshots]
+        assert results == [[], ["a"], ["a"], ["a", "twice"], ["a", "twice", "writer"]]
+        assert snapshots[-1]["content"] == done["content"]
+        answer = await client.http.get(f"{path}/checkpoints/7", params={"session_id": "s1"})
+        assert problem(answer, 400, "BAD_REQUEST") == "message_index must be between 0 and 6"
+
+        calls.clear()
+        form = {"session_id": "s1", "stream": "false", "from_step": places[2]["from_step"]}
+        fork = (await client.http.post(f"{path}/continue", data=form)).json()
+        assert (fork["status"], fork["content"], fork["forked_from"]) == ("COMPLETED", done["content"], "r1")
+        assert calls == ["b", "c"], "the first iteration and what was before it are taken over"

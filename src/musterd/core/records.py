@@ -4,7 +4,7 @@ They mirror what is stored and have no behaviour; :mod:`musterd.wire` translates
 Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -509,3 +509,26 @@ class StepView:
     is_at_work: bool
     settlement: StepSettlement | None = None
     content: StepContent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedStep:
+    """A step that has finished.
+
+    :param next_path: the step from which a fork takes over this one and those before it; None: no other has begun yet.
+    """
+
+    name: str
+    ended_at: float
+    next_path: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedSteps:
+    """The finished steps of a workflow's run, in the order of their ends.
+
+    :param numbers: the numbers of the steps that are declared at the top, by their ids; empty for a function.
+    """
+
+    steps: Sequence[FinishedStep]
+    numbers: Mapping[str, int]

@@ -17,6 +17,8 @@ from musterd.wire.checkpoints import (
     RunSnapshot,
     checkpoint_list,
     checkpoint_snapshot,
+    step_checkpoints,
+    step_snapshot,
 )
 
 
@@ -36,12 +38,15 @@ class ForkQuery(Query):
 async def list_checkpoints(
     component: BaseComponent, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> RunCheckpoints:
-    """List the places at which the conversation of a run can be cut.
+    """List the places at which a run can be cut. A running run has those that it has passed.
 
-    These are after each message, but not between a tool call and its result. A running run has those that it has
-    passed.
+    In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
+    finished step. If a run is forked, `from_step` of a checkpoint begins after it.
     """
-    return checkpoint_list(await server.history.view(RunRef(component, run_id, query.session_id, caller)))
+    view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
+    if view.row.component_kind == "workflow":
+        return step_checkpoints(view, await server.history.finished_steps(view))
+    return checkpoint_list(view)
 
 
 @run_operation(
@@ -49,13 +54,18 @@ async def list_checkpoints(
     "/runs/{run_id}/checkpoints/{message_index}",
     "get_{kind}_run_checkpoint_snapshot",
     summary="Get {Kind} Run Checkpoint Snapshot",
-    errors={400: "It never had so many messages", 404: "{Kind} or run not found"},
+    errors={400: "It never had so many messages, or finished steps", 404: "{Kind} or run not found"},
 )
 async def get_checkpoint(
     component: BaseComponent, message_index: int, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> RunSnapshot:
-    """Get a run as it was after so many messages; between a tool call and its result, as before the call."""
+    """Get a run as it was after so many messages; between a tool call and its result, as before the call.
+
+    Of a workflow's run, `message_index` is the number of finished steps.
+    """
     view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
+    if view.row.component_kind == "workflow":
+        return step_snapshot(view, await server.history.finished_steps(view), message_index)
     return checkpoint_snapshot(view, message_index)
 
 

@@ -1,10 +1,11 @@
 """Reads a run together with its conversation, including runs that have not finished."""
 
-from musterd.core.records import RunView
+from musterd.core.records import FinishedSteps, RunView
 from musterd.engine.partial_conversation import conversation_so_far
 from musterd.engine.resources import Resources
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunService
+from musterd.service.workflow_steps import finished_steps
 
 
 class History:
@@ -27,3 +28,7 @@ class History:
             if run_component is not None:  # None: a function created this member for one run, so it is not declared
                 view.messages = await conversation_so_far(self._resources, run_component, row)
         return view
+
+    async def finished_steps(self, view: RunView) -> FinishedSteps:
+        """The finished steps of a workflow's run."""
+        return await finished_steps(self._resources.database, view)

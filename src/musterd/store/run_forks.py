@@ -14,7 +14,7 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, blobs, cancels, messages, run_outputs, runs, steering
+from musterd.store import acceptance, blobs, cancels, fork_places, messages, run_outputs, runs, steering
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.decisions import ALREADY
@@ -43,9 +43,6 @@ COPY_OPEN_STEPS = Statement(
        SELECT :root, path, kind, 'started', fingerprint, name, 0, tries, started_at, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
-_STAGE = re.compile(r"(t(?=\d+/)|s)(?P<number>\d+)(/.*)?")
-"""The steps of a stage of the root run: a turn with the members that it delegates to, or a step of a workflow."""
-_BEFORE_STAGES = re.compile(r"(p|pre\d+|reason)(/.*)?")
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
@@ -56,8 +53,8 @@ async def accept(
 
     :param candidate: the new run; its input is replaced by that of the origin.
     :param budget: a budget that replaces the origin's, or None.
-    :param from_step: a step of the origin; the new run takes over what happened before its turn, or before the step of
-        a workflow that it belongs to. None: everything.
+    :param from_step: a step of the origin; the new run takes over what happened before it (:mod:`fork_places`). None:
+        everything.
     :raises Conflict: the origin has not failed, another run continues it already, or the key is taken. With a step: the
         origin has not finished.
     :raises NotFound: the origin has no such step.
@@ -76,9 +73,11 @@ async def accept(
     outline = await tx.all(OUTLINE, {"origin": origin_id})
     steps = _copied_steps([step for step in outline if step["path"] not in failed_paths | unknown_paths])
     if from_step is not None:
-        stage = _stage_of(from_step, outline)
-        steps = [step for step in steps if _is_before(step["path"], stage)]
-        unknown_paths = {path for path in unknown_paths if _is_before(path, stage)}
+        is_before = fork_places.before(from_step, origin.component_kind)
+        if is_before is None or from_step not in {step["path"] for step in outline}:
+            raise NotFound("Step not found")
+        steps = [step for step in steps if is_before(step["path"])]
+        unknown_paths = set(filter(is_before, unknown_paths))
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, origin_input, steps),
@@ -134,20 +133,6 @@ async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
     if other is not None:
         raise Conflict(f"{ALREADY}: by run {other['run_id']}")
     return run
-
-
-def _stage_of(path: str, outline: Sequence[Row]) -> int:
-    """The number of the stage of the root run with a step, its own or a member's."""
-    stage = _STAGE.fullmatch(path)
-    if stage is None or path not in {step["path"] for step in outline}:
-        raise NotFound("Step not found")
-    return int(stage["number"])
-
-
-def _is_before(path: str, number: int) -> bool:
-    """Whether a step happened before a stage of the root run."""
-    stage = _STAGE.fullmatch(path)
-    return _BEFORE_STAGES.fullmatch(path) is not None if stage is None else int(stage["number"]) < number
 
 
 def _copied_steps(steps: Sequence[Row]) -> list[Row]:

@@ -1,19 +1,20 @@
 """Checkpoints of a run, and the session that is forked from another one.
 
 A checkpoint is a prefix of the run's conversation from which one can continue: any prefix that does not end between a
-tool call and its result. Its name is the number of its messages.
+tool call and its result. Its name is the number of its messages. A workflow has no conversation; its checkpoints are
+the ends of its steps.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.errors import BadRequest
-from musterd.core.records import RunView
+from musterd.core.records import FinishedStep, FinishedSteps, RunView
 from musterd.wire.messages import Message
-from musterd.wire.runs import AnyRunOutput, RunOutput, messages_of, run_output
+from musterd.wire.runs import AnyRunOutput, RunOutput, WorkflowRunOutput, messages_of, run_output
 from musterd.wire.states import STATUS, RunStatus
 
 PREVIEW_CHARACTERS = 120
@@ -22,20 +23,25 @@ _Reason = Literal["checkpoint", "end", "snapshot"]
 
 
 class RunCheckpoint(TypedDict):
-    """A checkpoint of a run, or another position in its conversation."""
+    """A checkpoint of a run, or another position in its conversation. Of a workflow, steps count as messages do."""
 
     checkpoint_id: Annotated[str | None, Field(description="Its number, from 1; null if it is not a checkpoint.")]
     run_id: str
     session_id: str
-    message_index: Annotated[int, Field(ge=0, description="The number of messages so far.")]
+    message_index: Annotated[int, Field(ge=0, description="The number of messages so far, or of finished steps.")]
     continue_from: Annotated[int, Field(ge=0, description="The same.")]
     status: RunStatus
     reason: _Reason
-    created_at: Annotated[int, Field(description="Unix time of its last message.")]
+    created_at: Annotated[int, Field(description="Unix time of its last message, or of the end of its last step.")]
     message_id: str | None
     message_role: str | None
     message_preview: Annotated[str | None, Field(description="The start of its last message.")]
     is_latest: Annotated[bool, Field(description="Whether it is the end of the conversation so far.")]
+    from_step: Annotated[
+        str | None,
+        Field(description="The step with which a fork begins that takes over what happened so far; null at the end."),
+    ]
+    step_name: NotRequired[Annotated[str | None, Field(description="Of a workflow, its last step.")]]
 
 
 class RunCheckpoints(TypedDict):
@@ -83,8 +89,6 @@ def checkpoint_snapshot(view: RunView, message_index: int) -> RunSnapshot:
     kept = messages[: max(end for end in _boundaries(messages) if end <= message_index)]
     calls = _tool_calls(kept)
     run = run_output(view)
-    if view.row.component_kind == "workflow":  # it has no conversation of its own
-        return {"checkpoint": checkpoint, "snapshot": run}
     snapshot = cast(RunOutput, run)
     snapshot["messages"] = kept
     snapshot["last_checkpoint_at_message_index"] = len(kept)
@@ -94,6 +98,58 @@ def checkpoint_snapshot(view: RunView, message_index: int) -> RunSnapshot:
         requirements = snapshot["requirements"]
         snapshot["requirements"] = [item for item in requirements if item["tool_execution"]["tool_call_id"] in calls]
     return {"checkpoint": checkpoint, "snapshot": snapshot}
+
+
+def step_checkpoints(view: RunView, finished: FinishedSteps) -> RunCheckpoints:
+    """The checkpoints of a workflow's run: one for each finished step."""
+    numbers = range(1, len(finished.steps) + 1)
+    checkpoints = [_step_checkpoint(view, finished.steps, number) for number in numbers]
+    return {"run_id": view.row.run_id, "session_id": view.row.session_id, "checkpoints": checkpoints}
+
+
+def step_snapshot(view: RunView, finished: FinishedSteps, count: int) -> RunSnapshot:
+    """The workflow's run as it was after ``count`` finished steps: with the results of what had finished by then.
+
+    :raises BadRequest: the run has fewer finished steps.
+    """
+    steps = finished.steps
+    if not 0 <= count <= len(steps):
+        raise BadRequest(f"message_index must be between 0 and {len(steps)}")
+    checkpoint = _step_checkpoint(view, steps, count)
+    checkpoint["reason"] = "snapshot"
+    snapshot = cast(WorkflowRunOutput, run_output(view))
+    next_path = checkpoint["from_step"]
+    if next_path is not None or not count:
+        depth = view.row.path.count("/") + 1 if view.row.path else 0
+        next_number = 0 if next_path is None else int(next_path.split("/")[depth][1:])
+        kept = [
+            result
+            for place, result in enumerate(snapshot["step_results"])  # of a function in the order of its calls
+            if finished.numbers.get(result["step_id"] or "", place) < next_number
+        ]
+        snapshot["step_results"] = kept
+        snapshot["content"] = kept[-1]["content"] if kept else None
+    return {"checkpoint": checkpoint, "snapshot": snapshot}
+
+
+def _step_checkpoint(view: RunView, steps: Sequence[FinishedStep], count: int) -> RunCheckpoint:
+    last = steps[count - 1] if count else None
+    return {
+        "checkpoint_id": str(count) if count else None,
+        "run_id": view.row.run_id,
+        "session_id": view.row.session_id,
+        "message_index": count,
+        "continue_from": count,
+        "status": STATUS[view.row.state],
+        "reason": "end" if count == len(steps) else "checkpoint",
+        "created_at": int(last.ended_at if last else view.row.created_at),
+        "message_id": None,
+        "message_role": None,
+        "message_preview": None,
+        "is_latest": count == len(steps),
+        "from_step": last.next_path if last else None,
+        "step_name": last.name if last else None,
+    }
 
 
 def _checkpoints(view: RunView, messages: Sequence[Message]) -> list[RunCheckpoint]:
@@ -120,7 +176,16 @@ def _checkpoint(view: RunView, messages: Sequence[Message], index: int, reason: 
         "message_role": last["role"] if last else None,
         "message_preview": None if text is None else _preview(text),
         "is_latest": index == len(messages),
+        "from_step": _next_turn(view, messages, index),
     }
+
+
+def _next_turn(view: RunView, messages: Sequence[Message], index: int) -> str | None:
+    """The turn after so many messages; None: there is none, or it is of a member's run, which is not forked alone."""
+    if index == len(messages) or view.row.parent_id is not None:
+        return None
+    answers = [one for one in messages[:index] if one["role"] == "assistant" and not one["from_history"]]
+    return f"t{len(answers)}/m"
 
 
 def _preview(text: str) -> str:
