@@ -134,6 +134,10 @@ class Terminal:
             return self._ask(words)
         if Path(words[0]).name in ("musterd", "uvicorn"):
             self._serve([sys.executable, "-m", Path(words[0]).name, *words[1:]], variables)
+        if Path(words[0]).name == "python":
+            return subprocess.run(
+                [sys.executable, *words[1:]], cwd=self._folder, capture_output=True, text=True, check=True
+            ).stdout
         return None
 
     def _serve(self, words: list[str], variables: dict[str, str]) -> None:

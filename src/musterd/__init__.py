@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from musterd.declare.tool_result import Media, ToolResult
     from musterd.declare.user_input_tools import ask_user, get_user_input
     from musterd.declare.workflow import CEL_AVAILABLE, OnError, OnReject, UserInputField
+    from musterd.features.schedules.schedule_manager import ScheduleManager
     from musterd.loop.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ __all__ = [
     "Router",
     "RunContext",
     "Schedule",
+    "ScheduleManager",
     "SessionSummaryManager",
     "Settings",
     "Step",
@@ -97,6 +99,7 @@ _HOMES = {
     "RetryTool": "musterd.declare",
     "RunContext": "musterd.declare",
     "Schedule": "musterd.declare",
+    "ScheduleManager": "musterd.features.schedules.schedule_manager",
     "SessionSummaryManager": "musterd.declare",
     "Media": "musterd.declare.tool_result",
     "ReasoningTools": "musterd.loop.reasoning_tools",

@@ -12,7 +12,7 @@ from musterd.core.callers import Caller
 from musterd.core.cron import Cron, InvalidCron, local_time
 from musterd.core.errors import Conflict, NotFound, StartError
 from musterd.features.schedules import store
-from musterd.features.schedules.records import Firing, Schedule, ScheduleFilter, Trigger
+from musterd.features.schedules.records import Firing, Schedule, ScheduleFilter
 from musterd.store import inspection
 from musterd.store.database import Database, Tx
 from musterd.store.open_database import open_database, redacted_url
@@ -37,16 +37,13 @@ def trigger(name: str, *, db: str | None) -> int:
     :raises Conflict: it is disabled, or several have the name.
     """
 
-    async def work(tx: Tx) -> Firing:
-        schedule = await _named(tx, name)
-        if not schedule.enabled:
-            raise Conflict(f"{name} is disabled")
-        now = clock.now()
-        firing = Firing(id=clock.new_id(), schedule_id=schedule.id, created_at=now, trigger=Trigger.MANUAL, look_at=now)
-        await store.add_firing(tx, firing)
-        return firing
+    from musterd.features.schedules.management import Schedules
 
-    print(_with_database(db, lambda database: database.write(work)).id)  # noqa: T201 - the output of the command
+    async def work(database: Database) -> Firing:
+        schedule = await database.read(lambda tx: _named(tx, name))
+        return await Schedules(database).trigger(schedule.id, _EVERYBODY)
+
+    print(_with_database(db, work).id)  # noqa: T201 - the output of the command
     return 0
 
 
@@ -56,12 +53,13 @@ def enable(name: str, *, enabled: bool, db: str | None) -> int:
     :raises NotFound: there is no such schedule.
     :raises Conflict: it has no instant any more, or several have the name.
     """
-    from musterd.features.schedules.service import set_enabled
+    from musterd.features.schedules.management import Schedules
 
-    async def work(tx: Tx) -> Schedule:
-        return await set_enabled(tx, (await _named(tx, name)).id, enabled, _EVERYBODY)
+    async def work(database: Database) -> Schedule:
+        schedule = await database.read(lambda tx: _named(tx, name))
+        return await Schedules(database).set_enabled(schedule.id, enabled, _EVERYBODY)
 
-    print(_line(_with_database(db, lambda database: database.write(work))))  # noqa: T201 - the output of the command
+    print(_line(_with_database(db, work)))  # noqa: T201 - the output of the command
     return 0
 
 

@@ -130,6 +130,7 @@ class Server:
         self._services: dict[type[object], object] = {type(service): service for service in services}
         self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._unknown_ids: set[str] = set()
 
     @contextlib.asynccontextmanager
@@ -139,6 +140,7 @@ class Server:
         :raises StartError: the database cannot be used.
         """
         await self.database.open()
+        self.loop = asyncio.get_running_loop()
         noting = asyncio.create_task(self.lag.repeat())
         try:
             self._add_duties()
@@ -157,6 +159,7 @@ class Server:
             await resolve.close(self.settings)
             await self._flush_spans()
             self._threads.shutdown()
+            self.loop = None
 
     async def _start_engine(self) -> None:
         try:

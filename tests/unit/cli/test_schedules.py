@@ -73,7 +73,7 @@ def test_schedules_are_listed_disabled_and_enabled(db: str, capsys: pytest.Captu
     assert main(["schedules", "disable", "digest", "--db", db]) == 0
     assert "digest  0 0 1 1 *  Europe/Oslo  disabled" in capsys.readouterr().out
     assert main(["schedules", "trigger", "digest", "--db", db]) == 2
-    assert capsys.readouterr().err == "musterd: digest is disabled\n"
+    assert capsys.readouterr().err == "musterd: Schedule is disabled\n"
     assert main(["schedules", "enable", "digest", "--db", db]) == 0
     assert "next 20" in capsys.readouterr().out
 

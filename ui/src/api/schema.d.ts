@@ -550,10 +550,10 @@ export interface paths {
         };
         /**
          * List Agent Run Checkpoints
-         * @description List the places at which the conversation of a run can be cut.
+         * @description List the places at which a run can be cut. A running run has those that it has passed.
          *
-         *     These are after each message, but not between a tool call and its result. A running run has those that it has
-         *     passed.
+         *     In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
+         *     finished step. If a run is forked, `from_step` of a checkpoint begins after it.
          */
         get: operations["list_agent_run_checkpoints"];
         put?: never;
@@ -574,6 +574,8 @@ export interface paths {
         /**
          * Get Agent Run Checkpoint Snapshot
          * @description Get a run as it was after so many messages; between a tool call and its result, as before the call.
+         *
+         *     Of a workflow's run, `message_index` is the number of finished steps.
          */
         get: operations["get_agent_run_checkpoint_snapshot"];
         put?: never;
@@ -827,10 +829,10 @@ export interface paths {
         };
         /**
          * List Team Run Checkpoints
-         * @description List the places at which the conversation of a run can be cut.
+         * @description List the places at which a run can be cut. A running run has those that it has passed.
          *
-         *     These are after each message, but not between a tool call and its result. A running run has those that it has
-         *     passed.
+         *     In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
+         *     finished step. If a run is forked, `from_step` of a checkpoint begins after it.
          */
         get: operations["list_team_run_checkpoints"];
         put?: never;
@@ -851,6 +853,8 @@ export interface paths {
         /**
          * Get Team Run Checkpoint Snapshot
          * @description Get a run as it was after so many messages; between a tool call and its result, as before the call.
+         *
+         *     Of a workflow's run, `message_index` is the number of finished steps.
          */
         get: operations["get_team_run_checkpoint_snapshot"];
         put?: never;
@@ -1102,10 +1106,10 @@ export interface paths {
         };
         /**
          * List Workflow Run Checkpoints
-         * @description List the places at which the conversation of a run can be cut.
+         * @description List the places at which a run can be cut. A running run has those that it has passed.
          *
-         *     These are after each message, but not between a tool call and its result. A running run has those that it has
-         *     passed.
+         *     In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
+         *     finished step. If a run is forked, `from_step` of a checkpoint begins after it.
          */
         get: operations["list_workflow_run_checkpoints"];
         put?: never;
@@ -1126,6 +1130,8 @@ export interface paths {
         /**
          * Get Workflow Run Checkpoint Snapshot
          * @description Get a run as it was after so many messages; between a tool call and its result, as before the call.
+         *
+         *     Of a workflow's run, `message_index` is the number of finished steps.
          */
         get: operations["get_workflow_run_checkpoint_snapshot"];
         put?: never;
@@ -1462,10 +1468,10 @@ export interface paths {
         };
         /**
          * List Run Checkpoints
-         * @description List the places at which the conversation of a run can be cut.
+         * @description List the places at which a run can be cut. A running run has those that it has passed.
          *
-         *     These are after each message, but not between a tool call and its result. A running run has those that it has
-         *     passed.
+         *     In a conversation these are after each message, but not between a tool call and its result; in a workflow after each
+         *     finished step. If a run is forked, `from_step` of a checkpoint begins after it.
          */
         get: operations["list_run_checkpoints"];
         put?: never;
@@ -1486,6 +1492,8 @@ export interface paths {
         /**
          * Get Run Checkpoint Snapshot
          * @description Get a run as it was after so many messages; between a tool call and its result, as before the call.
+         *
+         *     Of a workflow's run, `message_index` is the number of finished steps.
          */
         get: operations["get_run_checkpoint_snapshot"];
         put?: never;
@@ -5110,7 +5118,7 @@ export interface components {
         };
         /**
          * RunCheckpoint
-         * @description A checkpoint of a run, or another position in its conversation.
+         * @description A checkpoint of a run, or another position in its conversation. Of a workflow, steps count as messages do.
          */
         RunCheckpoint: {
             /**
@@ -5124,7 +5132,7 @@ export interface components {
             session_id: string;
             /**
              * Message Index
-             * @description The number of messages so far.
+             * @description The number of messages so far, or of finished steps.
              */
             message_index: number;
             /**
@@ -5140,7 +5148,7 @@ export interface components {
             reason: "checkpoint" | "end" | "snapshot";
             /**
              * Created At
-             * @description Unix time of its last message.
+             * @description Unix time of its last message, or of the end of its last step.
              */
             created_at: number;
             /** Message Id */
@@ -5157,6 +5165,16 @@ export interface components {
              * @description Whether it is the end of the conversation so far.
              */
             is_latest: boolean;
+            /**
+             * From Step
+             * @description The step with which a fork begins that takes over what happened so far; null at the end.
+             */
+            from_step: string | null;
+            /**
+             * Step Name
+             * @description Of a workflow, its last step.
+             */
+            step_name?: string | null;
         };
         /**
          * RunCheckpoints
@@ -12745,7 +12763,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSnapshot"];
                 };
             };
-            /** @description It never had so many messages */
+            /** @description It never had so many messages, or finished steps */
             400: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -14998,7 +15016,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSnapshot"];
                 };
             };
-            /** @description It never had so many messages */
+            /** @description It never had so many messages, or finished steps */
             400: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -17270,7 +17288,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSnapshot"];
                 };
             };
-            /** @description It never had so many messages */
+            /** @description It never had so many messages, or finished steps */
             400: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -19614,7 +19632,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunSnapshot"];
                 };
             };
-            /** @description It never had so many messages */
+            /** @description It never had so many messages, or finished steps */
             400: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

@@ -24,18 +24,21 @@ from musterd.features.schedules.answers import (
     schedule_object,
     state_object,
 )
+from musterd.features.schedules.management import Schedules
 from musterd.features.schedules.records import (
     NAME,
     NAME_LENGTH,
     Definition,
     OnMissed,
     Overlap,
+    Schedule,
     ScheduleFilter,
     SessionPolicy,
 )
 from musterd.features.schedules.removal import REMOVAL_HOOK
 from musterd.features.schedules.service import ScheduleService
 from musterd.http.auth.expiry import validity_of
+from musterd.http.auth.principals import Principal
 from musterd.http.auth.scopes import principal_of
 from musterd.http.feature import Feature
 from musterd.http.json_bodies import read_object
@@ -257,6 +260,14 @@ def _zone(timezone: str) -> str:
     return timezone
 
 
+async def change(schedules: Schedules, schedule_id: str, body: ScheduleUpdate, principal: Principal) -> Schedule:
+    """Make the changes of a body; the errors are those of :meth:`Schedules.change`."""
+    timezone = (await schedules.view(schedule_id, principal.caller)).definition.timezone
+    name = body.name if "name" in body.model_fields_set else None
+    enabled = body.enabled if "enabled" in body.model_fields_set else None
+    return await schedules.change(schedule_id, name, body.changes(timezone), enabled, principal)
+
+
 # --- operations ---------------------------------------------------------------------------------------
 
 
@@ -319,11 +330,7 @@ async def update_schedule(
 ) -> ScheduleResponse:
     """Change a schedule. If its times change, it goes on with its next instant from now."""
     principal = principal_of(request)
-    timezone = (await schedules.view(schedule_id, principal.caller)).definition.timezone
-    name = body.name if "name" in body.model_fields_set else None
-    enabled = body.enabled if "enabled" in body.model_fields_set else None
-    schedule = await schedules.change(schedule_id, name, body.changes(timezone), enabled, principal)
-    return schedule_object(schedule, principal.scopes)
+    return schedule_object(await change(schedules, schedule_id, body, principal), principal.scopes)
 
 
 @operation(

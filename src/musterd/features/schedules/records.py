@@ -160,7 +160,7 @@ class Maker:
     """Who made a schedule, so with whose rights its runs are started. Its token is not stored.
 
     :param kind: how it was authenticated, as :data:`musterd.http.auth.principals.PrincipalKind`; "operator": the
-        schedule is declared in code, or was made on the command line.
+        schedule is declared in code, or was made by a program with :class:`musterd.ScheduleManager`.
     :param scopes: its scopes at ``granted_at``.
     :param account_id: the service account, whose present scopes count.
     """

@@ -3,8 +3,8 @@
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Forbidden, Unauthenticated
-from musterd.core.scopes import Scopes
-from musterd.features.schedules.records import Maker, Target
+from musterd.core.scopes import EVERYTHING, Scopes
+from musterd.features.schedules.records import OPERATOR, Maker, Target
 from musterd.http.auth.modes import AuthMode, auth_mode
 from musterd.http.auth.principals import Principal
 from musterd.http.server import Server
@@ -18,8 +18,14 @@ _MODES: dict[str, tuple[AuthMode, ...]] = {
 }
 
 
+OPERATING = Principal(name="operator", caller=Caller(), scopes=EVERYTHING)
+"""A program that has the database or the running application, and sends no request."""
+
+
 def maker_of(principal: Principal) -> Maker:
     """The maker of a schedule that this caller creates."""
+    if principal is OPERATING:
+        return OPERATOR
     return Maker(
         kind=principal.kind,
         user_id=principal.caller.user_id,

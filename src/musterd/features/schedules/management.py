@@ -1,0 +1,315 @@
+"""The use cases of schedules that need the database alone: they are the same in every process."""
+
+import contextlib
+from dataclasses import replace
+from itertools import islice, takewhile
+
+from musterd.core import clock
+from musterd.core.callers import Caller
+from musterd.core.cron import InvalidCron, zone_of
+from musterd.core.errors import Conflict, InvalidInput, NotFound
+from musterd.features.schedules import store
+from musterd.features.schedules.firing import run_request
+from musterd.features.schedules.records import (
+    HEALTH,
+    Definition,
+    Firing,
+    Schedule,
+    ScheduleFilter,
+    Trigger,
+)
+from musterd.features.schedules.rights import maker_of, require_right
+from musterd.http.auth.principals import Principal
+from musterd.store.database import Database, Tx
+
+NOT_FOUND = "Schedule not found"
+RUN_NOT_FOUND = "Schedule run not found"
+DISABLED = "Schedule is disabled"
+MAX_BACKFILL = 100
+"""How many instants one request makes up for."""
+
+
+class Schedules:
+    """The use cases of schedules over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    async def create(self, name: str, definition: Definition, principal: Principal) -> Schedule:
+        """Store a new schedule, which acts with the rights of this caller.
+
+        :raises Conflict: another schedule of the caller has its name.
+        :raises InvalidInput: it cannot be used.
+        :raises Forbidden: the caller may not run the component itself.
+        """
+        now, caller = clock.now(), principal.caller
+        schedule = Schedule(
+            id=clock.new_id(),
+            owner=caller.user_id,
+            name=name,
+            definition=definition,
+            maker=maker_of(principal),
+            enabled=True,
+            created_at=now,
+            next_run_at=next_instant(definition, now),
+        )
+        self.require_usable(schedule, principal)
+        if schedule.next_run_at is None:
+            raise InvalidInput("The schedule has no instant in the future.")
+        await self._database.write(lambda tx: store.add(tx, schedule))
+        return schedule
+
+    async def change(
+        self,
+        schedule_id: str,
+        name: str | None,
+        changes: dict[str, object],
+        enabled: bool | None,
+        principal: Principal,
+    ) -> Schedule:
+        """Change a schedule, and return it as it is then.
+
+        :param changes: fields of its definition.
+        :param enabled: None: as it is.
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it is declared in code, or its new name is taken.
+        :raises InvalidInput: it cannot be used any more.
+        :raises Forbidden: the caller may not run the component itself.
+        """
+        now, caller = clock.now(), principal.caller
+
+        async def work(tx: Tx) -> Schedule:
+            schedule = await _locked(tx, schedule_id, caller)
+            definition = replace(schedule.definition, **changes)  # type: ignore[arg-type]  # validated by the request
+            is_enabled = schedule.enabled if enabled is None else enabled
+            changed = replace(schedule, name=name or schedule.name, definition=definition)
+            if changed == schedule and is_enabled == schedule.enabled:
+                return schedule
+            if changed != schedule:
+                if schedule.declared is not None:
+                    raise Conflict(f"Schedule '{schedule.name}' is declared in code; change it there.")
+                self.require_usable(changed, principal)
+            # The scopes of its owner are those of the owner's last token; another person does not lend its own.
+            if schedule.owner == caller.user_id and schedule.declared is None:
+                changed = replace(changed, maker=maker_of(principal))
+            goes_on = is_enabled and schedule.enabled and definition.times == schedule.definition.times
+            if not goes_on:
+                changed = with_next_instant(changed, is_enabled, now)
+            changed = replace(changed, updated_at=now, version=schedule.version + 1)
+            await (store.change if changed.name == schedule.name else store.rename)(tx, changed)
+            return changed
+
+        return await self._database.write(work)
+
+    async def set_enabled(self, schedule_id: str, enabled: bool, caller: Caller) -> Schedule:
+        """Enable or disable a schedule. An enabled one goes on with its next instant from now.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it has no instant any more.
+        """
+
+        async def work(tx: Tx) -> Schedule:
+            schedule, now = await _locked(tx, schedule_id, caller), clock.now()
+            if schedule.enabled == enabled:
+                return schedule
+            changed = replace(schedule, updated_at=now, version=schedule.version + 1)
+            changed = with_next_instant(changed, enabled, now)
+            if enabled and not changed.enabled:
+                raise Conflict("The schedule has no instant in the future.")
+            await store.change(tx, changed)
+            return changed
+
+        return await self._database.write(work)
+
+    async def remove(self, schedule_id: str, caller: Caller) -> None:
+        """Delete a schedule and its firings. Runs that it has started go on.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it is declared in code.
+        """
+
+        async def work(tx: Tx) -> None:
+            schedule = await _locked(tx, schedule_id, caller)
+            if schedule.declared is not None:
+                raise Conflict(f"Schedule '{schedule.name}' is declared in code; remove it there.")
+            await store.remove(tx, schedule_id)
+
+        await self._database.write(work)
+
+    # --- firings ----------------------------------------------------------------------------------
+
+    async def trigger(self, schedule_id: str, caller: Caller) -> Firing:
+        """Let a server fire a schedule soon, in addition to its instants.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it is disabled.
+        """
+        now = clock.now()
+
+        async def work(tx: Tx) -> Firing:
+            schedule = await _locked(tx, schedule_id, caller)
+            if not schedule.enabled:
+                raise Conflict(DISABLED)
+            firing = Firing(
+                id=clock.new_id(), schedule_id=schedule.id, created_at=now, trigger=Trigger.MANUAL, look_at=now
+            )
+            await store.add_firing(tx, firing)
+            return firing
+
+        return await self._database.write(work)
+
+    async def firing(self, schedule_id: str, firing_id: str, caller: Caller) -> Firing:
+        """One firing with its run.
+
+        :raises NotFound: there is none that this caller may see.
+        """
+
+        async def work(tx: Tx) -> Firing | None:
+            schedule = await store.get(tx, schedule_id, caller)
+            return None if schedule is None else await store.firing(tx, schedule_id, firing_id)
+
+        firing = await self._database.read(work)
+        if firing is None:
+            raise NotFound(RUN_NOT_FOUND)
+        return firing
+
+    async def firings(self, schedule_id: str, caller: Caller, *, limit: int, page: int) -> tuple[list[Firing], int]:
+        """One page of the firings of a schedule, newest first, and the number of all.
+
+        :raises NotFound: there is none that this caller may see.
+        """
+
+        async def work(tx: Tx) -> tuple[list[Firing], int]:
+            await _visible(tx, schedule_id, caller)
+            return await store.firings(tx, schedule_id, limit=limit, page=page)
+
+        return await self._database.scan(work)
+
+    async def backfill(
+        self, schedule_id: str, start: float, end: float, caller: Caller
+    ) -> tuple[Schedule, list[float]]:
+        """Fire the past instants from ``start`` to ``end`` that have not fired; return the schedule and these instants.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: the schedule is disabled.
+        :raises InvalidInput: there are too many instants.
+        """
+        now = clock.now()
+
+        async def work(tx: Tx) -> tuple[Schedule, list[float]]:
+            schedule = await _locked(tx, schedule_id, caller)
+            if not schedule.enabled:
+                raise Conflict(DISABLED)
+            instants = schedule.definition.instants_after(max(start - 0.001, 0.0))
+            past = list(islice(takewhile(lambda at: at <= min(end, now), instants), MAX_BACKFILL + 1))
+            if len(past) > MAX_BACKFILL:
+                raise InvalidInput(f"There are more than {MAX_BACKFILL} instants; choose a shorter range.")
+            made_up = []
+            for instant in past:
+                firing = Firing(
+                    id=clock.new_id(),
+                    schedule_id=schedule.id,
+                    created_at=now,
+                    trigger=Trigger.CATCH_UP,
+                    scheduled_for=instant,
+                    look_at=now,
+                )
+                if instant != schedule.next_run_at and await store.make_up(tx, firing):
+                    made_up.append(instant)
+            return schedule, made_up
+
+        return await self._database.write(work)
+
+    # --- read -------------------------------------------------------------------------------------
+
+    async def view(self, schedule_id: str, caller: Caller) -> Schedule:
+        """One schedule.
+
+        :raises NotFound: there is none that this caller may see.
+        """
+        return await self._database.read(lambda tx: _visible(tx, schedule_id, caller))
+
+    async def of_nobody(self, name: str) -> Schedule:
+        """The schedule of this name that belongs to no user.
+
+        :raises NotFound: there is none.
+        """
+        schedule = await self._database.read(lambda tx: store.of_nobody(tx, name))
+        if schedule is None:
+            raise NotFound(NOT_FOUND)
+        return schedule
+
+    async def search(self, query: ScheduleFilter, caller: Caller) -> tuple[list[Schedule], int]:
+        """One page of schedules, newest first, and the number of all that match."""
+        return await self._database.scan(lambda tx: store.search(tx, query, caller))
+
+    async def next_instants(self, schedule_id: str, count: int, caller: Caller) -> tuple[Schedule, list[float]]:
+        """The next instants of a schedule, as if it were enabled.
+
+        :raises NotFound: there is none that this caller may see.
+        """
+        schedule = await self.view(schedule_id, caller)
+        instants = list[float]()
+        with contextlib.suppress(InvalidCron):  # a time zone may have been removed
+            instants = list(islice(schedule.definition.instants_after(clock.now()), count))
+        return schedule, instants
+
+    def require_usable(self, schedule: Schedule, principal: Principal) -> None:
+        """Check what a schedule does, and that the caller may do it.
+
+        :raises InvalidInput: its operation cannot be scheduled, or its payload is not a request to it.
+        :raises Forbidden: the caller may not run the component.
+        """
+        definition = schedule.definition
+        if (definition.cron_expr is None) == (definition.at is None):
+            raise InvalidInput.at(("body", "at"), "value_error", "Set either cron_expr or at")
+        target = definition.target
+        if target is None:
+            if (definition.method, definition.endpoint) == ("GET", HEALTH):
+                return
+            words = "Only POST to the runs of an agent, a team or a workflow can be scheduled, and GET /health"
+            raise InvalidInput.at(("body", "endpoint"), "value_error", words, definition.endpoint)
+        require_right(principal.scopes, target)
+        if "run_id" in (definition.payload or {}):
+            raise InvalidInput.at(("body", "payload", "run_id"), "value_error", "Each run has an id of its own")
+        try:
+            run_request(schedule, principal.caller)
+        except InvalidInput as error:
+            errors = [{**problem, "loc": ["body", "payload", *problem["loc"][1:]]} for problem in error.errors]
+            words = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in errors)
+            raise InvalidInput(words, errors) from error
+
+
+def next_instant(definition: Definition, now: float) -> float | None:
+    """The first instant of a definition after ``now``.
+
+    :raises InvalidInput: its expression or its time zone cannot be used.
+    """
+    try:
+        zone_of(definition.timezone)  # also of a schedule that fires once
+        return definition.next_after(now)
+    except InvalidCron as error:
+        raise InvalidInput(str(error)) from error
+
+
+def with_next_instant(schedule: Schedule, enabled: bool, now: float) -> Schedule:
+    """The schedule with its next instant; it is disabled if it has none."""
+    next_run_at = next_instant(schedule.definition, now)
+    is_enabled = enabled and next_run_at is not None
+    return replace(schedule, enabled=is_enabled, next_run_at=next_run_at if is_enabled else None)
+
+
+async def _visible(tx: Tx, schedule_id: str, caller: Caller) -> Schedule:
+    schedule = await store.get(tx, schedule_id, caller)
+    if schedule is None:
+        raise NotFound(NOT_FOUND)
+    return schedule
+
+
+async def _locked(tx: Tx, schedule_id: str, caller: Caller) -> Schedule:
+    schedule = await store.lock(tx, schedule_id, caller)
+    if schedule is None:
+        raise NotFound(NOT_FOUND)
+    return schedule
