@@ -1,9 +1,10 @@
-"""Workflows of every kind, and a kill at each step. Each measurement returns its figures."""
+"""Workflows of every kind, a kill at each step, and large outputs. Each measurement returns its figures."""
 
 from bench.measures import Measure
-from bench.workflows import kills, shapes
+from bench.workflows import kills, large, shapes
 
 WORKFLOWS: dict[str, Measure] = {
     "shapes": shapes.measure,
     "kills": kills.measure,
+    "large": large.measure,
 }

@@ -5,7 +5,7 @@ Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -118,7 +118,9 @@ class Output:
     :param budget: each ceiling of the run, with the amounts spent and left.
     :param media: images, audio, videos and files that its tools and its model produced, by reference like an input's.
     :param reasoning_steps: the reasoning steps, in AgentOS's shape.
-    :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS.
+    :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS. Large
+        contents are in the journal (``core.step_contents``).
+    :param content_at: of a workflow, where in the journal its content is, if it is large.
     :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
@@ -139,6 +141,7 @@ class Output:
     reasoning_steps: list[JsonObject] = field(default_factory=list)
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
     step_results: list[JsonObject] = field(default_factory=list)
+    content_at: JsonObject | None = None
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Add the tokens of a model call that is not one of the run's turns."""
@@ -163,7 +166,13 @@ class Output:
         for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media", "step_results"):
             if field_value := getattr(self, name):
                 value[name] = field_value
+        if self.content is None and self.content_at is not None:
+            value["content_at"] = self.content_at
         return value
+
+    def as_event(self) -> JsonObject:
+        """The output as an event of its run has it: the same, but a large content only as a reference."""
+        return self.as_json() if self.content_at is None else replace(self, content=None).as_json()
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "Output":
@@ -185,6 +194,7 @@ class Output:
             reasoning_steps=value.get("reasoning_steps", []),
             media=value.get("media", {}),
             step_results=value.get("step_results", []),
+            content_at=value.get("content_at"),
             cost=value.get("cost"),
         )
 
@@ -425,6 +435,8 @@ class StepRow:
     :param call_id: the id that the model gave to a tool call.
     :param tries: how often a model was called, with retries; 0 for other steps.
     :param result: JSON text, or None before there is a result.
+    :param content: the text of the result of a workflow's step, if it is large; it is not part of ``result`` then. It
+        is written with the step, and read only when it is needed.
     :param error: why a model call failed, as clients may read it: JSON text with code and message.
     :param cost: cost of a model call in US dollars; None if its model has no list price.
     :param codec: the encoding version of the result.
@@ -441,6 +453,7 @@ class StepRow:
     started_at: float
     ended_at: float | None = None
     result: str | None = None
+    content: str | None = None
     usage: Usage | None = None
     cost: float | None = None
     codec: int = CODEC

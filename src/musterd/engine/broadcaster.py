@@ -7,12 +7,13 @@ store. However many subscribers a run has, each page of the store is fetched onc
 import asyncio
 import functools
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from musterd.core.events import END_EVENTS, Event
 from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
+from musterd.core.step_contents import characters_shown
 from musterd.engine.wakeup import Wakeup
 
 EVENT_BYTES = 300
@@ -23,18 +24,20 @@ EVENT_BYTES = 300
 class Flush:
     """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …
 
+    :param contents: the contents that its events refer to, by path; None: they were not read with the events.
     :param frames: each event as it is sent to clients; made by the first subscriber that needs it, for all.
     """
 
     first_index: int
     events: list[Event]
+    contents: Mapping[str, str] | None = None
     frames: Sequence[bytes] | None = None
 
     # Cached, because each subscriber adds it in push() and subtracts it in take(): both have to see the same number.
     @functools.cached_property
     def weight(self) -> int:
         """The approximate size of its events on the wire, in bytes."""
-        return sum(EVENT_BYTES + _text_length(event.data) for event in self.events)
+        return sum(EVENT_BYTES + _text_length(event.data) + characters_shown(event) for event in self.events)
 
     @property
     def next_index(self) -> int:

@@ -14,7 +14,7 @@ from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind,
 from musterd.core.states import RunState
 from musterd.core.totals import Totals
 from musterd.engine.outbox import Outbox
-from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
+from musterd.engine.recovery import Recovered, answer_of, loaded, recorded_result, tool_step_of
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.engine.step_attempts import StepAttempts, error_text
 from musterd.engine.step_gate import StepGate
@@ -254,7 +254,8 @@ class Journal:
         """
         step = self._call_step(intent, outcome.state, outcome.started_at)
         step.ended_at = outcome.settled_at or outcome.started_at + outcome.seconds
-        step.result, step.earlier = tool_result_text(outcome), earlier
+        step.result, step.content = recorded_result(outcome, keeps_content_apart=intent.keeps_content_apart)
+        step.earlier = earlier
         if outcome.is_error:
             is_known = outcome.state is not StepState.UNKNOWN
             step.error = error_text("tool_failed" if is_known else "unknown_outcome", outcome.result)

@@ -1,6 +1,6 @@
 """Loads what an attempt starts from (the request, the session, earlier attempts' records) in the loop's terms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic_ai.messages import ModelMessage, UserContent
 
@@ -32,7 +32,7 @@ from musterd.loop.metering import budgets_of, metered
 from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
 from musterd.models.image_addresses import passes_image_addresses_on
-from musterd.store import attempt_input
+from musterd.store import attempt_input, step_contents
 from musterd.store.attempt_input import AttemptInput
 
 NOTHING_STORED = Recovered()
@@ -81,7 +81,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
-        stored_steps=recovered.step_names if isinstance(component, WorkflowComponent) else {},
+        **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
     assignment = _assignment(component, run, inputs, resources.models)
     # Only in the first attempt: later ones use the state that it stored, which passed this check.
@@ -94,6 +94,20 @@ async def load(attempt: Attempt) -> Loop | Walk:
     if attempt.span is not None:
         tree = traced(tree, attempt.span)
     return drivable(tree, await with_dynamic_members(tree, assignment))
+
+
+def _stored_steps(attempt: Attempt, recovered: Recovered) -> JsonObject:
+    """What a walk knows of the steps that earlier attempts stored. It reads large contents when a step gets them."""
+    run_id, database = attempt.run.run_id, attempt.resources.database
+
+    async def read_contents(paths: Collection[str]) -> Mapping[str, str]:
+        return await until_available(lambda: database.scan(lambda tx: step_contents.of_tree(tx, run_id, paths)), run_id)
+
+    return {
+        "stored_steps": recovered.step_names,
+        "finished_steps": recovered.finished_paths,
+        "read_contents": read_contents,
+    }
 
 
 async def _component_with_models(attempt: Attempt) -> Component | WorkflowComponent:

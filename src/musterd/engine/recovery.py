@@ -11,6 +11,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
+from musterd.core.step_contents import MAX_INLINE
 from musterd.engine.outbox import EventKey
 from musterd.engine.step_attempts import CUT_OFF, attempt_of
 from musterd.engine.superseded_text import ModelCallStarts, note_model_calls
@@ -71,6 +72,11 @@ class Recovered:
                 names[above] = ""
                 above = above.rpartition("/")[0]
         return names
+
+    @property
+    def finished_paths(self) -> frozenset[str]:
+        """The paths of the steps that have a result."""
+        return frozenset(path for path, step in self.steps.items() if step.result is not None)
 
     @property
     def continued(self) -> list[str]:
@@ -275,10 +281,11 @@ def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
     )
 
 
-def tool_result_text(result: ToolStep) -> str:
-    """The result of a tool call in the form in which it is recorded."""
+def recorded_result(result: ToolStep, *, keeps_content_apart: bool) -> tuple[str, str | None]:
+    """The result of a tool call in the form in which it is recorded, and its text if that is stored apart."""
+    is_apart = keeps_content_apart and not result.is_error and len(result.result) > MAX_INLINE
     value: JsonObject = {
-        "result": result.result,
+        **({"characters": len(result.result)} if is_apart else {"result": result.result}),
         "is_error": result.is_error,
         "seconds": result.seconds,
         "child_run_id": result.child_run_id,
@@ -290,14 +297,15 @@ def tool_result_text(result: ToolStep) -> str:
         value["hook_effect"] = result.hook_effect
     if result.details is not None:
         value["details"] = result.details
-    return jsontext.dumps(value)
+    return jsontext.dumps(value), jsontext.storable(result.result) if is_apart else None
 
 
 def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
     """The result of a tool call or delegation, from its stored step."""
     value = loaded(step)
     return ToolStep(
-        result=value["result"],
+        result=value.get("result", ""),
+        unread_characters=value.get("characters"),
         is_error=value["is_error"],
         started_at=step.started_at,
         seconds=value["seconds"],

@@ -72,7 +72,7 @@ def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlemen
     if result.state is RunState.CANCELLED and journal is not None:
         output.cut_off = journal.cut_off
     if kind is EventKind.RUN_COMPLETED:
-        data["output"] = output.as_json()
+        data["output"] = output.as_event()
     end = End(
         state=result.state,
         at=at,

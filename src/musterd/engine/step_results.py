@@ -53,6 +53,7 @@ async def step_results_so_far(
         models=resources.models,
         settings=resources.settings,
         threads=resources.threads,
+        finished_steps=frozenset(row.path for row in rows if row.result is not None),
     )
     assignment = Assignment(
         component=component, run_id=run.run_id, parent_id=None, path="", prompt=run_input.message, state={}

@@ -16,7 +16,7 @@ from musterd.core.records import StepKind, ToolCall
 from musterd.core.requirements import MAX_TEXT, Requirement, RequirementKind
 from musterd.declare.workflow.steps import Condition, Router, Step
 from musterd.declare.workflow.user_input import UserInputField
-from musterd.flow.inputs import Scope, shown_input
+from musterd.flow.inputs import Scope, read_contents, shown_input
 from musterd.flow.position import Position
 from musterd.loop.hooks import message_of
 from musterd.loop.run_tree import fingerprint
@@ -67,9 +67,12 @@ async def ask_before(walk: "Walk", position: Position, scope: Scope) -> Answer:
     :raises Waits: there is no decision yet.
     """
     spec = position.node.spec
-    question = _question_before(walk, position, scope)
+    question = _question_before(position)
     if question is None:
         return NOT_ASKED
+    if question.path not in walk.tree.approvals:
+        await read_contents(walk, scope.every_result)
+        question.shown["step_input"] = shown_input(walk, scope)
     answer = await _ask(walk, position, question)
     if not answer.is_approved and (spec.on_reject == "cancel" or _chooses(spec)):
         raise RunRejected(f"Workflow cancelled: {position.node.type_name} '{position.node.name}' was rejected")
@@ -102,7 +105,7 @@ def _chooses(spec: object) -> bool:
     return isinstance(spec, Router) and spec.requires_user_input
 
 
-def _question_before(walk: "Walk", position: Position, scope: Scope) -> _Question | None:
+def _question_before(position: Position) -> _Question | None:
     node, path = position.node, f"{position.path}/q"
     spec = node.spec
     asks_for_input = isinstance(spec, Step | Router) and spec.requires_user_input
@@ -112,7 +115,6 @@ def _question_before(walk: "Walk", position: Position, scope: Scope) -> _Questio
         "requires_confirmation": spec.requires_confirmation,
         "confirmation_message": spec.confirmation_message,
         "on_reject": "cancel" if _chooses(spec) else spec.on_reject,
-        "step_input": shown_input(walk, scope),
     }
     if not isinstance(spec, Step | Router) or not asks_for_input:
         return _Question(path=path, kind=RequirementKind.CONFIRMATION, shown=shown)

@@ -1,6 +1,6 @@
 """What evaluators, selectors and end conditions say. It is recorded once, so each attempt takes the same way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare.run_context import RunContext, requested_arguments
 from musterd.declare.workflow.cel import evaluate_cel
+from musterd.flow.inputs import read_contents
+from musterd.flow.results import StepResult
 from musterd.loop import state, user_functions
 from musterd.loop.run_tree import fingerprint
 from musterd.loop.tool_results import check_state_change
@@ -31,17 +33,19 @@ class Choice:
     """A choice that a condition makes.
 
     :param path: the path of its journal step.
-    :param first: the positional argument of a function.
+    :param results: the results whose contents it may read.
+    :param first: the positional argument of a function, made of these results.
     :param read: checks the value and converts it to JSON. It raises ValueError if the value cannot be used.
-    :param cel_values: the values of the names in a CEL text.
+    :param cel_values: the values of the names in a CEL text, made of that argument.
     :param values: further values that a function may have parameters for.
     """
 
     path: str
     condition: Condition
-    first: Json
+    results: Sequence[StepResult | None]
+    first: Callable[[], Json]
     read: Callable[[Json], Json]
-    cel_values: Callable[[], Mapping[str, Json]]
+    cel_values: Callable[[Json], Mapping[str, Json]]
     values: JsonObject = field(default_factory=dict)
 
 
@@ -54,6 +58,7 @@ async def choose(walk: "Walk", position: "Position", choice: Choice, session_sta
 
     async def make() -> JsonObject:
         working_state = state.copied(session_state)
+        await read_contents(walk, choice.results)
         try:
             value = choice.read(await _evaluated(walk, choice, working_state))
             change = state.delta(session_state, working_state)
@@ -76,9 +81,9 @@ async def _evaluated(walk: "Walk", choice: Choice, session_state: JsonObject) ->
     if isinstance(condition, bool):
         return condition
     if isinstance(condition, str):
-        return evaluate_cel(condition, to_jsonable_python(choice.cel_values(), fallback=str))
+        return evaluate_cel(condition, to_jsonable_python(choice.cel_values(choice.first()), fallback=str))
     available = {**choice.values, **_context(walk, session_state)}
-    function, arguments = partial(condition, choice.first), requested_arguments(condition, available)
+    function, arguments = partial(condition, choice.first()), requested_arguments(condition, available)
     return await user_functions.call(walk.tree.threads, function, arguments)
 
 

@@ -8,7 +8,6 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare.workflow.conditions import loop_values, step_values
 from musterd.declare.workflow.resolved import StepNode
-from musterd.declare.workflow.step_io import as_text
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
@@ -68,8 +67,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
         state.merge(scope.state, state.delta(before, branch_scope.state))
     done = [outcome for outcome in outcomes if isinstance(outcome, StepResult)]
     walk.emit(EventKind.PARALLEL_COMPLETED, position, {**data, "outputs": records(done)})
-    text = "\n\n".join(["## Parallel Execution Results", *map(_branch_text, done)])
-    return results.container(position, text, done, "parallel")
+    return results.parallel(position, done)
 
 
 async def _branch(walk: "Walk", position: Position, scope: Scope) -> StepResult | RunFailed | Waits | None:
@@ -78,13 +76,6 @@ async def _branch(walk: "Walk", position: Position, scope: Scope) -> StepResult 
         return await walk.node(position, scope)
     except (RunFailed, Waits) as outcome:
         return outcome
-
-
-def _branch_text(result: StepResult) -> str:
-    output = result.output
-    if output.success:
-        return f"### ✅ SUCCESS: {output.step_name}\n{as_text(output.content)}"
-    return f"### ❌ FAILURE: {output.step_name}\nStep {output.step_name} failed: {output.error}"
 
 
 async def run_condition(walk: "Walk", position: Position, scope: Scope) -> StepResult | None:
@@ -111,13 +102,13 @@ async def run_condition(walk: "Walk", position: Position, scope: Scope) -> StepR
 async def _holds(walk: "Walk", position: Position, scope: Scope) -> bool:
     spec = position.node.spec
     assert isinstance(spec, Condition)
-    given = step_input(walk, scope)
     choice = Choice(
         path=f"{position.path}/c",
         condition=spec.evaluator,
-        first=given,
+        results=scope.every_result,
+        first=lambda: step_input(walk, scope),
         read=bool,
-        cel_values=lambda: step_values(given, scope.state),
+        cel_values=lambda given: step_values(given, scope.state),
     )
     return bool(await choose(walk, position, choice, scope.state))
 
@@ -139,13 +130,13 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         segment = f"i{number - 1}"
         walk.emit(EventKind.LOOP_ITERATION_STARTED, position, about, segment)
         inner = scope.inner()
-        if spec.forward_iteration_output and previous is not None and previous.content is not None:
-            inner.content, inner.media = previous.content, previous.media
+        if spec.forward_iteration_output and previous is not None:
+            inner.source, inner.media = previous.source, previous.media
         children = _children(position, node.children, f"{segment}/s")
         follows = children[0].stores_at_once if number < spec.max_iterations else position.is_followed
         done = await walk.sequence(children, inner, is_followed=follows and spec.end_condition is None)
         iterations.append(done)
-        previous = next((result for result in reversed(done) if result.content is not None), previous)
+        previous = next((result for result in reversed(done) if result.source is not None), previous)
         is_stopped = any(result.output.stop for result in done)
         ends = is_stopped or await _is_last(walk, position, number, done, scope)
         about |= {"outputs": records(done), "should_continue": not ends}
@@ -170,9 +161,10 @@ async def _is_last(walk: "Walk", position: Position, number: int, done: Sequence
     choice = Choice(
         path=f"{position.path}/i{number - 1}/c",
         condition=spec.end_condition,
-        first=outputs,
+        results=done,
+        first=lambda: outputs,
         read=bool,
-        cel_values=lambda: loop_values(outputs, number, spec.max_iterations),
+        cel_values=lambda _: loop_values(outputs, number, spec.max_iterations),
     )
     return bool(await choose(walk, position, choice, scope.state))
 
@@ -217,13 +209,13 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
             raise ValueError(f"it selected nothing; the choices are {', '.join(choices)}")
         return names
 
-    given = step_input(walk, scope)
     choice = Choice(
         path=f"{position.path}/c",
         condition=spec.selector,
-        first=given,
+        results=scope.every_result,
+        first=lambda: step_input(walk, scope),
         read=read,
-        cel_values=lambda: {**step_values(given, scope.state), "step_choices": choices},
+        cel_values=lambda given: {**step_values(given, scope.state), "step_choices": choices},
         values={"step_choices": [child.spec for child in node.children]},
     )
     return await choose(walk, position, choice, scope.state)

@@ -8,6 +8,7 @@ function without such calls is one step, whose outcome is unknown if a crash cut
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ from musterd.declare.signature import unwrapped
 from musterd.declare.workflow.resolved import STEP_IDS, StepNode, WorkflowComponent
 from musterd.flow.asking import unknown_outcome
 from musterd.flow.functions import FunctionStep, call_step
-from musterd.flow.inputs import Scope
+from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position
-from musterd.flow.results import json_content_of
+from musterd.flow.results import content_place, json_content_of
 from musterd.loop import state
 from musterd.loop.contained_exits import Interrupted
 from musterd.loop.pausing import Waits
@@ -95,7 +96,7 @@ class WorkflowRun:
         return component
 
     async def _run(self, node: StepNode, number: int, given: Json) -> StepOutput | None:
-        walk, scope = self._walk, Scope(state=self.session_state, content=given)
+        walk, scope = self._walk, Scope(state=self.session_state, given=given)
         try:
             if node.component is not None:
                 await walk.tree.models.load(node.component)
@@ -110,6 +111,7 @@ class WorkflowRun:
             raise Interrupted from interruption
         if result is None:
             return None
+        await read_contents(walk, [result])
         self._results[number] = result.record
         walk.progress.output.step_results = [record for _, record in sorted(self._results.items())]
         return result.output
@@ -146,6 +148,7 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
         step = await _call(walk, function, path, handle)
     else:
         step = await _call_as_step(walk, function, path, handle)
+        walk.progress.output.content_at = None if step.is_error else content_place(path, step)
     details = step.details or {}
     if step.is_error or details.get("success") is False:
         error = step.result if step.is_error else details["error"]
@@ -156,6 +159,8 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
     state.merge(walk.run.state, step.state_delta)
     if step.media:
         walk.progress.add_media(step.media)
+    if step.unread_characters is not None:
+        step = replace(step, result=(await walk.tree.read_contents([path])).get(path, ""))
     return json_content_of(step)
 
 
@@ -221,6 +226,7 @@ async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, 
         # If another function, which it passes the workflow on to, has called steps, they return what is stored.
         is_retry_safe=walk.run.at("s0") in walk.tree.stored_steps,
         is_stoppable=inspect.iscoroutinefunction(unwrapped(function)),
+        keeps_content_apart=True,
     )
     position = Position(node=node, path=path, index=(0,))
     await walk.tree.steps.intend([intent], [])

@@ -1,13 +1,14 @@
 """What a step gets: the values so far, as a :class:`StepInput` for functions and as a message for agents and teams."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic_ai.messages import UserContent
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.core.step_contents import without_place
 from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
 from musterd.declare.workflow.step_io import StepInput, as_text, history_context
@@ -28,14 +29,16 @@ MAX_SHOWN = 10_000
 class Scope:
     """The values that the next step of a sequence gets.
 
-    :param content: the content of the step before; None: there was none.
+    :param source: the step whose content the next one gets; None: there was none.
+    :param given: what the next step gets if there was none.
     :param results: the results of the steps before, by name, in their order.
     :param media: the media that the step before produced.
     :param state: the session state; steps change it in place.
     """
 
     state: JsonObject
-    content: Json = None
+    source: StepResult | None = None
+    given: Json = None
     results: dict[str, StepResult] = field(default_factory=dict)
     media: Sequence[Medium] = ()
 
@@ -44,18 +47,39 @@ class Scope:
         name = result.output.step_name or ""
         self.results.pop(name, None)  # so that it becomes the last one
         self.results[name] = result
-        if result.content is not None:
-            self.content, self.media = result.content, result.media
+        if (source := result.source) is not None:
+            self.source, self.media = source, result.media
+
+    @property
+    def content(self) -> Json:
+        """The content of the step before; None: there was none."""
+        return self.given if self.source is None else self.source.output.content
+
+    @property
+    def every_result(self) -> list[StepResult | None]:
+        """The results that a function may read."""
+        return [*self.results.values(), self.source]
 
     def inner(self) -> "Scope":
         """The values for the first step of a container."""
-        return Scope(state=self.state, content=self.content, results=dict(self.results), media=self.media)
+        return replace(self, results=dict(self.results))
 
     def branch(self) -> "Scope":
         """The values for a branch, which runs beside others and so has a copy of the state."""
         branch = self.inner()
         branch.state = state.copied(self.state)
         return branch
+
+
+async def read_contents(walk: "Walk", results: Iterable[StepResult | None]) -> None:
+    """Read the large contents of results that earlier attempts stored, because a step gets them now."""
+    if not walk.tree.finished_steps:  # the first attempt has them all
+        return
+    several = [result for result in results if result is not None]
+    paths = {step.path for result in several for step in result.unread_steps()}
+    texts = await walk.tree.read_contents(paths) if paths else {}
+    for result in several:
+        result.fill_in(texts)
 
 
 def step_input(walk: "Walk", scope: Scope, user_input: JsonObject | None = None) -> StepInput:
@@ -120,7 +144,7 @@ def shown_input(walk: "Walk", scope: Scope) -> JsonObject:
     return {
         "input": _shown(as_text(walk.input) if walk.input is not None else None),
         "previous_step_outputs": {
-            name: {**result.record, "content": _shown(result.record["content"]), "steps": None}
+            name: {**without_place(result.record), "content": _shown(result.output.content), "steps": None}
             for name, result in scope.results.items()
         },
         "previous_step_content": _shown(scope.content),

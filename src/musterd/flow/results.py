@@ -3,7 +3,7 @@
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
@@ -12,8 +12,9 @@ from pydantic_core import to_jsonable_python
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.core.step_contents import AT, MAX_INLINE, place
 from musterd.declare.tool_result import Media
-from musterd.declare.workflow.step_io import StepOutput
+from musterd.declare.workflow.step_io import StepOutput, as_text
 from musterd.flow.position import Position
 from musterd.loop.steps import ToolStep
 
@@ -24,22 +25,58 @@ MAX_TOGETHER = 200_000
 """The most characters of the contents that the result of a container shows, as long as each shows ``MIN_CUT`` of its
 own. Each event and each output repeats the results in it, so they would grow with the square of the steps."""
 MIN_CUT = 100
+_HEADING = "## Parallel Execution Results"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StepResult:
     """The result of a step or a container.
 
     :param output: the result as functions of the workflow see it.
-    :param record: the same as clients see it, with the keys of AgentOS.
-    :param content: what the next step gets, of a container that of its last step; None: there is nothing new.
+    :param record: the same as clients see it, with the keys of AgentOS. A large content is a reference to the journal.
+    :param has_content: whether the next step gets the content of this step.
     :param media: the media that it produced.
+    :param steps: the results in a container.
+    :param path: the path of the journal step.
+    :param unread: the stored step, if its content was not read yet.
     """
 
     output: StepOutput
     record: JsonObject
-    content: Json = None
+    has_content: bool = False
     media: tuple[Medium, ...] = ()
+    steps: Sequence["StepResult"] = ()
+    path: str = ""
+    unread: ToolStep | None = None
+
+    @property
+    def source(self) -> "StepResult | None":
+        """The step whose content the next step gets, of a container the last one; None: there is nothing new."""
+        if self.has_content:
+            return self
+        return next((source for step in reversed(self.steps) if (source := step.source) is not None), None)
+
+    def unread_steps(self) -> Iterator["StepResult"]:
+        """The steps whose contents were not read yet."""
+        if self.unread is not None:
+            yield self
+        for step in self.steps:
+            yield from step.unread_steps()
+
+    def fill_in(self, texts: Mapping[str, str]) -> None:
+        """Take in contents that were read.
+
+        :param texts: contents by the path of their journal steps.
+        """
+        for step in self.steps:
+            step.fill_in(texts)
+        content = self.output.content
+        if self.unread is not None and self.path in texts:
+            content, self.unread = content_of(replace(self.unread, result=texts[self.path])), None
+        elif content is None and self.output.executor_type == "parallel":
+            content = parallel_text(self.steps)
+        # In place: the outputs of containers refer to it. No function has got it yet, because its content was missing.
+        object.__setattr__(self.output, "content", content)
 
 
 def content_text(content: Json) -> tuple[str, JsonObject]:
@@ -93,13 +130,16 @@ def json_content_of(step: ToolStep) -> Json:
     return json.loads(step.result) if kind == JSON else step.result
 
 
-def succeeded(position: Position, step: ToolStep) -> StepResult:
-    """The result of a step that was called and returned, also of a function that returned a failure."""
-    details, content = step.details or {}, content_of(step)
+def succeeded(position: Position, path: str, step: ToolStep) -> StepResult:
+    """The result of a step that was called and returned, also of a function that returned a failure.
+
+    :param path: the path of its journal step, which is that of its last try.
+    """
+    details, is_unread = step.details or {}, step.unread_characters is not None
     output = _output(
         position,
         step,
-        content=content,
+        content=None if is_unread else content_of(step),
         success=details.get("success", True),
         error=details.get("error"),
         stop=details.get("stop", False),
@@ -109,8 +149,27 @@ def succeeded(position: Position, step: ToolStep) -> StepResult:
         audio=_media_of(step, "audio"),
         files=_media_of(step, "files"),
     )
-    record = {**_record(output, step.media), "content": json_content_of(step)}
-    return StepResult(output=output, record=record, content=content, media=step.media)
+    record = _record(output, step.media)
+    if (at := content_place(path, step)) is None:
+        record["content"] = json_content_of(step)
+    else:
+        record |= {"content": None, AT: at}
+    return StepResult(
+        output=output,
+        record=record,
+        has_content=details.get("content") != NOTHING,
+        media=step.media,
+        path=path,
+        unread=step if is_unread else None,
+    )
+
+
+def content_place(path: str, step: ToolStep) -> JsonObject | None:
+    """Where the content of a step is stored, if it is large."""
+    characters = len(step.result) if step.unread_characters is None else step.unread_characters
+    if characters <= MAX_INLINE:
+        return None
+    return place(path, characters, is_json=(step.details or {}).get("content") == JSON)
 
 
 def failed(position: Position, step: ToolStep, text: str) -> StepResult:
@@ -123,7 +182,7 @@ def failed(position: Position, step: ToolStep, text: str) -> StepResult:
 
 
 def container(
-    position: Position, content: str, results: Sequence[StepResult], executor_type: str | None = None
+    position: Position, content: str | None, results: Sequence[StepResult], executor_type: str | None = None
 ) -> StepResult:
     """The result of a container.
 
@@ -142,12 +201,45 @@ def container(
         executor_name=None if executor_type is None else node.name,
         steps=[result.output for result in results],
     )
-    contents = [result.content for result in results if result.content is not None]
     media = tuple(medium for result in results for medium in result.media)
     record = _record(replace(output, steps=None), ())
     if results:
         record["steps"] = records(results)
-    return StepResult(output=output, record=record, content=contents[-1] if contents else None, media=media)
+    return StepResult(output=output, record=record, media=media, steps=results)
+
+
+def parallel(position: Position, results: Sequence[StepResult]) -> StepResult:
+    """The result of a ``Parallel``, whose content shows those of its branches."""
+    if not any(AT in result.record for result in results):
+        return container(position, parallel_text(results), results, "parallel")
+    has_unread = any(True for result in results for _ in result.unread_steps())
+    result = container(position, None if has_unread else parallel_text(results), results, "parallel")
+    parts = [part for result in results for part in _branch_parts(result)]
+    characters = sum(len(part) if isinstance(part, str) else part["characters"] for part in parts)
+    result.record |= {"content": None, AT: {"parts": [_HEADING, *parts], "characters": len(_HEADING) + characters}}
+    return result
+
+
+def parallel_text(results: Sequence[StepResult]) -> str:
+    """The content of a ``Parallel`` with these branches."""
+    branches = [f"{_branch_heading(result)}{_branch_content(result)}" for result in results]
+    return "".join([_HEADING, *branches])
+
+
+def _branch_parts(result: StepResult) -> list[Json]:
+    """What a ``Parallel`` shows of a branch: texts, and places of large contents."""
+    if not result.output.success or (at := result.record.get(AT)) is None:
+        return [f"{_branch_heading(result)}{_branch_content(result)}"]
+    return [_branch_heading(result), *at.get("parts", [at])]
+
+
+def _branch_heading(result: StepResult) -> str:
+    return f"\n\n### {'✅ SUCCESS' if result.output.success else '❌ FAILURE'}: {result.output.step_name}\n"
+
+
+def _branch_content(result: StepResult) -> str:
+    output = result.output
+    return str(as_text(output.content)) if output.success else f"Step {output.step_name} failed: {output.error}"
 
 
 def records(results: Sequence[StepResult]) -> list[JsonObject]:
@@ -163,14 +255,20 @@ def records(results: Sequence[StepResult]) -> list[JsonObject]:
 def _counted(record: JsonObject) -> tuple[int, int]:
     """The characters of the contents in a result, and the number of steps in it."""
     content, below = record["content"], [_counted(step) for step in record.get("steps") or ()]
-    own = len(content) if isinstance(content, str) else len(jsontext.dumps(content))
+    if AT in record:
+        own = record[AT]["characters"]
+    else:
+        own = len(content) if isinstance(content, str) else len(jsontext.dumps(content))
     return own + sum(count[0] for count in below), 1 + sum(count[1] for count in below)
 
 
 def _cut(record: JsonObject, most: int) -> JsonObject:
-    content = record["content"]
-    text = content if isinstance(content, str) else jsontext.dumps(content)
-    cut = {**record, "content": content if len(text) <= most else f"{text[:most]}…"}
+    content, cut = record["content"], dict(record)
+    if AT in record:
+        if record[AT]["characters"] > most:
+            cut[AT] = {**record[AT], "shown": most}
+    elif len(text := content if isinstance(content, str) else jsontext.dumps(content)) > most:
+        cut["content"] = f"{text[:most]}…"
     if "steps" in record:
         cut["steps"] = [_cut(step, most) for step in record["steps"]]
     return cut

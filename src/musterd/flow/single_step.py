@@ -13,7 +13,7 @@ from musterd.declare.workflow.steps import Step
 from musterd.flow import results
 from musterd.flow.asking import ask_about_error, ask_before, unknown_outcome
 from musterd.flow.functions import FunctionStep, call_step
-from musterd.flow.inputs import Scope, message_of_step, step_input
+from musterd.flow.inputs import Scope, message_of_step, read_contents, step_input
 from musterd.flow.position import Position
 from musterd.flow.results import StepResult
 from musterd.flow.step_runs import StepRun, drive_step_run
@@ -39,22 +39,28 @@ async def run_step(walk: "Walk", position: Position, scope: Scope) -> StepResult
     if not answer.is_approved:
         return None
     walk.emit(EventKind.STEP_STARTED, position)
-    step = await _tries(walk, position, scope, answer.values or None)
-    if step is None:
+    tried = await _tries(walk, position, scope, answer.values or None)
+    if tried is None:
         return None
-    result = _result(position, step)
+    path, step = tried
+    result = _result(position, path, step)
     state.merge(scope.state, step.state_delta)
     if step.media:
         walk.progress.add_media(step.media)
+    data: JsonObject = {"step": position.head, "output": result.record}
     if spec.executor is not None and len(position.index) == 1:
-        walk.emit(EventKind.STEP_OUTPUT, position, {"output": result.record})
-    walk.emit(EventKind.STEP_COMPLETED, position, {"output": result.record})
+        # One object for both, so that it is stored once (store.attempts.add_events).
+        walk.tree.emit_now(EventKind.STEP_OUTPUT, walk.run.run_id, data, position.path)
+    walk.tree.emit_now(EventKind.STEP_COMPLETED, walk.run.run_id, data, position.path)
     return result
 
 
-async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: JsonObject | None) -> ToolStep | None:
+async def _tries(
+    walk: "Walk", position: Position, scope: Scope, user_input: JsonObject | None
+) -> tuple[str, ToolStep] | None:
     """Try the step until it succeeds or no try is left; None: a person skipped it after it had failed.
 
+    :return: the path of the last try, and its result.
     :raises StepFailed: the last try failed, and that ends the run.
     """
     spec, number, granted = position.node.spec, 0, 0
@@ -63,7 +69,7 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
         path = position.path if number == 0 else f"{position.path}/r{number}"
         step = await _try(walk, position, path, scope, user_input)
         if not _is_failure(step):
-            return step
+            return path, step
         details = step.details or {}
         # A function that returned a failure has said all, and so has a run whose error says that trying is of no use. A
         # call whose outcome is unknown has no type of error: another try might have its effect twice.
@@ -76,7 +82,7 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
         walk.emit(EventKind.STEP_ERROR, position, data, f"r{number}")
         if not will_retry:
             if _is_stopped(step) or spec.on_error == "skip":
-                return step
+                return path, step
             if spec.on_error == "fail":
                 is_unknown = step.is_error and "error_type" not in details and position.node.component is None
                 failed_paths, unknown_paths = ([], [path]) if is_unknown else ([path], [])
@@ -87,9 +93,9 @@ async def _tries(walk: "Walk", position: Position, scope: Scope, user_input: Jso
         number += 1
 
 
-def _result(position: Position, step: ToolStep) -> StepResult:
+def _result(position: Position, path: str, step: ToolStep) -> StepResult:
     if not step.is_error:
-        return results.succeeded(position, step)
+        return results.succeeded(position, path, step)
     name = position.node.name
     text = f"Step {name} was cancelled" if _is_stopped(step) else f"Step skipped due to error: {step.result}"
     return results.failed(position, step, text)
@@ -108,7 +114,10 @@ async def _try(walk: "Walk", position: Position, path: str, scope: Scope, user_i
     assert isinstance(spec, Step)
     if node.component is None:
         return await _call_executor(walk, position, path, scope, user_input)
-    message = message_of_step(walk, spec, scope, user_input)
+    message = ""
+    if path not in walk.tree.finished_steps:  # else its run is not driven again
+        await read_contents(walk, [scope.source])
+        message = message_of_step(walk, spec, scope, user_input)
     step_run = StepRun(
         component=node.component,
         path=path,
@@ -126,8 +135,9 @@ async def _call_executor(
 ) -> ToolStep:
     tree, node, spec = walk.tree, position.node, position.node.spec
     assert isinstance(spec, Step)
-    assert spec.executor is not None
-    function = unwrapped(spec.executor)
+    executor = spec.executor
+    assert executor is not None
+    function = unwrapped(executor)
     intent = Intent(
         path=path,
         kind=StepKind.FUNCTION,
@@ -137,16 +147,18 @@ async def _call_executor(
         on_unknown=spec.on_unknown_effect,
         is_followed=position.is_followed,
         is_stoppable=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
-    )
-    step = FunctionStep(
-        name=node.name,
-        function=spec.executor,
-        first=(step_input(walk, scope, user_input),),
-        declared_at=spec.declared_at,
-        timeout_seconds=spec.timeout_seconds,
+        keeps_content_apart=True,
     )
 
     async def call() -> ToolStep:
+        await read_contents(walk, scope.every_result)
+        step = FunctionStep(
+            name=node.name,
+            function=executor,
+            first=(step_input(walk, scope, user_input),),
+            declared_at=spec.declared_at,
+            timeout_seconds=spec.timeout_seconds,
+        )
         if path != position.path:  # a further try: here, so that a replay does not wait
             await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS))
         return await call_step(walk, step, path, scope.state)

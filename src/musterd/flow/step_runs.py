@@ -61,6 +61,7 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         name=node.name,
         fingerprint=fingerprint(StepKind.DELEGATE, walk.run.component.id, node.name, node.place),
         is_retry_safe=True,  # a run that was cut off goes on at its own steps
+        keeps_content_apart=True,
     )
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
     await tree.steps.intend([intent], [start])

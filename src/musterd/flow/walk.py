@@ -14,11 +14,12 @@ from musterd.core.errors import LimitReached, ReplayDiverged
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
+from musterd.core.step_contents import AT
 from musterd.declare import Component
 from musterd.declare.workflow.resolved import StepNode, WorkflowComponent
 from musterd.declare.workflow.step_io import WorkflowSession
 from musterd.flow import containers
-from musterd.flow.inputs import Scope
+from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position
 from musterd.flow.results import StepResult, as_json
 from musterd.flow.single_step import run_step
@@ -91,8 +92,9 @@ class Walk:
         scope = Scope(state=self.run.state)
         positions = [self.top_position(node, number) for number, node in enumerate(self.component.steps)]
         await self.sequence(positions, scope, self.note_result, is_followed=True)
-        if scope.content is not None:
-            return scope.content
+        if (source := scope.source) is not None:
+            await read_contents(self, [source])
+            return source.output.content
         outputs = self.progress.output.step_results
         return outputs[-1]["content"] if outputs else "No steps executed"
 
@@ -104,8 +106,8 @@ class Walk:
         """Add the result of a step of the workflow itself to the run's output."""
         output = self.progress.output
         output.step_results.append(result.record)
-        if result.content is not None:
-            output.content = as_json(result.content)  # what a cancelled run shows
+        if (source := result.source) is not None:  # what a cancelled run shows
+            output.content, output.content_at = as_json(source.output.content), source.record.get(AT)
 
     async def sequence(
         self,

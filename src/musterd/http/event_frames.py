@@ -28,8 +28,9 @@ class RunFrames:
         if flush.frames is None:
             async with self._lock:
                 if flush.frames is None:  # another subscriber may have rendered them while this one waited
+                    events = await self._runs.following.events_with_contents(self._root.run_id, flush)
                     flush.frames = [
-                        await self._frame(event, index) for index, event in enumerate(flush.events, flush.first_index)
+                        await self._frame(event, index) for index, event in enumerate(events, flush.first_index)
                     ]
         return flush.frames
 

@@ -42,6 +42,7 @@ async def rendered(server: Server, component: BaseComponent, view: RunView, *, i
         view.members = [
             member for member in members if member.row.parent_id in parents or member.row.run_id in inherited
         ]
+    await server.runs.fill_in_contents([view, *view.members])
     return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
 
 
@@ -90,6 +91,7 @@ class RunAnswers:
         body: RunReceipt | WorkflowRunOutput
         if run.component_kind == "workflow":  # clients of AgentOS parse it as the run that it is to become
             view = await self.server.runs.find(RunRef(self.component, run.run_id, run.session_id, self.caller))
+            await self.server.runs.fill_in_contents([view])
             body = wire_runs.workflow_run_output(view)
             if not shows_state:
                 body["status"] = "PENDING"

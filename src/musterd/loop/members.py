@@ -153,7 +153,7 @@ def end_event(
     """The end event of a run. Also completes the run's output and conversation for that end."""
     output = progress.output
     if end_state is RunState.COMPLETED:
-        return EventKind.RUN_COMPLETED, {"output": output.as_json(), "members": progress.members}
+        return EventKind.RUN_COMPLETED, {"output": output.as_event(), "members": progress.members}
     if end_state is RunState.ERROR and error is not None:
         output.content = error.message
         output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}

@@ -1,7 +1,7 @@
 """The state that all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,6 +41,14 @@ class Models:
     is_loaded: Callable[[BaseComponent], bool] = lambda component: True
 
 
+ReadContents = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+
+
+async def no_contents(paths: Collection[str]) -> Mapping[str, str]:
+    """No contents: those of the first attempt of a run."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTree:
     """The state that all runs of one tree share.
@@ -55,6 +63,8 @@ class RunTree:
     :param approvals: the questions about tool calls and their decisions, by path.
     :param stored_steps: the names of the steps that earlier attempts of a workflow stored, by path; also of the paths
         above them, whose names are empty.
+    :param finished_steps: the paths of those of them that have a result.
+    :param read_contents: reads large contents that earlier attempts of a workflow stored, by the paths of their steps.
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     """
@@ -76,6 +86,8 @@ class RunTree:
     member_runs: Mapping[str, str] = field(default_factory=dict)
     approvals: Mapping[str, ApprovalRow] = field(default_factory=dict)
     stored_steps: Mapping[str, str] = field(default_factory=dict)
+    finished_steps: frozenset[str] = frozenset()
+    read_contents: ReadContents = no_contents
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
 

@@ -33,6 +33,8 @@ class Intent:
     :param is_followed: whether the caller stores something else as soon as it has the result, which then needs no
         commit of its own.
     :param asks: the question to a person before the call; None if the call needs no decision.
+    :param keeps_content_apart: whether a large text of its result is stored apart. A later attempt reads it only when
+        a step gets it.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Intent:
     is_followed: bool = False
     asks: Requirement | None = None
     call_id: str | None = None
+    keeps_content_apart: bool = False
 
     def leaves_open(self, state: StepState) -> bool:
         """Whether the call needs a decision because its outcome is unknown and it is not retry-safe.
@@ -67,6 +70,7 @@ class ToolStep:
     :param media: the media that it returned in addition to its text.
     :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
     :param details: what a workflow knows of the result of its step in addition to the text.
+    :param unread_characters: the length of a text that an earlier attempt stored apart; ``result`` is empty then.
     """
 
     result: str
@@ -80,6 +84,7 @@ class ToolStep:
     hook_effect: Literal["changed", "skipped"] | None = None
     settled_at: float | None = None
     details: JsonObject | None = None
+    unread_characters: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,18 @@
 """Subscribes to a run, or to one of its members, that was accepted before, from any event index and on any process."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from musterd.core import clock
 from musterd.core.errors import NotFound
+from musterd.core.events import Event
 from musterd.core.records import RunRow, RunView
-from musterd.engine.broadcaster import Stored
+from musterd.core.step_contents import filled_event, places_in_event
+from musterd.engine.broadcaster import Flush, Stored
 from musterd.engine.resources import Resources
 from musterd.service.connected_clients import ConnectedClients
 from musterd.service.run_ref import RunRef
-from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, stored_after
+from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, contents_of, stored_after
 from musterd.store import disconnect, runs
 
 FindRun = Callable[[RunRef], Awaitable[RunView]]
@@ -107,6 +109,13 @@ class Following:
     async def tree(self, root_id: str) -> list[RunRow]:
         """The rows of a root and its members so far."""
         return await self._resources.database.read(lambda tx: runs.tree(tx, root_id))
+
+    async def events_with_contents(self, root_id: str, flush: Flush) -> Sequence[Event]:
+        """The events of a flush, with the contents that they refer to."""
+        contents = flush.contents
+        if contents is None:
+            contents = await contents_of(self._resources.database, root_id, flush.events)
+        return [filled_event(event, contents) if any(places_in_event(event)) else event for event in flush.events]
 
     async def note_subscriber(self, root: RunRow) -> None:
         """Note that a subscriber attached here.

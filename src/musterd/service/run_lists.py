@@ -5,7 +5,7 @@ from musterd.core.errors import NotFound
 from musterd.core.records import RunView
 from musterd.core.run_summaries import SummarizedRun
 from musterd.engine.resources import Resources
-from musterd.store import run_lists, sessions
+from musterd.store import run_lists, sessions, step_contents
 from musterd.store.database import Tx
 from musterd.store.run_lists import Position, RunCounts, RunsQuery, SessionRunsQuery
 
@@ -22,7 +22,7 @@ class RunLists:
         async def work(tx: Tx) -> list[RunView]:
             if await sessions.get(tx, query.session_id, caller) is None:
                 return []
-            return await run_lists.of_session(tx, query)
+            return await _with_contents(tx, await run_lists.of_session(tx, query))
 
         return await self._database.scan(work)
 
@@ -35,7 +35,8 @@ class RunLists:
 
         async def work(tx: Tx) -> list[RunView]:
             await _require_session(tx, query.session_id, caller, user_id)
-            return await run_lists.of_session(tx, query)
+            views = await run_lists.of_session(tx, query)
+            return await _with_contents(tx, views) if query.has_messages else views
 
         return await self._database.scan(work)
 
@@ -49,7 +50,9 @@ class RunLists:
 
         async def work(tx: Tx) -> list[tuple[RunView, float | None]]:
             await _require_session(tx, session_id, caller, user_id)
-            return await run_lists.live(tx, session_id)
+            live = await run_lists.live(tx, session_id)
+            await _with_contents(tx, [view for view, _ in live])
+            return live
 
         return await self._database.scan(work)
 
@@ -60,7 +63,8 @@ class RunLists:
         """
 
         async def work(tx: Tx) -> tuple[list[RunView], Position | None]:
-            return await run_lists.page(tx, query, caller), await run_lists.search_end(tx, query, caller)
+            views = await _with_contents(tx, await run_lists.page(tx, query, caller))
+            return views, await run_lists.search_end(tx, query, caller)
 
         return await self._database.scan(work)
 
@@ -75,6 +79,11 @@ class RunLists:
     async def counts(self, query: RunsQuery, caller: Caller) -> RunCounts:
         """How many root runs this caller may see, by state, whatever states the query names."""
         return await self._database.scan(lambda tx: run_lists.counts(tx, query, caller))
+
+
+async def _with_contents(tx: Tx, views: list[RunView]) -> list[RunView]:
+    await step_contents.fill_in(tx, views)
+    return views
 
 
 async def _require_session(tx: Tx, session_id: str, caller: Caller, user_id: str | None) -> None:

@@ -31,7 +31,7 @@ from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
 from musterd.service.workflow_inputs import workflow_input
-from musterd.store import acceptance, blobs, cancels, runs, session_deletion
+from musterd.store import acceptance, blobs, cancels, runs, session_deletion, step_contents
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx, Work
@@ -231,7 +231,13 @@ class RunService:
         """
         view = await self.find(ref)
         await fill_in_media(self._resources.database, view)
+        await self.fill_in_contents([view])
         return view
+
+    async def fill_in_contents(self, views: Sequence[RunView]) -> None:
+        """Put large contents of steps, to which outputs of workflows refer, in place of the references."""
+        if step_contents.are_missing(views):
+            await self._resources.database.scan(lambda tx: step_contents.fill_in(tx, views))
 
     async def media_item(self, ref: RunRef, blob_hash: str) -> tuple[JsonObject, bytes]:
         """One media item of a run's input or output: its description and its content.
@@ -273,7 +279,7 @@ class RunService:
         return await spent_so_far(self._resources.database, component, view)
 
     async def settled_view(self, ref: RunRef, seconds: float) -> RunView:
-        """The run after it has finished or paused, or as it is after ``seconds``.
+        """The run after it has finished or paused, or as it is after ``seconds``; large contents are not filled in.
 
         :raises NotFound: there is no such run that this caller may see.
         """

@@ -16,7 +16,7 @@ from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
 from musterd.service.session_subscription import SessionSubscription
 from musterd.service.steering import request_of
-from musterd.store import session_overviews, session_search, sessions
+from musterd.store import session_overviews, session_search, sessions, step_contents
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkTarget
 from musterd.store.session_search import SessionFilter
@@ -160,7 +160,9 @@ class SessionService:
             session = await sessions.get(tx, session_id, caller)
             if session is None or (user_id and session.user_id != user_id):
                 raise NotFound(f"Session with ID {session_id} not found")
-            return await sessions.run(tx, session_id, run_id)
+            view = await sessions.run(tx, session_id, run_id)
+            await step_contents.fill_in(tx, [] if view is None else [view])
+            return view
 
         view = await self._resources.database.read(work)
         if view is None:

@@ -3,16 +3,18 @@
 If another process drives the run, all events are read from the store; the broadcaster signals when there may be more.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
+from musterd.core.events import Event
 from musterd.core.records import RunRow
+from musterd.core.step_contents import paths_of, places_in_event
 from musterd.engine.broadcaster import Flush, Stored
 from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
-from musterd.store import events, runs
+from musterd.store import events, runs, step_contents
 from musterd.store.database import Database
 
 PAGE_FLUSHES = 200
@@ -149,8 +151,15 @@ class RunSubscription:
         self._subscription.close()
 
 
+async def contents_of(database: Database, root_id: str, shown: Iterable[Event]) -> Mapping[str, str]:
+    """The contents that events of a tree refer to, by path."""
+    paths = paths_of(at for event in shown for at in places_in_event(event))
+    return await database.scan(lambda tx: step_contents.of_tree(tx, root_id, paths)) if paths else {}
+
+
 async def stored_after(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
-    """Up to ``limit`` stored flushes of a run after event index ``after``."""
+    """Up to ``limit`` stored flushes of a run after event index ``after``, with the contents that they refer to."""
     page = await database.read(lambda tx: events.after(tx, root_id, after, limit))
-    flushes = [Flush(first_index, flush_events) for first_index, flush_events in page.flushes]
+    contents = await contents_of(database, root_id, (event for _, flush in page.flushes for event in flush))
+    flushes = [Flush(first_index, flush_events, contents) for first_index, flush_events in page.flushes]
     return Stored(flushes, page.last_index, page.is_last)

@@ -62,14 +62,14 @@ PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
          (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
-          usage, cost, codec, earlier)
+          usage, cost, codec, earlier, content)
        VALUES
          (:root_id, :path, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at, :ended_at,
-          :result, :error, :usage, :cost, :codec, :earlier)
+          :result, :error, :usage, :cost, :codec, :earlier, :content)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' OR excluded.earlier IS NOT NULL THEN excluded.started_at
                              ELSE journal.started_at END,
-           ended_at = excluded.ended_at, result = excluded.result,
+           ended_at = excluded.ended_at, result = excluded.result, content = excluded.content,
            usage = COALESCE(excluded.usage, journal.usage),
            cost = CASE WHEN excluded.usage IS NULL THEN journal.cost ELSE excluded.cost END,
            tries = excluded.tries, error = excluded.error, earlier = COALESCE(excluded.earlier, journal.earlier)""",
@@ -387,7 +387,11 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
     """Store events under indexes that the caller allocated."""
-    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data, event.place] for event in events])
+    stored = [[event.kind.value, event.run_id, event.at, event.data, event.place] for event in events]
+    for event, following, values in zip(events, events[1:], stored, strict=False):
+        if event.data is following.data:  # emitted with one object: stored with the second of them (events.after)
+            values[3] = None
+    payload = jsontext.dumps(stored)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
 
 
@@ -410,6 +414,7 @@ def _step_params(step: StepRow) -> dict[str, Any]:
         "cost": step.cost,
         "codec": step.codec,
         "earlier": step.earlier,
+        "content": step.content,
     }
 
 

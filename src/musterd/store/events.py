@@ -45,13 +45,16 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
         # A flush is split where events are skipped, so that the events of each part have consecutive indexes.
         first = int(row["first_index"])
         events: list[Event] = []
-        for kind, run_id, at, data, place in json.loads(row["payload"]):
+        stored = json.loads(row["payload"])
+        for number, (kind, run_id, at, data, place) in enumerate(stored):
             if first + len(events) <= index or kind not in KNOWN_KINDS:
                 if events:
                     flushes.append((first, events))
                     first, events = first + len(events), []
                 first += 1
                 continue
+            if data is None:  # the same as that of the next event
+                data = stored[number + 1][3]
             events.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
         if events:
             flushes.append((first, events))

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
+from musterd.core import jsontext
 from musterd.core.records import StepKind, StepRow, StepState, Usage
 from musterd.store.database import Row, Statement, Tx
 
@@ -13,6 +15,12 @@ STEPS = Statement(
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
+STEPS_WITH_CONTENTS = Statement(
+    "steps_of_root_with_contents",
+    """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
+              error, usage, cost, codec, earlier, content
+       FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
+)
 COUNT = Statement("steps_count", "SELECT count(*) AS n FROM journal WHERE root_id = :root_id")
 USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id")
 
@@ -43,8 +51,27 @@ async def count(tx: Tx, root_id: str) -> int:
 
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
-    """Every step of a run tree, in order of start."""
+    """Every step of a run tree, in order of start. Contents that are stored apart are not read."""
     return [step_row(row) for row in await tx.all(STEPS, {"root_id": root_id})]
+
+
+async def steps_with_contents(tx: Tx, root_id: str) -> Sequence[StepRow]:
+    """The same, with whole results."""
+    rows = await tx.all(STEPS_WITH_CONTENTS, {"root_id": root_id})
+    return [replace(step_row(row), result=whole_result(row)) for row in rows]
+
+
+def whole_result(row: Row) -> str | None:
+    """The result of a step with its content, if that is stored apart.
+
+    :param row: with the columns ``result`` and ``content``.
+    """
+    result: str | None = row["result"]
+    if result is None or row["content"] is None:
+        return result
+    recorded = json.loads(result)
+    del recorded["characters"]
+    return jsontext.dumps({"result": row["content"], **recorded})
 
 
 def step_row(row: Row) -> StepRow:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from musterd.core.records import StepRow, StepSettlement
 from musterd.core.requirements import RequirementKind, Verdict
@@ -24,7 +24,7 @@ PAGE_AFTER = Statement(
         AND (started_at, path) > (SELECT started_at, path FROM journal WHERE root_id = :root AND path = :after)
         ORDER BY started_at, path LIMIT :limit""",
 )
-ONE = Statement("run_step", f"SELECT {_COLUMNS}, result FROM journal WHERE root_id = :root AND path = :path")
+ONE = Statement("run_step", f"SELECT {_COLUMNS}, result, content FROM journal WHERE root_id = :root AND path = :path")
 PLACES = Statement(
     "run_places", "SELECT run_id, path, state, attempt, forked_from FROM runs WHERE root_id = :root ORDER BY created_at"
 )
@@ -37,7 +37,7 @@ APPROVALS = Statement(
        ORDER BY created_at, path""",
 )
 RESULTS = Statement(
-    "run_step_results", "SELECT path, result FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
+    "run_step_results", "SELECT path, result, content FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
 )
 ALL = 2**62
 """A limit that no list reaches."""
@@ -71,13 +71,13 @@ async def page(tx: Tx, root_id: str, below: str, after: str | None, limit: int |
 async def one(tx: Tx, root_id: str, path: str) -> StepRow | None:
     """One step, with its result."""
     row = await tx.one(ONE, {"root": root_id, "path": path})
-    return None if row is None else journal.step_row(row)
+    return None if row is None else replace(journal.step_row(row), result=journal.whole_result(row))
 
 
 async def results(tx: Tx, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
     """The results of steps by their paths, as JSON texts; None: there is none."""
     rows = await tx.all(RESULTS, {"root": root_id, "paths": json.dumps(list(paths))})
-    return {row["path"]: row["result"] for row in rows}
+    return {row["path"]: journal.whole_result(row) for row in rows}
 
 
 async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:

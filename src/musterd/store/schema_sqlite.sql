@@ -132,6 +132,7 @@ CREATE TABLE journal (
 	ended_at DOUBLE,
 	earlier TEXT,
 	result TEXT,
+	content TEXT,
 	PRIMARY KEY (root_id, path)
 );
 

@@ -8,6 +8,7 @@ import pytest
 from musterd import Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, Workflow
 from musterd.core.errors import RunFailed, StepFailed
 from musterd.core.events import EventKind
+from musterd.core.step_contents import AT
 from tests.support.flow import FlowHarness
 
 
@@ -182,8 +183,9 @@ async def test_large_contents_are_cut_in_the_results_of_containers_only() -> Non
         return "x" * 150_000
 
     flow = await run(Steps(name="group", steps=[Step(name="a", executor=long), Step(name="b", executor=long)]))
-    assert [len(data["output"]["content"]) for data in flow.data(EventKind.STEP_COMPLETED)] == [150_000] * 2
-    assert [len(step["content"]) for step in flow.step_results[0]["steps"]] == [100_001] * 2
+    of_steps = [data["output"][AT] for data in flow.data(EventKind.STEP_COMPLETED)]
+    assert of_steps == [{"path": f"s0/s{number}", "characters": 150_000} for number in range(2)]
+    assert [step[AT] for step in flow.step_results[0]["steps"]] == [{**at, "shown": 100_000} for at in of_steps]
     assert len(flow.walk.progress.output.content) == 150_000
 
 

@@ -149,7 +149,7 @@ async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunVie
     """The runs of a trace, with or without their conversations, and its steps."""
     rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
     runs = [run_view(row) for row in rows]
-    return runs, list(await journal.steps(tx, root_id))
+    return runs, list(await journal.steps_with_contents(tx, root_id))
 
 
 def _offset(limit: int, page: int) -> int:

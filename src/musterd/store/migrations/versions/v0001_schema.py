@@ -273,7 +273,8 @@ def _create_run_payloads() -> None:
         _time("started_at", required=True),
         _time("ended_at"),
         _text("earlier"),  # earlier attempts of the step, as JSON
-        _text("result"),  # last: SQLite reads through a long value to the columns after it
+        _text("result"),  # late: SQLite reads through a long value to the columns after it
+        _text("content"),  # of a workflow's step: a large text of the result, which is not in the result then
     )
     # An attempt has a row once it ended without ending its run, and the later attempts of that run have rows as well.
     op.create_table(
