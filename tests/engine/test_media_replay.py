@@ -1,13 +1,23 @@
 """Media from before a crash: a later attempt shows them to the model again, and nothing is drawn twice."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic_ai.messages import BinaryContent, BinaryImage, FilePart, ModelMessage, ModelRequest, ToolReturnPart
+from pydantic_ai.messages import (
+    BinaryContent,
+    BinaryImage,
+    FilePart,
+    ModelMessage,
+    ModelRequest,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import StreamedResponse
 
-from musterd import Agent, Media, ToolResult, tool
+from musterd import Agent, Media, Step, StepInput, ToolResult, Workflow, tool
+from musterd.core.states import RunState
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.held_model import HeldModel
@@ -83,3 +93,45 @@ async def test_what_a_model_made_is_kept(engines: Engines) -> None:
     assert (bytes(blob["content"]), image["blob"] in step["result"]) == (PNG, True)
     images = [part.content.data for part in model.calls[-1][1].parts if isinstance(part, FilePart)]
     assert images == [PNG], "its own answer, as it was"
+
+
+async def test_later_steps_of_a_workflow_get_what_an_agent_drew(engines: Engines, model: HeldModel) -> None:
+    seen, is_cut_off = list[list[bytes | None]](), asyncio.Event()
+
+    @tool
+    async def draw() -> ToolResult:
+        """Draw something."""
+        return ToolResult(content="drawn", images=[Media(content=PNG)])
+
+    async def look(step_input: StepInput) -> str:
+        outputs = step_input.previous_step_outputs or {}
+        seen.append([medium.content for medium in [*(step_input.images or ()), *(outputs["artist"].images or ())]])
+        if not is_cut_off.is_set():
+            is_cut_off.set()
+            await asyncio.Event().wait()
+        return "looked"
+
+    flow = Workflow(
+        id="flow",
+        steps=[
+            Step(name="show", executor=lambda step_input: "[[TOOL draw {}]]"),
+            Step(name="artist", agent=Agent(id="artist", model=model, tools=[draw])),
+            Step(name="critic", agent=Agent(id="critic", model=model)),
+            Step(name="look", executor=look, retry_safe=True),
+        ],
+    )
+    async with engines(workflows=[flow]) as first:
+        await first.start("go", "r1")
+        await is_cut_off.wait()
+        await first.kill()
+    async with engines(workflows=[flow]) as second:
+        assert (await second.end_of("r1")).row.state is RunState.COMPLETED
+    assert seen == [[PNG, PNG]] * 2
+    prompts = [part.content for part in model.calls[-1][-1].parts if isinstance(part, UserPromptPart)]
+    pictures = [
+        item.data
+        for content in prompts
+        for item in content
+        if not isinstance(content, str) and isinstance(item, BinaryContent)
+    ]
+    assert pictures == [PNG]

@@ -49,7 +49,7 @@ async def test_a_run_is_shown_whole_by_every_operation(client: ServerClient) -> 
     assert exported["run"]["step_results"] == run["step_results"]
     recorded = {step["path"]: step["recorded"] for step in exported["steps"]}
     assert recorded["s0"]["result"] == recorded["s2"]["result"] == text
-    (step,) = await client.get(f"/{PATH}/runs/{run_id}/steps", path="s0")
+    (step,) = await client.get(f"/{PATH}/runs/{run_id}/steps?session_id=s1&path=s0")
     assert (step["result"], step["result_characters"]) == (text, LARGE)
     assert "content_at" not in f"{run}{listed}{of_session}{alone}{of_all}{exported}"
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from musterd.core.ids import MAX_LENGTH
 from musterd.core.jsontext import storable
@@ -74,6 +74,19 @@ def content_hash(content: bytes) -> str:
 def contents(media: Iterable[Medium]) -> dict[str, bytes]:
     """The loaded contents by their hash."""
     return {medium.item["blob"]: medium.content for medium in media if medium.content is not None}
+
+
+def missing(media: Iterable[Medium]) -> set[str]:
+    """The hashes of the contents that are stored and not loaded."""
+    return {medium.item["blob"] for medium in media if medium.content is None and "blob" in medium.item}
+
+
+def with_contents(media: Iterable[Medium], loaded: Mapping[str, bytes]) -> tuple[Medium, ...]:
+    """The media with contents that were loaded, by hash."""
+    return tuple(
+        medium if medium.content is not None else replace(medium, content=loaded.get(medium.item.get("blob", "")))
+        for medium in media
+    )
 
 
 def references(text: str | None) -> list[str]:

@@ -32,7 +32,7 @@ from musterd.loop.metering import budgets_of, metered
 from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
 from musterd.models.image_addresses import passes_image_addresses_on
-from musterd.store import attempt_input, step_contents
+from musterd.store import attempt_input, blobs, step_contents
 from musterd.store.attempt_input import AttemptInput
 
 NOTHING_STORED = Recovered()
@@ -103,10 +103,14 @@ def _stored_steps(attempt: Attempt, recovered: Recovered) -> JsonObject:
     async def read_contents(paths: Collection[str]) -> Mapping[str, str]:
         return await until_available(lambda: database.scan(lambda tx: step_contents.of_tree(tx, run_id, paths)), run_id)
 
+    async def read_media(hashes: Collection[str]) -> Mapping[str, bytes]:
+        return await until_available(lambda: database.scan(lambda tx: blobs.several(tx, hashes)), run_id)
+
     return {
         "stored_steps": recovered.step_names,
         "finished_steps": recovered.finished_paths,
         "read_contents": read_contents,
+        "read_media": read_media,
     }
 
 

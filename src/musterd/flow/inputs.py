@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic_ai.messages import UserContent
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.core.media import MEDIA_NAMES, Medium, missing
 from musterd.core.step_contents import without_place
 from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
@@ -72,10 +72,14 @@ class Scope:
 
 
 async def read_contents(walk: "Walk", results: Iterable[StepResult | None]) -> None:
-    """Read the large contents of results that earlier attempts stored, because a step gets them now."""
-    if not walk.tree.finished_steps:  # the first attempt has them all
-        return
+    """Read media of runs and large contents that earlier attempts stored, because a step gets these results now."""
     several = [result for result in results if result is not None]
+    if hashes := {name for result in several for name in missing(result.media)}:
+        loaded = await walk.tree.read_media(hashes)
+        for result in several:
+            result.fill_in_media(loaded)
+    if not walk.tree.finished_steps:  # the first attempt has all contents
+        return
     paths = {step.path for result in several for step in result.unread_steps()}
     texts = await walk.tree.read_contents(paths) if paths else {}
     for result in several:
@@ -130,7 +134,6 @@ def prompt_of_step(
     if not component.spec.send_media_to_model:
         return message
     model = walk.tree.models.of(component)
-    # The media that the run of a step produced are not loaded; functions give their contents.
     loaded = [medium for medium in media if medium.content is not None or "url" in medium.item]
     content = result_content(message, loaded, model) if loaded else message
     if not of_request:

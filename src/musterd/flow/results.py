@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.media import MEDIA_NAMES, Medium
+from musterd.core.media import MEDIA_NAMES, Medium, with_contents
 from musterd.core.step_contents import AT, MAX_INLINE, place
 from musterd.declare.tool_result import Media
 from musterd.declare.workflow.step_io import StepOutput, as_text
@@ -77,6 +77,14 @@ class StepResult:
             content = parallel_text(self.steps)
         # In place: the outputs of containers refer to it. No function has got it yet, because its content was missing.
         object.__setattr__(self.output, "content", content)
+
+    def fill_in_media(self, loaded: Mapping[str, bytes]) -> None:
+        """Take in media that were read, by hash."""
+        for step in self.steps:
+            step.fill_in_media(loaded)
+        self.media = with_contents(self.media, loaded)
+        for name in MEDIA_NAMES if not self.steps else ():
+            object.__setattr__(self.output, name, _media_named(name, self.media))
 
 
 def content_text(content: Json) -> tuple[str, JsonObject]:
@@ -144,10 +152,10 @@ def succeeded(position: Position, path: str, step: ToolStep) -> StepResult:
         error=details.get("error"),
         stop=details.get("stop", False),
         metrics=details.get("metrics"),
-        images=_media_of(step, "images"),
-        videos=_media_of(step, "videos"),
-        audio=_media_of(step, "audio"),
-        files=_media_of(step, "files"),
+        images=_media_named("images", step.media),
+        videos=_media_named("videos", step.media),
+        audio=_media_named("audio", step.media),
+        files=_media_named("files", step.media),
     )
     record = _record(output, step.media)
     if (at := content_place(path, step)) is None:
@@ -291,9 +299,9 @@ def _output(position: Position, step: ToolStep, **result: Json) -> StepOutput:
     )
 
 
-def _media_of(step: ToolStep, name: str) -> list[Media] | None:
-    """The media of a kind that a step produced; None if there are none."""
-    return [_as_media(medium) for medium in step.media if medium.name == name] or None
+def _media_named(name: str, media: Sequence[Medium]) -> list[Media] | None:
+    """The media of a kind; None if there are none."""
+    return [_as_media(medium) for medium in media if medium.name == name] or None
 
 
 def _as_media(medium: Medium) -> Media:

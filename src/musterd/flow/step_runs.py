@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
-from musterd.core.media import Medium
+from musterd.core.media import Medium, missing, with_contents
 from musterd.core.records import StepKind, StepState
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import Component
@@ -78,13 +78,16 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         return _refused(f"Steps are limited to {tree.settings.max_depth} levels.")
     if step_run.is_strict and (problem := _schema_problem(component, step_run.message)) is not None:
         return _refused(problem)
+    media = step_run.media
+    if hashes := missing(media):  # of an agent's or a team's step
+        media = with_contents(media, await tree.read_media(hashes))
     child = Assignment(
         component=component,
         run_id=clock.derived_id(tree.salt, step_run.path),
         parent_id=run.run_id,
         path=step_run.path,
-        prompt=prompt_of_step(walk, component, step_run.message, step_run.media),
-        state=state.copied(step_run.state),
+        prompt=prompt_of_step(walk, component, step_run.message, media),
+        state=_state_of(component, step_run.state),
         depth=run.depth + 1,
         history=() if isinstance(component, WorkflowComponent) else member_history(tree.member_history, component, ()),
         inherited_dependencies=run.dependencies,
@@ -103,6 +106,8 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         step = await drive_member(tree, child, make)
     finally:
         deadline.cancel()
+    if isinstance(component, WorkflowComponent):  # with the initial values of its own
+        step = replace(step, state_delta=state.delta(step_run.state, child.state))
     step = within_limit(step, tree.settings.tool_result_stored_bytes)
     if not step.is_error:
         return replace(step, details=_details(walk, component, driven[0]))
@@ -113,6 +118,12 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
         return replace(step, details={"is_stopped": True})
     error = (driven[0].progress.output.error if driven else None) or {}
     return replace(step, details={"error_type": error.get("code"), "is_final": not error.get("retryable", False)})
+
+
+def _state_of(component: Component | WorkflowComponent, session_state: JsonObject) -> JsonObject:
+    """The state that a run works on; a workflow's own initial values are in it if the session has no others."""
+    initial = component.spec.session_state or {} if isinstance(component, WorkflowComponent) else {}
+    return state.copied({**initial, **session_state})
 
 
 class _Deadline:

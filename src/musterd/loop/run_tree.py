@@ -42,10 +42,16 @@ class Models:
 
 
 ReadContents = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+ReadMedia = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
 
 
 async def no_contents(paths: Collection[str]) -> Mapping[str, str]:
     """No contents: those of the first attempt of a run."""
+    return {}
+
+
+async def no_media(hashes: Collection[str]) -> Mapping[str, bytes]:
+    """No media."""
     return {}
 
 
@@ -65,6 +71,7 @@ class RunTree:
         above them, whose names are empty.
     :param finished_steps: the paths of those of them that have a result.
     :param read_contents: reads large contents that earlier attempts of a workflow stored, by the paths of their steps.
+    :param read_media: reads media that runs in the tree have produced, by hash.
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     """
@@ -88,6 +95,7 @@ class RunTree:
     stored_steps: Mapping[str, str] = field(default_factory=dict)
     finished_steps: frozenset[str] = frozenset()
     read_contents: ReadContents = no_contents
+    read_media: ReadMedia = no_media
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
 

@@ -189,6 +189,18 @@ async def test_large_contents_are_cut_in_the_results_of_containers_only() -> Non
     assert len(flow.walk.progress.output.content) == 150_000
 
 
+async def test_the_initial_state_of_a_nested_workflow_is_merged() -> None:
+    def add(step_input: StepInput, session_state: dict[str, Any]) -> str:
+        session_state["n"] += 1
+        return f"{session_state['n']} {session_state['k']}"
+
+    inner = Workflow(id="inner", steps=[Step(name="add", executor=add)], session_state={"n": 10, "k": "own"})
+    nested = [Step(name="once", workflow=inner), Step(name="again", workflow=inner)]
+    flow = FlowHarness(Workflow(id="w", steps=nested, session_state={"k": "outer"}))
+    assert (await flow.drive()).content == "12 outer"
+    assert flow.state == {"k": "outer", "n": 12}
+
+
 async def test_a_nested_workflow_is_a_run_of_its_own() -> None:
     inner = Workflow(id="inner", steps=[Step(name="up", executor=shout)])
     flow = await run(Step(name="nested", workflow=inner), plain)
