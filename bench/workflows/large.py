@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.client import Client
 from bench.figures import Figure
-from bench.servers import WORK, Musterd
+from bench.servers import WORK, Musterd, Server
 from bench.stores import select
 from bench.trial import Bench
 
@@ -31,13 +31,13 @@ async def measure(bench: Bench) -> list[Figure]:
         async with Client(server.url) as client:
             await begin(client, "warm")
             await until(server, COMPLETED, 1)
-            size, cpu = await stored(server), server.cpu()
+            before_bytes, cpu = await stored(server), server.cpu()
             reset_peak(server)
             before = peak_mb(server)
             for number in range(count):
                 await begin(client, f"r{number}")
                 await until(server, COMPLETED, number + 2)
-            cpu_ms, size = (server.cpu() - cpu) * 1000 / count, (await stored(server) - size) / count
+            cpu_ms, size = (server.cpu() - cpu) * 1000 / count, (await stored(server) - before_bytes) / count
             peak = peak_mb(server) - before
             reads = [await read(server, client, f"{RUNS_PATH}/r0{path}?session_id=s") for path in ("", "/events")]
     recovery_ms, recovery_peak = await recovered(bench, environment)
@@ -58,7 +58,7 @@ async def begin(client: Client, run_id: str) -> None:
     await client.answer("POST", RUNS_PATH, expect=202, data=form)
 
 
-async def until(server: Musterd, text: str, count: int) -> None:
+async def until(server: Server, text: str, count: int) -> None:
     """Wait until so many rows are stored. Not by a poll, which would read the results."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
         while True:
@@ -67,7 +67,7 @@ async def until(server: Musterd, text: str, count: int) -> None:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def stored(server: Musterd) -> int:
+async def stored(server: Server) -> int:
     """The bytes of the database."""
     (row,) = await select(
         server.db_url, "SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()"
@@ -75,7 +75,7 @@ async def stored(server: Musterd) -> int:
     return int(row["n"])
 
 
-async def read(server: Musterd, client: Client, path: str) -> float:
+async def read(server: Server, client: Client, path: str) -> float:
     """The CPU of one answer in ms."""
     before = server.cpu()
     answer: Any = await client.answer("GET", path)
@@ -99,13 +99,13 @@ async def recovered(bench: Bench, environment: dict[str, str]) -> tuple[float, f
             return (server.cpu() - before) * 1000, peak_mb(server)
 
 
-def reset_peak(server: Musterd) -> None:
+def reset_peak(server: Server) -> None:
     """Let the peak of the process's memory begin anew at what it is now."""
     time.sleep(1)
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
 
 
-def peak_mb(server: Musterd) -> float:
+def peak_mb(server: Server) -> float:
     """The most memory of the process that was in RAM."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

@@ -93,7 +93,7 @@ def filled(records: Json, texts: Mapping[str, str]) -> Json:
 
 def filled_event(event: Event, texts: Mapping[str, str]) -> Event:
     """An event with the contents that it shows."""
-    data = {name: filled(event.data[name], texts) for name in ("output", "outputs") if name in event.data}
+    data: JsonObject = {name: filled(event.data[name], texts) for name in ("output", "outputs") if name in event.data}
     return replace(event, data={**event.data, **data})
 
 

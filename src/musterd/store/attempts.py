@@ -387,10 +387,11 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
     """Store events under indexes that the caller allocated."""
-    stored = [[event.kind.value, event.run_id, event.at, event.data, event.place] for event in events]
-    for event, following, values in zip(events, events[1:], stored, strict=False):
-        if event.data is following.data:  # emitted with one object: stored with the second of them (events.after)
-            values[3] = None
+    stored = []
+    for event, following in zip(events, [*events[1:], None], strict=True):
+        # Two events that were emitted with one object: it is stored with the second of them (events.after).
+        is_shared = following is not None and following.data is event.data
+        stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
     payload = jsontext.dumps(stored)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
 
