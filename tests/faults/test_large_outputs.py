@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from musterd.store import events
-from tests.faults.components_large import LARGE
 from tests.support.crashes import check_each_event_once
 from tests.support.process import Deployment, deployment_of
 
-STEPS = 6
+LARGE, STEPS = 6_000, 6
 
 
 @pytest.fixture
