@@ -178,7 +178,7 @@ async def test_after_a_crash_a_function_gets_all_contents(engines: Engines, work
 
     async def look(step_input: StepInput) -> str:
         outputs = step_input.previous_step_outputs or {}
-        seen.update({output.step_name: output.content for top in outputs.values() for output in top.tree()})
+        seen.update({str(output.step_name): output.content for top in outputs.values() for output in top.tree()})
         seen["previous"] = step_input.previous_step_content
         return "seen"
 
