@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ToolContext,
         Toolkit,
         Workflow,
+        WorkflowAgent,
         WorkflowExecutionInput,
         pause,
         tool,
@@ -77,6 +78,7 @@ __all__ = [
     "Toolkit",
     "UserInputField",
     "Workflow",
+    "WorkflowAgent",
     "WorkflowExecutionInput",
     "__version__",
     "ask_user",
@@ -122,6 +124,7 @@ _HOMES = {
     "StepOutput": "musterd.declare",
     "Steps": "musterd.declare",
     "Workflow": "musterd.declare",
+    "WorkflowAgent": "musterd.declare",
     "WorkflowExecutionInput": "musterd.declare",
     "pause": "musterd.declare",
 }

@@ -17,6 +17,7 @@ from musterd import (
     Team,
     ToolContext,
     Workflow,
+    WorkflowAgent,
     tool,
 )
 from musterd.guards import RunInput, RunOutput
@@ -142,6 +143,12 @@ seq = Workflow(
     name="Sequence",
     description="One after the other",
     steps=[Step(name="research", agent=solo), Step(name="shout", executor=up), Step(name="crew", team=demo)],
+)
+front = Workflow(
+    id="front",
+    name="Front",
+    steps=[Step(name="shout", executor=up)],
+    agent=WorkflowAgent(model="scripted"),
 )
 everything = Workflow(
     id="everything",

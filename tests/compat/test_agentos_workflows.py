@@ -67,6 +67,22 @@ def test_a_stream_is_typed(agentos: Driver, session_id: str) -> None:
     assert agentos.complaints() == []
 
 
+def test_an_agent_in_front_is_typed(agentos: Driver, session_id: str) -> None:
+    message = '[[TOOL run_workflow {"query": "go"}]]'
+    run = agentos.run_workflow("front", message, session_id=session_id)
+    assert (run["content"], run["workflow_agent_run"]["$type"]) == ("UP(go)", "RunOutput")
+    assert run["workflow_agent_run"]["content"] == "Done: UP(go)"
+    events = agentos.run_workflow_stream("front", message, session_id=session_id)
+    assert [name for name in names(events) if name.startswith(("Workflow", "Step"))] == [
+        *("WorkflowAgentStarted", "WorkflowStarted", "StepStarted", "StepOutput", "StepCompleted"),
+        *("WorkflowAgentCompleted", "WorkflowCompleted"),
+    ]
+    direct = agentos.run_workflow_stream("front", "hello", session_id=session_id)
+    assert direct[-1]["metadata"] == {"agent_direct_response": True}
+    assert {event["workflow_agent"] for event in direct if event["event"] == "RunContent"} == {True}
+    assert agentos.complaints() == []
+
+
 def test_an_unknown_workflow(agentos: Driver) -> None:
     with pytest.raises(ClientFailed) as failed:
         agentos.get_workflow("nope")

@@ -64,8 +64,8 @@ class FlowHarness:
         return self.walk.progress.output.step_results
 
     def kinds(self) -> list[str]:
-        """The kinds of the workflow's own events, each with the name of its step."""
-        own = [event for event in self.events if event.run_id == "root" and event.kind is not EventKind.RUN_STARTED]
+        """The kinds of the workflow's own events about steps, each with the name of its step."""
+        own = [event for event in self.events if event.run_id == "root" and "step" in event.data]
         return [f"{event.kind.value} {event.data['step']['step_name']}" for event in own]
 
     def data(self, kind: EventKind) -> list[JsonObject]:

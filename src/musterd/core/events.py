@@ -13,7 +13,7 @@ from musterd.core.jsontypes import JsonObject
 class EventKind(StrEnum):
     """The kinds of event, with the keys of their ``data``."""
 
-    RUN_STARTED = "run_started"  # model, model_provider
+    RUN_STARTED = "run_started"  # model, model_provider; has_agent of a workflow with an agent
     MODEL_REQUEST_STARTED = "model_request_started"  # model, model_provider
     MODEL_REQUEST_RETRIED = "model_request_retried"  # try, wait_seconds, reason
     MODEL_LOADING_STARTED = "model_loading_started"  # model, model_provider; a model that runs in this process
@@ -77,7 +77,7 @@ class EventKind(StrEnum):
     CONDITION_COMPLETED = "condition_completed"  # step, condition_result, branch, executed_steps, outputs
     ROUTER_STARTED = "router_started"  # step, selected_steps
     ROUTER_COMPLETED = "router_completed"  # step, selected_steps, executed_steps, outputs
-    WORKFLOW_AGENT_STARTED = "workflow_agent_started"  # -
+    WORKFLOW_CALLED = "workflow_called"  # -; the agent of the workflow runs it
     WORKFLOW_AGENT_COMPLETED = "workflow_agent_completed"  # content
 
 

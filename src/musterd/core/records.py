@@ -121,6 +121,7 @@ class Output:
     :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS. Large
         contents are in the journal (``core.step_contents``).
     :param content_at: of a workflow, where in the journal its content is, if it is large.
+    :param is_agent_answer: of a workflow, whether its agent answered without running it.
     :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
@@ -142,6 +143,7 @@ class Output:
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
     step_results: list[JsonObject] = field(default_factory=list)
     content_at: JsonObject | None = None
+    is_agent_answer: bool = False
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Add the tokens of a model call that is not one of the run's turns."""
@@ -168,6 +170,8 @@ class Output:
                 value[name] = field_value
         if self.content is None and self.content_at is not None:
             value["content_at"] = self.content_at
+        if self.is_agent_answer:
+            value["is_agent_answer"] = True
         return value
 
     def as_event(self) -> JsonObject:
@@ -195,6 +199,7 @@ class Output:
             media=value.get("media", {}),
             step_results=value.get("step_results", []),
             content_at=value.get("content_at"),
+            is_agent_answer=value.get("is_agent_answer", False),
             cost=value.get("cost"),
         )
 

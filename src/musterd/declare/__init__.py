@@ -32,6 +32,7 @@ from musterd.declare.workflow import (
     StepOutput,
     Steps,
     Workflow,
+    WorkflowAgent,
     WorkflowExecutionInput,
     pause,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "ToolSource",
     "Toolkit",
     "Workflow",
+    "WorkflowAgent",
     "WorkflowComponent",
     "WorkflowExecutionInput",
     "load",

@@ -20,6 +20,7 @@ from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 from musterd.declare.yaml_schema import CONTAINERS, json_schema
 
 PAGES = ("teams.md", "workflows.md")
@@ -69,6 +70,7 @@ def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
         "mcp": options_of(MCPServer),
         "schedule": options_of(Schedule),
         "workflow": options_of(Workflow),
+        "workflow_agent": options_of(WorkflowAgent),
         "every_step": every_step,
     }
     kinds: list[type[StepOptions]] = [Step, *CONTAINERS.values()]

@@ -19,6 +19,7 @@ from musterd.declare.source_location import closest_match, declaration_error, qu
 from musterd.declare.team import Team
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 from musterd.declare.yaml_document import Document, Location
 from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, TAGS, file_form
 
@@ -101,6 +102,8 @@ def _fault_error(document: Document, location: Location, detail: ErrorDetails) -
     label = "this MCP server" if _is_mcp_server(location) else _entry_label(document.value, location)
     if len(location) > 1 and issubclass(_declared_class(location), StepOptions):
         label = f"a step of {label}"
+    elif len(location) > 1 and _declared_class(location) is WorkflowAgent:
+        label = f"the agent of {label}"
     name = next((part for part in reversed(location) if isinstance(part, str)), "the file")
     if detail["type"] == "extra_forbidden":
         return declaration_error(place, f"{label} has no field '{name}'", _suggest_fix(location, name))
@@ -157,6 +160,8 @@ def _declared_class(location: Sequence[str | int]) -> type[Declared]:
         return MCPServer
     declared = _KINDS.get(str(location[0]), Agent)
     if declared is Workflow:
+        if len(location) > 3 and location[2] == "agent":
+            return WorkflowAgent
         for above, part in itertools.pairwise(location):
             if above in STEP_LISTS and isinstance(part, int):
                 declared = Step

@@ -16,6 +16,7 @@ from musterd.declare.signature import schema_writer
 from musterd.declare.team import Team
 from musterd.declare.workflow.steps import Condition, Loop, Parallel, Router, Step, StepOptions, Steps
 from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 
 PATH, SERVER = "(path)", "(server)"
 """The discriminator tags of entries of ``tools:``. pydantic adds them to error locations."""
@@ -95,7 +96,7 @@ def _workflow(budget: type[Entry]) -> type[Entry]:
     item = ForwardRef("StepItem")
     steps: Any = GenericAlias(list, (item,))
     lists = dict.fromkeys(STEP_LISTS, steps)
-    models = [entry_of(Step), entry_of(Workflow, budget=budget, steps=steps)]
+    models = [entry_of(Step), entry_of(Workflow, budget=budget, steps=steps, agent=entry_of(WorkflowAgent))]
     choices: Any = Annotated[str, Tag(COMPONENT)] | Annotated[models[0], Tag(STEP)]
     for kind, cls in CONTAINERS.items():
         container = entry_of(cls, **{name: lists[name] for name in STEP_LISTS if name in options_of(cls)})

@@ -21,6 +21,7 @@ from musterd.declare.source_location import closest_match, declaration_error, pl
 from musterd.declare.team import Team
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 from musterd.declare.yaml_document import Document, Location, read
 from musterd.declare.yaml_form import checked_form
 from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, ContainerItem
@@ -28,6 +29,8 @@ from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, ContainerItem
 _CLASSES: dict[str, type[Agent | Team | Workflow]] = {"agents": Agent, "teams": Team, "workflows": Workflow}
 _RUN_BY_STEPS = ("agent", "team", "workflow")
 _SCHEMAS = frozenset({"input_schema", "output_schema"})
+_NESTED: dict[str, type[Budget | WorkflowAgent]] = {"budget": Budget, "agent": WorkflowAgent}
+"""Options that are mappings, with what each declares."""
 
 
 def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Registry:
@@ -159,9 +162,10 @@ class _Builder:
                 path, fields[option] = fields[option], None
                 with noting_problems(self.document.place(location)):
                     fields[option] = self._schema(path, (*location, option))
-        if fields.get("budget") is not None:
-            with placed_at(self.document.place((*location, "budget"))):
-                fields["budget"] = Budget(**fields["budget"].model_dump(exclude_unset=True))
+        for option, cls in _NESTED.items():
+            if fields.get(option) is not None:
+                with placed_at(self.document.place((*location, option))):
+                    fields[option] = cls(**fields[option].model_dump(exclude_unset=True))
         return fields
 
     def _tool(self, tool: Any, location: Location) -> Any:

@@ -5,6 +5,7 @@ The run is walked through as a later attempt would do it, except that nothing is
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from musterd.core.errors import RunFailed, RunRejected
 from musterd.core.jsontypes import JsonObject
@@ -55,8 +56,10 @@ async def step_results_so_far(
         threads=resources.threads,
         finished_steps=frozenset(row.path for row in rows if row.result is not None),
     )
+    # Whether its agent runs the workflow or every request does, the steps have the same paths.
+    without_agent = replace(component, agent=None)
     assignment = Assignment(
-        component=component, run_id=run.run_id, parent_id=None, path="", prompt=run_input.message, state={}
+        component=without_agent, run_id=run.run_id, parent_id=None, path="", prompt=run_input.message, state={}
     )
     walk = Walk(tree, assignment)
     with contextlib.suppress(Waits, RunFailed, RunRejected):  # it comes as far as there are results

@@ -65,10 +65,11 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
     )
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
     await tree.steps.intend([intent], [start])
-    return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), _never_asks)
+    return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), never_asks)
 
 
-def _never_asks(kind: RequirementKind) -> Requirement:
+def never_asks(kind: RequirementKind) -> Requirement:
+    """The question about a run whose outcome is unknown: there is none."""
     raise AssertionError("the outcome of a run is never unknown")
 
 

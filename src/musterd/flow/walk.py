@@ -65,7 +65,7 @@ class Walk:
         self.progress = Progress()
         self.started = clock.monotonic()
         self.session = WorkflowSession(session_id=tree.session_id, user_id=tree.user_id)
-        self.input = _input_of(run)
+        self.input = _input_of(run.component, message_of(run.prompt))
         self.additional_data: JsonObject = run.request_options.get("additional_data") or {}
         self._step_count = 0
 
@@ -78,15 +78,30 @@ class Walk:
         # Each attempt emits all events from the beginning; the outbox skips those that are stored.
         self._emit_started()
         await self._prepare()
-        if self.component.function is not None:
-            from musterd.flow.function_workflow import run_function
+        if self.component.agent is not None:
+            from musterd.flow.workflow_agent import run_with_agent
 
-            content = await run_function(self, self.component.function)
-        else:
-            content = await self._run_list()
-        return self._finish(content)
+            return self._finish(await run_with_agent(self, self.component.agent))
+        return self._finish(await self._run())
+
+    async def run_for(self, query: str) -> Json:
+        """Run the workflow for the query of its agent, and return its content.
+
+        :raises RunFailed: a step failed and that ends the run, or a limit was reached.
+        :raises RunRejected: a person rejected a step, and that ends the run.
+        """
+        self.tree.emit_now(EventKind.WORKFLOW_CALLED, self.run.run_id)
+        self.input = _input_of(self.component, query)
+        return await self._run()
 
     # --- steps --------------------------------------------------------------------------------------
+
+    async def _run(self) -> Json:
+        if self.component.function is None:
+            return await self._run_list()
+        from musterd.flow.function_workflow import run_function
+
+        return await run_function(self, self.component.function)
 
     async def _run_list(self) -> Json:
         scope = Scope(state=self.run.state)
@@ -190,6 +205,8 @@ class Walk:
         }
         if run.step is not None:
             data["step"] = run.step
+        if component.agent is not None:
+            data["has_agent"] = True
         self.tree.emit_now(EventKind.RUN_STARTED, run.run_id, data)
 
     async def _prepare(self) -> None:
@@ -227,14 +244,14 @@ class Walk:
         return output
 
 
-def _input_of(run: Assignment[WorkflowComponent]) -> Json:
-    """The input of the run: its message, or the object that the message is if there is a schema."""
-    text, schema = message_of(run.prompt), run.component.spec.input_schema
+def _input_of(component: WorkflowComponent, text: str) -> Json:
+    """The input of a run: its message, or the object that the message is if there is a schema."""
+    schema = component.spec.input_schema
     if schema is None:
         return text
     try:
         return json.loads(text) if isinstance(schema, Mapping) else schema.model_validate_json(text)
-    except ValueError:  # of a nested workflow: what the step before returned
+    except ValueError:  # of a nested workflow, what the step before returned; or the query of an agent
         return text
 
 

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
-from musterd.declare import Component
+from musterd.declare import Component, Tool
 from musterd.declare.component import BaseComponent
 from musterd.declare.tool_result import Media
 from musterd.loop.conversation import Conversation
@@ -41,6 +41,7 @@ class Assignment(Generic[C_co]):
     :param media: media of the root's request, for tools.
     :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
     :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
+    :param tools: the tools that it gets from the workflow whose agent it is the run of.
     """
 
     component: C_co
@@ -64,6 +65,7 @@ class Assignment(Generic[C_co]):
     speaks_for: str | None = None
     step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
+    tools: Sequence[Tool] = ()
 
     def of(self, component: C) -> "Assignment[C]":
         """The same run of another component, or of its own with a more precise type."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from musterd.core import clock, jsontext
 from musterd.core.error_logging import exception_message, log_failure
+from musterd.core.errors import HandedOver, LeaseLost, RunFailed, RunRejected
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -16,6 +17,7 @@ from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.builtin_tools import Rejected, ToolCallContext
 from musterd.loop.contained_exits import Interrupted, exits_contained
+from musterd.loop.pausing import Waits
 from musterd.loop.produced_media import check_media, split_media
 from musterd.loop.progress import CallContext, Reports
 from musterd.loop.run_tree import RunTree, digest
@@ -24,6 +26,9 @@ from musterd.loop.task_abandonment import is_cancelled, run_user_code
 from musterd.loop.tool_middleware import call_with_middleware, has_middleware
 from musterd.loop.tool_results import bounded_text, check_state_change, error_text
 from musterd.loop.user_functions import awaited, call_in_thread
+
+_OF_STEPS = (RunFailed, RunRejected, Waits, LeaseLost, HandedOver)
+"""How the steps of a run end that cannot go on now, or at all."""
 
 
 async def call_function(
@@ -55,6 +60,9 @@ async def call_function(
         change = state.delta(run.state, working_state)
         check_state_change(change, tree.settings.state_bytes)
     except BaseException as error:
+        # A tool of the loop may run steps. What keeps these from going on is not a result of the call.
+        if tool.is_own and isinstance(error, _OF_STEPS):
+            raise
         # Only a cancel of this task ends the call. A CancelledError that the tool itself raised is a failed result.
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise

@@ -92,10 +92,12 @@ async def drive_member(
         _end(tree, run, progress, RunState.CANCELLED)
         raise
     except Waits as waits:
-        ids = ",".join(requirement.id for requirement in waits.requirements)
-        data = pause_event(run.component.kind, waits.requirements)
-        # The ids are part of the event's key: a later pause for another requirement is a new event.
-        tree.emit_now(EventKind.RUN_PAUSED, run.run_id, data, f"{ids}/paused")
+        # The agent of a workflow has started steps that are not below it. If they wait, it does not.
+        below = [question for question in waits.requirements if question.path.startswith(f"{run.path}/")]
+        if below:
+            ids = ",".join(requirement.id for requirement in below)
+            # The ids are part of the event's key: a later pause for another requirement is a new event.
+            tree.emit_now(EventKind.RUN_PAUSED, run.run_id, pause_event(run.component.kind, below), f"{ids}/paused")
         raise
     except asyncio.CancelledError:
         _end(tree, run, progress, RunState.CANCELLED)

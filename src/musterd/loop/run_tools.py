@@ -1,5 +1,7 @@
 """Tools that are determined when a run begins: those of MCP servers, and those that a function in ``tools=`` returns.
 
+The agent of a workflow gets its tool from the workflow's run.
+
 The first attempt records which tools there are, and later attempts offer the same ones. If a server cannot be reached,
 the run goes on without its tools and its model is told. A call of a tool that has disappeared since is a failed result.
 """
@@ -75,6 +77,9 @@ async def run_tools(tree: RunTree, run: Assignment) -> RunTools:
     :raises RunFailed: if a function in ``tools=`` failed.
     """
     sources = run.component.spec.tool_sources
+    if run.tools:
+        assert not sources, "the agent of a workflow has no tools of its own"
+        return _tools_of_workflow(run.tools)
     if not sources:
         return NO_RUN_TOOLS
     # Functions cannot be stored, so each attempt calls the factories again; the names that count are the recorded ones.
@@ -104,6 +109,17 @@ async def run_tools(tree: RunTree, run: Assignment) -> RunTools:
         tools=tools,
         digests={tool.name: digest(tool.name, repr(tool.parameters)) for tool in tools.values()},
         notes=tuple(listing["note"] for listing in recorded["sources"] if listing.get("note")),
+    )
+
+
+def _tools_of_workflow(tools: Sequence[Tool]) -> RunTools:
+    return RunTools(
+        definitions=tuple(
+            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
+            for tool in tools
+        ),
+        tools={tool.name: tool for tool in tools},
+        digests={tool.name: digest(tool.name, repr(tool.parameters)) for tool in tools},
     )
 
 

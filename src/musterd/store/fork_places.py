@@ -15,6 +15,8 @@ _BEFORE_TURNS = re.compile(r"(p|pre\d+|reason)(/.*)?")
 _NODE = re.compile(r"[sebi]\d+")
 _BRANCH, _ITERATION, _CHOICE, _FURTHER_TRY = re.compile(r"b\d+"), re.compile(r"i\d+"), "c", re.compile(r"r\d+")
 _AFTER_NODES = 10**9
+_AGENT, _DECISION = "a", (["p"], ["t0", "m"])
+"""The agent of a workflow, and its steps until it decided to run the workflow. Its later ones follow the last node."""
 
 
 def before(path: str, kind: ComponentKind) -> Callable[[str], bool] | None:
@@ -56,9 +58,11 @@ def _place(path: str) -> list[str]:
 def _is_earlier(path: list[str], place: list[str]) -> bool:
     """Whether a step happened before the one at ``place``. What is around it did not, and other branches count so."""
     above = ""
-    for segment, other in zip_longest(path, place):
+    for depth, (segment, other) in enumerate(zip_longest(path, place), 1):
         if segment is None or other is None:
             return False
+        if segment == _AGENT:
+            return path[depth:] in _DECISION
         if segment != other:
             is_beside = _BRANCH.fullmatch(segment) is not None and _BRANCH.fullmatch(other) is not None
             return is_beside or _rank(segment, above) < _rank(other, above)

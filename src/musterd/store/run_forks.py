@@ -44,6 +44,7 @@ COPY_OPEN_STEPS = Statement(
        SELECT :root, path, kind, 'started', fingerprint, name, 0, tries, started_at, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
+_AGENT_OF_WORKFLOW = re.compile(r"(.*/)?a")
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
@@ -153,6 +154,8 @@ def _is_copied(step: Row, done_paths: set[str]) -> bool:
         return is_open or is_model
     if step["kind"] != StepKind.DELEGATE.value or step["state"] != StepState.FAILED.value:
         return True
+    if _AGENT_OF_WORKFLOW.fullmatch(step["path"]):  # its failure ended the run
+        return False
     call = _CALL.fullmatch(step["path"])  # a failed member runs again, unless its leader took another turn after it
     return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
 

@@ -23,7 +23,7 @@ from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
 from musterd.wire.workflow_events import BODIES as WORKFLOW_BODIES
 from musterd.wire.workflow_events import NAMES as WORKFLOW_NAMES
-from musterd.wire.workflow_events import step_head
+from musterd.wire.workflow_events import name_of, step_head
 
 AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_STARTED: "RunStarted",
@@ -142,7 +142,16 @@ def is_content_only(event: Event, root_id: str, root_kind: ComponentKind = "team
 
 
 _CONTENT = frozenset({EventKind.CONTENT})
-_WORKFLOW_CONTENT = END_EVENTS | _CONTENT | {EventKind.RUN_STARTED, EventKind.STEP_OUTPUT}
+_WORKFLOW_CONTENT = (
+    END_EVENTS
+    | _CONTENT
+    | {
+        EventKind.RUN_STARTED,
+        EventKind.WORKFLOW_CALLED,
+        EventKind.WORKFLOW_AGENT_COMPLETED,
+        EventKind.STEP_OUTPUT,
+    }
+)
 
 
 class EventRenderer:
@@ -167,6 +176,12 @@ class EventRenderer:
         """Who the run is. Raises KeyError for a run that nobody told of."""
         return self._runs[run_id]
 
+    def is_workflow_agent(self, run_id: str) -> bool:
+        """Whether the run is that of a workflow's agent, which none of its steps started."""
+        who = self.identity(run_id)
+        parent = self._parent(who)
+        return parent is not None and parent.component_kind == "workflow" and who.step is None
+
     def learn(self, runs: Mapping[str, RunIdentity]) -> None:
         """Take in who further runs of the tree are."""
         self._runs.update(runs)
@@ -187,12 +202,15 @@ class EventRenderer:
         if event.kind is EventKind.RUN_STARTED and event.run_id not in self._runs:
             self._runs[event.run_id] = RunIdentity.started(event)
         who = self.identity(event.run_id)
-        name = event_name(event.kind, who.component_kind)
+        own_name = name_of(event) if who.component_kind == "workflow" else None
+        name = own_name or event_name(event.kind, who.component_kind)
         value: dict[str, Any] = {"created_at": int(event.at), "event": name, **self.head(event.run_id)}
         if who.component_kind == "workflow" and event.kind in WORKFLOW_BODIES:
             value.update(WORKFLOW_BODIES[event.kind](event))
         else:
             value.update(_BODIES[event.kind](event, who))
+        if event.kind is EventKind.CONTENT and self.is_workflow_agent(event.run_id):
+            value["workflow_agent"] = True
         if members:
             _add_members(value, members)
         value["at"] = round(event.at, 3)

@@ -205,6 +205,7 @@ class _StepRuns(TypedDict, total=False):
             "`workflow_step_id`."
         ),
     ]
+    workflow_agent_run: Annotated[RunOutput, Field(description="The run of its agent, if it has one.")]
 
 
 class _Workflow(_Parent, _User, _Answer, _SessionState, _Events, ProducedMedia, _Metadata, _History, _Progress):
@@ -507,11 +508,12 @@ def _events(view: RunView, is_post: bool) -> _Events:
 
 
 def step_executor_runs(view: RunView) -> _StepRuns:
-    """The runs that the steps of a workflow's run started, each with the id of its step."""
-    if not view.members:
-        return {}
-    runs = [{**run_output(run, is_post=True), "workflow_step_id": step_id_of(run.row)} for run in view.members]
-    return cast(_StepRuns, {"step_executor_runs": runs})
+    """The runs that the steps of a workflow's run started, each with the id of its step; and that of its agent."""
+    outputs = [(run.row, run_output(run, is_post=True)) for run in view.members]
+    steps = [{**output, "workflow_step_id": step_id_of(row)} for row, output in outputs if row.step is not None]
+    agent = next((output for row, output in outputs if row.step is None), None)
+    runs = {"step_executor_runs": steps or None, "workflow_agent_run": agent}
+    return cast(_StepRuns, {name: value for name, value in runs.items() if value is not None})
 
 
 def _metadata(view: RunView) -> _Metadata:

@@ -114,7 +114,8 @@ class EventFrames:
         kind = self._renderer.identity(run_id).component_kind
         name = event_name(EventKind.CONTENT, kind)
         head = jsontext.dumps({"event": name, **self._renderer.head(run_id)})[1:-1].replace("%", "%%")
-        workflow = '"workflow_agent":false,' if kind == "agent" else ""
+        is_workflow_agent = "true" if self._renderer.is_workflow_agent(run_id) else "false"
+        workflow = f'"workflow_agent":{is_workflow_agent},' if kind == "agent" else ""
         return name, f'{head},"content":%s,{workflow}"content_type":"str","reasoning_content":'
 
 

@@ -38,10 +38,18 @@ NAMES: Mapping[EventKind, str] = {
     EventKind.CONDITION_COMPLETED: "ConditionExecutionCompleted",
     EventKind.ROUTER_STARTED: "RouterExecutionStarted",
     EventKind.ROUTER_COMPLETED: "RouterExecutionCompleted",
-    EventKind.WORKFLOW_AGENT_STARTED: "WorkflowAgentStarted",
+    EventKind.WORKFLOW_CALLED: "WorkflowStarted",
     EventKind.WORKFLOW_AGENT_COMPLETED: "WorkflowAgentCompleted",
 }
 """The name of each kind that a workflow's run names in its own way; other kinds have the names of an agent's run."""
+
+
+def name_of(event: Event) -> str | None:
+    """The name of an event of a workflow's run; None: it has that of an agent's run."""
+    if event.kind is EventKind.RUN_STARTED and event.data.get("has_agent"):
+        return "WorkflowAgentStarted"
+    return NAMES.get(event.kind)
+
 
 _HEAD = ("step_id", "parent_step_id", "step_name", "step_index")
 _MEDIA = ("images", "videos", "audio", "response_audio")
@@ -108,6 +116,8 @@ def _completed(event: Event) -> JsonObject:
     value: JsonObject = {} if output.content is None else {"content": output.content}
     value["content_type"] = output.content_type
     value["step_results"] = output.step_results
+    if output.is_agent_answer:
+        value["metadata"] = {"agent_direct_response": True}
     value.update(media_of(output))
     if output.session_state:
         value["session_state"] = output.session_state
@@ -160,7 +170,7 @@ BODIES: Mapping[EventKind, Callable[[Event], JsonObject]] = {
     EventKind.CONDITION_COMPLETED: _about_step("condition_result", "executed_steps", "branch", step_results="outputs"),
     EventKind.ROUTER_STARTED: _about_step("selected_steps"),
     EventKind.ROUTER_COMPLETED: _about_step("selected_steps", "executed_steps", step_results="outputs"),
-    EventKind.WORKFLOW_AGENT_STARTED: _nothing,
+    EventKind.WORKFLOW_CALLED: _nothing,
     EventKind.WORKFLOW_AGENT_COMPLETED: lambda event: {"content": event.data.get("content") or ""},
 }
 """What follows the head of each kind, where it differs from an agent's run."""

@@ -348,11 +348,8 @@ def test_messages_may_have_a_schema() -> None:
 
 
 def test_options_of_agents_that_are_not_supported_are_those_of_the_workflow() -> None:
-    workflow = resolved(Agent(id="a", model="scripted", learning=True), agent=object())
-    assert unsupported(workflow) == [
-        "Workflow 'news' sets agent, which is not supported yet.",
-        "Agent 'a' sets learning=True, which is not supported yet.",
-    ]
+    workflow = resolved(Agent(id="a", model="scripted", learning=True))
+    assert unsupported(workflow) == ["Agent 'a' sets learning=True, which is not supported yet."]
 
 
 async def whole(workflow: Any, execution_input: Any, tone: str = "dry", *, number: int, session_state: Any) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.unit.declare.conftest import Project
 
 FUNCTIONS = """
-    from musterd import Agent, Condition, Loop, Parallel, Router, Step, Steps, Team, Workflow
+    from musterd import Agent, Condition, Loop, Parallel, Router, Step, Steps, Team, Workflow, WorkflowAgent
     from pydantic import BaseModel
 
     class Topic(BaseModel):
@@ -28,6 +28,7 @@ FUNCTIONS = """
     news = Workflow(
         id="news",
         input_schema=Topic,
+        agent=WorkflowAgent(model="scripted", instructions="Decide.", num_history_runs=2),
         steps=[
             writer,
             Step(name="loud", executor=shout, max_retries=1, retry_safe=True),
@@ -46,6 +47,7 @@ FILE = """
     workflows:
       - id: news
         input_schema: words:Topic
+        agent: {model: scripted, instructions: Decide., num_history_runs: 2}
         steps:
           - writer
           - {name: loud, executor: "words:shout", max_retries: 1, retry_safe: true}
@@ -66,7 +68,9 @@ def test_a_workflow_in_yaml_is_that_in_python(project: Project) -> None:
     for key in ("news", "inner"):
         assert places(from_yaml, key) == places(from_python, key)
         assert from_yaml.workflows[key].definition_hash == from_python.workflows[key].definition_hash
-    assert [component.id for component in from_yaml.workflows["news"].members] == ["writer", "desk", "inner"]
+    assert [component.id for component in from_yaml.workflows["news"].members] == [
+        *("writer", "desk", "inner", "news-workflow-agent")
+    ]
 
 
 def places(registry: Registry, workflow_id: str) -> list[tuple[str, str, str, str]]:
@@ -109,6 +113,12 @@ START = "agents:\n- {id: a, model: scripted}\nworkflows:\n- id: w\n"
             "  steps:\n  - condition:\n      evaluator: inptu == 'x'\n      steps: [a]",
             "t.yaml:6: this condition: the evaluator uses the unknown name 'inptu'",
         ),
+        (
+            "  steps: [a]\n  agent:\n    modle: scripted",
+            "t.yaml:7: the agent of workflow 'w' has no field 'modle' — did you mean 'model'?",
+        ),
+        ("  steps: [a]\n  agent: {num_history_runs: 2}", "t.yaml:6: this workflow agent has no model — set model="),
+        ("  steps: [a]\n  agent: a", "t.yaml:6: workflow 'w': 'agent' is not valid"),
         ("  steps: [a, a]", "t.yaml:4: workflow 'w': 'steps' has two steps named 'a'"),
     ],
 )

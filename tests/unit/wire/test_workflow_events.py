@@ -93,5 +93,6 @@ def test_content_only_streams_show_the_start_texts_outputs_and_the_end() -> None
         return {kind for kind in EventKind if is_content_only(Event(kind, run_id, AT), "root", "workflow")}
 
     ends = {EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED}
-    assert shown("root") == ends | {EventKind.RUN_STARTED, EventKind.CONTENT, EventKind.STEP_OUTPUT}
+    of_agent = {EventKind.WORKFLOW_CALLED, EventKind.WORKFLOW_AGENT_COMPLETED}
+    assert shown("root") == ends | of_agent | {EventKind.RUN_STARTED, EventKind.CONTENT, EventKind.STEP_OUTPUT}
     assert shown("agent") == {EventKind.CONTENT}

@@ -2885,6 +2885,8 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /** @description The run of its agent, if it has one. */
+            workflow_agent_run?: components["schemas"]["RunOutput"];
             /**
              * Paused Step Index
              * @description The step that a paused run waits at.
@@ -8862,6 +8864,8 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /** @description The run of its agent, if it has one. */
+            workflow_agent_run?: components["schemas"]["RunOutput"];
             /**
              * Paused Step Index
              * @description The step that a paused run waits at.
@@ -9066,6 +9070,8 @@ export interface components {
             step_executor_runs?: {
                 [key: string]: unknown;
             }[];
+            /** @description The run of its agent, if it has one. */
+            workflow_agent_run?: components["schemas"]["RunOutput"];
             /**
              * Paused Step Index
              * @description The step that a paused run waits at.

@@ -7,6 +7,7 @@ from musterd.declare.workflow.step_io import StepInput, StepOutput, WorkflowExec
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Parallel, Router, Step, Steps
 from musterd.declare.workflow.user_input import UserInputField
 from musterd.declare.workflow.workflow import Workflow
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 
 __all__ = [
     "CEL_AVAILABLE",
@@ -23,6 +24,7 @@ __all__ = [
     "Steps",
     "UserInputField",
     "Workflow",
+    "WorkflowAgent",
     "WorkflowExecutionInput",
     "WorkflowSession",
     "pause",

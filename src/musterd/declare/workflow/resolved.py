@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from musterd.core import clock, jsontext
 from musterd.declare.agent import Agent
-from musterd.declare.component import BaseComponent, Component, hashable, read_schema
+from musterd.declare.component import BaseComponent, Component, build, hashable, read_schema
 from musterd.declare.options import options_of, unsupported_options_in_use
 from musterd.declare.source_location import declaration_error
 from musterd.declare.team import Team
@@ -83,6 +83,7 @@ class WorkflowComponent(BaseComponent):
     :param steps: the nodes of its list; none if ``function`` is the whole workflow.
     :param function: the function that is the whole workflow.
     :param parameters: its further parameters, which requests set.
+    :param agent: the agent that decides whether a request needs the steps; None: each does.
     """
 
     kind: Literal["workflow"] = "workflow"
@@ -91,6 +92,7 @@ class WorkflowComponent(BaseComponent):
     steps: tuple[StepNode, ...] = field(repr=False)
     function: Callable[..., Any] | None = field(default=None, repr=False)
     parameters: FunctionParameters | None = field(default=None, repr=False)
+    agent: Component | None = field(default=None, repr=False)
 
     def nodes(self) -> Iterator[StepNode]:
         """All nodes of the declared tree, without those of nested workflows."""
@@ -109,7 +111,8 @@ def build_workflow(spec: Workflow, resolve: Resolve, depth: int) -> WorkflowComp
     """
     builder = _Builder(workflow=spec, resolve=resolve, depth=depth + 1)
     steps = builder.nodes(spec.top_steps, "", "s")
-    members = tuple(builder.components.values())
+    agent = _agent(spec, depth + 1)
+    members = (*builder.components.values(), *(() if agent is None else (agent,)))
     gaps = [
         f"Workflow '{spec.id}' sets {option}, which is not supported yet."
         for option in unsupported_options_in_use(spec)
@@ -121,13 +124,20 @@ def build_workflow(spec: Workflow, resolve: Resolve, depth: int) -> WorkflowComp
         name=spec.name or spec.id,
         members=members,
         depth=depth,
-        definition_hash=_hash(spec, steps, schema),
+        definition_hash=_hash(spec, steps, schema, agent),
         gaps=tuple(dict.fromkeys((*gaps, *(gap for member in members for gap in member.gaps)))),
         message_schema=schema,
         steps=steps,
         function=spec.function,
         parameters=None if spec.function is None else read_parameters(spec),
+        agent=agent,
     )
+
+
+def _agent(spec: Workflow, depth: int) -> Component | None:
+    if spec.agent is None or spec.agent.model is None:
+        return None
+    return build(spec.agent.as_agent(spec.id), spec.agent.model, (), depth)
 
 
 @dataclass(kw_only=True)
@@ -194,7 +204,10 @@ def _default_name(step: AnyStep, index: int, names: set[str]) -> str:
     return free
 
 
-def _hash(spec: Workflow, steps: tuple[StepNode, ...], schema: tuple[str, dict[str, Any]] | None) -> str:
+def _hash(
+    spec: Workflow, steps: tuple[StepNode, ...], schema: tuple[str, dict[str, Any]] | None, agent: Component | None
+) -> str:
+    history = [] if spec.agent is None else [spec.agent.add_workflow_history, spec.agent.num_history_runs]
     definition = {
         "kind": spec.kind,
         "id": spec.id,
@@ -202,6 +215,7 @@ def _hash(spec: Workflow, steps: tuple[StepNode, ...], schema: tuple[str, dict[s
         "input_schema": schema,
         "history": [spec.add_workflow_history_to_steps, spec.num_history_runs],
         "function": hashable(spec.function),
+        "agent": None if agent is None else [agent.definition_hash, *history],
         "steps": [_definition(node) for node in steps],
     }
     return hashlib.sha256(jsontext.canonical(definition).encode("utf-8", "surrogatepass")).hexdigest()

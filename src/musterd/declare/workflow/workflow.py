@@ -10,7 +10,6 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.declaration import checked_id, id_from_name
 from musterd.declare.options import (
-    ANYTHING,
     COUNT,
     FLAG,
     OBJECT,
@@ -27,6 +26,7 @@ from musterd.declare.source_location import Place, current_place, declaration_er
 from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
 from musterd.declare.workflow.steps import AnyStep, Step, Steps, as_steps, steps_below
+from musterd.declare.workflow.workflow_agent import WorkflowAgent
 
 _STEPS = Kind(
     words="a list of steps, functions, agents, teams and workflows, or one function",
@@ -34,6 +34,7 @@ _STEPS = Kind(
     yaml=list[Any],
 )
 _BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
+_AGENT = Kind(words="a WorkflowAgent(…)", accepts=lambda value: isinstance(value, WorkflowAgent), yaml=dict[str, Any])
 # Options of Agno without a meaning here: runs are always stored, and the rest belongs to each request.
 IGNORED = frozenset(
     {
@@ -128,9 +129,11 @@ class Workflow(Declared):
     store_media: bool = field(
         default=True, metadata=about(FLAG, "False: delete a run's media when it finishes without an error.")
     )
-    agent: Any = field(
+    agent: WorkflowAgent | None = field(
         default=None,
-        metadata=about(ANYTHING, "A model that answers itself or runs the workflow as a tool.", later=True),
+        metadata=about(
+            _AGENT, "A model that answers from earlier runs of the session, or runs the workflow: a `WorkflowAgent`."
+        ),
     )
 
     declared_at: Place = field(default_factory=current_place, init=False)

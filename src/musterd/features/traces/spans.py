@@ -151,7 +151,7 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
 
 
 def _describe_call(span: Span, step: StepRow, result: dict[str, Any], call: dict[str, Any]) -> None:
-    name = call.get("tool_name") or step.path.rpartition("/")[2]
+    name = call.get("tool_name") or step.name or step.path.rpartition("/")[2]
     arguments = _text(call.get("args"))
     span.name, span.input = f"{semconv.EXECUTE_TOOL} {name}", arguments
     span.metadata = without_nulls({"tool_name": name, "parameters": arguments})
