@@ -434,7 +434,9 @@ async def test_a_trace_has_the_containers(client: ServerClient) -> None:
     (listed,) = (await client.get("/traces", workflow_id="nested"))["data"]
     assert (listed["run_id"], listed["workflow_id"]) == (done["run_id"], "nested")
     assert (await client.get("/traces", workflow_id="seq"))["data"] == []
-    (root,) = (await client.get(f"/traces/{listed['trace_id']}"))["tree"]
+    trace = await client.get(f"/traces/{listed['trace_id']}")
+    assert trace["total_spans"] == listed["total_spans"] == 11
+    (root,) = trace["tree"]
 
     def outline(span: dict[str, Any]) -> Any:
         return span["type"], span["name"], sorted(outline(below) for below in span.get("spans") or ())

@@ -1,6 +1,7 @@
 """The statements on traces: root runs that have begun, of all sessions, with their trees."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from musterd.core import semconv
@@ -53,6 +54,13 @@ BY_SENT = Statement("trace_by_sent", f"{_ROW} {_ROW_FROM} AND r.traceparent >= :
 _TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
            ORDER BY r.created_at, r.path"""
 TREE = Statement("trace_tree", f"SELECT {qualified('r')}, io.input, io.output, io.messages {_TREE}")
+PLANS = Statement(
+    "trace_plans",
+    """SELECT r.root_id, COALESCE(r.path, '') AS path, j.result FROM runs r JOIN journal j ON j.root_id = r.root_id
+       AND j.path = CASE COALESCE(r.path, '') WHEN '' THEN 'p' ELSE r.path || '/p' END
+       WHERE IN_LIST(r.root_id, :roots) AND r.component_kind = 'workflow'""",
+)
+PATHS = Statement("trace_paths", "SELECT root_id, path FROM journal WHERE IN_LIST(root_id, :roots)")
 OUTLINE = Statement("trace_outline", f"SELECT {qualified('r')}, io.input, io.output, NULL AS messages {_TREE}")
 
 
@@ -150,6 +158,12 @@ async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunVie
     rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
     runs = [run_view(row) for row in rows]
     return runs, list(await journal.steps_with_contents(tx, root_id))
+
+
+async def plans_and_paths(tx: Tx, root_ids: Sequence[str]) -> tuple[list[Row], list[Row]]:
+    """What the workflows' runs of these trees stored first (``root_id``, ``path``, ``result``), and all paths."""
+    roots = {"roots": json.dumps(list(root_ids))}
+    return list(await tx.all(PLANS, roots)), list(await tx.all(PATHS, roots))
 
 
 def _offset(limit: int, page: int) -> int:

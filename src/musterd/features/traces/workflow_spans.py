@@ -25,16 +25,34 @@ _KINDS = {
 
 def nodes_of(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Nodes:
     """The nodes that the workflows among these runs reached."""
-    nodes: dict[str, JsonObject] = {}
     prepared = {step.path: step.result for step in steps}
-    for view in runs:
-        if view.row.component_kind != "workflow":
-            continue
-        prefix = f"{view.row.path}/" if view.row.path else ""
-        plan = json.loads(prepared.get(f"{prefix}p") or "{}").get("plan") or []
-        for step in steps:
-            if step.path.startswith(prefix):
-                _note_nodes(nodes, prefix, step.path[len(prefix) :], plan)
+    run_paths = [view.row.path for view in runs if view.row.component_kind == "workflow"]
+    plans = {path: plan_of(prepared.get(f"{path}/p" if path else "p")) for path in run_paths}
+    return _nodes_at(plans, [step.path for step in steps])
+
+
+def container_count(plans: Mapping[str, Sequence[JsonObject]], paths: Sequence[str]) -> int:
+    """The number of containers that the workflows of a tree reached.
+
+    :param plans: the plan of each workflow's run, by the run's path.
+    :param paths: the paths of all steps of the tree.
+    """
+    return sum(node["kind"] != "step" for node in _nodes_at(plans, paths).values())
+
+
+def plan_of(prepared: str | None) -> Sequence[JsonObject]:
+    """The plan in what a workflow's run stored first."""
+    plan: Sequence[JsonObject] = json.loads(prepared or "{}").get("plan") or []
+    return plan
+
+
+def _nodes_at(plans: Mapping[str, Sequence[JsonObject]], paths: Sequence[str]) -> Nodes:
+    nodes: dict[str, JsonObject] = {}
+    for run_path, plan in plans.items():
+        prefix = f"{run_path}/" if run_path else ""
+        for path in paths:
+            if path.startswith(prefix):
+                _note_nodes(nodes, prefix, path[len(prefix) :], plan)
     return nodes
 
 
