@@ -39,6 +39,34 @@ it("starts a run once, however often its answer is lost", async () => {
   expect(starts[1]?.body).toEqual({ message: "Check me in", background: true, stream: false });
 });
 
+it("has a field for each parameter of a function that is a workflow", async () => {
+  const schema = {
+    type: "object",
+    properties: { tone: { type: "string", default: "dry" }, count: { type: "integer" } },
+    required: ["count"],
+  };
+  const report = { id: "report", name: "Report", db_id: "db", is_component: false, workflow_agent: false };
+  const requests = fakeServer({
+    "GET /sessions": { data: [], meta: { page: 1, limit: 40, total_pages: 0, total_count: 0 } },
+    "GET /me": { user_id: "ida", auth_required: true },
+    "GET /workflows/report": { ...report, steps: [], input_schema: schema },
+    "POST /workflows/report/runs": () => ({
+      status: 202,
+      body: { run_id: "r1", session_id: "s1", status: "PENDING" },
+    }),
+  });
+  renderPage(<StartForm target={{ kind: "workflow", id: "report" }} component={report} />);
+  fireEvent.change(screen.getByLabelText("What should Report do?"), { target: { value: "tea" } });
+  expect((await screen.findByLabelText<HTMLInputElement>("tone")).value).toBe("dry");
+  fireEvent.click(screen.getByText("Start"));
+  await screen.findByText("Enter a value.");
+  fireEvent.change(screen.getByLabelText("count"), { target: { value: "3" } });
+  fireEvent.click(screen.getByText("Start"));
+  await waitFor(() => expect(requests.some((request) => request.method === "POST")).toBe(true));
+  const start = requests.find((request) => request.method === "POST");
+  expect(start?.body).toEqual({ count: 3, message: "tea", background: true, stream: false });
+});
+
 it("opens the folded part if a field in it is wrong", async () => {
   fakeServer({});
   renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);

@@ -17,6 +17,7 @@ import { takesJsonMessages } from "../teams/workflow";
 import { CurlDialog } from "./CurlDialog";
 import { curlCommand } from "./curl";
 import { FilePicker } from "./FilePicker";
+import { argumentTexts, type Parameter, parametersOf, readArguments } from "./parameters";
 import {
   EMPTY_FORM,
   type StartForm as Form,
@@ -47,6 +48,7 @@ const ON_BUSY: [OnBusy, string, string][] = [
 export function StartForm({ target, component, onStarted, isFocused = false }: StartFormProps) {
   const [form, setForm] = useState<Form>(EMPTY_FORM);
   const [problems, setProblems] = useState<Problems>({});
+  const [argumentProblems, setArgumentProblems] = useState<Record<string, string>>({});
   const [curl, setCurl] = useState<string | null>(null);
   const [, navigate] = useLocation();
   const element = useRef<HTMLFormElement>(null);
@@ -57,20 +59,23 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
   });
   const workflow = useWorkflow(target.kind === "workflow" ? target.id : null).data;
   const takesJson = workflow === undefined ? (component.input_schema ?? null) !== null : takesJsonMessages(workflow);
+  const parameters = parametersOf(workflow);
   const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
 
   const submit = () => {
     if (start.isPending) return;
     const wrong = problemsOf(form, takesJson);
+    const given = readArguments(parameters, form.arguments);
     setProblems(wrong);
-    if (Object.keys(wrong).length > 0) {
+    setArgumentProblems(given.problems);
+    if (Object.keys({ ...wrong, ...given.problems }).length > 0) {
       queueMicrotask(() => {
         const first = element.current?.querySelector<HTMLElement>("[aria-invalid=true]");
         const details = first?.closest("details");
         if (details) details.open = true;
         first?.focus();
       });
-    } else start.mutate({ target, form });
+    } else start.mutate({ target, form, values: given.values });
   };
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
@@ -90,6 +95,15 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
         isLong
         isFocused={isFocused}
       />
+      {parameters.map((parameter) => (
+        <ArgumentField
+          key={parameter.name}
+          parameter={parameter}
+          text={argumentTexts(parameters, form.arguments)[parameter.name] ?? ""}
+          problem={argumentProblems[parameter.name]}
+          onText={(text) => set({ arguments: { ...form.arguments, [parameter.name]: text } })}
+        />
+      ))}
       <FilePicker files={form.files} onFiles={(files) => set({ files })} />
       <div className="start-pair">
         <SessionField {...field("sessionId")} />
@@ -122,7 +136,10 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
         </Button>
         <Button
           className="only-desk"
-          onClick={() => setCurl(curlCommand(apiUrl(runsPath(target)), form, me.data?.auth_required ?? true))}
+          onClick={() => {
+            const { values } = readArguments(parameters, form.arguments);
+            setCurl(curlCommand(apiUrl(runsPath(target)), form, me.data?.auth_required ?? true, values));
+          }}
         >
           <Terminal className="icon" aria-hidden="true" />
           Copy as curl
@@ -182,6 +199,46 @@ function TextField({ name, form, problems, set, label, placeholder, isLong, isNu
           {problem}
         </p>
       )}
+    </div>
+  );
+}
+
+interface ArgumentFieldProps {
+  parameter: Parameter;
+  text: string;
+  problem: string | undefined;
+  onText: (text: string) => void;
+}
+
+/** An argument of a function that is a workflow. */
+function ArgumentField({ parameter, text, problem, onText }: ArgumentFieldProps) {
+  const id = useId();
+  const props = {
+    id,
+    value: text,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": `${id}-help`,
+    onChange: (event: { target: { value: string } }) => onText(event.target.value),
+  };
+  const isNumber = parameter.type === "int" || parameter.type === "float";
+  return (
+    <div className="field">
+      <span>
+        <label htmlFor={id}>{parameter.name}</label>
+      </span>
+      {parameter.type === "bool" ? (
+        <select className="input" {...props}>
+          {parameter.value === null ? <option value="">{parameter.isRequired ? "Choose" : "None"}</option> : null}
+          <option value="true">true</option>
+          <option value="false">false</option>
+        </select>
+      ) : (
+        <input className="input" autoComplete="off" inputMode={isNumber ? "decimal" : undefined} {...props} />
+      )}
+      <div id={`${id}-help`}>
+        {problem === undefined ? null : <p className="field-problem">{problem}</p>}
+        {parameter.description === null ? null : <p className="field-help">{parameter.description}</p>}
+      </div>
     </div>
   );
 }

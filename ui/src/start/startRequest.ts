@@ -24,6 +24,8 @@ export interface StartForm {
   budgetCost: string;
   budgetSeconds: string;
   budgetToolCalls: string;
+  /** The texts of the fields of a function that is a workflow, by name. */
+  arguments: Readonly<Record<string, string>>;
   files: readonly File[];
 }
 
@@ -39,10 +41,11 @@ export const EMPTY_FORM: StartForm = {
   budgetCost: "",
   budgetSeconds: "",
   budgetToolCalls: "",
+  arguments: {},
   files: [],
 };
 
-export type FormField = Exclude<keyof StartForm, "files" | "onBusy">;
+export type FormField = Exclude<keyof StartForm, "arguments" | "files" | "onBusy">;
 
 export type Problems = Partial<Record<FormField, string>>;
 
@@ -84,9 +87,13 @@ export function runsPath(target: RunTarget): string {
   return `/${target.kind}s/${segment(target.id)}/runs`;
 }
 
-/** The request's fields, without files. */
-export function startFields(form: StartForm): JsonObject {
-  const fields: JsonObject = { message: form.message, background: true, stream: false };
+/**
+ * The request's fields, without files.
+ *
+ * @param values the arguments of a function that is a workflow.
+ */
+export function startFields(form: StartForm, values: JsonObject = {}): JsonObject {
+  const fields: JsonObject = { ...values, message: form.message, background: true, stream: false };
   if (form.sessionId.trim() !== "") fields.session_id = form.sessionId.trim();
   if (form.userId.trim() !== "") fields.user_id = form.userId.trim();
   if (form.onBusy !== "enqueue") fields.on_busy = form.onBusy;
@@ -103,8 +110,8 @@ export function startFields(form: StartForm): JsonObject {
 }
 
 /** The body: JSON, or a multipart form if files are attached. */
-export function startBody(form: StartForm): JsonObject | FormData {
-  const fields = startFields(form);
+export function startBody(form: StartForm, values: JsonObject = {}): JsonObject | FormData {
+  const fields = startFields(form, values);
   if (form.files.length === 0) return fields;
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) {

@@ -3,6 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
 import { request } from "../api/client";
 import type { components } from "../api/schema";
+import type { JsonObject } from "../approvals/approval";
 import { type RunTarget, runsPath, type StartForm, startBody } from "./startRequest";
 
 export type StartedRun = components["schemas"]["RunReceipt"];
@@ -12,8 +13,8 @@ export function useStart(onStarted: (run: StartedRun) => void) {
   // A start whose answer was lost may have been accepted: sent again with its key it is answered with the same run.
   const last = useRef<{ request: string; key: string } | null>(null);
   return useMutation({
-    mutationFn: ({ target, form }: { target: RunTarget; form: StartForm }) => {
-      const body = startBody(form);
+    mutationFn: ({ target, form, values }: { target: RunTarget; form: StartForm; values?: JsonObject }) => {
+      const body = startBody(form, values);
       const fingerprint = fingerprintOf(target, form);
       if (last.current?.request !== fingerprint) last.current = { request: fingerprint, key: newKey() };
       const headers = { "Idempotency-Key": last.current.key };
