@@ -148,6 +148,16 @@ def test_keys_walk_the_steps_and_open_one(visitor: Visitor) -> None:
     visitor.check()
 
 
+@pytest.mark.usefixtures("order_run")
+def test_the_events_of_a_step_are_shown_though_none_were_read_before(visitor: Visitor) -> None:
+    visitor.open("/runs/order?step=t0%2Fc0")
+    visitor.page.get_by_role("button", name="Show its events").click()
+    events = visitor.page.get_by_role("region", name="Events, newest first")
+    opened = events.get_by_role("button", expanded=True)
+    expect(opened).to_contain_text("TeamToolCallStarted")
+    expect(opened).to_be_in_viewport()
+
+
 def test_a_run_is_forked_from_a_step(server: Process, visitor: Visitor) -> None:
     finish(server, '[[TOOL get_order {"order_id": "4417"}]]')
     visitor.open("/runs/r1?step=t1%2Fm")

@@ -12,7 +12,7 @@ import { StateBanners } from "./cards/StateBanners";
 import { WritingCards } from "./cards/WritingCard";
 import { useRunActions } from "./controls/actions";
 import { StepDetails } from "./details/StepDetails";
-import { EventsView } from "./events/EventsView";
+import { type EventFocus, EventsView } from "./events/EventsView";
 import { useRunStream } from "./live/useRunStream";
 import { waitingCalls } from "./model/approvals";
 import { isFinal, type RunDetail } from "./model/types";
@@ -43,7 +43,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const [isFollowing, setFollowing] = useState(true);
   const [areGapsFolded, setGapsFolded] = useState(true);
   const [cursorId, setCursorId] = useState<string | null>(null);
-  const [focusIndex, setFocusIndex] = useState<number | null>(null);
+  const [eventFocus, setEventFocus] = useState<EventFocus | null>(null);
   const timeline = useRef<TimelineHandle>(null);
 
   const isPaused = frozenAt !== null;
@@ -109,8 +109,8 @@ export function RunView({ run: current }: { run: RunDetail }) {
     if (!isLive) setFrozenAt(null);
   }, [isLive]);
 
-  const showEvents = (index: number | null) => {
-    setFocusIndex(index);
+  const showEvents = (focus: EventFocus) => {
+    setEventFocus(focus);
     setParams({ view: "events", step: null });
   };
   const questions = approvals.filter((approval) => isPending(approval) || isRecent(approval));
@@ -197,7 +197,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
                     start={spans.start}
                     only={only}
                     isLoading={isLoadingText}
-                    focusIndex={focusIndex}
+                    focus={eventFocus}
                   />
                 )}
               </div>
@@ -257,7 +257,7 @@ function OnlySelect({ only, onChange }: { only: Only; onChange: (only: Only) => 
       <select className="select" value={only ?? ""} onChange={(event) => onChange(onlyOf(event.target.value))}>
         <option value="">Everything</option>
         <option value="failed">Only failed</option>
-        <option value="waiting">Only waiting</option>
+        <option value="waiting">Only questions</option>
       </select>
     </label>
   );

@@ -297,6 +297,16 @@ test("the cost of a lane is that of its own model calls", () => {
   ]);
 });
 
+test("the tokens of a lane are those of its own model calls", () => {
+  const usage = { input_tokens: 100, output_tokens: 20 };
+  const steps = [
+    runStep("t0/m", 1, 1, { kind: "model", usage }),
+    runStep("t1/m", 3, 1, { kind: "model", usage }),
+    runStep("t2/m", 5, 1, { kind: "model", usage, attempt: 0 }),
+  ];
+  expect(toSpans({ run: runDetail(), steps }).lanes[0]?.tokens).toBe(240);
+});
+
 test("a leader says for whom it waits", () => {
   const run = runDetail({
     members: ["Orders", "Shipping"].map((name) => memberRun(name, name, { status: "RUNNING", started_at: START })),

@@ -55,6 +55,8 @@ export interface Lane {
   state: LaneState;
   note: string;
   cost: number | null;
+  /** Of its model calls, read and written. */
+  tokens: number;
   rows: number;
   spans: Span[];
   /** From when to when its runs lasted. */
@@ -145,8 +147,8 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
     steps.filter(isWorkflowStep).flatMap((step) => step.child_run_ids.map((id) => [id, step.name])),
   );
 
-  const costs = costsByRun(steps);
-  for (const lane of lanes) finishLane(lane, costs, stepOfRun, context, feed);
+  const usage = usageByRun(steps);
+  for (const lane of lanes) finishLane(lane, usage, stepOfRun, context, feed);
   return { lanes, start, end, downtime };
 }
 
@@ -287,6 +289,7 @@ function newLane(key: string, name: string, depth: number): Draft {
     state: "queued",
     note: "",
     cost: null,
+    tokens: 0,
     rows: 1,
     spans: [],
     base: [],
@@ -302,7 +305,7 @@ function flatten(lane: Draft): Draft[] {
 
 function finishLane(
   lane: Draft,
-  costs: ReadonlyMap<string, number>,
+  usage: ReadonlyMap<string, Usage>,
   stepOfRun: ReadonlyMap<string, string | null>,
   context: Context,
   feed: RunFeed | undefined,
@@ -312,8 +315,10 @@ function finishLane(
   lane.base = lane.runs.flatMap((run) =>
     run.start === null || run.start < context.start - 1 ? [] : [{ start: run.start, end: run.end ?? context.end }],
   );
-  const known = lane.runIds.flatMap((id) => costs.get(id) ?? []);
-  lane.cost = known.length === 0 ? null : known.reduce((sum, cost) => sum + cost, 0);
+  const known = lane.runIds.flatMap((id) => usage.get(id) ?? []);
+  const costs = known.flatMap(({ cost }) => cost ?? []);
+  lane.cost = costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+  lane.tokens = known.reduce((sum, { tokens }) => sum + tokens, 0);
   const step = lane.runIds.map((id) => stepOfRun.get(id)).findLast((name) => name);
   lane.step = step === undefined || step === lane.name ? null : step;
   const waiting = lane.spans.find((span) => span.kind === "wait" && span.end === null);
@@ -398,12 +403,22 @@ function firstLine(text: string): string {
     .slice(0, 160);
 }
 
-function costsByRun(steps: readonly RunStep[]): Map<string, number> {
-  const costs = new Map<string, number>();
+interface Usage {
+  cost: number | null;
+  tokens: number;
+}
+
+/** What the model calls of each run used. */
+function usageByRun(steps: readonly RunStep[]): Map<string, Usage> {
+  const usage = new Map<string, Usage>();
   for (const step of steps) {
-    if (step.cost !== null && !isTakenOver(step)) costs.set(step.run_id, (costs.get(step.run_id) ?? 0) + step.cost);
+    if (isTakenOver(step) || (step.cost === null && step.usage === null)) continue;
+    const sum = usage.get(step.run_id) ?? { cost: null, tokens: 0 };
+    if (step.cost !== null) sum.cost = (sum.cost ?? 0) + step.cost;
+    sum.tokens += (step.usage?.input_tokens ?? 0) + (step.usage?.output_tokens ?? 0);
+    usage.set(step.run_id, sum);
   }
-  return costs;
+  return usage;
 }
 
 /** Give each span a row, so that no two of a row overlap. Model calls, waits and containers come first. Returns the rows. */

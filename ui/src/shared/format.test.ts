@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatBytes, formatCost, formatCount, formatDuration, formatTime, plural } from "./format";
+import { formatBytes, formatCost, formatCount, formatDuration, formatOffset, formatTime, plural } from "./format";
 
 const plain = (text: string) => text.replaceAll("\u2009", " ");
 
@@ -18,6 +18,12 @@ describe("durations", () => {
     [-1, "0 ms"],
     [null, "–"],
   ])("%s is %s", (seconds, text) => expect(plain(formatDuration(seconds))).toBe(text));
+});
+
+test("offsets tell events of the same second apart", () => {
+  expect(plain(formatOffset(0.0042))).toBe("0.004 s");
+  expect(plain(formatOffset(123.0454))).toBe("2 m 03.045 s");
+  expect(plain(formatOffset(-0.1))).toBe("0.000 s");
 });
 
 test("today is a clock, older days have their date", () => {

@@ -23,6 +23,14 @@ export function formatDuration(seconds: number | null | undefined): string {
   return `${Math.floor(hours / 24)}${THIN}d ${hours % 24}${THIN}h`;
 }
 
+/** How long after the start something happened: to the millisecond, so that neighbours can be told apart. */
+export function formatOffset(seconds: number): string {
+  const span = Math.max(0, seconds);
+  if (span < 60) return `${span.toFixed(3)}${THIN}s`;
+  const minutes = Math.floor(span / 60);
+  return `${minutes}${THIN}m ${(span - minutes * 60).toFixed(3).padStart(6, "0")}${THIN}s`;
+}
+
 /** Today as a clock, older with the date. */
 export function formatTime(seconds: number | null | undefined, now: number = Date.now() / 1000): string {
   if (seconds === null || seconds === undefined) return DASH;

@@ -11,7 +11,8 @@ import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
 import { ForkDialog } from "../controls/ForkDialog";
 import { type ForkPlan, forkPlan } from "../controls/forkPlan";
-import type { Entry, RunFeed } from "../live/feed";
+import type { EventFocus } from "../events/EventsView";
+import type { ModelCall, RunFeed } from "../live/feed";
 import { isFinal, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
@@ -27,7 +28,7 @@ interface StepDetailsProps {
   feed: RunFeed;
   placed: Placed;
   onClose: () => void;
-  onShowEvents: (index: number | null) => void;
+  onShowEvents: (focus: EventFocus) => void;
   onFork: (path: string) => void;
 }
 
@@ -139,7 +140,9 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       {step !== undefined && (step.attempts.length > 1 || step.tries > 1) ? <Attempts step={step} /> : null}
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
-        <Button onClick={() => onShowEvents(entryOf(feed, span, step)?.index ?? null)}>Show its events</Button>
+        <Button onClick={() => onShowEvents({ runId: span.runId, at: span.start, callId: step?.tool_call_id ?? null })}>
+          Show its events
+        </Button>
         {fork === null || step === undefined ? null : (
           <ForkButton run={run} plan={fork} onFork={() => onFork(step.path)} />
         )}
@@ -233,18 +236,17 @@ function sentence(text: string): string {
 /** How long a model call took to its first text, if the page has read its events. */
 function FirstText({ feed, span }: { feed: RunFeed; span: Span }) {
   useSyncExternalStore(feed.subscribe, feed.getVersion);
-  const entry = span.kind === "model" ? entryOf(feed, span, undefined) : null;
-  if (entry?.kind !== "model" || entry.firstTextAt === null || entry.text === "") return null;
-  return <Fact name="First text">{`after ${formatDuration(entry.firstTextAt - span.start)}`}</Fact>;
+  const call = span.kind === "model" ? callOf(feed, span) : null;
+  if (call === null || call.firstTextAt === null || call.text === "") return null;
+  return <Fact name="First text">{`after ${formatDuration(call.firstTextAt - span.start)}`}</Fact>;
 }
 
-/** What the events tell of a step, if the page has read them. */
-function entryOf(feed: RunFeed, span: Span, step: RunStep | undefined): Entry | null {
+/** The model call of a bar, if the page has read its events. */
+function callOf(feed: RunFeed, span: Span): ModelCall | null {
   for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
-    if (entry.kind === "tool" && step !== undefined && entry.callId === step.tool_call_id) return entry;
     if (entry.kind !== "model") continue;
-    const start = span.kind === "loading" ? entry.startedAt : (entry.loading?.end ?? entry.startedAt);
-    if ((span.kind === "model" || span.kind === "loading") && Math.abs(start - span.start) < 0.05) return entry;
+    const start = entry.loading?.end ?? entry.startedAt;
+    if (Math.abs(start - span.start) < 0.05) return entry;
   }
   return null;
 }

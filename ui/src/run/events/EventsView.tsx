@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Button } from "../../shared/Button";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
-import { formatDuration } from "../../shared/format";
+import { formatOffset } from "../../shared/format";
 import { EmptyState, ErrorState, Skeleton } from "../../shared/PageStates";
 import type { RunFeed } from "../live/feed";
 import type { RunEvent } from "../model/types";
@@ -17,18 +17,28 @@ interface EventsViewProps {
   only: Only;
   isLoading: boolean;
   /** The event to show, once it is there. */
-  focusIndex: number | null;
+  focus: EventFocus | null;
 }
+
+/** The first event of a tool call, or of its run at or after a time. */
+export interface EventFocus {
+  runId: string;
+  at: number;
+  callId: string | null;
+}
+
+/** Steps have whole milliseconds. */
+const ROUNDING = 0.002;
 
 const ROW_HEIGHT = 30;
 
 /** The raw events, newest first. */
-export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: EventsViewProps) {
+export function EventsView({ runId, feed, start, only, isLoading, focus }: EventsViewProps) {
   const version = useSyncExternalStore(feed.subscribe, feed.getVersion);
   // The oldest event is fixed when older ones are first asked for: the page drops old events as new ones arrive.
   const [first, setFirst] = useState<number | null>(null);
   const older = useOlderEvents(runId, first);
-  const [openIndex, setOpenIndex] = useState<number | null>(focusIndex);
+  const [openIndex, setOpenIndex] = useState<number | null>(null);
   const scroller = useRef<HTMLDivElement>(null);
 
   const events = useMemo(() => {
@@ -41,18 +51,21 @@ export function EventsView({ runId, feed, start, only, isLoading, focusIndex }: 
 
   const keys = useMemo(() => events.map((event) => String(event.event_index)), [events]);
   const list = useRef<VirtualRowsHandle>(null);
-  const position = focusIndex === null ? -1 : events.findIndex((event) => event.event_index === focusIndex);
-  const hasFocus = position >= 0;
+  const oldest = events.at(-1)?.event_index ?? 0;
+  const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
+  // Newest first, so the first event is the last one of the list.
+  const position = focus === null ? -1 : events.findLastIndex((event) => isIn(event, focus));
+  // It may be older than the events that are loaded.
+  const isKnown = position < events.length - 1 || !hasOlder;
+  const focusIndex = isKnown ? (events[position]?.event_index ?? null) : null;
   const focusAt = useRef(position);
   focusAt.current = position;
   useEffect(() => {
-    if (!hasFocus) return;
+    if (focusIndex === null) return;
     setOpenIndex(focusIndex);
     list.current?.scrollTo(focusAt.current);
-  }, [hasFocus, focusIndex]);
+  }, [focusIndex]);
 
-  const oldest = events.at(-1)?.event_index ?? 0;
-  const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
   if (events.length === 0 && isLoading) return <Skeleton rows={8} />;
   if (events.length === 0 && !hasOlder)
     return <EmptyState title={only === null ? "No events yet" : "No such events"} />;
@@ -110,6 +123,11 @@ function LoadFirst({ first, load }: { first: number | null; load: () => void }) 
   return null;
 }
 
+function isIn(event: RunEvent, { runId, at, callId }: EventFocus): boolean {
+  if (event.run_id !== runId) return false;
+  return callId === null ? event.at >= at - ROUNDING : event.tool?.tool_call_id === callId;
+}
+
 function isWait(event: RunEvent): boolean {
   return event.event.endsWith("RunPaused") || event.event.endsWith("RunContinued");
 }
@@ -131,7 +149,7 @@ function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
         onClick={onToggle}
       >
         <span className="numeric text-ink-3">{event.event_index}</span>
-        <span className="numeric text-ink-3">{`+${formatDuration(Math.max(0, event.at - start))}`}</span>
+        <span className="numeric text-ink-3">{`+${formatOffset(event.at - start)}`}</span>
         <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? event.workflow_name ?? ""}</span>
         <code className="truncate">{event.event}</code>
         <span className="truncate text-ink-2">{eventSummary(event)}</span>

@@ -1,6 +1,6 @@
 import type { CSSProperties } from "react";
 import { Link } from "wouter";
-import { formatCost } from "../../shared/format";
+import { formatCost, formatCount } from "../../shared/format";
 import { Dot } from "../../shared/Status";
 import type { Tone } from "../../shared/status";
 import type { LaneState } from "../spans";
@@ -49,8 +49,9 @@ export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
               </span>
               {lane.cost === null ? null : <span className="numeric">{formatCost(lane.cost)}</span>}
             </span>
-            <span className="lane-note truncate" data-state={lane.state}>
-              {lane.note}
+            <span className="lane-note" data-state={lane.state}>
+              <span className="truncate">{lane.note}</span>
+              {lane.tokens === 0 ? null : <span className="numeric">{`${formatCount(lane.tokens)} tokens`}</span>}
             </span>
           </Link>
         );

@@ -70,7 +70,10 @@ export function Timeline(props: TimelineProps) {
         setVisible((known) => (known.from === from && known.to === to ? known : { from, to }));
       },
       onHover: setHit,
-      onSelect: (span, lane) => latest.current.onSelect(span, lane),
+      onSelect: (span, lane) => {
+        setHit(null); // the panel that opens says more, and the tooltip would cover it
+        latest.current.onSelect(span, lane);
+      },
       onFollow: (isOn) => latest.current.onFollow(isOn),
       onZoom: setZoomed,
       onBrush: setBrush,
