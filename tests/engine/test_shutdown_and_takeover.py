@@ -215,13 +215,23 @@ async def test_an_async_tool_that_will_not_stop_does_not_hold_up_the_stop_for_ev
     await asyncio.wait(tasks)
 
 
-async def test_readers_are_told_that_the_server_stops(engines: Engines, model: HeldModel) -> None:
-    hold = model.hold("held")
+async def test_readers_are_told_that_the_server_stops(
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, waits = model.hold("held"), asyncio.Event()
+    wait = EndWaiter.wait
+
+    async def signalled_wait(self: EndWaiter, seconds: float) -> None:
+        waits.set()
+        await wait(self, seconds)
+
+    monkeypatch.setattr(EndWaiter, "wait", signalled_wait)
     async with engines() as harness:
         reading = harness.runs.subscribe("r1")
         await harness.start("held", "r1")
         waiting = asyncio.ensure_future(harness.runs.settled_view(RunRef(harness.component(), "r1", None, NOBODY), 30))
         await hold.reached.wait()
+        await waits.wait()
     assert (await waiting).row.state is RunState.RUNNING
     assert reading.is_closed
     assert EventKind.RUN_COMPLETED not in [event.kind for _, event in await read_all(reading)]

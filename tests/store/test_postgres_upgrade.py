@@ -79,8 +79,9 @@ def revision(url: str) -> str:
 
 
 @pytest.fixture
-def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program of the next release in this process."""
+def next_release(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of the next release in this process, on a database of this one."""
+    assert revision(postgres_url) == HEAD
     become_next_release(tmp_path, monkeypatch.setattr, oldest_writer=NEXT)
 
 
@@ -137,7 +138,9 @@ def upgrade_beside(url: str, first: LiteralString, waiting: LiteralString, then:
     :param waiting: the query that finds who waits.
     """
     with psycopg.connect(url) as older, ThreadPoolExecutor(1) as threads:
-        older.execute("SET deadlock_timeout = '1min'")
+        # A session looks for a ring once, so long after it began to wait: the upgrade after both wait, the other later.
+        older.execute("SET deadlock_timeout = '5min'")
+        query(url, f"ALTER DATABASE {older.info.dbname} SET deadlock_timeout = '5s'")
         older.execute(first)
         upgrade = threads.submit(upgrade_postgres, url)
         while not query(url, waiting) and not upgrade.done():
