@@ -390,7 +390,7 @@ async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Ev
     stored = []
     for event, following in zip(events, [*events[1:], None], strict=True):
         # Two events that were emitted with one object: it is stored with the second of them (events.after).
-        is_shared = following is not None and following.data is event.data
+        is_shared = following is not None and following.data is event.data and not event.is_delta
         stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
     payload = jsontext.dumps(stored)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})

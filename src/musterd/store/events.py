@@ -53,8 +53,9 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
                     first, events = first + len(events), []
                 first += 1
                 continue
-            if data is None:  # the same as that of the next event
-                data = stored[number + 1][3]
+            while data is None:  # the same as that of the next event
+                number += 1
+                data = stored[number][3]
             events.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
         if events:
             flushes.append((first, events))

@@ -164,8 +164,8 @@ class ScheduleManager:
     async def alist(self, enabled: bool | None = None, limit: int = 100, page: int = 1) -> Sequence[StoredSchedule]:
         """One page of schedules, newest first."""
         query = ScheduleFilter(enabled=enabled, limit=limit, page=page)
-        found, _ = await self._do(lambda schedules: schedules.search(query, _CALLER))
-        return [_schedule(schedule) for schedule in found]
+        rows, _ = await self._do(lambda schedules: schedules.search(query, _CALLER))
+        return [_schedule(schedule) for schedule in rows]
 
     def get_runs(self, schedule_id: str, limit: int = 20, page: int = 1) -> Sequence[ScheduleRun]:
         """What became of the instants and triggers of a schedule; see :meth:`aget_runs`."""

@@ -39,7 +39,7 @@ export function settledText(settled: NonNullable<Span["settled"]>): string {
 }
 
 export function spanTitle(span: Span): string {
-  return span.kind === "wait" ? span.label : `${span.label}, ${KIND[span.kind]}`;
+  return span.kind === "wait" || span.kind === "loading" ? span.label : `${span.label}, ${KIND[span.kind]}`;
 }
 
 export function spanDescription(span: Span, now: number): string {
