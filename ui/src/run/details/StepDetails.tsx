@@ -92,7 +92,8 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
   const step = steps.find((one) => one.path === span.path);
   const version = step === undefined ? "" : `${step.state} ${step.attempt} ${step.ended_at}`;
   const detail = useStep(run.run_id, step === undefined ? null : step.path, version);
-  const fork = step !== undefined && step.kind !== "load" && isFinal(run.status) ? forkPlan(step.path, steps, run.members) : null;
+  const fork =
+    step !== undefined && step.kind !== "load" && isFinal(run.status) ? forkPlan(step.path, steps, run.members) : null;
   const parent = step?.parent_path ? run.members.find((member) => member.path === step.parent_path) : undefined;
   return (
     <div className="step-sections" key={span.path ?? span.id}>
