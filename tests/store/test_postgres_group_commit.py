@@ -1,7 +1,7 @@
 """Transactions on Postgres that are written together share a commit and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -23,12 +23,8 @@ XID = Statement("test xid", "SELECT pg_current_xact_id()::text AS xid")
 
 
 @pytest.fixture
-async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
-    """An open database without records."""
-    db = PostgresDatabase(postgres_url)
-    await db.open()
-    yield db
-    await db.close()
+def database_url(postgres_url: str) -> str:
+    return postgres_url
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Wake-ups: heard by other processes, few of them, and again after the connection was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -14,12 +13,8 @@ from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture
-async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
-    """An open database without records."""
-    db = PostgresDatabase(postgres_url)
-    await db.open()
-    yield db
-    await db.close()
+def database_url(postgres_url: str) -> str:
+    return postgres_url
 
 
 async def test_what_is_said_is_heard_on_its_channel(database: PostgresDatabase) -> None:

@@ -6,7 +6,7 @@ SQLite has one writer and needs none of this; what comes of many at once is test
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -28,12 +28,8 @@ WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_da
 
 
 @pytest.fixture
-async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
-    """An open database without records."""
-    db = PostgresDatabase(postgres_url)
-    await db.open()
-    yield db
-    await db.close()
+def database_url(postgres_url: str) -> str:
+    return postgres_url
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ long fails the try. A failed try is retried within a small budget of waiting tim
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -133,8 +133,8 @@ class ModelCaller:
                         if await _load(model, on_load):
                             load_seconds = clock.monotonic() - started_at
                         response = await current_try.answer(messages, parameters, model_settings)
-                    answer = _answer(model, response, started_at, current_try.first_event_at, failed_tries + 1)
-                    answer = replace(answer, load_seconds=load_seconds) if load_seconds is not None else answer
+                    first_event_at = current_try.first_event_at
+                    answer = _answer(model, response, started_at, first_event_at, load_seconds, failed_tries + 1)
                     outcome = "answered"
                     self._count(model, answer)
                     return answer
@@ -331,7 +331,12 @@ class _StallTimer:
 
 
 def _answer(
-    model: Model, response: ModelResponse, started_at: float, first_event_at: float | None, tries: int
+    model: Model,
+    response: ModelResponse,
+    started_at: float,
+    first_event_at: float | None,
+    load_seconds: float | None,
+    tries: int,
 ) -> ModelAnswer:
     usage = _usage(response.usage)
     return ModelAnswer(
@@ -340,6 +345,7 @@ def _answer(
         cost=price(model, usage),
         seconds=clock.monotonic() - started_at,
         first_token_seconds=None if first_event_at is None else first_event_at - started_at,
+        load_seconds=load_seconds,
         tries=tries,
     )
 

@@ -638,22 +638,17 @@ function addContainers(feed: RunFeed, end: number | null, place: (span: Span) =>
     for (const entry of thread.entries) {
       if (entry.kind !== "step" || !CONTAINERS.has(entry.type)) continue;
       const endedAt = entry.endedAt ?? end;
-      place({
-        id: `event ${entry.index}`,
-        path: null,
-        runId: entry.runId,
-        kind: "container",
-        outcome: entry.endedAt !== null ? "ok" : end === null ? "running" : "cut_off",
-        label: entry.name,
-        start: entry.startedAt,
-        end: endedAt,
-        row: 0,
-        attempt: 1,
-        retries: [],
-        error: null,
-        approvalId: null,
-        settled: null,
-      });
+      place(
+        ofEvents({
+          id: `event ${entry.index}`,
+          runId: entry.runId,
+          kind: "container",
+          outcome: entry.endedAt !== null ? "ok" : end === null ? "running" : "cut_off",
+          label: entry.name,
+          start: entry.startedAt,
+          end: endedAt,
+        }),
+      );
     }
   }
 }
@@ -670,7 +665,9 @@ function addModel(
   if (call.loading !== null) {
     if (match === undefined) {
       const outcome = call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off";
-      place(ofLoading(call, outcome, call.loading.end ?? call.endedAt ?? lostAt));
+      const loadedAt = call.loading.end ?? call.endedAt ?? lostAt;
+      const own = { kind: "loading", outcome, label: LOADING, start: call.startedAt, end: loadedAt } as const;
+      place(ofEvents({ id: `loading ${call.index}`, runId: call.runId, ...own }));
     } else if (call.loading.end === null) {
       // Its process was lost before the model was loaded: the stored bar is that of the loading.
       match.kind = "loading";
@@ -679,45 +676,30 @@ function addModel(
     if (call.loading.end === null) return;
   }
   if (match === undefined) {
-    place({
-      id: `event ${call.index}`,
-      path: null,
-      runId: call.runId,
-      kind: "model",
-      outcome: call.isError ? "failed" : call.isCutOff || lostAt !== null ? "cut_off" : isOpen ? "running" : "ok",
-      label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
-      start: call.loading?.end ?? call.startedAt,
-      end: call.endedAt ?? lostAt,
-      row: 0,
-      attempt: 1,
-      retries: call.retries.map((retry) => retry.at),
-      error: call.isError ? "failed" : null,
-      approvalId: null,
-      settled: null,
-    });
+    place(
+      ofEvents({
+        id: `event ${call.index}`,
+        runId: call.runId,
+        kind: "model",
+        outcome: call.isError ? "failed" : call.isCutOff || lostAt !== null ? "cut_off" : isOpen ? "running" : "ok",
+        label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
+        start: call.loading?.end ?? call.startedAt,
+        end: call.endedAt ?? lostAt,
+        retries: call.retries.map((retry) => retry.at),
+        error: call.isError ? "failed" : null,
+      }),
+    );
   } else if (call.retries.length > 0 && call.retries.length === match.retries.length) {
     match.retries = call.retries.map((retry) => retry.at);
   }
 }
 
-/** The part of a call in which it waited for its model. */
-function ofLoading(call: ModelCall, outcome: SpanOutcome, end: number | null): Span {
-  return {
-    id: `loading ${call.index}`,
-    path: null,
-    runId: call.runId,
-    kind: "loading",
-    outcome,
-    label: LOADING,
-    start: call.startedAt,
-    end,
-    row: 0,
-    attempt: 1,
-    retries: [],
-    error: null,
-    approvalId: null,
-    settled: null,
-  };
+type EventSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &
+  Partial<Pick<Span, "retries" | "error">>;
+
+/** A bar of which only events tell. */
+function ofEvents(span: EventSpan): Span {
+  return { path: null, row: 0, attempt: 1, retries: [], error: null, approvalId: null, settled: null, ...span };
 }
 
 /** Whether a stored model call is the one of the events. A run makes one call at a time, so half of it decides. */
@@ -736,22 +718,16 @@ function lossOf(call: { startedAt: number }, downtime: readonly Downtime[]): num
 
 function ofTool(call: ToolCall, downtime: readonly Downtime[]): Span {
   const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
-  return {
+  return ofEvents({
     id: `event ${call.index}`,
-    path: null,
     runId: call.runId,
     kind: "tool",
     outcome: lostAt !== null ? "cut_off" : call.endedAt === null ? "running" : call.isError ? "failed" : "ok",
     label: call.name,
     start: call.startedAt,
     end: call.endedAt ?? lostAt,
-    row: 0,
-    attempt: 1,
-    retries: [],
     error: call.isError ? call.result : null,
-    approvalId: null,
-    settled: null,
-  };
+  });
 }
 
 function closeTool(call: ToolCall, path: string | undefined, stored: readonly Span[]): void {

@@ -17,6 +17,9 @@ from typing import Any
 from musterd.core.errors import DeclarationError
 from musterd.models.local.llama import Completions, load_server
 
+STOP_BYTE = b"."
+"""What the server sends to end the generation under way. No request begins with it."""
+
 
 def main(descriptors: list[int], load: Callable[[Any], Completions] = load_server) -> None:
     """Load the model, and answer on the sockets until the first of them is closed."""
@@ -51,7 +54,7 @@ def _serve(server: Completions, connection: socket.socket) -> None:
             pending += received
         line, _, pending = pending.partition(b"\n")
         # A stop may come too late for its generation. It is a byte before the next request.
-        body = json.loads(line.lstrip(b"."))
+        body = json.loads(line.lstrip(STOP_BYTE))
 
         def on_chunk(chunk: Any) -> bool:
             _send(connection, {"chunk": chunk})
@@ -59,7 +62,7 @@ def _serve(server: Completions, connection: socket.socket) -> None:
 
         try:
             server.handle_chat_completions(body, on_chunk)
-        except Exception as error:  # noqa: BLE001 - told to the server, which reports it
+        except Exception as error:  # noqa: BLE001 - the server reports it
             _send(connection, {"error": f"{type(error).__name__}: {error}"})
         else:
             _send(connection, {"end": True})

@@ -15,9 +15,8 @@ from typing import Any
 from musterd.core.errors import DeclarationError
 from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
+from musterd.models.local.server_child import STOP_BYTE
 
-STOP_BYTE = b"."
-"""Sent while a generation is under way, to end it."""
 _COMMAND = (sys.executable, "-P", "-m", "musterd.models.local.server_child")
 
 
