@@ -54,7 +54,7 @@ def everywhere() -> Workflow:
         large("a"),
         Loop(name="again", steps=[large("b")], max_iterations=2),
         Condition(name="if", evaluator=is_long, steps=[large_json]),
-        Parallel(large("c"), Parallel(large("d"), Step(name="small", executor=lambda given: "e")), name="both"),
+        Parallel(large("c"), Parallel(large("d"), Step(name="small", executor=lambda step_input: "e")), name="both"),
         large("z"),
     )
 
@@ -67,7 +67,7 @@ async def frames(harness: EngineHarness, root_id: str = "r1") -> list[dict[str, 
     return [json.loads(json_of(frame)) for flush in page.flushes for frame in await of_run.of(flush)]
 
 
-async def shown(harness: EngineHarness, run_id: str = "r1") -> list[dict[str, Any]]:
+async def step_results(harness: EngineHarness, run_id: str = "r1") -> list[dict[str, Any]]:
     """The results of the steps of a run as clients get them."""
     view = await harness.end_of(run_id)
     await harness.runs.fill_in_contents([view])
@@ -106,7 +106,7 @@ async def test_each_content_is_stored_once_and_shown_everywhere(engines: Engines
         live = [flush async for flush in reading.available()]
         reading.close()
         texts = await stored_texts(harness)
-        check_contents(contents(await shown(harness)))
+        check_contents(contents(await step_results(harness)))
         replayed = await frames(harness)
         of_run = harness.server.frames.of(view.row)
         assert [json.loads(json_of(frame)) for flush in live for frame in await of_run.of(flush)] == replayed
@@ -126,7 +126,7 @@ async def test_each_content_is_stored_once_and_shown_everywhere(engines: Engines
 
 
 async def test_a_small_record_is_stored_once_in_a_flush(engines: Engines) -> None:
-    flow = workflow(Step(name="small", executor=lambda given: "x" * 300))
+    flow = workflow(Step(name="small", executor=lambda step_input: "x" * 300))
     async with engines(workflows=[flow], delta_seconds=60) as harness:
         await harness.run("go", "r1")
         payloads = [row["payload"] for row in await harness.records.select("SELECT payload FROM run_events")]
@@ -187,7 +187,7 @@ async def test_after_a_crash_a_function_gets_all_contents(engines: Engines, work
     async with engines(workflows=[workflow(*steps)]) as first:
         await works.cut_off(first, "hangs")
     async with engines(workflows=[workflow(*steps)]) as second:
-        results = await shown(second)
+        results = await step_results(second)
         replayed = await frames(second)
     check_contents(seen)
     assert seen["previous"].endswith(">hangs")
@@ -228,7 +228,7 @@ async def test_killed_before_or_after_any_commit_the_run_shows_the_same(
         view = await end_before_death(fuse, first)
     async with engines(workflows=[flow]) as second:
         view = await second.end_of("r1")
-        by_name = contents(await shown(second))
+        by_name = contents(await step_results(second))
         replayed = await frames(second)
         events = await second.stored("r1")
     assert view.row.state is RunState.COMPLETED
@@ -246,14 +246,14 @@ async def test_forks_show_the_contents_after_their_origin_is_gone(engines: Engin
         assert (await harness.run("go", "r1")).row.state is RunState.ERROR
         works.fails = set()
         await fork(harness)
-        assert contents(await shown(harness, "r2"))["a"] == "<a>".ljust(LARGE, "a")
+        assert contents(await step_results(harness, "r2"))["a"] == "<a>".ljust(LARGE, "a")
         copy_id, _ = await harness.sessions.fork(harness.component(), "s1", NOBODY)
         await harness.sessions.delete("s1", NOBODY)
         copies = await harness.records.select(
             "SELECT run_id FROM runs WHERE session_id = :s AND state = 'completed'", s=copy_id
         )
         (copied,) = [row["run_id"] for row in copies]
-        assert contents(await shown(harness, copied))["a"] == "<a>".ljust(LARGE, "a")
+        assert contents(await step_results(harness, copied))["a"] == "<a>".ljust(LARGE, "a")
         assert (await frames(harness, copied))[-1]["content"] == "<z>".ljust(LARGE, "z")
 
 

@@ -91,8 +91,8 @@ async def test_over_a_running_application_it_fires_at_once(database: Path) -> No
         assert fired.run_id is not None
         run = await client.get(f"/agents/weather-agent/runs/{fired.run_id}", session_id=fired.session_id, wait=30)
         assert run["content"] == "Echo: from a schedule"
-        (shown,) = await manager.aget_runs(made.id)
-        assert vars(shown) == (await client.get(f"/schedules/{made.id}/runs"))["data"][0]
+        (schedule_run,) = await manager.aget_runs(made.id)
+        assert vars(schedule_run) == (await client.get(f"/schedules/{made.id}/runs"))["data"][0]
         # From a thread of the application, such as that of a tool; from its event loop it would wait for itself.
         listed = await asyncio.to_thread(manager.list)
         assert [one.id for one in listed] == [made.id]

@@ -108,7 +108,7 @@ async def _holds(walk: "Walk", position: Position, scope: Scope) -> bool:
         results=scope.every_result,
         first=lambda: step_input(walk, scope),
         read=bool,
-        cel_values=lambda given: step_values(given, scope.state),
+        cel_values=lambda step_input: step_values(step_input, scope.state),
     )
     return bool(await choose(walk, position, choice, scope.state))
 
@@ -215,7 +215,7 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         results=scope.every_result,
         first=lambda: step_input(walk, scope),
         read=read,
-        cel_values=lambda given: {**step_values(given, scope.state), "step_choices": choices},
+        cel_values=lambda step_input: {**step_values(step_input, scope.state), "step_choices": choices},
         values={"step_choices": [child.spec for child in node.children]},
     )
     return await choose(walk, position, choice, scope.state)

@@ -95,8 +95,8 @@ class WorkflowRun:
             component = self._components[id(spec)] = component_below(self._walk.component, spec)
         return component
 
-    async def _run(self, node: StepNode, number: int, given: Json) -> StepOutput | None:
-        walk, scope = self._walk, Scope(state=self.session_state, given=given)
+    async def _run(self, node: StepNode, number: int, initial: Json) -> StepOutput | None:
+        walk, scope = self._walk, Scope(state=self.session_state, initial=initial)
         try:
             if node.component is not None:
                 await walk.tree.models.load(node.component)

@@ -30,7 +30,7 @@ class Scope:
     """The values that the next step of a sequence gets.
 
     :param source: the step whose content the next one gets; None: there was none.
-    :param given: what the next step gets if there was none.
+    :param initial: the content that the next step gets if there was none before it.
     :param results: the results of the steps before, by name, in their order.
     :param media: the media that the step before produced.
     :param state: the session state; steps change it in place.
@@ -38,7 +38,7 @@ class Scope:
 
     state: JsonObject
     source: StepResult | None = None
-    given: Json = None
+    initial: Json = None
     results: dict[str, StepResult] = field(default_factory=dict)
     media: Sequence[Medium] = ()
 
@@ -53,7 +53,7 @@ class Scope:
     @property
     def content(self) -> Json:
         """The content of the step before; None: there was none."""
-        return self.given if self.source is None else self.source.output.content
+        return self.initial if self.source is None else self.source.output.content
 
     @property
     def every_result(self) -> list[StepResult | None]:

@@ -151,9 +151,9 @@ class RunSubscription:
         self._subscription.close()
 
 
-async def contents_of(database: Database, root_id: str, shown: Iterable[Event]) -> Mapping[str, str]:
+async def contents_of(database: Database, root_id: str, events: Iterable[Event]) -> Mapping[str, str]:
     """The contents that events of a tree refer to, by path."""
-    paths = paths_of(at for event in shown for at in places_in_event(event))
+    paths = paths_of(at for event in events for at in places_in_event(event))
     return await database.scan(lambda tx: step_contents.of_tree(tx, root_id, paths)) if paths else {}
 
 

@@ -65,17 +65,17 @@ export function StartForm({ target, component, onStarted, isFocused = false }: S
   const submit = () => {
     if (start.isPending) return;
     const wrong = problemsOf(form, takesJson);
-    const given = readArguments(parameters, form.arguments);
+    const entered = readArguments(parameters, form.arguments);
     setProblems(wrong);
-    setArgumentProblems(given.problems);
-    if (Object.keys({ ...wrong, ...given.problems }).length > 0) {
+    setArgumentProblems(entered.problems);
+    if (Object.keys({ ...wrong, ...entered.problems }).length > 0) {
       queueMicrotask(() => {
         const first = element.current?.querySelector<HTMLElement>("[aria-invalid=true]");
         const details = first?.closest("details");
         if (details) details.open = true;
         first?.focus();
       });
-    } else start.mutate({ target, form, values: given.values });
+    } else start.mutate({ target, form, values: entered.values });
   };
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
