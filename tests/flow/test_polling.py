@@ -3,16 +3,19 @@
 import asyncio
 
 import pytest
+from dirty_equals import IsPartialDict
 
 from tests.support.app import Serve
 from tests.support.http import Receipt, ServerClient, problem, wrong_fields
 
 
 async def held(client: ServerClient, message: str = "wait", **fields: str) -> Receipt:
-    """A run in the background that has begun and waits."""
+    """A run in the background whose model call has begun, and is stored as its activity."""
     hold = client.model.hold("wait")
     run = await client.begin(message, **fields)
     await hold.reached.wait()
+    while "activity" not in await client.poll(run):
+        await asyncio.sleep(0)  # the start of the call is stored with the next flush, which changes the entity tag
     return run
 
 
@@ -76,6 +79,7 @@ async def test_a_run_that_runs(client: ServerClient) -> None:
         "metrics": {},
         "status": "RUNNING",
         "attempts": 1,
+        "activity": IsPartialDict(run_id=run.run_id, member="Demo Team", kind="model", tool=None),
     }
 
 
