@@ -41,6 +41,8 @@ async def test_a_poll_learns_that_more_is_spent(client: ServerClient) -> None:
     first = await client.http.get(run.location)
     leader.release()
     await member.reached.wait()
+    while (await client.poll(run)).get("activity", {}).get("member") != "Writer Agent":  # until that is stored
+        pass
     second = await client.http.get(run.location, headers={"if-none-match": first.headers["etag"]})
     assert second.status_code == 200
     assert second.json()["budget"] != first.json()["budget"]
