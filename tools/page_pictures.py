@@ -168,7 +168,7 @@ def make_pictures(browser: Browser, desk: Desk) -> None:
     places = {
         "run": (f"/runs/{RUN}", "Shipping is writing"),
         "runs": ("/runs", "And please send me the invoice"),
-        "approvals": (f"/approvals/{question['id']}", "Auto-rejects"),
+        "approvals": (f"/approvals/{question['id']}", "Without a decision"),
         "sessions": ("/sessions/mara", "May Billing call"),
         "teams": ("/teams/support-desk", "Pays money back"),
         "health": ("/health", "Everything is working"),
