@@ -14,7 +14,7 @@ async def held(client: ServerClient, message: str = "wait", **fields: str) -> Re
     hold = client.model.hold("wait")
     run = await client.begin(message, **fields)
     await hold.reached.wait()
-    while "activity" not in await client.poll(run):  # until that is stored, which changes the entity tag
+    while "activity" not in await client.poll(run, 0.01):  # until that is stored, which changes the entity tag
         pass
     return run
 
