@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from musterd.declare.user_input_tools import ask_user, get_user_input
     from musterd.declare.workflow import CEL_AVAILABLE, OnError, OnReject, UserInputField
     from musterd.features.schedules.schedule_manager import ScheduleManager
+    from musterd.features.schedules.toolkit import SchedulerTools
     from musterd.loop.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ __all__ = [
     "RunContext",
     "Schedule",
     "ScheduleManager",
+    "SchedulerTools",
     "SessionSummaryManager",
     "Settings",
     "Step",
@@ -102,6 +104,7 @@ _HOMES = {
     "RunContext": "musterd.declare",
     "Schedule": "musterd.declare",
     "ScheduleManager": "musterd.features.schedules.schedule_manager",
+    "SchedulerTools": "musterd.features.schedules.toolkit",
     "SessionSummaryManager": "musterd.declare",
     "Media": "musterd.declare.tool_result",
     "ReasoningTools": "musterd.loop.reasoning_tools",

@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from musterd import Agent, Team, ToolContext, tool
+from musterd import Agent, SchedulerTools, Team, ToolContext, tool
 from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
 
@@ -92,4 +92,5 @@ def pay(n: int, context: ToolContext) -> str:
 
 tools = [pay, mark, hold, wait, block]
 solo = Agent(id="solo", model=CountingModel(), tools=tools)
+planner = Agent(id="planner", model=CountingModel(), tools=[SchedulerTools(requires_confirmation_tools=[])])
 desk = Team(id="desk", model=CountingModel(), members=[Agent(id="helper", tools=tools)])

@@ -165,3 +165,16 @@ def test_a_run_of_a_schedule_goes_on_after_a_crash_and_its_firing_follows(site: 
     assert (firing["status"], firing["output"]["content"]) == ("success", "Done: waited go")
     assert site.run(firing["run_id"])["attempt"] == 2
     assert second.http.get(f"/schedules/{one.id}").json()["enabled"] is False
+
+
+@pytest.mark.parametrize("point", ["performing", "performed", "recorded"])
+def test_an_agent_that_is_killed_while_it_schedules_has_scheduled_once(site: Deployment, point: str) -> None:
+    call = '{"name": "report", "message": "Write it.", "cron": "0 7 * * *"}'
+    first = site.serve(fault=f"{point}:1:kill")
+    first.post(f"[[TOOL create_schedule {call}]]", "r1", "agents/planner")
+    first.died()
+    view = site.serve().ended("r1", "agents/planner")
+    assert view["status"] == "COMPLETED"
+    (row,) = site.select("SELECT id, name FROM schedules")
+    assert row["name"] == "report"
+    assert row["id"] in view["content"]

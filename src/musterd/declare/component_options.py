@@ -123,8 +123,8 @@ class ComponentOptions(Declared):
         default=(),
         metadata=about(
             TOOLS,
-            "Tools for the model: functions and toolkits (in YAML `pkg.mod:name`), MCP servers (in YAML "
-            "`mcp: {…}`); or a function that returns such a list for each run.",
+            "Tools for the model: functions and toolkits (in YAML `pkg.mod:name`), the name of a toolkit of musterd "
+            "(`schedules`), MCP servers (in YAML `mcp: {…}`); or a function that returns such a list for each run.",
         ),
     )
     output_schema: type[BaseModel] | Mapping[str, Any] | None = field(

@@ -10,7 +10,7 @@ from typing import Any
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, declaration_error
-from musterd.declare.toolkit import Toolkit, tools_in
+from musterd.declare.toolkit import Toolkit, toolkit_named, tools_in
 from musterd.declare.tools import Tool
 
 
@@ -61,6 +61,8 @@ def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: 
             continue
         entry_tools: list[Tool] = []
         with noting_problems(place):
+            if isinstance(entry, str):
+                entry = toolkit_named(entry, label, place)
             entry_tools = tools_in(entry, label, place)
         tools += entry_tools
         instructions.append(getattr(entry, "instructions", None) if _is_toolkit(entry) else None)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
+import musterd
 from musterd.declare.problems import is_faulty, note, noting_problems
 from musterd.declare.source_location import (
     Place,
@@ -20,6 +21,9 @@ from musterd.declare.source_location import (
 from musterd.declare.tool_methods import MethodTool
 from musterd.declare.tools import Tool, as_tool
 from musterd.declare.unsupported import REMOVED_OF_TOOLKITS
+
+TOOLKITS = {"schedules": "SchedulerTools"}
+"""The toolkits that can be listed by name in ``tools=``, with their classes in :mod:`musterd`."""
 
 # Methods that a class inherits from these modules are not tools.
 _LIBRARY_MODULES = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})
@@ -86,6 +90,18 @@ class Toolkit:
                 note(declaration_error(current_place(), f"a toolkit has no option '{option}'", fix))
             elif value is not None:  # None keeps the value of the class
                 setattr(self, option, value)
+
+
+def toolkit_named(name: str, label: str, place: Place) -> Any:
+    """The toolkit that ``tools=`` of the component ``label`` lists by name.
+
+    :raises DeclarationError: there is none.
+    """
+    if name not in TOOLKITS:
+        suggestion = closest_match(name, TOOLKITS)
+        fix = f"did you mean '{suggestion}'?" if suggestion else f"the toolkits with names are {quoted_list(TOOLKITS)}"
+        raise declaration_error(place, f"{label}: there is no toolkit '{name}'", fix)
+    return getattr(musterd, TOOLKITS[name])()
 
 
 def tools_in(entry: Any, label: str, place: Place) -> list[Tool]:

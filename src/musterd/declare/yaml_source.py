@@ -19,6 +19,7 @@ from musterd.declare.registry import Registry
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import closest_match, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
+from musterd.declare.toolkit import TOOLKITS
 from musterd.declare.workflow.steps import Step, StepOptions
 from musterd.declare.workflow.workflow import Workflow
 from musterd.declare.workflow.workflow_agent import WorkflowAgent
@@ -170,7 +171,7 @@ class _Builder:
 
     def _tool(self, tool: Any, location: Location) -> Any:
         if isinstance(tool, str):
-            return self._import(tool, location)
+            return tool if tool in TOOLKITS else self._import(tool, location)
         with placed_at(self.document.place((*location, "mcp"))):
             return MCPServer(**tool.mcp.model_dump(exclude_unset=True))
 

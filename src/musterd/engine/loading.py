@@ -77,6 +77,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         call_ids=recovered.call_ids,
         stops=attempt.inbox.member_stops,
         servers=resources.servers,
+        services=resources.services,
         history=StoredHistory(resources.database, run),
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),

@@ -14,7 +14,7 @@ from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
 from musterd.loop.run_tools import ToolServers
-from musterd.loop.run_tree import Models
+from musterd.loop.run_tree import Models, Services, no_services
 from musterd.store.database import Database
 from musterd.store.user_limits import UserLimits
 
@@ -31,6 +31,7 @@ class Resources:
     :param servers: the MCP servers of the components.
     :param metrics: counts what happens in this process.
     :param spans: records spans; None: tracing is off.
+    :param services: the services of features, for their tools.
     :param run_removal_hooks: what features do about runs that are removed.
     """
 
@@ -44,6 +45,7 @@ class Resources:
     servers: ToolServers | None = None
     metrics: Metrics = field(default_factory=Metrics)
     spans: "Spans | None" = None
+    services: Services = no_services
     run_removal_hooks: Sequence[RunRemovalHook] = ()
 
     @property

@@ -107,6 +107,7 @@ class Server:
             servers=self._servers,
             metrics=self.metrics,
             spans=self._spans,
+            services=self.service,
             run_removal_hooks=[feature.run_removal_hook for feature in features if feature.run_removal_hook],
         )
         with reported_together():

@@ -103,6 +103,7 @@ def _context(
 ) -> ToolContext:
     return CallContext(
         reports=reports,
+        services=tree.services,
         run_id=run.run_id,
         root_run_id=tree.root_id,
         session_id=tree.session_id,

@@ -10,6 +10,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import ToolContext
 from musterd.loop.builtin_tools import EmitAtStep
+from musterd.loop.run_tree import Services, no_services
 
 
 class Reports:
@@ -49,9 +50,13 @@ class Reports:
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext(ToolContext):
-    """The :class:`~musterd.declare.ToolContext` of a call that a run makes."""
+    """The :class:`~musterd.declare.ToolContext` of a call that a run makes.
+
+    :param services: the services of features, for tools of features.
+    """
 
     reports: Reports = field(repr=False, compare=False)
+    services: Services = field(default=no_services, repr=False, compare=False)
 
     def _report(self, report: JsonObject) -> None:
         self.reports.add(report)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
@@ -41,6 +41,25 @@ class Models:
     is_loaded: Callable[[BaseComponent], bool] = lambda component: True
 
 
+S = TypeVar("S")
+
+
+class Services(Protocol):
+    """Finds the service of a feature by its class, for the tools that the feature has."""
+
+    def __call__(self, kind: type[S], /) -> S:
+        """The service of this class.
+
+        :raises LookupError: there is none in this process.
+        """
+        ...
+
+
+def no_services(kind: type[S], /) -> S:
+    """No services: those of a loop without a server."""
+    raise LookupError(f"{kind.__name__} is not served here")
+
+
 ReadContents = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
 ReadMedia = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
 
@@ -74,6 +93,7 @@ class RunTree:
     :param read_media: reads media that runs in the tree have produced, by hash.
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
+    :param services: the services of features, for tools.
     """
 
     root_id: str
@@ -98,6 +118,7 @@ class RunTree:
     read_media: ReadMedia = no_media
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
+    services: Services = no_services
 
     def emit_now(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -273,6 +273,7 @@ CREATE TABLE daily_metrics (
 CREATE TABLE schedules (
 	id TEXT NOT NULL,
 	owner TEXT,
+	user_id TEXT,
 	name TEXT NOT NULL,
 	component TEXT NOT NULL,
 	definition TEXT NOT NULL,

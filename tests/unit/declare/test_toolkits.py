@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from musterd import Agent, ToolContext, Toolkit, tool
+from musterd import Agent, SchedulerTools, ToolContext, Toolkit, tool
 from musterd.core.errors import DeclarationError
 from musterd.declare import load
 from tests.unit.declare.conftest import Project
@@ -161,3 +161,18 @@ def test_a_toolkit_says_more_of_some_of_its_tools() -> None:
 def test_an_option_that_a_toolkit_has_not_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"test_toolkits\.py:\d+: a toolkit has no option 'tool' — did you mean"):
         Toolkit(tool=[Calculator()])  # type: ignore[call-arg]
+
+
+def test_a_toolkit_of_musterd_is_listed_by_name(project: Project) -> None:
+    project("teams.yaml", "agents: [{id: a, model: scripted, tools: [schedules]}]")
+    in_yaml = load("teams.yaml").agents["a"]
+    in_python = Agent(id="a", tools=["schedules"])
+    assert [tool.name for tool in in_yaml.tools] == [tool.name for tool in in_python.listed_tools]
+    assert [tool.name for tool in in_yaml.tools if tool.requires_confirmation] == ["create_schedule", "delete_schedule"]
+    assert in_python.tool_instructions == (SchedulerTools.instructions,)
+    free = Agent(id="a", tools=[SchedulerTools(requires_confirmation_tools=[])])
+    assert not any(tool.requires_confirmation for tool in free.listed_tools)
+    with pytest.raises(DeclarationError, match="there is no toolkit 'schedule' — did you mean 'schedules'"):
+        Agent(id="a", tools=["schedule"])
+    with pytest.raises(DeclarationError, match="Invalid timezone: Mars/One"):
+        SchedulerTools(default_timezone="Mars/One")

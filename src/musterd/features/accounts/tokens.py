@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import structlog
 
 from musterd.core import clock
+from musterd.core.callers import SERVICE_PREFIX
 from musterd.core.errors import StoreUnavailable, Unauthenticated, WrongToken
 from musterd.features.accounts import store
 from musterd.features.accounts.records import ServiceAccount
@@ -66,6 +67,16 @@ class AccountTokens:
         :raises StoreUnavailable: it cannot be looked up now.
         """
         return _principal(await self._database.read(lambda tx: store.by_id(tx, account_id)))
+
+    async def account_of(self, user_id: str) -> Principal:
+        """The principal of the account that is this user now.
+
+        :raises WrongToken: there is none, or it was revoked.
+        :raises Unauthenticated: its token has expired.
+        :raises StoreUnavailable: it cannot be looked up now.
+        """
+        name = user_id.removeprefix(SERVICE_PREFIX)
+        return _principal(await self._database.read(lambda tx: store.by_name(tx, name)))
 
     def watching(self, account_id: str, end: Callable[[], object]) -> AbstractContextManager[None]:
         """Call ``end`` if the account is revoked before the context is left."""

@@ -14,6 +14,7 @@ from musterd.features.schedules.records import (
     HEALTH,
     Definition,
     Firing,
+    Maker,
     Schedule,
     ScheduleFilter,
     Trigger,
@@ -37,20 +38,30 @@ class Schedules:
 
     # --- changes ----------------------------------------------------------------------------------
 
-    async def create(self, name: str, definition: Definition, principal: Principal) -> Schedule:
+    async def create(
+        self,
+        name: str,
+        definition: Definition,
+        principal: Principal,
+        *,
+        schedule_id: str | None = None,
+        maker: Maker | None = None,
+    ) -> Schedule:
         """Store a new schedule, which acts with the rights of this caller.
 
+        :param schedule_id: its id; by default a new one.
+        :param maker: with whose rights it acts, if not with those of the caller.
         :raises Conflict: another schedule of the caller has its name.
         :raises InvalidInput: it cannot be used.
         :raises Forbidden: the caller may not run the component itself.
         """
         now, caller = clock.now(), principal.caller
         schedule = Schedule(
-            id=clock.new_id(),
+            id=schedule_id or clock.new_id(),
             owner=caller.user_id,
             name=name,
             definition=definition,
-            maker=maker_of(principal),
+            maker=maker or maker_of(principal),
             enabled=True,
             created_at=now,
             next_run_at=next_instant(definition, now),
@@ -223,6 +234,10 @@ class Schedules:
         return await self._database.write(work)
 
     # --- read -------------------------------------------------------------------------------------
+
+    async def of_user(self, owner: str | None, user_id: str | None, limit: int) -> list[Schedule]:
+        """The newest schedules of an owner whose runs are for a user."""
+        return await self._database.scan(lambda tx: store.of_user(tx, owner, user_id, limit))
 
     async def view(self, schedule_id: str, caller: Caller) -> Schedule:
         """One schedule.

@@ -216,6 +216,12 @@ class Schedule:
     version: int = 0
 
     @property
+    def user_id(self) -> str | None:
+        """The user that its runs are for: the one of its payload, else its owner."""
+        user_id = (self.definition.payload or {}).get("user_id")
+        return user_id if isinstance(user_id, str) else self.owner
+
+    @property
     def session_id(self) -> str:
         """The session of its runs, if they share one."""
         return f"schedule:{self.id}"

@@ -1,12 +1,13 @@
 """The rights with which a schedule acts: those of its maker, checked at each firing."""
 
 from musterd.core import clock
-from musterd.core.callers import Caller
+from musterd.core.callers import SERVICE_PREFIX, Caller
 from musterd.core.errors import Forbidden, Unauthenticated
+from musterd.core.records import RunRow
 from musterd.core.scopes import EVERYTHING, Scopes
 from musterd.features.schedules.records import OPERATOR, Maker, Target
 from musterd.http.auth.modes import AuthMode, auth_mode
-from musterd.http.auth.principals import Principal
+from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, Principal
 from musterd.http.server import Server
 
 DAY_SECONDS = 86_400.0
@@ -51,6 +52,30 @@ class Rights:
         self._mode = auth_mode(server.settings)
         self._scope_days = server.settings.schedule_scope_days
         self._server = server
+
+    async def maker_of_run(self, run: RunRow) -> Maker:
+        """The maker of a schedule that a run creates for its own component: the user of the run.
+
+        :raises Forbidden: the user is unknown, or may not run the component any more.
+        :raises StoreUnavailable: an account cannot be looked up now.
+        """
+        target = Target(run.component_kind, run.component_id)
+        if run.owner is None:
+            if self._mode == "jwt":
+                raise Forbidden("This run belongs to no user, so nobody's rights are known for a schedule.")
+            return maker_of(ANYBODY if self._mode == "none" else KEY_HOLDER)
+        if run.owner.startswith(SERVICE_PREFIX):
+            if self._server.issued_tokens is None:
+                raise Forbidden("The service account of this run is not known here.")
+            try:
+                account = await self._server.issued_tokens.account_of(run.owner)
+            except Unauthenticated as error:
+                raise Forbidden("The service account of this run was revoked, or its token has expired.") from error
+            require_right(account.scopes, target)
+            return maker_of(account)
+        # The right that the request for the run proved, and from the time when it did.
+        scope = f"{target.kind}s:{target.id}:run"
+        return Maker(kind="user", user_id=run.owner, scopes=(scope,), granted_at=run.created_at)
 
     async def caller(self, maker: Maker, target: Target | None) -> Caller:
         """The caller that starts a run for ``maker``.

@@ -8,6 +8,7 @@ import structlog
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound
+from musterd.core.records import RunRow
 from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
 from musterd.features.schedules.firing import Firer
@@ -15,16 +16,19 @@ from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules
 from musterd.features.schedules.planning import KEPT_SECONDS
 from musterd.features.schedules.records import OPERATOR, Firing, Schedule
 from musterd.features.schedules.rights import Rights
+from musterd.features.schedules.run_schedules import RunSchedules
 from musterd.http.auth.principals import Principal
 from musterd.http.server import Server
 from musterd.service.run_end import until_settled
 from musterd.store.database import Tx
+from musterd.store.rows import GET_RUN, run_row
 
 log = structlog.get_logger("musterd.schedules")
 
 OLD_SECONDS = 3600.0
 """How often old firings without a run are removed."""
 REMOVED_AT_ONCE = 1000
+_EVERYBODY = Caller()
 
 
 class ScheduleService(Schedules):
@@ -33,7 +37,8 @@ class ScheduleService(Schedules):
     def __init__(self, server: Server) -> None:
         super().__init__(server.database)
         self._server = server
-        self._firer = Firer(server, Rights(server))
+        self._rights = Rights(server)
+        self._firer = Firer(server, self._rights)
         self._old_not_before = 0.0
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -83,6 +88,16 @@ class ScheduleService(Schedules):
             firing = await self.firing(schedule_id, fired.id, caller)
         return firing
 
+    async def of_run(self, run_id: str) -> RunSchedules:
+        """The schedules that the agents of a run may manage: those of its user.
+
+        :param run_id: the root run.
+        :raises Forbidden: it is not known whose they are, or with whose rights they act.
+        """
+        run, fired_by = await self._database.read(lambda tx: _run_and_schedule(tx, run_id))
+        maker = await self._rights.maker_of_run(run) if fired_by is None else fired_by.maker
+        return RunSchedules(self, run, maker)
+
     def require_usable(self, schedule: Schedule, principal: Principal) -> None:
         """Check what a schedule does, and that the caller may do it.
 
@@ -94,6 +109,13 @@ class ScheduleService(Schedules):
             words, endpoint = f"There is no {target.kind} '{target.id}' here", schedule.definition.endpoint
             raise InvalidInput.at(("body", "endpoint"), "value_error", words, endpoint)
         super().require_usable(schedule, principal)
+
+
+async def _run_and_schedule(tx: Tx, run_id: str) -> tuple[RunRow, Schedule | None]:
+    """A run, and the schedule that started it."""
+    row, firing = await tx.one(GET_RUN, {"run_id": run_id}), await store.firing_of_run(tx, run_id)
+    assert row is not None, "a run calls its tools only while it exists"
+    return run_row(row), None if firing is None else await store.get(tx, firing.schedule_id, _EVERYBODY)
 
 
 async def _declare(

@@ -29,20 +29,31 @@ UNSERVED_SECONDS = 60.0
 
 ADD = Statement(
     "schedule_add",
-    """INSERT INTO schedules (id, owner, name, component, definition, maker, declared, enabled, next_run_at, due_at,
-                              version, created_at, updated_at)
-       VALUES (:id, :owner, :name, :component, :definition, :maker, :declared, :enabled, :next_run_at, :due_at,
-               :version, :created_at, :updated_at)
+    """INSERT INTO schedules (id, owner, user_id, name, component, definition, maker, declared, enabled, next_run_at,
+                              due_at, version, created_at, updated_at)
+       VALUES (:id, :owner, :user_id, :name, :component, :definition, :maker, :declared, :enabled, :next_run_at,
+               :due_at, :version, :created_at, :updated_at)
        ON CONFLICT DO NOTHING""",
 )
 GET = Statement("schedule_get", "SELECT * FROM schedules WHERE id = :id")
 LOCK = Statement("schedule_lock", "SELECT * FROM schedules WHERE id = :id LOCK_ROW")
 NAMED = Statement("schedule_named", "SELECT * FROM schedules WHERE COALESCE(owner, '') = :owner AND name = :name")
 OF_NAME = Statement("schedules_of_name", "SELECT * FROM schedules WHERE name = :name OR id = :name ORDER BY id")
+OF_USER = Statement(
+    "schedules_of_user",
+    """SELECT * FROM schedules WHERE owner = :owner AND user_id = :user_id
+       ORDER BY created_at DESC, id DESC LIMIT :limit""",
+)
+# Without authentication users are only named by requests, or not at all.
+OF_NAMED_USER = Statement(
+    "schedules_of_named_user",
+    """SELECT * FROM schedules WHERE owner IS NULL AND COALESCE(user_id, '') = :user_id
+       ORDER BY created_at DESC, id DESC LIMIT :limit""",
+)
 CHANGE = Statement(
     "schedule_change",
-    """UPDATE schedules SET name = :name, component = :component, definition = :definition, maker = :maker,
-           declared = :declared, enabled = :enabled, next_run_at = :next_run_at, due_at = :due_at,
+    """UPDATE schedules SET name = :name, user_id = :user_id, component = :component, definition = :definition,
+           maker = :maker, declared = :declared, enabled = :enabled, next_run_at = :next_run_at, due_at = :due_at,
            version = :version, updated_at = :updated_at
        WHERE id = :id""",
 )
@@ -185,6 +196,12 @@ async def lock(tx: Tx, schedule_id: str, caller: Caller) -> Schedule | None:
 async def named(tx: Tx, name_or_id: str) -> list[Schedule]:
     """The schedules with this name, of any owner, or with this id."""
     return [_schedule(row) for row in await tx.all(OF_NAME, {"name": name_or_id})]
+
+
+async def of_user(tx: Tx, owner: str | None, user_id: str | None, limit: int) -> list[Schedule]:
+    """The newest schedules of an owner whose runs are for a user."""
+    params = {"owner": owner, "user_id": user_id or "", "limit": limit}
+    return [_schedule(row) for row in await tx.all(OF_NAMED_USER if owner is None else OF_USER, params)]
 
 
 async def of_nobody(tx: Tx, name: str) -> Schedule | None:
@@ -364,6 +381,7 @@ def _params(schedule: Schedule) -> dict[str, Any]:
     return {
         "id": schedule.id,
         "owner": schedule.owner,
+        "user_id": schedule.user_id,
         "name": schedule.name,
         "component": "" if target is None else target.key,
         "definition": jsontext.dumps(schedule.definition.as_json()),

@@ -28,6 +28,14 @@ class IssuedTokens(Revocations, Protocol):
         :raises Unavailable: it cannot be looked up now.
         """
 
+    async def account_of(self, user_id: str) -> Principal:
+        """The principal of the account that is this user now.
+
+        :raises WrongToken: there is none, or it was revoked.
+        :raises Unauthenticated: its token has expired.
+        :raises Unavailable: it cannot be looked up now.
+        """
+
     async def account(self, account_id: str) -> Principal:
         """The principal of an account as it is now.
 

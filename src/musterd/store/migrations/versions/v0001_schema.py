@@ -459,6 +459,7 @@ def _create_schedules() -> None:
         "schedules",
         _key("id"),
         _text("owner"),  # the user that a token authenticated
+        _text("user_id"),  # the user that its runs are for
         _text("name", required=True),
         _text("component", required=True),  # kind:id; empty: it runs none
         _text("definition", required=True),
