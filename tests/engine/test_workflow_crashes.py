@@ -1,7 +1,8 @@
 """A worker that dies anywhere in a workflow: no stored step, branch, iteration or choice is done again."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ from musterd import (
     ToolContext,
     Workflow,
 )
-from musterd.core.events import EventKind
+from musterd.core.events import Event, EventKind
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.loop.run_tree import digest
+from tests.engine.conftest import Engines
 from tests.support.crashes import CountedModel, Fuse, check_calls, check_each_event_once, end_before_death, stored_steps
 from tests.support.engine import EngineHarness, harness_on, running
 
@@ -197,3 +199,60 @@ async def test_a_workflow_that_is_killed_anywhere_comes_to_the_same(
     check_calls(events)
     iterations = [event for _, event in events if event.kind is EventKind.LOOP_ITERATION_COMPLETED]
     assert [event.data["should_continue"] for event in iterations] == [True, False]
+
+
+class Speaker:
+    """A generator that is cut off in its first call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.has_spoken = asyncio.Event()
+
+    async def speak(self, step_input: StepInput) -> AsyncIterator[str]:
+        self.calls += 1
+        yield f"call {self.calls} "
+        if self.calls == 1:
+            self.has_spoken.set()
+            await asyncio.Event().wait()
+        yield "ends"
+
+
+async def other(step_input: StepInput) -> AsyncIterator[str]:
+    yield "beside"
+
+
+def visible(events: Sequence[tuple[int, Event]]) -> str:
+    """The text of the step ``speak`` that a subscriber displays if it removes what is void."""
+    pieces: list[tuple[int, str]] = []
+    for index, event in events:
+        if event.kind is EventKind.STEP_CONTENT and event.data["step"]["step_name"] == "speak":
+            pieces.append((index, event.data["text"]))
+        for item in event.data.get("superseded", ()):
+            pieces = [piece for piece in pieces if piece[0] < item["from_event_index"]]
+    return "".join(text for _, text in pieces)
+
+
+@pytest.mark.parametrize("is_retry_safe", [True, False])
+async def test_the_text_of_a_generator_that_was_cut_off_is_void(engines: Engines, is_retry_safe: bool) -> None:
+    speaker = Speaker()
+    speak = Step(name="speak", executor=speaker.speak, retry_safe=is_retry_safe)
+    flow = Workflow(id="flow", steps=[Parallel(Step(name="other", executor=other), speak, name="both")])
+
+    def is_spoken(event: Event) -> bool:
+        return event.kind is EventKind.STEP_CONTENT and event.data["text"].startswith("call 1")
+
+    async with engines(workflows=[flow]) as first:
+        await first.start("go", "r1")
+        await first.wait_for_event("r1", is_spoken)
+        await first.kill()
+    async with engines(workflows=[flow]) as second:
+        view = await second.end_of("r1")
+        events = await second.stored("r1")
+    voided = [item["path"] for _, event in events for item in event.data.get("superseded", ())]
+    assert voided == ["s0/b1"], "the text of the branch that had ended stays valid"
+    if is_retry_safe:
+        assert view.row.state is RunState.COMPLETED
+        assert (visible(events), speaker.calls) == ("call 2 ends", 2)
+    else:
+        assert view.row.state is RunState.PAUSED
+        assert (visible(events), speaker.calls) == ("", 1)

@@ -30,7 +30,8 @@ RECORDED: dict[str, tuple[str, ...]] = {
         *FUNCTION_STEP,
     ),
     "early": FUNCTION_STEP,
-    "gen": FUNCTION_STEP,
+    # Ours: what the generator yields is told while it goes on.
+    "gen": ("StepStarted", "RunContent", "StepOutput", "StepCompleted"),
     "state": FUNCTION_STEP,
     "fn": (),
     # Over HTTP the peer's copy of a workflow has no else_steps: nothing ran in its place.

@@ -1,6 +1,8 @@
 """Pieces of texts that were joined: whoever reads, from wherever, is told the same words."""
 
+import json
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
@@ -119,3 +121,16 @@ async def test_it_is_done_once_and_only_after_the_end(records: Records) -> None:
     assert len(rows) == 1
     assert await join_one(records, "r1") == 0
     assert await records.select("SELECT * FROM run_events") == rows
+
+
+def test_texts_of_steps_beside_each_other_are_joined_each() -> None:
+    def piece(path: str, text: str) -> list[Any]:
+        return ["step_content", "r1", 1.0, {"path": path, "text": text, "step": {"step_name": path}}, ""]
+
+    flush = [piece("s0/b0", "a"), piece("s0/b1", "x"), piece("s0/b0", "b"), piece("s0/b1", "y")]
+    joined = event_compaction.joined([(0, json.dumps(flush))])
+    left = [event[3] for row in joined.rows for event in row.events if event is not None]
+    assert [(data["path"], data["text"], data["step"]) for data in left] == [
+        ("s0/b0", "ab", {"step_name": "s0/b0"}),
+        ("s0/b1", "xy", {"step_name": "s0/b1"}),
+    ]

@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     # the keys of AgentOS; ``outputs`` is a list of them. The run of a step's agent, team or workflow has the head in
     # ``step`` of RUN_STARTED.
     STEP_STARTED = "step_started"  # step
+    STEP_CONTENT = "step_content"  # step, path, text (a delta): what the generator of a step yields
     STEP_OUTPUT = "step_output"  # step, output; of a function that is a step of the workflow itself
     STEP_COMPLETED = "step_completed"  # step, output
     STEP_ERROR = "step_error"  # step, error, error_type, try (from 1), will_retry
@@ -83,7 +84,14 @@ class EventKind(StrEnum):
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
 
-DELTAS = frozenset({EventKind.CONTENT, EventKind.INTERMEDIATE_CONTENT, EventKind.REASONING_CONTENT_DELTA})
+DELTAS = frozenset(
+    {
+        EventKind.CONTENT,
+        EventKind.INTERMEDIATE_CONTENT,
+        EventKind.REASONING_CONTENT_DELTA,
+        EventKind.STEP_CONTENT,
+    }
+)
 """Kinds that carry a piece of a streamed text. Deltas are not deduplicated, and adjacent ones may be joined."""
 
 

@@ -102,7 +102,8 @@ class Outbox:
 
     def _emit_delta(self, event: Event) -> None:
         last = self._open_deltas.get(event.run_id)
-        if last is None or last.kind is not event.kind:
+        # Steps of a workflow that run beside each other write texts of their own.
+        if last is None or last.kind is not event.kind or last.data.get("path") != event.data.get("path"):
             self._open_deltas[event.run_id] = event
             self.batch.events.append(event)
             self._activity.note_text(event)

@@ -115,6 +115,10 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}
         for voice, stream in emitted.streams.items()
     ]
+    superseded += [
+        {"run_id": run_id, "path": path, "from_event_index": index}
+        for (run_id, path), index in emitted.step_texts.items()
+    ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
     # The run's own questions replace those of the runs that it was forked from.
@@ -196,16 +200,21 @@ class _Emitted:
     ``keys`` are the keys of events that are not emitted again. ``streams`` are the streams that the last attempt left
     open, by the run of their text. Such a stream begins again, so the events of its step are emitted again, and their
     keys are left out. ``cut_off_calls`` are the model calls that were cut off in any attempt, by their step's path.
+    ``step_texts`` are the texts of generators that the last attempt left open, by the run and the path of the step, with
+    the index at which they begin.
     """
 
     def __init__(self, stored_events: Iterable[tuple[int, Event]], root_id: str) -> None:
         self.keys: set[EventKey] = set()
         self.streams: dict[str, _Stream] = {}
+        self.step_texts: dict[tuple[str, str], int] = {}
         self.cut_off_calls: dict[str, list[JsonObject]] = {}
         self._root_id = root_id
         self._attempt = 1
         for index, event in stored_events:
-            if event.is_delta:
+            if event.kind is EventKind.STEP_CONTENT:
+                self.step_texts.setdefault((event.run_id, event.data["path"]), index)
+            elif event.is_delta:
                 _add_length(self.streams.get(event.run_id), event)
             else:
                 self._read(index, event)
@@ -218,6 +227,10 @@ class _Emitted:
             self.streams[event.voice] = _Stream(index, event.place, event.run_id, self._attempt, event.at)
         elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
             self.streams.pop(event.voice, None)
+        elif event.kind is EventKind.STEP_COMPLETED:
+            self.step_texts.pop((event.run_id, event.place), None)
+        elif event.kind is EventKind.STEP_ERROR:  # which voids the text of the try that failed
+            self.step_texts.pop((event.run_id, event.place.rpartition("/")[0]), None)
         elif event.kind in END_EVENTS:
             # A run that has ended or paused has no model call in progress, so none of its text was cut off.
             streams = self.streams.items()
@@ -229,6 +242,7 @@ class _Emitted:
         # Without an attempt number the event only withdraws a text; the same attempt goes on.
         begins_attempt = event.run_id == self._root_id and "attempt" in event.data
         for item in event.data.get("superseded", ()):  # an earlier attempt made these void
+            self.step_texts.pop((item["run_id"], item["path"]), None)
             if (stream := self.streams.pop(item["run_id"], None)) is not None:
                 self._drop(stream, is_cut_off=begins_attempt)
         if begins_attempt:

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -188,6 +189,7 @@ def _function_step(walk: "Walk", function: Callable[..., Json], handle: Workflow
         function=function,
         first=(handle, execution_input),
         declared_at=walk.component.spec.declared_at,
+        on_text=partial(walk.emit_text, walk.run.at(_PLACE), None),
         values=run.request_options.get("arguments") or {},
     )
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from musterd.core.jsontypes import Json, JsonObject
@@ -16,6 +17,7 @@ from musterd.declare.tool_result import ToolResult
 from musterd.declare.workflow.step_io import StepOutput
 from musterd.flow.results import content_text
 from musterd.loop.functions import call_function
+from musterd.loop.progress import CallContext
 from musterd.loop.steps import ToolStep
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ class FunctionStep:
     :param name: the name of the step.
     :param first: the positional arguments.
     :param values: keyword arguments, of which it gets those that it has a parameter for.
+    :param on_text: emits a text that it yields, if it is a generator.
     """
 
     name: str
     function: Callable[..., Json]
     first: tuple[Json, ...]
     declared_at: Place
+    on_text: Callable[[str], object]
     values: JsonObject = field(default_factory=dict)
     timeout_seconds: float | None = None
 
@@ -91,20 +95,20 @@ class _Call:
             returned = self._call(context)
             # A generator runs here, because its code must not block the event loop either.
             if inspect.isgenerator(returned):
-                returned = _collected(returned)
-            return self._finish_awaited(returned) if _is_awaited(returned) else self._finish(returned)
+                returned = self._collected(returned, context)
+            return self._finish_awaited(returned, context) if _is_awaited(returned) else self._finish(returned)
         except BaseException as error:
             self.error_type = type(error).__name__
             raise
 
     async def run_async(self, _arguments: JsonObject, context: ToolContext) -> Json:
         """Call an async function."""
-        return await self._finish_awaited(self._call(context))
+        return await self._finish_awaited(self._call(context), context)
 
-    async def _finish_awaited(self, returned: Json) -> Json:
+    async def _finish_awaited(self, returned: Json, context: ToolContext) -> Json:
         try:
             if inspect.isasyncgen(returned):
-                returned = await _collected_async(returned)
+                returned = await self._collected_async(returned, context)
             elif inspect.isawaitable(returned):
                 returned = await returned
             return self._finish(returned)
@@ -119,6 +123,25 @@ class _Call:
         filled = {"session_state": context.session_state, "dependencies": context.dependencies}
         values = {**step.values, **filled, "run_context": context}
         return step.function(*step.first, **requested_arguments(step.function, values))
+
+    def _collected(self, generator: Iterator[Json], context: ToolContext) -> Json:
+        """What a generator amounts to: its last ``StepOutput``, or else what it returns, or else its texts joined."""
+        collected = _Collected(partial(self._emit_text, context))
+        while True:
+            try:
+                collected.add(next(generator))
+            except StopIteration as end:
+                return collected.result if end.value is None else end.value
+
+    async def _collected_async(self, generator: AsyncIterator[Json], context: ToolContext) -> Json:
+        collected = _Collected(partial(self._emit_text, context))
+        async for item in generator:
+            collected.add(item)
+        return collected.result
+
+    def _emit_text(self, context: ToolContext, text: str) -> None:
+        assert isinstance(context, CallContext), "only a run calls steps"
+        context.reports.emit(partial(self._step.on_text, text))
 
     def _finish(self, returned: Json) -> Json:
         output = returned if isinstance(returned, StepOutput) else StepOutput(content=returned)
@@ -142,25 +165,14 @@ def _is_awaited(returned: Json) -> bool:
     return inspect.isawaitable(returned) or inspect.isasyncgen(returned)
 
 
-def _collected(generator: Iterator[Json]) -> Json:
-    """What a generator amounts to: its last ``StepOutput``, or else what it returns, or else its texts joined."""
-    collected = _Collected()
-    while True:
-        try:
-            collected.add(next(generator))
-        except StopIteration as end:
-            return collected.result if end.value is None else end.value
-
-
-async def _collected_async(generator: AsyncIterator[Json]) -> Json:
-    collected = _Collected()
-    async for item in generator:
-        collected.add(item)
-    return collected.result
-
-
 class _Collected:
-    def __init__(self) -> None:
+    """What a generator has yielded.
+
+    :param on_text: called with each text.
+    """
+
+    def __init__(self, on_text: Callable[[str], object]) -> None:
+        self._on_text = on_text
         self._texts: list[str] = []
         self._output: StepOutput | None = None
 
@@ -169,6 +181,7 @@ class _Collected:
             self._output = item
         elif isinstance(item, str):
             self._texts.append(item)
+            self._on_text(item)
 
     @property
     def result(self) -> Json:

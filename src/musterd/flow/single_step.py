@@ -1,6 +1,7 @@
 """A step that runs a function, an agent, a team or another workflow: its question, its tries, its result."""
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING
 
 from musterd.core import clock
@@ -157,6 +158,7 @@ async def _call_executor(
             function=executor,
             first=(step_input(walk, scope, user_input),),
             declared_at=spec.declared_at,
+            on_text=partial(walk.emit_text, position.path, position.head),
             timeout_seconds=spec.timeout_seconds,
         )
         if path != position.path:  # a further try: here, so that a replay does not wait

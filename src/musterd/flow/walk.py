@@ -191,6 +191,17 @@ class Walk:
         place = f"{position.path}/{suffix}" if suffix else position.path
         self.tree.emit_now(kind, self.run.run_id, {"step": position.head, **(data or {})}, place)
 
+    def emit_text(self, path: str, step: JsonObject | None, text: str) -> None:
+        """Emit a text that the generator of a step yields, while it goes on.
+
+        :param step: what identifies the step; None: the function is the whole workflow.
+        """
+        if text and self.component.streams_members:
+            data: JsonObject = (
+                {"path": path, "text": text} if step is None else {"path": path, "text": text, "step": step}
+            )
+            self.tree.emit_now(EventKind.STEP_CONTENT, self.run.run_id, data)
+
     # --- before the first step and after the last one -----------------------------------------------
 
     def _emit_started(self) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
@@ -32,20 +34,27 @@ class Reports:
 
     def add(self, report: JsonObject) -> None:
         """Emit the call's next report."""
+        self.emit(partial(self._add, report))
+
+    def emit(self, emit: Callable[[], object]) -> None:
+        """Call ``emit`` in the event loop's thread, unless the call is over by then."""
         if threading.get_ident() == self._thread:
-            self._add(report)
+            self._if_open(emit)
         else:
-            # A report from a thread is scheduled ahead of the call's result, so subscribers see it first.
+            # What a thread emits is scheduled ahead of the call's result, so subscribers see it first.
             with contextlib.suppress(RuntimeError):  # the event loop is closed, so there is no subscriber left
-                self._loop.call_soon_threadsafe(self._add, report)
+                self._loop.call_soon_threadsafe(self._if_open, emit)
 
     def close(self) -> None:
         """End the call: reports that arrive later are dropped."""
         self._is_open = False
 
-    def _add(self, report: JsonObject) -> None:
+    def _if_open(self, emit: Callable[[], object]) -> None:
         if self._is_open:
-            self._emit(EventKind.CUSTOM, {**self._call, **report}, f"progress{next(self._numbers)}")
+            emit()
+
+    def _add(self, report: JsonObject) -> None:
+        self._emit(EventKind.CUSTOM, {**self._call, **report}, f"progress{next(self._numbers)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,12 +152,13 @@ def _join_between(pieces: list[_Piece]) -> int:
 def _texts(pieces: list[_Piece]) -> list[list[_Piece]]:
     """The deltas grouped by text, in the order in which the texts begin."""
     texts: list[list[_Piece]] = []
-    open_texts: dict[str, list[_Piece]] = {}
+    open_texts: dict[tuple[str, str | None], list[_Piece]] = {}
     for piece in pieces:
-        kind, run_id = piece.event[:2]
-        text = open_texts.get(run_id)
+        kind, run_id, _, data, _ = piece.event
+        key = run_id, data.get("path")
+        text = open_texts.get(key)
         if text is None or text[-1].event[0] != kind:
-            text = open_texts[run_id] = []
+            text = open_texts[key] = []
             texts.append(text)
         text.append(piece)
     return texts

@@ -149,6 +149,7 @@ _WORKFLOW_CONTENT = (
         EventKind.RUN_STARTED,
         EventKind.WORKFLOW_CALLED,
         EventKind.WORKFLOW_AGENT_COMPLETED,
+        EventKind.STEP_CONTENT,
         EventKind.STEP_OUTPUT,
     }
 )

@@ -20,6 +20,7 @@ NAMES: Mapping[EventKind, str] = {
     EventKind.RUN_PAUSED: "WorkflowPaused",
     EventKind.RUN_CONTINUED: "WorkflowContinued",
     EventKind.STEP_STARTED: "StepStarted",
+    EventKind.STEP_CONTENT: "RunContent",
     EventKind.STEP_OUTPUT: "StepOutput",
     EventKind.STEP_COMPLETED: "StepCompleted",
     EventKind.STEP_ERROR: "StepError",
@@ -92,6 +93,12 @@ def _step_output(event: Event) -> JsonObject:
     return {**step_head(event.data["step"]), "step_output": {**event.data["output"], "steps": None}}
 
 
+def _step_content(event: Event) -> JsonObject:
+    """The text as that of the run of a step's agent, whose events name the workflow and the step too."""
+    head = step_head(event.data.get("step") or {})
+    return {"workflow_run_id": event.run_id, **head, "content": event.data.get("text") or "", "content_type": "str"}
+
+
 _PAUSES: Mapping[EventKind, tuple[str, ...]] = {
     EventKind.STEP_PAUSED: (
         *("requires_confirmation", "confirmation_message"),
@@ -150,6 +157,7 @@ BODIES: Mapping[EventKind, Callable[[Event], JsonObject]] = {
     EventKind.RUN_ERROR: _error,
     EventKind.RUN_PAUSED: _paused,
     EventKind.STEP_STARTED: _about_step(),
+    EventKind.STEP_CONTENT: _step_content,
     EventKind.STEP_OUTPUT: _step_output,
     EventKind.STEP_COMPLETED: _step_completed,
     EventKind.STEP_ERROR: _about_step("error", "error_type", "try", "will_retry"),

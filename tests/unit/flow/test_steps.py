@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic_ai.messages import BinaryContent, UserPromptPart
 
 from musterd import Agent, Media, Step, StepInput, StepOutput, ToolContext, Workflow
 from musterd.core.errors import LimitReached, StepFailed
-from musterd.core.events import EventKind
+from musterd.core.events import Event, EventKind
 from tests.support.flow import FlowHarness
 
 WRITER = Agent(id="writer", name="Writer", model="scripted")
@@ -98,6 +99,48 @@ async def test_generators_amount_to_their_last_output_or_their_texts() -> None:
     flow = FlowHarness(Workflow(id="w", steps=[words, letters]))
     assert (await flow.drive()).content == "xy"
     assert flow.step_results[0]["content"] == "whole"
+
+
+async def test_what_a_generator_yields_is_emitted_while_it_goes_on() -> None:
+    told, go = asyncio.Event(), threading.Event()
+
+    def words(step_input: StepInput) -> Iterator[Any]:
+        yield "a "
+        assert go.wait(30), "the first text is told before the second one exists"
+        yield from ("", "b")
+        yield StepOutput(content="whole")
+
+    flow = FlowHarness(Workflow(id="w", steps=[words]))
+    emit = flow.tree.emit
+
+    def emit_and_tell(event: Event) -> None:
+        emit(event)
+        if event.kind is EventKind.STEP_CONTENT:
+            told.set()
+
+    flow.walk.tree = replace(flow.tree, emit=emit_and_tell)
+    driving = asyncio.ensure_future(flow.drive())
+    await told.wait()
+    go.set()
+    assert (await driving).content == "whole"
+    texts = flow.data(EventKind.STEP_CONTENT)
+    assert [(data["text"], data["path"], data["step"]["step_name"]) for data in texts] == [
+        ("a ", "s0", "words"),
+        ("b", "s0", "words"),
+    ]
+
+
+async def test_what_a_whole_workflow_yields_is_emitted_and_may_be_left_out() -> None:
+    async def letters(workflow: Any, execution_input: Any) -> AsyncIterator[str]:
+        yield "x"
+        yield "y"
+
+    flow = FlowHarness(Workflow(id="w", steps=letters))
+    assert (await flow.drive()).content == "xy"
+    assert flow.data(EventKind.STEP_CONTENT) == [{"path": "f", "text": "x"}, {"path": "f", "text": "y"}]
+    quiet = FlowHarness(Workflow(id="w", steps=letters, stream_executor_events=False))
+    assert (await quiet.drive()).content == "xy"
+    assert quiet.data(EventKind.STEP_CONTENT) == []
 
 
 class Topic(BaseModel):

@@ -151,3 +151,25 @@ test("a step of a workflow lasts from its start to its end, over a try that fail
     { type: "LoopIteration", name: "drafts, iteration 1", endedAt: null },
   ]);
 });
+
+test("the text of a step that is a generator grows while it runs, and begins anew after a failed try or a crash", () => {
+  const step = { step_id: "1", step_name: "write", workflow_run_id: ROOT };
+  const feed = new RunFeed(ROOT);
+  const result = () => (thread(feed).entries[0] as { result: string | null }).result;
+  feed.apply([event(0, "StepStarted", step), event(1, "RunContent", { ...step, content: "one " })]);
+  feed.apply([event(2, "RunContent", { ...step, content: "two" })]);
+  expect(result()).toBe("one two");
+  feed.apply([event(3, "StepError", { ...step, error: "busy", will_retry: true })]);
+  expect(result()).toBeNull();
+  feed.apply([
+    event(4, "RunContent", { ...step, content: "cut off" }),
+    event(5, "WorkflowContinued", {
+      reason: "recovered",
+      attempt: 2,
+      superseded: [{ run_id: ROOT, path: "s0", from_event_index: 4 }],
+    }),
+    event(6, "RunContent", { ...step, content: "again" }),
+  ]);
+  expect(result()).toBe("again");
+  expect(thread(feed).entries.filter((entry) => entry.kind === "model")).toEqual([]);
+});

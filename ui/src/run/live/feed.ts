@@ -192,7 +192,9 @@ export class RunFeed {
         break;
       case "RunContent":
       case "RunIntermediateContent":
-        this.addText(thread, event, at);
+        // A workflow's own text is that of a step which is a generator.
+        if (event.workflow_run_id === event.run_id) addStepText(thread, event);
+        else this.addText(thread, event, at);
         break;
       case "ReasoningContentDelta":
         this.modelOf(thread, event, at).reasoning += event.reasoning_content ?? "";
@@ -339,7 +341,9 @@ export class RunFeed {
     const open = thread.openSteps.get(key);
     if (phase === "Started") {
       if (open === undefined) this.startStep(thread, event, at, type, key);
-    } else if (open !== undefined && event.will_retry !== true) {
+    } else if (open !== undefined && event.will_retry === true) {
+      open.result = null;
+    } else if (open !== undefined) {
       const response = event.step_response;
       open.endedAt = at;
       open.isError = phase === "Error" || response?.success === false;
@@ -391,6 +395,7 @@ export class RunFeed {
   private voidText(runId: string, fromIndex: number, at: number): void {
     const thread = this.threads.get(runId);
     if (thread === undefined) return;
+    for (const step of thread.openSteps.values()) step.result = null;
     for (let i = thread.entries.length - 1; i >= 0; i--) {
       const entry = thread.entries[i];
       if (entry === undefined || entry.index < fromIndex) break;
@@ -455,6 +460,11 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     isCutOff: false,
     isError: false,
   };
+}
+
+function addStepText(thread: Thread, event: RunEvent): void {
+  const step = thread.openSteps.get(`Step ${event.step_id ?? ""}`);
+  if (step !== undefined) step.result = (step.result ?? "") + textOf(event.content);
 }
 
 function cutOff(call: ModelCall, at: number): void {

@@ -59,6 +59,7 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   superseded?: { run_id: string; path?: string; from_event_index: number }[];
   try?: number;
   wait_seconds?: number;
+  workflow_run_id?: string;
   step_id?: string;
   step_name?: string;
   iteration?: number;
