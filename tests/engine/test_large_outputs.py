@@ -141,6 +141,34 @@ async def test_a_small_record_is_stored_once_in_a_flush(engines: Engines) -> Non
         assert output in [event for _, event in await harness.stored("r1")]
 
 
+@pytest.mark.parametrize("calls_steps", [True, False])
+async def test_the_result_of_a_function_that_is_the_workflow_is_stored_apart(
+    engines: Engines, calls_steps: bool
+) -> None:
+    async def with_steps(workflow: Any, execution_input: Any) -> str:
+        first = await workflow.step("a", large("a").executor)
+        return "<whole>".ljust(LARGE, "w") + str(len(first.content))
+
+    async def alone(workflow: Any, execution_input: Any) -> str:
+        return "<whole>".ljust(LARGE, "w") + str(LARGE)
+
+    flow = Workflow(id="flow", steps=with_steps if calls_steps else alone)
+    async with engines(workflows=[flow]) as harness:
+        view = await harness.run("go", "r1")
+        texts = await stored_texts(harness)
+        (end,) = [event for event in await frames(harness) if event["event"] == "WorkflowCompleted"]
+        results = await step_results(harness)
+    whole = "<whole>".ljust(LARGE, "w") + str(LARGE)
+    assert view.output is not None
+    assert view.output.content == end["content"] == whole
+    where = {name: text.count("<whole>") for name, text in texts.items() if "<whole>" in text}
+    assert where == {"journal": 1, "run_io": 1}
+    if calls_steps:
+        assert {name: text.count("<a>") for name, text in texts.items() if "<a>" in text} == {"journal": 1}
+        assert end["step_results"] == results
+        assert results[0]["content"] == "<a>".ljust(LARGE, "a")
+
+
 class Reads:
     """Which contents are read after a crash."""
 

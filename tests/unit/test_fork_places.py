@@ -29,6 +29,7 @@ WORKFLOW = [
     "s4/s0",
     "s4/s1",
     "s10",
+    "f",
 ]
 """The paths of a run in the order of its walk: a step, a condition, a loop, branches, a nested workflow, a step."""
 

@@ -200,8 +200,8 @@ class _Emitted:
     ``keys`` are the keys of events that are not emitted again. ``streams`` are the streams that the last attempt left
     open, by the run of their text. Such a stream begins again, so the events of its step are emitted again, and their
     keys are left out. ``cut_off_calls`` are the model calls that were cut off in any attempt, by their step's path.
-    ``step_texts`` are the texts of generators that the last attempt left open, by the run and the path of the step, with
-    the index at which they begin.
+    ``step_texts`` are the texts of generators that the last attempt left open, by the run and the path of the step,
+    with the index at which they begin.
     """
 
     def __init__(self, stored_events: Iterable[tuple[int, Event]], root_id: str) -> None:

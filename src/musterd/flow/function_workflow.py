@@ -1,8 +1,9 @@
 """A function that is the whole workflow.
 
 If it calls ``workflow.step(…)``, each of these calls is a journal step, in the order of the calls. The function itself
-is not recorded then: a later attempt calls it again from its first line, and its steps return what is stored. A
-function without such calls is one step, whose outcome is unknown if a crash cuts it off.
+is not recorded then: a later attempt calls it again from its first line, and its steps return what is stored. Only a
+large result of it is recorded, with the end of the run. A function without such calls is one step, whose outcome is
+unknown if a crash cuts it off.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from musterd.flow.functions import FunctionStep, call_step
 from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position
 from musterd.flow.results import content_place, json_content_of
+from musterd.flow.step_runs import never_asks
 from musterd.loop import state
 from musterd.loop.contained_exits import Interrupted
 from musterd.loop.pausing import Waits
@@ -147,9 +149,11 @@ async def run_function(walk: "Walk", function: Callable[..., Json]) -> Json:
     path, handle = walk.run.at(_PLACE), WorkflowRun(walk)
     if _calls_steps(function):
         step = await _call(walk, function, path, handle)
+        if not step.is_error and content_place(path, step) is not None:
+            step = await _keep_apart(walk, function, path, step)
     else:
         step = await _call_as_step(walk, function, path, handle)
-        walk.progress.output.content_at = None if step.is_error else content_place(path, step)
+    walk.progress.output.content_at = None if step.is_error else content_place(path, step)
     details = step.details or {}
     if step.is_error or details.get("success") is False:
         error = step.result if step.is_error else details["error"]
@@ -211,6 +215,17 @@ async def _call(walk: "Walk", function: Callable[..., Json], path: str, handle: 
     return step
 
 
+async def _keep_apart(walk: "Walk", function: Callable[..., Json], path: str, step: ToolStep) -> ToolStep:
+    """Store the large result of a function that has called steps, so that the end event refers to it."""
+
+    async def returned() -> ToolStep:
+        return step
+
+    # Without an intent, and with the end of the run: until then a later attempt calls the function again.
+    intent = replace(_intent(walk, function, path), is_retry_safe=True, is_followed=True)
+    return await walk.tree.steps.tool(intent, returned, never_asks)
+
+
 async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:
     component, spec = walk.component, walk.component.spec
     node = StepNode(
@@ -220,20 +235,25 @@ async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, 
         step_id=clock.derived_id(STEP_IDS, f"{component.id}/{_PLACE}"),
         place=_PLACE,
     )
-    intent = Intent(
-        path=path,
-        kind=StepKind.FUNCTION,
-        name=component.name,
-        fingerprint=fingerprint(StepKind.FUNCTION, component.id, component.name, _PLACE),
-        # If another function, which it passes the workflow on to, has called steps, they return what is stored.
-        is_retry_safe=walk.run.at("s0") in walk.tree.stored_steps,
-        is_stoppable=inspect.iscoroutinefunction(unwrapped(function)),
-        keeps_content_apart=True,
-    )
+    # If another function, which it passes the workflow on to, has called steps, they return what is stored.
+    is_retry_safe = walk.run.at("s0") in walk.tree.stored_steps
+    intent = replace(_intent(walk, function, path), is_retry_safe=is_retry_safe)
     position = Position(node=node, path=path, index=(0,))
     await walk.tree.steps.intend([intent], [])
     return await walk.tree.steps.tool(
         intent,
         lambda: _call(walk, function, path, handle),
         lambda kind: unknown_outcome(walk, position, path),
+    )
+
+
+def _intent(walk: "Walk", function: Callable[..., Json], path: str) -> Intent:
+    component = walk.component
+    return Intent(
+        path=path,
+        kind=StepKind.FUNCTION,
+        name=component.name,
+        fingerprint=fingerprint(StepKind.FUNCTION, component.id, component.name, _PLACE),
+        is_stoppable=inspect.iscoroutinefunction(unwrapped(function)),
+        keeps_content_apart=True,
     )

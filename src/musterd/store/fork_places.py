@@ -14,6 +14,8 @@ _TURN = re.compile(r"t(?P<number>\d+)/.*")
 _BEFORE_TURNS = re.compile(r"(p|pre\d+|reason)(/.*)?")
 _NODE = re.compile(r"[sebi]\d+")
 _BRANCH, _ITERATION, _CHOICE, _FURTHER_TRY = re.compile(r"b\d+"), re.compile(r"i\d+"), "c", re.compile(r"r\d+")
+_WHOLE = "f"
+"""The result of a function that is a whole workflow, which follows from the results of the steps that it calls."""
 _AFTER_NODES = 10**9
 _AGENT, _DECISION = "a", (["p"], ["t0", "m"])
 """The agent of a workflow, and its steps until it decided to run the workflow. Its later ones follow the last node."""
@@ -76,4 +78,5 @@ def _rank(segment: str, above: str) -> int:
         return _AFTER_NODES if _ITERATION.fullmatch(above) else 0
     if _NODE.fullmatch(segment) is not None:
         return 1 + int(segment[1:])
-    return _AFTER_NODES if _FURTHER_TRY.fullmatch(segment) is not None else -1
+    is_after = segment == _WHOLE or _FURTHER_TRY.fullmatch(segment) is not None
+    return _AFTER_NODES if is_after else -1
