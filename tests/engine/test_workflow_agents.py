@@ -150,6 +150,24 @@ async def test_a_person_who_cancels_the_agent_cancels_the_run(file_engines: Engi
     assert view.output.content == "Workflow agent was cancelled by a person."
 
 
+async def test_a_person_who_cancels_the_agent_while_a_step_waits_cancels_the_run(
+    engines: Engines, model: HeldModel
+) -> None:
+    steps = CountedSteps(model, requires_confirmation=True)
+    async with engines(workflows=[steps.workflow]) as harness:
+        paused = await harness.run(MESSAGE, "r1")
+        assert paused.row.state is RunState.PAUSED
+        members = {member.row.path: member.row for member in await harness.runs.members("r1")}
+        await harness.runs.steering.cancel_member(members["a"], "somebody", None)
+        view = await harness.end_of("r1")
+        pending = await harness.records.select("SELECT path FROM approvals WHERE state = 'pending'")
+    assert view.row.state is RunState.CANCELLED
+    assert view.output is not None
+    assert view.output.content == "Workflow agent was cancelled by a person."
+    assert [step["step_name"] for step in view.output.step_results] == ["one", "writer"]
+    assert (steps.calls, pending) == ({"one": 1}, []), "the step that waited is not made, and nobody is asked any more"
+
+
 async def fork(harness: EngineHarness, request: ForkRequest) -> None:
     origin = await harness.runs.view(RunRef(harness.component(), "r1", None, NOBODY))
     await harness.server.forks.start(harness.component(), origin, request, NOBODY)

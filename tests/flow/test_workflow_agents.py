@@ -8,7 +8,7 @@ from musterd import Agent, Step, Workflow, WorkflowAgent
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
-from tests.support.workflows import up
+from tests.support.workflows import gen, up
 
 RUN = "workflows/wagent"
 CALL = '[[TOOL run_workflow {"query":"go"}]]'
@@ -80,6 +80,22 @@ async def test_content_only(client: ServerClient) -> None:
         *("WorkflowAgentStarted", "WorkflowStarted", "StepOutput", "RunContent"),
         *("WorkflowAgentCompleted", "WorkflowCompleted"),
     )
+
+
+async def test_the_texts_of_steps_may_be_left_out_of_the_stream(serve: Serve) -> None:
+    model = HeldModel()
+    steps = [Agent(id="writer", model=model), Step(name="g", executor=gen)]
+    quiet = Workflow(id="quiet", steps=steps, agent=WorkflowAgent(model=model), stream_executor_events=False)
+    async with serve(served=Sample([], [], [quiet]), model=model) as client:
+        stream = await client.stream(CALL, to="workflows/quiet", session_id="s1")
+        run_id = stream.one("WorkflowCompleted")["run_id"]
+        run = await client.get(f"/workflows/quiet/runs/{run_id}", session_id="s1")
+    assert tuple(stream.names) == (
+        *("WorkflowAgentStarted", "WorkflowStarted", "StepStarted", "StepCompleted"),
+        *("StepStarted", "StepOutput", "StepCompleted", "WorkflowAgentCompleted", "WorkflowCompleted"),
+    )
+    assert stream.one("WorkflowAgentCompleted")["content"] == "Done: gen done"
+    assert [step["content"] for step in run["step_results"]] == ["Echo: go", "gen done"]
 
 
 async def test_the_agent_is_shown_the_runs_before(client: ServerClient) -> None:
