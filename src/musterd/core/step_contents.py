@@ -18,8 +18,9 @@ MAX_INLINE = 4096
 AT = "content_at"
 """The key of a record that says where its content is stored.
 
-It has the ``path`` of a step, the number of ``characters``, ``json`` if the text is JSON, and ``shown`` if only so many
-characters are shown. A text that is made of several contents has ``parts`` in place of the path: texts, and places.
+It has the ``path`` of a step, the number of ``characters``, ``json`` if the text is JSON, and ``cut_to`` if only so
+many characters are shown. A text that is made of several contents has ``parts`` in place of the path: texts, and
+places.
 """
 _NESTED = ("steps", "step_results")
 _KINDS = frozenset(
@@ -67,7 +68,7 @@ def places_in_event(event: Event) -> Iterator[JsonObject]:
 
 def characters_shown(event: Event) -> int:
     """How many characters of contents an event shows in addition to its own texts."""
-    return sum(min(at["characters"], at.get("shown", at["characters"])) for at in places_in_event(event))
+    return sum(min(at["characters"], at.get("cut_to", at["characters"])) for at in places_in_event(event))
 
 
 def paths_of(places: Iterable[JsonObject]) -> set[str]:
@@ -102,7 +103,7 @@ def _content(at: JsonObject, texts: Mapping[str, str]) -> Json:
         content: Json = "".join(part if isinstance(part, str) else _text(part, texts) for part in at["parts"])
     elif (content := texts.get(at["path"])) is not None and at.get("json"):
         content = json.loads(content)
-    if (most := at.get("shown")) is None or content is None:
+    if (most := at.get("cut_to")) is None or content is None:
         return content
     text = content if isinstance(content, str) else jsontext.dumps(content)
     return f"{text[:most]}…"

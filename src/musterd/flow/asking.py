@@ -16,7 +16,7 @@ from musterd.core.records import StepKind, ToolCall
 from musterd.core.requirements import MAX_TEXT, Requirement, RequirementKind
 from musterd.declare.workflow.steps import Condition, Router, Step
 from musterd.declare.workflow.user_input import UserInputField
-from musterd.flow.inputs import Scope, read_contents, shown_input
+from musterd.flow.inputs import Scope, read_contents, step_input_view
 from musterd.flow.position import Position
 from musterd.loop.hooks import message_of
 from musterd.loop.run_tree import fingerprint
@@ -46,13 +46,13 @@ class Answer:
 class _Question:
     """A question to a person.
 
-    :param shown: what clients are shown of it in addition to the step.
+    :param details: what clients see of it in addition to the step.
     :param fields: of a form, its fields, and ``schema`` their JSON schema.
     """
 
     path: str
     kind: RequirementKind
-    shown: JsonObject
+    details: JsonObject
     fields: list[JsonObject] | None = None
     schema: JsonObject | None = None
 
@@ -72,7 +72,7 @@ async def ask_before(walk: "Walk", position: Position, scope: Scope) -> Answer:
         return NOT_ASKED
     if question.path not in walk.tree.approvals:
         await read_contents(walk, scope.every_result)
-        question.shown["step_input"] = shown_input(walk, scope)
+        question.details["step_input"] = step_input_view(walk, scope)
     answer = await _ask(walk, position, question)
     if not answer.is_approved and (spec.on_reject == "cancel" or _chooses(spec)):
         raise RunRejected(f"Workflow cancelled: {position.node.type_name} '{position.node.name}' was rejected")
@@ -85,20 +85,20 @@ async def ask_about_error(walk: "Walk", position: Position, number: int, error: 
     :param number: the number of the try that failed, from 0.
     :raises Waits: there is no decision yet.
     """
-    shown = {
+    details = {
         "error_message": error.result[:MAX_TEXT],
         "error_type": (error.details or {}).get("error_type"),
         "retry_count": number,
     }
     path = f"{position.path}/r{number}/e"
-    answer = await _ask(walk, position, _Question(path=path, kind=RequirementKind.CONFIRMATION, shown=shown))
+    answer = await _ask(walk, position, _Question(path=path, kind=RequirementKind.CONFIRMATION, details=details))
     return answer.is_approved
 
 
 def unknown_outcome(walk: "Walk", position: Position, path: str) -> Requirement:
     """The question about a function whose call was cut off, or ran out of time."""
     kind = RequirementKind.UNKNOWN_OUTCOME
-    return _requirement(walk, position, _Question(path=path, kind=kind, shown={}))
+    return _requirement(walk, position, _Question(path=path, kind=kind, details={}))
 
 
 def _chooses(spec: object) -> bool:
@@ -111,22 +111,22 @@ def _question_before(position: Position) -> _Question | None:
     asks_for_input = isinstance(spec, Step | Router) and spec.requires_user_input
     if not (spec.requires_confirmation or asks_for_input):
         return None
-    shown: JsonObject = {
+    details: JsonObject = {
         "requires_confirmation": spec.requires_confirmation,
         "confirmation_message": spec.confirmation_message,
         "on_reject": "cancel" if _chooses(spec) else spec.on_reject,
     }
     if not isinstance(spec, Step | Router) or not asks_for_input:
-        return _Question(path=path, kind=RequirementKind.CONFIRMATION, shown=shown)
-    shown |= {"requires_user_input": True, "user_input_message": spec.user_input_message}
+        return _Question(path=path, kind=RequirementKind.CONFIRMATION, details=details)
+    details |= {"requires_user_input": True, "user_input_message": spec.user_input_message}
     if isinstance(spec, Step):
         fields, schema = _form(spec.user_input_schema)
-        shown["user_input_schema"] = fields
+        details["user_input_schema"] = fields
     else:
         choices = [child.name for child in node.children]
         fields, schema = _form_of_choices(choices, has_several=spec.allow_multiple_selections)
-        shown |= {"available_choices": choices, "allow_multiple_selections": spec.allow_multiple_selections}
-    return _Question(path=path, kind=RequirementKind.USER_INPUT, shown=shown, fields=fields, schema=schema)
+        details |= {"available_choices": choices, "allow_multiple_selections": spec.allow_multiple_selections}
+    return _Question(path=path, kind=RequirementKind.USER_INPUT, details=details, fields=fields, schema=schema)
 
 
 def _form(schema: Sequence[UserInputField]) -> tuple[list[JsonObject], JsonObject]:
@@ -169,6 +169,8 @@ async def _ask(walk: "Walk", position: Position, question: _Question) -> Answer:
         details = {"values": decision.get("values") or {}}
         return ToolStep(result="", is_error=False, started_at=clock.now(), seconds=0.0, details=details)
 
+    # One commit stores the question with its intent, and whatever was recorded before: a question that a person can see
+    # always has a step that waits for it. If a crash comes first, the next attempt asks under the same id.
     await tree.steps.intend([intent], [])
     decided = await tree.steps.tool(intent, write_down, lambda kind: _requirement(walk, position, question))
     return Answer(is_approved=not decided.is_error, values=(decided.details or {}).get("values", {}))
@@ -197,12 +199,12 @@ def _requirement(walk: "Walk", position: Position, question: _Question) -> Requi
         task=message_of(run.prompt)[:MAX_TEXT] or None,
         tool_description=(node.spec.description or "")[:MAX_TEXT] or None,
         # A call with an unknown outcome is decided about as a tool call is.
-        step=None if kind is RequirementKind.UNKNOWN_OUTCOME else _shown(position, question),
+        step=None if kind is RequirementKind.UNKNOWN_OUTCOME else _step_of_question(position, question),
     )
 
 
-def _shown(position: Position, question: _Question) -> JsonObject:
-    return {**position.head, "step_type": position.node.type_name, **question.shown}
+def _step_of_question(position: Position, question: _Question) -> JsonObject:
+    return {**position.head, "step_type": position.node.type_name, **question.details}
 
 
 def takes_else(position: Position, answer: Answer) -> bool:

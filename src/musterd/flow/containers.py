@@ -63,6 +63,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
         raise failures[0]
     if waits := [outcome for outcome in outcomes if isinstance(outcome, Waits)]:
         raise Waits([requirement for outcome in waits for requirement in outcome.requirements])
+    # Only after all branches, and not when they wait or fail: a later attempt merges the same stored changes again.
     for branch_scope in scopes:
         state.merge(scope.state, state.delta(before, branch_scope.state))
     done = [outcome for outcome in outcomes if isinstance(outcome, StepResult)]

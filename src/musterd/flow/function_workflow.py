@@ -239,6 +239,7 @@ async def _call_as_step(walk: "Walk", function: Callable[..., Json], path: str, 
     is_retry_safe = walk.run.at("s0") in walk.tree.stored_steps
     intent = replace(_intent(walk, function, path), is_retry_safe=is_retry_safe)
     position = Position(node=node, path=path, index=(0,))
+    # Committed before the call: a crash during it leaves an intent whose outcome is unknown.
     await walk.tree.steps.intend([intent], [])
     return await walk.tree.steps.tool(
         intent,

@@ -21,7 +21,7 @@ from musterd.loop.produced_media import result_content
 if TYPE_CHECKING:
     from musterd.flow.walk import Walk
 
-MAX_SHOWN = 10_000
+MAX_VIEWED = 10_000
 """The most characters of each content that a question to a person shows."""
 
 
@@ -142,15 +142,15 @@ def prompt_of_step(
     return [*parts, *(as_read_by(model, item) for item in of_request)]
 
 
-def shown_input(walk: "Walk", scope: Scope) -> JsonObject:
+def step_input_view(walk: "Walk", scope: Scope) -> JsonObject:
     """What a step gets, as the person sees it who is asked about the step. Long texts are cut."""
     return {
-        "input": _shown(as_text(walk.input) if walk.input is not None else None),
+        "input": _view(as_text(walk.input) if walk.input is not None else None),
         "previous_step_outputs": {
-            name: {**without_place(result.record), "content": _shown(result.output.content), "steps": None}
+            name: {**without_place(result.record), "content": _view(result.output.content), "steps": None}
             for name, result in scope.results.items()
         },
-        "previous_step_content": _shown(scope.content),
+        "previous_step_content": _view(scope.content),
         "additional_data": dict(walk.additional_data) or None,
         "images": None,
         "videos": None,
@@ -159,6 +159,6 @@ def shown_input(walk: "Walk", scope: Scope) -> JsonObject:
     }
 
 
-def _shown(content: Json) -> Json:
+def _view(content: Json) -> Json:
     text = as_text(content)
-    return as_json(content) if text is None or len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return as_json(content) if text is None or len(text) <= MAX_VIEWED else f"{text[:MAX_VIEWED]}…"

@@ -274,7 +274,7 @@ def _cut(record: JsonObject, most: int) -> JsonObject:
     content, cut = record["content"], dict(record)
     if AT in record:
         if record[AT]["characters"] > most:
-            cut[AT] = {**record[AT], "shown": most}
+            cut[AT] = {**record[AT], "cut_to": most}
     elif len(text := content if isinstance(content, str) else jsontext.dumps(content)) > most:
         cut["content"] = f"{text[:most]}…"
     if "steps" in record:

@@ -44,6 +44,8 @@ async def run_step(walk: "Walk", position: Position, scope: Scope) -> StepResult
     if tried is None:
         return None
     path, step = tried
+    # The result is recorded by now and its events are not. A crash in between leaves them to the next attempt, which
+    # gets the stored result and emits what is not stored.
     result = _result(position, path, step)
     state.merge(scope.state, step.state_delta)
     if step.media:
@@ -165,5 +167,7 @@ async def _call_executor(
             await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS))
         return await call_step(walk, step, path, scope.state)
 
+    # The intent is committed before the call, in one commit with the result of the step before (`is_followed`). A crash
+    # after it leaves a call that was cut off; the other way round, a call could have an effect that nothing knows of.
     await tree.steps.intend([intent], [])
     return await tree.steps.tool(intent, call, lambda kind: unknown_outcome(walk, position, path))

@@ -64,6 +64,8 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         keeps_content_apart=True,
     )
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)
+    # The row of the run is committed with the intent. A crash between two commits would leave an intent whose run
+    # cannot be seen or cancelled, or a run that no step waits for.
     await tree.steps.intend([intent], [start])
     return await tree.steps.tool(intent, lambda: _drive(walk, position, step_run), never_asks)
 

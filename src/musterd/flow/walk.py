@@ -165,8 +165,8 @@ class Walk:
         number = last[len(last.rstrip("0123456789")) :]
         following = f"{last.removesuffix(number)}{int(number) + 1}"
         if (name := stored.get(following)) is not None:
-            shown = f"{following} ('{name}')" if name else following
-            raise ReplayDiverged(f"The run cannot continue because step {shown} is stored and no longer declared.")
+            step = f"{following} ('{name}')" if name else following
+            raise ReplayDiverged(f"The run cannot continue because step {step} is stored and no longer declared.")
 
     async def node(self, position: Position, scope: Scope) -> StepResult | None:
         """Run a step or a container; None: a person skipped it.

@@ -56,8 +56,10 @@ async def run_with_agent(walk: "Walk", agent: Component) -> Json:
         is_retry_safe=True,  # a run that was cut off goes on at its own steps
         is_followed=True,
     )
+    # As of a step's run: its row and the intent are one commit.
     await tree.steps.intend([intent], [member_start(tree, run, agent, path, message_of(run.prompt))])
     step = await tree.steps.tool(intent, lambda: agent_run.drive(path), never_asks)
+    # If another attempt has stored the call, nothing was walked here yet: the walk over the stored steps follows.
     query, content = (step.details or {}).get("query"), step.result
     if query is not None:  # before a failure of the agent, which the results of the steps and their state outlive
         content = await agent_run.content_of_workflow(query)

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, cast
 
 from musterd.core import clock, jsontext
@@ -51,9 +52,10 @@ async def call_function(
         is_abandoned = True
         tree.steps.abandoned(path)
 
+    call = _Call(tree=tree, run=run, tool=tool, arguments=arguments, context=context, deadline=deadline)
     try:
         async with deadline:
-            returned = await _called(tree, run, tool, arguments, context, deadline, on_abandoned)
+            returned = await call.result(on_abandoned)
         check_media(returned, tree.settings.media_bytes)
         returned, media = split_media(returned, tree.salt, path)
         result = jsontext.storable(await bounded_text(returned, tree.settings.tool_result_stored_bytes))
@@ -119,106 +121,90 @@ def _context(
     )
 
 
-async def _called(
-    tree: RunTree,
-    run: Assignment[BaseComponent],
-    tool: Tool,
-    arguments: JsonObject,
-    context: ToolContext | ToolCallContext,
-    deadline: asyncio.Timeout,
-    on_abandoned: Callable[[], object],
-) -> Json:
-    """Call the function; user code that runs on the event loop gets a task of its own, which can be abandoned."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One call of a tool's function.
 
-    async def as_user_code(code: Coroutine[Any, Any, Json]) -> Json:
-        return await run_user_code(code, on_abandoned, tool=tool.name, run_id=run.run_id)
-
-    if tool.is_own:
-        return await _call_in_middleware(tree, run, tool, arguments, context, deadline)
-    if tool.is_async or has_middleware(run, tool):
-        return await as_user_code(_call_in_middleware(tree, run, tool, arguments, context, deadline))
-    returned = await _call_in_thread(tree, tool, arguments, context, deadline)
-    # A plain wrapper around an async function returns an awaitable.
-    return await as_user_code(awaited(returned)) if inspect.isawaitable(returned) else returned
-
-
-async def _call_in_middleware(
-    tree: RunTree,
-    run: Assignment[BaseComponent],
-    tool: Tool,
-    arguments: JsonObject,
-    context: ToolContext | ToolCallContext,
-    deadline: asyncio.Timeout,
-) -> Json:
-    """Call the function, with its hooks, cache and retries around it."""
-    task = asyncio.current_task()
-    assert task is not None
-    if isinstance(context, ToolCallContext) or not has_middleware(run, tool):
-        return await _call(tree, tool, arguments, context, deadline, task)
-    max_bytes = tree.settings.tool_result_stored_bytes
-    return await call_with_middleware(
-        run,
-        tool,
-        arguments,
-        context,
-        lambda changed: _call(tree, tool, changed, context, deadline, task),
-        lambda result: bounded_text(result, max_bytes),
-    )
-
-
-async def _call(
-    tree: RunTree,
-    tool: Tool,
-    arguments: JsonObject,
-    context: ToolContext | ToolCallContext,
-    deadline: asyncio.Timeout,
-    task: "asyncio.Task[Any]",
-) -> Json:
-    """Call the function from a task of user code. Its time limit begins when the function does.
-
-    :param task: the task of the tool call.
+    :param arguments: the validated arguments; hooks may pass others on.
+    :param deadline: the time limit, which begins when the function does.
     """
-    # A hook may call the function after the tool call was cancelled or has ended: from a thread, from another task, or
-    # because it swallowed the cancel. The run may have finished by then, or another process may drive it, so the
-    # function must not run. The hook may call from any task, so the state of the current task does not tell.
-    if task.done() or task.cancelling() > 0:
-        raise asyncio.CancelledError
-    if tool.is_async:
-        seconds = tool.timeout_seconds
-        deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
-        bound = tool.bind(arguments, context)
-        with exits_contained:
-            return await bound()
-    returned = await _call_in_thread(tree, tool, arguments, context, deadline)
-    return await awaited(returned) if inspect.isawaitable(returned) else returned
 
+    tree: RunTree
+    run: Assignment[BaseComponent]
+    tool: Tool
+    arguments: JsonObject
+    context: ToolContext | ToolCallContext
+    deadline: asyncio.Timeout
 
-async def _call_in_thread(
-    tree: RunTree,
-    tool: Tool,
-    arguments: JsonObject,
-    context: ToolContext | ToolCallContext,
-    deadline: asyncio.Timeout,
-) -> Json:
-    """Call a plain function. Its time limit begins when it does, not while it waits for a thread."""
-    bound, seconds = tool.bind(arguments, context), tool.timeout_seconds
-    if seconds is None:
-        return await call_in_thread(tree.threads, bound)
-    loop, is_over = asyncio.get_running_loop(), False
+    async def result(self, on_abandoned: Callable[[], object]) -> Json:
+        """Call the function; user code that runs on the event loop gets a task of its own, which can be abandoned."""
 
-    def start_timeout() -> None:
-        if not is_over:  # the wait may have been cancelled in the meantime
-            deadline.reschedule(loop.time() + seconds)
+        async def as_user_code(code: Coroutine[Any, Any, Json]) -> Json:
+            return await run_user_code(code, on_abandoned, tool=self.tool.name, run_id=self.run.run_id)
 
-    def with_timeout() -> Json:
-        # A timeout may be changed only in the event loop's thread.
-        loop.call_soon_threadsafe(start_timeout)
-        return bound()
+        if self.tool.is_own:
+            return await self._in_middleware()
+        if self.tool.is_async or has_middleware(self.run, self.tool):
+            return await as_user_code(self._in_middleware())
+        returned = await self._in_thread(self.arguments)
+        # A plain wrapper around an async function returns an awaitable.
+        return await as_user_code(awaited(returned)) if inspect.isawaitable(returned) else returned
 
-    try:
-        return await call_in_thread(tree.threads, with_timeout)
-    finally:
-        is_over = True
+    async def _in_middleware(self) -> Json:
+        """Call the function, with its hooks, cache and retries around it."""
+        task, context = asyncio.current_task(), self.context
+        assert task is not None
+        if isinstance(context, ToolCallContext) or not has_middleware(self.run, self.tool):
+            return await self._in_task(task, self.arguments)
+        max_bytes = self.tree.settings.tool_result_stored_bytes
+        return await call_with_middleware(
+            self.run,
+            self.tool,
+            self.arguments,
+            context,
+            lambda changed: self._in_task(task, changed),
+            lambda result: bounded_text(result, max_bytes),
+        )
+
+    async def _in_task(self, task: "asyncio.Task[Any]", arguments: JsonObject) -> Json:
+        """Call the function from a task of user code. Its time limit begins when the function does.
+
+        :param task: the task of the tool call.
+        """
+        # A hook may call the function after the tool call was cancelled or has ended: from a thread, from another task,
+        # or because it swallowed the cancel. The run may have finished by then, or another process may drive it, so the
+        # function must not run. The hook may call from any task, so the state of the current task does not tell.
+        if task.done() or task.cancelling() > 0:
+            raise asyncio.CancelledError
+        if self.tool.is_async:
+            seconds = self.tool.timeout_seconds
+            self.deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+            bound = self.tool.bind(arguments, self.context)
+            with exits_contained:
+                return await bound()
+        returned = await self._in_thread(arguments)
+        return await awaited(returned) if inspect.isawaitable(returned) else returned
+
+    async def _in_thread(self, arguments: JsonObject) -> Json:
+        """Call a plain function. Its time limit begins when it does, not while it waits for a thread."""
+        bound, seconds = self.tool.bind(arguments, self.context), self.tool.timeout_seconds
+        if seconds is None:
+            return await call_in_thread(self.tree.threads, bound)
+        loop, is_over = asyncio.get_running_loop(), False
+
+        def start_timeout() -> None:
+            if not is_over:  # the wait may have been cancelled in the meantime
+                self.deadline.reschedule(loop.time() + seconds)
+
+        def with_timeout() -> Json:
+            # A timeout may be changed only in the event loop's thread.
+            loop.call_soon_threadsafe(start_timeout)
+            return bound()
+
+        try:
+            return await call_in_thread(self.tree.threads, with_timeout)
+        finally:
+            is_over = True
 
 
 def _message_of(error: BaseException) -> str:

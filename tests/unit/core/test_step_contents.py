@@ -34,8 +34,8 @@ def test_a_text_of_several_contents_is_put_together() -> None:
 
 
 def test_a_content_that_is_cut_shows_its_beginning() -> None:
-    assert filled({AT: {**place("s0", 10, is_json=False), "shown": 3}}, TEXTS)["content"] == "aaa…"
-    assert filled({AT: {**place("s2", 11, is_json=True), "shown": 4}}, TEXTS)["content"] == '{"k"…'
+    assert filled({AT: {**place("s0", 10, is_json=False), "cut_to": 3}}, TEXTS)["content"] == "aaa…"
+    assert filled({AT: {**place("s2", 11, is_json=True), "cut_to": 4}}, TEXTS)["content"] == '{"k"…'
 
 
 def test_a_content_is_never_taken_for_a_reference() -> None:

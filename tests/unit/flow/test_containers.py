@@ -185,7 +185,7 @@ async def test_large_contents_are_cut_in_the_results_of_containers_only() -> Non
     flow = await run(Steps(name="group", steps=[Step(name="a", executor=long), Step(name="b", executor=long)]))
     of_steps = [data["output"][AT] for data in flow.data(EventKind.STEP_COMPLETED)]
     assert of_steps == [{"path": f"s0/s{number}", "characters": 150_000} for number in range(2)]
-    assert [step[AT] for step in flow.step_results[0]["steps"]] == [{**at, "shown": 100_000} for at in of_steps]
+    assert [step[AT] for step in flow.step_results[0]["steps"]] == [{**at, "cut_to": 100_000} for at in of_steps]
     assert len(flow.walk.progress.output.content) == 150_000
 
 
