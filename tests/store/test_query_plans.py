@@ -290,6 +290,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     schedules.GET: {"id": "s"},
     schedules.LOCK: {"id": "s"},
     schedules.NAMED: {"owner": "ada", "name": "morning"},
+    schedules.OF_USER: {"owner": "ada", "user_id": "ada", "limit": 50},
+    schedules.OF_NAMED_USER: {"user_id": "ada", "limit": 50},
     schedules.DUE: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},
     schedules.NEXT_DUE: {"now": 9.0, "served": '["agent:solo"]'},
     schedules.TO_LOOK_AT: {"now": 9.0, "unserved": 1.0, "served": '["agent:solo"]', "limit": 100},

@@ -10,12 +10,13 @@ export interface TextEvent {
   superseded?: { run_id: string }[];
 }
 
-/** The text after an event: each model call starts anew, and text that an attempt left behind is discarded. */
+/** The text after an event: each model call and each step of a workflow starts anew, and text that an attempt or a try
+ * left behind is discarded. */
 export function nextText(text: string, event: TextEvent, runId: string): string {
   const isRestarted = event.superseded?.some((part) => part.run_id === runId) ?? false;
   if (isRestarted) return "";
   if (event.run_id !== runId) return text;
-  if (event.event.endsWith("ModelRequestStarted")) return "";
+  if (/(ModelRequestStarted|^StepStarted|^StepError)$/.test(event.event)) return "";
   if (!event.event.endsWith("RunContent") || typeof event.content !== "string") return text;
   return text + event.content;
 }

@@ -122,6 +122,7 @@ describe("the text that a run is writing", () => {
 
   it("starts anew with each model call, and drops text that an attempt left behind", () => {
     expect(nextText("Let me look.", { event: "TeamModelRequestStarted", run_id: "r1" }, "r1")).toBe("");
+    expect(nextText("one", { event: "StepStarted", run_id: "r1" }, "r1")).toBe("");
     const continued = { event: "TeamRunContinued", run_id: "r1", superseded: [{ run_id: "r1" }] };
     expect(nextText("Hello Ma", continued, "r1")).toBe("");
     const ofMember = { event: "TeamRunContinued", run_id: "r1", superseded: [{ run_id: "m1" }] };
