@@ -106,7 +106,8 @@ class Workflow(Declared):
         default=3, metadata=about(COUNT, "How many.", part_of="add_workflow_history_to_steps")
     )
     stream_executor_events: bool = field(
-        default=True, metadata=about(FLAG, "Include the events of agents and teams in the stream.")
+        default=True,
+        metadata=about(FLAG, "Include the events of agents and teams, and the texts of generators, in the stream."),
     )
     store_executor_outputs: bool = field(
         default=True, metadata=about(FLAG, "Include the runs of agents and teams in the run output.")
