@@ -243,6 +243,7 @@ async def test_the_text_of_a_generator_that_was_cut_off_is_void(engines: Engines
 
     async with engines(workflows=[flow]) as first:
         await first.start("go", "r1")
+        await first.wait_for_event("r1", lambda event: event.kind is EventKind.STEP_COMPLETED)
         await first.wait_for_event("r1", is_spoken)
         await first.kill()
     async with engines(workflows=[flow]) as second:
