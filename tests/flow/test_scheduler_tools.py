@@ -19,6 +19,7 @@ JWT = {"jwt_verification_key": SECRET, "jwt_algorithms": "HS256"}
 TOKENS = Issuer(algorithm="HS256", key=SECRET)
 AGENT = "agents/planner"
 REPORT = {"name": "report", "message": "Write the report.", "cron": "0 7 * * *", "timezone": "Europe/Oslo"}
+MINUTELY = {**REPORT, "cron": "* * * * *"}
 SCOPES = ("agents:run", "agents:read")
 
 
@@ -56,9 +57,14 @@ async def names(client: ServerClient, **fields: Any) -> list[str]:
 
 async def fired(client: ServerClient, schedule_id: str, monkeypatch: pytest.MonkeyPatch, **headers: str) -> Any:
     """What became of the next instant of a schedule, after its run has ended."""
-    path = f"/schedules/{schedule_id}"
-    due_at = (await client.http.get(path, headers=headers)).json()["next_run_at"]
+    due_at = (await client.http.get(f"/schedules/{schedule_id}", headers=headers)).json()["next_run_at"]
     monkeypatch.setattr(clock, "now", lambda: due_at + 1.0)
+    return await fire(client, schedule_id, **headers)
+
+
+async def fire(client: ServerClient, schedule_id: str, **headers: str) -> Any:
+    """The last firing of a schedule, after what is due has fired."""
+    path = f"/schedules/{schedule_id}"
     await client.server.service(ScheduleService).fire_due()
     (firing,) = (await client.http.get(f"{path}/runs?limit=1", headers=headers)).json()["data"]
     if firing["run_id"] is not None:
@@ -160,7 +166,7 @@ async def test_a_schedule_of_an_agent_has_the_rights_of_its_user_only(
 ) -> None:
     async with serving(database, **JWT) as client:
         ana, bob = TOKENS.bearer("ana", *SCOPES), TOKENS.bearer("bob", *SCOPES)
-        created = await called(client, "create_schedule", REPORT, headers=ana)
+        created = await called(client, "create_schedule", MINUTELY, headers=ana)
         assert await names(client, headers=ana) == ["report"]
         assert await names(client, headers=bob) == []
         same = {"schedule_id": created["schedule_id"]}
@@ -175,21 +181,17 @@ async def test_a_schedule_of_an_agent_has_the_rights_of_its_user_only(
 async def test_rights_that_lapse_are_not_renewed_by_a_schedule_of_a_schedule(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(database, **JWT, schedule_scope_days=1.5) as client:
-        ana = TOKENS.bearer("ana", *SCOPES, "schedules:read", days=9)
-        soon = {"cron": "0 * * * *", "timezone": "UTC"}
-        inner = {**REPORT, **soon, "name": "inner"}
-        outer = {**REPORT, **soon, "message": f"[[TOOL create_schedule {json.dumps(inner)}]]"}
-        created = await called(client, "create_schedule", outer, headers=ana)
-        start = clock.now()
-        monkeypatch.setattr(clock, "now", lambda: start + 86_400)
-        await client.server.service(ScheduleService).fire_due()
-        firing = await fired(client, created["schedule_id"], monkeypatch, **ana)
-        assert firing["status"] == "success"
-        (listed, _) = (await client.http.get("/schedules", headers=ana)).json()["data"]
-        assert listed["name"] == "inner"
-        monkeypatch.setattr(clock, "now", lambda: start + 1.5 * 86_400)
-        firing = await fired(client, listed["id"], monkeypatch, **ana)
+    async with serving(database, **JWT, schedule_scope_days=150 / 86_400) as client:
+        ana = TOKENS.bearer("ana", *SCOPES, "schedules:read", "schedules:write")
+        message = f"[[TOOL create_schedule {json.dumps({**MINUTELY, 'name': 'inner'})}]]"
+        outer = {"cron_expr": "* * * * *", "endpoint": f"/{AGENT}/runs", "payload": {"message": message}}
+        began = clock.now()
+        created = (await client.http.post("/schedules", json={"name": "outer", **outer}, headers=ana)).json()
+        assert (await fired(client, created["id"], monkeypatch, **ana))["status"] == "success"
+        listed = (await client.http.get("/schedules", headers=ana)).json()["data"]
+        (made,) = [one for one in listed if one["name"] == "inner"]
+        monkeypatch.setattr(clock, "now", lambda: began + 160)
+        firing = await fire(client, made["id"], **ana)
         assert (firing["status"], firing["status_code"]) == ("failed", 403)
 
 
@@ -201,7 +203,7 @@ async def test_a_revoked_account_stops_what_its_agents_have_scheduled(
         body = {"name": "cron", "scopes": [{"scope": "agents:run"}]}
         account = (await client.http.post("/service-accounts", json=body, headers=admin)).json()
         headers = {"authorization": f"Bearer {account['token']}"}
-        created = await called(client, "create_schedule", REPORT, headers=headers)
+        created = await called(client, "create_schedule", MINUTELY, headers=headers)
         assert (await fired(client, created["schedule_id"], monkeypatch, **admin))["status"] == "success"
         await client.http.delete(f"/service-accounts/{account['id']}", headers=admin)
         firing = await fired(client, created["schedule_id"], monkeypatch, **admin)
