@@ -133,6 +133,15 @@ async def test_a_model_call_that_fails_is_a_step(engines: Engines, model: HeldMo
         totals = [await totals_of(harness, run_id) for run_id in ("r1", "r2")]
     failed = members["t0/c0/t0/m"]
     assert (failed["state"], failed["tries"], failed["name"]) == ("failed", 3, "scripted")
+    assert [(retry["reason"], retry["wait_seconds"]) for retry in failed["retries"]] == [
+        ("fake model error 503", 0.0),
+        ("fake model error 503", 0.0),
+    ]
+    times = [retry["failed_at"] for retry in failed["retries"]]
+    assert [failed["started_at"], *times, failed["ended_at"]] == sorted(
+        [failed["started_at"], *times, failed["ended_at"]]
+    )
+    assert failed["first_token_seconds"] is None
     assert failed["error"] == {"code": "model_error", "message": "fake model error 503"}
     assert failed["ended_at"] is not None
     assert members["t0/c0"]["error"] == {"code": "tool_failed", "message": "one failed: fake model error 503"}

@@ -376,6 +376,8 @@ async def test_the_ledger_of_a_run(shop: Shop) -> None:
         "error": None,
         "tries": 1,
         "attempts": [{"attempt": 1, "started_at": IsFloat, "ended_at": IsFloat, "outcome": "completed"}],
+        "first_token_seconds": IsFloat,
+        "retries": [],
         "settled": None,
     }
     assert (steps[-1]["attempt"], steps[-1]["ended_at"], steps[-1]["usage"]) == (2, None, None)

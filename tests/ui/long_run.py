@@ -115,6 +115,8 @@ class LongRun:
                 "error": None,
                 "tries": 1 if kind == "model" else 0,
                 "attempts": [attempt],
+                "first_token_seconds": seconds / 2 if kind == "model" else None,
+                "retries": [],
                 "settled": None,
             }
         )

@@ -280,16 +280,21 @@ class OutputCheckError(InputCheckError):
 class ModelFailed(RunFailed):
     """The model did not answer.
 
-    :param tries: how often it was called.
+    :param retries: the tries before the last one, as :class:`musterd.models.call.ModelAnswer` has them.
     """
 
     run_code = "model_error"
 
     def __init__(
-        self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None, tries: int = 1
+        self,
+        message: str | None = None,
+        code: str | None = None,
+        *,
+        retryable: bool | None = None,
+        retries: Sequence[JsonObject] = (),
     ) -> None:
         super().__init__(message, code, retryable=retryable)
-        self.tries = tries
+        self.retries = retries
 
 
 class LimitReached(RunFailed):

@@ -447,6 +447,8 @@ class StepRow:
     :param codec: the encoding version of the result.
     :param earlier: earlier attempts of the step, oldest first: JSON text of a list of objects with attempt, started_at,
         ended_at and outcome.
+    :param timing: why a model call took its time: JSON text with ``first_token_seconds``, from the start of the step to
+        the first piece of the answer, and ``retries``: the tries that failed before the last one.
     """
 
     root_id: str
@@ -467,6 +469,7 @@ class StepRow:
     tries: int = 0
     error: str | None = None
     earlier: str | None = None
+    timing: str | None = None
 
     @property
     def is_taken_over(self) -> bool:

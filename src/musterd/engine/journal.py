@@ -16,7 +16,7 @@ from musterd.core.totals import Totals
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered, answer_of, loaded, recorded_result, tool_step_of
 from musterd.engine.steering_inbox import SteeringInbox
-from musterd.engine.step_attempts import StepAttempts, error_text
+from musterd.engine.step_attempts import StepAttempts, error_text, timing_text
 from musterd.engine.step_gate import StepGate
 from musterd.loop.conversation import message_text
 from musterd.loop.pausing import Waits
@@ -127,7 +127,8 @@ class Journal:
             raise
         except ModelFailed as error:
             # Without a commit of its own: it is stored with the end of the run, or the result of the delegation.
-            step.state, step.ended_at, step.tries = StepState.FAILED, clock.now(), error.tries
+            step.state, step.ended_at, step.tries = StepState.FAILED, clock.now(), len(error.retries) + 1
+            step.timing = timing_text(None, error.retries)
             step.error = error_text(error.code, error.message)
             self._add_failed_model_call(step)
             raise
@@ -136,6 +137,8 @@ class Journal:
             self._outbox.batch.contents.append(binary.data)
         if answer.load_seconds is not None:
             self._outbox.batch.steps.append(self._load_step(step, answer.load_seconds))
+        first = answer.first_token_seconds
+        step.timing = timing_text(None if first is None else first - (answer.load_seconds or 0.0), answer.retries)
         text = message_text(answer.response)
         step.ended_at, step.tries, step.result = clock.now(), answer.tries, text
         step.usage, step.cost = answer.usage, answer.cost

@@ -23,6 +23,16 @@ def error_text(code: str, message: str) -> str:
     return jsontext.dumps({"code": code, "message": message[:ERROR_CHARACTERS]})
 
 
+def timing_text(first_token_seconds: float | None, retries: Sequence[JsonObject]) -> str | None:
+    """Why a model call took its time, as it is stored; None: nothing is known."""
+    timing: JsonObject = {}
+    if first_token_seconds is not None:
+        timing["first_token_seconds"] = round(first_token_seconds, 3)
+    if retries:
+        timing["retries"] = [{**retry, "reason": retry["reason"][:ERROR_CHARACTERS]} for retry in retries]
+    return jsontext.dumps(timing) if timing else None
+
+
 def attempt_of(attempt: int, started_at: float, ended_at: float | None, outcome: str) -> JsonObject:
     """One attempt of a step, as it is stored."""
     return {"attempt": attempt, "started_at": started_at, "ended_at": ended_at, "outcome": outcome}

@@ -5,7 +5,7 @@ long fails the try. A failed try is retried within a small budget of waiting tim
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ from pydantic_ai.usage import RequestUsage
 from musterd.core import clock
 from musterd.core.error_logging import log_failure
 from musterd.core.errors import ModelFailed
+from musterd.core.jsontypes import JsonObject
 from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
@@ -72,6 +73,7 @@ class ModelAnswer:
     :param load_seconds: from the call until its model was loaded. None if it did not have to be.
     :param cost: in US dollars. None if the model has no list price.
     :param tries: how often the model was called.
+    :param retries: the tries that failed, each with ``failed_at``, ``wait_seconds`` until the next one, and ``reason``.
     :param is_taken_over: whether another run made the call, and a fork of it took the answer over.
     """
 
@@ -82,6 +84,7 @@ class ModelAnswer:
     load_seconds: float | None = None
     cost: float | None = None
     tries: int = 1
+    retries: Sequence[JsonObject] = ()
     is_taken_over: bool = False
 
     @property
@@ -122,7 +125,7 @@ class ModelCaller:
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
             messages = model.prepare_messages(messages, parameters)
         outcome, started_at = "failed", clock.monotonic()
-        budget, failed_tries = self._settings.model_retry_seconds, 0
+        budget, retries = self._settings.model_retry_seconds, list[JsonObject]()
         load_seconds: float | None = None
         try:
             while True:
@@ -134,19 +137,19 @@ class ModelCaller:
                             load_seconds = clock.monotonic() - started_at
                         response = await current_try.answer(messages, parameters, model_settings)
                     first_event_at = current_try.first_event_at
-                    answer = _answer(model, response, started_at, first_event_at, load_seconds, failed_tries + 1)
+                    answer = _answer(model, response, started_at, first_event_at, load_seconds, retries)
                     outcome = "answered"
                     self._count(model, answer)
                     return answer
                 except CALL_ERRORS as error:
-                    failed_tries += 1
-                    failure = explain(error)
-                    wait = self._wait(failure, failed_tries, budget)
+                    failed_at, failure = clock.now(), explain(error)
+                    wait = self._wait(failure, len(retries) + 1, budget)
                     _log_failure(model, error, is_over=wait is None)
                     if wait is None:
-                        raise ModelFailed(failure.message, retryable=failure.retryable, tries=failed_tries) from error
+                        raise ModelFailed(failure.message, retryable=failure.retryable, retries=retries) from error
                     self._metrics.model_retries.add(model.system, model.model_name)
-                    on_retry(failed_tries, wait, failure.message, current_try.had_text)
+                    retries.append({"failed_at": failed_at, "wait_seconds": round(wait, 3), "reason": failure.message})
+                    on_retry(len(retries), wait, failure.message, current_try.had_text)
                 # No semaphore is held from here on: a call that waits for its next try takes no other call's place.
                 budget -= wait
                 await clock.sleep(wait)
@@ -336,7 +339,7 @@ def _answer(
     started_at: float,
     first_event_at: float | None,
     load_seconds: float | None,
-    tries: int,
+    retries: Sequence[JsonObject],
 ) -> ModelAnswer:
     usage = _usage(response.usage)
     return ModelAnswer(
@@ -346,7 +349,8 @@ def _answer(
         seconds=clock.monotonic() - started_at,
         first_token_seconds=None if first_event_at is None else first_event_at - started_at,
         load_seconds=load_seconds,
-        tries=tries,
+        tries=len(retries) + 1,
+        retries=retries,
     )
 
 

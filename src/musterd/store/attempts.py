@@ -62,17 +62,18 @@ PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
          (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
-          usage, cost, codec, earlier, content)
+          usage, cost, codec, earlier, timing, content)
        VALUES
          (:root_id, :path, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at, :ended_at,
-          :result, :error, :usage, :cost, :codec, :earlier, :content)
+          :result, :error, :usage, :cost, :codec, :earlier, :timing, :content)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' OR excluded.earlier IS NOT NULL THEN excluded.started_at
                              ELSE journal.started_at END,
            ended_at = excluded.ended_at, result = excluded.result, content = excluded.content,
            usage = COALESCE(excluded.usage, journal.usage),
            cost = CASE WHEN excluded.usage IS NULL THEN journal.cost ELSE excluded.cost END,
-           tries = excluded.tries, error = excluded.error, earlier = COALESCE(excluded.earlier, journal.earlier)""",
+           tries = excluded.tries, timing = excluded.timing, error = excluded.error,
+           earlier = COALESCE(excluded.earlier, journal.earlier)""",
 )
 CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
@@ -415,6 +416,7 @@ def _step_params(step: StepRow) -> dict[str, Any]:
         "cost": step.cost,
         "codec": step.codec,
         "earlier": step.earlier,
+        "timing": step.timing,
         "content": step.content,
     }
 

@@ -11,14 +11,14 @@ from musterd.store.database import Row, Statement, Tx
 STEPS = Statement(
     "steps_of_root",
     """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
-              error, usage, cost, codec, earlier
+              error, usage, cost, codec, earlier, timing
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
 STEPS_WITH_CONTENTS = Statement(
     "steps_of_root_with_contents",
     """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
-              error, usage, cost, codec, earlier, content
+              error, usage, cost, codec, earlier, timing, content
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 COUNT = Statement("steps_count", "SELECT count(*) AS n FROM journal WHERE root_id = :root_id")
@@ -95,4 +95,5 @@ def step_row(row: Row) -> StepRow:
         tries=row["tries"],
         error=row["error"],
         earlier=row["earlier"],
+        timing=row["timing"],
     )

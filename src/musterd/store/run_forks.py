@@ -31,10 +31,10 @@ COPY_STEPS = Statement(
     "steps_copy",
     """INSERT INTO journal
          (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
-          usage, cost, codec, content)
+          usage, cost, codec, timing, content)
        SELECT :root, path, kind, CASE WHEN state = 'unknown' AND result IS NULL THEN 'started' ELSE state END,
               fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec,
-              content
+              timing, content
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
 # A step of a workflow that failed because its outcome stayed unknown: as a call that was cut off.

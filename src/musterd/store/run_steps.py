@@ -11,7 +11,7 @@ from musterd.store import journal, run_forks
 from musterd.store.database import Row, Statement, Tx
 
 _COLUMNS = """root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, error,
-              usage, cost, codec, earlier"""
+              usage, cost, codec, earlier, timing"""
 # The path of a member contains neither % nor _, so LIKE needs no escaping.
 PAGE = Statement(
     "run_steps_page",

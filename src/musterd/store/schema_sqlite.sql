@@ -131,6 +131,7 @@ CREATE TABLE journal (
 	started_at DOUBLE NOT NULL,
 	ended_at DOUBLE,
 	earlier TEXT,
+	timing TEXT,
 	result TEXT,
 	content TEXT,
 	PRIMARY KEY (root_id, path)

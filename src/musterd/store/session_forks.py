@@ -76,7 +76,7 @@ ADD_EVENTS = Statement(
 )
 _STEP = (
     "root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error, "
-    "usage, cost, codec, earlier, content"
+    "usage, cost, codec, earlier, timing, content"
 )
 STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names)")
 ADD_STEP = Statement(

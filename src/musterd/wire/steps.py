@@ -48,6 +48,14 @@ class StepAttempt(TypedDict):
     ]
 
 
+class ModelRetry(TypedDict):
+    """A try of a model call that failed, and after which the model was called again."""
+
+    failed_at: UnixTime
+    wait_seconds: Annotated[float, Field(description="The wait until the next try.")]
+    reason: Annotated[str, Field(examples=["The model is overloaded."])]
+
+
 class RunStep(TypedDict):
     """A step of a run or of one of its members."""
 
@@ -73,6 +81,14 @@ class RunStep(TypedDict):
     error: StepError | None
     tries: Annotated[int, Field(description="How often the model was called, with retries; 0 for other steps.")]
     attempts: Annotated[list[StepAttempt], Field(description="Its attempts, the last one last.")]
+    first_token_seconds: Annotated[
+        float | None,
+        Field(description="From the start of a model call to the first piece of its answer; null if it is not known."),
+    ]
+    retries: Annotated[
+        list[ModelRetry],
+        Field(description="Of a model call, the tries of its last attempt that failed before the last."),
+    ]
     settled: Annotated[
         StepSettled | None,
         Field(description="The decision that gave the call its outcome; null if the call ended by itself."),
@@ -103,6 +119,7 @@ _OUTCOMES: dict[StepState, Outcome] = {
 def step_object(view: StepView) -> RunStep:
     """One step."""
     step = view.step
+    timing: JsonObject = {} if step.timing is None else json.loads(step.timing)
     value: RunStep = {
         "path": step.path,
         "kind": step.kind,
@@ -121,6 +138,8 @@ def step_object(view: StepView) -> RunStep:
         "error": None if step.error is None else json.loads(step.error),
         "tries": step.tries,
         "attempts": _attempts(view),
+        "first_token_seconds": timing.get("first_token_seconds"),
+        "retries": timing.get("retries", []),
         "settled": _settled(view),
     }
     if view.content is not None:

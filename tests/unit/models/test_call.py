@@ -111,6 +111,11 @@ async def test_what_may_pass_is_tried_again(status: int, waits: list[float]) -> 
     assert answer.response.parts == [TextPart("ok")]
     assert observer.retries == [(1, 0.5, f"no {status}", False), (2, 1.0, f"no {status}", False)]
     assert waits == [0.5, 1.0]
+    assert [(retry["wait_seconds"], retry["reason"]) for retry in answer.retries] == [
+        (0.5, f"no {status}"),
+        (1.0, f"no {status}"),
+    ]
+    assert answer.tries == 3
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])

@@ -4067,6 +4067,16 @@ export interface components {
              * @description Its attempts, the last one last.
              */
             attempts: components["schemas"]["StepAttempt"][];
+            /**
+             * First Token Seconds
+             * @description From the start of a model call to the first piece of its answer; null if it is not known.
+             */
+            first_token_seconds: number | null;
+            /**
+             * Retries
+             * @description Of a model call, the tries of its last attempt that failed before the last.
+             */
+            retries: components["schemas"]["ModelRetry"][];
             /** @description The decision that gave the call its outcome; null if the call ended by itself. */
             settled: components["schemas"]["StepSettled"] | null;
             /**
@@ -4663,6 +4673,27 @@ export interface components {
              * @example OpenAI
              */
             provider: string;
+        };
+        /**
+         * ModelRetry
+         * @description A try of a model call that failed, and after which the model was called again.
+         */
+        ModelRetry: {
+            /**
+             * Failed At
+             * @description Unix time in seconds.
+             */
+            failed_at: number;
+            /**
+             * Wait Seconds
+             * @description The wait until the next try.
+             */
+            wait_seconds: number;
+            /**
+             * Reason
+             * @example The model is overloaded.
+             */
+            reason: string;
         };
         /**
          * ModelStatus
@@ -5880,6 +5911,16 @@ export interface components {
              * @description Its attempts, the last one last.
              */
             attempts: components["schemas"]["StepAttempt"][];
+            /**
+             * First Token Seconds
+             * @description From the start of a model call to the first piece of its answer; null if it is not known.
+             */
+            first_token_seconds: number | null;
+            /**
+             * Retries
+             * @description Of a model call, the tries of its last attempt that failed before the last.
+             */
+            retries: components["schemas"]["ModelRetry"][];
             /** @description The decision that gave the call its outcome; null if the call ended by itself. */
             settled: components["schemas"]["StepSettled"] | null;
             /**

@@ -70,6 +70,8 @@ export function runStep(path: string, start: number, seconds: number, own: Parti
     error: null,
     tries: 1,
     attempts: [{ attempt: 1, started_at: startedAt, ended_at: endedAt, outcome: "completed" }],
+    first_token_seconds: null,
+    retries: [],
     settled: null,
     ...own,
   };
@@ -205,6 +207,11 @@ export function busyRun(): { run: RunDetail; steps: RunStep[]; approvals: BusyAp
       cost: null,
       usage: null,
       tries: 3,
+      retries: [0.9, 2.4].map((seconds) => ({
+        failed_at: START + 15.75 + seconds,
+        wait_seconds: 0.5,
+        reason: "The model is overloaded.",
+      })),
       attempt: 2,
       error: { code: "model_error", message: "The model is overloaded." },
       attempts: [{ attempt: 2, started_at: START + 15.75, ended_at: START + 20.57, outcome: "failed" }],

@@ -4,7 +4,7 @@
  * Steps are what is stored, and win. Events fill in what is not stored yet: the model call that is out, the text that
  * is written, a member that began a moment ago.
  */
-import type { ModelCall, RunFeed, Thread, ToolCall } from "./live/feed";
+import type { ModelCall, Retry, RunFeed, Thread, ToolCall } from "./live/feed";
 import type { WaitingCall } from "./model/approvals";
 import type { MemberRun, RunDetail, RunStatus, RunStep, StepAttempt } from "./model/types";
 import { componentName, componentOf, isFinal } from "./model/types";
@@ -32,8 +32,10 @@ export interface Span {
   row: number;
   /** Which attempt of its step this is, from 1. */
   attempt: number;
-  /** When a try failed and the next one followed. */
-  retries: number[];
+  /** When the answer of a model call began to arrive; null if it is not known. */
+  firstAt: number | null;
+  /** The tries that failed, and after which another one followed. */
+  retries: readonly Retry[];
   error: string | null;
   approvalId: string | null;
   /** The decision that gave a call its outcome in place of the tool. */
@@ -551,7 +553,12 @@ class Context {
       span.end = lost === null ? ended : Math.max(start, lost);
       span.outcome = span.end === null ? "running" : "cut_off";
     }
-    span.retries = evenly(step.tries - 1, start, span.end);
+    span.firstAt = step.first_token_seconds === null ? null : start + step.first_token_seconds;
+    span.retries = step.retries.map((retry) => ({
+      at: retry.failed_at,
+      waitSeconds: retry.wait_seconds,
+      reason: retry.reason,
+    }));
     return span;
   }
 
@@ -580,6 +587,7 @@ class Context {
       end: step?.ended_at ?? null,
       row: 0,
       attempt: 1,
+      firstAt: null,
       retries: [],
       error: null,
       approvalId: step?.approval_id ?? null,
@@ -587,12 +595,6 @@ class Context {
       ...own,
     };
   }
-}
-
-/** Times between `start` and `end`; when the tries of a call ended is not stored. */
-function evenly(count: number, start: number, end: number | null): number[] {
-  if (count <= 0 || end === null) return [];
-  return Array.from({ length: count }, (_, i) => start + ((end - start) * (i + 1)) / (count + 1));
 }
 
 function latest(steps: readonly RunStep[], start: number): number {
@@ -685,21 +687,21 @@ function addModel(
         label: isOpen && call.text !== "" ? `${call.model}, writing` : call.model,
         start: call.loading?.end ?? call.startedAt,
         end: call.endedAt ?? lostAt,
-        retries: call.retries.map((retry) => retry.at),
+        firstAt: call.firstAt,
+        retries: call.retries,
         error: call.isError ? "failed" : null,
       }),
     );
-  } else if (call.retries.length > 0 && call.retries.length === match.retries.length) {
-    match.retries = call.retries.map((retry) => retry.at);
   }
 }
 
 type EventSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &
-  Partial<Pick<Span, "retries" | "error">>;
+  Partial<Pick<Span, "firstAt" | "retries" | "error">>;
 
 /** A bar of which only events tell. */
 function ofEvents(span: EventSpan): Span {
-  return { path: null, row: 0, attempt: 1, retries: [], error: null, approvalId: null, settled: null, ...span };
+  const none = { firstAt: null, retries: [], error: null, approvalId: null, settled: null };
+  return { path: null, row: 0, attempt: 1, ...none, ...span };
 }
 
 /** Whether a stored model call is the one of the events. A run makes one call at a time, so half of it decides. */

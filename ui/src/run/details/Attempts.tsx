@@ -38,9 +38,6 @@ export function Attempts({ step }: { step: RunStep }) {
           );
         })}
       </ol>
-      {step.tries > 1 ? (
-        <p className="mt-2 text-meta text-ink-3">{`${step.tries} requests were sent to the model in the last attempt.`}</p>
-      ) : null}
     </section>
   );
 }

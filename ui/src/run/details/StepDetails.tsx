@@ -1,5 +1,5 @@
 import { Bot, Code, GitFork, Hand, Link as LinkIcon, ListTree, Split, Webhook, Wrench, X } from "lucide-react";
-import { type ReactNode, useState, useSyncExternalStore } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
 import { Button } from "../../shared/Button";
 import { copyText } from "../../shared/CodeBlock";
@@ -12,14 +12,16 @@ import { useIsPhone } from "../../shared/useIsPhone";
 import { ForkDialog } from "../controls/ForkDialog";
 import { type ForkPlan, forkPlan } from "../controls/forkPlan";
 import type { EventFocus } from "../events/EventsView";
-import type { ModelCall, RunFeed } from "../live/feed";
+import type { RunFeed } from "../live/feed";
 import { isFinal, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
 import { outcomeText } from "../timeline/describe";
 import { Attempts } from "./Attempts";
+import { Fact } from "./Fact";
 import { LiveTexts } from "./LiveTexts";
+import { FailedTries, ModelTiming } from "./ModelTiming";
 import { TextSection } from "./TextSection";
 
 interface StepDetailsProps {
@@ -112,7 +114,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
           <Fact name={span.kind === "wait" ? "Waited" : "Took"}>
             <Duration from={span.start} to={span.end} />
           </Fact>
-          <FirstText feed={feed} span={span} />
+          <ModelTiming placed={placed} step={step} />
           <Fact name="Started">
             <Time at={span.start} />
             <span className="text-ink-3">{` +${formatDuration(span.start - (run.started_at ?? run.created_at))}`}</span>
@@ -138,7 +140,8 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
           <p className="text-meta text-ink-3">{step.error.code}</p>
         </section>
       ) : null}
-      {step !== undefined && (step.attempts.length > 1 || step.tries > 1) ? <Attempts step={step} /> : null}
+      {step !== undefined && step.attempts.length > 1 ? <Attempts step={step} /> : null}
+      <FailedTries retries={span.retries} />
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
         <Button onClick={() => onShowEvents({ runId: span.runId, at: span.start, callId: step?.tool_call_id ?? null })}>
@@ -192,15 +195,6 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === "";
 }
 
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
-  );
-}
-
 function Usage({ step }: { step: RunStep }) {
   const { usage } = step;
   if (usage === null) return null;
@@ -232,22 +226,4 @@ function toneOf(span: Span): Tone {
 
 function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** How long a model call took to its first text, if the page has read its events. */
-function FirstText({ feed, span }: { feed: RunFeed; span: Span }) {
-  useSyncExternalStore(feed.subscribe, feed.getVersion);
-  const call = span.kind === "model" ? callOf(feed, span) : null;
-  if (call === null || call.firstTextAt === null || call.text === "") return null;
-  return <Fact name="First text">{`after ${formatDuration(call.firstTextAt - span.start)}`}</Fact>;
-}
-
-/** The model call of a bar, if the page has read its events. */
-function callOf(feed: RunFeed, span: Span): ModelCall | null {
-  for (const entry of feed.threads.get(span.runId)?.entries ?? []) {
-    if (entry.kind !== "model") continue;
-    const start = entry.loading?.end ?? entry.startedAt;
-    if (Math.abs(start - span.start) < 0.05) return entry;
-  }
-  return null;
 }

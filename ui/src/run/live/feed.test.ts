@@ -69,7 +69,7 @@ test("a model call that is tried again keeps its tries", () => {
   expect(thread(feed).entries[0]).toMatchObject({
     isError: true,
     isCutOff: true,
-    retries: [{ number: 1, waitSeconds: 0.5 }],
+    retries: [{ reason: "overloaded", waitSeconds: 0.5 }],
   });
   expect(feed.isEnded).toBe(true);
 });

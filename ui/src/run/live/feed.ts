@@ -5,9 +5,9 @@
  */
 import type { EventTool, RunEvent } from "../model/types";
 
+/** A try of a model call that failed before the next one. */
 export interface Retry {
   at: number;
-  number: number;
   waitSeconds: number;
   reason: string;
 }
@@ -21,8 +21,8 @@ export interface ModelCall {
   endedAt: number | null;
   /** Until when the call waited for its model to be loaded into memory; null if it did not have to. */
   loading: { end: number | null } | null;
-  /** When its first text came. */
-  firstTextAt: number | null;
+  /** When its answer began to arrive: text, or a call of a tool. */
+  firstAt: number | null;
   /** The model; empty if the text is another run's that is shown as this one's. */
   model: string;
   text: string;
@@ -184,7 +184,6 @@ export class RunFeed {
       case "ModelRequestRetried":
         thread.openModel?.retries.push({
           at,
-          number: event.try ?? 0,
           waitSeconds: event.wait_seconds ?? 0,
           reason: event.reason ?? "",
         });
@@ -284,7 +283,7 @@ export class RunFeed {
 
   private addText(thread: Thread, event: RunEvent, at: number): void {
     const call = this.modelOf(thread, event, at);
-    call.firstTextAt ??= at;
+    call.firstAt ??= at;
     call.text += textOf(event.content);
     call.reasoning += event.reasoning_content ?? "";
   }
@@ -294,6 +293,8 @@ export class RunFeed {
     thread.openModel = null;
     if (call === null) return;
     call.endedAt = at;
+    // A call that only asked for tools had no event before.
+    if (event.time_to_first_token !== undefined) call.firstAt ??= call.startedAt + event.time_to_first_token;
     call.tokens = { input: event.input_tokens ?? 0, output: event.output_tokens ?? 0 };
     this.stepVersion += 1;
   }
@@ -450,7 +451,7 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     startedAt: at,
     endedAt: null,
     loading: null,
-    firstTextAt: null,
+    firstAt: null,
     model,
     text: "",
     reasoning: "",

@@ -67,6 +67,7 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   step_response?: Schemas["StepOutput"];
   input_tokens?: number;
   output_tokens?: number;
+  time_to_first_token?: number;
   [key: string]: unknown;
 };
 

@@ -101,10 +101,10 @@ export function Timeline(props: TimelineProps) {
     const { current: placed, onSelect } = latest.current;
     if (placed !== null) onSelect(placed.span, placed.lane);
   }, []);
-  const hasLoading = useMemo(
-    () => spans.lanes.some((lane) => lane.spans.some((span) => span.kind === "loading")),
-    [spans],
-  );
+  const legend = useMemo(() => {
+    const has = (test: (span: Span) => boolean) => spans.lanes.some((lane) => lane.spans.some(test));
+    return { hasLoading: has((span) => span.kind === "loading"), hasArrival: has((span) => span.firstAt !== null) };
+  }, [spans]);
   const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
   const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
   return (
@@ -123,11 +123,12 @@ export function Timeline(props: TimelineProps) {
       )}
       <div className="legend">
         <span data-kind="model">Model</span>
+        {legend.hasArrival ? <span data-kind="text">Its answer arrives</span> : null}
         <span data-kind="tool">Tool</span>
         <span data-kind="wait">Needs you</span>
         <span data-kind="fail">Failed</span>
         <span data-kind="cut">Cut off</span>
-        {hasLoading ? <span data-kind="load">Loading a model</span> : null}
+        {legend.hasLoading ? <span data-kind="load">Loading a model</span> : null}
         {spans.downtime.length > 0 ? <span data-kind="down">Downtime</span> : null}
         <span className="legend-end">
           <DowntimeText bands={spans.downtime} />

@@ -1,5 +1,6 @@
 /** A bar in words, for the tooltip and for screen readers. */
 import { formatDuration, formatTime } from "../../shared/format";
+import type { Retry } from "../live/feed";
 import type { Span } from "../spans";
 
 const KIND: Record<Span["kind"], string> = {
@@ -38,12 +39,20 @@ export function settledText(settled: NonNullable<Span["settled"]>): string {
   return `${outcome === "happened" ? "result entered" : "refused"} by ${who}`;
 }
 
+/** What was wrong with a try of a model call, and when the next one began. */
+export function retryText({ reason, waitSeconds }: Retry, number: number): string {
+  return `Try ${number} failed: ${reason.replace(/\.$/, "")}. The next one began ${formatDuration(waitSeconds)} later.`;
+}
+
 export function spanTitle(span: Span): string {
   return span.kind === "wait" || span.kind === "loading" ? span.label : `${span.label}, ${KIND[span.kind]}`;
 }
 
 export function spanDescription(span: Span, now: number): string {
   const parts = [outcomeText(span), formatDuration((span.end ?? now) - span.start)];
+  if (span.firstAt !== null) parts.push(`answer began after ${formatDuration(span.firstAt - span.start)}`);
+  const [retry] = span.retries;
+  if (retry !== undefined) parts.push(`first try: ${retry.reason.slice(0, 80)}`);
   if (span.attempt > 1) parts.push(`attempt ${span.attempt}`);
   if (span.error !== null && span.error !== "failed") parts.push(span.error.slice(0, 160));
   parts.push(`started ${formatTime(span.start)}`);

@@ -286,6 +286,7 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
     if (span.end === null && width > 36) context.fillStyle = fading(context, fillOf(span, colours), x1);
     trace(context, x0, y, width, RADIUS);
     context.fill();
+    drawArrival(surface, scene, bar, y);
     drawNotches(surface, scene, span, y);
   }
   context.globalAlpha = 1;
@@ -305,10 +306,19 @@ function fading(context: CanvasRenderingContext2D, colour: string, end: number):
   return gradient;
 }
 
+/** A line below the words, from when the answer of a model call began to arrive. */
+function drawArrival(surface: Surface, scene: Scene, { span, x0, x1 }: Bar, y: number): void {
+  if (span.firstAt === null) return;
+  const from = Math.max(x0, xOf(scene, surface, scene.scale.toAxis(span.firstAt)));
+  if (x1 - from < TINY) return;
+  surface.context.fillStyle = surface.colours.surface;
+  surface.context.fillRect(from, y + BAR_HEIGHT - 2, x1 - from, 1);
+}
+
 /** A notch for each try that failed. */
 function drawNotches(surface: Surface, scene: Scene, span: Span, y: number): void {
   surface.context.fillStyle = surface.colours.surface;
-  for (const at of span.retries) {
+  for (const { at } of span.retries) {
     surface.context.fillRect(xOf(scene, surface, scene.scale.toAxis(at)) - 0.75, y, 1.5, BAR_HEIGHT);
   }
 }

@@ -18,6 +18,7 @@ import type { Tone } from "../../shared/status";
 import { Caret } from "../Caret";
 import { parsedJson } from "../details/TextSection";
 import type { Entry, ModelCall, Note, NoteKind, ToolCall, WorkflowStep } from "../live/feed";
+import { retryText } from "../timeline/describe";
 import { type CallFacts, callKey } from "./calls";
 
 interface EntryViewProps {
@@ -85,9 +86,9 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
 function Retries({ call }: { call: ModelCall }) {
   return (
     <>
-      {call.retries.map((retry) => (
-        <p key={`${retry.at} ${retry.number}`} className="text-meta text-ink-3">
-          {`Try ${retry.number} failed: ${retry.reason}. Next try after ${retry.waitSeconds.toFixed(1)} s.`}
+      {call.retries.map((retry, i) => (
+        <p key={retry.at} className="text-meta text-ink-3">
+          {retryText(retry, i + 1)}
         </p>
       ))}
     </>

@@ -273,6 +273,7 @@ def _create_run_payloads() -> None:
         _time("started_at", required=True),
         _time("ended_at"),
         _text("earlier"),  # earlier attempts of the step, as JSON
+        _text("timing"),  # of a model call: its first token and its tries that failed, as JSON
         _text("result"),  # late: SQLite reads through a long value to the columns after it
         _text("content"),  # of a workflow's step: a large text of the result, which is not in the result then
     )
