@@ -126,6 +126,36 @@ test("delegations draw no bar of their own, unless no member's run came of them"
   expect(bars?.map((span) => [span.path, span.outcome])).toEqual([["t0/c1", "failed"]]);
 });
 
+test("a leader's wait for its members is one bar that names them, from the first delegation to the last end", () => {
+  const names = ["Billing", "Shipping", "Returns"];
+  const members = names.map((name) => memberRun(name, name, { started_at: START + 1 }));
+  const run = runDetail({ status: "COMPLETED", ended_at: START + 20, members });
+  const delegation = (path: string, start: number, seconds: number, name: string) =>
+    runStep(path, start, seconds, { kind: "delegate", tool_call_id: path, child_run_ids: [name] });
+  const steps = [
+    runStep("t0/m", 0, 1, { kind: "model" }),
+    delegation("t0/c0", 1, 4, "Billing"),
+    delegation("t0/c1", 1, 7, "Shipping"),
+    runStep("t1/m", 8, 1, { kind: "model" }),
+    delegation("t1/c0", 9, 3, "Returns"),
+  ];
+  const bars = (at = run) =>
+    toSpans({ run: at, steps }).lanes[0]?.spans.filter((span) => span.kind === "members") ?? [];
+  expect(bars().map((span) => [span.label, span.start - START, (span.end ?? 0) - START, span.row])).toEqual([
+    ["waiting for Billing and Shipping", 1, 8, 0],
+    ["waiting for Returns", 9, 12, 0],
+  ]);
+  const open = steps.map((step) =>
+    step.path === "t1/c0" ? { ...step, state: "started" as const, ended_at: null } : step,
+  );
+  const live = toSpans({ run: { ...run, status: "RUNNING" }, steps: open }).lanes[0]?.spans.at(-1);
+  expect([live?.label, live?.end, spanDescription(live as Span, START + 11)]).toEqual([
+    "waiting for Returns",
+    null,
+    expect.stringContaining("waiting, 2.00\u2009s"),
+  ]);
+});
+
 test("a fork shows what it did itself, from its own start", () => {
   const run = runDetail({ forked_from: "r0", status: "COMPLETED", started_at: START + 100, ended_at: START + 103 });
   const old = runStep("t0/m", 1, 5, { kind: "model", attempt: 0, cost: 0.5 });

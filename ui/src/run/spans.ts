@@ -5,15 +5,17 @@
  * is written, a member that began a moment ago.
  */
 import type { ModelCall, Retry, RunFeed, Thread, ToolCall } from "./live/feed";
+import { memberWaits } from "./memberWaits";
 import type { WaitingCall } from "./model/approvals";
 import type { MemberRun, RunDetail, RunStatus, RunStep, StepAttempt } from "./model/types";
 import { componentName, componentOf, isFinal } from "./model/types";
 
 /**
  * A container is a step of a workflow with steps below it; a choice is its condition, selector or end condition.
- * Loading is the part of a model call in which the model was loaded into the server's memory.
+ * Loading is the part of a model call in which the model was loaded into the server's memory. In the time of `members` a
+ * leader waits for them.
  */
-export type SpanKind = "model" | "loading" | "tool" | "wait" | "hook" | "function" | "choice" | "container";
+export type SpanKind = "model" | "loading" | "tool" | "wait" | "members" | "hook" | "function" | "choice" | "container";
 export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
 
 /** One bar. */
@@ -140,6 +142,12 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
   const context = new Context(run, runs, start, end, approvals);
   for (const step of steps) for (const span of context.ofStep(step)) place(span);
   for (const span of context.ofApprovals(steps)) place(span);
+  for (const { path, names, ...own } of memberWaits(steps, run.members, end)) {
+    const outcome = own.end === null ? "running" : "ok";
+    place(
+      withoutStep({ id: `members ${path}`, kind: "members", outcome, label: `waiting for ${listed(names)}`, ...own }),
+    );
+  }
   const downtime = downtimeOf(run, end);
   if (feed !== undefined) {
     addLive(steps, feed, downtime, laneOfRun, place);
@@ -641,7 +649,7 @@ function addContainers(feed: RunFeed, end: number | null, place: (span: Span) =>
       if (entry.kind !== "step" || !CONTAINERS.has(entry.type)) continue;
       const endedAt = entry.endedAt ?? end;
       place(
-        ofEvents({
+        withoutStep({
           id: `event ${entry.index}`,
           runId: entry.runId,
           kind: "container",
@@ -669,7 +677,7 @@ function addModel(
       const outcome = call.loading.end !== null ? "ok" : isOpen ? "running" : "cut_off";
       const loadedAt = call.loading.end ?? call.endedAt ?? lostAt;
       const own = { kind: "loading", outcome, label: LOADING, start: call.startedAt, end: loadedAt } as const;
-      place(ofEvents({ id: `loading ${call.index}`, runId: call.runId, ...own }));
+      place(withoutStep({ id: `loading ${call.index}`, runId: call.runId, ...own }));
     } else if (call.loading.end === null) {
       // Its process was lost before the model was loaded: the stored bar is that of the loading.
       match.kind = "loading";
@@ -679,7 +687,7 @@ function addModel(
   }
   if (match === undefined) {
     place(
-      ofEvents({
+      withoutStep({
         id: `event ${call.index}`,
         runId: call.runId,
         kind: "model",
@@ -695,11 +703,11 @@ function addModel(
   }
 }
 
-type EventSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &
+type BareSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &
   Partial<Pick<Span, "firstAt" | "retries" | "error">>;
 
-/** A bar of which only events tell. */
-function ofEvents(span: EventSpan): Span {
+/** A bar that is no stored step. */
+function withoutStep(span: BareSpan): Span {
   const none = { firstAt: null, retries: [], error: null, approvalId: null, settled: null };
   return { path: null, row: 0, attempt: 1, ...none, ...span };
 }
@@ -720,7 +728,7 @@ function lossOf(call: { startedAt: number }, downtime: readonly Downtime[]): num
 
 function ofTool(call: ToolCall, downtime: readonly Downtime[]): Span {
   const lostAt = call.endedAt === null ? lossOf(call, downtime) : null;
-  return ofEvents({
+  return withoutStep({
     id: `event ${call.index}`,
     runId: call.runId,
     kind: "tool",

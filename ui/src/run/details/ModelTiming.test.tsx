@@ -46,9 +46,7 @@ test("a model call says which tries failed, why, and how long it waited after th
   ];
   const { span } = show([runStep("t0/m", 1, 9, { kind: "model", tries: 3, retries })], "t0/m");
   expect(screen.getByText("1.50 s of waiting")).toBeTruthy();
-  expect(
-    screen.getByText(/^Try 1 failed: The model is overloaded\. The next one began 500 ms later\.$/),
-  ).toBeTruthy();
+  expect(screen.getByText(/^Try 1 failed: The model is overloaded\. The next one began 500 ms later\.$/)).toBeTruthy();
   expect(screen.getByText(/^Try 2 failed: The connection failed\./)).toBeTruthy();
   expect(spanDescription(span, 0)).toContain("first try: The model is overloaded.");
 });

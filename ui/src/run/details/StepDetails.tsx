@@ -1,4 +1,4 @@
-import { Bot, Code, GitFork, Hand, Link as LinkIcon, ListTree, Split, Webhook, Wrench, X } from "lucide-react";
+import { Bot, Code, GitFork, Hand, Link as LinkIcon, ListTree, Split, Users, Webhook, Wrench, X } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { Button } from "../../shared/Button";
@@ -23,6 +23,7 @@ import { Fact } from "./Fact";
 import { LiveTexts } from "./LiveTexts";
 import { FailedTries, ModelTiming } from "./ModelTiming";
 import { TextSection } from "./TextSection";
+import { WaitedFor } from "./WaitedFor";
 
 interface StepDetailsProps {
   run: RunDetail;
@@ -39,6 +40,7 @@ const ICON = {
   loading: Bot,
   tool: Wrench,
   wait: Hand,
+  members: Users,
   hook: Webhook,
   function: Code,
   choice: Split,
@@ -111,7 +113,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
               <Time at={span.settled.at} />
             </Fact>
           )}
-          <Fact name={span.kind === "wait" ? "Waited" : "Took"}>
+          <Fact name={span.kind === "wait" || span.kind === "members" ? "Waited" : "Took"}>
             <Duration from={span.start} to={span.end} />
           </Fact>
           <ModelTiming placed={placed} step={step} />
@@ -142,6 +144,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       ) : null}
       {step !== undefined && step.attempts.length > 1 ? <Attempts step={step} /> : null}
       <FailedTries retries={span.retries} />
+      {span.kind === "members" ? <WaitedFor run={run} span={span} /> : null}
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
       <section className="only-desk flex flex-wrap gap-2">
         <Button onClick={() => onShowEvents({ runId: span.runId, at: span.start, callId: step?.tool_call_id ?? null })}>

@@ -492,9 +492,9 @@ function isIdle(spans: Spans | null): boolean {
   return spans?.lanes.every((lane) => lane.spans.every((span) => span.end !== null || !isWork(span))) ?? false;
 }
 
-/** A container may wait, and what works in it has bars of its own. */
+/** A container and a leader with its members may wait, and what works has bars of its own. */
 function isWork(span: Span): boolean {
-  return span.kind !== "wait" && span.kind !== "container";
+  return span.kind !== "wait" && span.kind !== "members" && span.kind !== "container";
 }
 
 function spread(pointers: ReadonlyMap<number, number>): number {

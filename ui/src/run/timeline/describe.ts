@@ -8,6 +8,7 @@ const KIND: Record<Span["kind"], string> = {
   loading: "model call",
   tool: "tool call",
   wait: "needs you",
+  members: "",
   hook: "hook",
   function: "function",
   choice: "choice",
@@ -19,6 +20,7 @@ export function outcomeText(span: Span): string {
     if (span.settled !== null) return `waited, ${settledText(span.settled)}`;
     return span.end === null ? "needs you" : "waited";
   }
+  if (span.kind === "members") return span.end === null ? "waiting" : "waited";
   if (span.settled !== null && span.outcome !== "cut_off") return settledText(span.settled);
   switch (span.outcome) {
     case "failed":
@@ -45,7 +47,8 @@ export function retryText({ reason, waitSeconds }: Retry, number: number): strin
 }
 
 export function spanTitle(span: Span): string {
-  return span.kind === "wait" || span.kind === "loading" ? span.label : `${span.label}, ${KIND[span.kind]}`;
+  const isSentence = span.kind === "wait" || span.kind === "loading" || span.kind === "members";
+  return isSentence ? span.label : `${span.label}, ${KIND[span.kind]}`;
 }
 
 export function spanDescription(span: Span, now: number): string {

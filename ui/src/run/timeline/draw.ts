@@ -196,6 +196,7 @@ function drawLane(surface: Surface, scene: Scene, box: LaneBox, scrollTop: numbe
     if (end - first <= MOST_LABELS || x1 - x0 > 40) row.push(bar);
     // What must not be missed is drawn last, over whatever was joined.
     if (isUrgent(span) || span.id === scene.selectedId || span.id === scene.hoveredId) late.push({ bar, y });
+    else if (span.kind === "members") continue;
     else if (x1 - x0 < TINY) join(context, ran, colours, scene, bar, y);
     else drawBar(surface, scene, bar, y);
   }
@@ -265,7 +266,9 @@ function drawBar(surface: Surface, scene: Scene, bar: Bar, y: number): void {
   const { span, x0, x1 } = bar;
   const width = x1 - x0;
   context.globalAlpha = isShown(span, scene.only) ? 1 : OTHERS_ALPHA;
-  if (span.kind === "wait") {
+  if (span.kind === "members") {
+    // Only its words stand on the line: the members have bars of their own.
+  } else if (span.kind === "wait") {
     trace(context, x0, y, width, RADIUS);
     context.fillStyle = hatch(context, colours.waitFill, 0.24, colours.waitWash);
     context.fill();
@@ -410,6 +413,10 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
     const next = bars[i + 1]?.x0 ?? width;
     const hasRoom = besides && bar.x1 + wide + 12 <= next;
     const fits = x1 - x0 >= wide + 10;
+    if (span.kind === "members") {
+      if (fits) drawOnLine(surface, label, x0 + 5, wide, y);
+      continue;
+    }
     // Notches would cut through the words.
     if (fits && !(hasRoom && span.retries.length > 0)) {
       context.fillStyle = span.kind === "wait" ? colours.wait : insideColour(span, colours);
@@ -423,6 +430,14 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
       context.fillText(label, bar.x1 + 6, y + BAR_HEIGHT / 2 + 0.5);
     }
   }
+}
+
+/** Words on the line of a lane, which ends before them and goes on after them. */
+function drawOnLine({ context, colours }: Surface, label: string, x: number, wide: number, y: number): void {
+  context.fillStyle = colours.surface;
+  context.fillRect(x, y, wide + 8, BAR_HEIGHT);
+  context.fillStyle = colours.ink3;
+  context.fillText(label, x + 4, y + BAR_HEIGHT / 2 + 0.5);
 }
 
 function insideColour(span: Span, colours: Colours): string {
