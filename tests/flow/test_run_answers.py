@@ -119,6 +119,7 @@ async def test_no_delegation(client: ServerClient) -> None:
                 "cost": 0.0,
                 "model_calls": 1,
                 "tool_calls": 0,
+                "delegations": 0,
                 "failed_calls": 0,
             },
         }
@@ -381,6 +382,7 @@ async def test_a_model_that_fails(client: ServerClient) -> None:
                 "cost": 0.0,
                 "model_calls": 1,
                 "tool_calls": 0,
+                "delegations": 0,
                 "failed_calls": 1,
             },
         }

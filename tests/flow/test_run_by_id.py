@@ -104,6 +104,7 @@ async def test_a_summary_has_no_conversation(client: ServerClient) -> None:
             "cost": 0.0,
             "model_calls": 3,
             "tool_calls": 1,
+            "delegations": 1,
             "failed_calls": 0,
         },
         "cancel_requested_at": None,

@@ -15,6 +15,7 @@ class Totals:
     :param cost: US dollars of the model calls; None if a model has no list price.
     :param model_calls: calls that were answered or failed.
     :param tool_calls: calls of tools and delegations that ended.
+    :param delegations: those of ``tool_calls`` that are delegations.
     :param failed_calls: those of ``model_calls`` and of the calls of tools that failed. A delegation is not counted as
         failed: the calls below it are.
     """
@@ -23,6 +24,7 @@ class Totals:
     cost: float | None = 0.0
     model_calls: int = 0
     tool_calls: int = 0
+    delegations: int = 0
     failed_calls: int = 0
 
     @classmethod
@@ -50,6 +52,7 @@ class Totals:
                 self.usage.add(step.usage)
         elif is_tool_call(step.kind, step.path):
             self.tool_calls += 1
+            self.delegations += step.kind is StepKind.DELEGATE
             self.failed_calls += step.kind is StepKind.TOOL and step.state is StepState.FAILED
 
     def as_json(self) -> JsonObject:
@@ -64,6 +67,7 @@ class Totals:
             "cost": None if self.cost is None else round(self.cost, 9),
             "model_calls": self.model_calls,
             "tool_calls": self.tool_calls,
+            "delegations": self.delegations,
             "failed_calls": self.failed_calls,
         }
 

@@ -23,6 +23,7 @@ class RunTotals(TypedDict):
     cost: Annotated[float | None, Field(description="US dollars; null if a model has no list price.")]
     model_calls: Annotated[int, Field(description="Model calls that were answered or failed.")]
     tool_calls: Annotated[int, Field(description="Tool calls and delegations that ended.")]
+    delegations: Annotated[int, Field(description="Those of `tool_calls` that are delegations to members.")]
     failed_calls: Annotated[int, Field(description="Model calls, and calls of tools, that failed.")]
 
 

@@ -38,6 +38,7 @@ def test_each_call_counts_once_and_members_are_not_calls() -> None:
         "cost": 0.3,
         "model_calls": 4,
         "tool_calls": 3,
+        "delegations": 1,
         "failed_calls": 3,
     }
 

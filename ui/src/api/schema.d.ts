@@ -6151,6 +6151,11 @@ export interface components {
              */
             tool_calls: number;
             /**
+             * Delegations
+             * @description Those of `tool_calls` that are delegations to members.
+             */
+            delegations: number;
+            /**
              * Failed Calls
              * @description Model calls, and calls of tools, that failed.
              */

@@ -18,7 +18,7 @@ export function RunFigures({ run, steps, spans }: RunFiguresProps) {
   const { downtime } = spans;
   const openModels = useMemo(() => modelCalls(spans, "running"), [spans]);
   const cutOffModels = useMemo(() => modelCalls(spans, "cut_off"), [spans]);
-  const delegations = useMemo(() => steps.filter(isDelegation).length, [steps]);
+  const delegations = totals?.delegations ?? 0;
   const takenOver = useMemo(() => steps.filter((one) => one.kind !== "prepare" && isTakenOver(one)).length, [steps]);
   const failedModels = useMemo(
     () => steps.filter((one) => one.kind === "model" && one.state === "failed").length,
@@ -55,7 +55,7 @@ export function RunFigures({ run, steps, spans }: RunFiguresProps) {
       </div>
       <div className="figure">
         <span>Tool calls</span>
-        <b>{formatCount(Math.max(0, (totals?.tool_calls ?? 0) - delegations))}</b>
+        <b>{formatCount((totals?.tool_calls ?? 0) - delegations)}</b>
         {delegations > 0 ? <small>{` · ${plural(delegations, "delegation")}`}</small> : null}
         {failedTools > 0 ? <small>{` · ${failedTools} failed`}</small> : null}
         {run.waiting > 0 ? <small>{` · ${run.waiting} waiting`}</small> : null}
@@ -88,11 +88,6 @@ function modelCalls(spans: Spans, outcome: SpanOutcome): number {
 /** Whether it is a model call. While a call waits for its model to be loaded, it has no other bar. */
 function isModelCall(span: Span): boolean {
   return span.kind === "model" || (span.kind === "loading" && span.outcome !== "ok");
-}
-
-/** A delegation that ended: the totals count it among the tool calls. */
-function isDelegation(step: RunStep): boolean {
-  return step.kind === "delegate" && !isTakenOver(step) && (step.state === "completed" || step.state === "failed");
 }
 
 function DowntimeSum({ bands }: { bands: readonly Downtime[] }) {

@@ -148,6 +148,7 @@ export function busyRun(): { run: RunDetail; steps: RunStep[]; approvals: BusyAp
       cost: 0.0099,
       model_calls: 15,
       tool_calls: 8,
+      delegations: 0,
       failed_calls: 1,
     },
     attempt_list: [

@@ -10,6 +10,7 @@ export const TOTALS: Totals = {
   cost: 0.0099,
   model_calls: 15,
   tool_calls: 8,
+  delegations: 0,
   failed_calls: 1,
 };
 

@@ -32,7 +32,8 @@ const SUMMARY: RunSummary = {
     cache_write_tokens: 0,
     cost: 0.0139,
     model_calls: 3,
-    tool_calls: 2,
+    tool_calls: 5,
+    delegations: 3,
     failed_calls: 0,
   },
   cancel_requested_at: null,
@@ -57,6 +58,7 @@ describe("a conversation", () => {
       componentName: "Support desk",
       cost: 0.0139,
       modelCalls: 3,
+      toolCalls: 2,
       startedAt: 101,
     });
   });

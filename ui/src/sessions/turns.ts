@@ -20,6 +20,7 @@ export interface Turn {
   members: number;
   failedMembers: number;
   modelCalls: number | null;
+  /** Without delegations, as on the run's page. */
   toolCalls: number | null;
   cost: number | null;
   componentName: string | null;
@@ -85,7 +86,7 @@ function turnOfSummary(summary: RunSummary): Turn {
     queuePosition: summary.queue_position,
     waiting: summary.waiting,
     modelCalls: summary.totals?.model_calls ?? null,
-    toolCalls: summary.totals?.tool_calls ?? null,
+    toolCalls: summary.totals === null ? null : summary.totals.tool_calls - summary.totals.delegations,
     cost: summary.totals?.cost ?? null,
     componentName: summary.component_name,
     outcome: summary.outcome,
