@@ -438,7 +438,8 @@ class StepRow:
     :param fingerprint: hash of the kind, component, tool and canonical arguments; the request itself is not stored.
     :param name: the tool's or the hook's name, or the name of the model.
     :param call_id: the id that the model gave to a tool call.
-    :param tries: how often a model was called, with retries; 0 for other steps.
+    :param tries: how often a model was called, with retries; 0 for other steps, and if a model of this process was not
+        needed for the answer.
     :param result: JSON text, or None before there is a result.
     :param content: the text of the result of a workflow's step, if it is large; it is not part of ``result`` then. It
         is written with the step, and read only when it is needed.

@@ -13,7 +13,7 @@ class Totals:
     """The totals of a run tree, stored in ``runs.totals``. Steps that a fork took over count in their own run only.
 
     :param cost: US dollars of the model calls; None if a model has no list price.
-    :param model_calls: calls that were answered or failed.
+    :param model_calls: calls that were answered or failed, without answers for which no model was needed.
     :param tool_calls: calls of tools and delegations that ended.
     :param delegations: those of ``tool_calls`` that are delegations.
     :param failed_calls: those of ``model_calls`` and of the calls of tools that failed. A delegation is not counted as
@@ -46,7 +46,7 @@ class Totals:
     def count(self, step: StepRow) -> None:
         """Add a step that has ended."""
         if step.kind is StepKind.MODEL:
-            self.model_calls += 1
+            self.model_calls += step.tries > 0
             self.failed_calls += step.state is StepState.FAILED
             if step.usage is not None:
                 self.usage.add(step.usage)

@@ -72,7 +72,7 @@ class ModelAnswer:
     :param first_token_seconds: from the call to the first piece of the answer. None if the answer was empty.
     :param load_seconds: from the call until its model was loaded. None if it did not have to be.
     :param cost: in US dollars. None if the model has no list price.
-    :param tries: how often the model was called.
+    :param tries: how often the model was called; 0 if a model of this process was not needed for the answer.
     :param retries: the tries that failed, each with ``failed_at``, ``wait_seconds`` until the next one, and ``reason``.
     :param is_taken_over: whether another run made the call, and a fork of it took the answer over.
     """
@@ -342,6 +342,8 @@ def _answer(
     retries: Sequence[JsonObject],
 ) -> ModelAnswer:
     usage = _usage(response.usage)
+    # Such a model counts its own tokens. Without any, code has answered: it joined the replies of members, for example.
+    is_called = not isinstance(model, BuiltInModel) or usage.input_tokens + usage.output_tokens > 0
     return ModelAnswer(
         response=response,
         usage=usage,
@@ -349,7 +351,7 @@ def _answer(
         seconds=clock.monotonic() - started_at,
         first_token_seconds=None if first_event_at is None else first_event_at - started_at,
         load_seconds=load_seconds,
-        tries=len(retries) + 1,
+        tries=len(retries) + 1 if is_called else 0,
         retries=retries,
     )
 

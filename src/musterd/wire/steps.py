@@ -79,7 +79,13 @@ class RunStep(TypedDict):
     ]
     approval_id: Annotated[str | None, Field(description="The last approval for which the call waited.")]
     error: StepError | None
-    tries: Annotated[int, Field(description="How often the model was called, with retries; 0 for other steps.")]
+    tries: Annotated[
+        int,
+        Field(
+            description="How often the model was called, with retries; 0 for other steps, and if the embedded model "
+            "was not needed for the answer."
+        ),
+    ]
     attempts: Annotated[list[StepAttempt], Field(description="Its attempts, the last one last.")]
     first_token_seconds: Annotated[
         float | None,

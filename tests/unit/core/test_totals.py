@@ -8,6 +8,7 @@ from musterd.core.totals import Totals
 
 def step(path: str, kind: StepKind, state: StepState = StepState.COMPLETED, **changes: object) -> StepRow:
     values: dict[str, object] = {"fingerprint": "f", "attempt": 1, "started_at": 1.0, "result": "{}", **changes}
+    values.setdefault("tries", int(kind is StepKind.MODEL))
     return StepRow(root_id="r1", path=path, kind=kind, state=state, **values)  # type: ignore[arg-type]
 
 
@@ -41,6 +42,11 @@ def test_each_call_counts_once_and_members_are_not_calls() -> None:
         "delegations": 1,
         "failed_calls": 3,
     }
+
+
+def test_an_answer_without_a_call_of_the_model_is_no_model_call() -> None:
+    totals = Totals.of([step("t0/m", StepKind.MODEL), step("t1/m", StepKind.MODEL, tries=0)])
+    assert totals.model_calls == 1
 
 
 def test_without_a_price_the_cost_is_unknown() -> None:

@@ -63,6 +63,22 @@ async def test_it_streams_text() -> None:
     assert answer.usage == Usage(input_tokens=9, output_tokens=2)
 
 
+async def test_an_answer_for_which_the_model_is_not_needed_is_no_call() -> None:
+    tool = ToolDefinition(name="t", parameters_json_schema={"type": "object", "properties": {}})
+    answers = [
+        await ModelCaller(SETTINGS).stream(
+            model(FakeRuntime("a")),
+            MESSAGES,
+            ModelRequestParameters(function_tools=tools),
+            None,
+            on_text=lambda *_: None,
+            on_retry=lambda *_: None,
+        )
+        for tools in ([tool], [])
+    ]
+    assert [answer.tries for answer in answers] == [0, 1]
+
+
 async def test_it_calls_tools() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     parameters = ModelRequestParameters(function_tools=[ToolDefinition(name="t", parameters_json_schema=schema)])

@@ -4059,7 +4059,7 @@ export interface components {
             error: components["schemas"]["StepError"] | null;
             /**
              * Tries
-             * @description How often the model was called, with retries; 0 for other steps.
+             * @description How often the model was called, with retries; 0 for other steps, and if the embedded model was not needed for the answer.
              */
             tries: number;
             /**
@@ -5903,7 +5903,7 @@ export interface components {
             error: components["schemas"]["StepError"] | null;
             /**
              * Tries
-             * @description How often the model was called, with retries; 0 for other steps.
+             * @description How often the model was called, with retries; 0 for other steps, and if the embedded model was not needed for the answer.
              */
             tries: number;
             /**

@@ -70,6 +70,11 @@ test("the events of a call that is out say it before the step is stored", () => 
   expect(span).toMatchObject({ firstAt: START + 4, retries: [{ at: START + 2, waitSeconds: 0.5, reason: "busy" }] });
 });
 
+test("an answer for which the model was not called says so", () => {
+  show([runStep("t0/m", 1, 0.01, { kind: "model", name: "local", tries: 0 })], "t0/m");
+  expect(screen.getByText(/^Was not called/)).toBeTruthy();
+});
+
 test("other steps have no timing of a model", () => {
   show([runStep("t0/c0", 1, 2)], "t0/c0");
   expect(screen.queryByText("Answer began")).toBeNull();

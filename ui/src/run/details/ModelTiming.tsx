@@ -19,6 +19,9 @@ export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | 
   const speed = tokensPerSecond(span, step?.usage?.output_tokens ?? 0);
   return (
     <>
+      {step?.state === "completed" && step.tries === 0 ? (
+        <Fact name="Model">Was not called: the answer joins what was there.</Fact>
+      ) : null}
       {loading === null ? null : (
         <Fact name="Loading">{`${formatDuration(loading)} before, until the model was loaded`}</Fact>
       )}
