@@ -2,30 +2,28 @@ import { useMemo } from "react";
 import { Duration } from "../shared/Figures";
 import { formatCost, formatCount, formatDuration, plural } from "../shared/format";
 import { useNow } from "../shared/useNow";
+import { figuresOf, withTotals } from "./figures";
 import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
-import { type Downtime, downtimeSeconds, isTakenOver, type Span, type SpanOutcome, type Spans } from "./spans";
+import { type Downtime, downtimeSeconds, isTakenOver, type Spans } from "./spans";
 
 interface RunFiguresProps {
   run: RunDetail;
   steps: readonly RunStep[];
   spans: Spans;
+  /** The steps are being read for the first time. */
+  isLoading: boolean;
 }
 
 /** What the run has taken so far, with all its members. */
-export function RunFigures({ run, steps, spans }: RunFiguresProps) {
-  const { totals } = run;
+export function RunFigures({ run, steps, spans, isLoading }: RunFiguresProps) {
   const { downtime } = spans;
-  const openModels = useMemo(() => modelCalls(spans, "running"), [spans]);
-  const cutOffModels = useMemo(() => modelCalls(spans, "cut_off"), [spans]);
-  const delegations = totals?.delegations ?? 0;
+  const isOver = isFinal(run.status);
+  const counted = useMemo(() => figuresOf(spans, steps), [spans, steps]);
+  const figures = run.totals !== null && (isOver || isLoading) ? withTotals(counted, run.totals) : counted;
   const takenOver = useMemo(() => steps.filter((one) => one.kind !== "prepare" && isTakenOver(one)).length, [steps]);
-  const failedModels = useMemo(
-    () => steps.filter((one) => one.kind === "model" && one.state === "failed").length,
-    [steps],
-  );
-  const failedTools = Math.max(0, (totals?.failed_calls ?? 0) - failedModels);
-  const end = isFinal(run.status) ? (run.ended_at ?? null) : null;
+  const { inputTokens, outputTokens } = figures;
+  const end = isOver ? (run.ended_at ?? null) : null;
   return (
     <section className="panel figures" aria-label="Figures">
       <div className="figure">
@@ -35,30 +33,30 @@ export function RunFigures({ run, steps, spans }: RunFiguresProps) {
       </div>
       <div className="figure">
         <span>Tokens</span>
-        <b>{totals === null ? "–" : formatCount(totals.input_tokens + totals.output_tokens)}</b>
-        {totals === null ? null : (
-          <small title={cacheText(totals.cache_read_tokens)}>
-            {` · ${formatCount(totals.input_tokens)} in, ${formatCount(totals.output_tokens)} out`}
+        <b>{inputTokens + outputTokens === 0 ? "–" : formatCount(inputTokens + outputTokens)}</b>
+        {inputTokens + outputTokens === 0 ? null : (
+          <small title={cacheText(run.totals?.cache_read_tokens ?? 0)}>
+            {` · ${formatCount(inputTokens)} in, ${formatCount(outputTokens)} out`}
           </small>
         )}
       </div>
       <div className="figure">
         <span>Cost</span>
-        <b>{formatCost(totals?.cost)}</b>
+        <b>{formatCost(figures.cost)}</b>
       </div>
       <div className="figure">
         <span>Model calls</span>
-        <b>{formatCount(totals?.model_calls ?? 0)}</b>
-        {openModels > 0 ? <small>{` · ${openModels} running`}</small> : null}
-        {cutOffModels > 0 ? <small>{` · ${cutOffModels} cut off`}</small> : null}
-        {failedModels > 0 ? <small>{` · ${failedModels} failed`}</small> : null}
+        <b>{formatCount(figures.modelCalls)}</b>
+        <More count={figures.openModelCalls} words="running" />
+        <More count={figures.cutOffModelCalls} words="cut off" />
+        <More count={figures.failedModelCalls} words="failed" />
       </div>
       <div className="figure">
         <span>Tool calls</span>
-        <b>{formatCount((totals?.tool_calls ?? 0) - delegations)}</b>
-        {delegations > 0 ? <small>{` · ${plural(delegations, "delegation")}`}</small> : null}
-        {failedTools > 0 ? <small>{` · ${failedTools} failed`}</small> : null}
-        {run.waiting > 0 ? <small>{` · ${run.waiting} waiting`}</small> : null}
+        <b>{formatCount(figures.toolCalls)}</b>
+        {figures.delegations > 0 ? <small>{` · ${plural(figures.delegations, "delegation")}`}</small> : null}
+        <More count={figures.failedToolCalls} words="failed" />
+        <More count={run.waiting} words="waiting" />
       </div>
       {takenOver > 0 ? (
         <div className="figure" title="Made by the run that this one was forked from, and not made again">
@@ -79,15 +77,8 @@ export function RunFigures({ run, steps, spans }: RunFiguresProps) {
   );
 }
 
-function modelCalls(spans: Spans, outcome: SpanOutcome): number {
-  const count = (list: Spans["lanes"][number]["spans"]) =>
-    list.filter((span) => isModelCall(span) && span.outcome === outcome).length;
-  return spans.lanes.reduce((sum, lane) => sum + count(lane.spans), 0);
-}
-
-/** Whether it is a model call. While a call waits for its model to be loaded, it has no other bar. */
-function isModelCall(span: Span): boolean {
-  return span.kind === "model" || (span.kind === "loading" && span.outcome !== "ok");
+function More({ count, words }: { count: number; words: string }) {
+  return count > 0 ? <small>{` · ${count} ${words}`}</small> : null;
 }
 
 function DowntimeSum({ bands }: { bands: readonly Downtime[] }) {

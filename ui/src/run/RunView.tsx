@@ -127,7 +127,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
           onContinue={() => actions.resume.mutate()}
           onRerun={() => actions.rerun.mutate()}
         />
-        <RunFigures run={run} steps={steps} spans={spans} />
+        <RunFigures run={run} steps={steps} spans={spans} isLoading={stepQuery.isPending} />
         <div className={selected === null ? "run-grid" : "run-grid has-details"}>
           <div className="run-body">
             <section className="panel run-panel" aria-label="What happened">

@@ -18,6 +18,13 @@ import { componentName, componentOf, isFinal } from "./model/types";
 export type SpanKind = "model" | "loading" | "tool" | "wait" | "members" | "hook" | "function" | "choice" | "container";
 export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
 
+/** What a model call used. The cost is null if it is not known. */
+export interface Usage {
+  input: number;
+  output: number;
+  cost: number | null;
+}
+
 /** One bar. */
 export interface Span {
   id: string;
@@ -38,6 +45,10 @@ export interface Span {
   firstAt: number | null;
   /** The tries that failed, and after which another one followed. */
   retries: readonly Retry[];
+  /** How often the model was called; 0 if it was not needed, and for other steps. */
+  tries: number;
+  /** What a model call used; null until it is known. */
+  usage: Usage | null;
   error: string | null;
   approvalId: string | null;
   /** The decision that gave a call its outcome in place of the tool. */
@@ -106,7 +117,8 @@ interface Draft extends Lane {
   children: Draft[];
 }
 
-const DELEGATIONS = new Set([
+/** The tools with which a leader delegates. */
+export const DELEGATIONS: ReadonlySet<string> = new Set([
   "delegate_task_to_member",
   "delegate_task_to_members",
   "execute_task",
@@ -157,8 +169,7 @@ export function toSpans({ run, steps, approvals = [], feed }: SpanSources): Span
     steps.filter(isWorkflowStep).flatMap((step) => step.child_run_ids.map((id) => [id, step.name])),
   );
 
-  const usage = usageByRun(steps);
-  for (const lane of lanes) finishLane(lane, usage, stepOfRun, context, feed);
+  for (const lane of lanes) finishLane(lane, stepOfRun, context, feed);
   return { lanes, start, end, downtime };
 }
 
@@ -315,7 +326,6 @@ function flatten(lane: Draft): Draft[] {
 
 function finishLane(
   lane: Draft,
-  usage: ReadonlyMap<string, Usage>,
   stepOfRun: ReadonlyMap<string, string | null>,
   context: Context,
   feed: RunFeed | undefined,
@@ -325,10 +335,10 @@ function finishLane(
   lane.base = lane.runs.flatMap((run) =>
     run.start === null || run.start < context.start - 1 ? [] : [{ start: run.start, end: run.end ?? context.end }],
   );
-  const known = lane.runIds.flatMap((id) => usage.get(id) ?? []);
+  const known = lane.spans.flatMap(({ usage }) => usage ?? []);
   const costs = known.flatMap(({ cost }) => cost ?? []);
   lane.cost = costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
-  lane.tokens = known.reduce((sum, { tokens }) => sum + tokens, 0);
+  lane.tokens = known.reduce((sum, { input, output }) => sum + input + output, 0);
   const step = lane.runIds.map((id) => stepOfRun.get(id)).findLast((name) => name);
   lane.step = step === undefined || step === lane.name ? null : step;
   const waiting = lane.spans.find((span) => span.kind === "wait" && span.end === null);
@@ -413,22 +423,9 @@ function firstLine(text: string): string {
     .slice(0, 160);
 }
 
-interface Usage {
-  cost: number | null;
-  tokens: number;
-}
-
-/** What the model calls of each run used. */
-function usageByRun(steps: readonly RunStep[]): Map<string, Usage> {
-  const usage = new Map<string, Usage>();
-  for (const step of steps) {
-    if (isTakenOver(step) || (step.cost === null && step.usage === null)) continue;
-    const sum = usage.get(step.run_id) ?? { cost: null, tokens: 0 };
-    if (step.cost !== null) sum.cost = (sum.cost ?? 0) + step.cost;
-    sum.tokens += (step.usage?.input_tokens ?? 0) + (step.usage?.output_tokens ?? 0);
-    usage.set(step.run_id, sum);
-  }
-  return usage;
+function usageOf({ usage, cost }: RunStep): Usage | null {
+  if (usage === null && cost === null) return null;
+  return { input: usage?.input_tokens ?? 0, output: usage?.output_tokens ?? 0, cost };
 }
 
 /** Give each span a row, so that no two of a row overlap. Model calls, waits and containers come first. Returns the rows. */
@@ -561,6 +558,7 @@ class Context {
       span.end = lost === null ? ended : Math.max(start, lost);
       span.outcome = span.end === null ? "running" : "cut_off";
     }
+    span.usage = usageOf(step);
     span.firstAt = step.first_token_seconds === null ? null : start + step.first_token_seconds;
     span.retries = step.retries.map((retry) => ({
       at: retry.failed_at,
@@ -597,6 +595,8 @@ class Context {
       attempt: 1,
       firstAt: null,
       retries: [],
+      tries: step?.kind === "model" ? step.tries : 0,
+      usage: null,
       error: null,
       approvalId: step?.approval_id ?? null,
       settled: null,
@@ -697,6 +697,8 @@ function addModel(
         end: call.endedAt ?? lostAt,
         firstAt: call.firstAt,
         retries: call.retries,
+        tries: call.retries.length + 1,
+        usage: call.tokens === null ? null : { ...call.tokens, cost: null },
         error: call.isError ? "failed" : null,
       }),
     );
@@ -704,11 +706,11 @@ function addModel(
 }
 
 type BareSpan = Pick<Span, "id" | "runId" | "kind" | "outcome" | "label" | "start" | "end"> &
-  Partial<Pick<Span, "firstAt" | "retries" | "error">>;
+  Partial<Pick<Span, "firstAt" | "retries" | "tries" | "usage" | "error">>;
 
 /** A bar that is no stored step. */
 function withoutStep(span: BareSpan): Span {
-  const none = { firstAt: null, retries: [], error: null, approvalId: null, settled: null };
+  const none = { firstAt: null, retries: [], tries: 0, usage: null, error: null, approvalId: null, settled: null };
   return { path: null, row: 0, attempt: 1, ...none, ...span };
 }
 
