@@ -20,32 +20,40 @@ import { parsedJson } from "../details/TextSection";
 import type { Entry, ModelCall, Note, NoteKind, ToolCall, WorkflowStep } from "../live/feed";
 import { retryText } from "../timeline/describe";
 import { type CallFacts, callKey } from "./calls";
+import { EntryTime } from "./EntryTime";
 
 interface EntryViewProps {
   entry: Entry;
+  /** Whether it says when it was. */
+  isTimed: boolean;
   /** The names of the members by their runs. */
   members: ReadonlyMap<string, string>;
   calls: ReadonlyMap<string, CallFacts>;
 }
 
 /** One thing that a member did. */
-export function EntryView({ entry, members, calls }: EntryViewProps) {
+export function EntryView({ entry, isTimed, members, calls }: EntryViewProps) {
   switch (entry.kind) {
     case "model":
-      return <ModelText call={entry} />;
+      return <ModelText call={entry} isTimed={isTimed} />;
     case "tool":
       return <ToolLine call={entry} members={members} facts={calls.get(callKey(entry.runId, entry.callId))} />;
     case "step":
       return <StepLine step={entry} />;
     case "note":
-      return <NoteLine note={entry} />;
+      return <NoteLine note={entry} isTimed={isTimed} />;
   }
 }
 
-function ModelText({ call }: { call: ModelCall }) {
+function ModelText({ call, isTimed }: { call: ModelCall; isTimed: boolean }) {
   const isOpen = call.endedAt === null;
   return (
     <div className="entry-text">
+      {isTimed ? (
+        <p className="text-meta text-ink-3">
+          <EntryTime entry={call} />
+        </p>
+      ) : null}
       {call.reasoning === "" ? null : (
         <details className="entry-reasoning">
           <summary>Reasoning</summary>
@@ -157,6 +165,9 @@ function StepLine({ step }: { step: WorkflowStep }) {
         <span>
           {type} <b>{step.name}</b>
         </span>
+        <span className="numeric text-ink-3">
+          <Duration from={step.startedAt} to={step.endedAt} />
+        </span>
       </p>
     );
   }
@@ -206,12 +217,17 @@ function continuedText(note: Note): string {
   return note.text === "decided" ? "Went on after the decision" : "Went on after the process had stopped";
 }
 
-function NoteLine({ note }: { note: Note }) {
+function NoteLine({ note, isTimed }: { note: Note; isTimed: boolean }) {
   const { icon: Icon, tone, text } = NOTES[note.note];
   return (
     <p className="entry-note" data-tone={tone}>
       <Icon className="icon-small" aria-hidden="true" />
       <span>{text(note)}</span>
+      {isTimed ? (
+        <span className="text-ink-3">
+          <EntryTime entry={note} />
+        </span>
+      ) : null}
     </p>
   );
 }

@@ -10,6 +10,7 @@ import type { Lane, Spans } from "../spans";
 import { LANE_TONE } from "../timeline/LaneNames";
 import { VirtualRows } from "../virtual/VirtualRows";
 import { type CallFacts, callsOf } from "./calls";
+import { EntryTime } from "./EntryTime";
 import { EntryView } from "./EntryView";
 import { type Row, toRows } from "./rows";
 
@@ -132,7 +133,7 @@ function RowView({ row, lane, names, calls }: RowViewProps) {
           <Dot tone={lane === undefined ? "idle" : LANE_TONE[lane.state]} />
           <b>{row.thread.name}</b>
           <span className="text-meta text-ink-3">
-            <Time at={row.at} />
+            {row.first === null ? <Time at={row.thread.startedAt} /> : <EntryTime entry={row.first} />}
           </span>
         </p>
       );
@@ -144,12 +145,13 @@ function RowView({ row, lane, names, calls }: RowViewProps) {
         </div>
       );
     case "entry":
-      return <EntryView entry={row.entry} members={names} calls={calls} />;
+      return <EntryView entry={row.entry} isTimed={row.isTimed} members={names} calls={calls} />;
     case "answer":
       return (
         <div className="entry-text">
-          <p className="flex items-center text-meta text-ink-3">
+          <p className="flex items-center gap-2 text-meta text-ink-3">
             Answer
+            {row.thread.endedAt === null ? null : <Time at={row.thread.endedAt} />}
             <CopyButton text={row.text} label="Copy the answer" />
           </p>
           <Markdown text={row.text} />

@@ -49,6 +49,18 @@ test("the transcript tells who was asked, what was written and called, in order"
   ]);
 });
 
+test("an entry without its speaker above it says itself when it was", () => {
+  const { run, events } = busyRun();
+  const feed = new RunFeed(run.run_id);
+  feed.apply(events);
+  const rows = toRows(feed, run, "orders");
+  expect(rows.flatMap((row) => (row.kind === "speaker" ? row.first : []))).toEqual([null]);
+  expect(rows.flatMap((row) => (row.kind === "entry" ? row.isTimed : []))).toEqual([true, true, true]);
+  const all = toRows(feed, run, null);
+  const own = all.findIndex((row) => row.kind === "entry" && row.entry.kind === "note");
+  expect([all[own - 1], all[own]]).toMatchObject([{ first: { kind: "note" } }, { isTimed: false }]);
+});
+
 test("an answer that was not written as text is shown, one that was is not shown twice", () => {
   const { run, events } = busyRun();
   const feed = new RunFeed(run.run_id);

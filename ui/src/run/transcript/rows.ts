@@ -4,15 +4,17 @@ import type { RunDetail } from "../model/types";
 import { componentName, messageOf } from "../model/types";
 
 export type Row =
-  | { kind: "speaker"; key: string; thread: Thread; at: number }
+  /** With what it did first, which says when; null: it was given a task. */
+  | { kind: "speaker"; key: string; thread: Thread; first: Entry | null }
   | { kind: "task"; key: string; thread: Thread; from: string; text: string }
-  | { kind: "entry"; key: string; thread: Thread; entry: Entry }
+  /** An entry is timed if no speaker stands above it and says when it was. */
+  | { kind: "entry"; key: string; thread: Thread; entry: Entry; isTimed: boolean }
   | { kind: "answer"; key: string; thread: Thread; text: string };
 
 interface Placed {
   index: number;
   thread: Thread;
-  row: (key: string) => Row;
+  row: (key: string, isTimed: boolean) => Row;
 }
 
 /**
@@ -37,7 +39,11 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
       });
     for (const entry of thread.entries) {
       if (isShown(entry))
-        placed.push({ index: entry.index, thread, row: (key) => ({ kind: "entry", key, thread, entry }) });
+        placed.push({
+          index: entry.index,
+          thread,
+          row: (key, isTimed) => ({ kind: "entry", key, thread, entry, isTimed }),
+        });
     }
     const answer = answerOf(thread);
     if (answer !== null) {
@@ -52,25 +58,21 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
   const rows: Row[] = [];
   let speaker: Thread | null = null;
   for (const { index, thread, row } of placed) {
-    const entry = row("");
-    if (entry.kind === "entry" && entry.entry.kind === "step") {
+    const next = row(`${thread.runId} ${index}`, thread === speaker);
+    if (next.kind === "entry" && next.entry.kind === "step") {
       speaker = null;
     } else if (thread !== speaker) {
       speaker = thread;
-      const at = entry.kind === "entry" ? timeOf(entry.entry) : thread.startedAt;
-      rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, at });
+      const first = next.kind === "entry" ? next.entry : null;
+      rows.push({ kind: "speaker", key: `${thread.runId} ${index} speaker`, thread, first });
     }
-    rows.push(row(`${thread.runId} ${index}`));
+    rows.push(next);
   }
   return rows;
 }
 
 function lastIndex(thread: Thread): number {
   return thread.entries.at(-1)?.index ?? 0;
-}
-
-export function timeOf(entry: Entry): number {
-  return entry.kind === "note" ? entry.at : entry.startedAt;
 }
 
 function isShown(entry: Entry): boolean {
