@@ -1,12 +1,13 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Button } from "../../shared/Button";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
-import { formatOffset } from "../../shared/format";
+import { formatOffset, plural } from "../../shared/format";
 import { EmptyState, ErrorState, Skeleton } from "../../shared/PageStates";
 import type { RunFeed } from "../live/feed";
 import type { RunEvent } from "../model/types";
 import type { Only } from "../timeline/draw";
 import { VirtualRows, type VirtualRowsHandle } from "../virtual/VirtualRows";
+import { type EventRow, hasEvent, toEventRows } from "./rows";
 import { eventSummary, isFailure } from "./summary";
 import { useOlderEvents } from "./useOlderEvents";
 
@@ -38,33 +39,37 @@ export function EventsView({ runId, feed, start, only, isLoading, focus }: Event
   // The oldest event is fixed when older ones are first asked for: the page drops old events as new ones arrive.
   const [first, setFirst] = useState<number | null>(null);
   const older = useOlderEvents(runId, first);
-  const [openIndex, setOpenIndex] = useState<number | null>(null);
+  const [openKey, setOpenKey] = useState<string | null>(null);
+  const [openPieces, setOpenPieces] = useState<ReadonlySet<string>>(new Set());
   const scroller = useRef<HTMLDivElement>(null);
 
   const events = useMemo(() => {
     void version;
     const last = older.events.at(-1)?.event_index ?? -1;
     const all = [...older.events, ...feed.recent.filter((event) => event.event_index > last)];
-    const shown = only === null ? all : all.filter((event) => (only === "failed" ? isFailure(event) : isWait(event)));
-    return shown.reverse();
+    return only === null ? all : all.filter((event) => (only === "failed" ? isFailure(event) : isWait(event)));
   }, [feed, version, older.events, only]);
 
-  const keys = useMemo(() => events.map((event) => String(event.event_index)), [events]);
+  const rows = useMemo(() => toEventRows(events, openPieces), [events, openPieces]);
+  const keys = useMemo(() => rows.map((row) => row.key), [rows]);
   const list = useRef<VirtualRowsHandle>(null);
-  const oldest = events.at(-1)?.event_index ?? 0;
+  const oldest = events[0]?.event_index ?? 0;
   const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
-  // Newest first, so the first event is the last one of the list.
-  const position = focus === null ? -1 : events.findLastIndex((event) => isIn(event, focus));
+  // Newest first, so the first event is in the last one of the rows.
+  const position = focus === null ? -1 : rows.findLastIndex((row) => hasEvent(row, (event) => isIn(event, focus)));
   // It may be older than the events that are loaded.
-  const isKnown = position < events.length - 1 || !hasOlder;
-  const focusIndex = isKnown ? (events[position]?.event_index ?? null) : null;
+  const isKnown = position < rows.length - 1 || !hasOlder;
+  const focusKey = isKnown ? (rows[position]?.key ?? null) : null;
   const focusAt = useRef(position);
   focusAt.current = position;
   useEffect(() => {
-    if (focusIndex === null) return;
-    setOpenIndex(focusIndex);
+    if (focusKey === null) return;
+    setOpenKey(focusKey);
     list.current?.scrollTo(focusAt.current);
-  }, [focusIndex]);
+  }, [focusKey]);
+
+  const togglePieces = (key: string) =>
+    setOpenPieces((keys) => new Set(keys.has(key) ? [...keys].filter((other) => other !== key) : [...keys, key]));
 
   if (events.length === 0 && isLoading) return <Skeleton rows={8} />;
   if (events.length === 0 && !hasOlder)
@@ -79,15 +84,16 @@ export function EventsView({ runId, feed, start, only, isLoading, focus }: Event
           scroller={scroller}
           handle={list}
           render={(i) => {
-            const event = events[i];
-            if (event === undefined) return null;
-            const index = event.event_index;
-            return (
-              <EventRow
-                event={event}
+            const row = rows[i];
+            if (row === undefined) return null;
+            return row.kind === "pieces" ? (
+              <PiecesRow row={row} start={start} isOpen={openPieces.has(row.key)} onToggle={togglePieces} />
+            ) : (
+              <EventLine
+                row={row}
                 start={start}
-                isOpen={index === openIndex}
-                onToggle={() => setOpenIndex(index === openIndex ? null : index)}
+                isOpen={row.key === openKey}
+                onToggle={(key) => setOpenKey(key === openKey ? null : key)}
               />
             );
           }}
@@ -132,27 +138,24 @@ function isWait(event: RunEvent): boolean {
   return event.event.endsWith("RunPaused") || event.event.endsWith("RunContinued");
 }
 
-interface EventRowProps {
-  event: RunEvent;
+interface RowProps<K extends EventRow["kind"]> {
+  row: Extract<EventRow, { kind: K }>;
   start: number;
   isOpen: boolean;
-  onToggle: () => void;
+  onToggle: (key: string) => void;
 }
 
-function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
+function EventLine({ row, start, isOpen, onToggle }: RowProps<"event">) {
+  const { event, isPiece } = row;
   return (
     <>
       <button
         type="button"
-        className={isFailure(event) ? "event-row text-fail" : "event-row"}
+        className={`event-row${isFailure(event) ? " text-fail" : ""}${isPiece ? " is-piece" : ""}`}
         aria-expanded={isOpen}
-        onClick={onToggle}
+        onClick={() => onToggle(row.key)}
       >
-        <span className="numeric text-ink-3">{event.event_index}</span>
-        <span className="numeric text-ink-3">{`+${formatOffset(event.at - start)}`}</span>
-        <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? event.workflow_name ?? ""}</span>
-        <code className="truncate">{event.event}</code>
-        <span className="truncate text-ink-2">{eventSummary(event)}</span>
+        <Cells event={event} start={start} summary={eventSummary(event)} />
       </button>
       {isOpen ? (
         <div className="event-raw">
@@ -160,6 +163,28 @@ function EventRow({ event, start, isOpen, onToggle }: EventRowProps) {
           <CopyButton text={() => JSON.stringify(event, null, 2)} label="Copy the event" />
         </div>
       ) : null}
+    </>
+  );
+}
+
+function PiecesRow({ row, start, isOpen, onToggle }: RowProps<"pieces">) {
+  const { first, pieces, characters } = row;
+  const text = `${plural(pieces.length, "piece")}, ${plural(characters, "character")}: ${eventSummary(first)}`;
+  return (
+    <button type="button" className="event-row" aria-expanded={isOpen} onClick={() => onToggle(row.key)}>
+      <Cells event={first} start={start} summary={text} />
+    </button>
+  );
+}
+
+function Cells({ event, start, summary }: { event: RunEvent; start: number; summary: string }) {
+  return (
+    <>
+      <span className="numeric text-ink-3">{event.event_index}</span>
+      <span className="numeric text-ink-3">{`+${formatOffset(event.at - start)}`}</span>
+      <span className="truncate font-medium">{event.team_name ?? event.agent_name ?? event.workflow_name ?? ""}</span>
+      <code className="truncate">{event.event}</code>
+      <span className="truncate text-ink-2">{summary}</span>
     </>
   );
 }
