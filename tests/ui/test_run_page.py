@@ -205,6 +205,10 @@ def test_a_failed_run_names_its_cause_and_can_be_continued(server: Process, visi
     visitor.see("failed: ")
     visitor.check()
     visitor.page.get_by_role("button", name="Run again").click()
+    dialog = visitor.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("[[ERROR 400]]")
+    visitor.check()
+    dialog.get_by_role("button", name="Run again").click()
     expect(visitor.page).not_to_have_url(re.compile("/runs/failed$"))
     expect(visitor.page.locator(".run-meta")).to_contain_text("Failed")
 

@@ -17,6 +17,7 @@ import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { pendingApprovalsQuery } from "../api/queries";
 import { Button } from "../shared/Button";
 import { useKeyboard, useKeys } from "../shared/keyboard";
+import type { StartForm } from "../start/startRequest";
 import { AccountMenu } from "./AccountMenu";
 import { ConnectionState } from "./ConnectionState";
 import { navigate } from "./hashLocation";
@@ -37,7 +38,10 @@ const PAGES: { path: string; title: string; key: string; icon: LucideIcon }[] = 
   { path: "/health", title: "Health", key: "h", icon: HeartPulse },
 ];
 
-type OpenDialog = { name: "search" } | { name: "keys" } | { name: "start"; componentId: string | null };
+type OpenDialog =
+  | { name: "search" }
+  | { name: "keys" }
+  | { name: "start"; componentId: string | null; form: Partial<StartForm> };
 
 /** What stands around every page: the bar, the badge, the keys, and the dialogs that open from anywhere. */
 export function Frame({ children }: { children: ReactNode }) {
@@ -45,8 +49,8 @@ export function Frame({ children }: { children: ReactNode }) {
   const [dialog, setDialog] = useState<OpenDialog | null>(null);
   const [startRun] = useState(
     () =>
-      (componentId: string | null = null) =>
-        setDialog({ name: "start", componentId }),
+      (componentId: string | null = null, form: Partial<StartForm> = {}) =>
+        setDialog({ name: "start", componentId, form }),
   );
   const theme = useTheme();
   const pending = usePendingApprovals();
@@ -114,7 +118,7 @@ export function Frame({ children }: { children: ReactNode }) {
       {dialog?.name === "keys" ? <KeyHelp onClose={close} /> : null}
       {dialog?.name === "start" ? (
         <Suspense>
-          <StartRunDialog onClose={close} componentId={dialog.componentId} />
+          <StartRunDialog onClose={close} componentId={dialog.componentId} form={dialog.form} />
         </Suspense>
       ) : null}
     </StartContext.Provider>

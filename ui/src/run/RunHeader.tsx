@@ -10,8 +10,14 @@ import { RunControls } from "./controls/RunControls";
 import { componentName, componentOf, isFinal, messageOf, type RunDetail } from "./model/types";
 import { takeovers } from "./spans";
 
+interface RunHeaderProps {
+  run: RunDetail;
+  actions: ReturnType<typeof useRunActions>;
+  onRerun: () => void;
+}
+
 /** Which run this is, its status, and what can be done with it. */
-export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnType<typeof useRunActions> }) {
+export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
   const { kind, id } = componentOf(run);
   const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
@@ -86,7 +92,7 @@ export function RunHeader({ run, actions }: { run: RunDetail; actions: ReturnTyp
             )}
           </div>
         </div>
-        <RunControls run={run} actions={actions} />
+        <RunControls run={run} actions={actions} onRerun={onRerun} />
       </div>
       <ActionProblem actions={actions} />
       <p role="status" className={isSent ? "mb-3 text-ink-2" : "sr-only"}>

@@ -11,6 +11,7 @@ import { AnswerCard } from "./cards/AnswerCard";
 import { StateBanners } from "./cards/StateBanners";
 import { WritingCards } from "./cards/WritingCard";
 import { useRunActions } from "./controls/actions";
+import { RerunDialog } from "./controls/RerunDialog";
 import { StepDetails } from "./details/StepDetails";
 import { type EventFocus, EventsView } from "./events/EventsView";
 import { useRunStream } from "./live/useRunStream";
@@ -43,6 +44,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
   const [isFollowing, setFollowing] = useState(true);
   const [areGapsFolded, setGapsFolded] = useState(true);
   const [cursorId, setCursorId] = useState<string | null>(null);
+  const [asksRerun, setAsksRerun] = useState(false);
   const [eventFocus, setEventFocus] = useState<EventFocus | null>(null);
   const timeline = useRef<TimelineHandle>(null);
 
@@ -118,14 +120,14 @@ export function RunView({ run: current }: { run: RunDetail }) {
   return (
     <StoppedClock value={stoppedAt}>
       <div className="page run-page">
-        <RunHeader run={run} actions={actions} />
+        <RunHeader run={run} actions={actions} onRerun={() => setAsksRerun(true)} />
         <StateBanners
           run={run}
           stream={state}
           feed={feed}
           downtime={spans.downtime}
           onContinue={() => actions.resume.mutate()}
-          onRerun={() => actions.rerun.mutate()}
+          onRerun={() => setAsksRerun(true)}
         />
         <RunFigures run={run} steps={steps} spans={spans} isLoading={stepQuery.isPending} />
         <div className={selected === null ? "run-grid" : "run-grid has-details"}>
@@ -220,6 +222,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
             />
           )}
         </div>
+        {asksRerun ? <RerunDialog run={run} actions={actions} onClose={() => setAsksRerun(false)} /> : null}
       </div>
     </StoppedClock>
   );

@@ -67,6 +67,19 @@ it("has a field for each parameter of a function that is a workflow", async () =
   expect(start?.body).toEqual({ count: 3, message: "tea", background: true, stream: false });
 });
 
+it("begins with what is filled in", async () => {
+  const requests = fakeServer({
+    "GET /me": { user_id: null, auth_required: false },
+    "POST /agents/travel/runs": () => ({ status: 202, body: { run_id: "r1", session_id: "s1", status: "PENDING" } }),
+  });
+  const initial = { message: "Check me in", sessionId: "s1" };
+  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} initial={initial} />);
+  fireEvent.click(screen.getByText("Start"));
+  await waitFor(() => expect(requests.some((request) => request.method === "POST")).toBe(true));
+  const start = requests.find((request) => request.method === "POST");
+  expect(start?.body).toEqual({ message: "Check me in", session_id: "s1", background: true, stream: false });
+});
+
 it("opens the folded part if a field in it is wrong", async () => {
   fakeServer({});
   renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} />);

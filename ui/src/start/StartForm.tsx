@@ -33,6 +33,8 @@ import { useStart } from "./useStart";
 export interface StartFormProps {
   target: RunTarget;
   component: Component;
+  /** What is filled in. */
+  initial?: Partial<Form> | undefined;
   onStarted?: () => void;
   isFocused?: boolean;
 }
@@ -45,8 +47,8 @@ const ON_BUSY: [OnBusy, string, string][] = [
 ];
 
 /** Starts a run of one team, agent or workflow. */
-export function StartForm({ target, component, onStarted, isFocused = false }: StartFormProps) {
-  const [form, setForm] = useState<Form>(EMPTY_FORM);
+export function StartForm({ target, component, initial, onStarted, isFocused = false }: StartFormProps) {
+  const [form, setForm] = useState<Form>({ ...EMPTY_FORM, ...initial });
   const [problems, setProblems] = useState<Problems>({});
   const [argumentProblems, setArgumentProblems] = useState<Record<string, string>>({});
   const [curl, setCurl] = useState<string | null>(null);

@@ -4,15 +4,18 @@ import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
 import { componentKey, type Directory, type DirectoryEntry } from "../teams/component";
 import { useDirectory } from "../teams/queries";
 import { StartForm } from "./StartForm";
+import type { StartForm as Form } from "./startRequest";
 
 export interface StartRunDialogProps {
   onClose: () => void;
   /** The team, agent or workflow that is chosen first. */
   componentId: string | null;
+  /** What is filled in. */
+  form?: Partial<Form>;
 }
 
 /** Starts a run from any page. */
-export default function StartRunDialog({ onClose, componentId }: StartRunDialogProps) {
+export default function StartRunDialog({ onClose, componentId, form = {} }: StartRunDialogProps) {
   const { directory, error, refetch } = useDirectory();
   return (
     <Dialog title="Start a run" onClose={onClose}>
@@ -23,13 +26,13 @@ export default function StartRunDialog({ onClose, componentId }: StartRunDialogP
           <Skeleton />
         )
       ) : (
-        <Choose directory={directory} componentId={componentId} onClose={onClose} />
+        <Choose directory={directory} componentId={componentId} form={form} onClose={onClose} />
       )}
     </Dialog>
   );
 }
 
-function Choose({ directory, componentId, onClose }: StartRunDialogProps & { directory: Directory }) {
+function Choose({ directory, componentId, form, onClose }: StartRunDialogProps & { directory: Directory }) {
   const entries = [...directory.byKey.values()];
   // A member may be started on its own, but only where it was asked for.
   const choices = [...entries.filter(({ above }) => above.length === 0), ...entries.filter(isMember)];
@@ -62,6 +65,7 @@ function Choose({ directory, componentId, onClose }: StartRunDialogProps & { dir
         key={key}
         target={{ kind: chosen.kind, id: chosen.component.id }}
         component={chosen.component}
+        initial={form}
         onStarted={onClose}
         isFocused
       />

@@ -19,8 +19,14 @@ import { MessageDialog } from "./MessageDialog";
 
 type Actions = ReturnType<typeof useRunActions>;
 
+interface RunControlsProps {
+  run: RunDetail;
+  actions: Actions;
+  onRerun: () => void;
+}
+
 /** Message and cancel while the run goes on; rerun and continue afterwards; the rest in a menu. */
-export function RunControls({ run, actions }: { run: RunDetail; actions: Actions }) {
+export function RunControls({ run, actions, onRerun }: RunControlsProps) {
   const [dialog, setDialog] = useState<"message" | "cancel" | null>(null);
   const isLive = !isFinal(run.status);
   const isCancelling = isLive && (run.cancel !== undefined || actions.cancel.isPending);
@@ -28,7 +34,7 @@ export function RunControls({ run, actions }: { run: RunDetail; actions: Actions
     {
       label: "Run again",
       icon: <RotateCcw className="icon" aria-hidden="true" />,
-      onSelect: () => actions.rerun.mutate(),
+      onSelect: onRerun,
       isDisabled: actions.rerun.isPending,
     },
     {
@@ -69,7 +75,7 @@ export function RunControls({ run, actions }: { run: RunDetail; actions: Actions
           </Button>
         </>
       ) : run.status === "ERROR" ? null : (
-        <Button disabled={actions.rerun.isPending} onClick={() => actions.rerun.mutate()}>
+        <Button disabled={actions.rerun.isPending} onClick={onRerun}>
           <RotateCcw className="icon" aria-hidden="true" />
           Run again
         </Button>
