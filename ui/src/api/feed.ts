@@ -3,7 +3,7 @@
  *
  * On a server without it, or while a connection is refused, the state is `polling`: pages then ask every few seconds.
  */
-import { useEffect, useRef, useSyncExternalStore } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { noteServerTime } from "./serverClock";
 import { openStream, type Stream, type StreamState } from "./stream";
 import type { FeedApproval, FeedCounts, FeedHello, RunSummary } from "./types";
@@ -83,6 +83,22 @@ function subscribe(listener: () => void): () => void {
 
 export function useConnection(): Connection {
   return useSyncExternalStore(subscribe, () => connection);
+}
+
+/** A restart takes less. */
+const GONE_MS = 20_000;
+
+/** Since when the server has not answered (milliseconds), once it is too long for a restart; otherwise null. */
+export function useGoneSince(): number | null {
+  const { since } = useConnection();
+  const [isLong, setLong] = useState(false);
+  useEffect(() => {
+    setLong(false);
+    if (since === null) return;
+    const timer = setTimeout(() => setLong(true), Math.max(0, since + GONE_MS - Date.now()));
+    return () => clearTimeout(timer);
+  }, [since]);
+  return isLong ? since : null;
 }
 
 /** Call the handlers for each message of the feed while the component is mounted. */

@@ -1,4 +1,4 @@
-import { useConnection } from "../api/feed";
+import { useConnection, useGoneSince } from "../api/feed";
 import { Button } from "../shared/Button";
 import { formatTime } from "../shared/format";
 import { Dot } from "../shared/Status";
@@ -14,6 +14,7 @@ const SHOWN: Record<string, { tone: Tone; text: string; title: string }> = {
 /** Whether what is on the page is current. */
 export function ConnectionState() {
   const { name, lastMessageAt, isNewer } = useConnection();
+  const goneSince = useGoneSince();
   const shown = SHOWN[name];
   if (isNewer) {
     return (
@@ -27,7 +28,7 @@ export function ConnectionState() {
   return (
     <div className="connection" role="status" title={shown.title + last}>
       <Dot tone={shown.tone} />
-      <span>{shown.text}</span>
+      <span>{goneSince === null ? shown.text : "No answer"}</span>
     </div>
   );
 }

@@ -25,6 +25,7 @@ import { KeyHelp } from "./KeyHelp";
 import { Mark } from "./Mark";
 import { setBadge } from "./pageTitle";
 import { SearchDialog } from "./SearchDialog";
+import { ServerGone } from "./ServerGone";
 import { StartContext } from "./startContext";
 import { toggleTheme, useTheme } from "./theme";
 
@@ -112,6 +113,7 @@ export function Frame({ children }: { children: ReactNode }) {
         </div>
       </header>
       <main id="main" tabIndex={-1} className="outline-none">
+        <ServerGone />
         {children}
       </main>
       {dialog?.name === "search" ? <SearchDialog onClose={close} /> : null}

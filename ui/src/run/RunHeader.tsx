@@ -1,9 +1,10 @@
 import { ChevronRight, Hand, RotateCcw } from "lucide-react";
 import { Link } from "wouter";
+import { useGoneSince } from "../api/feed";
 import { CopyButton } from "../shared/CodeBlock";
-import { plural } from "../shared/format";
+import { formatClock, plural } from "../shared/format";
 import { Status } from "../shared/Status";
-import { shownStatus } from "../shared/status";
+import { STATUS_LABEL, shownStatus } from "../shared/status";
 import { componentPath } from "../teams/component";
 import type { useRunActions } from "./controls/actions";
 import { RunControls } from "./controls/RunControls";
@@ -22,6 +23,8 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
   const attempt = takeovers(run) + 1;
   const isSent = actions.message.isSuccess && !isFinal(run.status);
   const origin = run.forked_from ?? run.copied_from;
+  const goneSince = useGoneSince();
+  const status = shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null });
   return (
     <>
       <nav className="crumb" aria-label="Where this is">
@@ -38,9 +41,15 @@ export function RunHeader({ run, actions, onRerun }: RunHeaderProps) {
         <div className="run-title">
           <h1 title={messageOf(run)}>{messageOf(run).trim() || "(no message)"}</h1>
           <div className="run-meta">
-            <Status
-              status={shownStatus({ status: run.status, cancel_requested_at: run.cancel?.requested_at ?? null })}
-            />
+            {goneSince === null || isFinal(run.status) ? (
+              <Status status={status} />
+            ) : (
+              <Status
+                status={status}
+                tone="idle"
+                label={`${STATUS_LABEL[status]} at ${formatClock(goneSince / 1000)}`}
+              />
+            )}
             {run.waiting > (run.status === "PAUSED" ? 1 : 0) ? (
               <span className="tag" data-tone="wait">
                 <Hand className="icon-small" aria-hidden="true" />

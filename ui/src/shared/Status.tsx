@@ -18,9 +18,9 @@ export function StatusIcon({ status }: { status: StatusName }) {
 }
 
 /** Icon and words of a run's status: never colour alone. */
-export function Status({ status, label }: { status: StatusName; label?: string }) {
+export function Status({ status, label, tone }: { status: StatusName; label?: string; tone?: Tone }) {
   return (
-    <span className="status" data-tone={STATUS_TONE[status]}>
+    <span className="status" data-tone={tone ?? STATUS_TONE[status]}>
       <StatusIcon status={status} />
       {label ?? STATUS_LABEL[status]}
     </span>

@@ -1,5 +1,6 @@
 import { CircleDashed, CircleX, RefreshCw, WifiOff } from "lucide-react";
 import { Link } from "wouter";
+import { useGoneSince } from "../../api/feed";
 import type { StreamState } from "../../api/stream";
 import { Button } from "../../shared/Button";
 import { Duration, Time } from "../../shared/Figures";
@@ -22,11 +23,12 @@ interface StateBannersProps {
 /** What the reader has to know before anything else: a failure, a cancel, a lost connection, a lost process. */
 export function StateBanners({ run, stream, feed, downtime, onContinue, onRerun }: StateBannersProps) {
   const open = downtime.at(-1);
+  const isGone = useGoneSince() !== null; // which the frame says on every page
   return (
     <div className="banners">
       {run.status === "ERROR" ? <Failure run={run} onContinue={onContinue} onRerun={onRerun} /> : null}
       {run.cancel ? <Cancel run={run} cancel={run.cancel} /> : null}
-      {stream?.name === "reconnecting" && stream.tries > 1 && !isFinal(run.status) ? (
+      {stream?.name === "reconnecting" && stream.tries > 1 && !isGone && !isFinal(run.status) ? (
         <div role="status">
           <Banner tone="fail" icon={WifiOff} end={feed.lastAt === null ? null : <LastEvent at={feed.lastAt} />}>
             Reconnecting
