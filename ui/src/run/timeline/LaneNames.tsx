@@ -4,7 +4,7 @@ import { formatCost, formatCount } from "../../shared/format";
 import { Dot } from "../../shared/Status";
 import type { Tone } from "../../shared/status";
 import type { LaneState } from "../spans";
-import { type Layout, lanesBetween } from "./layout";
+import { type Layout, lanesBetween, laneTitle } from "./layout";
 
 export const LANE_TONE: Record<LaneState, Tone> = {
   running: "run",
@@ -24,7 +24,7 @@ interface LaneNamesProps {
 /** The names beside the bars, with what each member does now and what it has cost. */
 export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
   return (
-    <div className="lane-names">
+    <div className="lane-names" style={layout.isPhone ? undefined : { width: layout.namesWidth - 1 }}>
       {lanesBetween(layout, visible.from - 200, visible.to + 200).map(({ lane, top, height }) => {
         const style = {
           top,
@@ -39,7 +39,7 @@ export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
             className={`lane-name${depth}`}
             style={style}
             href={`/runs/${encodeURIComponent(rootId)}?view=transcript&member=${encodeURIComponent(member)}`}
-            title={lane.step === null ? lane.note : `${lane.step}: ${lane.note}`}
+            title={`${laneTitle(lane)}\n${lane.note}`}
           >
             <span className="lane-title">
               <Dot tone={LANE_TONE[lane.state]} />

@@ -7,7 +7,7 @@ import type { Lane, Span, Spans } from "../spans";
 import { type Colours, onThemeChange, readColours } from "./colours";
 import { drawAxis, drawLanes, hitTest, isShown, type Only, type Scene, type Surface, type View, xOf } from "./draw";
 import { indexLane, type LaneIndex } from "./laneIndex";
-import { AXIS_HEIGHT, type Layout, layoutLanes } from "./layout";
+import { AXIS_HEIGHT, type Layout, layoutLanes, NAMES_LEAST, namesWidth } from "./layout";
 import { type Gap, idleGaps, TimeScale } from "./scale";
 
 export interface Hit {
@@ -28,9 +28,10 @@ export interface TimelineHandlers {
   onBrush: (range: { from: number; to: number } | null) => void;
 }
 
-/** The width of the names; on a phone they stand above the bars. */
-export const NAMES_WIDTH = 218;
+/** Narrower, and the names stand above the bars. */
 const PHONE_WIDTH = 640;
+/** As `.lane-title` has it. */
+const NAME_FONT = "600 13px Inter, ui-sans-serif, system-ui, sans-serif";
 const PHONE_MARGIN = 14;
 /** The room after the last bar: for its label, or for what comes next. */
 const ROOM_LIVE = 0.045;
@@ -91,7 +92,7 @@ export class TimelineController {
     this.listen(bodyCanvas, "click", () => this.onClick());
     this.listen(bodyCanvas, "dblclick", () => this.showAll());
     this.listen(scroller, "wheel", (event) => this.onWheel(event as WheelEvent), { passive: false });
-    void document.fonts?.ready.then(() => this.requestDraw());
+    void document.fonts?.ready.then(() => this.rebuild()); // names have other widths in their own font
     this.resize();
   }
 
@@ -176,7 +177,7 @@ export class TimelineController {
     for (const lane of spans.lanes) indexes.set(lane, indexLane(lane, scale));
     this.foldedAt = now;
     this.scene = {
-      layout: layoutLanes(spans.lanes, this.isPhone()),
+      layout: layoutLanes(spans.lanes, this.isPhone(), namesWidth(spans.lanes, this.width, this.measureName)),
       indexes,
       scale,
       downtime: spans.downtime,
@@ -202,15 +203,21 @@ export class TimelineController {
   }
 
   private left(): number {
-    return this.isPhone() ? PHONE_MARGIN : NAMES_WIDTH;
+    return this.isPhone() ? PHONE_MARGIN : (this.scene?.layout.namesWidth ?? NAMES_LEAST);
   }
+
+  private readonly measureName = (name: string): number => {
+    if (this.axis === null) return 0;
+    this.axis.font = NAME_FONT;
+    return this.axis.measureText(name).width;
+  };
 
   private right(): number {
     return this.isPhone() ? this.width - PHONE_MARGIN : this.width;
   }
 
   private resize(): void {
-    const wasPhone = this.isPhone();
+    const before = this.width;
     const width = this.scroller.clientWidth;
     const height = Math.max(0, this.scroller.clientHeight - AXIS_HEIGHT);
     if (width === this.width && height === this.height) return;
@@ -219,7 +226,7 @@ export class TimelineController {
     const ratio = Math.min(3, window.devicePixelRatio || 1);
     sizeCanvas(this.bodyCanvas, width, height, ratio);
     sizeCanvas(this.axisCanvas, width, AXIS_HEIGHT, ratio);
-    if (wasPhone === this.isPhone()) this.tellLayout();
+    if (width === before) this.tellLayout();
     else this.rebuild();
     this.draw();
   }

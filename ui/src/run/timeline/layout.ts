@@ -22,9 +22,45 @@ export interface Layout {
   boxes: LaneBox[];
   height: number;
   isPhone: boolean;
+  /** The width of the names beside the bars. */
+  namesWidth: number;
 }
 
-export function layoutLanes(lanes: readonly Lane[], isPhone: boolean): Layout {
+export const NAMES_LEAST = 218;
+const NAMES_MOST = 380;
+/** The bars keep the rest of the width. */
+const NAMES_SHARE = 0.36;
+/** What stands beside a name: the paddings, the dot and the gaps. */
+const BESIDE_NAME = 48;
+const COST_WIDTH = 52;
+const INDENT = 20;
+/** The width changes in steps, so that the bars do not move with each new name. */
+const WIDTH_STEP = 8;
+
+/**
+ * As wide as the longest name needs, within limits.
+ *
+ * @param width of the whole timeline.
+ * @param measure the width of a name.
+ */
+export function namesWidth(lanes: readonly Lane[], width: number, measure: (name: string) => number): number {
+  const needed = lanes.map(
+    (lane) =>
+      BESIDE_NAME +
+      Math.max(0, lane.depth - 1) * INDENT +
+      measure(laneTitle(lane)) +
+      (lane.cost === null ? 0 : COST_WIDTH),
+  );
+  const widest = Math.ceil(Math.max(...needed) / WIDTH_STEP) * WIDTH_STEP;
+  return Math.max(NAMES_LEAST, Math.min(widest, NAMES_MOST, Math.floor(width * NAMES_SHARE)));
+}
+
+/** The name of a lane, with the step of a workflow that it ran. */
+export function laneTitle({ name, step }: Pick<Lane, "name" | "step">): string {
+  return step === null ? name : `${name}  ${step}`;
+}
+
+export function layoutLanes(lanes: readonly Lane[], isPhone: boolean, width = NAMES_LEAST): Layout {
   const boxes: LaneBox[] = [];
   let top = 0;
   for (const lane of lanes) {
@@ -33,7 +69,7 @@ export function layoutLanes(lanes: readonly Lane[], isPhone: boolean): Layout {
     boxes.push({ lane, top, height, barTop: top + FIRST_ROW + (isPhone ? PHONE_NAME : 0) });
     top += height;
   }
-  return { boxes, height: top, isPhone };
+  return { boxes, height: top, isPhone, namesWidth: width };
 }
 
 /** The lanes between two heights, by binary search: from the first to before the last. */

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { busyRun, longRun } from "../fixtures";
 import { waitingCalls } from "../model/approvals";
-import { type Spans, toSpans } from "../spans";
+import { type Lane, type Spans, toSpans } from "../spans";
 import { findSpan, moved } from "../stepKey";
 import { hitTest, type Scene } from "./draw";
 import { indexLane, visibleRange } from "./laneIndex";
-import { lanesBetween, layoutLanes } from "./layout";
+import { lanesBetween, layoutLanes, namesWidth } from "./layout";
 import { gapLabel, idleGaps, TimeScale, ticksOf } from "./scale";
 
 test("long idle gaps are folded, short ones are not", () => {
@@ -53,6 +53,18 @@ test("only bars in sight are looked at, long ones that began before included", (
     expect(expected.every((span) => seen.includes(span))).toBe(true);
     expect(seen.length).toBeLessThanOrEqual(expected.length + 4);
   }
+});
+
+test("the column of names is as wide as the longest one needs, within limits", () => {
+  const measure = (name: string) => name.length * 7;
+  const wide = (name: string, width = 1200, depth = 1) =>
+    namesWidth([{ ...(busySpans().lanes[0] as Lane), name, depth, step: null, cost: 0.1 }], width, measure);
+  const long = "Customer complaints team"; // 168 pixels
+  expect(wide("Orders")).toBe(218);
+  expect(wide(long)).toBe(272);
+  expect(wide(long, 1200, 3)).toBe(312);
+  expect(wide(long, 700)).toBe(252);
+  expect(wide("x".repeat(200))).toBe(380);
 });
 
 test("lanes are found by their height", () => {
