@@ -137,7 +137,7 @@ function ConnectionBanner() {
   if (name !== "reconnecting") return null;
   return (
     <div className="mb-4">
-      <Banner tone="wait">Reconnecting. Questions that others decide meanwhile still look undecided here.</Banner>
+      <Banner tone="wait">Not connected. Questions that others decide meanwhile still look undecided here.</Banner>
     </div>
   );
 }

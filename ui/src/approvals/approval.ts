@@ -17,6 +17,9 @@ export interface InputField {
   field_type: string;
   description: string | null;
   value: Json;
+  /** False only of a field of a workflow's step that may stay empty. */
+  required?: boolean;
+  allowed_values?: Json[] | null;
 }
 
 /** A call that waits, with the form that a person fills in. */
@@ -35,6 +38,9 @@ export interface AskingStep {
   confirmation_message?: string | null;
   user_input_message?: string | null;
   error_message?: string | null;
+  /** Of a router: the names of the steps from which a person chooses. */
+  available_choices?: string[] | null;
+  allow_multiple_selections?: boolean;
   step_input?: { input?: Json; previous_step_content?: Json };
 }
 
@@ -61,6 +67,40 @@ export type Approval = Omit<Schemas["ApprovalResponse"], TypedKeys> & {
 export interface ApprovalPage {
   data: Approval[];
   meta: Schemas["PaginatedResponse_ApprovalResponse_"]["meta"];
+}
+
+/** A question with answers to choose from. */
+export interface ChoiceQuestion {
+  /** What names the answer in the decision. */
+  key: string;
+  text: string;
+  options: { label: string; description: string | null }[];
+  /** How many answers there may be, in words; null: one. */
+  severalText: string | null;
+}
+
+/** The questions of a model, or that of a router about its steps; null: values are asked for, or nothing is. */
+export function choicesOf(approval: Approval): ChoiceQuestion[] | null {
+  const asked = requirementOf(approval)?.user_feedback_schema;
+  if (asked != null) {
+    return asked.map(({ question, options, multi_select: isMulti }) => ({
+      key: question,
+      text: question,
+      options: options.map(({ label, description }) => ({ label, description: description ?? null })),
+      severalText: isMulti ? "Choose one or more" : null,
+    }));
+  }
+  const step = stepOf(approval);
+  if (step?.available_choices == null || approval.pause_type !== "user_input") return null;
+  const isMulti = step.allow_multiple_selections === true;
+  return [
+    {
+      key: "selected_choices",
+      text: isMulti ? "Steps to run" : "Step to run",
+      options: step.available_choices.map((label) => ({ label, description: null })),
+      severalText: isMulti ? "Choose one or more. They run in the order in which you choose them." : null,
+    },
+  ];
 }
 
 export function isPending(approval: Approval): boolean {

@@ -127,6 +127,53 @@ export const QUESTIONS: Approval = {
   ],
 };
 
+/** A router of a workflow that lets a person choose its steps. */
+export const ROUTE: Approval = {
+  ...REFUND,
+  id: "ap-route",
+  run_id: "run-6",
+  pause_type: "user_input",
+  tool_name: "answer by",
+  tool_args: {},
+  source_name: "Article",
+  member_name: null,
+  task: "Write about kettles",
+  tool_description: null,
+  requirements: [
+    {
+      id: "ap-route",
+      kind: "user_input",
+      user_input_schema: [{ name: "selected_choices", field_type: "list", description: null, value: null }],
+    },
+  ],
+  context: {
+    step: {
+      step_name: "answer by",
+      available_choices: ["phone", "letter", "mail"],
+      allow_multiple_selections: false,
+      step_input: { previous_step_content: "A note on kettles." },
+    },
+  },
+};
+
+/** A step of a workflow that asks for values. */
+export const FORM: Approval = {
+  ...ROUTE,
+  id: "ap-form",
+  tool_name: "publish",
+  requirements: [
+    {
+      id: "ap-form",
+      kind: "user_input",
+      user_input_schema: [
+        { name: "place", field_type: "str", description: null, value: null, allowed_values: ["blog", "paper"] },
+        { name: "pages", field_type: "int", description: null, value: null, allowed_values: [1, 2], required: false },
+      ],
+    },
+  ],
+  context: { step: { step_name: "publish" } },
+};
+
 export const APPROVED: Approval = {
   ...REFUND,
   id: "ap-approved",

@@ -85,12 +85,16 @@ interface ControlProps {
 }
 
 function Control({ field, text, onText, fieldRef, ...rest }: ControlProps) {
-  if (field.type === "bool") {
+  const options = field.options ?? (field.type === "bool" ? [true, false] : null);
+  if (options !== null) {
     return (
       <select className="input" ref={fieldRef} value={text} onChange={(event) => onText(event.target.value)} {...rest}>
-        {field.value === null ? <option value="">Choose</option> : null}
-        <option value="true">true</option>
-        <option value="false">false</option>
+        {field.value === null ? <option value="">{field.mayBeEmpty ? "None" : "Choose"}</option> : null}
+        {options.map(argumentText).map((option) => (
+          <option key={option} value={option}>
+            {option}
+          </option>
+        ))}
       </select>
     );
   }

@@ -1,30 +1,30 @@
 import { useId } from "react";
-import { requirementOf } from "../approval";
+import { choicesOf } from "../approval";
 import type { Question } from "./useQuestion";
 
-/** Questions of the model with answers to choose from. */
+/** Questions with answers to choose from: of the model, or of a router about its steps. */
 export function ChoicesForm({ question }: { question: Question }) {
   const id = useId();
-  const questions = requirementOf(question.approval)?.user_feedback_schema ?? [];
+  const questions = choicesOf(question.approval) ?? [];
   return (
     <div className="question-stack">
-      {questions.map((item, index) => {
-        const chosen = question.choices[item.question] ?? [];
-        const problem = question.problems[item.question];
+      {questions.map(({ key, text, options, severalText }, index) => {
+        const chosen = question.choices[key] ?? [];
+        const problem = question.problems[key];
         const toggle = (label: string, isOn: boolean) => {
-          const others = item.multi_select ? chosen.filter((one) => one !== label) : [];
-          question.setChoice(item.question, isOn ? [...others, label] : others);
+          const others = severalText === null ? [] : chosen.filter((one) => one !== label);
+          question.setChoice(key, isOn ? [...others, label] : others);
         };
         return (
-          <fieldset key={item.question} aria-describedby={problem ? `${id}-${index}` : undefined}>
+          <fieldset key={key} aria-describedby={problem ? `${id}-${index}` : undefined}>
             <legend className="mb-2 font-semibold">
-              {item.question}
-              {item.multi_select ? <span className="font-normal text-ink-3"> Choose one or more</span> : null}
+              {text}
+              {severalText === null ? null : <span className="font-normal text-ink-3"> {severalText}</span>}
             </legend>
-            {item.options.map((option) => (
+            {options.map((option) => (
               <label key={option.label} className="choice">
                 <input
-                  type={item.multi_select ? "checkbox" : "radio"}
+                  type={severalText === null ? "radio" : "checkbox"}
                   name={`${id}-${index}`}
                   checked={chosen.includes(option.label)}
                   aria-invalid={problem !== undefined}

@@ -1,8 +1,8 @@
-import { cleanup, screen, waitFor } from "@testing-library/preact";
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
 import { afterEach, expect, it, vi } from "vitest";
 import type { Approval } from "../approval";
-import { DEPLOY, NEWSLETTER, REFUND } from "../fixtures";
-import { fakeServer, press, renderPage } from "../testing";
+import { DEPLOY, FORM, NEWSLETTER, REFUND, ROUTE } from "../fixtures";
+import { fakeServer, press, renderPage, type SentRequest } from "../testing";
 import { QuestionCards } from "./QuestionCard";
 
 afterEach(() => {
@@ -51,6 +51,47 @@ it("does nothing about a question that has been decided, or next to one", async 
   expect(screen.getByText("Approve")).toBeTruthy();
   expect(decided()).toEqual([]);
 });
+
+it("lets a person click the step that a router runs", async () => {
+  const requests = fakeServer({ "POST /approvals/ap-route/resolve": { ...ROUTE, status: "approved" } });
+  renderPage(<QuestionCards approvals={[ROUTE]} />);
+  expect(screen.getByText("A note on kettles.")).toBeTruthy();
+  fireEvent.click(screen.getByText("Send"));
+  expect(await screen.findByText("Choose an answer.")).toBeTruthy();
+  fireEvent.click(screen.getByLabelText("phone"));
+  fireEvent.click(screen.getByLabelText("letter"));
+  fireEvent.click(screen.getByText("Send"));
+  await waitFor(() => expect(bodies(requests)).toEqual([answer({ selected_choices: ["letter"] })]));
+});
+
+it("sends several steps of a router in the order in which they were chosen", async () => {
+  const step = { ...ROUTE.context?.step, step_name: "answer by", allow_multiple_selections: true };
+  const several: Approval = { ...ROUTE, context: { step } };
+  const requests = fakeServer({ "POST /approvals/ap-route/resolve": { ...several, status: "approved" } });
+  renderPage(<QuestionCards approvals={[several]} />);
+  for (const label of ["mail", "phone", "letter", "phone"]) fireEvent.click(screen.getByLabelText(label));
+  fireEvent.click(screen.getByText("Send"));
+  await waitFor(() => expect(bodies(requests)).toEqual([answer({ selected_choices: ["mail", "letter"] })]));
+});
+
+it("offers the values that a field of a step accepts", async () => {
+  const requests = fakeServer({ "POST /approvals/ap-form/resolve": { ...FORM, status: "approved" } });
+  renderPage(<QuestionCards approvals={[FORM]} />);
+  const place = screen.getByLabelText<HTMLSelectElement>("place");
+  expect([...place.options].map((option) => option.text)).toEqual(["Choose", "blog", "paper"]);
+  place.selectedIndex = 2;
+  fireEvent(place, new Event("change", { bubbles: true })); // the library fires `input` in its place
+  fireEvent.click(screen.getByText("Send"));
+  await waitFor(() => expect(bodies(requests)).toEqual([answer({ place: "paper" })]));
+});
+
+function bodies(requests: SentRequest[]): unknown[] {
+  return requests.filter((request) => request.method === "POST").map((request) => request.body);
+}
+
+function answer(values: Record<string, unknown>) {
+  return { status: "approved", resolution_data: { values } };
+}
 
 it("has no key for a call whose outcome is unknown", async () => {
   const decided = show(NEWSLETTER);

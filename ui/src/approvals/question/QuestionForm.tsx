@@ -5,7 +5,7 @@ import { focusOnMount } from "../../shared/autofocus";
 import { Button } from "../../shared/Button";
 import { Banner } from "../../shared/PageStates";
 import { useNow } from "../../shared/useNow";
-import { argumentsOf, callerOf, requirementOf, stepOf, toolOf } from "../approval";
+import { argumentsOf, callerOf, choicesOf, stepOf, toolOf } from "../approval";
 import { isConflict } from "../queries";
 import { Arguments, ValueForm } from "./Arguments";
 import { ChoicesForm } from "./Choices";
@@ -64,8 +64,13 @@ function Interrupted({ question }: { question: Question }) {
 function Values({ question }: { question: Question }) {
   const { approval } = question;
   if (approval.pause_type === "user_input") {
-    const hasChoices = requirementOf(approval)?.user_feedback_schema !== undefined;
-    return hasChoices ? <ChoicesForm question={question} /> : <ValueForm question={question} />;
+    const input = stepOf(approval) === undefined ? {} : argumentsOf(approval);
+    return (
+      <>
+        {Object.keys(input).length > 0 ? <Arguments args={input} /> : null}
+        {choicesOf(approval) === null ? <ValueForm question={question} /> : <ChoicesForm question={question} />}
+      </>
+    );
   }
   return question.mode === "change" ? <ValueForm question={question} /> : <Arguments args={argumentsOf(approval)} />;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { argumentsOf } from "../approval";
-import { APPROVED, CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "../fixtures";
+import { APPROVED, CHECK_IN, DEPLOY, FORM, NEWSLETTER, QUESTIONS, REFUND, ROUTE } from "../fixtures";
 import { resolveBody } from "./decision";
 import { argumentFields, draftOf, inputFields, readDraft } from "./values";
 import { argumentLine, outcomeOf, questionText } from "./wording";
@@ -12,6 +12,7 @@ describe("the words of a question", () => {
     expect(questionText(NEWSLETTER)).toBe("Did the call of send_newsletter happen?");
     expect(questionText(DEPLOY)).toBe("Rollout needs the result of deploy");
     expect(questionText(QUESTIONS)).toBe("Planner has 2 questions for you");
+    expect(questionText(ROUTE)).toBe("Which step should answer by run?");
   });
 
   it("says what was asked once it is decided", () => {
@@ -59,6 +60,14 @@ describe("the values of a form", () => {
   it("needs each value that the model did not supply", () => {
     const reading = readDraft(fields, { ...draftOf(fields), bags: "two" }, { mayBeEmpty: false });
     expect(reading.problems).toEqual({ seat: "Enter a value.", bags: "Enter a whole number." });
+  });
+
+  it("may lack a value that a step does not require", () => {
+    const ofStep = inputFields(FORM);
+    const read = (draft: Record<string, string>) =>
+      readDraft(ofStep, { ...draftOf(ofStep), ...draft }, { mayBeEmpty: false });
+    expect(read({ place: "blog" })).toEqual({ values: { place: "blog" }, problems: {} });
+    expect(read({ pages: "2" })).toEqual({ values: { pages: 2 }, problems: { place: "Enter a value." } });
   });
 
   it("sends what the person typed, in the types of the fields", () => {

@@ -1,6 +1,6 @@
 /** The state of one question on the page: what the person does with it, what was typed, and the decision. */
 import { type RefObject, useMemo, useRef, useState } from "react";
-import { type Approval, type JsonObject, requirementOf } from "../approval";
+import { type Approval, choicesOf, type JsonObject } from "../approval";
 import { useResolve } from "../queries";
 import type { Decision } from "./decision";
 import { argumentFields, type Draft, draftOf, type Field, inputFields, readDraft } from "./values";
@@ -65,11 +65,10 @@ export function useQuestion(approval: Approval): Question {
   };
 
   const sendValues = () => {
-    const questions = requirementOf(approval)?.user_feedback_schema;
-    if (isForm && questions !== undefined) {
-      const open = questions.filter(({ question }) => (choices[question] ?? []).length === 0);
-      if (open.length > 0)
-        return refuse(Object.fromEntries(open.map(({ question }) => [question, "Choose an answer."])));
+    const questions = choicesOf(approval);
+    if (isForm && questions !== null) {
+      const open = questions.filter(({ key }) => (choices[key] ?? []).length === 0);
+      if (open.length > 0) return refuse(Object.fromEntries(open.map(({ key }) => [key, "Choose an answer."])));
       return send({ kind: "answer", values: choices as JsonObject });
     }
     const reading = readDraft(fields, draft, { mayBeEmpty: !isForm });

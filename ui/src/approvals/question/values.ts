@@ -10,6 +10,9 @@ export interface Field {
   description: string | null;
   /** What the model supplied; null: nothing. */
   value: Json;
+  /** The only values that are accepted. */
+  options?: readonly Json[] | undefined;
+  mayBeEmpty?: boolean;
 }
 
 /** The texts of the form by field name. A boolean is "true", "false" or "". */
@@ -41,6 +44,7 @@ export function readDraft(fields: readonly Field[], draft: Draft, { mayBeEmpty }
   const reading: Reading = { values: {}, problems: {} };
   for (const field of fields) {
     const text = draft[field.name] ?? "";
+    if (text.trim() === "" && field.mayBeEmpty === true) continue;
     if (text === textOf(field) && (field.value !== null || mayBeEmpty)) continue;
     const result = parse(field, text);
     if ("problem" in result) reading.problems[field.name] = result.problem;
@@ -51,7 +55,15 @@ export function readDraft(fields: readonly Field[], draft: Draft, { mayBeEmpty }
 
 function fieldOf(field: InputField): Field {
   const type = TYPES.includes(field.field_type) ? (field.field_type as FieldType) : "str";
-  return { name: field.name, type, description: field.description, value: field.value };
+  const { name, description, value } = field;
+  return {
+    name,
+    type,
+    description,
+    value,
+    options: field.allowed_values ?? undefined,
+    mayBeEmpty: field.required === false,
+  };
 }
 
 function typeOf(value: Json): FieldType {

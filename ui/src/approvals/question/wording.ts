@@ -1,6 +1,6 @@
 /** What a question says: the sentence a person answers, and the line of it in a list. */
 
-import { type Approval, callerOf, type Json, type JsonObject, requirementOf, stepOf, toolOf } from "../approval";
+import { type Approval, callerOf, choicesOf, type Json, type JsonObject, stepOf, toolOf } from "../approval";
 import { inputFields } from "./values";
 
 const LINE_VALUES = 5;
@@ -29,8 +29,12 @@ function openQuestion(approval: Approval): Sentence {
   }
   switch (approval.pause_type) {
     case "user_input": {
-      const questions = requirementOf(approval)?.user_feedback_schema;
-      if (questions !== undefined) {
+      const questions = choicesOf(approval);
+      if (questions !== null) {
+        if (step !== undefined) {
+          const steps = step.allow_multiple_selections === true ? "steps" : "step";
+          return { before: `Which ${steps} should `, tool, after: " run?" };
+        }
         const count = questions.length === 1 ? "a question" : `${questions.length} questions`;
         return { before: `${caller} has ${count} for you`, tool: "", after: "" };
       }
@@ -52,8 +56,7 @@ function closedQuestion(approval: Approval): Sentence {
   const tool = toolOf(approval);
   switch (approval.pause_type) {
     case "user_input": {
-      const isChoice = requirementOf(approval)?.user_feedback_schema !== undefined;
-      if (isChoice) return { before: `${caller} asked you`, tool: "", after: "" };
+      if (choicesOf(approval) !== null) return { before: `${caller} asked you`, tool: "", after: "" };
       return { before: `${caller} asked for values for `, tool, after: "" };
     }
     case "external_execution":
@@ -74,7 +77,7 @@ export function questionText(approval: Approval): string {
 export function reasonOf(approval: Approval): string {
   switch (approval.pause_type) {
     case "user_input":
-      return requirementOf(approval)?.user_feedback_schema ? "Asks you" : "Needs values";
+      return choicesOf(approval) === null ? "Needs values" : "Asks you";
     case "external_execution":
       return "Needs a result";
     case "unknown_outcome":

@@ -72,7 +72,7 @@ test("the events of a call that is out say it before the step is stored", () => 
 
 test("an answer for which the model was not called says so", () => {
   show([runStep("t0/m", 1, 0.01, { kind: "model", name: "local", tries: 0 })], "t0/m");
-  expect(screen.getByText(/^Was not called/)).toBeTruthy();
+  expect(screen.getByText(/^Not needed/)).toBeTruthy();
 });
 
 test("other steps have no timing of a model", () => {

@@ -20,7 +20,7 @@ export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | 
   return (
     <>
       {step?.state === "completed" && step.tries === 0 ? (
-        <Fact name="Model">Was not called: the answer joins what was there.</Fact>
+        <Fact name="Model">Not needed for this answer, and not called</Fact>
       ) : null}
       {loading === null ? null : (
         <Fact name="Loading">{`${formatDuration(loading)} before, until the model was loaded`}</Fact>

@@ -294,7 +294,8 @@ export class RunFeed {
     if (call === null) return;
     call.endedAt = at;
     // A call that only asked for tools had no event before.
-    if (event.time_to_first_token !== undefined) call.firstAt ??= call.startedAt + event.time_to_first_token;
+    const first = event.time_to_first_token;
+    if (first !== undefined) call.firstAt ??= Math.min(at, call.startedAt + first);
     call.tokens = { input: event.input_tokens ?? 0, output: event.output_tokens ?? 0 };
     this.stepVersion += 1;
   }
