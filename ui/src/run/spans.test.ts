@@ -381,6 +381,19 @@ test("a workflow's lanes name their steps, and its own lane has its containers a
   ]);
 });
 
+test("containers are drawn from the events that are left once the pieces of texts are joined", () => {
+  const run = runDetail({ workflow_id: "article", status: "COMPLETED", ended_at: START + 9 });
+  const own = { agent_name: undefined, workflow_id: "article", step_id: "1", step_name: "reviews" };
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(3, "ParallelExecutionStarted", "run-4417", 1, own),
+    event(812, "RunContent", "writer", 5, { content: "All of a text in one piece.", parent_run_id: "run-4417" }),
+    event(815, "ParallelExecutionCompleted", "run-4417", 6, own),
+  ]);
+  const bars = toSpans({ run, steps: [], feed }).lanes[0]?.spans ?? [];
+  expect(bars.map((span) => [span.kind, span.label, (span.end ?? 0) - START])).toEqual([["container", "reviews", 6]]);
+});
+
 test("a step's question that was answered is one bar", () => {
   const run = runDetail({ workflow_id: "article", status: "COMPLETED", ended_at: START + 9 });
   const steps = [runStep("s0/q", 1, 3, { kind: "ask", name: "publish" })];
