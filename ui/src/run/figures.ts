@@ -22,12 +22,13 @@ export function figuresOf(spans: Spans, steps: readonly RunStep[]): Figures {
   const all = spans.lanes.flatMap((lane) => lane.spans);
   const models = all.filter(isModelCall);
   const tools = all.filter((span) => span.kind === "tool" && !DELEGATIONS.has(span.label));
-  const used = all.flatMap(({ usage, path }) => (usage === null ? [] : { ...usage, isStored: path !== null }));
-  const hasPrice = used.every((usage) => usage.cost !== null || !usage.isStored);
+  const used = all.flatMap(({ usage }) => usage ?? []);
+  // Events do not have the cost of a call: it is known once its step is read.
+  const costs = all.flatMap(({ usage, path }) => (usage === null || path === null ? [] : usage.cost));
   return {
     inputTokens: sum(used.map(({ input }) => input)),
     outputTokens: sum(used.map(({ output }) => output)),
-    cost: used.length > 0 && hasPrice ? sum(used.map(({ cost }) => cost ?? 0)) : null,
+    cost: costs.length === 0 || costs.includes(null) ? null : sum(costs.map((cost) => cost ?? 0)),
     modelCalls: count(models, "ok") + count(models, "failed"),
     failedModelCalls: count(models, "failed"),
     openModelCalls: count(models, "running"),

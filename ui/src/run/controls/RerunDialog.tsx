@@ -20,8 +20,8 @@ export function RerunDialog({ run, actions, onClose }: RerunDialogProps) {
         <p>
           {`${componentName(run)} gets the same message, files and options again, in a new run of this session. It starts from the beginning and can make the same calls of tools again.`}
         </p>
-        <p className="text-ink-3">With another message, files and options are entered anew.</p>
         <blockquote className="said max-h-48 overflow-auto whitespace-pre-wrap">{message}</blockquote>
+        <p className="text-ink-3">With another message, files and options are entered anew.</p>
         <div className="flex flex-wrap gap-2">
           <Button
             kind="primary"

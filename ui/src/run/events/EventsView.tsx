@@ -8,7 +8,7 @@ import type { RunEvent } from "../model/types";
 import type { Only } from "../timeline/draw";
 import { VirtualRows, type VirtualRowsHandle } from "../virtual/VirtualRows";
 import { type EventRow, hasEvent, toEventRows } from "./rows";
-import { eventSummary, isFailure } from "./summary";
+import { eventSummary, isFailure, shortened } from "./summary";
 import { useOlderEvents } from "./useOlderEvents";
 
 interface EventsViewProps {
@@ -169,7 +169,7 @@ function EventLine({ row, start, isOpen, onToggle }: RowProps<"event">) {
 
 function PiecesRow({ row, start, isOpen, onToggle }: RowProps<"pieces">) {
   const { first, pieces, characters } = row;
-  const text = `${plural(pieces.length, "piece")}, ${plural(characters, "character")}: ${eventSummary(first)}`;
+  const text = `${plural(pieces.length, "piece")}, ${plural(characters, "character")}: ${shortened(row.text)}`;
   return (
     <button type="button" className="event-row" aria-expanded={isOpen} onClick={() => onToggle(row.key)}>
       <Cells event={first} start={start} summary={text} />

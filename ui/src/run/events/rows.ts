@@ -4,7 +4,18 @@ import type { RunEvent } from "../model/types";
 
 export type EventRow =
   | { kind: "event"; key: string; event: RunEvent; isPiece: boolean }
-  | { kind: "pieces"; key: string; first: RunEvent; pieces: readonly RunEvent[]; characters: number };
+  | {
+      kind: "pieces";
+      key: string;
+      first: RunEvent;
+      pieces: readonly RunEvent[];
+      characters: number;
+      /** The beginning of the text. */
+      text: string;
+    };
+
+/** The least length of the beginning of a text, if it has as much. */
+const TEXT_CHARACTERS = 200;
 
 type Pieces = Extract<EventRow, { kind: "pieces" }> & { pieces: RunEvent[] };
 
@@ -31,12 +42,14 @@ export function toEventRows(events: readonly RunEvent[], open: ReadonlySet<strin
     const text = `${event.run_id} ${event.event}`;
     let row = writing.get(text);
     if (row === undefined) {
-      row = { kind: "pieces", key: `from ${event.event_index}`, first: event, pieces: [], characters: 0 };
+      row = { kind: "pieces", key: `from ${event.event_index}`, first: event, pieces: [], characters: 0, text: "" };
       writing.set(text, row);
       joined.push(row);
     }
     row.pieces.push(event);
-    row.characters += textOf(event.content).length + (event.reasoning_content?.length ?? 0);
+    const piece = textOf(event.content) + (event.reasoning_content ?? "");
+    row.characters += piece.length;
+    if (row.text.length < TEXT_CHARACTERS) row.text += piece;
   }
   return joined.flatMap((item) => rowsOf(item, open)).reverse();
 }

@@ -47,7 +47,8 @@ function argumentsLine(args: Record<string, unknown>): string {
     .join(", ");
 }
 
-function shortened(text: string): string {
+/** One line of a text, of its beginning if it is long. */
+export function shortened(text: string): string {
   const line = text
     .slice(0, SHOWN_CHARACTERS * 2)
     .replace(/\s+/g, " ")

@@ -414,7 +414,9 @@ function drawLabels(surface: Surface, scene: Scene, bars: readonly Bar[], y: num
     const hasRoom = besides && bar.x1 + wide + 12 <= next;
     const fits = x1 - x0 >= wide + 10;
     if (span.kind === "members") {
-      if (fits) drawOnLine(surface, label, x0 + 5, wide, y);
+      const words = x1 - x0 >= wide + 14 ? label : "waiting";
+      const room = measure(context, words);
+      if (x1 - x0 >= room + 14) drawOnLine(surface, words, x0 + 4, room, y);
       continue;
     }
     // Notches would cut through the words.

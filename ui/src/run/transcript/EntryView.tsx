@@ -48,21 +48,23 @@ export function EntryView({ entry, isTimed, members, calls }: EntryViewProps) {
 function ModelText({ call, isTimed }: { call: ModelCall; isTimed: boolean }) {
   const isOpen = call.endedAt === null;
   return (
-    <div className="entry-text">
+    <>
       {isTimed ? (
         <p className="text-meta text-ink-3">
           <EntryTime entry={call} />
         </p>
       ) : null}
-      {call.reasoning === "" ? null : (
-        <details className="entry-reasoning">
-          <summary>Reasoning</summary>
-          <p className="whitespace-pre-wrap">{call.reasoning}</p>
-        </details>
-      )}
-      <Retries call={call} />
-      <Text call={call} isOpen={isOpen} />
-    </div>
+      <div className="entry-text">
+        {call.reasoning === "" ? null : (
+          <details className="entry-reasoning">
+            <summary>Reasoning</summary>
+            <p className="whitespace-pre-wrap">{call.reasoning}</p>
+          </details>
+        )}
+        <Retries call={call} />
+        <Text call={call} isOpen={isOpen} />
+      </div>
+    </>
   );
 }
 
