@@ -11,6 +11,7 @@ from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.component import BaseComponent, Component, build
 from musterd.declare.default_ids import assign_component_ids, assign_member_ids
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import current_place, declaration_error, describe_type
@@ -47,6 +48,7 @@ class Registry:
     agents: dict[str, Component] = field(default_factory=dict)
     workflows: dict[str, WorkflowComponent] = field(default_factory=dict)
     schedules: dict[str, DeclaredSchedule] = field(default_factory=dict)
+    knowledge: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -1,0 +1,29 @@
+"""The interface between the loop and the server's knowledge bases; the feature ``knowledge`` implements it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from musterd.core.knowledge import Hits, Search
+from musterd.declare.knowledge import Knowledge
+
+
+class KnowledgeBases(Protocol):
+    """The knowledge bases of the server, for one run."""
+
+    async def search(self, knowledge: Knowledge, search: Search) -> Hits:
+        """Search one knowledge base.
+
+        :raises KnowledgeUnavailable: there is no answer, in words for the model.
+        """
+        ...
+
+    async def filter_keys(self, knowledge: Knowledge, owner: str | None) -> Sequence[str]:
+        """The keys of the metadata of its contents, in alphabetical order."""
+        ...
+
+    async def add_text(self, knowledge: Knowledge, *, name: str, text: str, owner: str | None) -> str:
+        """Add a text, or replace the text that the run's user has stored under this name.
+
+        :return: the id of the content, which is read and embedded in the background.
+        """
+        ...
