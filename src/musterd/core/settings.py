@@ -245,6 +245,17 @@ class Settings(BaseSettings):
     mcp_tool_bytes: Bytes = 64 * 1024
     """Largest definition of one tool. A tool with a larger one is left out."""
 
+    # Knowledge
+
+    knowledge_read_seconds: PositiveSeconds = 60
+    """How long reading one document may take."""
+    knowledge_read_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 1024 * 1024 * 1024
+    """Memory of the process that parses a document: its address space, on Linux."""
+    knowledge_text_bytes: Bytes = 32 * 1024 * 1024
+    """Longest text of one document."""
+    knowledge_chunks: Count = 20_000
+    """Most chunks of one document."""
+
     # Requests and streams
 
     wait_max_seconds: Seconds = 60

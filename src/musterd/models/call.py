@@ -143,7 +143,7 @@ class ModelCaller:
                     return answer
                 except CALL_ERRORS as error:
                     failed_at, failure = clock.now(), explain(error)
-                    wait = self._wait(failure, len(retries) + 1, budget)
+                    wait = retry_wait(failure, len(retries) + 1, budget, self._settings)
                     _log_failure(model, error, is_over=wait is None)
                     if wait is None:
                         raise ModelFailed(failure.message, retryable=failure.retryable, retries=retries) from error
@@ -179,15 +179,19 @@ class ModelCaller:
             semaphore = self._calls_by_provider[model.system] = asyncio.Semaphore(self._settings.provider_calls)
         return semaphore
 
-    def _wait(self, failure: Failure, failed_tries: int, budget: float) -> float | None:
-        """Seconds until the next try. None if there is none: the failure is final, no tries are left, or the provider
-        asks for too long a wait."""
-        if not failure.retryable or failed_tries >= self._settings.model_tries:
-            return None
-        if failure.retry_after_seconds is not None:
-            requested = max(failure.retry_after_seconds, 0.0)
-            return requested if requested <= budget else None
-        return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
+
+def retry_wait(failure: Failure, failed_tries: int, budget: float, settings: Settings) -> float | None:
+    """Seconds until the next try. None if there is none: the failure is final, no tries are left, or the provider asks
+    for too long a wait.
+
+    :param budget: for how many seconds the tries may still wait.
+    """
+    if not failure.retryable or failed_tries >= settings.model_tries:
+        return None
+    if failure.retry_after_seconds is not None:
+        requested = max(failure.retry_after_seconds, 0.0)
+        return requested if requested <= budget else None
+    return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
 
 
 async def _load(model: Model, on_load: OnLoad | None) -> bool:

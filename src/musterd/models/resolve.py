@@ -12,7 +12,7 @@ import sys
 import threading
 import typing
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
@@ -22,6 +22,9 @@ from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.names import KINDS, LOCAL, SCRIPTED
+
+if TYPE_CHECKING:
+    from pydantic_ai.embeddings import EmbeddingModel
 
 _OPENAI_KINDS = frozenset({"openai", "openai-responses", "openai-chat"})
 _NO_KEY = "no-key"  # the SDK requires a key, but servers at OPENAI_BASE_URL often need none
@@ -33,9 +36,12 @@ _EXTRAS = frozenset({"anthropic", "bedrock", "cohere", "google", "groq", "huggin
 # The key holds id(settings), so the entry keeps the settings alive: otherwise a new object could get the same id.
 _Key = tuple[str, int, str | None, str | None]
 _resolved: dict[_Key, tuple[Settings, Model]] = {}
+_resolved_embeddings: dict[_Key, "tuple[Settings, EmbeddingModel, object]"] = {}
+"""The settings, the model and its provider's client."""
 _creation_lock = threading.Lock()
 
 
+@runtime_checkable
 class _Client(Protocol):
     async def close(self) -> None: ...
 
@@ -111,14 +117,33 @@ def warm(models: Iterable[str | Model], settings: Settings) -> None:
         local.warm()
 
 
+def resolve_embeddings(name: str, settings: Settings) -> "EmbeddingModel":
+    """The embedding model with this name. The same name, settings and OpenAI endpoint give the same object.
+
+    :param name: ``provider:name`` in pydantic-ai's form.
+    :raises DeclarationError: the name is unknown, or its package or key are missing.
+    """
+    key = _key(name, settings)
+    with _creation_lock:
+        if (entry := _resolved_embeddings.get(key)) is None:
+            entry = _resolved_embeddings[key] = (settings, *_make_embeddings(name, settings))
+    return entry[1]
+
+
 async def close(settings: Settings) -> None:
     """Close the connections of every model that was resolved with ``settings``, and forget those models."""
+    clients: list[object] = []
     for key, (owner, model) in list(_resolved.items()):
         if owner is settings:
             del _resolved[key]
-            client: _Client | None = getattr(model, "client", None)
-            if client is not None and hasattr(client, "close"):
-                await client.close()
+            clients.append(getattr(model, "client", None))
+    for key, (owner, _, client) in list(_resolved_embeddings.items()):
+        if owner is settings:
+            del _resolved_embeddings[key]
+            clients.append(client)
+    for client in clients:
+        if isinstance(client, _Client):
+            await client.close()
 
 
 def _make(name: str, settings: Settings) -> Model:
@@ -166,6 +191,35 @@ def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> Mode
     from pydantic_ai.providers.openai import OpenAIProvider
 
     return OpenAIResponsesModel(model_name, provider=OpenAIProvider(openai_client=client))
+
+
+def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, object]":
+    from pydantic_ai.embeddings import infer_embedding_model
+
+    prefix, colon, model_name = name.partition(":")
+    if not (colon and model_name):
+        remedy = "write it as provider:model, such as openai:text-embedding-3-small, or use builtin."
+        raise DeclarationError(f'Embedder "{name}": {remedy}')
+    providers: list[Provider[Any]] = []
+
+    def provider_of(prefix: str) -> Provider[Any]:
+        providers.append(_openai_provider(name, settings) if prefix == "openai" else _provider_without_retries(prefix))
+        return providers[-1]
+
+    try:
+        model = infer_embedding_model(name, provider_factory=provider_of)
+    except (ImportError, UserError, ValueError) as error:
+        raise DeclarationError(f'Embedder "{name}": {_remedy(prefix, str(error))}') from error
+    return model, providers[-1].client
+
+
+def _openai_provider(name: str, settings: Settings) -> Provider[Any]:
+    base_url, api_key = _openai_access(name)
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    from musterd.models.openai_http import build_client
+
+    return OpenAIProvider(openai_client=build_client(base_url=base_url, api_key=api_key, settings=settings))
 
 
 def _provider_without_retries(prefix: str) -> Provider[Any]:

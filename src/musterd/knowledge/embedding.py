@@ -1,0 +1,75 @@
+"""Embedders: texts as vectors of int8 numbers, by the builtin one or by a model of a provider."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from musterd.core.errors import DeclarationError
+from musterd.core.settings import Settings
+from musterd.declare.knowledge import BUILTIN_EMBEDDER, Knowledge
+from musterd.knowledge import extra
+from musterd.knowledge.problems import EmbedderFailed, ExtraMissing
+
+__all__ = ["Embedder", "EmbedderFailed", "embedder_of", "is_available"]
+
+
+class Embedder(Protocol):
+    """Embeds texts. Vectors of the same embedder have the same length and are compared by their cosine."""
+
+    @property
+    def name(self) -> str:
+        """The model with its version; vectors of different names are never compared."""
+        ...
+
+    @property
+    def vector_weight(self) -> float:
+        """How much a search by these vectors counts beside a search by words."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """The most texts of one call of :meth:`documents`."""
+        ...
+
+    async def documents(self, texts: Sequence[str]) -> list[bytes]:
+        """A vector for each text, one byte a dimension.
+
+        :raises EmbedderFailed: there are none.
+        """
+        ...
+
+    async def query(self, text: str) -> bytes:
+        """The vector of a text that is searched for.
+
+        :raises EmbedderFailed: there is none.
+        """
+        ...
+
+
+def is_available(knowledge: Knowledge) -> bool:
+    """Whether vectors of this knowledge base can be made and searched here. Otherwise it is searched by words alone."""
+    return extra.is_installed() and (knowledge.embedder != BUILTIN_EMBEDDER or extra.weights_folder() is not None)
+
+
+def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
+    """The embedder that a knowledge base declares. It loads its weights and opens its connections at the first call.
+
+    :raises ExtraMissing: the extra ``knowledge`` is not installed.
+    :raises EmbedderFailed: the declared name is unknown, or its package or key are missing.
+    """
+    if not is_available(knowledge):
+        raise ExtraMissing(f"The embedder of {knowledge.label}")
+    if knowledge.embedder == BUILTIN_EMBEDDER:
+        from musterd.knowledge.static_embedder import StaticEmbedder
+
+        return StaticEmbedder()
+    from musterd.knowledge.provider_embedder import ProviderEmbedder
+    from musterd.models.resolve import resolve_embeddings
+
+    if not isinstance(knowledge.embedder, str):
+        return ProviderEmbedder(knowledge.embedder, settings)
+    from pydantic_ai.embeddings import Embedder as PydanticEmbedder
+
+    try:
+        return ProviderEmbedder(PydanticEmbedder(resolve_embeddings(knowledge.embedder, settings)), settings)
+    except DeclarationError as error:
+        raise EmbedderFailed(error.message) from error

@@ -1,0 +1,31 @@
+"""The failures of knowledge bases. The text of each is for clients: it never quotes a library or a content."""
+
+
+class KnowledgeProblem(Exception):
+    """A content cannot be added, or a knowledge base cannot be searched. The text says why and what to do."""
+
+
+class Unreadable(KnowledgeProblem):
+    """A content has no text that can be read."""
+
+
+class TooManyChunks(KnowledgeProblem):
+    """A content has more chunks than allowed."""
+
+
+class EmbedderFailed(KnowledgeProblem):
+    """The embedder gives no vectors.
+
+    :param is_retryable: whether the same call may succeed later.
+    """
+
+    def __init__(self, message: str, *, is_retryable: bool = False) -> None:
+        super().__init__(message)
+        self.is_retryable = is_retryable
+
+
+class ExtraMissing(KnowledgeProblem):
+    """The packages of the extra ``knowledge`` are not installed."""
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__(f'{purpose} needs packages that are not installed: pip install "musterd[knowledge]"')
