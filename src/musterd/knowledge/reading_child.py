@@ -43,7 +43,7 @@ Parser = Callable[[bytes, str | None], Iterator[tuple[str, str | None]]]
 
 def main(kind: str, charset: str, memory_bytes: int, cpu_seconds: int, text_bytes: int) -> None:
     """Parse standard input."""
-    _limit(memory_bytes, cpu_seconds)
+    limit_process(memory_bytes, cpu_seconds)
     logging.disable()  # parsers warn about each flaw of a document
     try:
         parse: Parser = importlib.import_module(f"musterd.knowledge.parsers.{PARSERS[kind]}").pieces
@@ -76,7 +76,8 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _limit(memory_bytes: int, cpu_seconds: int) -> None:
+def limit_process(memory_bytes: int, cpu_seconds: int) -> None:
+    """Limit this process for good: its memory and time, its open files, and the files that it writes, to none."""
     limits = {
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: cpu_seconds,

@@ -79,7 +79,7 @@ def check(model: str | Model, settings: Settings) -> None:
     """
     prefix, _, model_name = model.partition(":") if isinstance(model, str) else ("", "", "")
     if prefix in _OPENAI_KINDS and model_name:
-        _openai_access(f"{prefix}:{model_name}")
+        _openai_access(f'Model "{prefix}:{model_name}"')
     else:
         resolve(model, settings)
 
@@ -169,19 +169,20 @@ def _make(name: str, settings: Settings) -> Model:
         raise DeclarationError(f'Model "{name}": {_remedy(prefix, str(error))}') from error
 
 
-def _openai_access(name: str) -> tuple[str | None, str]:
-    """The address and key of OpenAI or of a compatible server (``OPENAI_BASE_URL``)."""
+def _openai_access(label: str) -> tuple[str | None, str]:
+    """The address and key of OpenAI or of a compatible server (``OPENAI_BASE_URL``).
+
+    :param label: what needs them, for the error.
+    """
     base_url = os.environ.get("OPENAI_BASE_URL") or None
     api_key = os.environ.get("OPENAI_API_KEY") or (_NO_KEY if base_url else None)
     if api_key is None:
-        raise DeclarationError(
-            f'Model "{name}": set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).'
-        )
+        raise DeclarationError(f"{label}: set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).")
     return base_url, api_key
 
 
 def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> Model:
-    base_url, api_key = _openai_access(name)
+    base_url, api_key = _openai_access(f'Model "{name}"')
     from musterd.models.openai_http import build_client, build_model
 
     client = build_client(base_url=base_url, api_key=api_key, settings=settings)
@@ -214,7 +215,7 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, ob
 
 
 def _openai_provider(name: str, settings: Settings) -> Provider[Any]:
-    base_url, api_key = _openai_access(name)
+    base_url, api_key = _openai_access(f'Embedder "{name}"')
     from pydantic_ai.providers.openai import OpenAIProvider
 
     from musterd.models.openai_http import build_client

@@ -26,4 +26,5 @@ def checked(content: bytes, noun: str) -> BytesIO:
         raise Unreadable(f"The {noun} unpacks to more than {MAX_UNPACKED_BYTES // 1024**2} MB.")
     if any(file.flag_bits & _ENCRYPTED for file in files):
         raise Unreadable(f"The {noun} has a password. Save it without one.")
+    file.seek(0)
     return file

@@ -1,0 +1,88 @@
+"""Chunks of documents, and where they stand."""
+
+import pytest
+
+from musterd.knowledge import extra
+from musterd.knowledge.problems import ExtraMissing
+from musterd.knowledge.reading import Section
+from musterd.knowledge.splitting import Chunk, TooManyChunks, split
+
+MANUAL = """Before any heading.
+
+# Install ##
+
+First sentence. Second sentence.
+
+## Linux
+
+Use the package.
+
+```sh
+# not a heading
+```
+
+~~~
+## neither
+~~~
+
+## macOS
+
+Use the image, which has all tools.
+
+# Remove
+
+Delete it.
+"""
+
+
+def test_chunks_end_at_paragraphs_and_keep_the_place_of_their_section() -> None:
+    sections = [
+        Section(text="One two three.\n\nFour five six.\n\n", place="page 1"),
+        Section(text="Seven.", place="page 2"),
+    ]
+    assert split(sections, characters=20) == [
+        Chunk(number=0, text="One two three.", place="page 1"),
+        Chunk(number=1, text="Four five six.", place="page 1"),
+        Chunk(number=2, text="Seven.", place="page 2"),
+    ]
+
+
+def test_chunks_of_markdown_name_the_headings_above_them() -> None:
+    chunks = split([Section(text=MANUAL)], characters=60, kind="markdown")
+    places = {chunk.text.splitlines()[-1]: chunk.place for chunk in chunks}
+    assert places["Before any heading."] is None
+    assert places["First sentence. Second sentence."] == "Install"
+    assert places["Use the image, which has all tools."] == "Install › macOS"
+    assert places["Delete it."] == "Remove"
+    assert not any("neither" in (chunk.place or "") or "not a" in (chunk.place or "") for chunk in chunks)
+    assert [chunk.place for chunk in chunks if "Use the package." in chunk.text] == ["Install › Linux"]
+
+
+def test_headings_of_plain_text_are_text() -> None:
+    assert split([Section(text="# a comment\nls")], characters=100) == [
+        Chunk(number=0, text="# a comment\nls", place=None)
+    ]
+
+
+def test_no_chunk_is_longer_than_asked_and_no_word_is_lost() -> None:
+    words = [f"word{number}" for number in range(500)]
+    chunks = split([Section(text=" ".join(words) + "x" * 300)], characters=50)
+    assert all(len(chunk.text) <= 50 for chunk in chunks)
+    assert " ".join(chunk.text for chunk in chunks).replace(" ", "") == "".join(words) + "x" * 300
+
+
+def test_chunks_may_overlap() -> None:
+    first, second, *_ = split([Section(text="a b c d e f g h i j")], characters=9, overlap=4)
+    assert first.text == "a b c d e"
+    assert second.text.startswith("d e")
+
+
+def test_the_number_of_chunks_is_limited() -> None:
+    with pytest.raises(TooManyChunks, match="more than 1,000 chunks"):
+        split([Section(text="a\n\n" * 1001)], characters=1, max_chunks=1000)
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "is_installed", lambda: False)
+    with pytest.raises(ExtraMissing, match=r'pip install "musterd\[knowledge\]"'):
+        split([Section(text="a")], characters=10)
