@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.auth import AUTH
 from bench.durable import DURABLE
 from bench.figures import Figure, block, machine, table, write_docs, write_json
+from bench.knowledge import KNOWLEDGE
 from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
@@ -30,6 +31,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "auth": ("the cost of authentication", AUTH),
     "schedules": ("schedules that are due at once, and their cost while idle", SCHEDULES),
+    "knowledge": ("documents into an index, and searches in it", KNOWLEDGE),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),

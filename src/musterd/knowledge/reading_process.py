@@ -72,15 +72,13 @@ async def parsed(kind: str, noun: str, content: bytes, *, charset: str | None, l
         async with asyncio.timeout(limits.seconds):
             # A text in JSON is at most twice as long, as control characters were removed.
             output = await _output(process, 2 * limits.text_bytes + _MEGABYTE)
-            exit_code = await process.wait()
+            exit_code = await process.wait() if output is not None else TOO_LONG
     except TimeoutError as error:
         raise Unreadable(f"Reading the {noun} takes longer than {limits.seconds:g} s.") from error
     finally:
         feeding.cancel()
         await _end(process)
-    if output is None:
-        raise Unreadable(limits.too_long(noun))
-    return _pieces(output, exit_code, noun, limits)
+    return _pieces(output or b"", exit_code, noun, limits)
 
 
 def _pieces(output: bytes, exit_code: int, noun: str, limits: ReadingLimits) -> list[Piece]:
@@ -122,6 +120,7 @@ async def _end(process: Process) -> None:
     """Kill the process with its group, and wait until it has ended."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-    # asyncio has no public way to close a transport whose pipes have unread data.
+    # A wait ends after the pipes are closed, which they are not while one has unread data. asyncio has no public way to
+    # close them.
     vars(process)["_transport"].close()
+    await process.wait()

@@ -43,9 +43,14 @@ class StaticEmbedder:
 
 
 def _embed(texts: Sequence[str]) -> list[bytes]:
-    import numpy as np
-
     from musterd.knowledge.quantization import as_bytes
+
+    return as_bytes(mean_vectors(texts))
+
+
+def mean_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
+    """For each text the mean of the vectors of its tokens; zeros for a text without any."""
+    import numpy as np
 
     with _load_lock:  # so that two first calls do not load twice
         tokenizer, weights = _load()
@@ -54,7 +59,7 @@ def _embed(texts: Sequence[str]) -> list[bytes]:
         # One by one, because a batch would take all processors from the runs of this process.
         if tokens := tokenizer.encode(text, add_special_tokens=False).ids:
             vectors[number] = weights[tokens].mean(axis=0, dtype=np.float32)
-    return as_bytes(vectors)
+    return vectors
 
 
 @functools.cache
