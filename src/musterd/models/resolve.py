@@ -31,7 +31,12 @@ _NO_KEY = "no-key"  # the SDK requires a key, but servers at OPENAI_BASE_URL oft
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]*_[A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
-_EXTRAS = frozenset({"anthropic", "bedrock", "cohere", "google", "groq", "huggingface", "mistral", "xai"})
+_EXTRAS = frozenset(
+    {
+        *("anthropic", "bedrock", "cohere", "google", "groq", "huggingface", "mistral", "xai"),
+        *("sentence-transformers", "voyageai"),  # embedders only
+    }
+)
 
 # The key holds id(settings), so the entry keeps the settings alive: otherwise a new object could get the same id.
 _Key = tuple[str, int, str | None, str | None]

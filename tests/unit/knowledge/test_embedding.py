@@ -227,6 +227,11 @@ async def test_an_embedder_of_pydantic_ai_is_used_as_it_is() -> None:
             "small",
             'Embedder "small": write it as provider:model, such as openai:text-embedding-3-small, or use builtin.',
         ),
+        (
+            "sentence-transformers:small",
+            'Embedder "sentence-transformers:small": its package is missing, install it with pip install '
+            '"musterd[sentence-transformers]".',
+        ),
         ("opnai:small", 'Embedder "opnai:small": unknown provider "opnai". Did you mean "openai"?'),
         (
             "openai:small",
