@@ -4,8 +4,11 @@ It runs in this process. The texts are docstrings (``bench/docstrings.py``). The
 """
 
 import asyncio
+import re
+import sqlite3
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +17,7 @@ from bench.docstrings import Document, corpus
 from bench.figures import Bar, Figure
 from bench.measures import Measure
 from bench.trial import Bench
+from musterd.knowledge.ranking import fused
 from musterd.knowledge.reading import ReadingLimits, Source, read
 from musterd.knowledge.splitting import split
 from musterd.knowledge.static_embedder import StaticEmbedder, mean_vectors
@@ -25,6 +29,9 @@ QUERIES = 500
 NEAREST = 10
 PAGES = 10
 READINGS = 20
+CANDIDATES = 50
+WEIGHTS = (1, 0.5, 0.25)
+WORD = re.compile(r"\w+")
 
 
 async def measure_reading(bench: Bench) -> list[Figure]:
@@ -126,7 +133,53 @@ class _Searches:
         return hits / len(self._documents)
 
 
+async def measure_ranking(bench: Bench) -> list[Figure]:
+    """How often words, vectors and both together return the right document."""
+    documents = corpus(bench.times(SIZES[0]))
+    chunks = [chunk for document in documents for chunk in document.chunks]
+    embedder, index, words = StaticEmbedder(), VectorIndex(), _word_index(chunks)
+    index.add(range(len(chunks)), await embedder.documents(chunks))
+    ranks: dict[str, list[int | None]] = defaultdict(list)
+    for document in documents[: bench.times(QUERIES)]:
+        by_words = _search_words(words, document.query)
+        by_vectors = [number for number, _ in index.search(await embedder.query(document.query), CANDIDATES)]
+        for name, order in _orders(by_words, by_vectors).items():
+            rank = next((at for at, number in enumerate(order) if chunks[number] in document.chunks), None)
+            ranks[name].append(rank)
+    return [
+        Figure(
+            name=f"{len(chunks) // 1000 * 1000:,} chunks, {name}: the right document {place}",
+            unit="",
+            ours=sum(rank is not None and rank < limit for rank in places) / len(places),
+        )
+        for name, places in ranks.items()
+        for limit, place in ((1, "first"), (NEAREST, f"among {NEAREST}"))
+    ]
+
+
+def _word_index(chunks: Sequence[str]) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE VIRTUAL TABLE chunks USING fts5 (text, tokenize = 'porter unicode61')")
+    connection.executemany("INSERT INTO chunks (rowid, text) VALUES (?, ?)", enumerate(chunks))
+    return connection
+
+
+def _search_words(connection: sqlite3.Connection, query: str) -> list[int]:
+    terms = " OR ".join(f'"{term}"' for term in WORD.findall(query))
+    sql = "SELECT rowid FROM chunks WHERE text MATCH ? ORDER BY rank LIMIT ?"
+    return [number for (number,) in connection.execute(sql, (terms, CANDIDATES))]
+
+
+def _orders(by_words: Sequence[int], by_vectors: Sequence[int]) -> dict[str, Sequence[int]]:
+    orders = {"words": by_words, "vectors": by_vectors}
+    for weight in WEIGHTS:
+        both = fused(by_words, by_vectors, vector_weight=weight)
+        orders[f"both, vectors with weight {weight}"] = [number for number, _ in both]
+    return orders
+
+
 KNOWLEDGE: dict[str, Measure] = {
     "reading": measure_reading,
     "index": measure_index,
+    "ranking": measure_ranking,
 }

@@ -5,6 +5,7 @@ may be made to break its parser.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
@@ -21,6 +22,7 @@ __all__ = ["READERS", "Reader", "ReadingLimits", "Section", "Source", "Unreadabl
 _HEAD_BYTES = 1024
 _UNPARSED = frozenset({"text", "markdown"})
 _OFFICE_PARTS = {b"word/document.xml": "docx", b"ppt/presentation.xml": "pptx", b"xl/workbook.xml": "xlsx"}
+_PDF = re.compile(rb"(?:^|[\r\n\0])%PDF-\d")
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -155,16 +157,19 @@ def limits_of(settings: Settings) -> ReadingLimits:
     )
 
 
-def kind_of(source: Source) -> str:
+def kind_of(source: Source, reader: str | None = None) -> str:
     """The kind of a content: by its bytes, and for text by its name or else its media type.
 
+    :param reader: the id of the reader that is to read it, whatever it is.
     :raises Unreadable: it is empty, or not of a kind that can be read.
     """
     content = source.content
     if not content.strip():
         raise Unreadable("The content is empty.")
+    if reader is not None:
+        return READERS[reader].kinds[0]
     head = content[:_HEAD_BYTES]
-    if b"%PDF-" in head:
+    if _PDF.search(head):
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return _office_kind(content)
@@ -185,7 +190,7 @@ async def read(source: Source, *, reader: str | None = None, limits: ReadingLimi
     :raises Unreadable: it has no text, or cannot be read within the limits.
     """
     limits = limits or ReadingLimits()
-    kind = kind_of(source) if reader is None else _kind_for(source, READERS[reader])
+    kind = kind_of(source, reader)
     noun = _noun(kind)
     if kind in _UNPARSED:
         if len(source.content) > limits.text_bytes:
@@ -203,13 +208,6 @@ async def read(source: Source, *, reader: str | None = None, limits: ReadingLimi
 def _noun(kind: str) -> str:
     """What a content of this kind is called in messages."""
     return "text" if kind == "text" else _READER_OF_KIND[kind].name
-
-
-def _kind_for(source: Source, reader: Reader) -> str:
-    """The kind that a reader takes a content for: the content's own if it is one of the reader's."""
-    if not source.content.strip():
-        raise Unreadable("The content is empty.")
-    return reader.kinds[0]
 
 
 def _without_text(kind: str, noun: str) -> str:

@@ -78,7 +78,7 @@ async def parsed(kind: str, noun: str, content: bytes, *, charset: str | None, l
     finally:
         feeding.cancel()
         await _end(process)
-    return _pieces(output or b"", exit_code, noun, limits)
+    return await asyncio.to_thread(_pieces, output or b"", exit_code, noun, limits)
 
 
 def _pieces(output: bytes, exit_code: int, noun: str, limits: ReadingLimits) -> list[Piece]:

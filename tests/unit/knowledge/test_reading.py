@@ -182,7 +182,12 @@ async def test_a_document_without_text_is_refused(make: Callable[[], bytes], nam
         await texts(Source(content=make(), file_name=name))
 
 
+def test_a_text_about_pdf_is_text() -> None:
+    assert kind_of(Source(content=b"A PDF begins with %PDF-1.7")) == "text"
+
+
 async def test_a_reader_that_is_named_reads_the_content() -> None:
+    assert kind_of(Source(content=b"<html>"), "markdown") == "markdown"
     assert await read(Source(content=b"{}"), reader="text", limits=ReadingLimits()) == [Section(text="{}")]
     with pytest.raises(Unreadable, match="The PDF could not be read"):
         await read(Source(content=b"text"), reader="pdf", limits=ReadingLimits())
