@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCSTRING = re.compile(r'^[ \t]*r?"""(.+?)"""', re.DOTALL | re.MULTILINE)
+WORD = re.compile(r"[a-zA-Z]{2,}")
 QUERY_CHARS = range(30, 120)
+QUERY_WORDS = 4
 CHUNK_CHARS = range(100, 1200)
 
 
@@ -45,7 +47,7 @@ def _documents() -> Iterator[Document]:
         paragraphs = (" ".join(paragraph.split()) for paragraph in rest.split("\n\n"))
         chunks = tuple(part for part in paragraphs if len(part) in CHUNK_CHARS and part not in known)
         known.update(chunks)
-        if len(query) in QUERY_CHARS and query not in known and chunks:
+        if len(query) in QUERY_CHARS and len(WORD.findall(query)) >= QUERY_WORDS and query not in known and chunks:
             known.add(query)
             yield Document(query, chunks)
 

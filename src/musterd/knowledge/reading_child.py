@@ -25,7 +25,7 @@ TOO_LONG = 4
 OUT_OF_MEMORY = 5
 """The exit code if there is not enough memory."""
 
-OPEN_FILES = 64  # modules are imported after the limits are set
+OPEN_FILES = 64  # parsers import more modules when they need them
 PARSERS = {
     "pdf": "pdf",
     "docx": "word",
@@ -43,10 +43,11 @@ Parser = Callable[[bytes, str | None], Iterator[tuple[str, str | None]]]
 
 def main(kind: str, charset: str, memory_bytes: int, cpu_seconds: int, text_bytes: int) -> None:
     """Parse standard input."""
+    # Imported before the limits, which forbid to write the compiled modules: they would be compiled for each document.
+    parse: Parser = importlib.import_module(f"musterd.knowledge.parsers.{PARSERS[kind]}").pieces
     limit_process(memory_bytes, cpu_seconds)
     logging.disable()  # parsers warn about each flaw of a document
     try:
-        parse: Parser = importlib.import_module(f"musterd.knowledge.parsers.{PARSERS[kind]}").pieces
         left = text_bytes
         for text, place in parse(sys.stdin.buffer.read(), charset or None):
             text = cleaned(text)

@@ -7,6 +7,8 @@ from musterd.knowledge.problems import Unreadable
 
 SAMPLE_BYTES = 64 * 1024
 """How much of a content tells whether it is text."""
+PART_CHARS = 64 * 1024
+"""How much of a text is cleaned in one call."""
 MAX_CONTROL_SHARE = 0.01
 """The share of control characters above which a content in no known encoding is not text."""
 
@@ -21,7 +23,6 @@ _BYTE_ORDER_MARKS = (
 _CHARSET = re.compile(r"(utf|iso|latin|windows|cp|us-ascii|ascii|gb|big5|shift|euc|koi|mac)[\w-]*", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _DROPPED = {**dict.fromkeys([*range(9), 11, *range(14, 32), 127]), 0xAD: None, 0xFEFF: None}
-_CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 
 def encoding_of(content: bytes, charset: str | None = None) -> str:
@@ -58,8 +59,10 @@ def decoded(content: bytes, charset: str | None = None) -> str:
 
 def cleaned(text: str) -> str:
     """``text`` without control characters, soft hyphens and halves of characters, with ``\\n`` between its lines."""
-    text = _CARRIAGE_RETURN.sub("\n", text).translate(_DROPPED)
-    return text.encode("utf-8", "replace").decode()
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # In parts, because one call for a long text would hold Python's lock, and so the whole server, for a second.
+    parts = (text[start : start + PART_CHARS] for start in range(0, len(text), PART_CHARS))
+    return "".join(part.translate(_DROPPED).encode("utf-8", "replace").decode() for part in parts)
 
 
 def _is_known(charset: str) -> bool:
