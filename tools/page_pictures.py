@@ -276,11 +276,12 @@ def colours_of(pictures: list[Image.Image]) -> list[Colour]:
     sheet = Image.new("RGB", (width, height * len(pictures)))
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (0, height * number))
-    by_count = sorted(sheet.getcolors(width * sheet.height), reverse=True)
+    by_count = sorted(sheet.getcolors(width * sheet.height) or [], reverse=True)
     others = sheet.quantize(COLOURS - EXACT_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette()
-    colours = [colour for _, colour in by_count[:EXACT_COLOURS]] + list(zip(*[iter(others)] * 3, strict=True))
+    exact = [colour for _, colour in by_count[:EXACT_COLOURS] if isinstance(colour, tuple)]
     distinct: dict[Colour, Colour] = {}
-    for colour in colours:
+    for red, green, blue in [*exact, *zip(*[iter(others or [])] * 3, strict=True)]:
+        colour = red, green, blue
         distinct.setdefault(_corner(colour), colour)
     return list(distinct.values())
 

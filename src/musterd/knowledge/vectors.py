@@ -124,8 +124,10 @@ class _Rows:
         import numkong
         import numpy as np
 
-        result: Any = numkong.cdist(vector.reshape(1, -1), self.vectors[: self.count], "angular")
-        return np.asarray(result, dtype=np.float64)[0]
+        result: NDArray[np.float64] = np.asarray(
+            numkong.cdist(vector.reshape(1, -1), self.vectors[: self.count], "angular"), dtype=np.float64
+        )
+        return result.reshape(-1)
 
     def is_alive(self, allowed: Container[int] | None) -> NDArray[np.bool_] | None:
         """For each row whether it may be found; None if all may."""

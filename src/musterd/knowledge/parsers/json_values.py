@@ -25,8 +25,7 @@ def _parsed(text: str) -> object:
 
 
 def _place(error: ValueError) -> str:
-    is_located = isinstance(error, json.JSONDecodeError)
-    return f" (line {error.lineno}, column {error.colno})" if is_located else ""
+    return f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def _lines(value: object, path: str) -> Iterator[str]:

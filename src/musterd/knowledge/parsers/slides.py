@@ -6,6 +6,7 @@ from zipfile import BadZipFile
 from lxml.etree import LxmlError
 from pptx import Presentation
 from pptx.exc import PythonPptxError
+from pptx.shapes.autoshape import Shape
 from pptx.shapes.base import BaseShape
 from pptx.shapes.graphfrm import GraphicFrame
 from pptx.shapes.group import GroupShape
@@ -40,5 +41,5 @@ def _texts(shapes: Iterable[BaseShape]) -> Iterator[str]:
             yield from _texts(shape.shapes)
         elif isinstance(shape, GraphicFrame) and shape.has_table:
             yield markdown_text.table([cell.text for cell in row.cells] for row in shape.table.rows)
-        elif shape.has_text_frame and (text := shape.text_frame.text.strip()):
+        elif isinstance(shape, Shape) and (text := shape.text_frame.text.strip()):
             yield text
