@@ -58,21 +58,21 @@ async def measure_index(bench: Bench) -> list[Figure]:
     """Embedding and search of many chunks."""
     figures = []
     for size in SIZES:
-        figures += await _index(corpus(bench.times(size)), bench.times(QUERIES))
+        documents, chunks = corpus(bench.times(size))
+        figures += await _index(documents[: bench.times(QUERIES)], chunks)
     return figures
 
 
-async def _index(documents: Sequence[Document], queries: int) -> list[Figure]:
+async def _index(documents: Sequence[Document], chunks: Sequence[str]) -> list[Figure]:
     embedder, index = StaticEmbedder(), VectorIndex()
     await embedder.query("load the weights")
-    chunks = [chunk for document in documents for chunk in document.chunks]
-    name = f"{len(chunks) // 1000 * 1000:,} chunks"
+    name = f"{len(chunks):,} chunks"
     began = time.process_time()
     for start in range(0, len(chunks), embedder.batch_size):
         batch = chunks[start : start + embedder.batch_size]
         index.add(range(start, start + len(batch)), await embedder.documents(batch))
     built = time.process_time() - began
-    searches = _Searches(index, documents[:queries], chunks)
+    searches = _Searches(index, documents, chunks)
     await searches.run()
     return [
         Figure(name=f"{name}: embedded and added, each CPU second", unit="", ours=len(chunks) / built),
@@ -135,8 +135,7 @@ class _Searches:
 
 async def measure_ranking(bench: Bench) -> list[Figure]:
     """How often words, vectors and both together return the right document."""
-    documents = corpus(bench.times(SIZES[0]))
-    chunks = [chunk for document in documents for chunk in document.chunks]
+    documents, chunks = corpus(bench.times(SIZES[0]))
     embedder, index, words = StaticEmbedder(), VectorIndex(), _word_index(chunks)
     index.add(range(len(chunks)), await embedder.documents(chunks))
     ranks: dict[str, list[int | None]] = defaultdict(list)
@@ -148,7 +147,7 @@ async def measure_ranking(bench: Bench) -> list[Figure]:
             ranks[name].append(rank)
     return [
         Figure(
-            name=f"{len(chunks) // 1000 * 1000:,} chunks, {name}: the right document {place}",
+            name=f"{len(chunks):,} chunks, {name}: the right document {place}",
             unit="",
             ours=sum(rank is not None and rank < limit for rank in places) / len(places),
         )

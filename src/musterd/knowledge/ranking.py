@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-RANK_OFFSET = 60
-"""The constant of reciprocal rank fusion: how little the first places differ from the next ones."""
+RANK_OFFSET = 5
+"""The constant of reciprocal rank fusion. With the usual 60, the first of a list counts hardly more than the fiftieth.
+Then a result that only vectors of weight 0.5 find is never among the first ten (docs/internals/documents.md)."""
 
 
 def fused(words: Sequence[int], vectors: Sequence[int], *, vector_weight: float) -> list[tuple[int, float]]:
     """The ids of both lists with their scores, the best first; ids with the same score in ascending order.
 
-    A score is the weighted sum of ``1 / (60 + rank)``, divided by the best possible sum, so an id that is first in both
+    A score is the weighted sum of ``1 / (5 + rank)``, divided by the best possible sum, so an id that is first in both
     lists has the score 1. An empty list does not count: it is a search that found nothing, or that was not made.
 
     :param words: ids from a search by words, the best first.

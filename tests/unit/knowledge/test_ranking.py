@@ -21,3 +21,9 @@ def test_equal_scores_are_ordered_by_id() -> None:
 def test_a_list_without_results_does_not_lower_the_scores() -> None:
     assert fused([3], [], vector_weight=0.5) == fused([], [3], vector_weight=0.5) == [(3, 1.0)]
     assert fused([], [], vector_weight=0.5) == []
+
+
+def test_the_best_by_vectors_is_among_the_first_ten_though_words_find_many_others() -> None:
+    first = [chunk_id for chunk_id, _ in fused(range(50), range(100, 150), vector_weight=0.5)][:10]
+    assert first[0] == 0
+    assert 100 in first
