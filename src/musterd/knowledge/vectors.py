@@ -168,7 +168,7 @@ class _Rows:
         if not has_direction.all():
             ids, vectors = ids[has_direction], vectors[has_direction]
         count = self.count + len(ids)
-        rows = self if count <= len(self.ids) else self._grown(max(count, len(self.ids) * 3 // 2))
+        rows = self if count <= len(self.ids) else self._grown(max(count, len(self.ids) * 9 // 8))
         rows.ids[self.count : count] = ids
         rows.vectors[self.count : count] = vectors
         return rows._with(count=count)
