@@ -13,7 +13,8 @@ function hash(): string {
   return text.startsWith("/") ? text : `/${text}`;
 }
 
-const currentPath = () => hash().split("?", 1)[0] ?? "/";
+/** The path of the place now; the page that is drawn may still be that of the place before. */
+export const currentPath = () => hash().split("?", 1)[0] ?? "/";
 const currentSearch = () => hash().split("?").slice(1).join("?");
 
 export function navigate(to: string, { replace = false }: { replace?: boolean } = {}): void {

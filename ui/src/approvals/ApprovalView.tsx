@@ -1,6 +1,7 @@
 import { Hand } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
+import { currentPath } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
 import { type Approval, isPending } from "./approval";
@@ -17,7 +18,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
   const question = useQuestion(approval);
   const isOpen = isPending(approval);
   const decision = useDecisionFocus(isOpen, question.sent !== null);
-  useQuestionKeys(() => question, isOpen, MORE_KEYS);
+  useQuestionKeys(() => (isSelected(approval) ? question : null), isOpen, MORE_KEYS);
   return (
     <div className="question-columns">
       <div className="question-stack">
@@ -57,10 +58,18 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
   );
 }
 
+/** A key that is pressed right after `j` must not decide about the question that is still drawn. */
+function isSelected(approval: Approval): boolean {
+  const path = currentPath();
+  return path === "/approvals" || path === placeOf(approval);
+}
+
+const placeOf = (approval: Approval) => `/approvals/${encodeURIComponent(approval.id)}`;
+
 function NextButton({ next }: { next: Approval }) {
   const [, navigate] = useLocation();
   return (
-    <Button shortcut="U" onClick={() => navigate(`/approvals/${encodeURIComponent(next.id)}`)}>
+    <Button shortcut="U" onClick={() => navigate(placeOf(next))}>
       Next question
     </Button>
   );

@@ -20,7 +20,7 @@ function show(approval: Approval, answers: Answers = {}) {
     [`GET /runs/${approval.run_id}`]: { input: "Where is my order 4417?" },
     ...answers,
   });
-  renderPage(<ApprovalsPage approvalId={approval.id} />);
+  renderPage(<ApprovalsPage approvalId={approval.id} />, `#/approvals/${approval.id}`);
   return requests;
 }
 
@@ -50,6 +50,16 @@ describe("the approvals page", () => {
     await screen.findByText("Approve");
     await press("a");
     await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
+  });
+
+  it("has no key for a question that is still drawn after the place has changed", async () => {
+    const requests = show(REFUND);
+    await screen.findByText("Approve");
+    window.location.hash = "#/approvals/ap-deploy";
+    await press("a");
+    await press("r");
+    expect(sentDecision(requests)).toBeUndefined();
+    expect(screen.queryByLabelText(/^Note/)).toBeNull();
   });
 
   it("rejects with a note", async () => {
