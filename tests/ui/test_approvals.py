@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,10 +75,12 @@ def test_keys_approve_and_go_on(server: Process, visitor: Visitor) -> None:
     visitor.open("/approvals")
     visitor.see("Needs you · 2")
     place_in_run = visitor.page.get_by_role("link", name="Open the run at this step")
+    place = place_in_run.get_attribute("href")
+    assert place is not None
     visitor.press("j")
-    expect(place_in_run).to_have_attribute("href", re.compile("/runs/second"))
+    expect(place_in_run).not_to_have_attribute("href", place)
     visitor.press("k")
-    expect(place_in_run).to_have_attribute("href", re.compile("/runs/first"))
+    expect(place_in_run).to_have_attribute("href", place)
     visitor.press("a")
     expect(visitor.page.get_by_role("status").filter(has_text="Approved")).to_be_visible()
     visitor.see("Needs you · 1")
