@@ -1,50 +1,147 @@
 """Conditions on the metadata of a knowledge base's contents.
 
-A condition has three forms on the wire: an object ``{key: value}`` (all of them hold; a list of values: any of them), an
-expression ``{"op": "EQ", "key": …, "value": …}`` or ``{"op": "AND", "conditions": […]}``, and a list of expressions (all
-of them hold). There is one meaning for all databases and kinds of search: :func:`matches`, applied to contents before
+A filter has three forms on the wire: an object ``{key: value}`` (all of them hold; a list of values: any of them), an
+expression ``{"op": "EQ", "key": …, "value": …}`` or ``{"op": "AND", "conditions": […]}``, and a list of these (all of
+them hold). There is one meaning for all databases and kinds of search: :func:`matches`, applied to contents before
 chunks are ranked.
+
+- A key that a content does not have counts as null, and NOT holds exactly if its condition does not.
+- A list in the metadata satisfies a comparison if one of its items does; NEQ holds exactly if EQ does not.
+- A text equals the number or the truth value that it spells, because forms and models often send texts.
+- GT, GTE, LT and LTE compare numbers with numbers and texts with texts; other pairs satisfy none of them.
+- CONTAINS and STARTSWITH ignore case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
-from musterd.core.jsontypes import Json
+from musterd.core.jsontypes import Json, JsonObject
 
 Comparator = Literal["EQ", "NEQ", "GT", "GTE", "LT", "LTE", "IN", "CONTAINS", "STARTSWITH"]
+
+COMPARATORS: tuple[Comparator, ...] = get_args(Comparator)
+COMBINATORS = ("AND", "OR", "NOT")
+MAX_DEPTH = 10
+"""How deeply expressions may be nested."""
+MAX_CONDITIONS = 1000
+"""The most comparisons in a filter, and the most values of an IN."""
+_TEXT_COMPARATORS = frozenset({"CONTAINS", "STARTSWITH"})
+_ORDER_COMPARATORS = frozenset({"GT", "GTE", "LT", "LTE"})
+_LITERALS = {"true": True, "false": False}
+_LONGEST_NUMBER = 40
 
 
 class FilterInvalid(ValueError):
     """A filter has no meaning. The text says which part and what to write, for the client."""
 
 
+class _Expression:
+    """The operators by which expressions are combined in Python."""
+
+    __slots__ = ()
+
+    def __and__(self, other: "Filter") -> "Combination":
+        return AND(cast("Filter", self), other)
+
+    def __or__(self, other: "Filter") -> "Combination":
+        return OR(cast("Filter", self), other)
+
+    def __invert__(self) -> "Combination":
+        return NOT(cast("Filter", self))
+
+
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The value of one key compared with a value."""
+class Comparison(_Expression):
+    """The value of one key compared with a value; of IN with a list of values."""
 
     op: Comparator
     key: str
     value: Json
 
+    def to_dict(self) -> JsonObject:
+        """The expression as JSON."""
+        return {"op": self.op, "key": self.key, "values" if self.op == "IN" else "value": self.value}
+
 
 @dataclass(frozen=True, slots=True)
-class Combination:
+class Combination(_Expression):
     """Conditions that all hold, of which any holds, or of which none holds."""
 
     op: Literal["AND", "OR", "NOT"]
     conditions: "tuple[Filter, ...]"
 
+    def to_dict(self) -> JsonObject:
+        """The expression as JSON."""
+        if self.op == "NOT" and len(self.conditions) == 1:
+            return {"op": self.op, "condition": self.conditions[0].to_dict()}
+        return {"op": self.op, "conditions": [condition.to_dict() for condition in self.conditions]}
+
 
 Filter = Comparison | Combination
 
 
-def parse_filters(value: Json) -> Filter | None:
-    """The filter that ``value`` describes; None for no condition (null, ``{}``, ``[]``).
+# --- expressions in Python, with AgentOS's names ----------------------------------------------------
 
-    :raises FilterInvalid: it describes none.
-    """
-    raise NotImplementedError
+
+def EQ(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` equals ``value``."""
+    return Comparison("EQ", key, value)
+
+
+def NEQ(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` does not equal ``value``."""
+    return Comparison("NEQ", key, value)
+
+
+def GT(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` is greater than ``value``."""
+    return Comparison("GT", key, value)
+
+
+def GTE(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` is ``value`` or greater."""
+    return Comparison("GTE", key, value)
+
+
+def LT(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` is less than ``value``."""
+    return Comparison("LT", key, value)
+
+
+def LTE(key: str, value: Json) -> Comparison:  # noqa: N802
+    """The value of ``key`` is ``value`` or less."""
+    return Comparison("LTE", key, value)
+
+
+def IN(key: str, values: Sequence[Json]) -> Comparison:  # noqa: N802
+    """The value of ``key`` is one of ``values``."""
+    return Comparison("IN", key, list(values))
+
+
+def CONTAINS(key: str, value: str) -> Comparison:  # noqa: N802
+    """The text of ``key`` contains ``value``."""
+    return Comparison("CONTAINS", key, value)
+
+
+def STARTSWITH(key: str, value: str) -> Comparison:  # noqa: N802
+    """The text of ``key`` starts with ``value``."""
+    return Comparison("STARTSWITH", key, value)
+
+
+def AND(*expressions: Filter) -> Combination:  # noqa: N802
+    """All expressions hold."""
+    return Combination("AND", expressions)
+
+
+def OR(*expressions: Filter) -> Combination:  # noqa: N802
+    """One of the expressions holds, or several."""
+    return Combination("OR", expressions)
+
+
+def NOT(expression: Filter) -> Combination:  # noqa: N802
+    """The expression does not hold."""
+    return Combination("NOT", (expression,))
 
 
 def both(first: Filter | None, second: Filter | None) -> Filter | None:
@@ -54,6 +151,159 @@ def both(first: Filter | None, second: Filter | None) -> Filter | None:
     return Combination("AND", (first, second))
 
 
+# --- from JSON --------------------------------------------------------------------------------------
+
+
+def parse_filters(value: Json) -> Filter | None:
+    """The filter that ``value`` describes; None for no condition (null, ``{}``, ``[]``).
+
+    :raises FilterInvalid: it describes none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        conditions = tuple(condition for item in value if (condition := _parsed(item)) is not None)
+    else:
+        conditions = () if (condition := _parsed(value)) is None else (condition,)
+    if not conditions:
+        return None
+    filters = conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
+    if (count := _count(filters)) > MAX_CONDITIONS:
+        raise FilterInvalid(f"A filter has at most {MAX_CONDITIONS} conditions, not {count}.")
+    return filters
+
+
+def _parsed(value: Json) -> Filter | None:
+    """The filter of an object in either form; None for an empty one."""
+    if not isinstance(value, Mapping):
+        raise FilterInvalid(
+            'A filter is an object like {"country": "no"}, an expression like {"op": "EQ", "key": "country", "value": '
+            f'"no"}}, or a list of these, not {_shortened(value)}.'
+        )
+    if "op" in value:
+        return _expression(value, 1)
+    conditions = tuple(
+        _comparison("IN" if isinstance(item, list | tuple) else "EQ", key, item) for key, item in value.items()
+    )
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
+
+
+def _expression(value: Json, depth: int) -> Filter:
+    if depth > MAX_DEPTH:
+        raise FilterInvalid(f"Filters are nested at most {MAX_DEPTH} levels deep.")
+    if not isinstance(value, Mapping) or "op" not in value:
+        raise FilterInvalid(f'A condition is an expression with an "op", not {_shortened(value)}.')
+    op = value["op"]
+    if op in COMPARATORS:
+        operand = next((value[name] for name in ("value", "values") if name in value), None)
+        if "key" not in value or not ("value" in value or "values" in value):
+            raise FilterInvalid(f'{op} needs "key" and "{"values" if op == "IN" else "value"}".')
+        return _comparison(op, value["key"], operand)
+    if op not in COMBINATORS:
+        names = ", ".join((*COMPARATORS, *COMBINATORS))
+        raise FilterInvalid(f"{_shortened(op)} is not an operator; use one of {names}.")
+    conditions = [value["condition"]] if "condition" in value else value.get("conditions")
+    if not isinstance(conditions, list | tuple) or not conditions:
+        name = '"condition"' if op == "NOT" else '"conditions", a list'
+        raise FilterInvalid(f"{op} needs {name}.")
+    return Combination(op, tuple(_expression(condition, depth + 1) for condition in conditions))
+
+
+def _comparison(op: Comparator, key: Json, value: Json) -> Comparison:
+    if not isinstance(key, str):
+        raise FilterInvalid(f"{op}: the key is a text, not {_shortened(key)}.")
+    if op == "IN":
+        if not isinstance(value, list | tuple) or not all(map(_is_scalar, value)):
+            raise FilterInvalid(f"'{key}': IN needs a list of texts, numbers or truth values, not {_shortened(value)}.")
+        if len(value) > MAX_CONDITIONS:
+            raise FilterInvalid(f"'{key}': IN takes at most {MAX_CONDITIONS} values, not {len(value)}.")
+        return Comparison(op, key, list(value))
+    if op in _TEXT_COMPARATORS and not isinstance(value, str):
+        raise FilterInvalid(f"'{key}': {op} needs a text, not {_shortened(value)}.")
+    if op in _ORDER_COMPARATORS and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        raise FilterInvalid(f"'{key}': {op} needs a number or a text, not {_shortened(value)}.")
+    if not _is_scalar(value):
+        fix = "use IN for a list" if isinstance(value, list | tuple) else "use a text, a number or a truth value"
+        raise FilterInvalid(f"'{key}': {op} does not take {_shortened(value)}; {fix}.")
+    return Comparison(op, key, value)
+
+
+def _is_scalar(value: Json) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _count(filters: Filter) -> int:
+    return 1 if isinstance(filters, Comparison) else sum(map(_count, filters.conditions))
+
+
+def _shortened(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+# --- the meaning ------------------------------------------------------------------------------------
+
+
 def matches(filters: Filter | None, metadata: Mapping[str, Json]) -> bool:
     """Whether a content with this metadata satisfies the filter."""
-    raise NotImplementedError
+    if filters is None:
+        return True
+    if isinstance(filters, Combination):
+        results = (matches(condition, metadata) for condition in filters.conditions)
+        if filters.op == "AND":
+            return all(results)
+        return any(results) if filters.op == "OR" else not any(results)
+    if filters.op == "NEQ":
+        return not _any_satisfies("EQ", metadata.get(filters.key), filters.value)
+    return _any_satisfies(filters.op, metadata.get(filters.key), filters.value)
+
+
+def _any_satisfies(op: Comparator, stored: Json, value: Json) -> bool:
+    items = stored if isinstance(stored, list) else [stored]
+    return any(_satisfies(op, item, value) for item in items)
+
+
+def _satisfies(op: Comparator, stored: Json, value: Json) -> bool:
+    if op == "IN":
+        return any(_equals(stored, item) for item in value)
+    if op in _TEXT_COMPARATORS:
+        if not isinstance(stored, str):
+            return False
+        text, part = stored.casefold(), value.casefold()
+        return text.startswith(part) if op == "STARTSWITH" else part in text
+    return _equals(stored, value) if op == "EQ" else _is_in_order(op, stored, value)
+
+
+def _equals(stored: Json, value: Json) -> bool:
+    if type(stored) is type(value):
+        return bool(stored == value)
+    stored, value = _read(stored, value), _read(value, stored)
+    if isinstance(stored, bool) or isinstance(value, bool):  # True == 1 in Python
+        return stored is value
+    return _is_scalar(stored) and bool(stored == value)
+
+
+def _is_in_order(op: Comparator, stored: Json, value: Json) -> bool:
+    stored, value = _read(stored, value), _read(value, stored)
+    is_text = isinstance(stored, str)
+    if isinstance(stored, bool) or not isinstance(stored, str | int | float) or is_text != isinstance(value, str):
+        return False
+    if op == "GT":
+        return bool(stored > value)
+    if op == "GTE":
+        return bool(stored >= value)
+    return bool(stored < value) if op == "LT" else bool(stored <= value)
+
+
+def _read(value: Json, other: Json) -> Json:
+    """A text as the number or truth value that it spells, if ``other`` is one; else the value itself."""
+    if not isinstance(value, str) or isinstance(other, str) or other is None:
+        return value
+    if isinstance(other, bool):
+        return _LITERALS.get(value.lower(), value)
+    try:
+        return float(value) if len(value) <= _LONGEST_NUMBER else value
+    except ValueError:
+        return value

@@ -1,0 +1,136 @@
+"""Filters on the metadata of contents: one table of meanings, and what is wrong with a filter in words."""
+
+from typing import Any
+
+import pytest
+
+from musterd.core.jsontypes import Json
+from musterd.core.knowledge_filters import MAX_CONDITIONS, MAX_DEPTH, FilterInvalid, both, matches, parse_filters
+from musterd.filters import AND, CONTAINS, EQ, GT, GTE, IN, LT, LTE, NEQ, NOT, OR, STARTSWITH
+
+CONTENT: dict[str, Json] = {
+    "country": "no",
+    "year": 2024,
+    "price": 9.5,
+    "public": True,
+    "tags": ["Rain", "sea"],
+    "empty": None,
+    "day": "2026-05-01",
+}
+
+MEANINGS: list[tuple[Json, bool]] = [
+    ({}, True),
+    ([], True),
+    (None, True),
+    ({"country": "no"}, True),
+    ({"country": "se"}, False),
+    ({"country": "NO"}, False),
+    ({"country": "no", "year": 2024}, True),
+    ({"country": "no", "year": 2023}, False),
+    ({"country": ["se", "no"]}, True),
+    ({"country": []}, False),
+    ([{"country": "no"}, {"op": "GT", "key": "year", "value": 2023}], True),
+    ([{"country": "no"}, {"op": "GT", "key": "year", "value": 2024}], False),
+    # texts that spell a number or a truth value
+    ({"year": "2024"}, True),
+    ({"year": 2024.0}, True),
+    ({"year": "next"}, False),
+    ({"public": "true"}, True),
+    ({"public": 1}, False),
+    ({"public": "1"}, False),
+    # a missing key is null
+    ({"empty": None}, True),
+    ({"missing": None}, True),
+    ({"missing": "no"}, False),
+    (NEQ("missing", "no").to_dict(), True),
+    (NEQ("country", "no").to_dict(), False),
+    (NOT(EQ("country", "no")).to_dict(), False),
+    (NOT(GT("missing", 1)).to_dict(), True),
+    # lists in the metadata
+    ({"tags": "sea"}, True),
+    ({"tags": ["sun", "sea"]}, True),
+    (NEQ("tags", "sea").to_dict(), False),
+    (CONTAINS("tags", "rai").to_dict(), True),
+    # order
+    (GT("year", 2024).to_dict(), False),
+    (GTE("year", 2024).to_dict(), True),
+    (LT("price", 10).to_dict(), True),
+    (LTE("price", "9.5").to_dict(), True),
+    (GT("day", "2026-04-30").to_dict(), True),
+    (GT("country", 1).to_dict(), False),
+    (LT("public", 2).to_dict(), False),
+    # texts
+    (STARTSWITH("day", "2026-").to_dict(), True),
+    (STARTSWITH("country", "N").to_dict(), True),
+    (CONTAINS("year", "20").to_dict(), False),
+    (IN("country", ["se", "no"]).to_dict(), True),
+    ({"op": "IN", "key": "country", "value": ["se"]}, False),
+    # combinations
+    (AND(EQ("country", "no"), GT("year", 2000)).to_dict(), True),
+    (OR(EQ("country", "se"), GT("year", 2000)).to_dict(), True),
+    ((EQ("country", "se") | EQ("country", "no")).to_dict(), True),
+    ((EQ("country", "no") & ~EQ("public", True)).to_dict(), False),
+    ({"op": "NOT", "conditions": [{"op": "EQ", "key": "country", "value": "se"}]}, True),
+]
+
+
+@pytest.mark.parametrize(("filters", "holds"), MEANINGS, ids=str)
+def test_the_meaning_of_a_filter(filters: Json, holds: bool) -> None:
+    assert matches(parse_filters(filters), CONTENT) is holds
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [EQ("a", 1), IN("a", [1, 2]), AND(EQ("a", 1), NOT(LT("b", 2))), OR(CONTAINS("a", "x"), STARTSWITH("b", "y"))],
+    ids=str,
+)
+def test_an_expression_is_the_same_after_it_was_sent(filters: Any) -> None:
+    assert parse_filters(filters.to_dict()) == filters
+
+
+def test_two_filters_can_only_narrow() -> None:
+    declared, requested = parse_filters({"country": "no"}), parse_filters({"country": "se"})
+    assert not matches(both(declared, requested), {"country": "no"})
+    assert not matches(both(declared, requested), {"country": "se"})
+    assert both(None, requested) == requested
+    assert both(declared, None) == declared
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        (5, "A filter is an object"),
+        ("country", "A filter is an object"),
+        ([5], "A filter is an object"),
+        ({"op": "LIKE", "key": "a", "value": 1}, "'LIKE' is not an operator"),
+        ({"op": ["EQ"]}, "is not an operator"),
+        ({"op": "EQ", "key": "a"}, 'EQ needs "key" and "value"'),
+        ({"op": "EQ", "key": 5, "value": 1}, "the key is a text"),
+        ({"op": "EQ", "key": "a", "value": [1]}, "use IN for a list"),
+        ({"a": {"b": 1}}, "does not take"),
+        ({"a": [{"b": 1}]}, "IN needs a list"),
+        ({"op": "IN", "key": "a", "values": "no"}, "IN needs a list"),
+        ({"op": "GT", "key": "a", "value": True}, "GT needs a number or a text"),
+        ({"op": "GT", "key": "a", "value": None}, "GT needs a number or a text"),
+        ({"op": "CONTAINS", "key": "a", "value": 5}, "CONTAINS needs a text"),
+        ({"op": "AND"}, 'AND needs "conditions"'),
+        ({"op": "AND", "conditions": []}, 'AND needs "conditions"'),
+        ({"op": "NOT"}, 'NOT needs "condition"'),
+        ({"op": "AND", "conditions": [{"a": 1}]}, 'an expression with an "op"'),
+        ({f"k{number}": 1 for number in range(MAX_CONDITIONS + 1)}, "at most 1000 conditions"),
+        ({"a": list(range(MAX_CONDITIONS + 1))}, "at most 1000 values"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_filter_without_a_meaning_is_refused_in_words(filters: Json, words: str) -> None:
+    with pytest.raises(FilterInvalid, match=words):
+        parse_filters(filters)
+
+
+def test_expressions_are_nested_a_limited_number_of_times() -> None:
+    filters: dict[str, Json] = {"op": "EQ", "key": "a", "value": 1}
+    for _ in range(MAX_DEPTH - 1):
+        filters = {"op": "NOT", "condition": filters}
+    assert parse_filters(filters) is not None
+    with pytest.raises(FilterInvalid, match="at most 10 levels"):
+        parse_filters({"op": "NOT", "condition": filters})
