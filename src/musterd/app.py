@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
-from musterd.declare import Agent, Registry, Schedule, Team, Workflow
+from musterd.declare import Agent, Knowledge, Registry, Schedule, Team, Workflow
 from musterd.engine.process_role import ProcessRole
 from musterd.features.accounts import api as accounts
 from musterd.features.memories import api as memories
@@ -45,18 +45,19 @@ def create_app(  # noqa: PLR0913 - each argument is named where it is given
     agents: Iterable[Agent] = (),
     workflows: Iterable[Workflow] = (),
     schedules: Iterable[Schedule] = (),
+    knowledge: Iterable[Knowledge] = (),
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
     process_role: ProcessRole | None = None,
 ) -> Starlette:
-    """The application that serves these teams, agents and workflows, and keeps these schedules.
+    """The application that serves these teams, agents, workflows and knowledge bases, and keeps these schedules.
 
     Its lifespan opens the database and drives runs. Serve it with one uvicorn process; if you mount it into another
     application, run its lifespan there.
 
-    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents``, ``workflows`` and
-        ``schedules``.
+    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams``, ``agents``, ``workflows``,
+        ``schedules`` and ``knowledge``. Knowledge bases that agents and teams use need not be listed.
     :param settings: by default those of the environment.
     :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
     :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
@@ -65,7 +66,9 @@ def create_app(  # noqa: PLR0913 - each argument is named where it is given
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    registry = registry or Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
+    registry = registry or Registry.of(
+        teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=knowledge
+    )
     server = Server(registry, settings, FEATURES, process_role)
 
     authenticator = Authenticator(settings, server.issued_tokens)

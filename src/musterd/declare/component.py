@@ -267,8 +267,9 @@ def _hash(
             *[spec.add_history_to_context, spec.num_history_runs],
             *[spec.num_history_messages, spec.max_tool_calls_from_history],
         ],
-        "session_tools": sorted(spec.session_tool_names),
+        "added_tools": sorted(spec.added_tool_names),
         "beside": _side_model_options(spec),
+        "knowledge": None if spec.knowledge is None else spec.knowledge.id,
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

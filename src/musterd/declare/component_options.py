@@ -28,6 +28,7 @@ from musterd.declare.options import (
     Declared,
     Kind,
     about,
+    one_of,
 )
 from musterd.declare.summary_manager import SessionSummaryManager
 from musterd.declare.tool_choice import read_tool_choice
@@ -36,9 +37,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_ai.models import Model
 
+    from musterd.declare.knowledge import Knowledge
+
 UPDATE_STATE = "update_session_state"
 CHAT_HISTORY = "get_chat_history"
 PREVIOUS_SESSIONS = "get_previous_session_messages"
+SEARCH_KNOWLEDGE = "search_knowledge_base"
+ADD_TO_KNOWLEDGE = "add_to_knowledge"
 
 ROLES = ("user", "assistant", "system")
 """The roles of messages in ``additional_input``."""
@@ -66,10 +71,19 @@ _EXAMPLES = Kind(
     accepts=_is_list_of(is_example),
     yaml=list[str | dict[str, str]],
 )
+_FILTERS = Kind(
+    words="a dict like {'country': 'no'}, or an expression or a list of expressions of musterd.filters",
+    accepts=lambda value: isinstance(value, Mapping | list | tuple) or hasattr(value, "to_dict"),
+    yaml=dict[str, Any] | list[dict[str, Any]],
+)
+_FUNCTION = Kind(words="a function", accepts=lambda value: callable(value) and not isinstance(value, type))
 _INSTRUCTIONS = Kind(
     words="a string or a list of strings, or a function that returns one",
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
     yaml=TEXTS.yaml,
+)
+_KNOWLEDGE = Kind(
+    words="a Knowledge(…)", accepts=lambda value: getattr(value, "kind", "") == "knowledge", yaml=str
 )
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
 _SYSTEM_MESSAGE = Kind(
@@ -271,17 +285,53 @@ class ComponentOptions(Declared):
         metadata=about(FLAG, "Include the session summary; default: if summaries are on."),
     )
 
-    # Knowledge, memory and learning
+    # Knowledge
 
-    knowledge: Any = field(default=None, metadata=about(ANYTHING, "Documents to search.", later=True))
-    knowledge_filters: Any = field(default=None, metadata=about(ANYTHING, later=True, part_of="knowledge"))
-    knowledge_retriever: Any = field(default=None, metadata=about(ANYTHING, "A function that searches.", later=True))
-    add_knowledge_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Include matching text in the prompt.", later=True)
+    knowledge: Knowledge | None = field(
+        default=None, metadata=about(_KNOWLEDGE, "The knowledge base that it searches (in YAML its id).")
     )
-    search_knowledge: bool = field(default=True, metadata=about(FLAG, later=True, part_of="knowledge"))
-    update_knowledge: bool = field(default=False, metadata=about(FLAG, "Add a tool that adds documents.", later=True))
-    enable_agentic_knowledge_filters: bool = field(default=False, metadata=about(FLAG, later=True, part_of="knowledge"))
+    search_knowledge: bool = field(
+        default=True,
+        metadata=_prompt(
+            FLAG, f"Add the tool `{SEARCH_KNOWLEDGE}`, with which the model searches.", part_of="knowledge"
+        ),
+    )
+    knowledge_filters: Any = field(
+        default=None,
+        metadata=_prompt(
+            _FILTERS,
+            "The condition on the metadata of what its searches find; a request and the model can only narrow it.",
+        ),
+    )
+    enable_agentic_knowledge_filters: bool = field(
+        default=False, metadata=_prompt(FLAG, "Let the model filter its searches by metadata.", part_of="knowledge")
+    )
+    add_search_knowledge_instructions: bool = field(
+        default=True, metadata=_prompt(FLAG, "Tell the model to search before it answers.", part_of="knowledge")
+    )
+    add_knowledge_to_context: bool = field(
+        default=False,
+        metadata=_prompt(FLAG, "Search for the message before the first turn, and add what is found to it."),
+    )
+    references_format: str = field(
+        default="json",
+        metadata=_prompt(one_of("json", "yaml"), "The form in which the model reads what a search finds."),
+    )
+    knowledge_retriever: Callable[..., Any] | None = field(
+        default=None,
+        metadata=_prompt(
+            _FUNCTION,
+            "A function that searches in place of `knowledge`: it takes `query`, and if it has such parameters "
+            "`num_documents`, `filters`, `agent`, `team`, `run_context`, and returns a list of dicts.",
+        ),
+    )
+    update_knowledge: bool = field(
+        default=False,
+        metadata=about(FLAG, f"Add the tool `{ADD_TO_KNOWLEDGE}`, with which the model adds texts to `knowledge`."),
+    )
+
+    # Memory and learning
+
     memory_manager: Any = field(default=None, metadata=about(ANYTHING, "How memories of users are kept.", later=True))
     update_memory_on_run: bool = field(
         default=False, metadata=about(FLAG, "Update memories of the user after each run.", later=True)
@@ -396,11 +446,23 @@ class ComponentOptions(Declared):
         return self.sums_up if setting is None else setting
 
     @property
-    def session_tool_names(self) -> frozenset[str]:
+    def can_search(self) -> bool:
+        """Whether there is something to search."""
+        return self.knowledge is not None or self.knowledge_retriever is not None
+
+    @property
+    def has_search_tool(self) -> bool:
+        """Whether the model can search by itself."""
+        return self.search_knowledge and self.can_search
+
+    @property
+    def added_tool_names(self) -> frozenset[str]:
         """The names of the tools that these options add."""
         names = {
             UPDATE_STATE: self.enable_agentic_state,
             CHAT_HISTORY: self.read_chat_history,
             PREVIOUS_SESSIONS: self.search_session_history,
+            SEARCH_KNOWLEDGE: self.has_search_tool,
+            ADD_TO_KNOWLEDGE: self.update_knowledge,
         }
         return frozenset(name for name, is_enabled in names.items() if is_enabled)

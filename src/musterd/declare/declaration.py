@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from musterd.core.knowledge_filters import FilterInvalid, parse_filters
 from musterd.declare.component_options import ComponentOptions
 from musterd.declare.hooks import check_hooks
 from musterd.declare.options import check_values
 from musterd.declare.problems import is_faulty, note, noting_problems
-from musterd.declare.run_context import check_callable
+from musterd.declare.run_context import RETRIEVER_PARAMETERS, check_callable
 from musterd.declare.source_location import Place, closest_match, current_place, declaration_error
 from musterd.declare.tool_choice import read_tool_choice
 from musterd.declare.tool_list import ToolSource, read_tools
@@ -61,6 +62,8 @@ class Declaration(ComponentOptions):
                 self.assign_id(component_id)
         with noting_problems(self.declared_at):
             self._check_prompt()
+        with noting_problems(self.declared_at):
+            self._check_knowledge()
         if isinstance(self.instructions, list):
             self._set("instructions", tuple(self.instructions))
         tool_list = read_tools(self.tools, self.label, self.declared_at)
@@ -85,7 +88,7 @@ class Declaration(ComponentOptions):
     @property
     def reserved_tool_names(self) -> frozenset[str]:
         """Names that its tools must not have."""
-        return _DELEGATION_TOOLS | self.session_tool_names
+        return _DELEGATION_TOOLS | self.added_tool_names
 
     @property
     def listed_tools(self) -> tuple[Tool, ...]:
@@ -116,6 +119,33 @@ class Declaration(ComponentOptions):
         if self.timezone_identifier is not None:
             _check_zone(self.timezone_identifier, self.label, self.declared_at)
 
+    def _check_knowledge(self) -> None:
+        """Check the filters and the retriever, and that the options have something to search.
+
+        :raises DeclarationError: one of them is wrong.
+        """
+        if self.knowledge_filters is not None:
+            self._set("knowledge_filters", _filters_as_json(self.knowledge_filters))
+            try:
+                parse_filters(self.knowledge_filters)
+            except FilterInvalid as error:
+                problem = f"{self.label}: knowledge_filters is not valid"
+                raise declaration_error(self.declared_at, problem, str(error).removesuffix(".")) from error
+        if self.knowledge_retriever is not None:
+            label = f"{self.label}: the function in knowledge_retriever"
+            check_callable(self.knowledge_retriever, label, self.declared_at, RETRIEVER_PARAMETERS)
+        if is_faulty(self.declared_at):
+            return
+        needs = {
+            "add_knowledge_to_context": self.can_search,
+            "enable_agentic_knowledge_filters": self.can_search,
+            "update_knowledge": self.knowledge is not None,
+        }
+        for name, is_possible in needs.items():
+            if getattr(self, name) and not is_possible:
+                problem = f"{self.label} sets {name} and has no knowledge base"
+                raise declaration_error(self.declared_at, problem, "set knowledge=Knowledge(…)")
+
     def _check_tools(self, reserved: frozenset[str]) -> None:
         names: set[str] = set()
         for tool in self.listed_tools:
@@ -145,6 +175,13 @@ class Declaration(ComponentOptions):
         if suggestion := closest_match(choice, names):
             problem = f"{self.label}: tool_choice names '{choice}', which is not one of its tools"
             raise declaration_error(self.declared_at, problem, f"did you mean '{suggestion}'?")
+
+
+def _filters_as_json(filters: Any) -> Any:
+    """The filters of a declaration with expressions of Python as JSON."""
+    if isinstance(filters, list | tuple):
+        return [_filters_as_json(item) for item in filters]
+    return filters.to_dict() if hasattr(filters, "to_dict") else filters
 
 
 def _check_zone(name: str, label: str, place: Place) -> None:

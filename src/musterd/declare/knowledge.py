@@ -12,6 +12,7 @@ from musterd.declare.declaration import id_from_name
 from musterd.declare.options import FLAG, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, current_place, declaration_error
+from musterd.declare.unsupported import REMOVED_OF_KNOWLEDGE
 
 BUILTIN_EMBEDDER = "builtin"
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}")
@@ -34,8 +35,11 @@ class Knowledge(Declared):
     """
 
     kind = "knowledge"
+    removed = REMOVED_OF_KNOWLEDGE
 
-    id: str = field(default="", metadata=about(TEXT, "Its id in paths and queries; default: from the name."))
+    id: str = field(
+        default="", metadata=about(TEXT, "Its id in paths and queries; default: from the name or the variable.")
+    )
     name: str | None = field(default=None, metadata=about(TEXT, "Its name; default: the id."))
     description: str | None = field(default=None, metadata=about(TEXT, "What it contains.", in_prompt=True))
     embedder: Any = field(

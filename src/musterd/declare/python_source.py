@@ -15,6 +15,7 @@ import musterd
 from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.default_ids import assign_ids_from_variables
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.registry import Registry
 from musterd.declare.schedule import Schedule
 from musterd.declare.source_location import (
@@ -73,7 +74,8 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     place = Place(module.__file__ or source)
     values = vars(module)
     declarations = {key: value for key, value in values.items() if isinstance(value, Agent | Team | Workflow)}
-    assign_ids_from_variables(declarations)
+    bases = {key: value for key, value in values.items() if isinstance(value, Knowledge)}
+    assign_ids_from_variables({**declarations, **bases})
     if name:
         if name not in values:
             suggestion = closest_match(name, declarations)
@@ -104,7 +106,10 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     schedules = [value for value in values.values() if isinstance(value, Schedule)]
     if name:
         schedules = [schedule for schedule in schedules if schedule.run is declarations[name]]
-    return Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
+        bases = {}
+    return Registry.of(
+        teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=bases.values()
+    )
 
 
 def import_object(path: str, folder: Path) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from musterd.declare.agent import Agent
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_unsupported, options_of
 from musterd.declare.schedule import Schedule
@@ -69,6 +70,7 @@ def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
     tables = {
         "mcp": options_of(MCPServer),
         "schedule": options_of(Schedule),
+        "knowledge": options_of(Knowledge),
         "workflow": options_of(Workflow),
         "workflow_agent": options_of(WorkflowAgent),
         "every_step": every_step,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.component import BaseComponent, Component, build
-from musterd.declare.default_ids import assign_component_ids, assign_member_ids
+from musterd.declare.default_ids import assign_component_ids, assign_knowledge_id, assign_member_ids
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
 from musterd.declare.schedule import Schedule
@@ -57,8 +57,9 @@ class Registry:
         agents: Iterable[Agent] = (),
         workflows: Iterable[Workflow] = (),
         schedules: Iterable[Schedule] = (),
+        knowledge: Iterable[Knowledge] = (),
     ) -> Self:
-        """Build the registry of top-level declarations.
+        """Build the registry of top-level declarations, with the knowledge bases that they use.
 
         :raises DeclarationError: an id is not unique, a model is missing, or a team contains itself or is nested too
             deeply. The message has one line for each problem.
@@ -66,12 +67,14 @@ class Registry:
         with reported_together():
             components = _components([*_unique(teams, Team), *_unique(agents, Agent), *_unique(workflows, Workflow)])
             declared = _schedules(schedules, components)
+            bases = _knowledge(knowledge, components)
         agents_and_teams = [component for component in components if isinstance(component, Component)]
         return cls(
             teams={component.id: component for component in agents_and_teams if component.kind == "team"},
             agents={component.id: component for component in agents_and_teams if component.kind == "agent"},
             workflows={component.id: component for component in components if isinstance(component, WorkflowComponent)},
             schedules=declared,
+            knowledge=bases,
         )
 
     def of_kind(self, kind: ComponentKind) -> Mapping[str, BaseComponent]:
@@ -146,13 +149,16 @@ def _components(top_level: list[Agent | Team | Workflow]) -> list[Component | Wo
     return components
 
 
-def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Workflow]) -> list[Any]:
+def _unique(
+    declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Workflow] | type[Knowledge]
+) -> list[Any]:
     """The distinct declarations. Different ones with the same id are noted as a problem."""
-    by_id: dict[str, Agent | Team | Workflow] = {}
+    by_id: dict[str, Agent | Team | Workflow | Knowledge] = {}
     place = current_place()
     for number, spec in enumerate(declarations, start=1):
         if not isinstance(spec, cls):
-            problem = f"{cls.kind}s= contains {describe_type(spec)}"
+            option = cls.kind if cls is Knowledge else f"{cls.kind}s"
+            problem = f"{option}= contains {describe_type(spec)}"
             note(declaration_error(place, problem, f"list {cls.__name__}(…) objects of musterd"))
             continue
         if not spec.id:
@@ -165,6 +171,12 @@ def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Wo
                 fix = "give each its own id; if the module is imported under two names, use one of them"
             note(declaration_error(spec.declared_at, problem, fix), spec.declared_at)
     return list(by_id.values())
+
+
+def _knowledge(declarations: Iterable[Any], components: Iterable[BaseComponent]) -> dict[str, Knowledge]:
+    """The knowledge bases by id: the declared ones, then others that components use. Problems are noted."""
+    used = [part.spec.knowledge for component in components for part in component.agents_and_teams()]
+    return {base.id: base for base in _unique((*declarations, *(base for base in used if base is not None)), Knowledge)}
 
 
 def _schedules(schedules: Iterable[Any], components: Iterable[BaseComponent]) -> dict[str, DeclaredSchedule]:
@@ -207,6 +219,8 @@ def _check_tree(spec: Agent | Team | Workflow, leaders: tuple[Agent | Team | Wor
         chain = " → ".join(part.id for part in (*leaders, spec))
         problem = f"{spec.label} is nested {len(leaders)} levels deep ({chain}); at most {MAX_DEPTH} are allowed"
         raise declaration_error(spec.declared_at, problem, f"nest fewer {spec.kind}s")
+    if not isinstance(spec, Workflow):
+        assign_knowledge_id(spec)
     if isinstance(spec, Team):
         assign_member_ids(spec, _members(spec))
         for member in _members(spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from musterd.declare.source_location import Place, declaration_error, quoted_lis
 
 PARAMETERS = ("run_context", "session_state", "dependencies", "agent", "team")
 """The parameter names by which a function can request a value."""
+RETRIEVER_PARAMETERS = ("query", "num_documents", "filters")
+"""Those that a ``knowledge_retriever`` can have in addition."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +34,16 @@ class RunContext:
     metadata: dict[str, Any]
 
 
-def check_callable(function: Callable[..., Any], label: str, place: Place) -> None:
-    """Check that all required parameters of ``function`` are in :data:`PARAMETERS`.
+def check_callable(function: Callable[..., Any], label: str, place: Place, more: Sequence[str] = ()) -> None:
+    """Check that all required parameters of ``function`` are in :data:`PARAMETERS` or ``more``.
 
     :param label: the function as error messages name it: "agent 'writer': the function in 'instructions'".
     :raises DeclarationError: it has another required parameter.
     """
+    allowed = (*more, *PARAMETERS)
     for name in _required_parameters(function):
-        if name not in PARAMETERS:
-            fix = f"use only {quoted_list(PARAMETERS)}"
+        if name not in allowed:
+            fix = f"use only {quoted_list(allowed)}"
             raise declaration_error(place, f"{label} has the unknown parameter '{name}'", fix)
 
 

@@ -7,7 +7,7 @@ _LOG = "remove it: the server's log says what happens"
 _FUNCTION = "remove it: functions for tools and members are called once per run"
 _FORM = "remove it: output_schema is enough; use_json_mode selects how it is requested"
 _PROMPT = "remove it: system_message replaces the prompt, and roles depend on the provider"
-_KNOWLEDGE = "remove it: it belongs to knowledge, which is not supported yet"
+_KNOWLEDGE = "remove it: knowledge is a Knowledge(…), not a function"
 _CULTURE = "remove it: culture is not supported; use instructions"
 
 REMOVED: dict[str, str] = {
@@ -34,8 +34,6 @@ REMOVED: dict[str, str] = {
     "callable_tools_cache_key": _FUNCTION,
     "callable_members_cache_key": _FUNCTION,
     "callable_knowledge_cache_key": _KNOWLEDGE,
-    "references_format": _KNOWLEDGE,
-    "add_search_knowledge_instructions": _KNOWLEDGE,
     "add_learnings_to_context": "remove it: it belongs to learning, which is not supported yet",
     "parse_response": _FORM,
     "structured_outputs": _FORM,
@@ -52,6 +50,15 @@ REMOVED: dict[str, str] = {
 
 _INSTRUCTIONS = "remove it: instructions are always added; leave them out if you do not want that"
 _CACHE_DIR = "remove it: results are cached in memory"
+
+REMOVED_OF_KNOWLEDGE: dict[str, str] = {
+    "vector_db": "remove it: chunks and vectors are kept in musterd's own database; embedder= names the model",
+    "contents_db": "remove it: contents are always recorded in musterd's own database",
+    "readers": "remove it: the reader is chosen by the kind of each content",
+    "content_sources": "remove it: use folder=, or add contents over HTTP",
+    "isolate_vector_search": "remove it: a search never finds the contents of another knowledge base",
+    "search": "write search_type=",
+}
 
 REMOVED_OF_TOOLS: dict[str, str] = {
     "add_instructions": _INSTRUCTIONS,

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import Declared, options_of
 from musterd.declare.problems import note
@@ -31,6 +32,7 @@ _KINDS: Mapping[str, type[Declared]] = {
     "teams": Team,
     "workflows": Workflow,
     "schedules": Schedule,
+    "knowledge": Knowledge,
 }
 """What the entries of each list declare."""
 

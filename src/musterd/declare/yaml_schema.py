@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import options_of
 from musterd.declare.schedule import Schedule
@@ -63,10 +64,11 @@ def file_form() -> type[Entry]:
     teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools),))
     workflows: Any = GenericAlias(list, (_workflow(budget),))
     schedules: Any = GenericAlias(list, (entry_of(Schedule, budget=budget),))
+    knowledge: Any = GenericAlias(list, (entry_of(Knowledge),))
     form: type[Entry] = create_model(
         "TeamsFile",
         __base__=Entry,
-        __doc__="Agents, teams and workflows that musterd serves, and schedules that run them.",
+        __doc__="Agents, teams and workflows that musterd serves, their knowledge bases, and schedules that run them.",
         version=(Literal[1], Field(1, description="The version of this format.")),
         agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
         teams=(teams | None, Field(None, description="Teams; members are named by id.")),
@@ -74,6 +76,7 @@ def file_form() -> type[Entry]:
             workflows | None,
             Field(None, description="Workflows; agents, teams and workflows are named by id."),
         ),
+        knowledge=(knowledge | None, Field(None, description="Knowledge bases; agents and teams name them by id.")),
         schedules=(schedules | None, Field(None, description="Schedules; what they run is named by id.")),
     )
     return form

@@ -11,6 +11,7 @@ from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.declaration import id_from_name
+from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_output_schema
 from musterd.declare.problems import note, noting_problems, reported_together
@@ -44,22 +45,30 @@ def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Regis
         builder = _Builder(document=document)
         form = checked_form(document)
         builder.register_ids(form)
+        builder.build_knowledge(form)
         components = [builder.component(component_id, ()) for component_id in builder.entries]
         teams = [component for component in components if isinstance(component, Team)]
         agents = [component for component in components if isinstance(component, Agent)]
         workflows = [component for component in components if isinstance(component, Workflow)]
         schedules = builder.schedules(form)
-        registry = Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules)
+        registry = Registry.of(
+            teams=teams,
+            agents=agents,
+            workflows=workflows,
+            schedules=schedules,
+            knowledge=builder.knowledge.values(),
+        )
     return registry
 
 
 @dataclass(kw_only=True)
 class _Builder:
-    """Builds agents, teams and workflows, members before what contains them."""
+    """Builds knowledge bases, agents, teams and workflows, each before what contains or uses it."""
 
     document: Document
     entries: dict[str, tuple[Any, Location]] = field(default_factory=dict)
     built: dict[str, Agent | Team | Workflow] = field(default_factory=dict)
+    knowledge: dict[str, Knowledge] = field(default_factory=dict)
 
     def register_ids(self, form: Any) -> None:
         """Register the location of each id. All kinds share one namespace, because members are named by id."""
@@ -97,9 +106,26 @@ class _Builder:
                         members.append(self._member(member, (*location, "members", index), (*leaders, component_id)))
             if fields.get("steps") is not None:
                 fields["steps"] = self._steps(entry.steps, (*location, "steps"), (*leaders, component_id))
+            if fields.get("knowledge") is not None:
+                with noting_problems(place):
+                    fields["knowledge"] = self._knowledge_of(fields.pop("knowledge"), (*location, "knowledge"))
             with placed_at(place):
                 self.built[component_id] = _CLASSES[str(location[0])](**fields)
         return self.built[component_id]
+
+    def build_knowledge(self, form: Any) -> None:
+        """Build the knowledge bases. Their ids are a namespace of their own."""
+        for index, entry in enumerate(form.knowledge or ()):
+            place, fields = self.document.place(("knowledge", index)), self._fields(entry, ("knowledge", index))
+            if fields.get("folder") is not None:
+                fields["folder"] = self.document.path.parent / fields["folder"]
+            with noting_problems(place), placed_at(place):
+                base = Knowledge(**fields)
+                if not base.id:
+                    raise declaration_error(place, f"knowledge {index + 1} has neither id nor name", "add `id:`")
+                if (first := self.knowledge.setdefault(base.id, base)) is not base:
+                    problem = f"{base.label} is declared twice, first at {first.declared_at}"
+                    raise declaration_error(place, problem, "give one of them another id")
 
     def schedules(self, form: Any) -> list[Schedule]:
         """Build the schedules, after the agents and teams that they run."""
@@ -148,6 +174,13 @@ class _Builder:
             kinds = "agent, team or workflow" if location[0] == "workflows" else "agent or team"
             raise declaration_error(self.document.place(location), f"there is no {kinds} '{member_id}'", fix)
         return self.component(member_id, leaders)
+
+    def _knowledge_of(self, knowledge_id: str, location: Location) -> Knowledge:
+        if knowledge_id not in self.knowledge:
+            suggestion = closest_match(knowledge_id, self.knowledge)
+            fix = f"did you mean '{suggestion}'?" if suggestion else "list it under `knowledge:`"
+            raise declaration_error(self.document.place(location), f"there is no knowledge '{knowledge_id}'", fix)
+        return self.knowledge[knowledge_id]
 
     def _fields(self, entry: BaseModel, location: Location) -> dict[str, Any]:
         """The fields of the entry, with import paths replaced by the imported objects."""

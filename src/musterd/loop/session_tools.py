@@ -71,5 +71,5 @@ _TOOLS = {
 
 def session_tools(component: Component) -> list[Tool]:
     """The session tools that a component's options enable."""
-    enabled_names = component.spec.session_tool_names
+    enabled_names = component.spec.added_tool_names
     return [tool for name, tool in _TOOLS.items() if name in enabled_names]
