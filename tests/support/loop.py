@@ -200,6 +200,7 @@ class LoopHarness:
             threads=self.threads,
             dependencies=options.pop("dependencies", {}),
             metadata=options.pop("metadata", {}),
+            **options.pop("tree", {}),
         )
         options = {"state": {}, "path": "", **options}
         self.run = Assignment(component=component, run_id="root", parent_id=None, prompt=prompt, **options)

@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     CONTENT = "content"  # text, reasoning (a delta)
     MODEL_REQUEST_COMPLETED = "model_request_completed"  # model, model_provider, usage, first_token_seconds
     TOOL_CALL_STARTED = "tool_call_started"  # tool: ToolCall
-    TOOL_CALL_COMPLETED = "tool_call_completed"  # tool: ToolCall
+    TOOL_CALL_COMPLETED = "tool_call_completed"  # tool: ToolCall; references of a search
     TOOL_CALL_ERROR = "tool_call_error"  # tool: ToolCall
     CONTENT_COMPLETED = "content_completed"  # -
     SESSION_SUMMARY_STARTED = "session_summary_started"  # -

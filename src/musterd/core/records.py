@@ -118,6 +118,7 @@ class Output:
     :param budget: each ceiling of the run, with the amounts spent and left.
     :param media: images, audio, videos and files that its tools and its model produced, by reference like an input's.
     :param reasoning_steps: the reasoning steps, in AgentOS's shape.
+    :param references: what its searches of knowledge bases found: query, references, time of each.
     :param step_results: of a workflow, the StepOutputs of its own steps so far, as JSON with the keys of AgentOS. Large
         contents are in the journal (``core.step_contents``).
     :param content_at: of a workflow, where in the journal its content is, if it is large.
@@ -140,6 +141,7 @@ class Output:
     budget: JsonObject | None = None
     asides: list[JsonObject] = field(default_factory=list)
     reasoning_steps: list[JsonObject] = field(default_factory=list)
+    references: list[JsonObject] = field(default_factory=list)
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
     step_results: list[JsonObject] = field(default_factory=list)
     content_at: JsonObject | None = None
@@ -165,7 +167,7 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (field_value := getattr(self, name)) not in (None, ""):
                 value[name] = field_value
-        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media", "step_results"):
+        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "references", "media", "step_results"):
             if field_value := getattr(self, name):
                 value[name] = field_value
         if self.content is None and self.content_at is not None:
@@ -196,6 +198,7 @@ class Output:
             budget=value.get("budget"),
             asides=value.get("asides", []),
             reasoning_steps=value.get("reasoning_steps", []),
+            references=value.get("references", []),
             media=value.get("media", {}),
             step_results=value.get("step_results", []),
             content_at=value.get("content_at"),
@@ -394,6 +397,7 @@ class StepKind(StrEnum):
     LOAD = "load"  # loaded the model of a call into memory; stored with the call, and read by no attempt
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
+    RETRIEVE = "retrieve"  # one search of a knowledge base before the first turn
     HOOK = "hook"  # one hook before or after a run
     FUNCTION = "function"  # one call of a function that is a step of a workflow
     CHOICE = "choice"  # what an evaluator, a selector or an end condition of a workflow said

@@ -7,6 +7,7 @@ OPERATION_NAME = "gen_ai.operation.name"
 INVOKE_AGENT = "invoke_agent"
 CHAT = "chat"
 EXECUTE_TOOL = "execute_tool"
+RETRIEVAL = "retrieval"
 
 AGENT_ID = "gen_ai.agent.id"
 AGENT_NAME = "gen_ai.agent.name"

@@ -269,7 +269,7 @@ def _hash(
         ],
         "added_tools": sorted(spec.added_tool_names),
         "beside": _side_model_options(spec),
-        "knowledge": None if spec.knowledge is None else spec.knowledge.id,
+        "knowledge": None if (base := spec.knowledge) is None else [base.id, base.title, base.description],
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

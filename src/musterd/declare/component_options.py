@@ -82,9 +82,7 @@ _INSTRUCTIONS = Kind(
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
     yaml=TEXTS.yaml,
 )
-_KNOWLEDGE = Kind(
-    words="a Knowledge(…)", accepts=lambda value: getattr(value, "kind", "") == "knowledge", yaml=str
-)
+_KNOWLEDGE = Kind(words="a Knowledge(…)", accepts=lambda value: getattr(value, "kind", "") == "knowledge", yaml=str)
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
 _SYSTEM_MESSAGE = Kind(
     words="a string or a function that returns one",

@@ -107,9 +107,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     if name:
         schedules = [schedule for schedule in schedules if schedule.run is declarations[name]]
         bases = {}
-    return Registry.of(
-        teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=bases.values()
-    )
+    return Registry.of(teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=bases.values())
 
 
 def import_object(path: str, folder: Path) -> Any:

@@ -149,9 +149,7 @@ def _components(top_level: list[Agent | Team | Workflow]) -> list[Component | Wo
     return components
 
 
-def _unique(
-    declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Workflow] | type[Knowledge]
-) -> list[Any]:
+def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team] | type[Workflow] | type[Knowledge]) -> list[Any]:
     """The distinct declarations. Different ones with the same id are noted as a problem."""
     by_id: dict[str, Agent | Team | Workflow | Knowledge] = {}
     place = current_place()

@@ -296,9 +296,10 @@ def as_tool(entry: Any, place: Place) -> Tool:
     return _create(entry.function if isinstance(entry, MethodTool) else entry, place=place)
 
 
-def loop_tool(function: Callable[..., Any], context_type: type) -> Tool:
+def loop_tool(function: Callable[..., Any], context_type: type, name: str | None = None) -> Tool:
     """A built-in tool of the loop, which fills parameters of type ``context_type``."""
-    return _create(function, place=current_place(), context_type=context_type, retry_safe=True, is_own=True)
+    options: dict[str, Any] = {"name": name, "retry_safe": True, "is_own": True}
+    return _create(function, place=current_place(), context_type=context_type, **options)
 
 
 def question_tool(function: Callable[..., Any], name: str, asks_for: Literal["fields", "questions"]) -> Tool:

@@ -82,6 +82,9 @@ async def load(attempt: Attempt) -> Loop | Walk:
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
+        owner=run.owner,
+        knowledge_bases=resources.knowledge_bases(),
+        knowledge_filters=options.get("knowledge_filters"),
         **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
     assignment = _assignment(component, run, inputs, resources.models)

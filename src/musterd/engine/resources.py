@@ -1,6 +1,6 @@
 """What attempts share in one process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from musterd.declare import BaseComponent, Registry
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
+from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.run_tools import ToolServers
 from musterd.loop.run_tree import Models, Services, no_services
 from musterd.store.database import Database
@@ -32,6 +33,7 @@ class Resources:
     :param metrics: counts what happens in this process.
     :param spans: records spans; None: tracing is off.
     :param services: the services of features, for their tools.
+    :param knowledge_bases: gives the knowledge bases of a feature, once the features exist; None: there is none.
     :param run_removal_hooks: what features do about runs that are removed.
     """
 
@@ -46,6 +48,7 @@ class Resources:
     metrics: Metrics = field(default_factory=Metrics)
     spans: "Spans | None" = None
     services: Services = no_services
+    knowledge_bases: Callable[[], KnowledgeBases | None] = lambda: None
     run_removal_hooks: Sequence[RunRemovalHook] = ()
 
     @property

@@ -102,6 +102,30 @@ class TracedSteps(Steps):
         self._inner.member_ended(end)
         self._attempt.member_ended(self._member_paths.pop(end.run_id, ""), end.state, end.output)
 
+    async def once(
+        self,
+        kind: StepKind,
+        path: str,
+        fingerprint: str,
+        name: str,
+        call: Callable[[], Awaitable[JsonObject]],
+        *,
+        is_followed: bool = False,
+    ) -> JsonObject:
+        """Do something of the loop's own; a search has a span of its own."""
+
+        async def traced() -> JsonObject:
+            attributes = {semconv.OPERATION_NAME: semconv.RETRIEVAL, PATH: path}
+            parent = self._attempt.parent_of(path)
+            span = self._tracer.start_span(f"{semconv.RETRIEVAL} {name}", context=parent, attributes=attributes)
+            with _ended(span), under(span):
+                return await call()
+
+        is_search = kind is StepKind.RETRIEVE
+        return await self._inner.once(
+            kind, path, fingerprint, name, traced if is_search else call, is_followed=is_followed
+        )
+
     # The methods below record no span and only call the inner steps.
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -115,19 +139,6 @@ class TracedSteps(Steps):
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Read a value from outside the run and record it."""
         return await self._inner.take(path, fingerprint, look)
-
-    async def once(
-        self,
-        kind: StepKind,
-        path: str,
-        fingerprint: str,
-        name: str,
-        call: Callable[[], Awaitable[JsonObject]],
-        *,
-        is_followed: bool = False,
-    ) -> JsonObject:
-        """Do something of the loop's own."""
-        return await self._inner.once(kind, path, fingerprint, name, call, is_followed=is_followed)
 
     def abandoned(self, path: str) -> None:
         """Note that a tool call did not end when it was cancelled."""

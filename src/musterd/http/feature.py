@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.http.auth.issued_tokens import IssuedTokens
+from musterd.loop.knowledge_bases import KnowledgeBases
 
 if TYPE_CHECKING:  # operations are bound to a server, which holds features
     from musterd.http.operation import Operation
@@ -20,6 +21,7 @@ class Feature:
     :param operations: its operations, in the order of the docs.
     :param close: called with the service when the server stops, while the database is still open.
     :param tokens: if it issues tokens: gives those of its service, which authentication then accepts.
+    :param knowledge_bases: if it keeps knowledge bases: gives those of its service, which runs then search.
     :param run_removal_hook: called when runs are removed.
     :param start: called with the service before the process drives runs, in each process that does upkeep.
     :param upkeep: called with the service in every period of upkeep, in each process that does upkeep.
@@ -29,6 +31,7 @@ class Feature:
     operations: "Sequence[Operation]"
     close: Callable[[Any], Awaitable[None]] | None = None
     tokens: Callable[[Any], IssuedTokens] | None = None
+    knowledge_bases: Callable[[Any], KnowledgeBases] | None = None
     run_removal_hook: RunRemovalHook | None = None
     start: Callable[[Any], Awaitable[None]] | None = None
     upkeep: Callable[[Any], Coroutine[Any, Any, None]] | None = None

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest
+from musterd.core.knowledge_filters import FilterInvalid, parse_filters
 from musterd.core.media import MEDIA_NAMES
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
@@ -16,7 +17,7 @@ from musterd.core.webhook_addresses import MAX_URL_LENGTH
 from musterd.http import run_changes, run_lists
 from musterd.http.forms import Form
 from musterd.http.media_items import Audio, Files, Images, Videos
-from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread, invalid, refuse_boolean
+from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread, invalid, json_value, refuse_boolean
 from musterd.service.chosen_run_ids import new_run_id
 from musterd.service.runs import RunRequest
 from musterd.wire.budgets import budget_problems
@@ -53,6 +54,18 @@ def _require_budget(budget: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 Budget = Annotated[OptionalJsonObject, AfterValidator(_require_budget)]
+
+
+def _require_filters(value: Any) -> Any:
+    value = json_value(value)
+    try:
+        parse_filters(value)
+    except FilterInvalid as error:
+        raise PydanticCustomError("value_error", "{words}", {"words": str(error)}) from None
+    return value
+
+
+KnowledgeFilters = Annotated[dict[str, Any] | list[dict[str, Any]] | None, BeforeValidator(_require_filters)]
 
 _RESERVED_IDS = sorted(
     operation.path.removeprefix("/runs/")
@@ -107,7 +120,11 @@ class StartForm(Form):
     session_state: OptionalJsonObject = Field(None, description="What the session's state begins with.")
     dependencies: OptionalJsonObject = Field(None, description="Values for tools and instructions.")
     metadata: OptionalJsonObject = Field(None, description="Kept with the run and shown in it.")
-    knowledge_filters: OptionalJsonObject = Field(None, description="Kept with the run.")
+    knowledge_filters: KnowledgeFilters = Field(
+        None,
+        description="A condition on the metadata of what the run's searches of knowledge bases find, in addition to "
+        'the declared one: an object like {"country": "no"}, an expression, or a list of these.',
+    )
     output_schema: OptionalJsonObject = Field(None, description="The JSON schema that the answer must have.")
     use_json_schema: bool | None = Field(None, description="Whether `output_schema` is a JSON schema.")
     add_history_to_context: bool | None = Field(

@@ -33,6 +33,7 @@ from musterd.http.event_frames import FramesOfRuns
 from musterd.http.feature import Feature
 from musterd.http.metrics import MetricsOperations
 from musterd.http.readiness import Readiness
+from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.run_tree import Models
 from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers
@@ -108,6 +109,7 @@ class Server:
             metrics=self.metrics,
             spans=self._spans,
             services=self.service,
+            knowledge_bases=self._knowledge_bases,
             run_removal_hooks=[feature.run_removal_hook for feature in features if feature.run_removal_hook],
         )
         with reported_together():
@@ -228,6 +230,13 @@ class Server:
         for feature, service in zip(self.features, self._feature_services, strict=True):
             if feature.tokens is not None:
                 return feature.tokens(service)
+        return None
+
+    def _knowledge_bases(self) -> KnowledgeBases | None:
+        """The knowledge bases that a feature keeps; None if no feature does."""
+        for feature, service in zip(self.features, self._feature_services, strict=True):
+            if feature.knowledge_bases is not None:
+                return feature.knowledge_bases(service)
         return None
 
     def _add_duties(self) -> None:

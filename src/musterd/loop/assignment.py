@@ -7,7 +7,7 @@ from typing import Generic
 from pydantic_ai.messages import ModelMessage, TextPart, UserContent
 from typing_extensions import TypeVar
 
-from musterd.core.jsontypes import JsonObject
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.declare import Component, Tool
@@ -42,6 +42,8 @@ class Assignment(Generic[C_co]):
     :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
     :param step: what identifies the step of a workflow that started it: step_id, step_name, step_index, parent_step_id.
     :param tools: the tools that it gets from the workflow whose agent it is the run of.
+    :param leader_filters: the leader's ``knowledge_filters``, for a component that declares none.
+    :param search_results: the results of its searches so far, by query and filter.
     """
 
     component: C_co
@@ -66,6 +68,8 @@ class Assignment(Generic[C_co]):
     step: JsonObject | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
     tools: Sequence[Tool] = ()
+    leader_filters: Json = None
+    search_results: dict[str, str] = field(default_factory=dict)
 
     def of(self, component: C) -> "Assignment[C]":
         """The same run of another component, or of its own with a more precise type."""

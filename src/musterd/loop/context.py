@@ -28,6 +28,7 @@ from musterd.loop.component_cache import cached_per_component
 from musterd.loop.context_functions import call_context_functions, has_context_functions
 from musterd.loop.conversation import NOTES
 from musterd.loop.prompts import prompt_with, system_prompt
+from musterd.loop.retrieval import filter_keys_note
 from musterd.loop.run_tree import RunTree
 
 SUMMARY_NOTE = (
@@ -53,7 +54,8 @@ async def system_text(tree: RunTree, run: Assignment, started_at: float, *, has_
         text = fill_placeholders(text, _values(tree, run))
     # The run's own parts come last, so that all runs of a component share a prefix that providers can cache.
     run_parts = _run_parts(tree, run, started_at) if spec.system_message is None else ()
-    parts = [text, *run_parts, *run.context]
+    keys = await filter_keys_note(tree, run) if spec.system_message is None else ""
+    parts = [text, *run_parts, keys, *run.context]
     return "\n\n".join(part for part in parts if part)
 
 

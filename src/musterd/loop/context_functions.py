@@ -97,7 +97,7 @@ async def call_declared_function(tree: RunTree, run: Assignment, option: str, fu
     :param option: the option of the declaration that holds the function.
     :raises RunFailed: it raised.
     """
-    arguments = requested_arguments(function, _available_arguments(tree, run))
+    arguments = requested_arguments(function, available_arguments(tree, run))
     try:
         return await call(tree.threads, function, arguments)
     except Exception as error:
@@ -105,7 +105,8 @@ async def call_declared_function(tree: RunTree, run: Assignment, option: str, fu
         raise _failed(run, f"the function in {option} failed; see the server's log") from error
 
 
-def _available_arguments(tree: RunTree, run: Assignment) -> JsonObject:
+def available_arguments(tree: RunTree, run: Assignment) -> JsonObject:
+    """The arguments that a function of a declaration can take, by name."""
     spec = run.component.spec
     unresolved = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
     dependencies = {name: value for name, value in run.dependencies.items() if name not in unresolved}

@@ -89,6 +89,7 @@ async def call_function(
         state=step_state,
         state_delta=None if is_error else change,
         media=media,
+        details=(context.details or None) if isinstance(context, ToolCallContext) and not is_error else None,
     )
 
 
@@ -97,7 +98,7 @@ def _own_context(
 ) -> ToolCallContext:
     """The context of a built-in tool, which only agents and teams have."""
     emit = tree.emitter(run.run_id, path)
-    return ToolCallContext(run=cast("Assignment", run), state=working_state, path=path, emit=emit, history=tree.history)
+    return ToolCallContext(tree=tree, run=cast("Assignment", run), state=working_state, path=path, emit=emit)
 
 
 def _context(

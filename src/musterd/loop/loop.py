@@ -31,6 +31,7 @@ from musterd.loop.context import examples, introduction, member_history_record, 
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import media_in_response
+from musterd.loop.retrieval import prompt_with_references
 from musterd.loop.run_tools import run_tools
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.session_summaries import sum_up, sums_up
@@ -193,6 +194,7 @@ class Loop:
         """
         run, started_at = self.run, clock.now()
         extra_tools = self._toolbox.planner.run_tools
+        prompt = await prompt_with_references(self.tree, run, self.progress)
         system = await system_text(self.tree, run, started_at, has_form=self._form is not None)
         self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
         prepared = self.tree.steps.prepared(
@@ -219,7 +221,7 @@ class Loop:
         run.state.clear()
         run.state.update(state.copied(prepared["state"]))
         history = [*examples(run.component), *run.history]
-        self._conversation = Conversation(prepared["system"], history, run.prompt, prepared["at"])
+        self._conversation = Conversation(prepared["system"], history, prompt, prepared["at"])
         self._conversation.add_introduction(introduction(self.tree, run))
         self.progress.conversation = self._conversation
 

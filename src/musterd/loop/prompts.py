@@ -6,7 +6,7 @@ which stays the same from call to call so that a provider's prompt cache can use
 
 from collections.abc import Iterator, Sequence
 
-from musterd.declare import Component, MCPServer, Team
+from musterd.declare import Component, Knowledge, MCPServer, Team
 from musterd.loop.component_cache import cached_per_component
 
 LEADERS = {
@@ -34,6 +34,10 @@ LEADERS = {
         "complete answer. What needs no task, answer at once."
     ),
 }
+SEARCH_FIRST = (
+    "It can be searched with the tool search_knowledge_base. Search before you answer a question, and do not assume "
+    "that you know the answer. If a question is not clear, search first and ask afterwards."
+)
 VERBATIM = "Members get the user's own words; you choose who, not what."
 
 
@@ -105,8 +109,16 @@ def _closing(component: Component, *, has_form: bool) -> Iterator[str]:
         yield f"<expected_output>\n{spec.expected_output.strip()}\n</expected_output>"
     if spec.additional_context:
         yield f"<additional_context>\n{spec.additional_context.strip()}\n</additional_context>"
+    if spec.has_search_tool and spec.add_search_knowledge_instructions:
+        yield f"<knowledge_base>\n{_describe_knowledge(spec.knowledge)} {SEARCH_FIRST}\n</knowledge_base>"
     if spec.introduction and component.depth == 0:  # a member opens no session
         yield f"You have opened the conversation with:\n<introduction>\n{spec.introduction}\n</introduction>"
+
+
+def _describe_knowledge(base: Knowledge | None) -> str:
+    if base is None or not base.description:
+        return "You have a knowledge base."
+    return f"You have the knowledge base {base.title}: {base.description.strip()}"
 
 
 def describe_member(member: Component, *, in_full: bool = False) -> str:

@@ -17,6 +17,7 @@ from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component
 from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, MemberHistory
+from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.steps import Emit, Steps
 from musterd.models.call import ModelCaller
@@ -94,6 +95,9 @@ class RunTree:
     :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     :param services: the services of features, for tools.
+    :param owner: the user that a token proved; None without tokens.
+    :param knowledge_bases: searches knowledge bases; None on a server without any.
+    :param knowledge_filters: the request's condition on what searches find, in the whole tree.
     """
 
     root_id: str
@@ -119,6 +123,9 @@ class RunTree:
     history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
     services: Services = no_services
+    owner: str | None = None
+    knowledge_bases: KnowledgeBases | None = None
+    knowledge_filters: Json = None
 
     def emit_now(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -38,7 +38,7 @@ async def get_chat_history(context: ToolCallContext, num_chats: int | None = Non
         raise Rejected("num_chats is how many of the last chats to read: 1 or more.")
     component = context.run.component
     member = None if context.run.parent_id is None else (component.kind, component.id)
-    conversations = await context.history.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
+    conversations = await context.tree.history.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
     chats = [message for text in conversations for message in chat_messages(text)]
     return jsontext.dumps(chats) if chats else "There are no earlier messages in this session."
 
@@ -46,7 +46,7 @@ async def get_chat_history(context: ToolCallContext, num_chats: int | None = Non
 async def get_previous_session_messages(context: ToolCallContext) -> str:
     """Read the user's last other sessions. Use it only for questions about earlier conversations."""
     limit = context.run.component.spec.num_history_sessions or SESSIONS
-    sessions = await context.history.other_sessions(limit)
+    sessions = await context.tree.history.other_sessions(limit)
     if sessions is None:
         return "The user is unknown, so there are no other sessions to read."
     items = [_session_item(session) for session in sessions]

@@ -69,7 +69,7 @@ class ToolStep:
     :param state_delta: its change of the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned in addition to its text.
     :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
-    :param details: what a workflow knows of the result of its step in addition to the text.
+    :param details: what a workflow knows of the result of its step, or a search of its hits, in addition to the text.
     :param unread_characters: the length of a text that an earlier attempt stored apart; ``result`` is empty then.
     """
 

@@ -14,6 +14,7 @@ from musterd.declare import Component, Team, Tool
 from musterd.loop.builtin_tools import ToolCallContext, builtin_tool
 from musterd.loop.component_cache import cached_per_component
 from musterd.loop.delegation import delegation_tools
+from musterd.loop.knowledge_tools import knowledge_tools
 from musterd.loop.prompts import describe_member
 from musterd.loop.run_tree import digest
 from musterd.loop.session_tools import session_tools
@@ -52,6 +53,7 @@ def builtin_tools(component: Component) -> Mapping[str, Tool]:
     if component.team is not None and component.team.get_member_information_tool:
         tools.append(MEMBER_INFORMATION)
     tools.extend(session_tools(component))
+    tools.extend(knowledge_tools(component))
     return {tool.name: tool for tool in tools}
 
 

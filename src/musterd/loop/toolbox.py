@@ -28,11 +28,13 @@ from musterd.loop.functions import call_function
 from musterd.loop.gather import gather
 from musterd.loop.history import member_history, team_history_text
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
+from musterd.loop.knowledge_tools import note_search
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.planning import PlannedCall, Planner, member_intent
 from musterd.loop.produced_media import result_content
 from musterd.loop.prompts import interactions_text
+from musterd.loop.retrieval import declared_filters
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberStart, ToolStep
 from musterd.loop.structured_answers import AnswerForm, answer_form
@@ -89,6 +91,7 @@ class Toolbox:
         # Merge after all calls and in their order, so that every attempt arrives at the same state.
         for plan, step in zip(plans, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
+            note_search(self._run, self._progress, step)
             if step.hook_effect == "skipped":
                 plan.delegations, self._voice = None, None
             if step.media:
@@ -182,7 +185,7 @@ class Toolbox:
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
+        self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media, (step.details or {}).get("references"))
         if plan.tool is not None and plan.tool.is_own and call.name in (reasoning_steps.THINK, reasoning_steps.ANALYZE):
             reasoning_steps.note_call(self._tree, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
@@ -190,8 +193,12 @@ class Toolbox:
         if _opens_answer(plan, step):
             self._tree.emit_now(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"}, plan.intent.path)
 
-    def _emit(self, kind: EventKind, plan: PlannedCall, media: Sequence[Medium] = ()) -> None:
+    def _emit(
+        self, kind: EventKind, plan: PlannedCall, media: Sequence[Medium] = (), references: JsonObject | None = None
+    ) -> None:
         data: JsonObject = {"tool": plan.call.as_json()}
+        if references is not None:
+            data["references"] = [references]
         if media:
             data["media"] = [medium.as_json() for medium in media]
         self._tree.emit_now(kind, self._run.run_id, data, plan.intent.path)
@@ -298,6 +305,7 @@ class Toolbox:
             context=context,
             inherited_dependencies=run.dependencies,
             inherited_metadata=run.metadata,
+            leader_filters=declared_filters(run),
             speaks_for=self._voice,
             media=run.media,
         )

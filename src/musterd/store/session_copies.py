@@ -18,7 +18,7 @@ _REFERENCES = frozenset(
 )
 """Keys under which musterd's records name runs: a single id, a list, or a table of ids."""
 _USER_CONTENT = frozenset(
-    {"approval", "args", "content", "fields", "input", "message", "result", "schema", "text"}
+    {"approval", "args", "content", "fields", "input", "message", "references", "result", "schema", "text"}
     | {"session_state", "state", "state_delta", "additional_data"}
 )
 """Keys whose values come from users, models or tools. They are copied as they are: a text that looks like a run id

@@ -316,6 +316,8 @@ def _tool_started(event: Event, who: RunIdentity) -> dict[str, Any]:
 def _tool_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     call = ToolCall.from_json(event.data["tool"])
     value: dict[str, Any] = {"content": tool_line(call), "tool": tool_object(call)}
+    if references := event.data.get("references"):
+        value["references"] = references
     for medium in event.data.get("media") or ():
         value.setdefault(medium["name"], []).append(medium["item"])
     return value
@@ -344,6 +346,8 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     value.update(media_of(output))
     if output.reasoning_steps:
         value["reasoning_steps"] = output.reasoning_steps
+    if output.references:
+        value["references"] = output.references
     if output.session_state:
         value["session_state"] = output.session_state
     value["metrics"] = run_metrics(output, who.model, who.model_provider)

@@ -18,6 +18,7 @@ from musterd.wire.metrics import RunMetrics
 from musterd.wire.run_media import InputMedia, MediaItem, input_media, media_of
 from musterd.wire.runs import (
     AnyRunOutput,
+    References,
     RunOutput,
     TeamRunOutput,
     WorkflowRunOutput,
@@ -26,6 +27,7 @@ from musterd.wire.runs import (
     last_event,
     messages_of,
     metrics_of,
+    references_of,
     run_output,
     step_executor_runs,
     team_run_output,
@@ -68,7 +70,7 @@ class _ListedRun(_ListedMedia):
     tools: NotRequired[list[ToolExecution] | None]
     events: NotRequired[list[JsonObject] | None]
     created_at: Time
-    references: list[JsonObject]
+    references: list[References]
     citations: NotRequired[JsonObject | None]
     reasoning_messages: list[JsonObject]
     session_state: NotRequired[JsonObject | None]
@@ -302,7 +304,7 @@ def team_run_schema(view: RunView) -> TeamRunSchema:
         "messages": messages_of(view),
         "events": _events(view),
         "created_at": iso_seconds(row.created_at),
-        "references": [],
+        "references": references_of(view) if row.state.is_settled else [],
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),
@@ -332,7 +334,7 @@ def agent_run_schema(view: RunView) -> RunSchema:
         "tools": _tools(view),
         "events": _events(view),
         "created_at": iso_seconds(row.created_at),
-        "references": [],
+        "references": references_of(view) if row.state.is_settled else [],
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),

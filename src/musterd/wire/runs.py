@@ -125,8 +125,23 @@ class _Metadata(TypedDict, total=False):
     metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
 
 
+class References(TypedDict):
+    """What one search of a knowledge base found."""
+
+    query: str
+    references: Annotated[
+        list[JsonObject | str],
+        Field(
+            description="The documents, each with `meta_data`, `content` and `name`, and if they are of a knowledge "
+            "base with `place`, `content_id` and `content_origin`."
+        ),
+    ]
+    time: Annotated[float, Field(description="How long it took, in seconds.")]
+
+
 class _Conversation(ProducedMedia, _Metadata, total=False):
     messages: Annotated[list[Message], Field(description="The conversation with the model.")]
+    references: Annotated[list[References], Field(description="What its searches of knowledge bases found.")]
     requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
     tools: Annotated[list[ToolExecution], Field(description="The tool calls, in order.")]
     last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
@@ -393,6 +408,11 @@ def metrics_of(view: RunView) -> RunMetrics:
     return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
 
 
+def references_of(view: RunView) -> list[References]:
+    """What the run's searches of knowledge bases found."""
+    return cast(list[References], view.output.references) if view.output else []
+
+
 def tools_of(view: RunView) -> list[ToolExecution]:
     """The run's tool calls, in order. Those that a paused run waits for are as in its requirements."""
     if view.output is None:
@@ -528,6 +548,8 @@ def _conversation(view: RunView, is_post: bool) -> _Conversation:
         conversation["messages"] = messages
     if "metadata" in (metadata := _metadata(view)):
         conversation["metadata"] = metadata["metadata"]
+    if references := references_of(view):
+        conversation["references"] = references
     if state is RunState.PAUSED and output:
         conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     tools = tools_of(view)

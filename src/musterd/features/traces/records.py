@@ -27,6 +27,7 @@ class SpanKind(StrEnum):
     AGENT = "AGENT"
     LLM = "LLM"
     TOOL = "TOOL"
+    RETRIEVER = "RETRIEVER"
     HOOK = "HOOK"
     WORKFLOW = "WORKFLOW"
     STEP = "STEP"

@@ -121,6 +121,8 @@ def _step_span(
         span.kind, span.name = SpanKind.LLM, f"load {step.name}"
     elif step.kind is StepKind.HOOK:
         _describe_hook(span, step, result)
+    elif step.kind is StepKind.RETRIEVE:
+        _describe_search(span, step, result)
     else:
         _describe_call(span, step, result, calls.get(step.path, {}))
     return span
@@ -174,6 +176,15 @@ def _describe_hook(span: Span, step: StepRow, result: dict[str, Any]) -> None:
     span.kind = SpanKind.HOOK
     span.name = f"{match['when']}_hook {match['number']}" if match else step.path
     span.output = _text(result.get("input") or result.get("content"))
+
+
+def _describe_search(span: Span, step: StepRow, result: dict[str, Any]) -> None:
+    references = result.get("references") or {}
+    span.kind, span.name = SpanKind.RETRIEVER, f"{semconv.RETRIEVAL} {step.name}"
+    span.attributes = {semconv.OPERATION_NAME: semconv.RETRIEVAL}
+    span.input, span.output = references.get("query"), _text(references.get("references"))
+    if "problem" in result:
+        span.status, span.error = SpanStatus.ERROR, result["problem"]
 
 
 def _model_inputs(view: RunView) -> Iterator[tuple[str, str]]:
