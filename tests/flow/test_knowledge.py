@@ -1,6 +1,5 @@
 """Runs that search: their references in every answer, and filters that a request can only narrow."""
 
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Knowledge, Step, Team, Workflow, app
-from tests.support.app import Sample, Serve
+from musterd.declare import load
+from tests.support.app import Sample, Serve, in_process, settings_for
 from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.knowledge import OSLO, STOCKHOLM, Content, FakeBases
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -149,26 +149,35 @@ async def test_a_search_before_the_first_turn_is_a_span_of_its_trace(serve: Serv
         assert names(run) == ["norway.md", "sweden.md"]
         assert run["input"] == {"input_content": "capital of norway"}
         (trace,) = (await client.get("/traces"))["data"]
-        spans = [await client.get(f"/traces/{trace['trace_id']}")]
-        names_of_spans = json.dumps(spans)
-        assert '"retrieval docs"' in names_of_spans
-        bases.problem = "The embedder is away."
-        assert (await client.run("capital", SOLO))["status"] == "COMPLETED"
+        (root,) = (await client.get(f"/traces/{trace['trace_id']}"))["tree"]
+        search = root["spans"][0]
+        assert (search["name"], search["type"], search["input"]) == ("retrieval docs", "RETRIEVER", "capital of norway")
+        assert OSLO.text in search["output"]
+        query = {"session_id": run["session_id"], "path": "p/knowledge"}
+        (step,) = (await client.http.get(f"/{SOLO}/runs/{run['run_id']}/steps", params=query)).json()
+        assert (step["kind"], step["name"]) == ("retrieve", "docs")
+        assert OSLO.text in step["result"]
+
+
+async def test_a_search_before_the_first_turn_that_fails_is_a_failed_span(serve: Serve, bases: FakeBases) -> None:
+    bases.problem = "The embedder is away."
+    async with serve(served=served(add_knowledge_to_context=True, search_knowledge=False)) as client:
+        run = await client.run("capital of norway", SOLO)
+        assert run["status"] == "COMPLETED"
+        assert "could not be searched for this message: The embedder is away." in run["messages"][-2]["content"]
+        (trace,) = (await client.get("/traces"))["data"]
+        (root,) = (await client.get(f"/traces/{trace['trace_id']}"))["tree"]
+        assert (root["spans"][0]["status"], root["spans"][0]["error"]) == ("ERROR", "The embedder is away.")
 
 
 async def test_a_yaml_file_declares_a_base_and_what_searches_it(
     bases: FakeBases, tmp_path: Path, database: Path
 ) -> None:
-    from musterd.declare import load
-    from tests.support.app import in_process, settings_for
-
     path = tmp_path / "teams.yaml"
     path.write_text(
         "knowledge: [{id: docs, max_results: 1}]\n"
         "agents: [{id: helper, model: scripted, knowledge: docs, knowledge_filters: {country: se}}]\n"
     )
     served_app = app.create_app(registry=load(str(path)), settings=settings_for(database))
-    async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(in_process(served_app))
+    async with in_process(served_app) as client:
         assert names(await client.run(SEARCH, SOLO)) == ["sweden.md"]
-        problem(await client.http.get("/agents/nobody"), 404, "NOT_FOUND")

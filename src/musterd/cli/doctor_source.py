@@ -35,6 +35,8 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
     except DeclarationError as error:
         return [*(_failure("source", line) for line in error.message.splitlines()), *checks]
     names = f"{len(registry.teams)} teams, {len(registry.agents)} agents, {len(registry.workflows)} workflows"
+    if registry.knowledge:
+        names += f", {len(registry.knowledge)} knowledge bases"
     return [ok("source", f"{source}: {names}"), *checks]
 
 

@@ -144,6 +144,8 @@ def _result(step: StepRow) -> str | None:
         result = json.dumps(recorded["value"], ensure_ascii=False)
     elif step.result is not None and step.kind is StepKind.ASK and (recorded.get("details") or {}).get("values"):
         result = json.dumps(recorded["details"]["values"], ensure_ascii=False)
+    elif step.result is not None and step.kind is StepKind.RETRIEVE:
+        result = recorded.get("problem") or json.dumps(recorded["references"]["references"], ensure_ascii=False)
     elif step.kind in (StepKind.TOOL, StepKind.DELEGATE, StepKind.FUNCTION, StepKind.ASK):
         result = recorded.get("result")
     return result
