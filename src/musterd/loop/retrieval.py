@@ -168,8 +168,7 @@ async def prompt_with_references(tree: RunTree, run: Assignment, progress: Progr
 
     A search that fails does not fail the run: its model reads why there are no references.
     """
-    query = prompt_text(run).strip()
-    if not run.component.spec.add_knowledge_to_context or not query:
+    if not run.component.spec.add_knowledge_to_context or not (query := prompt_text(run).strip()):
         return run.prompt
     step, base = fingerprint(StepKind.RETRIEVE, run.component.id, "", None), run.component.spec.knowledge
     recorded = await tree.steps.once(

@@ -33,11 +33,10 @@ def form_schema(schema: Schema, named: Mapping[str, Schema], *, takes_uploads: b
 
 def _field(schema: Schema, named: Mapping[str, Schema]) -> Schema:
     shared = {name: value for name, value in schema.items() if name != "anyOf"}
-    options = [option for option in schema.get("anyOf", [{}]) if option.get("type") != "null"]
-    (option,) = options
-    field = {**option, **shared}
-    if _definition(field, named).get("type") in ("object", "array"):
-        return {"type": "string", "contentMediaType": "application/json", **_description(field)}
+    options = [{**option, **shared} for option in schema.get("anyOf", [{}]) if option.get("type") != "null"]
+    if all(_definition(option, named).get("type") in ("object", "array") for option in options):
+        return {"type": "string", "contentMediaType": "application/json", **_description(options[0])}
+    (field,) = options
     return field
 
 
