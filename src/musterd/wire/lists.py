@@ -15,10 +15,10 @@ from musterd.core.records import RunRow, RunView
 from musterd.core.states import RunState
 from musterd.wire.messages import Message
 from musterd.wire.metrics import RunMetrics
+from musterd.wire.references import References, references_of
 from musterd.wire.run_media import InputMedia, MediaItem, input_media, media_of
 from musterd.wire.runs import (
     AnyRunOutput,
-    References,
     RunOutput,
     TeamRunOutput,
     WorkflowRunOutput,
@@ -27,7 +27,6 @@ from musterd.wire.runs import (
     last_event,
     messages_of,
     metrics_of,
-    references_of,
     run_output,
     step_executor_runs,
     team_run_output,
@@ -304,7 +303,7 @@ def team_run_schema(view: RunView) -> TeamRunSchema:
         "messages": messages_of(view),
         "events": _events(view),
         "created_at": iso_seconds(row.created_at),
-        "references": references_of(view) if row.state.is_settled else [],
+        "references": references_of(view.output) if row.state.is_settled else [],
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),
@@ -334,7 +333,7 @@ def agent_run_schema(view: RunView) -> RunSchema:
         "tools": _tools(view),
         "events": _events(view),
         "created_at": iso_seconds(row.created_at),
-        "references": references_of(view) if row.state.is_settled else [],
+        "references": references_of(view.output) if row.state.is_settled else [],
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),

@@ -16,6 +16,7 @@ from musterd.wire.budgets import BudgetUse
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
 from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
+from musterd.wire.references import RunReferences, run_references
 from musterd.wire.requirements import RunRequirement, requirement_objects, waiting_lists
 from musterd.wire.run_media import ProducedMedia, RunInput, input_object, media_of
 from musterd.wire.shapes import UnixTime
@@ -125,23 +126,8 @@ class _Metadata(TypedDict, total=False):
     metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
 
 
-class References(TypedDict):
-    """What one search of a knowledge base found."""
-
-    query: str
-    references: Annotated[
-        list[JsonObject | str],
-        Field(
-            description="The documents, each with `meta_data`, `content` and `name`, and if they are of a knowledge "
-            "base with `place`, `content_id` and `content_origin`."
-        ),
-    ]
-    time: Annotated[float, Field(description="How long it took, in seconds.")]
-
-
-class _Conversation(ProducedMedia, _Metadata, total=False):
+class _Conversation(ProducedMedia, RunReferences, _Metadata, total=False):
     messages: Annotated[list[Message], Field(description="The conversation with the model.")]
-    references: Annotated[list[References], Field(description="What its searches of knowledge bases found.")]
     requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
     tools: Annotated[list[ToolExecution], Field(description="The tool calls, in order.")]
     last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
@@ -408,11 +394,6 @@ def metrics_of(view: RunView) -> RunMetrics:
     return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
 
 
-def references_of(view: RunView) -> list[References]:
-    """What the run's searches of knowledge bases found."""
-    return cast(list[References], view.output.references) if view.output else []
-
-
 def tools_of(view: RunView) -> list[ToolExecution]:
     """The run's tool calls, in order. Those that a paused run waits for are as in its requirements."""
     if view.output is None:
@@ -546,16 +527,13 @@ def _conversation(view: RunView, is_post: bool) -> _Conversation:
     conversation: _Conversation = {}
     if messages := messages_of(view):
         conversation["messages"] = messages
-    if "metadata" in (metadata := _metadata(view)):
-        conversation["metadata"] = metadata["metadata"]
-    if references := references_of(view):
-        conversation["references"] = references
+    conversation = {**conversation, **_metadata(view)}
     if state is RunState.PAUSED and output:
         conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     tools = tools_of(view)
     if tools or (is_post and state is RunState.COMPLETED):
         conversation["tools"] = tools
-    return {**conversation, **media_of(output)}
+    return {**conversation, **run_references(output), **media_of(output)}
 
 
 def _history(row: RunRow) -> _History:

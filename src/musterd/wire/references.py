@@ -1,0 +1,39 @@
+"""What the searches of a run found, as clients read it."""
+
+from typing import Annotated, cast
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Output
+
+
+class References(TypedDict):
+    """What one search of a knowledge base found."""
+
+    query: str
+    references: Annotated[
+        list[JsonObject | str],
+        Field(
+            description="The documents, each with `meta_data`, `content` and `name`, and if they are of a knowledge "
+            "base with `place`, `content_id` and `content_origin`."
+        ),
+    ]
+    time: Annotated[float, Field(description="How long it took, in seconds.")]
+
+
+class RunReferences(TypedDict, total=False):
+    """The sources that a run names."""
+
+    references: Annotated[list[References], Field(description="What its searches of knowledge bases found.")]
+
+
+def references_of(output: Output | None) -> list[References]:
+    """What the searches of a run found; empty if it made none."""
+    return cast(list[References], output.references) if output else []
+
+
+def run_references(output: Output | None) -> RunReferences:
+    """The sources of a run, if it has any."""
+    return {"references": references} if (references := references_of(output)) else {}
