@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Knowledge
+from musterd.app import FEATURES
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.wire.runs import run_output
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
-from tests.support import engine as engines_support
 from tests.support.crashes import CountedModel, Fuse, check_each_event_once, end_before_death
 from tests.support.engine import harness_on, running
 from tests.support.held_model import HeldModel
@@ -26,7 +25,7 @@ BASE = Knowledge(id="docs")
 def bases(monkeypatch: pytest.MonkeyPatch) -> FakeBases:
     """The knowledge bases of every engine of the test."""
     bases = FakeBases(contents=[OSLO])
-    monkeypatch.setattr(engines_support, "FEATURES", [bases.feature(), *engines_support.FEATURES])
+    monkeypatch.setattr("tests.support.engine.FEATURES", [bases.feature(), *FEATURES])
     return bases
 
 
@@ -46,8 +45,8 @@ async def test_the_tool_is_not_called_again(engines: Engines, model: HeldModel, 
     assert len(bases.searches) == 1
     assert names_and_texts(view) == [("norway.md", OSLO.text)]
     assert OSLO.text in str(model.conversation()), "what the model reads in the second attempt"
-    (entry,) = run_output(view)["references"]  # type: ignore[typeddict-item]
-    assert entry["query"] == "the capital"
+    assert view.output is not None
+    assert [entry["query"] for entry in view.output.references] == ["the capital"]
 
 
 async def test_the_search_before_the_first_turn_is_not_made_again(

@@ -26,6 +26,7 @@ from musterd.loop.delegation import prompt_text
 from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.user_functions import call
+from musterd.models.answer_limits import byte_count
 
 NOTHING = "No documents found"
 WORDS_ONLY = "Only words were compared, because the embedder did not answer. Texts with other words may be missing."
@@ -196,6 +197,9 @@ async def _retrieve(tree: RunTree, run: Assignment, query: str) -> JsonObject:
         documents = await search(tree, run, query)
     except KnowledgeUnavailable as error:
         return {"problem": str(error)}
+    limit = tree.settings.tool_result_bytes
+    if (size := byte_count(text_for_model(run.component, documents))) > limit:
+        return {"problem": f"What was found has {size} bytes; a model reads at most {limit}."}
     return {"references": documents.references(query), "note": documents.note}
 
 

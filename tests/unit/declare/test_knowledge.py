@@ -140,8 +140,9 @@ def test_expressions_are_declared_in_python() -> None:
 
 @pytest.mark.parametrize("name", ["vector_db", "contents_db", "readers", "content_sources", "isolate_vector_search"])
 def test_a_field_of_agno_is_explained(name: str) -> None:
+    fields: dict[str, Any] = {"id": "docs", name: object()}
     with pytest.raises(DeclarationError, match=f"has no field '{name}' — remove it: "):
-        Knowledge(**{"id": "docs", name: object()})
+        Knowledge(**fields)
 
 
 def test_a_tool_must_not_have_the_name_of_an_added_one() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from pydantic_ai.messages import ModelRequest, UserPromptPart
+from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
 
 from musterd import Agent, Knowledge, RunContext, Team
 from musterd.core.events import EventKind
@@ -33,32 +33,20 @@ def harness_of(
     return LoopHarness(agent, prompt, tree={"knowledge_bases": bases, **(tree or {})})
 
 
+def parts(model: TurnModel, kind: type[UserPromptPart] | type[SystemPromptPart]) -> list[str]:
+    """The texts of this kind that the model saw in its first turn."""
+    requests = [message for message in model.seen[0] if isinstance(message, ModelRequest)]
+    return [str(part.content) for request in requests for part in request.parts if isinstance(part, kind)]
+
+
 def user_message(model: TurnModel) -> str:
-    """The user's message as the model saw it in its first turn."""
-    parts = [
-        part.content
-        for message in model.seen[0]
-        if isinstance(message, ModelRequest)
-        for part in message.parts
-        if isinstance(part, UserPromptPart)
-    ]
-    return str(parts[-1])
+    """The user's message as the model saw it."""
+    return parts(model, UserPromptPart)[-1]
 
 
 def system_message(model: TurnModel) -> str:
-    """The system message of the first turn."""
-    return "\n".join(
-        [
-            *(message.instructions or "" for message in model.seen[0] if isinstance(message, ModelRequest)),
-            *(
-                str(part.content)
-                for message in model.seen[0]
-                if isinstance(message, ModelRequest)
-                for part in message.parts
-                if part.part_kind == "system-prompt"
-            ),
-        ]
-    )
+    """The system message, if there is one."""
+    return "".join(parts(model, SystemPromptPart))
 
 
 async def test_the_model_searches_and_the_run_names_its_sources() -> None:
@@ -248,6 +236,15 @@ async def test_a_message_without_references(bases: FakeBases, words: str) -> Non
     assert words in user_message(model)
     assert "<references>" not in user_message(model)
     assert (output.content, output.references) == ("Hi.", [])
+
+
+async def test_more_than_a_model_may_read_is_not_added_to_the_message() -> None:
+    model, bases = TurnModel("Hi."), FakeBases(contents=[Content(name="long", text="hello " * 1000)])
+    agent = Agent(id="helper", model=model, knowledge=BASE, add_knowledge_to_context=True)
+    tree = {"knowledge_bases": bases}
+    output = await LoopHarness(agent, "hello", tree=tree, settings={"tool_result_bytes": 4000}).drive()
+    assert "a model reads at most 4000" in user_message(model)
+    assert output.references == []
 
 
 # --- functions in place of a knowledge base ---------------------------------------------------------
