@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from musterd import Agent, Settings, Step, StepInput, Team, Workflow, tool
+from musterd import Agent, Knowledge, Settings, Step, StepInput, Team, Workflow, tool
+from musterd import app as application
 from musterd.core import trace_context
 from musterd.core.errors import StartError
 from musterd.engine import span_export, tracing
@@ -25,6 +26,7 @@ from tests.flow.test_run_forks import DELEGATING
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
+from tests.support.knowledge import FakeBases
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 INCOMING = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -365,3 +367,20 @@ def test_it_is_not_imported_unasked() -> None:
 )
 def test_what_counts_as_a_traceparent(header: str, taken: str | None) -> None:
     assert trace_context.parse_traceparent(header) == taken
+
+
+async def test_a_search_before_the_first_turn_has_a_span(
+    serve: Serve, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bases = FakeBases()
+    monkeypatch.setattr(application, "FEATURES", [bases.feature(), *application.FEATURES])
+    base = Knowledge(id="docs")
+    agent = Agent(id="helper", name="Helper", model="scripted", knowledge=base, add_knowledge_to_context=True)
+    async with serve(otel=True, served=Sample([], [agent])) as client:
+        await client.run("capital", to="agents/helper")
+        bases.problem = "away"
+        await client.run("capital", to="agents/helper")
+    found, failed = recorded.named("retrieval docs")
+    assert parent(found) == own(recorded.named("invoke_agent Helper")[0])
+    assert attributes(found)["gen_ai.operation.name"] == "retrieval"
+    assert [span.status.status_code for span in (found, failed)] == [StatusCode.UNSET, StatusCode.ERROR]

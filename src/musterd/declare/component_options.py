@@ -76,7 +76,7 @@ _FILTERS = Kind(
     accepts=lambda value: isinstance(value, Mapping | list | tuple) or hasattr(value, "to_dict"),
     yaml=dict[str, Any] | list[dict[str, Any]],
 )
-_FUNCTION = Kind(words="a function", accepts=lambda value: callable(value) and not isinstance(value, type))
+_FUNCTION = Kind(words="a function", accepts=lambda value: callable(value) and not isinstance(value, type), yaml=str)
 _INSTRUCTIONS = Kind(
     words="a string or a list of strings, or a function that returns one",
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
@@ -319,8 +319,8 @@ class ComponentOptions(Declared):
         default=None,
         metadata=_prompt(
             _FUNCTION,
-            "A function that searches in place of `knowledge`: it takes `query`, and if it has such parameters "
-            "`num_documents`, `filters`, `agent`, `team`, `run_context`, and returns a list of dicts.",
+            "A function (in YAML `pkg.mod:name`) that searches in place of `knowledge`: it takes `query`, and if it "
+            "has such parameters `num_documents`, `filters`, `agent`, `team`, `run_context`, and returns a list of dicts.",
         ),
     )
     update_knowledge: bool = field(

@@ -22,7 +22,7 @@ _EMBEDDER = Kind(
     yaml=str,
 )
 _FOLDER = Kind(words="a path", accepts=lambda value: isinstance(value, str | Path), yaml=str)
-_FUNCTION = Kind(words="a function", accepts=callable)
+_FUNCTION = Kind(words="a function", accepts=callable, yaml=str)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -68,7 +68,10 @@ class Knowledge(Declared):
     )
     reranker: Callable[..., Any] | None = field(
         default=None,
-        metadata=about(_FUNCTION, "A function of the query and the hits that returns a score of 0 to 1 for each."),
+        metadata=about(
+            _FUNCTION,
+            "A function (in YAML `pkg.mod:name`) of the query and the hits that returns a score of 0 to 1 for each.",
+        ),
     )
     declared_at: Place = field(default_factory=current_place, init=False)
 

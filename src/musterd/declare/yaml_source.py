@@ -30,7 +30,6 @@ from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, ContainerItem
 
 _CLASSES: dict[str, type[Agent | Team | Workflow]] = {"agents": Agent, "teams": Team, "workflows": Workflow}
 _RUN_BY_STEPS = ("agent", "team", "workflow")
-_SCHEMAS = frozenset({"input_schema", "output_schema"})
 _NESTED: dict[str, type[Budget | WorkflowAgent]] = {"budget": Budget, "agent": WorkflowAgent}
 """Options that are mappings, with what each declares."""
 
@@ -191,11 +190,11 @@ class _Builder:
                 for index, path in enumerate(paths):
                     with noting_problems(self.document.place(location)):
                         fields[option].append(read_entry(self, path, (*location, option, index)))
-        for option in _SCHEMAS.intersection(fields):
-            if isinstance(fields[option], str):
+        for option, read_value in _IMPORTED_VALUES.items():
+            if isinstance(fields.get(option), str):
                 path, fields[option] = fields[option], None
                 with noting_problems(self.document.place(location)):
-                    fields[option] = self._schema(path, (*location, option))
+                    fields[option] = read_value(self, path, (*location, option))
         for option, cls in _NESTED.items():
             if fields.get(option) is not None:
                 with placed_at(self.document.place((*location, option))):
@@ -232,3 +231,10 @@ class _Builder:
 
 _IMPORTED = {"tools": _Builder._tool, "pre_hooks": _Builder._import, "post_hooks": _Builder._import}
 """Options whose entries are import paths, with the method that reads an entry."""
+_IMPORTED_VALUES = {
+    "input_schema": _Builder._schema,
+    "output_schema": _Builder._schema,
+    "knowledge_retriever": _Builder._import,
+    "reranker": _Builder._import,
+}
+"""Options that are import paths, with the method that reads one."""

@@ -119,7 +119,11 @@ class TracedSteps(Steps):
             parent = self._attempt.parent_of(path)
             span = self._tracer.start_span(f"{semconv.RETRIEVAL} {name}", context=parent, attributes=attributes)
             with _ended(span), under(span):
-                return await call()
+                result = await call()
+                if "problem" in result:
+                    span.set_attribute(semconv.ERROR_TYPE, "knowledge_unavailable")
+                    span.set_status(Status(StatusCode.ERROR))
+                return result
 
         is_search = kind is StepKind.RETRIEVE
         return await self._inner.once(

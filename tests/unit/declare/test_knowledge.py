@@ -35,6 +35,21 @@ def test_a_file_declares_bases_and_what_uses_them(tmp_path: Path) -> None:
     assert desk.members[0].spec.knowledge is handbook
 
 
+def test_a_file_names_functions_by_their_path(tmp_path: Path) -> None:
+    (tmp_path / "searching.py").write_text("def look(query): return []\ndef rank(query, hits): return []\n")
+    path = tmp_path / "teams.yaml"
+    path.write_text(
+        'knowledge: [{id: docs, reranker: "searching.py:rank"}]\n'
+        'agents: [{id: a, model: scripted, knowledge_retriever: "searching.py:look"}]\n'
+    )
+    registry = load(str(path))
+    assert registry.knowledge["docs"].reranker.__name__ == "rank"  # type: ignore[union-attr]
+    assert registry.agents["a"].spec.knowledge_retriever.__name__ == "look"  # type: ignore[union-attr]
+    path.write_text('agents: [{id: a, model: scripted, knowledge_retriever: "searching.py:lok"}]\n')
+    with pytest.raises(DeclarationError, match="there is no 'lok'"):
+        load(str(path))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
