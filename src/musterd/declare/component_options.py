@@ -320,7 +320,8 @@ class ComponentOptions(Declared):
         metadata=_prompt(
             _FUNCTION,
             "A function (in YAML `pkg.mod:name`) that searches in place of `knowledge`: it takes `query`, and if it "
-            "has such parameters `num_documents`, `filters`, `agent`, `team`, `run_context`, and returns a list of dicts.",
+            "has such parameters `num_documents`, `filters`, `agent`, `team`, `run_context`, and returns a list "
+            "of dicts.",
         ),
     )
     update_knowledge: bool = field(
