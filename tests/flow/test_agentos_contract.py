@@ -145,7 +145,7 @@ DIFFERENCES = {
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
         for name in (
-            *("current_version", "default_tools", "extra_messages", "knowledge", "memory", "metadata"),
+            *("current_version", "default_tools", "extra_messages", "memory", "metadata"),
             *("reasoning", "response_settings", "stage", "streaming"),
         )
     },

@@ -66,6 +66,14 @@ async def test_a_run_names_its_sources_everywhere(client: ServerClient) -> None:
     assert (await client.get(f"/sessions/s1/runs/{run['run_id']}"))["references"] == run["references"]
 
 
+async def test_an_agent_says_what_it_searches(client: ServerClient) -> None:
+    options = {"search_knowledge": True, "add_knowledge_to_context": False, "update_knowledge": False}
+    options["enable_agentic_knowledge_filters"] = False
+    for path in (f"/{SOLO}", "/teams/desk"):
+        card = await client.get(path)
+        assert card["knowledge"] == {"db_id": "musterd-db", "knowledge_id": "docs", "name": "docs", **options}
+
+
 async def test_a_run_that_did_not_search_has_no_references(client: ServerClient) -> None:
     run = await client.run("hello", SOLO, session_id="s1")
     assert "references" not in run

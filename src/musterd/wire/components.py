@@ -23,6 +23,10 @@ SESSION_TABLE = "sessions"
 PEER_VERSION = "2.5.6"
 """The version of AgentOS whose wire this is."""
 
+_KNOWLEDGE_OPTIONS = (
+    *("search_knowledge", "add_knowledge_to_context"),
+    *("enable_agentic_knowledge_filters", "update_knowledge"),
+)
 _PERSON_FLAGS = ("requires_confirmation", "requires_user_input", "external_execution")
 
 
@@ -75,6 +79,9 @@ class ComponentShape(TypedDict):
     model: ModelResponse
     tools: NotRequired[ComponentTools | None]
     sessions: dict[str, Any]
+    knowledge: NotRequired[
+        Annotated[dict[str, Any] | None, Field(description="The knowledge base that it searches, and how.")]
+    ]
     system_message: NotRequired[Annotated[dict[str, Any] | None, Field(description="Description and instructions.")]]
     introduction: NotRequired[Annotated[str | None, Field(description="The first message of a session.")]]
     input_schema: NotRequired[
@@ -260,11 +267,25 @@ def _component(component: "Component", describe: Describe) -> ComponentShape:
         "model": {"name": words.name, "model": words.model, "provider": words.provider},
         "tools": _tools(component),
         "sessions": {"session_table": SESSION_TABLE},
+        "knowledge": _knowledge(component),
         "system_message": _system_message(component),
         "introduction": spec.introduction,
         "input_schema": component.message_schema[1] if component.message_schema is not None else None,
     }
     return without_nulls(shape)
+
+
+def _knowledge(component: "Component") -> dict[str, Any] | None:
+    """The knowledge base of an agent or a team, without its filters, which may tell what users may see."""
+    spec = component.spec
+    if spec.knowledge is None:
+        return None
+    return {
+        "db_id": DB_ID,
+        "knowledge_id": spec.knowledge.id,
+        "name": spec.knowledge.title,
+        **{name: getattr(spec, name) for name in _KNOWLEDGE_OPTIONS},
+    }
 
 
 def workflow_summary(workflow: "WorkflowComponent") -> WorkflowSummary:
