@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from musterd import (
     Agent,
@@ -119,6 +120,17 @@ def read_file(path: str) -> str:
 
 reader = Agent(id="reader-agent", name="Reader Agent", role="Reads files", tools=[read_file], model="scripted")
 archive = Team(id="archive-team", name="Archive Team", members=[reader], model="scripted")
+
+# Knowledge
+
+
+def look_up(query: str, filters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """One document for each shelf, or for that of the filter."""
+    shelves = [filters["shelf"]] if filters else ["sea", "land"]
+    return [{"name": shelf, "content": f"{query} on the {shelf}", "meta_data": {"shelf": shelf}} for shelf in shelves]
+
+
+librarian = Agent(id="librarian-agent", name="Librarian Agent", model="scripted", knowledge_retriever=look_up)
 
 # Workflows
 
