@@ -2470,6 +2470,11 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
+            /**
              * Metadata
              * @description `metadata` of the request.
              */
@@ -2638,6 +2643,11 @@ export interface components {
             audio?: components["schemas"]["MediaItem"][];
             /** Files */
             files?: components["schemas"]["MediaItem"][];
+            /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
             /**
              * Metadata
              * @description `metadata` of the request.
@@ -2990,6 +3000,13 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * Knowledge
+             * @description The knowledge base that it searches, and how.
+             */
+            knowledge?: {
+                [key: string]: unknown;
+            } | null;
+            /**
              * System Message
              * @description Description and instructions.
              */
@@ -3064,6 +3081,11 @@ export interface components {
             audio?: components["schemas"]["MediaItem"][];
             /** Files */
             files?: components["schemas"]["MediaItem"][];
+            /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
             /**
              * Metadata
              * @description `metadata` of the request.
@@ -5037,6 +5059,26 @@ export interface components {
             not_served?: string[];
         };
         /**
+         * References
+         * @description What one search of a knowledge base found.
+         */
+        References: {
+            /** Query */
+            query: string;
+            /**
+             * References
+             * @description The documents, each with `meta_data`, `content` and `name`, and if they are of a knowledge base with `place`, `content_id` and `content_origin`.
+             */
+            references: ({
+                [key: string]: unknown;
+            } | string)[];
+            /**
+             * Time
+             * @description How long it took, in seconds.
+             */
+            time: number;
+        };
+        /**
          * RenameSessionRequest
          * @description The new name of a session.
          */
@@ -5527,6 +5569,11 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
+            /**
              * Metadata
              * @description `metadata` of the request.
              */
@@ -5792,9 +5839,7 @@ export interface components {
              */
             created_at: string;
             /** References */
-            references: {
-                [key: string]: unknown;
-            }[];
+            references: components["schemas"]["References"][];
             /** Citations */
             citations?: {
                 [key: string]: unknown;
@@ -6862,7 +6907,7 @@ export interface components {
          * @description What a span did, in the peer's words.
          * @enum {string}
          */
-        SpanKind: "TEAM" | "AGENT" | "LLM" | "TOOL" | "HOOK" | "WORKFLOW" | "STEP" | "PARALLEL" | "LOOP" | "CONDITION" | "ROUTER";
+        SpanKind: "TEAM" | "AGENT" | "LLM" | "TOOL" | "RETRIEVER" | "HOOK" | "WORKFLOW" | "STEP" | "PARALLEL" | "LOOP" | "CONDITION" | "ROUTER";
         /**
          * SpanStatus
          * @description How a span ended, in the words of OpenTelemetry.
@@ -6950,11 +6995,13 @@ export interface components {
             } | null;
             /**
              * Knowledge Filters
-             * @description Kept with the run.
+             * @description A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these.
              */
             knowledge_filters?: {
                 [key: string]: unknown;
-            } | null;
+            } | {
+                [key: string]: unknown;
+            }[] | null;
             /**
              * Output Schema
              * @description The JSON schema that the answer must have.
@@ -7120,11 +7167,13 @@ export interface components {
             } | null;
             /**
              * Knowledge Filters
-             * @description Kept with the run.
+             * @description A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these.
              */
             knowledge_filters?: {
                 [key: string]: unknown;
-            } | null;
+            } | {
+                [key: string]: unknown;
+            }[] | null;
             /**
              * Output Schema
              * @description The JSON schema that the answer must have.
@@ -7318,7 +7367,7 @@ export interface components {
          * @description The kind of a journal step.
          * @enum {string}
          */
-        StepKind: "prepare" | "model" | "load" | "tool" | "delegate" | "hook" | "function" | "choice" | "ask";
+        StepKind: "prepare" | "model" | "load" | "tool" | "delegate" | "retrieve" | "hook" | "function" | "choice" | "ask";
         /**
          * StepMetrics
          * @description What the agent or team of a step used.
@@ -7621,6 +7670,13 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * Knowledge
+             * @description The knowledge base that it searches, and how.
+             */
+            knowledge?: {
+                [key: string]: unknown;
+            } | null;
+            /**
              * System Message
              * @description Description and instructions.
              */
@@ -7701,6 +7757,11 @@ export interface components {
             audio?: components["schemas"]["MediaItem"][];
             /** Files */
             files?: components["schemas"]["MediaItem"][];
+            /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
             /**
              * Metadata
              * @description `metadata` of the request.
@@ -7908,6 +7969,11 @@ export interface components {
             /** Files */
             files?: components["schemas"]["MediaItem"][];
             /**
+             * References
+             * @description What its searches of knowledge bases found.
+             */
+            references?: components["schemas"]["References"][];
+            /**
              * Metadata
              * @description `metadata` of the request.
              */
@@ -8083,9 +8149,7 @@ export interface components {
              */
             created_at: string;
             /** References */
-            references: {
-                [key: string]: unknown;
-            }[];
+            references: components["schemas"]["References"][];
             /** Citations */
             citations?: {
                 [key: string]: unknown;
@@ -10964,7 +11028,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;
@@ -11088,7 +11152,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;
@@ -13232,7 +13296,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;
@@ -13356,7 +13420,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;
@@ -15485,7 +15549,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;
@@ -15611,7 +15675,7 @@ export interface operations {
                     dependencies?: string;
                     /** @description JSON text: Kept with the run and shown in it. */
                     metadata?: string;
-                    /** @description JSON text: Kept with the run. */
+                    /** @description JSON text: A condition on the metadata of what the run's searches of knowledge bases find, in addition to the declared one: an object like {"country": "no"}, an expression, or a list of these. */
                     knowledge_filters?: string;
                     /** @description JSON text: The JSON schema that the answer must have. */
                     output_schema?: string;

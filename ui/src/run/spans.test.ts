@@ -394,6 +394,12 @@ test("containers are drawn from the events that are left once the pieces of text
   expect(bars.map((span) => [span.kind, span.label, (span.end ?? 0) - START])).toEqual([["container", "reviews", 6]]);
 });
 
+test("a search before the first turn is a call", () => {
+  const steps = [runStep("p/knowledge", 1, 2, { kind: "retrieve", name: "handbook" })];
+  const { lanes } = toSpans({ run: runDetail(), steps });
+  expect(lanes[0]?.spans.map((span) => [span.kind, span.label])).toEqual([["tool", "search handbook"]]);
+});
+
 test("a step's question that was answered is one bar", () => {
   const run = runDetail({ workflow_id: "article", status: "COMPLETED", ended_at: START + 9 });
   const steps = [runStep("s0/q", 1, 3, { kind: "ask", name: "publish" })];

@@ -132,6 +132,10 @@ const KIND_OF_STEP: Partial<Record<RunStep["kind"], SpanKind>> = {
   choice: "choice",
 };
 const LOADING = "loading the model";
+const labelOf = ({ kind, name }: RunStep): string => {
+  if (kind === "load") return LOADING;
+  return kind === "retrieve" ? `search ${name}` : (name ?? kind);
+};
 const CONTAINERS = new Set(["Steps", "Parallel", "Loop", "Condition", "Router"]);
 const LOST = new Set(["lost", "handed_over", "released"]);
 /** Bars that overlap further are drawn over each other. */
@@ -588,7 +592,7 @@ class Context {
       runId: step?.run_id ?? this.run.run_id,
       kind: KIND_OF_STEP[step?.kind ?? "tool"] ?? "tool",
       outcome: "ok",
-      label: step?.kind === "load" ? LOADING : (step?.name ?? step?.kind ?? ""),
+      label: step === undefined ? "" : labelOf(step),
       start: step?.started_at ?? 0,
       end: step?.ended_at ?? null,
       row: 0,
