@@ -8,13 +8,14 @@ from musterd.declare.knowledge import Knowledge
 
 
 class KnowledgeBases(Protocol):
-    """The knowledge bases of the server, for one run."""
+    """The knowledge bases of the server, for one run.
+
+    :raises KnowledgeUnavailable: from every method, if there is no answer, in words for the model; also if the database
+        is away.
+    """
 
     async def search(self, knowledge: Knowledge, search: Search) -> Hits:
-        """Search one knowledge base.
-
-        :raises KnowledgeUnavailable: there is no answer, in words for the model.
-        """
+        """Search one knowledge base."""
         ...
 
     async def filter_keys(self, knowledge: Knowledge, owner: str | None) -> Sequence[str]:
