@@ -165,7 +165,7 @@ def test_a_tool_must_not_have_the_name_of_an_added_one() -> None:
         """Search."""
         return query
 
-    assert Agent(id="a", model="scripted", tools=[search_knowledge_base])
+    assert Agent(id="a", model="scripted", tools=[search_knowledge_base]).listed_tools
     with pytest.raises(DeclarationError, match="'search_knowledge_base' is reserved"):
         Agent(id="a", model="scripted", tools=[search_knowledge_base], knowledge=Knowledge(id="docs"))
 
