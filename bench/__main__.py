@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "knowledge": ("documents into an index, and searches in it", KNOWLEDGE),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
-    "teams": ("every mode, and runs that wait for a person", TEAMS),
+    "teams": ("every mode, runs that wait for a person, and memory", TEAMS),
     "workflows": ("every kind of workflow, and a kill at each step", WORKFLOWS),
 }
 """Groups of measurements that run separately: description and measurements by option."""

@@ -93,6 +93,7 @@ busy = Team(
     pre_hooks=[look_before],
     post_hooks=[look_after],
     enable_session_summaries=True,
+    update_memory_on_run=True,
 )
 
 # What the recorded exchanges speak of besides

@@ -211,14 +211,16 @@ def test_the_client_knows_every_event_of_every_mode(agentos: Driver, team: str, 
     assert agentos.complaints() == []
 
 
-def test_hooks_summaries_and_progress_are_typed(agentos: Driver) -> None:
-    kinds = {kind for _, kind in names(agentos.run_team_stream("busy-team", '[[TOOL walk {"steps": 2}]]'))}
+def test_hooks_summaries_memories_and_progress_are_typed(agentos: Driver) -> None:
+    stream = agentos.run_team_stream("busy-team", '[[TOOL walk {"steps": 2}]] I like tea', user_id="ada")
+    kinds = {kind for _, kind in names(stream)}
     assert kinds >= {
         "PreHookStartedEvent",
         "PreHookCompletedEvent",
         "PostHookCompletedEvent",
         "CustomEvent",
         "SessionSummaryCompletedEvent",
+        "MemoryUpdateCompletedEvent",
     }
 
 

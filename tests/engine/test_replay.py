@@ -43,11 +43,13 @@ class Marks:
         return mark
 
 
-async def killed_in_second_turn(harness: EngineHarness, model: HeldModel, message: str, run_id: str = "r1") -> None:
+async def killed_in_second_turn(
+    harness: EngineHarness, model: HeldModel, message: str, run_id: str = "r1", **options: Any
+) -> None:
     """Kill the worker when the leader has read the results of its calls and begins to answer."""
     before = len(model.calls)
     hold = model.hold(message[:20], after=1)
-    await harness.start(message, run_id)
+    await harness.start(message, run_id, **options)
     while len(model.calls) - before < 2:
         await hold.reached.wait()
         hold.reached.clear()

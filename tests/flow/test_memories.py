@@ -42,6 +42,9 @@ async def test_a_memory_is_written_and_read(client: ServerClient) -> None:
         "team_id": None,
         "user_id": "ada",
         "updated_at": IS_TIME,
+        "created_at": IS_TIME,
+        "input": None,
+        "source_run_id": None,
     }
     assert await client.get(f"/memories/{memory_id}") == expected
     assert await client.get("/memories") == {
@@ -74,8 +77,8 @@ async def test_a_list_is_filtered_sorted_and_paged(client: ServerClient) -> None
 
 
 async def test_what_is_remembered_of_each_user_is_counted(client: ServerClient) -> None:
-    for user in ("ada", "ada", "bob"):
-        await remember(client, "x", user)
+    for user, text in (("ada", "x"), ("ada", "y"), ("bob", "x")):
+        await remember(client, text, user)
     page = await client.get("/user_memory_stats", limit=1)
     assert page["data"] == [{"user_id": "bob", "total_memories": 1, "last_memory_updated_at": IS_TIME}]
     assert (page["meta"]["total_count"], page["meta"]["total_pages"]) == (2, 2)
@@ -89,6 +92,17 @@ async def test_a_memory_is_changed(client: ServerClient) -> None:
     assert answer.json() == await client.get(f"/memories/{memory_id}")
     problem(await client.http.patch(f"/memories/{memory_id}", json={"memory": "x", "user_id": "bob"}), 404, "NOT_FOUND")
     problem(await client.http.patch("/memories/none", json={"memory": "x"}), 404, "NOT_FOUND")
+
+
+async def test_a_fact_is_remembered_once(client: ServerClient) -> None:
+    first = await remember(client, "Likes tea", "ada", "drinks")
+    assert await remember(client, " likes  TEA", "ada", "habits") == first
+    assert await remember(client, "Likes tea", "bob") != first
+    assert (await client.get(f"/memories/{first}"))["topics"] == ["drinks", "habits"]
+    other = await remember(client, "Likes coffee", "ada")
+    await client.http.patch(f"/memories/{other}", json={"memory": "likes tea", "user_id": "ada"})
+    assert await texts(client, user_id="ada") == ["likes tea"]
+    problem(await client.http.get(f"/memories/{first}"), 404, "NOT_FOUND")
 
 
 async def test_memories_are_forgotten(client: ServerClient) -> None:

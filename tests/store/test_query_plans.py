@@ -77,6 +77,7 @@ MODULES = [
     usage,
 ]
 NOBODY = Caller()
+USER: Mapping[str, Any] = {"user_id": "ada", "owner_key": ""}
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
 
 HOT: dict[Statement, Mapping[str, Any]] = {
@@ -309,6 +310,24 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     memories.GET: {"memory_id": "m"},
     memories.OF_USER: {"user_id": "ada"},
     memories.LOCK_USER: {"user_id": "ada"},
+    memories.NEWEST: {**USER, "limit": 50},
+    memories.WITH_IDS: {**USER, "ids": '["m"]'},
+    memories.WITH_TEXTS: {**USER, "keys": '["k"]'},
+    memories.CHANGE: {
+        **USER,
+        "memory_id": "m",
+        "memory": "x",
+        "text_key": "k",
+        "topics": "[]",
+        "agent_id": "a",
+        "team_id": None,
+        "input": "x",
+        "source_run_id": "r70",
+        "at": 2.0,
+        "updated_at": 1.0,
+    },
+    memories.FORGET: {**USER, "memory_id": "m", "updated_at": 1.0},
+    memories.CLEAR: {**USER, "before": 1.0},
     usage.LIVE: {"start": 1.0, "end": 2.0},
     usage.NEXT: {"start": 1.0},
     usage.NEXT_OWN: {"start": 1.0, "owner": "ada"},

@@ -26,6 +26,10 @@ class EventKind(StrEnum):
     CONTENT_COMPLETED = "content_completed"  # -
     SESSION_SUMMARY_STARTED = "session_summary_started"  # -
     SESSION_SUMMARY_COMPLETED = "session_summary_completed"  # session_summary: {summary, topics, as_of, run_id} or None
+    MEMORY_UPDATE_STARTED = "memory_update_started"  # -
+    MEMORY_UPDATE_COMPLETED = (
+        "memory_update_completed"  # memories, user_id; ids: added, updated, removed, skipped; error
+    )
     RUN_COMPLETED = "run_completed"  # output: Output, members: [member run ids in order]
     RUN_ERROR = "run_error"  # content, error: ErrorInfo
     RUN_CANCELLED = "run_cancelled"  # reason

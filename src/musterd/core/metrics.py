@@ -131,6 +131,9 @@ class Metrics:
             WAITS,
             ("kind",),
         )
+        self.memory_updates = Counter(
+            "memory_updates", "Updates of memories by completed runs, by outcome.", ("outcome",)
+        )
         self.removed = Counter("retention_removed", "Runs and sessions that retention in this process removed.")
         self.readers_dropped = Counter("readers_dropped", "Subscribers that were dropped because they lagged.")
         self.webhook_posts = Counter(

@@ -4,7 +4,7 @@ They mirror what is stored and have no behaviour; :mod:`musterd.wire` translates
 Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
@@ -123,6 +123,7 @@ class Output:
         contents are in the journal (``core.step_contents``).
     :param content_at: of a workflow, where in the journal its content is, if it is large.
     :param is_agent_answer: of a workflow, whether its agent answered without running it.
+    :param memories: the ids of memories of its user that the run added, updated and removed, in lists by these names.
     :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
@@ -146,6 +147,7 @@ class Output:
     step_results: list[JsonObject] = field(default_factory=list)
     content_at: JsonObject | None = None
     is_agent_answer: bool = False
+    memories: JsonObject = field(default_factory=dict)
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Add the tokens of a model call that is not one of the run's turns."""
@@ -158,6 +160,11 @@ class Output:
                 return
         self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
 
+    def count_asides(self, asides: Iterable[JsonObject]) -> None:
+        """Add the tokens of model calls that another output has counted."""
+        for aside in asides:
+            self.count_aside(aside["role"], aside["model"], aside["provider"], Usage.from_json(aside["usage"]))
+
     def as_json(self) -> JsonObject:
         """The output as a JSON object, without empty fields."""
         value: JsonObject = {"content": self.content, "content_type": self.content_type}
@@ -167,7 +174,17 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (field_value := getattr(self, name)) not in (None, ""):
                 value[name] = field_value
-        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "references", "media", "step_results"):
+        fields = (
+            "requirements",
+            "cut_off",
+            "asides",
+            "reasoning_steps",
+            "references",
+            "media",
+            "step_results",
+            "memories",
+        )
+        for name in fields:
             if field_value := getattr(self, name):
                 value[name] = field_value
         if self.content is None and self.content_at is not None:
@@ -204,6 +221,7 @@ class Output:
             content_at=value.get("content_at"),
             is_agent_answer=value.get("is_agent_answer", False),
             cost=value.get("cost"),
+            memories=value.get("memories", {}),
         )
 
 

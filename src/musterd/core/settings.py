@@ -226,7 +226,11 @@ class Settings(BaseSettings):
     model_received_bytes: Bytes = 256 * 1024 * 1024
     """Most bytes, after decompression, that a provider may send for one answer."""
     memory_model: str = ""
-    """The model that consolidates a user's memories if a request names none: ``provider:model``."""
+    """The model that updates memories in runs and merges them on request, if none is named: ``provider:model``."""
+    memory_shown: Count = 50
+    """Most memories of its user that a run reads; at most 4,000 characters."""
+    memory_seconds: PositiveSeconds = 15
+    """How long the memory manager of a run may take. After that nothing is remembered of the run."""
     tls_verify: bool = True
     """Whether the certificates of model providers are verified."""
     local_model: str = ""

@@ -14,6 +14,7 @@ from musterd.declare.component import BaseComponent, Component, models_of, named
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.registry import Registry
 from musterd.declare.run_context import RunContext
 from musterd.declare.schedule import Schedule
@@ -48,6 +49,7 @@ __all__ = [
     "Knowledge",
     "Loop",
     "MCPServer",
+    "MemoryManager",
     "OutcomeUnknown",
     "Parallel",
     "Registry",

@@ -135,7 +135,8 @@ def models_of(component: Component) -> list[str | Model]:
     """The models that a run of ``component`` itself may call, its main model first. Those of members are excluded."""
     spec = component.spec
     models = [component.model, spec.parser_model, spec.output_model, spec.reasoning_model]
-    models += [getattr(holder, "model", None) for holder in (spec.reasoning_agent, spec.compression_manager)]
+    holders = (spec.reasoning_agent, spec.compression_manager, spec.memory_manager)
+    models += [getattr(holder, "model", None) for holder in holders]
     return [model for model in models if model is not None]
 
 

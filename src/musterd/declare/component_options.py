@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from musterd.declare.budget import Budget
 from musterd.declare.compression_manager import CompressionManager
 from musterd.declare.hooks import HOOKS
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import (
     ANYTHING,
     COUNT,
@@ -44,6 +45,7 @@ CHAT_HISTORY = "get_chat_history"
 PREVIOUS_SESSIONS = "get_previous_session_messages"
 SEARCH_KNOWLEDGE = "search_knowledge_base"
 ADD_TO_KNOWLEDGE = "add_to_knowledge"
+UPDATE_MEMORY = "update_user_memory"
 
 ROLES = ("user", "assistant", "system")
 """The roles of messages in ``additional_input``."""
@@ -84,6 +86,7 @@ _INSTRUCTIONS = Kind(
 )
 _KNOWLEDGE = Kind(words="a Knowledge(…)", accepts=lambda value: getattr(value, "kind", "") == "knowledge", yaml=str)
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
+_MEMORY_MANAGER = Kind(words="a MemoryManager(…)", accepts=lambda value: isinstance(value, MemoryManager))
 _SYSTEM_MESSAGE = Kind(
     words="a string or a function that returns one",
     accepts=lambda value: isinstance(value, str) or callable(value),
@@ -283,6 +286,30 @@ class ComponentOptions(Declared):
         metadata=about(FLAG, "Include the session summary; default: if summaries are on."),
     )
 
+    # Memories of the user
+
+    update_memory_on_run: bool = field(
+        default=False,
+        metadata=about(FLAG, "Let a model read each message of the user, and remember facts for later sessions."),
+    )
+    enable_user_memories: bool = field(default=False, metadata=about(FLAG, "The older name of `update_memory_on_run`."))
+    enable_agentic_memory: bool = field(
+        default=False,
+        metadata=about(
+            FLAG,
+            f"Add the tool `{UPDATE_MEMORY}`, with which the model has memories changed; `update_memory_on_run` then "
+            "has no effect.",
+        ),
+    )
+    add_memories_to_context: bool | None = field(
+        default=None,
+        metadata=_prompt(FLAG, "Include memories of the user; default: if another of these options is set."),
+    )
+    memory_manager: MemoryManager | None = field(
+        default=None,
+        metadata=about(_MEMORY_MANAGER, "How, and with which model, memories are kept: a `MemoryManager(…)`."),
+    )
+
     # Knowledge
 
     knowledge: Knowledge | None = field(
@@ -329,21 +356,8 @@ class ComponentOptions(Declared):
         metadata=about(FLAG, f"Add the tool `{ADD_TO_KNOWLEDGE}`, with which the model adds texts to `knowledge`."),
     )
 
-    # Memory and learning
+    # Learning
 
-    memory_manager: Any = field(default=None, metadata=about(ANYTHING, "How memories of users are kept.", later=True))
-    update_memory_on_run: bool = field(
-        default=False, metadata=about(FLAG, "Update memories of the user after each run.", later=True)
-    )
-    enable_user_memories: bool = field(
-        default=False, metadata=about(FLAG, "The older name of `update_memory_on_run`.", later=True)
-    )
-    enable_agentic_memory: bool = field(
-        default=False, metadata=about(FLAG, "Add a tool that changes memories.", later=True)
-    )
-    add_memories_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Include memories in the model's context.", later=True)
-    )
     learning: Any = field(default=None, metadata=about(ANYTHING, "Learn from runs.", later=True, yaml=bool))
 
     # The form of input and output
@@ -455,6 +469,22 @@ class ComponentOptions(Declared):
         return self.search_knowledge and self.can_search
 
     @property
+    def updates_memory_on_run(self) -> bool:
+        """Whether a model reads the user's message for memories."""
+        return (self.update_memory_on_run or self.enable_user_memories) and not self.enable_agentic_memory
+
+    @property
+    def shows_memories(self) -> bool:
+        """Whether the model sees the memories of the user."""
+        is_used = self.updates_memory_on_run or self.enable_agentic_memory or self.memory_manager is not None
+        return is_used if self.add_memories_to_context is None else self.add_memories_to_context
+
+    @property
+    def reads_memories(self) -> bool:
+        """Whether memories of the user are read before the first turn."""
+        return self.shows_memories or self.updates_memory_on_run
+
+    @property
     def added_tool_names(self) -> frozenset[str]:
         """The names of the tools that these options add."""
         names = {
@@ -463,5 +493,6 @@ class ComponentOptions(Declared):
             PREVIOUS_SESSIONS: self.search_session_history,
             SEARCH_KNOWLEDGE: self.has_search_tool,
             ADD_TO_KNOWLEDGE: self.update_knowledge,
+            UPDATE_MEMORY: self.enable_agentic_memory,
         }
         return frozenset(name for name, is_enabled in names.items() if is_enabled)

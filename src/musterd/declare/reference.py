@@ -15,6 +15,7 @@ from typing import Any
 from musterd.declare.agent import Agent
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import is_unsupported, options_of
 from musterd.declare.schedule import Schedule
 from musterd.declare.team import Team
@@ -60,7 +61,7 @@ def _table(name: str) -> Iterator[str]:
         if option.default_factory is not MISSING:
             default = None  # an empty one
         if is_unsupported(option) == name.endswith("_later"):
-            in_yaml = "yes" if option.metadata["yaml"] is not None or key == "budget" else "–"
+            in_yaml = "yes" if option.metadata["yaml"] is not None or key in ("budget", "memory_manager") else "–"
             yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
 
 
@@ -69,6 +70,7 @@ def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
     every_step = options_of(StepOptions)
     tables = {
         "mcp": options_of(MCPServer),
+        "memory_manager": options_of(MemoryManager),
         "schedule": options_of(Schedule),
         "knowledge": options_of(Knowledge),
         "workflow": options_of(Workflow),

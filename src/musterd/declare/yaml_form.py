@@ -13,6 +13,7 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import Declared, options_of
 from musterd.declare.problems import note
 from musterd.declare.schedule import Schedule
@@ -35,6 +36,8 @@ _KINDS: Mapping[str, type[Declared]] = {
     "knowledge": Knowledge,
 }
 """What the entries of each list declare."""
+_NESTED: Mapping[str, type[Declared]] = {"budget": Budget, "memory_manager": MemoryManager}
+"""Options of these entries that are mappings, with what each declares."""
 
 
 def checked_form(document: Document) -> Any:
@@ -148,11 +151,12 @@ def _entry_label(value: Any, location: Sequence[str | int]) -> str:
 
 def _known_fields(location: Sequence[str | int]) -> list[str]:
     """The allowed fields of the mapping at ``location``."""
-    if "budget" in location[2:]:
-        return list(options_of(Budget))
+    for option, declared in _NESTED.items():
+        if option in location[2:]:
+            return list(options_of(declared))
     if len(location) > 1:
         options = options_of(_declared_class(location))
-        return [name for name, option in options.items() if option.metadata["yaml"] is not None or name == "budget"]
+        return [name for name, option in options.items() if option.metadata["yaml"] is not None or name in _NESTED]
     return list(file_form().model_fields)
 
 

@@ -11,6 +11,7 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import options_of
 from musterd.declare.schedule import Schedule
 from musterd.declare.signature import schema_writer
@@ -60,8 +61,9 @@ def file_form() -> type[Entry]:
     """The model of the whole file."""
     budget = entry_of(Budget)
     tools = _tools()
-    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools),))
-    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools),))
+    manager = entry_of(MemoryManager)
+    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools, memory_manager=manager),))
+    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools, memory_manager=manager),))
     workflows: Any = GenericAlias(list, (_workflow(budget),))
     schedules: Any = GenericAlias(list, (entry_of(Schedule, budget=budget),))
     knowledge: Any = GenericAlias(list, (entry_of(Knowledge),))

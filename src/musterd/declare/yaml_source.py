@@ -13,6 +13,7 @@ from musterd.declare.budget import Budget
 from musterd.declare.declaration import id_from_name
 from musterd.declare.knowledge import Knowledge
 from musterd.declare.mcp_server import MCPServer
+from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import is_output_schema
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.python_source import import_object
@@ -30,7 +31,12 @@ from musterd.declare.yaml_schema import CONTAINERS, STEP_LISTS, ContainerItem
 
 _CLASSES: dict[str, type[Agent | Team | Workflow]] = {"agents": Agent, "teams": Team, "workflows": Workflow}
 _RUN_BY_STEPS = ("agent", "team", "workflow")
-_NESTED: dict[str, type[Budget | WorkflowAgent]] = {"budget": Budget, "agent": WorkflowAgent}
+_SCHEMAS = frozenset({"input_schema", "output_schema"})
+_NESTED: dict[str, type[Budget | MemoryManager | WorkflowAgent]] = {
+    "budget": Budget,
+    "memory_manager": MemoryManager,
+    "agent": WorkflowAgent,
+}
 """Options that are mappings, with what each declares."""
 
 

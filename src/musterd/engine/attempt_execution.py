@@ -44,7 +44,7 @@ from musterd.core.errors import HandedOver, LeaseLost, RunFailed, RunRejected
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.loading import load
-from musterd.engine.settlement import DriveResult, Settlement, settlement_of
+from musterd.engine.settlement import DriveResult, Settlement, memory_outcome, settlement_of
 from musterd.engine.time_limit import TimeLimit
 from musterd.loop.assignment import Progress
 from musterd.loop.pausing import Waits
@@ -234,6 +234,9 @@ async def store(attempt: Attempt, settlement: Settlement) -> Settled:
     metrics.run_ended(run.component_kind, run.component_id, settlement.state.value, settlement.seconds)
     if settlement.seconds is not None and output.first_token_seconds is not None:
         metrics.first_text_seconds.observe(output.first_token_seconds, run.component_kind, run.component_id)
+    if settlement.state is RunState.COMPLETED and attempt.journal is not None:
+        for noted in attempt.journal.noted.values():
+            metrics.memory_updates.add(memory_outcome(noted))
     if attempt.span is not None:
         attempt.span.ended(settlement.state, output)
     return settled

@@ -20,7 +20,7 @@ from musterd.engine.step_attempts import StepAttempts, error_text, timing_text
 from musterd.engine.step_gate import StepGate
 from musterd.loop.conversation import message_text
 from musterd.loop.pausing import Waits
-from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
+from musterd.loop.steps import NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord, TakenMessage
@@ -34,6 +34,7 @@ NOT_MADE = "A person rejected the call. It was not made."
 class Journal:
     """Records an attempt's steps through its outbox; implements the loop's :class:`musterd.loop.steps.Steps`.
 
+    ``noted`` is what the tree remembers of its user: the results of steps at paths that end with ``NOTED``, by path.
     ``cut_off`` lists the steps that were under way when the attempt was stopped: path, kind, name and outcome of each.
     ``totals`` is what the tree has used so far.
 
@@ -72,6 +73,8 @@ class Journal:
         }
         self._attempts = StepAttempts(recovered.steps, recovered.cut_off_calls)
         self._abandoned_paths: frozenset[str] = frozenset()
+        # Also those below members whose results are stored: nothing drives these members again.
+        self.noted = {step.path: loaded(step) for step in steps if _is_note(step.path)}
         self.cut_off: list[JsonObject] = []
         self.totals = Totals.of(steps)
         self.totals.cost = self.cost_below("")
@@ -84,6 +87,8 @@ class Journal:
         step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
         step.ended_at, step.result = now, jsontext.dumps(taken)
         self._outbox.batch.steps.append(step)
+        if _is_note(path):
+            self.noted[path] = taken
         return taken
 
     async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
@@ -512,6 +517,10 @@ class Journal:
             started_at=started_at,
             name=name,
         )
+
+
+def _is_note(path: str) -> bool:
+    return path.rpartition("/")[2] == NOTED
 
 
 def _settled_call(started_at: float, result: str, *, is_error: bool) -> ToolStep:

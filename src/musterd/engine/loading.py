@@ -1,10 +1,13 @@
 """Loads what an attempt starts from (the request, the session, earlier attempts' records) in the loop's terms."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 
+import structlog
 from pydantic_ai.messages import ModelMessage, UserContent
 
 from musterd.core import clock, jsontext
+from musterd.core.callers import SERVICE_PREFIX
 from musterd.core.errors import LimitReached
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
@@ -18,6 +21,7 @@ from musterd.engine.database_retry import until_available
 from musterd.engine.history import StoredHistory, history_of, history_query_of, member_history_of
 from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
+from musterd.engine.memory_hook import StoredMemories
 from musterd.engine.recovery import Recovered
 from musterd.engine.tracing import traced
 from musterd.flow.walk import Walk, drivable
@@ -34,6 +38,8 @@ from musterd.loop.steps import Emit
 from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.store import attempt_input, blobs, step_contents
 from musterd.store.attempt_input import AttemptInput
+
+log = structlog.get_logger("musterd.engine")
 
 NOTHING_STORED = Recovered()
 """What the first attempt of a run recovers."""
@@ -85,6 +91,9 @@ async def load(attempt: Attempt) -> Loop | Walk:
         owner=run.owner,
         knowledge_bases=resources.knowledge_bases(),
         knowledge_filters=options.get("knowledge_filters"),
+        memories=_memories(attempt, component),
+        noted=journal.noted,
+        is_budgeted=budgets is not None,
         **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
     assignment = _assignment(component, run, inputs, resources.models)
@@ -98,6 +107,25 @@ async def load(attempt: Attempt) -> Loop | Walk:
     if attempt.span is not None:
         tree = traced(tree, attempt.span)
     return drivable(tree, await with_dynamic_members(tree, assignment))
+
+
+def _memories(attempt: Attempt, component: BaseComponent) -> StoredMemories | None:
+    """The memories of the run's user; None if the user is not known, or nothing stores memories."""
+    resources, run = attempt.resources, attempt.run
+    if resources.memory_hook is None:
+        return None
+    # A service account is a program that may speak for many people, who must not see each other's memories.
+    if run.user_id and not run.user_id.startswith(SERVICE_PREFIX):
+        return StoredMemories(resources.database, resources.memory_hook, run)
+    if any(part.spec.reads_memories or part.spec.enable_agentic_memory for part in component.agents_and_teams()):
+        _log_unknown_user(component.id)
+    return None
+
+
+@functools.cache
+def _log_unknown_user(component_id: str) -> None:
+    """Log it once for each component."""
+    log.info("a run without a person as its user neither reads nor writes memories", component=component_id)
 
 
 def _stored_steps(attempt: Attempt, recovered: Recovered) -> JsonObject:

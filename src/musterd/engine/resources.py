@@ -11,6 +11,7 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Registry
 from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.memory_hook import MemoryHook
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
 from musterd.loop.knowledge_bases import KnowledgeBases
@@ -35,6 +36,7 @@ class Resources:
     :param services: the services of features, for their tools.
     :param knowledge_bases: gives the knowledge bases of a feature, once the features exist; None: there is none.
     :param run_removal_hooks: what features do about runs that are removed.
+    :param memory_hook: how a feature stores memories of users; None: no feature does.
     """
 
     database: Database
@@ -50,6 +52,7 @@ class Resources:
     services: Services = no_services
     knowledge_bases: Callable[[], KnowledgeBases | None] = lambda: None
     run_removal_hooks: Sequence[RunRemovalHook] = ()
+    memory_hook: MemoryHook | None = None
 
     @property
     def shares(self) -> UserLimits:

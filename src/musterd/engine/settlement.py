@@ -10,6 +10,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
+from musterd.core.user_memories import MemoryChanges, changed_ids, in_order
 from musterd.engine.attempt import Attempt
 from musterd.loop import state
 from musterd.loop.assignment import Progress
@@ -17,7 +18,8 @@ from musterd.loop.hooks import message_of
 from musterd.loop.loop import Loop
 from musterd.loop.members import end_event, pause_event
 from musterd.store import attempts, pauses
-from musterd.store.attempts import End, Settle
+from musterd.store.attempts import Batch, End, Lease, Settle, Settled
+from musterd.store.database import Tx
 from musterd.store.pauses import Pause
 
 
@@ -71,6 +73,8 @@ def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlemen
     output.session_state = state_after or None
     if result.state is RunState.CANCELLED and journal is not None:
         output.cut_off = journal.cut_off
+    changes = _memory_changes(attempt) if result.state is RunState.COMPLETED else []
+    output.memories = changed_ids(changes)
     if kind is EventKind.RUN_COMPLETED:
         data["output"] = output.as_event()
     end = End(
@@ -86,10 +90,35 @@ def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlemen
     return Settlement(
         state=result.state,
         output=output,
-        store=lambda tx, lease, batch: attempts.settle(tx, lease, batch, end),
+        store=lambda tx, lease, batch: _store_end(tx, lease, batch, end, attempt, changes),
         event=Event(kind, run.run_id, at, data),
         seconds=_seconds_so_far(attempt, at),
     )
+
+
+async def _store_end(
+    tx: Tx, lease: Lease, batch: Batch, end: End, attempt: Attempt, changes: Sequence[MemoryChanges]
+) -> Settled:
+    """Store the end of a run, and what a run that completes remembers of its user, in one transaction."""
+    settled = await attempts.settle(tx, lease, batch, end)
+    # After the session and the root: the lock of the user's memories is the last one of every transaction.
+    hook = attempt.resources.memory_hook
+    if changes and hook is not None:
+        await hook.note(tx, attempt.run, changes)
+    return settled
+
+
+def _memory_changes(attempt: Attempt) -> list[MemoryChanges]:
+    """The changes of the user's memories that the runs of the tree have recorded."""
+    noted = {} if attempt.journal is None else attempt.journal.noted
+    return [changes for changes in in_order(noted.values()) if not changes.is_empty]
+
+
+def memory_outcome(noted: JsonObject) -> str:
+    """The outcome of an update of memories, for metrics."""
+    if noted["error"]:
+        return "failed"
+    return "unchanged" if MemoryChanges.from_json(noted).is_empty else "changed"
 
 
 def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlement:

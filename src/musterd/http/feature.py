@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from musterd.engine.memory_hook import MemoryHook
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.http.auth.issued_tokens import IssuedTokens
 from musterd.loop.knowledge_bases import KnowledgeBases
@@ -23,6 +24,7 @@ class Feature:
     :param tokens: if it issues tokens: gives those of its service, which authentication then accepts.
     :param knowledge_bases: if it keeps knowledge bases: gives those of its service, which runs then search.
     :param run_removal_hook: called when runs are removed.
+    :param memory_hook: if it stores memories of users: how runs read and change them.
     :param start: called with the service before the process drives runs, in each process that does upkeep.
     :param upkeep: called with the service in every period of upkeep, in each process that does upkeep.
     """
@@ -33,5 +35,6 @@ class Feature:
     tokens: Callable[[Any], IssuedTokens] | None = None
     knowledge_bases: Callable[[Any], KnowledgeBases] | None = None
     run_removal_hook: RunRemovalHook | None = None
+    memory_hook: MemoryHook | None = None
     start: Callable[[Any], Awaitable[None]] | None = None
     upkeep: Callable[[Any], Coroutine[Any, Any, None]] | None = None

@@ -111,6 +111,7 @@ class Server:
             services=self.service,
             knowledge_bases=self._knowledge_bases,
             run_removal_hooks=[feature.run_removal_hook for feature in features if feature.run_removal_hook],
+            memory_hook=next((feature.memory_hook for feature in features if feature.memory_hook), None),
         )
         with reported_together():
             self._check_components()

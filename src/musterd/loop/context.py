@@ -30,6 +30,7 @@ from musterd.loop.conversation import NOTES
 from musterd.loop.prompts import prompt_with, system_prompt
 from musterd.loop.retrieval import filter_keys_note
 from musterd.loop.run_tree import RunTree
+from musterd.loop.user_memories import Remembered, memories_text
 
 SUMMARY_NOTE = (
     "It sums up what was said in this session before, and may be outdated: what the conversation itself says counts "
@@ -38,10 +39,13 @@ SUMMARY_NOTE = (
 _NAME = re.compile(r"\{(\w+)\}")
 
 
-async def system_text(tree: RunTree, run: Assignment, started_at: float, *, has_form: bool) -> str:
+async def system_text(
+    tree: RunTree, run: Assignment, started_at: float, remembered: Remembered | None, *, has_form: bool
+) -> str:
     """The system message of a run; may be empty.
 
     :param started_at: when the run begins.
+    :param remembered: the memories of its user; None if it shows none.
     :param has_form: whether its answer must match a schema.
     :raises RunFailed: a function of the declaration failed.
     """
@@ -53,8 +57,9 @@ async def system_text(tree: RunTree, run: Assignment, started_at: float, *, has_
     if spec.resolve_in_context and "{" in text:
         text = fill_placeholders(text, _values(tree, run))
     # The run's own parts come last, so that all runs of a component share a prefix that providers can cache.
-    run_parts = _run_parts(tree, run, started_at) if spec.system_message is None else ()
-    keys = await filter_keys_note(tree, run) if spec.system_message is None else ""
+    is_ours = spec.system_message is None
+    run_parts = _run_parts(tree, run, started_at, remembered) if is_ours else ()
+    keys = await filter_keys_note(tree, run) if is_ours else ""
     parts = [text, *run_parts, keys, *run.context]
     return "\n\n".join(part for part in parts if part)
 
@@ -99,12 +104,14 @@ def dependencies_of(tree: RunTree, run: Assignment) -> JsonObject:
 # --- the run's own parts ----------------------------------------------------------------------------
 
 
-def _run_parts(tree: RunTree, run: Assignment, started_at: float) -> Iterator[str]:
+def _run_parts(tree: RunTree, run: Assignment, started_at: float, remembered: Remembered | None) -> Iterator[str]:
     spec = run.component.spec
     if spec.add_datetime_to_context:
         yield f"The current time is {_time(started_at, spec.timezone_identifier)}."
     if spec.add_location_to_context and tree.settings.location:
         yield f"The user's approximate location is {tree.settings.location}."
+    if remembered is not None and spec.shows_memories:
+        yield memories_text(remembered)
     if run.session_summary and spec.shows_summary:
         yield f"<session_summary>\n{run.session_summary}\n</session_summary>\n{SUMMARY_NOTE}"
     if run.request_options.get("add_dependencies_to_context", spec.add_dependencies_to_context) and (

@@ -89,7 +89,7 @@ async def call_function(
         state=step_state,
         state_delta=None if is_error else change,
         media=media,
-        details=(context.details or None) if isinstance(context, ToolCallContext) and not is_error else None,
+        details=(context.details or None) if isinstance(context, ToolCallContext) else None,
     )
 
 

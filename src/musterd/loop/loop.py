@@ -48,6 +48,7 @@ from musterd.loop.tasks_mode import iterate, with_open_tasks
 from musterd.loop.tool_choice import tool_settings
 from musterd.loop.tool_set import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.loop.toolbox import Toolbox
+from musterd.loop.user_memories import Remembered, read_memories
 from musterd.models.call import ModelAnswer
 
 
@@ -68,6 +69,7 @@ class Loop:
         self._turn = -1
         self._tokens = 0
         self._compresses = compresses(assignment.component)
+        self._remembered: Remembered | None = None
 
     async def drive(self) -> Output:
         """Drive the run to its answer.
@@ -82,7 +84,26 @@ class Loop:
             self._toolbox = Toolbox(self.tree, self.run, self.progress, Loop)
         # After the pre-hooks, because functions in `tools=` are passed the session state as the hooks left it.
         self._toolbox.planner.run_tools = await run_tools(self.tree, self.run)
+        if self.run.component.spec.reads_memories:
+            self._remembered = await read_memories(self.tree, self.run, self.run.at("p/memories"))
         await self._prepare()
+        output = await self._answer_and_update()
+        # The answer is final here: if the summary fails or its time runs out, the run completes without it.
+        if sums_up(self.run):
+            await sum_up(self.tree, self.run, self.progress)
+        return output
+
+    async def _answer_and_update(self) -> Output:
+        """Come to the answer, and update the memories of the user beside it if the component asks for that."""
+        if self._remembered is not None and self.run.component.spec.updates_memory_on_run:
+            from musterd.loop.memory_updates import answer_with_update, updates_memories
+
+            if updates_memories(self.run):
+                return await answer_with_update(self.tree, self.run, self.progress, self._remembered, self._answered)
+        return await self._answered()
+
+    async def _answered(self) -> Output:
+        """Come to the answer."""
         if reasons_first(self.run.component):
             from musterd.loop.reasoning import reason
 
@@ -94,11 +115,7 @@ class Loop:
             answer = with_open_tasks(self.run, answer)
         if self.run.component.spec.post_hooks:
             answer = await hooks.run_post_hooks(self.tree, self.run, self.progress, answer)
-        output = self._finish(answer)
-        # The answer is final here: if the summary fails or its time runs out, the run completes without it.
-        if sums_up(self.run):
-            await sum_up(self.tree, self.run, self.progress)
-        return output
+        return self._finish(answer)
 
     async def turns(self) -> RunAnswer:
         """Take turns until the model answers.
@@ -195,7 +212,8 @@ class Loop:
         run, started_at = self.run, clock.now()
         extra_tools = self._toolbox.planner.run_tools
         prompt = await prompt_with_references(self.tree, run, self.progress)
-        system = await system_text(self.tree, run, started_at, has_form=self._form is not None)
+        has_form = self._form is not None
+        system = await system_text(self.tree, run, started_at, self._remembered, has_form=has_form)
         self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
         prepared = self.tree.steps.prepared(
             run.at("p"),

@@ -7,6 +7,7 @@ which stays the same from call to call so that a provider's prompt cache can use
 from collections.abc import Iterator, Sequence
 
 from musterd.declare import Component, Knowledge, MCPServer, Team
+from musterd.declare.component_options import UPDATE_MEMORY
 from musterd.loop.component_cache import cached_per_component
 
 LEADERS = {
@@ -37,6 +38,10 @@ LEADERS = {
 SEARCH_FIRST = (
     "It can be searched with the tool search_knowledge_base. Search before you answer a question, and do not assume "
     "that you know the answer. If a question is not clear, search first and ask afterwards."
+)
+UPDATING_MEMORIES = (
+    "If the user tells you something about themselves that later conversations can use, or asks you to remember, "
+    f"correct or forget something, call {UPDATE_MEMORY} with it."
 )
 VERBATIM = "Members get the user's own words; you choose who, not what."
 
@@ -111,6 +116,8 @@ def _closing(component: Component, *, has_form: bool) -> Iterator[str]:
         yield f"<additional_context>\n{spec.additional_context.strip()}\n</additional_context>"
     if spec.has_search_tool and spec.add_search_knowledge_instructions:
         yield f"<knowledge_base>\n{_describe_knowledge(spec.knowledge)} {SEARCH_FIRST}\n</knowledge_base>"
+    if spec.enable_agentic_memory:
+        yield f"<updating_user_memories>\n{UPDATING_MEMORIES}\n</updating_user_memories>"
     if spec.introduction and component.depth == 0:  # a member opens no session
         yield f"You have opened the conversation with:\n<introduction>\n{spec.introduction}\n</introduction>"
 

@@ -25,6 +25,7 @@ from musterd.models.names import ModelInfo
 
 if TYPE_CHECKING:
     from musterd.loop.run_tools import ToolServers
+    from musterd.loop.user_memories import UserMemories
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,9 @@ class RunTree:
     :param owner: the user that a token proved; None without tokens.
     :param knowledge_bases: searches knowledge bases; None on a server without any.
     :param knowledge_filters: the request's condition on what searches find, in the whole tree.
+    :param memories: reads memories of the user; None if the user is not known, or no feature stores memories.
+    :param noted: what runs in the tree have recorded so far to be changed in the memories, by path.
+    :param is_budgeted: whether the root or one of its members has a budget.
     """
 
     root_id: str
@@ -126,6 +130,9 @@ class RunTree:
     owner: str | None = None
     knowledge_bases: KnowledgeBases | None = None
     knowledge_filters: Json = None
+    memories: "UserMemories | None" = None
+    noted: Mapping[str, JsonObject] = field(default_factory=dict)
+    is_budgeted: bool = False
 
     def emit_now(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -1,4 +1,4 @@
-"""Tools with which a model changes the session's state and reads earlier conversations."""
+"""Tools with which a model changes the session's state and memories, and reads earlier conversations."""
 
 from datetime import UTC, datetime
 
@@ -53,6 +53,17 @@ async def get_previous_session_messages(context: ToolCallContext) -> str:
     return jsontext.dumps(items) if items else "The user has no other sessions."
 
 
+async def update_user_memory(context: ToolCallContext, task: str) -> str:
+    """Change what is remembered of the user from one conversation to the next.
+
+    Args:
+        task: What to remember, correct or forget, as a complete sentence about the user.
+    """
+    from musterd.loop.memory_updates import update_by_task
+
+    return await update_by_task(context, task)
+
+
 def _session_item(session: EarlierSession) -> JsonObject:
     updated = datetime.fromtimestamp(int(session.updated_at), UTC)
     messages = [message for text in session.conversations for message in chat_messages(text)]
@@ -65,6 +76,7 @@ _TOOLS = {
         builtin_tool(update_session_state),
         builtin_tool(get_chat_history),
         builtin_tool(get_previous_session_messages),
+        builtin_tool(update_user_memory),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Model calls of a run in addition to its turns: the parser model, the output model, reasoning, compression.
+"""Model calls of a run in addition to its turns: parser model, output model, reasoning, compression, memories.
 
 Each call is a journal step under its own path. It is reported in events and counted like a turn, and never repeated
 once it is stored. It may use another model than the run; :func:`musterd.declare.models_of` lists all of them, so that
@@ -49,7 +49,7 @@ class SideCall:
     :param role: Agno's name for the role under which its tokens are counted, such as ``parser_model``.
     :param model: a name or a pydantic-ai model, as declared.
     :param messages: the conversation that the model reads.
-    :param parameters: the schema of its answer; it has no tools.
+    :param parameters: the schema of its answer, or its tools.
     :param on_text: called with text and reasoning as the answer arrives.
     :param on_void: called if the text so far is void.
     :param emits_events: whether events report the call. Of concurrent calls in one run at most one may set it.

@@ -18,6 +18,9 @@ from musterd.models.call import ModelAnswer
 
 Emit = Callable[[Event], None]
 
+NOTED = "noted"
+"""The last part of the path of a step that records changes of memories. The end of the run stores them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
@@ -69,7 +72,7 @@ class ToolStep:
     :param state_delta: its change of the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned in addition to its text.
     :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
-    :param details: what a workflow knows of the result of its step, or a search of its hits, in addition to the text.
+    :param details: what the loop or a workflow knows of the result in addition to the text, such as a search's hits.
     :param unread_characters: the length of a text that an earlier attempt stored apart; ``result`` is empty then.
     """
 

@@ -185,7 +185,10 @@ class Toolbox:
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media, (step.details or {}).get("references"))
+        details = step.details or {}
+        if plan.tool is not None and "asides" in details:  # model calls of a tool of the loop
+            self._progress.output.count_asides(details["asides"])
+        self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media, details.get("references"))
         if plan.tool is not None and plan.tool.is_own and call.name in (reasoning_steps.THINK, reasoning_steps.ANALYZE):
             reasoning_steps.note_call(self._tree, self._run, self._progress, call, plan.intent.path)
         if step.is_error:

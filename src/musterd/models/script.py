@@ -20,6 +20,7 @@ Without directives:
   with the replies.
 - A leader that can broadcast gives the message to all members.
 - A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
+- A memory manager remembers what begins with "I", "My" or "Remember that".
 - An agent with exactly one tool that matches the message calls it.
 - Any other agent echoes the message.
 """
@@ -33,6 +34,7 @@ from typing import Any
 from musterd.models.clauses import Member, joined, members_of, pick_by_words, split_request, words_of
 from musterd.models.script_tasks import has_task_list, next_steps
 
+MEMORY_TOOLS = frozenset({"add_memory", "update_memory", "delete_memory", "clear_memory"})
 DELEGATE = "delegate_task_to_member"
 BROADCAST = "delegate_task_to_members"
 INPUT_TOKENS = 10
@@ -42,6 +44,7 @@ MAX_WORDS = 100_000
 _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b *(.*?)\]\](?!\])", re.DOTALL)
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
 _PROPER_NAME = re.compile(r"\b(?:in|for|of|at|to|on)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)")
+_FACT = re.compile(r"\b(?:I|My|Remember that)\b[^.!?\n]*")
 _WORD = re.compile(r"\S+\s*|\s+")
 
 Message = Mapping[str, Any]
@@ -90,9 +93,10 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
     """
     last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     text = _text(messages[last_user]) if last_user >= 0 else ""
+    functions = [tool["function"] for tool in tools]
     # Cut after the last "]]": each unclosed "[[" after it would otherwise be searched to the end of the text.
     directives = _DIRECTIVE.findall(text[: text.rfind("]]") + 2])
-    functions = [tool["function"] for tool in tools]
+    directives = _directives_for(directives, is_manager=any(tool["name"] in MEMORY_TOOLS for tool in functions))
     system = "\n".join(_text(message) for message in messages if message["role"] in ("system", "developer"))
     if not directives and has_task_list([function["name"] for function in functions]):
         steps = next_steps(text, system, messages[last_user + 1 :])
@@ -104,6 +108,19 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
     if directives:
         return _plan_directives(text, directives)
     return _plan_plain_request(text, system, functions)
+
+
+def _directives_for(directives: Sequence[tuple[str, str]], *, is_manager: bool) -> list[tuple[str, str]]:
+    """The directives for a memory manager, or for another model. Both read the user's message."""
+
+    def is_for_manager(verb: str, body: str) -> bool:
+        return verb == "TOOL" and body.partition(" ")[0] in MEMORY_TOOLS
+
+    return [
+        (verb, body)
+        for verb, body in directives
+        if verb in ("SLEEP", "ERROR") or is_for_manager(verb, body) is is_manager
+    ]
 
 
 def _plan_directives(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
@@ -163,6 +180,9 @@ def _unnest(task: str) -> str:
 
 def _plan_plain_request(text: str, system: str, functions: Sequence[Mapping[str, Any]]) -> Plan:
     names = [function["name"] for function in functions]
+    if "add_memory" in names:
+        calls = tuple(Call(name="add_memory", args={"memory": fact}) for fact in _FACT.findall(text))
+        return Plan(calls=calls, text="" if calls else "Nothing to remember.")
     if BROADCAST in names:
         return Plan(calls=(Call(name=BROADCAST, args={"task": text}),))
     if DELEGATE in names:

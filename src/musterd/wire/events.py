@@ -15,6 +15,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
+from musterd.wire.memories import memory_object
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
 from musterd.wire.run_media import media_of
@@ -39,6 +40,8 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.CONTENT_COMPLETED: "RunContentCompleted",
     EventKind.SESSION_SUMMARY_STARTED: "SessionSummaryStarted",
     EventKind.SESSION_SUMMARY_COMPLETED: "SessionSummaryCompleted",
+    EventKind.MEMORY_UPDATE_STARTED: "MemoryUpdateStarted",
+    EventKind.MEMORY_UPDATE_COMPLETED: "MemoryUpdateCompleted",
     EventKind.RUN_COMPLETED: "RunCompleted",
     EventKind.RUN_ERROR: "RunError",
     EventKind.RUN_CANCELLED: "RunCancelled",
@@ -337,6 +340,15 @@ def _summed_up(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {} if summary is None else {"session_summary": summary}
 
 
+def _memories_updated(event: Event, who: RunIdentity) -> dict[str, Any]:
+    data = event.data
+    value: dict[str, Any] = {"memories": [memory_object(memory, data["user_id"]) for memory in data["memories"]]}
+    value.update((name, data[name]) for name in ("added", "updated", "removed", "skipped") if name in data)
+    if error := data.get("error"):
+        value.update({"error": error["message"], "error_type": error["code"]})
+    return value
+
+
 def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     output = Output.from_json(event.data["output"])
     value: dict[str, Any] = {} if output.content is None else {"content": output.content}
@@ -350,6 +362,8 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
         value["references"] = output.references
     if output.session_state:
         value["session_state"] = output.session_state
+    if output.memories:
+        value["memories"] = output.memories
     value["metrics"] = run_metrics(output, who.model, who.model_provider)
     if output.cost:
         value["cost"] = output.cost
@@ -419,6 +433,8 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.CONTENT_COMPLETED: _nothing,
     EventKind.SESSION_SUMMARY_STARTED: _nothing,
     EventKind.SESSION_SUMMARY_COMPLETED: _summed_up,
+    EventKind.MEMORY_UPDATE_STARTED: _nothing,
+    EventKind.MEMORY_UPDATE_COMPLETED: _memories_updated,
     EventKind.RUN_COMPLETED: _completed,
     EventKind.RUN_ERROR: _error,
     EventKind.RUN_CANCELLED: _cancelled,

@@ -13,6 +13,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, StepKind, StepOutcome
 from musterd.core.states import RunState
 from musterd.wire.budgets import BudgetUse
+from musterd.wire.memories import ChangedMemories, changed_memories
 from musterd.wire.messages import Message, agno_messages
 from musterd.wire.metrics import RunMetrics, run_metrics
 from musterd.wire.progress import RunActivity, RunTotals, activity_of, totals_of
@@ -112,7 +113,7 @@ class _Answer(TypedDict):
     reasoning_steps: NotRequired[list[JsonObject]]
 
 
-class _SessionState(TypedDict, total=False):
+class _SessionState(ChangedMemories, total=False):
     session_state: Annotated[JsonObject, Field(description="The session's state after the run.")]
 
 
@@ -494,9 +495,9 @@ def _answer(view: RunView) -> _Answer:
 
 
 def _session_state(view: RunView) -> _SessionState:
-    if view.output and view.output.session_state:
-        return {"session_state": view.output.session_state}
-    return {}
+    output = view.output
+    state: _SessionState = {"session_state": output.session_state} if output and output.session_state else {}
+    return {**state, **changed_memories(output)}
 
 
 def _events(view: RunView, is_post: bool) -> _Events:
@@ -524,9 +525,7 @@ def _metadata(view: RunView) -> _Metadata:
 
 def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
-    conversation: _Conversation = {}
-    if messages := messages_of(view):
-        conversation["messages"] = messages
+    conversation: _Conversation = {"messages": messages} if (messages := messages_of(view)) else {}
     conversation = {**conversation, **_metadata(view)}
     if state is RunState.PAUSED and output:
         conversation["requirements"] = requirement_objects(output.requirements, view.row.run_id)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, SessionSummaryManager, Team
+from musterd import Agent, MemoryManager, SessionSummaryManager, Team
 from musterd.core.errors import DeclarationError
 from musterd.declare import Registry, unsupported
 
@@ -35,6 +35,7 @@ def update_session_state(number: int) -> int:
         ),
         ({"num_history_messages": 0}, "'num_history_messages' is 0 — use a whole number, 1 or more"),
         ({"session_summary_manager": "x"}, "'session_summary_manager' is 'x' — use a SessionSummaryManager(…)"),
+        ({"memory_manager": "x"}, "'memory_manager' is 'x' — use a MemoryManager(…)"),
         (
             {"enable_agentic_state": True, "tools": [update_session_state]},
             "the tool name 'update_session_state' is reserved by musterd",
@@ -52,6 +53,18 @@ def test_a_summarys_options_are_checked() -> None:
         SessionSummaryManager(model=3)  # type: ignore[arg-type]
     with pytest.raises(DeclarationError, match="'summary_request_message' is a NoneType"):
         SessionSummaryManager(summary_request_message=None)  # type: ignore[arg-type]
+
+
+def test_a_memory_managers_options_are_checked() -> None:
+    for options, says in (
+        ({"model": 3}, "this memory manager: 'model' is 3"),
+        ({"db": object()}, "has no field 'db' — remove it: musterd keeps memories in its own database"),
+        ({"delete_memory": True}, "did you mean 'delete_memories'?"),
+    ):
+        with pytest.raises(DeclarationError) as caught:
+            MemoryManager(**options)
+        assert says in caught.value.message
+    assert MemoryManager(debug_mode=True).delete_memories is False  # type: ignore[call-arg]
 
 
 def test_the_name_of_a_tool_is_free_where_the_option_is_not_used() -> None:

@@ -189,3 +189,13 @@ def test_hooks_are_named_by_import_path(project: Project) -> None:
     assert [hook_name(hook) for hook in spec.pre_hooks or ()] == ["look", "Guard"]
     project("teams.yaml", AGENT + "  post_hooks: [hooks:late]\n")
     assert "the hook 'late' has the unknown parameter 'weather'" in refusal("teams.yaml")
+
+
+def test_a_memory_manager_is_a_mapping(project: Project) -> None:
+    manager = "  memory_manager:\n    model: scripted\n    delete_memories: true\n"
+    project("t.yaml", AGENT + "  update_memory_on_run: true\n" + manager)
+    spec = load("t.yaml").agents["a"].spec
+    assert spec.memory_manager is not None
+    assert (spec.memory_manager.model, spec.memory_manager.delete_memories) == ("scripted", True)
+    project("t.yaml", AGENT + "  memory_manager:\n    delete_memory: true\n")
+    assert "did you mean 'delete_memories'?" in refusal("t.yaml")

@@ -93,3 +93,18 @@ def test_a_member_with_one_fitting_tool_calls_it() -> None:
     assert plan(user("weather in New York?"), [weather]).calls == (Call(name="get_weather", args={"city": "New York"}),)
     assert plan(user("weather?"), [weather]) == Plan(text="Echo: weather?")
     assert plan(user("weather in Rome"), [function("get_weather", city="string", day="string")]).calls == ()
+
+
+def test_a_memory_manager_follows_its_own_directives_and_the_leader_the_others() -> None:
+    manager = [function("add_memory", memory="string"), function("update_memory", memory_id="string")]
+    text = user('[[TOOL look {"x": 1}]] [[TOOL add_memory {"memory": "Likes tea"}]]')
+    note, look = Call(name="add_memory", args={"memory": "Likes tea"}), Call(name="look", args={"x": 1})
+    assert plan(text, manager) == Plan(calls=(note,))
+    assert plan(text, [function("look", x="number")]) == Plan(calls=(look,))
+
+
+def test_a_memory_manager_remembers_what_a_user_says_of_itself() -> None:
+    manager = [function("add_memory", memory="string")]
+    facts = [Call(name="add_memory", args={"memory": fact}) for fact in ("I like tea", "My name is Ada")]
+    assert plan(user("Hello. I like tea! My name is Ada."), manager) == Plan(calls=tuple(facts))
+    assert plan(user("Hello."), manager) == Plan(text="Nothing to remember.")

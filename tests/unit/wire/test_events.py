@@ -7,6 +7,7 @@ import pytest
 
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
+from musterd.core.user_memories import UserMemory
 from musterd.wire.events import AGENT_NAMES, EventRenderer, RunIdentity, event_name, is_content_only, member_ids
 from musterd.wire.workflow_events import NAMES as WORKFLOW_NAMES
 from tests.unit.wire import samples
@@ -85,6 +86,32 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
         {"session_summary": {"summary": "A talk.", "topics": ["talk"], "as_of": 1.5}},
         "SessionSummaryCompleted",
         {"session_summary": {"summary": "A talk.", "topics": ["talk"], "updated_at": "1970-01-01T00:00:01.500000Z"}},
+    ),
+    (EventKind.MEMORY_UPDATE_STARTED, {}, "MemoryUpdateStarted", {}),
+    (
+        EventKind.MEMORY_UPDATE_COMPLETED,
+        {
+            "memories": [UserMemory(memory_id="m", memory="Lives in Oslo", created_at=1.5, updated_at=2.5).as_json()],
+            "user_id": "ada",
+            "updated": ["m"],
+            "error": {"code": "model_error", "message": "No answer."},
+        },
+        "MemoryUpdateCompleted",
+        {
+            "memories": [
+                {
+                    "memory_id": "m",
+                    "memory": "Lives in Oslo",
+                    "topics": [],
+                    "created_at": "1970-01-01T00:00:01",
+                    "updated_at": "1970-01-01T00:00:02",
+                    "user_id": "ada",
+                }
+            ],
+            "updated": ["m"],
+            "error": "No answer.",
+            "error_type": "model_error",
+        },
     ),
     (
         EventKind.MODEL_REQUEST_RETRIED,

@@ -2447,6 +2447,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -2621,6 +2623,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -2801,6 +2805,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -3059,6 +3065,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -4499,6 +4507,18 @@ export interface components {
             outcome: string | null;
         };
         /**
+         * MemoryIds
+         * @description The ids of memories that a run changed.
+         */
+        MemoryIds: {
+            /** Added */
+            added?: string[];
+            /** Updated */
+            updated?: string[];
+            /** Removed */
+            removed?: string[];
+        };
+        /**
          * Message
          * @description A message of the conversation with the model.
          */
@@ -5546,6 +5566,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -7735,6 +7757,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -7946,6 +7970,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -8628,6 +8654,22 @@ export interface components {
             user_id: string | null;
             /** Updated At */
             updated_at: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @description When it was written first.
+             */
+            created_at: string;
+            /**
+             * Input
+             * @description The message that it comes from, if a run wrote it.
+             */
+            input: string | null;
+            /**
+             * Source Run Id
+             * @description The run that wrote it, if one did.
+             */
+            source_run_id: string | null;
         };
         /**
          * UserStatsSchema
@@ -8880,6 +8922,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.
@@ -9086,6 +9130,8 @@ export interface components {
             reasoning_steps?: {
                 [key: string]: unknown;
             }[];
+            /** @description The memories of its user that the run changed. */
+            memories?: components["schemas"]["MemoryIds"];
             /**
              * Session State
              * @description The session's state after the run.

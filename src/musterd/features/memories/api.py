@@ -7,6 +7,8 @@ from typing_extensions import TypedDict
 
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
+from musterd.core.user_memories import MAX_TOPICS, MEMORY_CHARACTERS, TOPIC_CHARACTERS
+from musterd.features.memories.notes import MEMORY_HOOK
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.features.memories.service import MemoryService
 from musterd.http.feature import Feature
@@ -25,8 +27,6 @@ from musterd.wire.problems import MISSING
 from musterd.wire.shapes import PaginatedResponse, Time, page_of
 from musterd.wire.times import iso_seconds
 
-MEMORY_CHARACTERS = 5000
-MAX_TOPICS = 100
 MAX_IDS = 1000
 SORTABLE = ("updated_at", "created_at", "memory", "user_id", "agent_id", "team_id", "memory_id")
 CHARACTERS_A_TOKEN = 4
@@ -36,7 +36,7 @@ _TAG = "Memory"
 _NO_DATABASE = {404: "Database not found"}
 _NOT_FOUND = {404: "Memory or database not found"}
 
-NonEmptyText = Annotated[Text, Field(min_length=1, max_length=255)]
+NonEmptyText = Annotated[Text, Field(min_length=1, max_length=TOPIC_CHARACTERS)]
 
 
 # --- requests -----------------------------------------------------------------------------------------
@@ -125,6 +125,9 @@ class UserMemorySchema(TypedDict):
     team_id: str | None
     user_id: str | None
     updated_at: Time | None
+    created_at: Annotated[Time, Field(description="When it was written first.")]
+    input: Annotated[str | None, Field(description="The message that it comes from, if a run wrote it.")]
+    source_run_id: Annotated[str | None, Field(description="The run that wrote it, if one did.")]
 
 
 class UserStatsSchema(TypedDict):
@@ -157,6 +160,9 @@ def memory_object(memory: Memory) -> UserMemorySchema:
         "team_id": memory.team_id,
         "user_id": memory.user_id,
         "updated_at": iso_seconds(memory.updated_at),
+        "created_at": iso_seconds(memory.created_at),
+        "input": memory.input,
+        "source_run_id": memory.source_run_id,
     }
 
 
@@ -335,6 +341,7 @@ async def optimize_memories(
 
 FEATURE = Feature(
     service=lambda server: MemoryService(server.resources),
+    memory_hook=MEMORY_HOOK,
     operations=[
         create_memory,
         list_memories,

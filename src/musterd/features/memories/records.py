@@ -11,6 +11,8 @@ class Memory:
     :param user_id: the user it is about.
     :param agent_id: the agent that wrote it, if one did.
     :param team_id: the team that wrote it, if one did.
+    :param input: the message that it comes from, if a run wrote it.
+    :param source_run_id: the run that wrote it, if one did.
     """
 
     memory_id: str
@@ -22,6 +24,8 @@ class Memory:
     topics: list[str] = field(default_factory=list)
     agent_id: str | None = None
     team_id: str | None = None
+    input: str | None = None
+    source_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

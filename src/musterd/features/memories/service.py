@@ -53,7 +53,10 @@ class MemoryService:
                 raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def add(self, text: str, topics: list[str], user_id: str | None, caller: Caller) -> Memory:
-        """Store a memory about a user: the one that a token proved, else ``user_id``."""
+        """Store a memory about a user: the one that a token proved, else ``user_id``.
+
+        :return: the memory; if the user has one with this text, that one with the topics of both.
+        """
         about = (caller.sees_only or user_id or caller.user_id) or NOBODY
         now = clock.now()
         memory = Memory(
@@ -65,8 +68,7 @@ class MemoryService:
             created_at=now,
             updated_at=now,
         )
-        await self._database.write(lambda tx: store.add(tx, memory))
-        return memory
+        return await self._database.write(lambda tx: _add(tx, memory))
 
     async def view(self, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
         """One memory.
@@ -99,7 +101,11 @@ class MemoryService:
 
         async def work(tx: Tx) -> Memory:
             memory = await _visible(tx, memory_id, None if caller.sees_only else user_id, caller)
+            await store.lock_user(tx, memory.user_id)
             changed = replace(memory, memory=text, topics=topics, updated_at=now)
+            for other in await store.with_texts(tx, memory.user_id, memory.owner, [text]):
+                if other.memory_id != memory_id:  # it says the same: the one that is changed stays
+                    await store.remove(tx, other.memory_id)
             if not await store.set_text(tx, changed):
                 raise _not_found(memory_id)
             return changed
@@ -113,7 +119,8 @@ class MemoryService:
         """
 
         async def work(tx: Tx) -> None:
-            await _visible(tx, memory_id, user_id, caller)
+            memory = await _visible(tx, memory_id, user_id, caller)
+            await store.lock_user(tx, memory.user_id)
             await store.remove(tx, memory_id)
 
         await self._database.write(work)
@@ -122,11 +129,13 @@ class MemoryService:
         """Delete those of ``ids`` that this caller may see, and ignore the others."""
 
         async def work(tx: Tx) -> None:
-            # In one order, so that two requests with some of the same memories cannot deadlock.
-            for memory_id in sorted(set(ids)):
-                memory = await store.get(tx, memory_id, caller)
-                if memory is not None and user_id in (None, memory.user_id):
-                    await store.remove(tx, memory_id)
+            visible = [memory for memory_id in set(ids) if (memory := await store.get(tx, memory_id, caller))]
+            memories = [memory for memory in visible if user_id in (None, memory.user_id)]
+            # In one order, so that two requests about some of the same users cannot deadlock.
+            for locked_id in sorted({memory.user_id for memory in memories}):
+                await store.lock_user(tx, locked_id)
+            for memory in memories:
+                await store.remove(tx, memory.memory_id)
 
         await self._database.write(work)
 
@@ -195,6 +204,16 @@ class MemoryService:
         return text
 
 
+async def _add(tx: Tx, memory: Memory) -> Memory:
+    await store.lock_user(tx, memory.user_id)
+    if await store.add(tx, memory):
+        return memory
+    (same,) = await store.with_texts(tx, memory.user_id, memory.owner, [memory.memory])
+    merged = replace(same, topics=list(dict.fromkeys((*same.topics, *memory.topics))), updated_at=memory.updated_at)
+    await store.set_text(tx, merged)
+    return merged
+
+
 async def _visible(tx: Tx, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
     memory = await store.get(tx, memory_id, caller)
     if memory is None or user_id not in (None, memory.user_id):
@@ -207,6 +226,7 @@ def _not_found(memory_id: str) -> NotFound:
 
 
 async def _replace(tx: Tx, before: list[Memory], merged: Memory, caller: Caller) -> None:
+    await store.lock_user(tx, merged.user_id)
     # Locked and compared: a memory that was written during the model call is not in the merged one.
     if await store.of_user(tx, merged.user_id, caller, locks=True) != before:
         raise Conflict("The user's memories have changed in the meantime; try again.")

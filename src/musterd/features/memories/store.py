@@ -6,6 +6,7 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
+from musterd.core.user_memories import text_key
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.list_conditions import equalities, like_literal
@@ -13,14 +14,39 @@ from musterd.store.list_conditions import equalities, like_literal
 GET = Statement("memory_get", "SELECT * FROM memories WHERE memory_id = :memory_id")
 ADD = Statement(
     "memory_add",
-    """INSERT INTO memories (memory_id, owner, user_id, memory, topics, agent_id, team_id, created_at, updated_at)
-       VALUES (:memory_id, :owner, :user_id, :memory, :topics, :agent_id, :team_id, :created_at, :updated_at)""",
+    """INSERT INTO memories (memory_id, owner, user_id, memory, text_key, topics, agent_id, team_id, input,
+                             source_run_id, created_at, updated_at)
+       VALUES (:memory_id, :owner, :user_id, :memory, :text_key, :topics, :agent_id, :team_id, :input,
+               :source_run_id, :created_at, :updated_at)
+       ON CONFLICT DO NOTHING""",
 )
 SET = Statement(
     "memory_set",
-    """UPDATE memories SET memory = :memory, topics = :topics, updated_at = :updated_at
+    """UPDATE memories SET memory = :memory, text_key = :text_key, topics = :topics, updated_at = :updated_at
        WHERE memory_id = :memory_id""",
 )
+# Of one user: rows of the user id that belong to the same owner, or to none. The lock is the last one of every
+# transaction. It is a statement of its own, so that the next ones see what its previous holder has stored.
+USER_TURN = Statement("memories_turn", "SELECT TURN('memories', :user_id) AS held")
+_OF_USER = "user_id = :user_id AND COALESCE(owner, '') = :owner_key"
+NEWEST = Statement(
+    "memories_newest",
+    f"SELECT * FROM memories WHERE {_OF_USER} ORDER BY updated_at DESC, memory_id DESC LIMIT :limit",
+)
+WITH_IDS = Statement("memories_with_ids", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_id, :ids)")
+WITH_TEXTS = Statement("memories_with_texts", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(text_key, :keys)")
+# Rows that another run or a person has changed since the run read them are left alone.
+CHANGE = Statement(
+    "memory_change",
+    f"""UPDATE memories SET memory = :memory, text_key = :text_key, topics = :topics, agent_id = :agent_id,
+               team_id = :team_id, input = :input, source_run_id = :source_run_id, updated_at = :at
+        WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at""",
+)
+FORGET = Statement(
+    "memory_forget",
+    f"DELETE FROM memories WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at",
+)
+CLEAR = Statement("memories_clear", f"DELETE FROM memories WHERE {_OF_USER} AND updated_at <= :before")
 REMOVE = Statement("memory_remove", "DELETE FROM memories WHERE memory_id = :memory_id")
 OF_USER = Statement(
     "memories_of_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id"
@@ -42,14 +68,52 @@ ORDERS = {
 _EQUAL = ("user_id", "agent_id", "team_id")
 
 
-async def add(tx: Tx, memory: Memory) -> None:
-    """Store a memory."""
-    await tx.run(ADD, _params(memory))
+async def lock_user(tx: Tx, user_id: str) -> None:
+    """Lock the memories of a user until the transaction ends. Take no other lock after it."""
+    await tx.one(USER_TURN, {"user_id": user_id})
+
+
+async def add(tx: Tx, memory: Memory) -> bool:
+    """Store a memory; False: there is one with its text, or with its id. The caller has locked the user."""
+    return await tx.run(ADD, _params(memory)) > 0
 
 
 async def set_text(tx: Tx, memory: Memory) -> bool:
-    """Store a memory's new text and topics; False: it was deleted meanwhile."""
+    """Store a memory's new text and topics; False: it was deleted meanwhile. No other memory has the text."""
     return await tx.run(SET, _params(memory)) > 0
+
+
+async def newest(tx: Tx, user_id: str, owner: str | None, limit: int) -> list[Memory]:
+    """The memories of one user that changed last, newest first."""
+    return [_memory(row) for row in await tx.all(NEWEST, {**_user(user_id, owner), "limit": limit})]
+
+
+async def with_ids(tx: Tx, user_id: str, owner: str | None, ids: Collection[str]) -> list[Memory]:
+    """Those of these memories that are of one user."""
+    rows = await tx.all(WITH_IDS, {**_user(user_id, owner), "ids": jsontext.dumps(sorted(ids))})
+    return [_memory(row) for row in rows]
+
+
+async def with_texts(tx: Tx, user_id: str, owner: str | None, texts: Collection[str]) -> list[Memory]:
+    """The memories of one user with these texts, apart from case and white space."""
+    keys = jsontext.dumps(sorted({text_key(text) for text in texts}))
+    return [_memory(row) for row in await tx.all(WITH_TEXTS, {**_user(user_id, owner), "keys": keys})]
+
+
+async def change(tx: Tx, memory: Memory, at: float) -> bool:
+    """Store a memory with its new values; False: it has changed since ``memory.updated_at``, or was deleted."""
+    return await tx.run(CHANGE, {**_params(memory), **_user(memory.user_id, memory.owner), "at": at}) > 0
+
+
+async def forget(tx: Tx, memory: Memory) -> bool:
+    """Delete a memory; False: it has changed since ``memory.updated_at``, or was deleted."""
+    params = {"memory_id": memory.memory_id, "updated_at": memory.updated_at}
+    return await tx.run(FORGET, {**params, **_user(memory.user_id, memory.owner)}) > 0
+
+
+async def clear(tx: Tx, user_id: str, owner: str | None, before: float) -> None:
+    """Delete all memories of a user that did not change after ``before``."""
+    await tx.run(CLEAR, {**_user(user_id, owner), "before": before})
 
 
 async def remove(tx: Tx, memory_id: str) -> None:
@@ -160,9 +224,13 @@ def _where(query: MemoryFilter, caller: Caller, by_index: Collection[str]) -> tu
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
 
 
+def _user(user_id: str, owner: str | None) -> dict[str, Any]:
+    return {"user_id": user_id, "owner_key": owner or ""}
+
+
 def _params(memory: Memory) -> dict[str, Any]:
     values = {name: getattr(memory, name) for name in Memory.__slots__}
-    return {**values, "topics": jsontext.dumps(list(memory.topics))}
+    return {**values, "topics": jsontext.dumps(list(memory.topics)), "text_key": text_key(memory.memory)}
 
 
 def _memory(row: Row) -> Memory:

@@ -1,0 +1,51 @@
+"""How memories of users are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from musterd.declare.options import FLAG, MODEL, TEXT, Declared, about, check_values
+from musterd.declare.source_location import Place, current_place
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+_REMOVED = {"db": "remove it: musterd keeps memories in its own database (musterd serve --db)"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemoryManager(Declared):
+    """The model that decides what an agent or team remembers of its users, and what it may do.
+
+    ``docs/reference/teams.md`` lists the fields.
+
+    :raises DeclarationError: a field is unknown or has an invalid value.
+    """
+
+    kind = "memory manager"
+    removed = _REMOVED
+    ignored = ("debug_mode",)
+
+    model: str | Model | None = field(
+        default=None,
+        metadata=about(MODEL, "Its model; default: `MUSTERD_MEMORY_MODEL`, else that of the agent or team."),
+    )
+    system_message: str | None = field(
+        default=None, metadata=about(TEXT, "Replaces its instructions; the memories so far follow.")
+    )
+    memory_capture_instructions: str | None = field(
+        default=None, metadata=about(TEXT, "What to remember, in place of the default.")
+    )
+    additional_instructions: str | None = field(
+        default=None, metadata=about(TEXT, "Text that follows the instructions.")
+    )
+    add_memories: bool = field(default=True, metadata=about(FLAG, "It may add memories."))
+    update_memories: bool = field(default=True, metadata=about(FLAG, "It may change memories."))
+    delete_memories: bool = field(default=False, metadata=about(FLAG, "It may delete memories."))
+    clear_memories: bool = field(default=False, metadata=about(FLAG, "It may delete all memories of the user."))
+    declared_at: Place = field(default_factory=current_place, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values(self, "this memory manager", self.declared_at)

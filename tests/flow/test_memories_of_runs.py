@@ -1,0 +1,175 @@
+"""What clients see of a run that remembers its user, and that nobody sees another user's memories."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dirty_equals import IsInt, IsStr
+
+from musterd import Agent, MemoryManager, Team
+from tests.support.app import Sample, Serve, app_on, in_process
+from tests.support.held_model import HeldModel
+from tests.support.http import ServerClient, read_stream
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+TEA = "I like tea"
+IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+NOTE = '[[TOOL add_memory {"memory":"Name is Eve","topics":["name"]}]]'
+
+
+def sample(model: HeldModel, **options: Any) -> Sample:
+    """A team and agents that remember."""
+    helper = Agent(id="helper", name="Helper")
+    return Sample(
+        [Team(id="desk", name="Desk", model=model, members=[helper], update_memory_on_run=True, **options)],
+        [
+            Agent(id="solo", name="Solo", model=model, update_memory_on_run=True, **options),
+            Agent(id="asked", name="Asked", model=model, enable_agentic_memory=True, **options),
+        ],
+    )
+
+
+async def test_the_stream_is_that_of_agentos(serve: Serve) -> None:
+    """As recorded from 2.5.6, with the ids of what changed in addition."""
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        stream = await client.stream(f"I am Eve {NOTE}", to="teams/desk", user_id="eve", session_id="s1")
+        replayed = await client.http.post(
+            f"/teams/desk/runs/{stream.events[0]['run_id']}/resume", data={"session_id": "s1"}
+        )
+        listed = (await client.get("/memories", user_id="eve"))["data"]
+    assert stream.names == [
+        "TeamRunStarted",
+        "TeamModelRequestStarted",
+        "TeamRunContent",
+        "TeamModelRequestCompleted",
+        "TeamRunContentCompleted",
+        "TeamMemoryUpdateStarted",
+        "TeamMemoryUpdateCompleted",
+        "TeamRunCompleted",
+    ]
+    completed = stream.one("TeamMemoryUpdateCompleted")
+    (memory,) = completed["memories"]
+    assert memory == {
+        "memory_id": listed[0]["memory_id"],
+        "memory": "Name is Eve",
+        "topics": ["name"],
+        "created_at": IS_TIME,
+        "updated_at": IS_TIME,
+        "input": f"I am Eve {NOTE}",
+        "user_id": "eve",
+        "team_id": "desk",
+    }
+    assert completed["added"] == [memory["memory_id"]]
+    tokens = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "id": IsStr(), "provider": IsStr()}
+    ended = stream.one("TeamRunCompleted")
+    assert ended["metrics"]["details"] == {"model": [tokens], "memory_model": [tokens]}
+    assert ended["memories"] == {"added": [memory["memory_id"]]}
+    assert [event for event in read_stream(replayed.text) if "event_index" in event] == stream.events
+
+
+async def test_a_run_tells_what_it_changed(serve: Serve) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        posted = await client.run(TEA, to="agents/solo", user_id="ada", session_id="s1")
+        run = await client.get(f"/agents/solo/runs/{posted['run_id']}", session_id="s1")
+        (memory,) = (await client.get("/memories", user_id="ada"))["data"]
+        unchanged = await client.run("hello", to="agents/solo", user_id="ada")
+        steps = await client.get(f"/agents/solo/runs/{posted['run_id']}/steps", session_id="s1")
+        traces = await client.get("/traces", run_id=posted["run_id"])
+    assert run["memories"] == posted["memories"] == {"added": [memory["memory_id"]]}
+    assert (memory["input"], memory["source_run_id"], memory["agent_id"]) == (TEA, posted["run_id"], "solo")
+    assert "memories" not in unchanged
+    assert [step["path"] for step in steps if step["kind"] == "model"] == ["t0/m", "memory/m"]
+    assert traces["data"][0]["total_spans"] == IsInt(ge=3)
+
+
+async def test_a_failure_of_the_manager_is_told_in_its_event(serve: Serve) -> None:
+    model, manager = HeldModel(), MemoryManager(model=HeldModel())
+    served = sample(model, memory_manager=manager)
+    async with serve(model=model, served=served, memory_seconds=0.01) as client:
+        manager.model.hold("I")  # type: ignore[union-attr]
+        stream = await client.stream(TEA, to="agents/solo", user_id="ada")
+    completed = stream.one("MemoryUpdateCompleted")
+    assert (completed["error_type"], completed["memories"]) == ("memory_timeout", [])
+    assert stream.names[-1] == "RunCompleted"
+
+
+async def test_a_tool_reports_what_it_changed(serve: Serve) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        run = await client.run(
+            '[[TOOL update_user_memory {"task": "I moved to Rome"}]]', to="agents/asked", user_id="ada"
+        )
+        assert await texts(client, user_id="ada") == ["I moved to Rome"]
+    assert [call["result"] for call in run["tools"]] == ["Added: I moved to Rome"]
+    assert run["content"] == "Done: Added: I moved to Rome"
+    assert set(run["metrics"]["details"]) == {"model", "memory_model"}
+
+
+async def texts(client: ServerClient, headers: dict[str, str] | None = None, **query: str) -> list[str]:
+    """The texts of the memories that the caller sees."""
+    answer = await client.http.get("/memories", params=query, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return [memory["memory"] for memory in answer.json()["data"]]
+
+
+# --- isolation ----------------------------------------------------------------------------------------
+
+SCOPES = ("agents:run", "agents:read", "memories:read", "memories:write", "memories:delete", "sessions:read")
+ADA, BOB = (Issuer().bearer(user, *SCOPES) for user in ("ada", "bob"))
+
+
+@pytest.fixture
+async def tokens(database: Path) -> AsyncIterator[ServerClient]:
+    """A server whose callers prove who they are."""
+    model = HeldModel()
+    app = app_on(database, model=model, served=sample(model), jwt_verification_key=public_pem(rsa_key()))
+    async with in_process(app, model) as client:
+        yield client
+
+
+async def test_a_proved_user_reads_and_writes_its_own_memories_alone(tokens: ServerClient) -> None:
+    for by in (ADA, BOB):
+        # The token counts, whatever the request says.
+        await tokens.run(TEA, to="agents/solo", user_id="ada", headers=by)
+    await tokens.run("I live in Oslo", to="agents/solo", headers=ADA)
+    assert sorted(await texts(tokens, ADA)) == ["I like tea", "I live in Oslo"]
+    assert await texts(tokens, BOB) == await texts(tokens, BOB, user_id="bob") == ["I like tea"]
+    assert await texts(tokens, BOB, user_id="ada") == []
+    await tokens.run("hello", to="agents/solo", user_id="ada", headers=BOB)
+    prompts = [call[0]["content"] for call in map(tokens.model.conversation, (-1, -2))]
+    assert all("I like tea" in prompt and "I live in Oslo" not in prompt for prompt in prompts), (
+        "neither the agent nor the manager"
+    )
+    await tokens.run('[[TOOL update_user_memory {"task": "[[TOOL clear_memory]]"}]]', to="agents/asked", headers=BOB)
+    assert len(await texts(tokens, ADA)) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/memories/{}", None),
+        ("PATCH", "/memories/{}", {"memory": "x"}),
+        ("DELETE", "/memories/{}", None),
+        ("DELETE", "/memories", {"memory_ids": ["{}"]}),
+        ("GET", "/memories?search_content=Oslo", None),
+        ("GET", "/memory_topics", None),
+        ("GET", "/user_memory_stats?user_id=ada", None),
+        ("POST", "/optimize-memories", {"user_id": "ada", "model": "scripted:scripted"}),
+    ],
+)
+async def test_no_operation_shows_or_changes_anothers(
+    tokens: ServerClient, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    await tokens.run(
+        '[[TOOL add_memory {"memory": "Lives in Oslo", "topics": ["Oslo"]}]]', to="agents/solo", headers=ADA
+    )
+    (memory,) = (await tokens.http.get("/memories", headers=ADA)).json()["data"]
+    if body is not None and "memory_ids" in body:
+        body = {"memory_ids": [memory["memory_id"]]}
+    answer = await tokens.http.request(method, path.format(memory["memory_id"]), json=body, headers=BOB)
+    assert "Oslo" not in answer.text
+    assert "total_memories" not in answer.text
+    assert (await tokens.http.get("/memories", headers=ADA)).json()["data"] == [memory]
