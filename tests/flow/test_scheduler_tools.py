@@ -15,7 +15,7 @@ from tests.support.app import Sample, app_on, in_process, settings_for
 from tests.support.http import ServerClient
 from tests.support.tokens import SECRET, Issuer
 
-JWT = {"jwt_verification_key": SECRET, "jwt_algorithms": "HS256"}
+JWT: dict[str, Any] = {"jwt_verification_key": SECRET, "jwt_algorithms": "HS256"}
 TOKENS = Issuer(algorithm="HS256", key=SECRET)
 AGENT = "agents/planner"
 REPORT = {"name": "report", "message": "Write the report.", "cron": "0 7 * * *", "timezone": "Europe/Oslo"}
