@@ -144,7 +144,7 @@ def is_content_only(event: Event, root_id: str, root_kind: ComponentKind = "team
     return not is_of_root or event.kind is EventKind.CONTENT or event.kind in END_EVENTS
 
 
-_CONTENT = frozenset({EventKind.CONTENT})
+_CONTENT = frozenset({EventKind.CONTENT, EventKind.STEP_CONTENT})
 _WORKFLOW_CONTENT = (
     END_EVENTS
     | _CONTENT
@@ -152,7 +152,6 @@ _WORKFLOW_CONTENT = (
         EventKind.RUN_STARTED,
         EventKind.WORKFLOW_CALLED,
         EventKind.WORKFLOW_AGENT_COMPLETED,
-        EventKind.STEP_CONTENT,
         EventKind.STEP_OUTPUT,
     }
 )
