@@ -18,6 +18,7 @@ from musterd.core.settings import Settings
 from musterd.declare import Agent, Knowledge, Registry, Schedule, Team, Workflow
 from musterd.engine.process_role import ProcessRole
 from musterd.features.accounts import api as accounts
+from musterd.features.knowledge import api as knowledge_bases
 from musterd.features.memories import api as memories
 from musterd.features.schedules import api as schedules
 from musterd.features.traces import api as traces
@@ -35,7 +36,14 @@ from musterd.http.server import Server
 from musterd.http.ui import ui_routes
 from musterd.http.workflow_socket import socket_route
 
-FEATURES = [accounts.FEATURE, memories.FEATURE, schedules.FEATURE, traces.FEATURE, usage.FEATURE]
+FEATURES = [
+    accounts.FEATURE,
+    knowledge_bases.FEATURE,
+    memories.FEATURE,
+    schedules.FEATURE,
+    traces.FEATURE,
+    usage.FEATURE,
+]
 PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
 
 

@@ -22,7 +22,7 @@ import httpx
 from agno.agent import RemoteAgent
 from agno.client import AgentOSClient
 from agno.db.base import SessionType
-from agno.media import Image
+from agno.media import File, Image
 from agno.models.response import ToolExecution
 from agno.os import AgentOS
 from agno.os.routers.traces.schemas import TraceSearchGroupBy
@@ -37,6 +37,9 @@ TAKEN: dict[str, Any] = {
     "TraceSearchGroupBy": lambda value: TraceSearchGroupBy(value["value"]),
     "date": lambda value: datetime.date.fromisoformat(value["value"]),
     "ToolExecution": lambda value: ToolExecution.from_dict({k: v for k, v in value.items() if k != "$type"}),
+    "File": lambda value: File(
+        content=base64.b64decode(value["content"]), filename=value["filename"], mime_type=value["mime_type"]
+    ),
     "Image": lambda value: Image(**{k: v for k, v in value.items() if k != "$type"}),
 }
 

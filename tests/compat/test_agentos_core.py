@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NOT_SERVED = {
     "eval": "evaluations are not served",
-    "knowledge": "knowledge is not served",
 }
 
 

@@ -440,7 +440,7 @@ async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
             await sent(webhooks)
             delivery = await only(harness)
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("pending", 1, NOT_REACHED)
-    assert reasons(lines) == ["The name points to a private network, which webhooks must not use"]
+    assert reasons(lines) == ["The name points to a private network, which is not allowed"]
     assert names == ["hooks.example"]
     assert receiver.taken == []
 
@@ -462,7 +462,7 @@ async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engin
         "a name inside, an unknown one, and one that does not listen"
     )
     assert words == [
-        "The name points to a private network, which webhooks must not use",
+        "The name points to a private network, which is not allowed",
         "The host name could not be resolved",
         "The connection failed",
     ]

@@ -1,16 +1,18 @@
 """Servers for the flow tests: each test has its own, on a file of its own."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback
+from musterd import Knowledge, create_app
+from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback, settings_for
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
+from tests.support.knowledge_contents import FakeEmbedders, ServeDocs, fake_embedders
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,3 +61,30 @@ async def client(serve: Serve) -> AsyncIterator[ServerClient]:
     """The sample, served in this process with everything as shipped."""
     async with serve() as serving:
         yield serving
+
+
+@pytest.fixture
+def embedders() -> Iterator[FakeEmbedders]:
+    """The embedders of knowledge bases, without models."""
+    with fake_embedders() as embedders:
+        yield embedders
+
+
+@pytest.fixture
+def serve_docs(database: Path, embedders: FakeEmbedders) -> ServeDocs:
+    """Serve knowledge bases in this process."""
+
+    @contextlib.asynccontextmanager
+    async def serving(*knowledge: Knowledge, **settings: Any) -> AsyncIterator[ServerClient]:
+        declared = knowledge or (Knowledge(id="docs", name="Docs"),)
+        async with in_process(create_app(knowledge=declared, settings=settings_for(database, **settings))) as client:
+            yield client
+
+    return serving
+
+
+@pytest.fixture
+async def docs(serve_docs: ServeDocs) -> AsyncIterator[ServerClient]:
+    """A server with one knowledge base."""
+    async with serve_docs() as client:
+        yield client

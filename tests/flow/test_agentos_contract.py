@@ -26,7 +26,6 @@ NOT_HERE = {
     "Components": "components are declared in code or YAML and served as they are, not edited over HTTP",
     "Registry": "it lists what components may be built of over HTTP",
     "Evals": "evaluations are run by test suites",
-    "Knowledge": "documents are searched by tools",
 }
 """Tags of the reference whose operations this server does not have, and why."""
 
@@ -57,6 +56,7 @@ OURS = {
     "list_active_session_runs": "what of a session has not ended",
     "list_*run_events": "events of a run, as pages and as a stream",
     "follow_session": "the events of all runs of a session, as they come",
+    "refresh_content": "as from 2.6 on",
     "list_schedule_instants": "when a schedule fires next",
     "backfill_schedule": "instants that were missed fire after all",
     "*_workflow_*": "runs of workflows have what runs of teams have",
@@ -111,6 +111,15 @@ DIFFERENCES = {
     "update_schedule_* body application/json .*: *null* > integer": "null is refused for what must be there",
     "trigger_schedule_* query.wait: - > number (takes more)": "a trigger may wait for the run's end",
     "trigger_schedule_* header.Idempotency-Key: - > string (takes more)": "a trigger that is sent again fires once",
+    "up*_content body * (takes more)": "JSON is taken too, and either kind of form",
+    "upload_content body: body > body required": "nothing is refused",
+    "upload_content header.Idempotency-Key: - > string (takes more)": "an upload that is sent again is done once",
+    "upload_content 409: - > answered": "a key that another request has",
+    "get_content query.*: - > string (takes more)": "contents are found by name, status and metadata",
+    "get_content_* query.wait: - > number (takes more)": "a poll may wait for the end of a job",
+    "search_knowledge body application/json .filters*": "a filter may be a list of expressions",
+    "search_knowledge body application/json .search_type: *": "an unknown type is refused",
+    "get_config 200 application/json .knowledge.dbs[[][]].tables: *": "as of other records",
     # answers
     "*_schedule*_* 20? application/json *.cron_expr: string required > null|string required": "null: it fires once",
     "*_schedule_*schedule_id_* 4[01][49]: - > answered": "it may be unknown, disabled, or declared in code",
@@ -140,7 +149,7 @@ DIFFERENCES = {
     "get_session_run* 200 application/json *<WorkflowRunSchema>.re*: *": "a workflow has no model that reasons",
     "get_session_run* 200 application/json *<WorkflowRunSchema>.citations: *": "a workflow has no model that cites",
     "create_workflow_run summary: *": "it is called as the same operation on agents and teams",
-    "get_config 200 application/json .[ck]*: null|object > -": "no chat prompts or knowledge",
+    "get_config 200 application/json .c*: null|object > -": "no chat prompts",
     "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: a table is named",
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"

@@ -102,6 +102,8 @@ async def test_pages_are_bounded_as_documented(client: ServerClient, served: dic
         schemas = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
         if method != "GET" or "limit" not in schemas or "{" in path:
             continue
+        if path.startswith("/knowledge/"):  # there is no knowledge base here: test_knowledge_contents.py asks it
+            continue
         seen.add(path)
         assert (await client.get(path))["meta"]["limit"] == schemas["limit"]["default"], path
         for name in {"limit", "page"} & set(schemas):

@@ -16,6 +16,9 @@ from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.states import RunState
 from musterd.features.accounts import store as accounts
+from musterd.features.knowledge import chunk_store as chunks
+from musterd.features.knowledge import sources as content_sources
+from musterd.features.knowledge import store as contents
 from musterd.features.memories import store as memories
 from musterd.features.schedules import store as schedules
 from musterd.features.traces import store as traces
@@ -71,6 +74,9 @@ ROWS = 10_000
 MODULES = [
     *(import_module(module.name) for module in iter_modules(musterd.store.__path__, "musterd.store.")),
     accounts,
+    chunks,
+    content_sources,
+    contents,
     memories,
     schedules,
     traces,
@@ -79,6 +85,40 @@ MODULES = [
 NOBODY = Caller()
 USER: Mapping[str, Any] = {"user_id": "ada", "owner_key": ""}
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
+CONTENT: Mapping[str, Any] = {
+    "id": "c",
+    "knowledge_id": "docs",
+    "owner": "ada",
+    "sees_all": 0,
+    "name": "n",
+    "source": "folder",
+    "now": 1.0,
+    "worker": "w",
+    "attempts": 1,
+    "served": '["docs"]',
+    "content_id": "c",
+    "version": 1,
+    "published_version": 1,
+    "job_version": 2,
+    "embedder": "e",
+    "after": 0,
+    "first": 0,
+    "last": 9,
+    "limit": 100,
+    "contents": '["c"]',
+    "allowed": '["c"]',
+    "query": '"one" OR "two"',
+    "ids": "[1, 2]",
+    "hashes": '["h"]',
+}
+OF_CONTENTS = (
+    *(contents.GET, contents.LOCK, contents.NAMED, contents.METADATA, contents.VISIBLE, contents.OF_SOURCE),
+    *(contents.DELETE_ALL, contents.DELETE_SHARED, contents.HOLD, contents.PUBLISH, contents.STALE),
+    *(contents.FORGET_REQUESTS, contents.GET_BASE, contents.CLAIMABLE, chunks.UNNEEDED, chunks.OF_VERSION),
+    *(chunks.TO_EMBED, chunks.TO_EMBED_AGAIN, chunks.CHANGED, chunks.VECTORS, chunks.BY_WORDS),
+    *(chunks.ALLOWED_BY_WORDS, chunks.HITS, chunks.PUBLISHED, chunks.REMOVE, chunks.REMOVE_WORDS),
+    chunks.REMOVE_UNUSED,
+)
 
 HOT: dict[Statement, Mapping[str, Any]] = {
     runs.VIEW: {"run_id": "r70"},
@@ -307,6 +347,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     schedules.OF_RUNS: {"runs": '["r70"]'},
     schedules.REMOVE_FIRINGS: {"id": "s"},
     schedules.OLD: {"before": 1.0, "limit": 100},
+    **dict.fromkeys(OF_CONTENTS, CONTENT),
+    content_sources.GET: {"root": "content:c"},
     memories.GET: {"memory_id": "m"},
     memories.OF_USER: {"user_id": "ada"},
     memories.LOCK_USER: {"user_id": "ada"},
@@ -379,7 +421,11 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
     scans = [
         step
         for step in steps
-        if step.startswith("SCAN") and not re.search(r"INDEX runs_\w+|CONSTANT ROW|json_each|workers|picked", step)
+        if step.startswith("SCAN")
+        and not re.search(
+            r"INDEX runs_\w+|CONSTANT ROW|json_each|workers|picked|VIRTUAL TABLE INDEX|INDEX contents_(jobs|stale)",
+            step,
+        )
     ]
     assert scans == [], steps
     partial = [step for step in steps if step.startswith("SCAN") and "runs_" in step]

@@ -109,7 +109,7 @@ class Driver:
         for call in list(self._calls.values()):
             call.answers.put({"error": {"kind": "Ended", "words": words}})
 
-    def begin(self, name: str, *args: Any, **keywords: Any) -> PendingCall:
+    def begin(self, name: str, /, *args: Any, **keywords: Any) -> PendingCall:
         """Ask the client to do something, and go on."""
         assert not self._ended, self._ended
         number = next(self._numbers)
@@ -119,7 +119,7 @@ class Driver:
         self._popen.stdin.flush()
         return call
 
-    def ask(self, name: str, *args: Any, **keywords: Any) -> Any:
+    def ask(self, name: str, /, *args: Any, **keywords: Any) -> Any:
         """Ask the client to do something, and wait for what comes of it."""
         return self.begin(name, *args, **keywords).result()
 

@@ -36,6 +36,7 @@ class Hit:
 
     :param name: the name of its content.
     :param text: its text.
+    :param number: its position in the content, from 1.
     :param place: where it stands in the content, such as ``page 3``; None if the content has no such places.
     :param metadata: the metadata of its content.
     :param score: how well it matches, 0 to 1.
@@ -47,6 +48,7 @@ class Hit:
     content_id: str
     name: str
     text: str
+    number: int = 1
     place: str | None = None
     metadata: JsonObject = field(default_factory=dict)
     score: float = 0.0

@@ -259,6 +259,11 @@ class Settings(BaseSettings):
     """Longest text of one document."""
     knowledge_chunks: Count = 20_000
     """Most chunks of one document."""
+    knowledge_memory_bytes: Bytes = 256 * 1024 * 1024
+    """Memory of a process for the vectors of its knowledge bases. One that does not fit is searched by words alone."""
+    knowledge_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks (``10.1.0.0/16``), addresses and host names in private networks from which contents may be fetched by
+    URL."""
 
     # Requests and streams
 
@@ -302,6 +307,7 @@ class Settings(BaseSettings):
         "jwt_audience",
         "webhook_urls",
         "webhook_private_hosts",
+        "knowledge_private_hosts",
         mode="before",
     )
     @classmethod
@@ -331,7 +337,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"URL {number}: {problem}")
         return urls
 
-    @field_validator("webhook_private_hosts")
+    @field_validator("webhook_private_hosts", "knowledge_private_hosts")
     @classmethod
     def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         Reach.of(hosts)

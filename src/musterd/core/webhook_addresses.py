@@ -16,7 +16,7 @@ MAX_URL_LENGTH = 2048
 WEB_PORTS = (80, 443)
 FIRST_FREE_PORT = 1024
 
-NOT_ALLOWED = "points to a private network, which webhooks must not use"
+NOT_ALLOWED = "points to a private network, which is not allowed"
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -5,14 +5,12 @@ Imported with the first delivery that is due, so a server without webhooks needs
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks.webhooks import Webhook
 from yarl import URL
 
@@ -20,9 +18,9 @@ import musterd
 from musterd.core import clock
 from musterd.core.deliveries import GONE, Delivery, Outcome
 from musterd.core.settings import Settings
-from musterd.core.webhook_addresses import NOT_ALLOWED, Reach, host_of
+from musterd.core.webhook_addresses import Reach, host_of
 from musterd.core.webhook_secrets import keys_of
-from musterd.http_client import BoundedConnector, FramingTooLong
+from musterd.http_client import BoundedConnector, CheckedResolver, FramingTooLong, NotAllowed
 
 NOT_REACHED = "The address is unreachable or not allowed for webhooks"
 """One message for every reason why an address that a client named was not reached. The reason itself would reveal the
@@ -33,33 +31,6 @@ READ_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be used again."""
 TAIL_SECONDS = 0.1
 """How long to wait for the rest of a successful answer."""
-
-
-class NotAllowed(OSError):
-    """The name resolves to an address that webhooks may not go to."""
-
-
-class CheckedResolver(AbstractResolver):
-    """Resolves names as the system does, and refuses names that resolve to an address that webhooks may not go to.
-
-    Connections go to the addresses that it returns, without another lookup: so a name that changes is checked again.
-    """
-
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        results = await self._resolver.resolve(host, port, family)
-        # Every address is checked, because aiohttp may connect to any of those that are returned.
-        if not all(self._reach.allows(host, result["host"]) for result in results):
-            raise NotAllowed(f"The name {NOT_ALLOWED}")
-        return results
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 class WebhookRequests:

@@ -99,9 +99,15 @@ async def get_info(server: Server) -> InfoResponse:
 
 @operation("GET", "/config", "get_config", scope=_CONFIGURATION, tag="Core", summary="Get OS Configuration")
 async def get_config(server: Server) -> ConfigResponse:
-    """Get what is served: teams, agents, workflows, the database."""
-    teams, agents, workflows = server.registry.teams, server.registry.agents, server.registry.workflows
-    return components.config(server.card, [*teams.values()], [*agents.values()], [*workflows.values()])
+    """Get what is served: teams, agents, workflows, knowledge bases, the database."""
+    registry = server.registry
+    return components.config(
+        server.card,
+        [*registry.teams.values()],
+        [*registry.agents.values()],
+        [*registry.workflows.values()],
+        [*registry.knowledge.values()],
+    )
 
 
 @operation("GET", "/models", "get_models", scope=_CONFIGURATION, tag="Core", summary="Get Available Models")

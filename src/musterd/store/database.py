@@ -32,10 +32,14 @@ class Statement:
     Parameters are ``:name``. Words that depend on the dialect are replaced:
 
     - ``IN_LIST(column, :name)``: the column is one of a list, which is passed as JSON text;
+    - ``IN_NUMBERS(column, :name)``: the same for a list of integers;
     - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
     - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
     - ``JSON_NUMBER(column, 'name')``: the same, but any number;
+    - ``WORDS(column)``: the words of a text, to be stored in an index of words;
+    - ``HAS_WORDS(table, :query)``: a row of an index of words has some of the words of ``"one" OR "two"``;
+    - ``WORDS_RANK(table, :query)``: how little such a row matches; to be sorted by;
     - ``strpos(text, part)``: where ``part`` begins in ``text``, from 1; 0: it does not;
     - ``DATABASE_SIZE``, ``DATABASE_VERSION``: the bytes that the database holds, and the version of its program;
     - ``TURN('name')``, ``TURN('name', :of)``: an advisory lock until the transaction ends. It must be a statement of
@@ -54,17 +58,25 @@ class Statement:
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
+_IN_NUMBERS = re.compile(r"IN_NUMBERS\((.+?), :(\w+)\)")
+_WORDS = re.compile(r"\bWORDS\((\S+?)\)")
+_HAS_WORDS = re.compile(r"HAS_WORDS\((\w+), :(\w+)\)")
+_WORDS_RANK = re.compile(r"WORDS_RANK\((\w+), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
 _SQLITE_SIZE = "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
 _POSTGRES_SIZE, _POSTGRES_VERSION = "pg_database_size(current_database())", "current_setting('server_version')"
+_WEB_QUERY = r"websearch_to_tsquery('english', :\2)"
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
 def for_sqlite(text: str) -> str:
     """The statement in SQLite's dialect. A transaction that writes is alone, so locks are left out."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
+    text = _IN_NUMBERS.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
+    # FTS5 itself sorts by its column `rank`, and only those rows are looked up of which the caller wants to know.
+    text = _WORDS_RANK.sub(r"\1.rank", _HAS_WORDS.sub(r"\1.chunk_words MATCH :\2", _WORDS.sub(r"\1", text)))
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
     text = text.replace("DATABASE_SIZE", _SQLITE_SIZE).replace("DATABASE_VERSION", "sqlite_version()")
@@ -78,6 +90,10 @@ def for_postgres(text: str) -> str:
     text = _IN_LIST.sub(
         r"\1 = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb))))", text.replace("%", "%%")
     )
+    numbers = r"SELECT CAST(jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS bigint)"
+    text = _IN_NUMBERS.sub(rf"\1 = ANY (ARRAY({numbers}))", text)
+    text = _HAS_WORDS.sub(rf"\1.text @@ {_WEB_QUERY}", _WORDS.sub(r"to_tsvector('english', \1)", text))
+    text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
     text = _JSON_NUMBER.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS double precision)", text)
     text = text.replace("DATABASE_SIZE", _POSTGRES_SIZE).replace("DATABASE_VERSION", _POSTGRES_VERSION)

@@ -310,6 +310,74 @@ CREATE TABLE firings (
 )
  WITHOUT ROWID;
 
+CREATE TABLE knowledge_bases (
+	id TEXT NOT NULL,
+	number BIGINT NOT NULL,
+	version BIGINT DEFAULT '0' NOT NULL,
+	next_chunk BIGINT DEFAULT '0' NOT NULL,
+	embedder TEXT,
+	embedder_spec TEXT,
+	worker TEXT,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE contents (
+	id TEXT NOT NULL,
+	knowledge_id TEXT NOT NULL,
+	owner TEXT,
+	name TEXT NOT NULL,
+	description TEXT,
+	metadata TEXT NOT NULL,
+	kind TEXT,
+	size BIGINT DEFAULT '0' NOT NULL,
+	origin TEXT,
+	source TEXT NOT NULL,
+	media_type TEXT,
+	source_hash TEXT NOT NULL,
+	reader TEXT,
+	chunk_characters BIGINT,
+	chunk_overlap BIGINT DEFAULT '0' NOT NULL,
+	status TEXT NOT NULL,
+	status_message TEXT DEFAULT '' NOT NULL,
+	published_version BIGINT DEFAULT '0' NOT NULL,
+	job_version BIGINT DEFAULT '0' NOT NULL,
+	changed_version BIGINT DEFAULT '0' NOT NULL,
+	chunks BIGINT DEFAULT '0' NOT NULL,
+	chunk_total BIGINT,
+	done BIGINT DEFAULT '0' NOT NULL,
+	attempts BIGINT DEFAULT '0' NOT NULL,
+	crashes BIGINT DEFAULT '0' NOT NULL,
+	worker TEXT,
+	is_stale BIGINT DEFAULT '0' NOT NULL,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE chunks (
+	id INTEGER NOT NULL,
+	content_id TEXT NOT NULL,
+	version BIGINT NOT NULL,
+	number BIGINT NOT NULL,
+	text TEXT NOT NULL,
+	place TEXT,
+	text_hash TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE embeddings (
+	text_hash TEXT NOT NULL,
+	embedder TEXT NOT NULL,
+	vector BLOB NOT NULL,
+	PRIMARY KEY (text_hash, embedder)
+)
+ WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE chunk_words USING fts5(text, content = 'chunks', content_rowid = 'id', tokenize = 'porter unicode61');
+
 CREATE INDEX sessions_user ON sessions (user_id, updated_at);
 
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -445,5 +513,25 @@ CREATE INDEX firings_run ON firings (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX firings_look ON firings (look_at) WHERE look_at IS NOT NULL;
 
 CREATE INDEX firings_without_run ON firings (created_at) WHERE run_id IS NULL;
+
+CREATE UNIQUE INDEX knowledge_bases_number ON knowledge_bases (number);
+
+CREATE UNIQUE INDEX contents_name ON contents (knowledge_id, (COALESCE(owner, '')), name) WHERE status <> 'deleted';
+
+CREATE INDEX contents_created ON contents (knowledge_id, created_at, id) WHERE status <> 'deleted';
+
+CREATE INDEX contents_updated ON contents (knowledge_id, updated_at, id) WHERE status <> 'deleted';
+
+CREATE INDEX contents_changed ON contents (knowledge_id, changed_version);
+
+CREATE INDEX contents_jobs ON contents (created_at, id) WHERE status IN ('queued', 'reading', 'embedding');
+
+CREATE INDEX contents_stale ON contents (id) WHERE is_stale = 1;
+
+CREATE UNIQUE INDEX chunks_content ON chunks (content_id, version, number);
+
+CREATE INDEX chunks_hash ON chunks (text_hash);
+
+CREATE INDEX embeddings_embedder ON embeddings (embedder);
 
 INSERT INTO alembic_version VALUES ('v0001');

@@ -194,7 +194,9 @@ def render_schema(path: Path) -> str:
     _migrate(path, None)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', rowid"
+            """SELECT sql FROM sqlite_master
+               WHERE sql IS NOT NULL AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow')
+               ORDER BY type = 'index', rowid"""
         ).fetchall()
     statements = [line.rstrip() for row in rows for line in (*row[0].strip().splitlines(), ";")]
     return "\n".join(statements).replace("\n;", ";\n") + f"\nINSERT INTO alembic_version VALUES ('{HEAD}');\n"

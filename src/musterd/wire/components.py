@@ -15,11 +15,13 @@ from musterd.wire.times import iso_micros
 
 if TYPE_CHECKING:
     from musterd.declare import Component, Tool, WorkflowComponent
+    from musterd.declare.knowledge import Knowledge
 
 DB_ID = "musterd-db"
 """The id of the one database, which clients send back with what they ask of sessions."""
 
 SESSION_TABLE = "sessions"
+KNOWLEDGE_TABLE = "contents"
 PEER_VERSION = "2.5.6"
 """The version of AgentOS whose wire this is."""
 
@@ -156,6 +158,22 @@ class DomainConfig(TypedDict):
     display_name: NotRequired[str | None]
 
 
+class KnowledgeInstance(TypedDict):
+    """A knowledge base."""
+
+    id: str
+    name: str
+    description: str | None
+    db_id: str
+    table: str
+
+
+class KnowledgeConfig(DomainConfig):
+    """Where knowledge bases are, and which there are."""
+
+    knowledge_instances: list[KnowledgeInstance]
+
+
 class ConfigResponse(TypedDict):
     """What is served."""
 
@@ -168,6 +186,7 @@ class ConfigResponse(TypedDict):
     session: DomainConfig
     metrics: DomainConfig
     memory: DomainConfig
+    knowledge: NotRequired[KnowledgeConfig]
     evals: DomainConfig
     traces: DomainConfig
     agents: list[AgentSummaryResponse]
@@ -316,13 +335,14 @@ def config(
     teams: Sequence["Component"],
     agents: Sequence["Component"],
     workflows: Sequence["WorkflowComponent"],
+    knowledge: Sequence["Knowledge"] = (),
 ) -> ConfigResponse:
     """``GET /config``.
 
     Evals are not served, but their table is named: an AgentOS that is a gateway to this server (``RemoteTeam``,
     ``RemoteAgent``) fails to build its own ``/config`` without it. The other domains that are not served are left out.
     """
-    return {
+    value: ConfigResponse = {
         "os_id": card.os_id,
         "name": card.name,
         "description": card.description,
@@ -339,6 +359,9 @@ def config(
         "workflows": [*map(workflow_summary, workflows)],
         "interfaces": [],
     }
+    if knowledge:
+        value["knowledge"] = _knowledge_config(knowledge)
+    return value
 
 
 def _domain(*tables: str) -> DomainConfig:
@@ -347,6 +370,20 @@ def _domain(*tables: str) -> DomainConfig:
     if tables:
         database["tables"] = list(tables)
     return {"dbs": [database]}
+
+
+def _knowledge_config(knowledge: Sequence["Knowledge"]) -> KnowledgeConfig:
+    instances: list[KnowledgeInstance] = [
+        {
+            "id": base.id,
+            "name": base.title,
+            "description": base.description,
+            "db_id": DB_ID,
+            "table": KNOWLEDGE_TABLE,
+        }
+        for base in knowledge
+    ]
+    return {"dbs": _domain(KNOWLEDGE_TABLE)["dbs"], "knowledge_instances": instances}
 
 
 def info(card: ServerCard, *, teams: int, agents: int, workflows: int) -> InfoResponse:

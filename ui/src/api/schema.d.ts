@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * Get OS Configuration
-         * @description Get what is served: teams, agents, workflows, the database.
+         * @description Get what is served: teams, agents, workflows, knowledge bases, the database.
          */
         get: operations["get_config"];
         put?: never;
@@ -1899,6 +1899,202 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/knowledge/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Content
+         * @description List contents in pages, newest first.
+         */
+        get: operations["get_content"];
+        put?: never;
+        /**
+         * Upload Content
+         * @description Add a file, a text or a URL, or replace the content of the same name. It is found when its job has ended.
+         */
+        post: operations["upload_content"];
+        /**
+         * Delete All Content
+         * @description Delete all contents of a knowledge base. Of one per user, the caller's own; an administrator deletes all.
+         */
+        delete: operations["delete_all_content"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/remote-content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload Remote Content
+         * @description Add a file of a remote source. There are no remote sources.
+         */
+        post: operations["upload_remote_content"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/content/{content_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Content by ID
+         * @description Get a content; with `wait`, after its job has ended.
+         */
+        get: operations["get_content_by_id"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Content by ID
+         * @description Delete a content with all that belongs to it. If its job is at work, it ends.
+         */
+        delete: operations["delete_content_by_id"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Content
+         * @description Change the name, the description or the metadata of a content. Searches filter by it at once.
+         */
+        patch: operations["update_content"];
+        trace?: never;
+    };
+    "/knowledge/content/{content_id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Content Status
+         * @description Get how far the job of a content is; with `wait`, after it has ended.
+         */
+        get: operations["get_content_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/content/{content_id}/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh Content
+         * @description Fetch the URL of a content again. What it led to before is found until then.
+         */
+        post: operations["refresh_content"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Knowledge
+         * @description Search the contents of a knowledge base, the best chunk first.
+         */
+        post: operations["search_knowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Config
+         * @description Get how contents are read, split and searched, and the keys of their metadata.
+         */
+        get: operations["get_knowledge_config"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/{knowledge_id}/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Content Sources
+         * @description List the remote sources of a knowledge base. There are none.
+         */
+        get: operations["list_content_sources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/knowledge/{knowledge_id}/sources/{source_id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Files in Source
+         * @description List the files of a remote source. There are no remote sources.
+         */
+        get: operations["list_source_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/memories": {
         parameters: {
             query?: never;
@@ -3592,6 +3788,22 @@ export interface components {
             problem: string | null;
         };
         /**
+         * ChunkerResponse
+         * @description A way to split documents.
+         */
+        ChunkerResponse: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string | null;
+            /** Description */
+            description: string | null;
+            /** Metadata */
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
          * ComponentTools
          * @description A component's tools.
          */
@@ -3621,6 +3833,7 @@ export interface components {
             session: components["schemas"]["DomainConfig"];
             metrics: components["schemas"]["DomainConfig"];
             memory: components["schemas"]["DomainConfig"];
+            knowledge?: components["schemas"]["KnowledgeConfig"];
             evals: components["schemas"]["DomainConfig"];
             traces: components["schemas"]["DomainConfig"];
             /** Agents */
@@ -3633,6 +3846,80 @@ export interface components {
             interfaces: {
                 [key: string]: unknown;
             }[];
+        };
+        /**
+         * ContentResponse
+         * @description A content of a knowledge base.
+         */
+        ContentResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Type */
+            type?: string | null;
+            /**
+             * Size
+             * @description Its bytes, as text.
+             */
+            size?: string | null;
+            /**
+             * Linked To
+             * @description The name of the knowledge base.
+             */
+            linked_to?: string | null;
+            /** Metadata */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /** Access Count */
+            access_count?: number | null;
+            /** Status */
+            status?: ("processing" | "completed" | "failed") | null;
+            /** Status Message */
+            status_message?: string | null;
+            /** Created At */
+            created_at?: string | null;
+            /** Updated At */
+            updated_at?: string | null;
+            /**
+             * Origin
+             * @description Its URL, or the name of its file.
+             */
+            origin?: string | null;
+            /**
+             * Chunks
+             * @description How many chunks searches find.
+             */
+            chunks?: number;
+            progress?: components["schemas"]["Progress"];
+            /**
+             * Attempts
+             * @description How often a process took up its job.
+             */
+            attempts?: number;
+        };
+        /**
+         * ContentStatusResponse
+         * @description How far the job of a content is.
+         */
+        ContentStatusResponse: {
+            /** Id */
+            id: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "processing" | "completed" | "failed";
+            /** Status Message */
+            status_message: string;
+            /** Chunks */
+            chunks: number;
+            progress: components["schemas"]["Progress"];
+            /** Attempts */
+            attempts: number;
         };
         /**
          * ContinueAnyForm
@@ -4370,6 +4657,61 @@ export interface components {
             local: string;
         };
         /**
+         * KnowledgeConfig
+         * @description Where knowledge bases are, and which there are.
+         */
+        KnowledgeConfig: {
+            /** Dbs */
+            dbs: components["schemas"]["DomainDatabase"][] | null;
+            /** Display Name */
+            display_name?: string | null;
+            /** Knowledge Instances */
+            knowledge_instances: components["schemas"]["KnowledgeInstance"][];
+        };
+        /**
+         * KnowledgeConfigResponse
+         * @description How contents are read, split and searched.
+         */
+        KnowledgeConfigResponse: {
+            /** Readers */
+            readers: {
+                [key: string]: components["schemas"]["ReaderResponse"];
+            } | null;
+            /** Readersfortype */
+            readersForType: {
+                [key: string]: string[];
+            } | null;
+            /** Chunkers */
+            chunkers: {
+                [key: string]: components["schemas"]["ChunkerResponse"];
+            } | null;
+            /** Vector Dbs */
+            vector_dbs: components["schemas"]["VectorDbResponse"][] | null;
+            /**
+             * Filters
+             * @description The keys of metadata that contents have.
+             */
+            filters: string[] | null;
+            /** Remote Content Sources */
+            remote_content_sources: components["schemas"]["SourceResponse"][] | null;
+        };
+        /**
+         * KnowledgeInstance
+         * @description A knowledge base.
+         */
+        KnowledgeInstance: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Description */
+            description: string | null;
+            /** Db Id */
+            db_id: string;
+            /** Table */
+            table: string;
+        };
+        /**
          * LiveResponse
          * @description The process answers.
          */
@@ -4892,6 +5234,15 @@ export interface components {
          * PaginatedResponse
          * @description One page of a list.
          */
+        PaginatedResponse_ContentResponse_: {
+            /** Data */
+            data: components["schemas"]["ContentResponse"][];
+            meta: components["schemas"]["PaginationInfo"];
+        };
+        /**
+         * PaginatedResponse
+         * @description One page of a list.
+         */
         PaginatedResponse_ScheduleResponse_: {
             /** Data */
             data: components["schemas"]["ScheduleResponse"][];
@@ -5025,6 +5376,27 @@ export interface components {
             runs: number;
         };
         /**
+         * Progress
+         * @description How far the job of a content is.
+         */
+        Progress: {
+            /**
+             * Step
+             * @enum {string}
+             */
+            step: "queued" | "reading" | "embedding" | "completed" | "failed";
+            /**
+             * Done
+             * @description Chunks that are embedded.
+             */
+            done: number;
+            /**
+             * Total
+             * @description All chunks; null until the content is split.
+             */
+            total: number | null;
+        };
+        /**
          * QueueStatus
          * @description Unfinished root runs by state.
          */
@@ -5049,6 +5421,20 @@ export interface components {
              * @description Calls that wait for a person.
              */
             approvals: number;
+        };
+        /**
+         * ReaderResponse
+         * @description A reader of documents.
+         */
+        ReaderResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Description */
+            description: string | null;
+            /** Chunkers */
+            chunkers: string[] | null;
         };
         /**
          * ReadyResponse
@@ -6614,6 +7000,119 @@ export interface components {
             value: "allow";
         };
         /**
+         * SearchInfo
+         * @description Where a page stands in the results.
+         */
+        SearchInfo: {
+            /** Page */
+            page: number;
+            /** Limit */
+            limit: number;
+            /** Total Pages */
+            total_pages: number;
+            /** Total Count */
+            total_count: number;
+            /** Search Time Ms */
+            search_time_ms: number;
+            /**
+             * Degraded
+             * @description The search was made by words alone, because vectors failed.
+             * @constant
+             */
+            degraded?: "vector";
+        };
+        /**
+         * SearchPage
+         * @description A page of the results.
+         */
+        SearchPage: {
+            /**
+             * Limit
+             * @description Results on a page.
+             * @default 20
+             */
+            limit: number;
+            /**
+             * Page
+             * @description The page, from 1.
+             * @default 1
+             */
+            page: number;
+        };
+        /**
+         * SearchRequest
+         * @description A search.
+         */
+        SearchRequest: {
+            /**
+             * Query
+             * @description What is searched for; not empty.
+             */
+            query: string;
+            /** Db Id */
+            db_id?: string | null;
+            /** Knowledge Id */
+            knowledge_id?: string | null;
+            /** Vector Db Ids */
+            vector_db_ids?: string[] | null;
+            /**
+             * Search Type
+             * @description By words, by vectors, or by both; without it as the knowledge base declares.
+             */
+            search_type?: ("hybrid" | "vector" | "keyword") | null;
+            /**
+             * Max Results
+             * @description How many results there are at most.
+             */
+            max_results?: number | null;
+            /**
+             * Filters
+             * @description `{"key": "value"}`, an expression `{"op": "EQ", "key": …, "value": …}`, or a list of them.
+             */
+            filters?: Record<string, never> | Record<string, never>[] | null;
+            meta?: components["schemas"]["SearchPage"] | null;
+        };
+        /**
+         * SearchResponse
+         * @description One page of results, the best first.
+         */
+        SearchResponse: {
+            /** Data */
+            data: components["schemas"]["SearchResult"][];
+            meta: components["schemas"]["SearchInfo"];
+        };
+        /**
+         * SearchResult
+         * @description A chunk that a search has found.
+         */
+        SearchResult: {
+            /** Id */
+            id: string;
+            /** Content */
+            content: string;
+            /** Name */
+            name: string | null;
+            /**
+             * Meta Data
+             * @description The content's metadata, and `chunk`, `chunk_size`, `place`, `similarity_score`.
+             */
+            meta_data: {
+                [key: string]: unknown;
+            } | null;
+            /** Usage */
+            usage: {
+                [key: string]: unknown;
+            } | null;
+            /** Reranking Score */
+            reranking_score: number | null;
+            /** Content Id */
+            content_id: string | null;
+            /** Content Origin */
+            content_origin: string | null;
+            /** Size */
+            size: number | null;
+        };
+        /**
          * ServiceAccountCreate
          * @description The account to create.
          */
@@ -6923,6 +7422,69 @@ export interface components {
             used: number;
             /** Limit */
             limit: number;
+        };
+        /**
+         * SourceFile
+         * @description A file of a remote source.
+         */
+        SourceFile: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string;
+            /** Size */
+            size: number | null;
+            /** Last Modified */
+            last_modified: string | null;
+            /** Content Type */
+            content_type: string | null;
+        };
+        /**
+         * SourceFilesResponse
+         * @description The files of a remote source.
+         */
+        SourceFilesResponse: {
+            /** Source Id */
+            source_id: string;
+            /** Source Name */
+            source_name: string;
+            /** Prefix */
+            prefix: string | null;
+            /** Folders */
+            folders: components["schemas"]["SourceFolder"][];
+            /** Files */
+            files: components["schemas"]["SourceFile"][];
+            meta: components["schemas"]["PaginationInfo"];
+        };
+        /**
+         * SourceFolder
+         * @description A folder of a remote source.
+         */
+        SourceFolder: {
+            /** Prefix */
+            prefix: string;
+            /** Name */
+            name: string;
+            /** Is Empty */
+            is_empty: boolean;
+        };
+        /**
+         * SourceResponse
+         * @description A remote source of contents. There is none.
+         */
+        SourceResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Type */
+            type: string;
+            /** Metadata */
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            /** Prefix */
+            prefix: string | null;
         };
         /**
          * SpanKind
@@ -8566,6 +9128,26 @@ export interface components {
          */
         Trigger: "cron" | "catch_up" | "manual";
         /**
+         * UpdateContent
+         * @description Changes to a content. Fields that are left out stay as they are.
+         */
+        UpdateContent: {
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /**
+             * Metadata
+             * @description A JSON object; its keys replace those that the content has.
+             */
+            metadata?: Record<string, never>;
+            /**
+             * Reader Id
+             * @description With which it is read when it is added again.
+             */
+            reader_id?: string | null;
+        };
+        /**
          * UpdateSessionRequest
          * @description Changes to a session.
          */
@@ -8619,6 +9201,112 @@ export interface components {
              * @description Null: nothing is removed.
              */
             retention_days: number | null;
+        };
+        /**
+         * UploadContent
+         * @description A content to add: exactly one of `file`, `text_content` and `url`.
+         */
+        UploadContent: {
+            /**
+             * Name
+             * @description A content of this name is replaced. Without it: of the file or URL.
+             */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /**
+             * Metadata
+             * @description A JSON object; searches can be limited by it.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Reader Id
+             * @description A reader of `/knowledge/config`; without it as the kind needs.
+             */
+            reader_id?: string | null;
+            /**
+             * Chunker
+             * @description A chunker of `/knowledge/config`; there is one.
+             */
+            chunker?: string | null;
+            /**
+             * Chunk Size
+             * @description The longest chunk, in characters.
+             */
+            chunk_size?: number | null;
+            /**
+             * Chunk Overlap
+             * @description How many characters of a chunk the next one may repeat.
+             */
+            chunk_overlap?: number | null;
+            /**
+             * File
+             * Format: binary
+             * @description A document, in a multipart form.
+             */
+            file?: string;
+            /**
+             * Text Content
+             * @description A text.
+             */
+            text_content?: string | null;
+            /**
+             * Url
+             * @description A document that is fetched. Not in private networks.
+             */
+            url?: string | null;
+        };
+        /**
+         * UploadRemoteContent
+         * @description A content of a remote source to add.
+         */
+        UploadRemoteContent: {
+            /**
+             * Name
+             * @description A content of this name is replaced. Without it: of the file or URL.
+             */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /**
+             * Metadata
+             * @description A JSON object; searches can be limited by it.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Reader Id
+             * @description A reader of `/knowledge/config`; without it as the kind needs.
+             */
+            reader_id?: string | null;
+            /**
+             * Chunker
+             * @description A chunker of `/knowledge/config`; there is one.
+             */
+            chunker?: string | null;
+            /**
+             * Chunk Size
+             * @description The longest chunk, in characters.
+             */
+            chunk_size?: number | null;
+            /**
+             * Chunk Overlap
+             * @description How many characters of a chunk the next one may repeat.
+             */
+            chunk_overlap?: number | null;
+            /**
+             * Config Id
+             * @description The id of the source.
+             */
+            config_id: string;
+            /**
+             * Path
+             * @description The file or folder in it.
+             */
+            path: string;
         };
         /**
          * UserMemoryCreateSchema
@@ -8682,6 +9370,20 @@ export interface components {
             total_memories: number;
             /** Last Memory Updated At */
             last_memory_updated_at: string | null;
+        };
+        /**
+         * VectorDbResponse
+         * @description Where chunks are searched: in the server's own database.
+         */
+        VectorDbResponse: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Description */
+            description: string | null;
+            /** Search Types */
+            search_types: string[] | null;
         };
         /**
          * VideoItem
@@ -22880,6 +23582,1896 @@ export interface operations {
             };
             /** @description The request body is coded */
             415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+                /** @description Items on a page */
+                limit?: number;
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description One of `created_at`, `updated_at`, `name`, `size`, `status`, `type` */
+                sort_by?: string;
+                sort_order?: components["schemas"]["SortOrder"];
+                /** @description One of `processing`, `queued`, `reading`, `embedding`, `completed`, `failed` */
+                status?: string | null;
+                /** @description Only the contents of this name */
+                name?: string | null;
+                /** @description Only contents whose metadata match: `{"key": "value"}` as JSON text */
+                metadata?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedResponse_ContentResponse_"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    upload_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadContent"];
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Name
+                     * @description A content of this name is replaced. Without it: of the file or URL.
+                     */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; searches can be limited by it. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description A reader of `/knowledge/config`; without it as the kind needs.
+                     */
+                    reader_id?: string;
+                    /**
+                     * Chunker
+                     * @description A chunker of `/knowledge/config`; there is one.
+                     */
+                    chunker?: string;
+                    /**
+                     * Chunk Size
+                     * @description The longest chunk, in characters.
+                     */
+                    chunk_size?: number;
+                    /**
+                     * Chunk Overlap
+                     * @description How many characters of a chunk the next one may repeat.
+                     */
+                    chunk_overlap?: number;
+                    /**
+                     * File
+                     * Format: binary
+                     * @description A document, in a multipart form.
+                     */
+                    file?: string;
+                    /**
+                     * Text Content
+                     * @description A text.
+                     */
+                    text_content?: string;
+                    /**
+                     * Url
+                     * @description A document that is fetched. Not in private networks.
+                     */
+                    url?: string;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Name
+                     * @description A content of this name is replaced. Without it: of the file or URL.
+                     */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; searches can be limited by it. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description A reader of `/knowledge/config`; without it as the kind needs.
+                     */
+                    reader_id?: string;
+                    /**
+                     * Chunker
+                     * @description A chunker of `/knowledge/config`; there is one.
+                     */
+                    chunker?: string;
+                    /**
+                     * Chunk Size
+                     * @description The longest chunk, in characters.
+                     */
+                    chunk_size?: number;
+                    /**
+                     * Chunk Overlap
+                     * @description How many characters of a chunk the next one may repeat.
+                     */
+                    chunk_overlap?: number;
+                    /**
+                     * File
+                     * Format: binary
+                     * @description A document, in a multipart form.
+                     */
+                    file?: string;
+                    /**
+                     * Text Content
+                     * @description A text.
+                     */
+                    text_content?: string;
+                    /**
+                     * Url
+                     * @description A document that is fetched. Not in private networks.
+                     */
+                    url?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The Idempotency-Key was used for another request */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_all_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:delete`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    upload_remote_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadRemoteContent"];
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Name
+                     * @description A content of this name is replaced. Without it: of the file or URL.
+                     */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; searches can be limited by it. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description A reader of `/knowledge/config`; without it as the kind needs.
+                     */
+                    reader_id?: string;
+                    /**
+                     * Chunker
+                     * @description A chunker of `/knowledge/config`; there is one.
+                     */
+                    chunker?: string;
+                    /**
+                     * Chunk Size
+                     * @description The longest chunk, in characters.
+                     */
+                    chunk_size?: number;
+                    /**
+                     * Chunk Overlap
+                     * @description How many characters of a chunk the next one may repeat.
+                     */
+                    chunk_overlap?: number;
+                    /**
+                     * Config Id
+                     * @description The id of the source.
+                     */
+                    config_id: string;
+                    /**
+                     * Path
+                     * @description The file or folder in it.
+                     */
+                    path: string;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Name
+                     * @description A content of this name is replaced. Without it: of the file or URL.
+                     */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; searches can be limited by it. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description A reader of `/knowledge/config`; without it as the kind needs.
+                     */
+                    reader_id?: string;
+                    /**
+                     * Chunker
+                     * @description A chunker of `/knowledge/config`; there is one.
+                     */
+                    chunker?: string;
+                    /**
+                     * Chunk Size
+                     * @description The longest chunk, in characters.
+                     */
+                    chunk_size?: number;
+                    /**
+                     * Chunk Overlap
+                     * @description How many characters of a chunk the next one may repeat.
+                     */
+                    chunk_overlap?: number;
+                    /**
+                     * Config Id
+                     * @description The id of the source.
+                     */
+                    config_id: string;
+                    /**
+                     * Path
+                     * @description The file or folder in it.
+                     */
+                    path: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description Unknown content source */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_content_by_id: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+                /** @description Seconds to wait until its job has ended, at most 60 */
+                wait?: number | null;
+            };
+            header?: never;
+            path: {
+                content_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content, knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    delete_content_by_id: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path: {
+                content_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:delete`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content, knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    update_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path: {
+                content_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UpdateContent"];
+                "application/x-www-form-urlencoded": {
+                    /** Name */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; its keys replace those that the content has. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description With which it is read when it is added again.
+                     */
+                    reader_id?: string;
+                };
+                "multipart/form-data": {
+                    /** Name */
+                    name?: string;
+                    /** Description */
+                    description?: string;
+                    /** @description JSON text: A JSON object; its keys replace those that the content has. */
+                    metadata?: string;
+                    /**
+                     * Reader Id
+                     * @description With which it is read when it is added again.
+                     */
+                    reader_id?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description The metadata are no JSON object, or the reader is unknown */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content, knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_content_status: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+                /** @description Seconds to wait until its job has ended, at most 60 */
+                wait?: number | null;
+            };
+            header?: never;
+            path: {
+                content_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentStatusResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content, knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    refresh_content: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path: {
+                content_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:write`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content, knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    search_knowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read`, or the `Origin` may not write here */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body came too slowly */
+            408: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is too large */
+            413: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The request body is coded */
+            415: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_knowledge_config: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The id of the knowledge base; it may be left out if there is one */
+                knowledge_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeConfigResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_content_sources: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+            };
+            header?: never;
+            path: {
+                knowledge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceResponse"][];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Knowledge base or database not found */
+            404: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something in the request is wrong */
+            422: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvalidInputResponse"];
+                };
+            };
+            /** @description Too many requests, or too many runs wait */
+            429: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Internal server error */
+            500: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The server cannot take it now */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    list_source_files: {
+        parameters: {
+            query?: {
+                /** @description The id of the database; there is one */
+                db_id?: string | null;
+                /** @description The beginning of the names */
+                prefix?: string | null;
+                /** @description Files on a page */
+                limit?: number;
+                /** @description The page, from 1 */
+                page?: number;
+                /** @description What separates folders */
+                delimiter?: string;
+            };
+            header?: never;
+            path: {
+                knowledge_id: string;
+                source_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceFilesResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key or token is missing, wrong, or has expired */
+            401: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The token has not the scope `knowledge:read` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Content source, knowledge base or database not found */
+            404: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;

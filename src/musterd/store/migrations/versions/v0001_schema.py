@@ -4,10 +4,16 @@ Times are unix seconds, and JSON is text. Long texts have tables of their own: e
 ``runs.next_event``, which costs 70 times as much in a row that holds a megabyte.
 """
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from alembic import op
+
+from musterd.store.migrations.columns import count as _count
+from musterd.store.migrations.columns import index as _index
+from musterd.store.migrations.columns import key as _key
+from musterd.store.migrations.columns import number as _number
+from musterd.store.migrations.columns import text as _text
+from musterd.store.migrations.columns import time as _time
+from musterd.store.migrations.knowledge_tables import create_knowledge_tables
 
 revision = "v0001"
 down_revision = None
@@ -38,6 +44,7 @@ def upgrade() -> None:
     _create_daily_metrics()
     _create_schedules()
     _create_firings()
+    create_knowledge_tables()
 
 
 def downgrade() -> None:
@@ -46,38 +53,6 @@ def downgrade() -> None:
     :raises NotImplementedError: always.
     """
     raise NotImplementedError("restore a backup instead")
-
-
-def _key(name: str) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text(), primary_key=True)
-
-
-def _text(name: str, *, required: bool = False, default: str | None = None) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text(), nullable=not (required or default is not None), server_default=default)
-
-
-def _time(name: str, *, required: bool = False) -> "sa.Column[float]":
-    return sa.Column(name, sa.Double(), nullable=not required)
-
-
-def _count(name: str, *, default: int = 0) -> "sa.Column[int]":
-    return sa.Column(name, sa.BigInteger(), nullable=False, server_default=str(default))
-
-
-def _number(name: str, *, required: bool = False) -> "sa.Column[int]":
-    return sa.Column(name, sa.BigInteger(), nullable=not required)
-
-
-def _index(
-    table: str,
-    name: str,
-    columns: Sequence[str | sa.TextClause],
-    condition: str | None = None,
-    *,
-    unique: bool = False,
-) -> None:
-    where = None if condition is None else sa.text(condition)
-    op.create_index(f"{table}_{name}", table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _create_instance_and_workers() -> None:

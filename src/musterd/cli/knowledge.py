@@ -1,0 +1,180 @@
+"""``musterd knowledge``: the contents of knowledge bases without a running server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from musterd.cli.logs import configure
+from musterd.cli.settings import settings_from
+from musterd.core.callers import Caller
+from musterd.core.errors import NotFound, StartError
+from musterd.core.knowledge import Hit, KnowledgeUnavailable, Search
+from musterd.core.settings import Settings
+from musterd.declare.knowledge import BUILTIN_EMBEDDER, Knowledge
+from musterd.features.knowledge import folders, store
+from musterd.features.knowledge.contents import Contents
+from musterd.features.knowledge.embedders import Embedders
+from musterd.features.knowledge.indexes import Indexes
+from musterd.features.knowledge.records import NAME_LENGTH, Content, ContentFilter, NewContent, SourceKind
+from musterd.features.knowledge.searching import Searcher
+from musterd.store import inspection
+from musterd.store.database import Database
+from musterd.store.open_database import open_database, redacted_url
+
+T = TypeVar("T")
+PAGE = 1000
+SHOWN_CHARACTERS = 200
+_OPERATOR = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A knowledge base in an open database."""
+
+    database: Database
+    settings: Settings
+    knowledge: Knowledge
+
+    @property
+    def contents(self) -> Contents:
+        """Its contents."""
+        return Contents(self.database, self.settings)
+
+
+def show(base: str, *, db: str | None) -> int:
+    """Print a line for each content of a knowledge base.
+
+    :raises NotFound: there is no such knowledge base.
+    """
+    for content in _with_base(db, base, _all_contents):
+        words = f"  {content.status_message}" if content.status_message else ""
+        line = f"{content.id}  {content.name}  {content.kind or '-'}  {content.chunks} chunks  {content.status.value}"
+        print(line + words)  # noqa: T201 - the output of the command
+    return 0
+
+
+def add(base: str, files: Sequence[Path], *, db: str | None) -> int:
+    """Add files under their names; a server reads them soon. Print their ids.
+
+    :raises NotFound: there is no such knowledge base.
+    :raises StartError: a file cannot be read. Those before it are added.
+    :raises InvalidInput: the same.
+    """
+
+    async def work(place: _Place) -> None:
+        for file in files:
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise StartError(f"{file}: cannot be read ({error.strerror}) — choose another file") from error
+            if len(content) > place.settings.body_bytes:
+                raise StartError(f"{file}: is larger than MUSTERD_BODY_BYTES ({place.settings.body_bytes}) — raise it")
+            new = NewContent(source=SourceKind.FILE, content=content, origin=file.name[-NAME_LENGTH:])
+            added = await place.contents.add(place.knowledge, new, _OPERATOR)
+            print(f"{added.content.id}  {added.content.name}")  # noqa: T201 - the output of the command
+
+    _with_base(db, base, work)
+    return 0
+
+
+def remove(base: str, name: str, *, db: str | None) -> int:
+    """Delete a content.
+
+    :param name: its name or id.
+    :raises NotFound: there is no such content or knowledge base.
+    """
+
+    async def work(place: _Place) -> None:
+        matching = [content for content in await _all_contents(place) if name in (content.id, content.name)]
+        if not matching:
+            raise NotFound(f"{name}: there is no such content in {base}")
+        for content in matching:
+            await place.contents.remove(place.knowledge, content.id, _OPERATOR)
+
+    _with_base(db, base, work)
+    return 0
+
+
+def search(base: str, query: str, *, limit: int, db: str | None) -> int:
+    """Print the chunks that match a query, the best first.
+
+    :raises NotFound: there is no such knowledge base.
+    :raises StartError: it cannot be searched.
+    """
+
+    async def work(place: _Place) -> Sequence[Hit]:
+        indexes = Indexes(place.database, place.settings.knowledge_memory_bytes)
+        searcher = Searcher(place.database, Embedders(place.settings), indexes)
+        return (await searcher.search(place.knowledge, Search(query=query, limit=limit))).hits
+
+    try:
+        hits = _with_base(db, base, work)
+    except KnowledgeUnavailable as error:
+        raise StartError(str(error)) from error
+    for hit in hits:
+        place = "" if hit.place is None else f" ({hit.place})"
+        text = " ".join(hit.text.split())[:SHOWN_CHARACTERS]
+        print(f"{hit.score:.2f}  {hit.name}{place}: {text}")  # noqa: T201 - the output of the command
+    return 0
+
+
+def sync(base: str, folder: Path, *, db: str | None) -> int:
+    """Add the files of a folder that are new or have changed, and delete the contents of those that are gone.
+
+    :raises NotFound: there is no such knowledge base.
+    :raises StartError: there is no such folder.
+    """
+
+    async def work(place: _Place) -> folders.Sync:
+        limit = place.settings.body_bytes
+        return await folders.sync(place.database, place.contents, place.knowledge, folder, limit)
+
+    result = _with_base(db, base, work)
+    lines = [f"added  {name}" for name in result.added] + [f"removed  {name}" for name in result.removed]
+    for line in (*lines, *(f"left out  {name}: {reason}" for name, reason in result.skipped.items())):
+        print(line)  # noqa: T201 - the output of the command
+    return 1 if result.skipped else 0
+
+
+async def _all_contents(place: _Place) -> list[Content]:
+    contents: list[Content] = []
+    while True:
+        query = ContentFilter(sort_by="name", is_descending=False, limit=PAGE, page=len(contents) // PAGE + 1)
+        page, total = await place.contents.page(place.knowledge, query, _OPERATOR)
+        contents += page
+        if len(contents) >= total or not page:
+            return contents
+
+
+def _with_base(db: str | None, base_id: str, action: Callable[[_Place], Awaitable[T]]) -> T:
+    """The result of ``action``.
+
+    :raises StartError: the database cannot be used, or is not one of musterd.
+    :raises NotFound: it has no such knowledge base.
+    """
+    settings = settings_from(db)
+    configure(settings)
+    if inspection.revision(settings.db) is None:
+        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
+    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+    database.upgrade()
+
+    async def run() -> T:
+        await database.open()
+        try:
+            return await action(_Place(database, settings, await _knowledge(database, base_id)))
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+async def _knowledge(database: Database, base_id: str) -> Knowledge:
+    """A knowledge base as it is stored: a server has declared it."""
+    stored = {base.id: base for base in await database.scan(store.bases)}
+    if (base := stored.get(base_id)) is None:
+        known = f"; there are {', '.join(stored)}" if stored else ""
+        raise NotFound(f"{base_id}: there is no such knowledge base here{known} — start the server that declares it")
+    return Knowledge(id=base.id, embedder=base.embedder_spec or BUILTIN_EMBEDDER)

@@ -1,0 +1,1 @@
+"""Knowledge bases: contents that are read, split and embedded by durable jobs, and searched."""

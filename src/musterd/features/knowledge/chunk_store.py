@@ -1,0 +1,264 @@
+"""The statements on chunks, their words and their embeddings.
+
+A chunk is found if its version is the published version of its content. Its embedding is stored under the hash of its
+text, so that equal texts are paid once.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.jsontypes import JsonObject
+from musterd.features.knowledge.records import Content, Status, StoredBase, StoredChunk, Viewer
+from musterd.store.database import Row, Statement, Tx
+
+ADD = Statement(
+    "chunk_add",
+    """INSERT INTO chunks (id, content_id, version, number, text, place, text_hash)
+       VALUES (:id, :content_id, :version, :number, :text, :place, :text_hash)""",
+)
+ADD_WORDS = Statement("chunk_add_words", "INSERT INTO chunk_words (rowid, text) VALUES (:id, WORDS(:text))")
+# The words before the chunks: SQLite reads the text of the chunk to know which words to remove.
+REMOVE_WORDS = Statement("chunks_remove_words", "DELETE FROM chunk_words WHERE IN_NUMBERS(rowid, :ids)")
+REMOVE = Statement("chunks_remove", "DELETE FROM chunks WHERE IN_NUMBERS(id, :ids)")
+UNNEEDED = Statement(
+    "chunks_unneeded",
+    """SELECT id, text_hash FROM chunks
+       WHERE content_id = :content_id AND version <> :published_version AND version <> :job_version LIMIT :limit""",
+)
+OF_VERSION = Statement(
+    "chunks_of_version",
+    "SELECT id, text_hash FROM chunks WHERE content_id = :content_id AND version = :version LIMIT :limit",
+)
+REMOVE_UNUSED = Statement(
+    "embeddings_remove_unused",
+    """DELETE FROM embeddings WHERE IN_LIST(text_hash, :hashes)
+       AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.text_hash = embeddings.text_hash)""",
+)
+REMOVE_OF_EMBEDDER = Statement(
+    "embeddings_remove_of_embedder",
+    """DELETE FROM embeddings WHERE embedder = :embedder AND text_hash IN (
+         SELECT text_hash FROM embeddings WHERE embedder = :embedder LIMIT :limit)
+       AND NOT EXISTS (SELECT 1 FROM knowledge_bases b WHERE b.embedder = :embedder)""",
+)
+ADD_EMBEDDING = Statement(
+    "embedding_add",
+    """INSERT INTO embeddings (embedder, text_hash, vector) VALUES (:embedder, :text_hash, :vector)
+       ON CONFLICT DO NOTHING""",
+)
+_WITHOUT_EMBEDDING = """NOT EXISTS (
+         SELECT 1 FROM embeddings e WHERE e.embedder = :embedder AND e.text_hash = c.text_hash)"""
+TO_EMBED = Statement(
+    "chunks_to_embed",
+    f"""SELECT c.number, c.text, c.place, c.text_hash FROM chunks c
+        WHERE c.content_id = :content_id AND c.version = :version AND c.number > :after AND {_WITHOUT_EMBEDDING}
+        ORDER BY c.number LIMIT :limit""",
+)
+_PUBLISHED = "t.id = c.content_id AND t.published_version = c.version"
+TO_EMBED_AGAIN = Statement(
+    "chunks_to_embed_again",
+    f"""SELECT c.id, c.number, c.text, c.place, c.text_hash FROM chunks c CROSS JOIN contents t
+        WHERE c.id > :after AND c.id <= :last AND {_PUBLISHED} AND {_WITHOUT_EMBEDDING} ORDER BY c.id LIMIT :limit""",
+)
+CHANGED = Statement(
+    "contents_changed",
+    """SELECT id, published_version, chunks FROM contents
+       WHERE knowledge_id = :knowledge_id AND changed_version > :version ORDER BY id""",
+)
+VECTORS = Statement(
+    "chunk_vectors",
+    f"""SELECT c.id, c.content_id, e.vector FROM contents t CROSS JOIN chunks c CROSS JOIN embeddings e
+        WHERE IN_LIST(t.id, :contents) AND {_PUBLISHED} AND e.embedder = :embedder AND e.text_hash = c.text_hash""",
+)
+_MAY_SEE = "(t.owner IS NULL OR t.owner = :owner OR :sees_all = 1)"
+# SQLite must begin with the words, which it gets in order of rank, and look at the other tables for those alone that it
+# needs. CROSS JOIN tells it so; Postgres chooses the order itself.
+_BY_WORDS = f"""SELECT w.rowid AS id FROM chunk_words w CROSS JOIN chunks c CROSS JOIN contents t
+                WHERE HAS_WORDS(w, :query) AND w.rowid BETWEEN :first AND :last AND c.id = w.rowid AND {_PUBLISHED}
+                  AND {_MAY_SEE}"""
+_BY_RANK = "ORDER BY WORDS_RANK(w, :query) LIMIT :limit"
+BY_WORDS = Statement("chunks_by_words", f"{_BY_WORDS} {_BY_RANK}")
+ALLOWED_BY_WORDS = Statement("chunks_allowed_by_words", f"{_BY_WORDS} AND IN_LIST(t.id, :allowed) {_BY_RANK}")
+HITS = Statement(
+    "chunk_hits",
+    f"""SELECT c.id, c.content_id, c.number, c.text, c.place, t.name, t.metadata, t.origin, t.size
+        FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {_PUBLISHED} AND {_MAY_SEE}""",
+)
+PUBLISHED = Statement(
+    "chunks_published",
+    f"SELECT c.id FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {_PUBLISHED}",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundChunk:
+    """A chunk with what its content adds to an answer."""
+
+    id: int
+    content_id: str
+    number: int
+    text: str
+    place: str | None
+    name: str
+    metadata: JsonObject
+    origin: str | None
+    size: int
+
+
+# --- what a job stores --------------------------------------------------------------------------------
+
+
+async def add(tx: Tx, content: Content, first_id: int, chunks: Sequence[StoredChunk]) -> None:
+    """Store chunks of the job's version, which no search finds yet."""
+    rows = [
+        {
+            "id": first_id + offset,
+            "content_id": content.id,
+            "version": content.job_version,
+            "number": chunk.number,
+            "text": chunk.text,
+            "place": chunk.place,
+            "text_hash": chunk.hash,
+        }
+        for offset, chunk in enumerate(chunks)
+    ]
+    await tx.many(ADD, rows)
+    await tx.many(ADD_WORDS, [{"id": row["id"], "text": row["text"]} for row in rows])
+
+
+async def to_embed(tx: Tx, content: Content, embedder: str, after: int, limit: int) -> list[StoredChunk]:
+    """Chunks of the job's version without an embedding, in order.
+
+    :param after: the number of the last one that is known to have one.
+    """
+    params = {
+        "content_id": content.id,
+        "version": content.job_version,
+        "embedder": embedder,
+        "after": after,
+        "limit": limit,
+    }
+    return [_chunk(row) for row in await tx.all(TO_EMBED, params)]
+
+
+async def to_embed_again(
+    tx: Tx, base: StoredBase, embedder: str, after: int, limit: int
+) -> list[tuple[int, StoredChunk]]:
+    """Published chunks of a knowledge base without an embedding, by id.
+
+    :param after: the id of the last one that is known to have one.
+    """
+    params = {"after": after, "last": base.last_chunk, "embedder": embedder, "limit": limit}
+    return [(row["id"], _chunk(row)) for row in await tx.all(TO_EMBED_AGAIN, params)]
+
+
+async def add_embeddings(tx: Tx, embedder: str, vectors: Mapping[str, bytes]) -> None:
+    """Store embeddings by the hash of their text."""
+    # In one order, so that two transactions with some of the same texts cannot deadlock.
+    rows = [{"embedder": embedder, "text_hash": key, "vector": vectors[key]} for key in sorted(vectors)]
+    await tx.many(ADD_EMBEDDING, rows)
+
+
+# --- removal ------------------------------------------------------------------------------------------
+
+
+async def remove_unneeded(tx: Tx, content: Content, limit: int) -> int:
+    """Remove chunks that no search and no job needs, with their words and embeddings; return how many.
+
+    :param content: all its chunks are unneeded if it is deleted.
+    """
+    is_deleted = content.status is Status.DELETED
+    params = {
+        "content_id": content.id,
+        "published_version": -1 if is_deleted else content.published_version,
+        "job_version": -1 if is_deleted else content.job_version,
+        "limit": limit,
+    }
+    return await _remove(tx, await tx.all(UNNEEDED, params), with_embeddings=True)
+
+
+async def remove_version(tx: Tx, content: Content, limit: int) -> int:
+    """Remove chunks of the job's version; return how many. Embeddings stay: they are paid."""
+    params = {"content_id": content.id, "version": content.job_version, "limit": limit}
+    return await _remove(tx, await tx.all(OF_VERSION, params), with_embeddings=False)
+
+
+async def _remove(tx: Tx, rows: Sequence[Row], *, with_embeddings: bool) -> int:
+    if not rows:
+        return 0
+    ids = {"ids": jsontext.dumps([row["id"] for row in rows])}
+    await tx.run(REMOVE_WORDS, ids)
+    await tx.run(REMOVE, ids)
+    if with_embeddings:
+        await tx.run(REMOVE_UNUSED, {"hashes": jsontext.dumps(sorted({row["text_hash"] for row in rows}))})
+    return len(rows)
+
+
+async def remove_embedder(tx: Tx, embedder: str, limit: int) -> int:
+    """Remove embeddings of an embedder with which no knowledge base is searched; return how many."""
+    return await tx.run(REMOVE_OF_EMBEDDER, {"embedder": embedder, "limit": limit})
+
+
+# --- searches -----------------------------------------------------------------------------------------
+
+
+async def changed(tx: Tx, knowledge_id: str, version: int) -> list[tuple[str, int]]:
+    """The contents whose chunks changed after a version of the knowledge base, each with its number of chunks.
+
+    Those that are published no more are among them, with 0.
+    """
+    rows = await tx.all(CHANGED, {"knowledge_id": knowledge_id, "version": version})
+    return [(row["id"], row["chunks"] if row["published_version"] else 0) for row in rows]
+
+
+async def vectors(tx: Tx, embedder: str, contents: Collection[str]) -> list[tuple[int, str, bytes]]:
+    """The published chunks of contents, each with its content and its embedding."""
+    params = {"contents": jsontext.dumps(sorted(contents)), "embedder": embedder}
+    return [(row["id"], row["content_id"], bytes(row["vector"])) for row in await tx.all(VECTORS, params)]
+
+
+async def by_words(
+    tx: Tx, base: StoredBase, query: str, viewer: Viewer, allowed: Collection[str] | None, limit: int
+) -> list[int]:
+    """The ids of the chunks that have some of the words, the best first.
+
+    :param query: ``"one" OR "two"``.
+    :param allowed: the contents to search; None: all.
+    """
+    params: dict[str, Any] = {
+        "query": query,
+        "first": base.first_chunk,
+        "last": base.last_chunk,
+        "limit": limit,
+        **_viewer(viewer),
+    }
+    if allowed is None:
+        rows = await tx.all(BY_WORDS, params)
+    else:
+        rows = await tx.all(ALLOWED_BY_WORDS, {**params, "allowed": jsontext.dumps(sorted(allowed))})
+    return [row["id"] for row in rows]
+
+
+async def hits(tx: Tx, ids: Collection[int], viewer: Viewer) -> dict[int, FoundChunk]:
+    """The chunks with these ids that a search of this caller finds now."""
+    rows = await tx.all(HITS, {"ids": jsontext.dumps(list(ids)), **_viewer(viewer)})
+    names = FoundChunk.__dataclass_fields__
+    return {
+        row["id"]: FoundChunk(**{name: row[name] for name in names} | {"metadata": json.loads(row["metadata"])})
+        for row in rows
+    }
+
+
+async def published(tx: Tx, ids: Collection[int]) -> set[int]:
+    """Those of the ids that are chunks of a published version, for any caller."""
+    return {row["id"] for row in await tx.all(PUBLISHED, {"ids": jsontext.dumps(list(ids))})}
+
+
+def _viewer(viewer: Viewer) -> dict[str, Any]:
+    return {"owner": viewer.owner, "sees_all": int(viewer.sees_all)}
+
+
+def _chunk(row: Row) -> StoredChunk:
+    return StoredChunk(number=row["number"], text=row["text"], place=row["place"], hash=row["text_hash"])

@@ -1,0 +1,84 @@
+"""Keeps a knowledge base in step with a folder: its files are contents, under their path below the folder."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from musterd.core.callers import Caller
+from musterd.core.errors import InvalidInput, NotFound, StartError
+from musterd.declare.knowledge import Knowledge
+from musterd.features.knowledge import store
+from musterd.features.knowledge.contents import Contents
+from musterd.features.knowledge.records import NewContent, SourceKind
+from musterd.store.database import Database
+
+log = structlog.get_logger("musterd.knowledge")
+
+_OPERATOR = Caller()
+
+
+@dataclass(slots=True)
+class Sync:
+    """What a comparison with a folder changed: names of contents.
+
+    :param skipped: files that are not read, each with the reason.
+    """
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+async def sync(database: Database, contents: Contents, knowledge: Knowledge, folder: Path, limit: int) -> Sync:
+    """Add the files of a folder that are new or have changed, and delete those that are gone.
+
+    :param limit: the most bytes of a file.
+    :raises StartError: there is no such folder.
+    """
+    if not await asyncio.to_thread(folder.is_dir):
+        raise StartError(f"{knowledge.label}: {folder} is not a folder — create it, or name another one")
+    result = Sync()
+    stored = await database.scan(lambda tx: store.of_source(tx, knowledge.id, SourceKind.FOLDER))
+    for path in await asyncio.to_thread(lambda: list(_files(folder))):
+        name = path.relative_to(folder).as_posix()
+        if (content := await asyncio.to_thread(_read, path, limit)) is None:
+            result.skipped[name] = f"it is larger than {limit // 1024} KiB"
+            continue
+        new = NewContent(source=SourceKind.FOLDER, name=name, content=content, origin=name)
+        _, before = stored.pop(name, ("", ""))
+        if before == new.hash:
+            continue
+        try:
+            await contents.add(knowledge, new, _OPERATOR)
+            result.added.append(name)
+        except InvalidInput as error:
+            result.skipped[name] = error.errors[0]["msg"]
+    for name, (content_id, _) in stored.items():
+        try:
+            await contents.remove(knowledge, content_id, _OPERATOR)
+            result.removed.append(name)
+        except NotFound:  # another process was first
+            continue
+    for name, reason in result.skipped.items():
+        log.warning("file left out", knowledge=knowledge.id, file=name, reason=reason)
+    log.info("folder compared", knowledge=knowledge.id, added=len(result.added), removed=len(result.removed))
+    return result
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder, without hidden ones and links out of it."""
+    root = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.is_file() and path.resolve().is_relative_to(root):
+            yield path
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    """The content of a file; None: it is too large."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    return None if len(content) > limit else content

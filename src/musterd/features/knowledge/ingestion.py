@@ -1,0 +1,272 @@
+"""The job of a content: read, split, embed, publish. Each step is stored when it is done.
+
+One job at a time is at work in a process. A process that dies leaves its job under its id; when its row in ``workers``
+is gone, another process takes the job up and goes on at the first step that is not stored. Chunks and embeddings are
+stored before they can be found, in slices, so that runs that commit meanwhile wait for one slice at most. One
+transaction publishes them: a search finds all of the old chunks or all of the new ones.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from musterd.core import clock, faults
+from musterd.core.errors import StoreUnavailable
+from musterd.declare.knowledge import Knowledge
+from musterd.engine.slices import Slices
+from musterd.features.knowledge import chunk_store, sources, store
+from musterd.features.knowledge.embedders import Embedders
+from musterd.features.knowledge.fetching import Fetcher
+from musterd.features.knowledge.records import Content, SourceKind, StoredBase, StoredChunk
+from musterd.features.knowledge.store import Lost
+from musterd.knowledge import reading, splitting
+from musterd.knowledge.embedding import Embedder
+from musterd.knowledge.problems import EmbedderFailed, KnowledgeProblem
+from musterd.store.database import Database, Tx
+
+log = structlog.get_logger("musterd.knowledge")
+
+SLICE = 200
+"""How many chunks one transaction stores or removes: about 20 ms of the database's time."""
+EMBEDDING_TRIES = 3
+RETRY_SECONDS = 1.0
+"""The wait before the second try; each further one is twice as long."""
+CRASHED = f"Reading this content has stopped the server {store.MAX_CRASHES} times."
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What jobs of this process work with.
+
+    :param changed: called after each change that a client may wait for.
+    """
+
+    database: Database
+    slices: Slices
+    embedders: Embedders
+    fetcher: Fetcher
+    limits: reading.ReadingLimits
+    max_chunks: int
+    worker: str
+    changed: Callable[[], None]
+
+
+class Ingestion:
+    """The jobs of a process."""
+
+    def __init__(self, places: Places, knowledge: Mapping[str, Knowledge]) -> None:
+        self._places = places
+        self._database = places.database
+        self._knowledge = knowledge
+        self._job: Content | None = None
+
+    async def work(self) -> None:
+        """Do jobs until there is none left."""
+        while (job := self._job or await self._claim()) is not None:
+            # Kept while the database is away, so that the process that returns to its job does not count as crashed.
+            self._job = job
+            try:
+                await self._do(job)
+            except (StoreUnavailable, asyncio.CancelledError):
+                raise
+            except BaseException:
+                self._job = None
+                raise
+            self._job = None
+            self._places.changed()
+
+    async def release(self) -> None:
+        """Leave the job to another process, because this one stops."""
+        if (job := self._job) is not None:
+            self._job = None
+            await self._database.write(lambda tx: store.release(tx, job, clock.now()))
+
+    async def _claim(self) -> Content | None:
+        worker = self._places.worker
+        if not await self._database.scan(lambda tx: store.has_job(tx, self._knowledge, worker)):
+            return None
+        return await self._database.write(lambda tx: store.claim(tx, self._knowledge, worker, clock.now()))
+
+    async def _do(self, job: Content) -> None:
+        knowledge = self._knowledge[job.knowledge_id]
+        try:
+            if job.crashes >= store.MAX_CRASHES:
+                await self._fail(job, CRASHED)
+                return
+            await _Job(self._places, knowledge, job).run()
+        except KnowledgeProblem as error:
+            log.warning("content failed", content=job.id, knowledge=knowledge.id, reason=str(error))
+            await self._fail(job, str(error))
+        except Lost:
+            log.info("the job of a content was given up", content=job.id, knowledge=knowledge.id)
+
+    async def _fail(self, job: Content, message: str) -> None:
+        async def work(tx: Tx) -> None:
+            await store.fail(tx, job, message, clock.now())
+            await sources.remove(tx, job.id)
+
+        try:
+            await self._database.write(work)
+        except Lost:  # deleted or replaced in the meantime
+            return
+
+
+class _Job:
+    """One job."""
+
+    def __init__(self, places: Places, knowledge: Knowledge, job: Content) -> None:
+        self._places = places
+        self._database = places.database
+        self._knowledge = knowledge
+        self._job = job
+
+    async def run(self) -> None:
+        """Do what is not stored yet.
+
+        :raises Lost: the content was deleted or replaced, or another process works on it.
+        """
+        if self._job.chunk_total is None:
+            await self._store_chunks(await self._read())
+        self._places.changed()
+        while not await self._publish(await self._embed()):
+            pass  # the knowledge base was switched to another embedder meanwhile
+
+    # --- read and split ---------------------------------------------------------------------------
+
+    async def _read(self) -> list[StoredChunk]:
+        job, source = self._job, await self._source()
+        sections = await reading.read(source, reader=job.reader, limits=self._places.limits)
+        faults.point("content_read")
+        kind = reading.kind_of(source, job.reader)
+        characters = job.chunk_characters or self._knowledge.chunk_characters
+        chunks = await asyncio.to_thread(
+            splitting.split,
+            sections,
+            characters=characters,
+            overlap=min(job.chunk_overlap, characters - 1),
+            kind=kind,
+            max_chunks=self._places.max_chunks,
+        )
+        return [StoredChunk.of(number, chunk.text, chunk.place) for number, chunk in enumerate(chunks)]
+
+    async def _source(self) -> reading.Source:
+        """The bytes of the content. Those of a URL are stored first: a repetition must split the same ones."""
+        job = self._job
+        content = await self._database.scan(lambda tx: sources.get(tx, job.id))
+        media_type, file_name = job.media_type, job.origin
+        if job.source is SourceKind.URL:
+            file_name = sources.file_name(job.origin or "")
+            if content is None:
+                page = await self._places.fetcher.fetch(job.origin or "")
+                content, media_type = page.content, page.media_type
+                source = reading.Source(content=content, file_name=file_name, media_type=media_type)
+                kind = reading.kind_of(source, job.reader)
+                await self._database.write(lambda tx: self._keep(tx, source, kind))
+        if content is None:
+            raise Lost
+        return reading.Source(content=content, file_name=file_name, media_type=media_type)
+
+    async def _keep(self, tx: Tx, source: reading.Source, kind: str) -> None:
+        size, now = len(source.content), clock.now()
+        await store.fetched(tx, self._job, size=size, media_type=source.media_type, kind=kind, now=now)
+        await sources.put(tx, self._job.id, source.content, now)
+
+    async def _store_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+        job = self._job
+        # Those that an attempt has left that was cut off between two slices. They may differ from these.
+        await self._places.slices.until_done(self._remove_slice)
+        slices = (chunks[start : start + SLICE] for start in range(0, len(chunks), SLICE))
+        await self._places.slices.each(slices, self._store_slice)
+        await self._write(lambda tx: store.note_split(tx, job, len(chunks), clock.now()))
+        faults.point("content_split")
+
+    async def _remove_slice(self, tx: Tx) -> int:
+        await store.hold(tx, self._job, clock.now())  # the chunks may be those of a process that took the job over
+        return await chunk_store.remove_version(tx, self._job, SLICE)
+
+    def _store_slice(self, chunks: Sequence[StoredChunk]) -> Callable[[Tx], Coroutine[Any, Any, int]]:
+        async def work(tx: Tx) -> int:
+            first = await store.allocate(tx, self._job.knowledge_id, len(chunks))
+            await store.hold(tx, self._job, clock.now())
+            await chunk_store.add(tx, self._job, first, chunks)
+            faults.point("content_storing")
+            return len(chunks)
+
+        return work
+
+    # --- embed ------------------------------------------------------------------------------------
+
+    async def _embed(self) -> str | None:
+        """Embed the chunks that have no embedding; return the name of the embedder."""
+        base = await self._base()
+        embedder = self._places.embedders.answering(self._knowledge, base)
+        if embedder is None:
+            return base.embedder
+        after = -1
+        while chunks := await self._to_embed(embedder, after):
+            vectors = await embedded(embedder, chunks)
+            faults.point("content_embedding")
+            after = chunks[-1].number  # those before it have embeddings
+            await self._write(partial(self._store_vectors, embedder=embedder.name, vectors=vectors, done=after + 1))
+            self._places.changed()
+            faults.point("content_embedded")
+        return embedder.name
+
+    async def _to_embed(self, embedder: Embedder, after: int) -> list[StoredChunk]:
+        job, limit = self._job, embedder.batch_size
+        return await self._database.scan(lambda tx: chunk_store.to_embed(tx, job, embedder.name, after, limit))
+
+    async def _store_vectors(self, tx: Tx, embedder: str, vectors: Mapping[str, bytes], done: int) -> None:
+        await store.note_done(tx, self._job, done, clock.now())
+        await chunk_store.add_embeddings(tx, embedder, vectors)
+
+    # --- publish ----------------------------------------------------------------------------------
+
+    async def _publish(self, embedder: str | None) -> bool:
+        """Let searches find the chunks; False: they need embeddings of another embedder."""
+        faults.point("content_publishing")
+
+        async def work(tx: Tx) -> bool:
+            if (await store.lock_base(tx, self._job.knowledge_id)).embedder != embedder:
+                return False
+            moved = await store.move_base(tx, self._job.knowledge_id)
+            await store.publish(tx, self._job, moved.version, clock.now())
+            await sources.remove(tx, self._job.id)
+            return True
+
+        is_published = await self._database.write(work)
+        if is_published:
+            faults.point("content_published")
+            log.info("content published", content=self._job.id, knowledge=self._knowledge.id)
+        return is_published
+
+    async def _base(self) -> StoredBase:
+        base = await self._database.scan(lambda tx: store.base(tx, self._job.knowledge_id))
+        assert base is not None, "it was added with the content"
+        return base
+
+    async def _write(self, work: Callable[[Tx], Coroutine[Any, Any, None]]) -> None:
+        await self._database.write(work)
+
+
+async def embedded(embedder: Embedder, chunks: Sequence[StoredChunk]) -> dict[str, bytes]:
+    """The embeddings of chunks by the hash of their text, each text paid once.
+
+    :raises EmbedderFailed: the embedder fails several times.
+    """
+    texts = {chunk.hash: chunk.text for chunk in chunks}
+    wait_seconds = RETRY_SECONDS
+    for tries_left in range(EMBEDDING_TRIES - 1, -1, -1):
+        try:
+            vectors = await embedder.documents(list(texts.values()))
+            return dict(zip(texts, vectors, strict=True))
+        except EmbedderFailed as error:
+            if not tries_left or not error.is_retryable:
+                raise
+        await clock.sleep(wait_seconds)
+        wait_seconds *= 2
+    raise AssertionError("the last try returns or raises")

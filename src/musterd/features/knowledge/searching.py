@@ -1,0 +1,172 @@
+"""A search in a knowledge base: by words in the database, by vectors in memory, joined by rank."""
+
+import asyncio
+import inspect
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
+from musterd.core.knowledge_filters import matches
+from musterd.declare.knowledge import Knowledge
+from musterd.features.knowledge import chunk_store, store
+from musterd.features.knowledge.chunk_store import FoundChunk
+from musterd.features.knowledge.embedders import Embedders
+from musterd.features.knowledge.indexes import Indexes, LoadedIndex
+from musterd.features.knowledge.records import StoredBase, Viewer
+from musterd.features.knowledge.word_queries import word_query
+from musterd.knowledge.problems import KnowledgeProblem
+from musterd.knowledge.ranking import fused
+from musterd.store.database import Database, Tx
+
+log = structlog.get_logger("musterd.knowledge")
+
+CANDIDATES = 50
+"""How many chunks words and vectors give each, at least."""
+TRIES = 3
+"""How often a search begins anew because chunks were replaced meanwhile."""
+NO_VECTORS = "The knowledge base cannot be searched by vectors here."
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The vector of a query.
+
+    :param problem: why there is none.
+    """
+
+    vector: bytes | None = None
+    weight: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _ByWords:
+    """What one snapshot of the database gives.
+
+    :param contents: the contents whose vectors to search; None: all.
+    """
+
+    base: StoredBase
+    ids: list[int]
+    contents: Collection[str] | None
+
+
+class Searcher:
+    """Searches the knowledge bases of a process."""
+
+    def __init__(self, database: Database, embedders: Embedders, indexes: Indexes) -> None:
+        self._database = database
+        self._embedders = embedders
+        self._indexes = indexes
+
+    async def search(self, knowledge: Knowledge, search: Search) -> Hits:
+        """The chunks that match best.
+
+        :raises KnowledgeUnavailable: it can only be answered with vectors, and there are none.
+        """
+        base = await self._database.scan(lambda tx: store.base(tx, knowledge.id))
+        if base is None:
+            return Hits()
+        query = await self._query(knowledge, base, search)
+        if query.vector is None and search.search_type == "vector":
+            raise KnowledgeUnavailable(query.problem)
+        hits = Hits()
+        for _ in range(TRIES):
+            hits, is_complete = await self._once(knowledge, search, query)
+            if is_complete:
+                break
+        if knowledge.reranker is not None and hits.hits:
+            hits = replace(hits, hits=await _reranked(knowledge.reranker, search.query, hits.hits))
+        return hits
+
+    async def _query(self, knowledge: Knowledge, base: StoredBase, search: Search) -> _Query:
+        if search.search_type == "keyword":
+            return _Query()
+        try:
+            embedder = self._embedders.answering(knowledge, base)
+            if embedder is None:
+                return _Query(problem=NO_VECTORS)
+            return _Query(await embedder.query(search.query), embedder.vector_weight)
+        except KnowledgeProblem as error:
+            log.warning("a query could not be embedded", knowledge=knowledge.id, reason=str(error))
+            return _Query(problem=str(error))
+
+    async def _once(self, knowledge: Knowledge, search: Search, query: _Query) -> tuple[Hits, bool]:
+        """The hits, and whether all of them still exist."""
+        viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
+        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit))
+        index = None
+        if query.vector is not None and words.base.embedder is not None:
+            index = await self._indexes.at_least(words.base)
+        is_degraded = index is None and search.search_type != "keyword"
+        if is_degraded and search.search_type == "vector":
+            raise KnowledgeUnavailable(NO_VECTORS)
+        by_vectors = await _by_vectors(index, query.vector, words.contents, limit)
+        if search.search_type == "vector":
+            scores = {chunk_id: max(min(score, 1.0), 0.0) for chunk_id, score in by_vectors}
+        else:
+            ids = [chunk_id for chunk_id, _ in by_vectors]
+            scores = dict(fused(words.ids, ids, vector_weight=query.weight))
+        best = list(scores)[: search.limit]
+        chunks = await self._database.scan(lambda tx: chunk_store.hits(tx, best, viewer))
+        is_complete = len(chunks) == len(best) or not await self._forget(index, set(best) - chunks.keys())
+        hits = tuple(_hit(chunks[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in chunks)
+        return Hits(hits=hits, version=words.base.version, missing="vector" if is_degraded else None), is_complete
+
+    async def _forget(self, index: LoadedIndex | None, ids: Collection[int]) -> bool:
+        """Drop chunks that were replaced or deleted meanwhile; return whether there were any."""
+        published = await self._database.scan(lambda tx: chunk_store.published(tx, ids))
+        gone = [chunk_id for chunk_id in ids if chunk_id not in published]
+        if index is not None and gone:
+            await self._indexes.forget(index, gone)
+        return bool(gone)
+
+
+async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int) -> _ByWords:
+    base = await store.base(tx, knowledge.id)
+    assert base is not None, "a knowledge base is never removed"
+    # Contents are chosen before chunks are ranked. The rule of owners is in the statement on words already.
+    chosen = None
+    if search.filters is not None:
+        rows = await store.metadata(tx, knowledge.id, viewer)
+        chosen = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
+    ids = list[int]()
+    if search.search_type != "vector" and (query := word_query(search.query)) is not None:
+        ids = await chunk_store.by_words(tx, base, query, viewer, chosen, limit)
+    if chosen is None and knowledge.per_user:
+        chosen = await store.visible(tx, knowledge.id, viewer)
+    return _ByWords(base, ids, chosen)
+
+
+async def _by_vectors(
+    index: LoadedIndex | None, vector: bytes | None, contents: Collection[str] | None, limit: int
+) -> Sequence[tuple[int, float]]:
+    if index is None or vector is None:
+        return ()
+    chunks = None if contents is None else index.chunks_of(contents)
+    return await asyncio.to_thread(index.vectors.search, vector, limit, chunks)
+
+
+async def _reranked(reranker: Any, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    """The hits by the scores of the user's function, the best first."""
+    result = await asyncio.to_thread(reranker, query, hits)
+    scores = await result if inspect.isawaitable(result) else result
+    scored = [replace(hit, rerank_score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+    return tuple(sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)))
+
+
+def _hit(chunk: FoundChunk, score: float) -> Hit:
+    return Hit(
+        chunk_id=str(chunk.id),
+        content_id=chunk.content_id,
+        name=chunk.name,
+        text=chunk.text,
+        number=chunk.number + 1,
+        place=chunk.place,
+        metadata=chunk.metadata,
+        score=score,
+        origin=chunk.origin,
+    )

@@ -1,0 +1,22 @@
+"""The words of a query, in a form that both databases search for and that never is a syntax error."""
+
+import re
+
+MAX_WORDS = 32
+_WORD = re.compile(r"\w+")
+_STOP_WORD_LIST = """
+a about after all also am an and any are as at be because been before being between both but by can could did do does
+doing during each for from further had has have having he her here hers him his how i if in into is it its me more most
+my no nor not of off on once only or other our out over own same she should so some such than that the their them then
+there these they this those through to too under until up us very was we were what when where which while who whom why
+will with would you your
+"""
+_STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
+"""Words that most English texts have. They say little about a chunk, and a search of them reads most of the index."""
+
+
+def word_query(text: str) -> str | None:
+    """A query for chunks that have some of the words: ``"one" OR "two"``; None: the text has no words."""
+    words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if word.strip("_"))
+    telling = [word for word in words if word not in _STOP_WORDS] or list(words)
+    return " OR ".join(f'"{word}"' for word in telling[:MAX_WORDS]) or None

@@ -1,0 +1,130 @@
+"""A knowledge base per user: nobody sees or changes what another user has added, by any operation."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from musterd import Knowledge
+from musterd.core.knowledge import Search
+from musterd.core.scopes import ADMIN
+from musterd.features.knowledge.service import KnowledgeService
+from tests.support.http import ServerClient, problem
+from tests.support.knowledge_contents import CONTENT, ServeDocs
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+ISSUER = Issuer(claims={"aud": "musterd-test"})
+SCOPES = ("knowledge:read", "knowledge:write", "knowledge:delete")
+ADA, BOB, ROOT = ISSUER.bearer("ada", *SCOPES), ISSUER.bearer("bob", *SCOPES), ISSUER.bearer("root", ADMIN)
+SECRET = "xyzzy"
+
+
+@pytest.fixture
+async def notes(serve_docs: ServeDocs) -> AsyncIterator[ServerClient]:
+    """A knowledge base per user, and one that all users share."""
+    settings: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_audience": "musterd-test"}
+    bases = [Knowledge(id="notes", per_user=True), Knowledge(id="handbook")]
+    async with serve_docs(*bases, **settings) as client:
+        yield client
+
+
+async def add_as(client: ServerClient, user: dict[str, str], text: str, name: str, base: str = "notes") -> str:
+    """Add a text as a user, and wait until it is found."""
+    data = {"text_content": text, "name": name, "metadata": f'{{"by {name}": 1}}'}
+    answer = await client.http.post(CONTENT, data=data, params={"knowledge_id": base}, headers=user)
+    assert answer.status_code == 202, answer.text
+    path = f"{CONTENT}/{answer.json()['id']}"
+    content = await client.http.get(path, params={"knowledge_id": base, "wait": 30}, headers=user)
+    assert content.json()["status"] == "completed", content.text
+    return path
+
+
+async def found_by(client: ServerClient, user: dict[str, str], query: str, **fields: Any) -> set[str]:
+    """The names of the contents that a user's search finds."""
+    body = {"query": query, "knowledge_id": "notes", **fields}
+    answer = await client.http.post("/knowledge/search", json=body, headers=user)
+    assert answer.status_code == 200, answer.text
+    return {hit["name"] for hit in answer.json()["data"]}
+
+
+@pytest.mark.parametrize("search_type", ["keyword", "vector", "hybrid"])
+async def test_a_search_finds_ones_own_and_the_shared(notes: ServerClient, search_type: str) -> None:
+    await add_as(notes, ADA, f"{SECRET} of ada", "a")
+    await add_as(notes, BOB, f"{SECRET} of bob", "b")
+    await add_as(notes, ROOT, f"{SECRET} of all", "shared")
+    assert await found_by(notes, ADA, SECRET, search_type=search_type) == {"a", "shared"}
+    assert await found_by(notes, BOB, SECRET, search_type=search_type) == {"b", "shared"}
+    assert await found_by(notes, BOB, SECRET, search_type=search_type, filters={"by a": 1}) == set()
+    assert await found_by(notes, ROOT, SECRET, search_type=search_type) == {"shared"}
+
+
+async def test_no_operation_shows_or_changes_what_is_anothers(notes: ServerClient) -> None:
+    path = await add_as(notes, ADA, f"{SECRET} of ada", SECRET)
+    base = {"knowledge_id": "notes"}
+    for method, below, form in (
+        ("GET", "", None),
+        ("GET", "/status", None),
+        ("PATCH", "", {"name": "mine"}),
+        ("POST", "/refresh", None),
+        ("DELETE", "", None),
+    ):
+        answer = await notes.http.request(method, path + below, params=base, headers=BOB, data=form)
+        assert problem(answer, 404, "NOT_FOUND").startswith("Content not found"), method
+    for url in (CONTENT, f"{CONTENT}?name={SECRET}", "/knowledge/config"):
+        answer = await notes.http.get(url, params=base if "?" not in url else {**base, "name": SECRET}, headers=BOB)
+        assert answer.status_code == 200
+        assert SECRET not in answer.text
+    assert (await notes.http.delete(CONTENT, params=base, headers=BOB)).json() == "success"
+    assert (await notes.http.get(path, params=base, headers=ADA)).json()["name"] == SECRET
+    # The same name is another content.
+    await add_as(notes, BOB, "of bob", SECRET)
+    assert (await notes.http.get(path, params=base, headers=ADA)).json()["size"] == str(len(f"{SECRET} of ada"))
+
+
+async def test_users_see_but_do_not_change_what_all_share(notes: ServerClient) -> None:
+    path, base = await add_as(notes, ROOT, "for all", "shared"), {"knowledge_id": "notes"}
+    assert (await notes.http.get(path, params=base, headers=ADA)).json()["name"] == "shared"
+    for method, form in (("PATCH", {"name": "x"}), ("DELETE", None)):
+        answer = await notes.http.request(method, path, params=base, headers=ADA, data=form)
+        problem(answer, 403, "FORBIDDEN")
+    await notes.http.delete(CONTENT, params=base, headers=ADA)
+    assert (await notes.http.get(path, params=base, headers=ADA)).status_code == 200
+    await notes.http.delete(CONTENT, params=base, headers=ROOT)
+    assert (await notes.http.get(path, params=base, headers=ADA)).status_code == 404
+
+
+async def test_all_users_share_any_other_knowledge_base(notes: ServerClient) -> None:
+    path, base = await add_as(notes, ADA, "for all", "shared", base="handbook"), {"knowledge_id": "handbook"}
+    assert (await notes.http.get(path, params=base, headers=BOB)).json()["name"] == "shared"
+    other = await notes.http.get(path, params={"knowledge_id": "notes"}, headers=ADA)
+    problem(other, 404, "NOT_FOUND")
+    assert (await notes.http.delete(path, params=base, headers=BOB)).status_code == 200
+
+
+async def test_a_run_searches_for_its_user(notes: ServerClient) -> None:
+    await add_as(notes, ADA, f"{SECRET} of ada", "a")
+    service, base = notes.server.service(KnowledgeService), notes.server.registry.knowledge["notes"]
+    for owner, expected in (("ada", {"a"}), ("bob", set()), (None, set())):
+        hits = await service.search(base, Search(query=SECRET, owner=owner))
+        assert {hit.name for hit in hits.hits} == expected
+        assert await service.filter_keys(base, owner) == [f"by {name}" for name in expected]
+    content_id = await service.add_text(base, name="learned", text=f"{SECRET} learned", owner="bob")
+    answer = await notes.http.get(f"{CONTENT}/{content_id}", params={"knowledge_id": "notes", "wait": 30}, headers=BOB)
+    assert answer.json()["status"] == "completed"
+    assert await found_by(notes, BOB, SECRET) == {"learned"}
+    assert await found_by(notes, ADA, SECRET) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "scope, method, path",
+    [
+        ("knowledge:read", "POST", CONTENT),
+        ("knowledge:read", "DELETE", CONTENT),
+        ("knowledge:write", "DELETE", CONTENT),
+        ("knowledge:write", "GET", CONTENT),
+        ("knowledge:delete", "POST", "/knowledge/search"),
+    ],
+)
+async def test_an_operation_needs_its_scope(notes: ServerClient, scope: str, method: str, path: str) -> None:
+    answer = await notes.http.request(method, path, headers=ISSUER.bearer("ada", scope))
+    problem(answer, 403, "FORBIDDEN")

@@ -1,0 +1,60 @@
+"""Runs search what was added over HTTP, and add to it themselves."""
+
+import json
+from typing import Any
+
+from musterd import Agent, Knowledge
+from tests.support.app import Sample, Serve
+from tests.support.http import ServerClient
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+SEARCH = '[[TOOL search_knowledge_base {"query": "capital"}]]'
+ADD = '[[TOOL add_to_knowledge {"query": "denmark", "result": "Copenhagen is the capital of Denmark."}]]'
+
+
+def served(**options: Any) -> Sample:
+    base = Knowledge(id="docs", **options)
+    return Sample([], [Agent(id="helper", model="scripted", knowledge=base, update_knowledge=True)])
+
+
+async def add(client: ServerClient, name: str, text: str, country: str, headers: dict[str, str] | None = None) -> None:
+    form = {"name": name, "text_content": text, "metadata": json.dumps({"country": country})}
+    answer = await client.http.post("/knowledge/content", data=form, headers=headers)
+    assert answer.status_code == 202, answer.text
+    await settled(client, answer.json()["id"], headers)
+
+
+async def settled(client: ServerClient, content_id: str, headers: dict[str, str] | None = None) -> None:
+    status = await client.http.get(f"/knowledge/content/{content_id}/status", params={"wait": 30}, headers=headers)
+    assert status.json()["status"] == "completed", status.text
+
+
+def names(run: dict[str, Any]) -> list[str]:
+    return sorted(document["name"] for entry in run.get("references", ()) for document in entry["references"])
+
+
+async def test_a_run_finds_what_was_added(serve: Serve) -> None:
+    async with serve(served=served()) as client:
+        await add(client, "norway", "Oslo is the capital of Norway.", "no")
+        await add(client, "sweden", "Stockholm is the capital of Sweden.", "se")
+        assert names(await client.run(SEARCH, "agents/helper")) == ["norway", "sweden"]
+        filtered = await client.run(SEARCH, "agents/helper", knowledge_filters='{"country": "no"}')
+        assert names(filtered) == ["norway"]
+        assert (await client.run(ADD, "agents/helper"))["status"] == "COMPLETED"
+        (added,) = [item for item in (await client.get("/knowledge/content"))["data"] if item["name"] == "denmark"]
+        await settled(client, added["id"])
+        assert names(await client.run(SEARCH, "agents/helper")) == ["denmark", "norway", "sweden"]
+
+
+async def test_a_run_of_a_user_finds_only_that_users_contents(serve: Serve) -> None:
+    issuer = Issuer()
+    scopes = ("agents:run", "agents:read", "knowledge:read", "knowledge:write")
+    ada, bob = issuer.bearer("ada", *scopes), issuer.bearer("bob", *scopes)
+    async with serve(served=served(per_user=True), jwt_verification_key=public_pem(rsa_key())) as client:
+        await add(client, "a", "The capital idea of Ada.", "no", ada)
+        await add(client, "b", "The capital idea of Bob.", "no", bob)
+        assert names(await client.run(SEARCH, "agents/helper", headers=ada)) == ["a"]
+        assert names(await client.run(SEARCH, "agents/helper", headers=bob)) == ["b"]
+        assert (await client.run(ADD, "agents/helper", headers=bob))["tools"][0]["tool_call_error"] is False
+        listed = (await client.http.get("/knowledge/content", headers=ada)).json()["data"]
+        assert [item["name"] for item in listed] == ["a"]

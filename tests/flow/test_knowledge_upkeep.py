@@ -1,0 +1,158 @@
+"""What a server does with knowledge bases by itself: it compares folders, and embeds again with another embedder."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from musterd import Knowledge
+from musterd.features.knowledge.store import MAX_CRASHES
+from musterd.knowledge.problems import EmbedderFailed
+from tests.support.http import ServerClient
+from tests.support.knowledge_contents import CONTENT, FakeEmbedders, ServeDocs, add, names, search, text_form
+from tests.support.store import Records
+
+TEXTS = {"one": "A red car.", "two": "Rain in Bergen.", "three": "Towers of Paris."}
+
+
+async def until_listed(client: ServerClient, count: int) -> list[str]:
+    """The names of all contents once that many are completed."""
+    while True:
+        page = await client.get(CONTENT, status="completed", sort_by="name", sort_order="asc")
+        if page["meta"]["total_count"] == count:
+            return [content["name"] for content in page["data"]]
+        for content in (await client.get(CONTENT, status="processing"))["data"]:
+            await client.http.get(f"{CONTENT}/{content['id']}", params={"wait": 10})
+
+
+async def until_embedded_by(client: ServerClient, name: str) -> None:
+    """Wait until a knowledge base is searched with an embedder."""
+    records = Records(client.server.database)
+    while not await records.select("SELECT id FROM knowledge_bases WHERE embedder = :name", name=name):
+        await records.database.write(_nothing)
+
+
+async def _nothing(tx: object) -> None:
+    pass
+
+
+async def test_a_folder_is_compared_at_each_start(serve_docs: ServeDocs, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    (folder / "below").mkdir(parents=True)
+    (folder / "a.md").write_text("# Apples\n\nred")
+    (folder / "below" / "b.txt").write_text("pears")
+    (folder / ".hidden").write_text("nothing")
+    (folder / "broken.pdf").write_text("no pdf")
+    docs = Knowledge(id="docs", folder=folder)
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 2) == ["a.md", "below/b.txt"]
+        await add(client, "uploaded", "by hand")
+    (folder / "a.md").unlink()
+    (folder / "below" / "b.txt").write_text("plums")
+    (folder / "c.txt").write_text("cherries")
+    async with serve_docs(docs) as client:
+        while "plums" not in (await client.http.post("/knowledge/search", json={"query": "plums"})).text:
+            await client.http.get(CONTENT)
+        assert await until_listed(client, 3) == ["below/b.txt", "by hand", "c.txt"]
+        assert [hit["content"] for hit in (await search(client, "pears plums", search_type="keyword"))["data"]] == [
+            "plums"
+        ]
+
+
+async def test_another_embedder_takes_over_when_all_is_embedded(
+    serve_docs: ServeDocs, embedders: FakeEmbedders
+) -> None:
+    async with serve_docs(Knowledge(id="docs", embedder="fake:old")) as client:
+        for name, text in TEXTS.items():
+            await add(client, text, name)
+    embedders["fake:new"].problem = EmbedderFailed("The embedder is away.")
+    async with serve_docs(Knowledge(id="docs", embedder="fake:new")) as client:
+        # The old vectors answer: its synonym is found.
+        assert (await names(client, "automobile", search_type="vector"))[0] == "one"
+        await add(client, "Cars in Rome.", "four")
+    before = len(embedders["fake:old"].texts)
+    embedders["fake:new"].problem = None
+    async with serve_docs(Knowledge(id="docs", embedder="fake:new")) as client:
+        await until_embedded_by(client, "fake:new")
+        assert sorted(embedders["fake:new"].texts) == sorted([*TEXTS.values(), "Cars in Rome."])
+        assert len(embedders["fake:old"].texts) == before
+        assert set((await names(client, "automobile", search_type="vector"))[:2]) == {"one", "four"}
+        records = Records(client.server.database)
+        while await records.select("SELECT embedder FROM embeddings WHERE embedder = 'fake:old'"):
+            await client.http.get(CONTENT)
+        assert len(await records.select("SELECT embedder FROM embeddings")) == 4
+
+
+async def test_without_the_packages_words_are_searched_and_vectors_follow(
+    serve_docs: ServeDocs, embedders: FakeEmbedders
+) -> None:
+    embedders.is_available = False
+    async with serve_docs() as client:
+        await add(client, "A red car.", "one")
+        found = await search(client, "red")
+        assert ([hit["name"] for hit in found["data"]], found["meta"]["degraded"]) == (["one"], "vector")
+    embedders.is_available = True
+    async with serve_docs() as client:
+        await until_embedded_by(client, "fake:builtin")
+        assert await names(client, "automobile") == ["one"]
+
+
+async def test_an_index_that_does_not_fit_leaves_words(serve_docs: ServeDocs) -> None:
+    async with serve_docs(knowledge_memory_bytes=1) as client:
+        await add(client, "A red car.", "one")
+        found = await search(client, "red")
+        assert ([hit["name"] for hit in found["data"]], found["meta"]["degraded"]) == (["one"], "vector")
+
+
+async def test_a_reranker_decides_the_order(serve_docs: ServeDocs) -> None:
+    def shortest(query: str, hits: list[object]) -> list[float]:
+        return [1 / len(hit.text) for hit in hits]  # type: ignore[attr-defined]
+
+    async with serve_docs(Knowledge(id="docs", reranker=shortest)) as client:
+        await add(client, "red red red car", "long")
+        await add(client, "red", "short")
+        results = (await search(client, "red car"))["data"]
+        assert [hit["name"] for hit in results] == ["short", "long"]
+        assert results[0]["reranking_score"] == pytest.approx(1 / 3)
+
+
+async def test_a_content_that_is_deleted_while_it_is_embedded_is_never_found(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    embed = embedders["builtin"].documents
+
+    async def held(texts: list[str]) -> list[bytes]:
+        begun.set()
+        await go_on.wait()
+        return await embed(texts)
+
+    monkeypatch.setattr(embedders["builtin"], "documents", held)
+    async with serve_docs() as client:
+        answer = await client.http.post(CONTENT, data=text_form("race", "race"))
+        await begun.wait()
+        status = await client.get(f"{CONTENT}/{answer.json()['id']}/status")
+        assert status["progress"] == {"step": "embedding", "done": 0, "total": 1}
+        assert (await client.http.delete(f"{CONTENT}/{answer.json()['id']}")).status_code == 200
+        go_on.set()
+        await add(client, "later", "later")
+        assert await names(client, "race") == ["later"]
+        records = Records(client.server.database)
+        while await records.select("SELECT id FROM contents WHERE status = 'deleted'"):
+            await client.http.get(CONTENT)
+        assert [row["text"] for row in await records.select("SELECT text FROM chunks")] == ["later"]
+        assert await records.select("SELECT hash FROM blobs") == []
+        assert len(await records.select("SELECT text_hash FROM embeddings")) == 1
+
+
+async def test_a_job_that_keeps_crashing_is_given_up(serve_docs: ServeDocs) -> None:
+    async with serve_docs() as client:
+        content_id = await add(client, "text", "one")
+        records = Records(client.server.database)
+        await records.execute(
+            f"UPDATE contents SET status = 'reading', worker = 'dead', crashes = {MAX_CRASHES - 1}"  # noqa: S608
+        )
+        content = await client.get(f"{CONTENT}/{content_id}", wait=30)
+        assert content["status"] == "failed"
+        assert "3 times" in content["status_message"]
+        assert await names(client, "text") == ["one"]  # as it was before

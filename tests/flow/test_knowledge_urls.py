@@ -1,0 +1,137 @@
+"""Contents that are fetched: where URLs may lead, also by redirects, and what is refused."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from tests.support.http import ServerClient, problem, wrong_fields
+from tests.support.knowledge_contents import CONTENT, ServeDocs, search
+
+PRIVATE = "points to a private network"
+LIMIT = 64 * 1024
+
+
+class Site:
+    """A web site on loopback.
+
+    :param text: what its page says.
+    """
+
+    def __init__(self) -> None:
+        self.text = "The tower is in Paris."
+        self.requests = 0
+        self.url = ""
+
+    async def page(self, request: web.Request) -> web.Response:
+        """A page in HTML."""
+        self.requests += 1
+        return web.Response(text=f"<html><body><p>{self.text}</p></body></html>", content_type="text/html")
+
+    async def redirect(self, request: web.Request) -> web.Response:
+        """A redirect to what the query names."""
+        raise web.HTTPFound(request.query["to"])
+
+    async def again(self, request: web.Request) -> web.Response:
+        """A redirect to itself."""
+        raise web.HTTPFound("/again")
+
+    async def large(self, request: web.Request) -> web.Response:
+        """More than a content may have."""
+        return web.Response(body=b"x" * (LIMIT + 1))
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    site = Site()
+    app = web.Application()
+    app.router.add_get("/page", site.page)
+    app.router.add_get("/redirect", site.redirect)
+    app.router.add_get("/again", site.again)
+    app.router.add_get("/large", site.large)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = web.TCPSite(runner, "127.0.0.1", 0)
+    await listener.start()
+    site.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield site
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def docs(serve_docs: ServeDocs) -> AsyncIterator[ServerClient]:
+    """A server whose contents may come from loopback."""
+    async with serve_docs(knowledge_private_hosts=("127.0.0.1",), body_bytes=LIMIT) as client:
+        yield client
+
+
+async def fetched(client: ServerClient, url: str) -> dict[str, str]:
+    """The content of a URL, after its job has ended."""
+    answer = await client.http.post(CONTENT, data={"url": url})
+    assert answer.status_code == 202, answer.text
+    content: dict[str, str] = await client.get(f"{CONTENT}/{answer.json()['id']}", wait=60)
+    return content
+
+
+async def test_a_page_is_fetched_and_found(docs: ServerClient, site: Site) -> None:
+    content = await fetched(docs, f"{site.url}/redirect?to=/page")
+    assert (content["status"], content["type"]) == ("completed", "html")
+    (hit,) = (await search(docs, "tower"))["data"]
+    assert (hit["content"].strip(), hit["content_origin"]) == (site.text, f"{site.url}/redirect?to=/page")
+
+
+async def test_a_refreshed_page_replaces_what_it_said(docs: ServerClient, site: Site) -> None:
+    url = f"{site.url}/page"
+    content = await fetched(docs, url)
+    site.text = "The tower is in Rome."
+    answer = await docs.http.post(f"{CONTENT}/{content['id']}/refresh")
+    assert answer.status_code == 202
+    await docs.get(f"{CONTENT}/{content['id']}", wait=60)
+    assert [hit["content"].strip() for hit in (await search(docs, "tower"))["data"]] == [site.text]
+    site.text = "The tower is in Pisa."
+    assert (await fetched(docs, url))["id"] == content["id"]
+    assert [hit["content"].strip() for hit in (await search(docs, "tower"))["data"]] == [site.text]
+
+
+@pytest.mark.parametrize("to", ["http://127.0.0.2:8080/", "http://[::1]:8080/", "http://169.254.169.254/", "file:///x"])
+async def test_a_redirect_does_not_lead_where_the_url_may_not(docs: ServerClient, site: Site, to: str) -> None:
+    content = await fetched(docs, f"{site.url}/redirect?to={to}")
+    assert content["status"] == "failed"
+    assert PRIVATE in content["status_message"] or "must begin with http" in content["status_message"]
+
+
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        ("/nothing", "The URL answers with status 404."),
+        ("/large", "The URL's answer is larger than 64 KiB."),
+        ("/again", "The URL leads to more than 5 redirects."),
+    ],
+)
+async def test_a_url_that_leads_to_nothing_fails_in_words(
+    docs: ServerClient, site: Site, path: str, words: str
+) -> None:
+    content = await fetched(docs, f"{site.url}{path}")
+    assert (content["status"], content["status_message"]) == ("failed", words)
+
+
+async def test_an_unreachable_url_tells_nothing_of_the_network(docs: ServerClient) -> None:
+    content = await fetched(docs, "http://127.0.0.1:9/x.pdf")
+    assert (content["status"], content["status_message"]) == ("failed", "The address is unreachable or not allowed.")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:7777/health", "http://10.0.0.1/", "http://127.0.0.1:6379/", "ftp://x/"]
+)
+async def test_private_networks_are_refused_before_anything_is_stored(serve_docs: ServeDocs, url: str) -> None:
+    async with serve_docs() as client:
+        assert wrong_fields(await client.http.post(CONTENT, data={"url": url})) == [("body", "url")]
+        assert (await client.get(CONTENT))["data"] == []
+
+
+async def test_only_a_url_is_refreshed(docs: ServerClient) -> None:
+    answer = await docs.http.post(CONTENT, data={"text_content": "text"})
+    refresh = await docs.http.post(f"{CONTENT}/{answer.json()['id']}/refresh")
+    assert wrong_fields(refresh) == [("path", "content_id")]
+    unknown = await docs.http.post(f"{CONTENT}/zzz/refresh")
+    assert problem(unknown, 404, "NOT_FOUND") == "Content not found: zzz"

@@ -1,0 +1,96 @@
+"""``musterd knowledge``: contents of knowledge bases without a server."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from musterd import Settings
+from musterd.cli import knowledge
+from musterd.cli.main import main
+from musterd.features.knowledge import store
+from musterd.store.open_database import open_database
+from tests.support.knowledge_contents import fake_embedders
+
+
+@pytest.fixture(autouse=True)
+def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Log as the command does, but to the stream of each test."""
+
+    def configure(settings: Settings) -> None:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
+
+    before = structlog.get_config()
+    monkeypatch.setattr(knowledge, "configure", configure)
+    with fake_embedders():
+        yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def db(sqlite_file: Path) -> str:
+    """A database in which a server has declared a knowledge base."""
+    url = f"sqlite:///{sqlite_file}"
+
+    async def declare() -> None:
+        database = open_database(url)
+        await database.open()
+        await database.write(lambda tx: store.ensure_base(tx, "docs", "fake:builtin", "builtin", 1.0))
+        await database.close()
+
+    asyncio.run(declare())
+    return url
+
+
+def test_files_are_added_listed_and_removed(db: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "a.md", tmp_path / "b.txt"
+    first.write_text("# Apples")
+    second.write_text("pears")
+    assert main(["knowledge", "add", "docs", str(first), str(second), "--db", db]) == 0
+    ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert main(["knowledge", "ls", "docs", "--db", db]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{ids[0]}  a.md  markdown  0 chunks  queued",
+        f"{ids[1]}  b.txt  text  0 chunks  queued",
+    ]
+    assert main(["knowledge", "rm", "docs", "a.md", "--db", db]) == 0
+    assert main(["knowledge", "ls", "docs", "--db", db]) == 0
+    assert "a.md" not in capsys.readouterr().out
+
+
+def test_a_folder_is_compared(db: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("apples")
+    (folder / "b.pdf").write_text("no pdf")
+    assert main(["knowledge", "sync", "docs", str(folder), "--db", db]) == 1
+    added, left_out = capsys.readouterr().out.splitlines()
+    assert (added, left_out.startswith("left out  b.pdf: ")) == ("added  a.txt", True)
+    (folder / "a.txt").unlink()
+    (folder / "b.pdf").unlink()
+    assert main(["knowledge", "sync", "docs", str(folder), "--db", db]) == 0
+    assert capsys.readouterr().out.splitlines() == ["removed  a.txt"]
+
+
+def test_a_search_without_contents_prints_nothing(db: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["knowledge", "search", "docs", "apples", "--db", db]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "words, problem",
+    [
+        (["ls", "zzz"], "zzz: there is no such knowledge base here; there are docs"),
+        (["rm", "docs", "zzz"], "zzz: there is no such content in docs"),
+        (["add", "docs", "missing.txt"], "missing.txt: cannot be read"),
+        (["sync", "docs", "missing"], "missing is not a folder"),
+    ],
+)
+def test_what_does_not_exist_is_named(
+    db: str, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["knowledge", *words, "--db", db]) == 2
+    assert problem in capsys.readouterr().err
