@@ -201,6 +201,17 @@ async def test_an_embedder_that_fails(docs: ServerClient, embedders: FakeEmbedde
     assert "bergen" in await names(docs, "town")
 
 
+async def test_a_model_that_was_changed_under_the_same_name(docs: ServerClient, embedders: FakeEmbedders) -> None:
+    await add(docs, "Oslo is a capital", "oslo")
+    embedders["builtin"].dimensions *= 2
+    answer = await search(docs, "capital")
+    assert ([hit["name"] for hit in answer["data"]], answer["meta"]["degraded"]) == (["oslo"], "vector")
+    by_vectors = await docs.http.post("/knowledge/search", json={"query": "capital", "search_type": "vector"})
+    assert "under the same name" in problem(by_vectors, 503, "UNAVAILABLE")
+    await add(docs, "Bergen is a town", "bergen")
+    assert await names(docs, "town") == ["bergen"]
+
+
 async def test_an_idempotency_key_adds_once(docs: ServerClient) -> None:
     headers = {"Idempotency-Key": "k1"}
     first = await docs.http.post(CONTENT, data=text_form("same text"), headers=headers)

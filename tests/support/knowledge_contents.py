@@ -33,6 +33,7 @@ class FakeEmbedder:
         self.name = name
         self.texts: list[str] = []
         self.problem: EmbedderFailed | None = None
+        self.dimensions = DIMENSIONS
 
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text, which is counted."""
@@ -50,10 +51,10 @@ class FakeEmbedder:
             raise self.problem
 
     def _vector(self, text: str) -> bytes:
-        values = [0] * DIMENSIONS
+        values = [0] * self.dimensions
         for word in re.findall(r"\w+", text.lower()):
             known = f"{self.name} {SYNONYMS.get(word, word)}"
-            values[int.from_bytes(hashlib.blake2b(known.encode(), digest_size=2).digest()) % DIMENSIONS] += 20
+            values[int.from_bytes(hashlib.blake2b(known.encode(), digest_size=2).digest()) % self.dimensions] += 20
         return bytes(min(value, 127) for value in values)
 
 

@@ -19,6 +19,7 @@ from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.records import NAME_LENGTH, Content, ContentFilter, NewContent, SourceKind
 from musterd.features.knowledge.searching import Searcher
+from musterd.models import resolve
 from musterd.store import inspection
 from musterd.store.database import Database
 from musterd.store.open_database import open_database, redacted_url
@@ -166,6 +167,7 @@ def _with_base(db: str | None, base_id: str, action: Callable[[_Place], Awaitabl
         try:
             return await action(_Place(database, settings, await _knowledge(database, base_id)))
         finally:
+            await resolve.close(settings)
             await database.close()
 
     return asyncio.run(run())

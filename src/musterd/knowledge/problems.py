@@ -24,6 +24,16 @@ class EmbedderFailed(KnowledgeProblem):
         self.is_retryable = is_retryable
 
 
+class LengthsDiffer(KnowledgeProblem):
+    """Vectors of one embedder differ in length: its model was changed under the same name."""
+
+    def __init__(self, length: int, other: int) -> None:
+        super().__init__(
+            f"The embedder gives vectors of {other} numbers, and the stored ones have {length}: its model was changed "
+            "under the same name. Declare it under another name, which embeds all contents again."
+        )
+
+
 class ExtraMissing(KnowledgeProblem):
     """The packages of the extra ``knowledge`` are not installed."""
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from musterd.knowledge.problems import LengthsDiffer
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -38,15 +40,15 @@ class VectorIndex:
     def add(self, ids: Sequence[int], vectors: Sequence[bytes]) -> None:
         """Add vectors, or replace those of the same ids.
 
-        :raises ValueError: a vector has another length than those in the index.
+        :raises LengthsDiffer: a vector has another length than those in the index.
         """
         import numpy as np
 
         if not ids:
             return
         length = len(vectors[0]) if self._rows is None else self._rows.vectors.shape[1]
-        if len(ids) != len(vectors) or any(len(vector) != length for vector in vectors):
-            raise ValueError(f"{len(vectors)} vectors for {len(ids)} ids, each of {length} numbers")
+        if other := next((len(vector) for vector in vectors if len(vector) != length), 0):
+            raise LengthsDiffer(length, other)
         new_ids = np.array(ids, dtype=np.int64)
         matrix = np.frombuffer(b"".join(vectors), dtype=np.int8).reshape(len(ids), length)
         with self._write_lock:
@@ -68,7 +70,7 @@ class VectorIndex:
         It computes for some milliseconds without Python's lock, so call it in a thread.
 
         :param allowed: the ids among which to search; None: all.
-        :raises ValueError: the vector has another length than those in the index.
+        :raises LengthsDiffer: the vector has another length than those in the index.
         """
         import numpy as np
 
@@ -76,7 +78,7 @@ class VectorIndex:
         if rows is None or not rows.count or limit < 1 or not any(vector):
             return []
         if len(vector) != rows.vectors.shape[1]:
-            raise ValueError(f"a vector of {len(vector)} numbers for an index of {rows.vectors.shape[1]}")
+            raise LengthsDiffer(rows.vectors.shape[1], len(vector))
         is_candidate = rows.is_alive(allowed)
         distances = rows.distances(np.frombuffer(vector, dtype=np.int8))
         if is_candidate is not None:

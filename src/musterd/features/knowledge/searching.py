@@ -98,13 +98,17 @@ class Searcher:
         """The hits, and whether all of them still exist."""
         viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
         words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit))
-        index = None
+        index, by_vectors, problem = None, list[tuple[int, float]](), NO_VECTORS
         if query.vector is not None and words.base.embedder is not None:
-            index = await self._indexes.at_least(words.base)
+            try:
+                index = await self._indexes.at_least(words.base)
+                by_vectors = await _by_vectors(index, query.vector, words.contents, limit)
+            except KnowledgeProblem as error:
+                log.warning("the vectors cannot be searched", knowledge=knowledge.id, reason=str(error))
+                index, problem = None, str(error)
         is_degraded = index is None and search.search_type != "keyword"
         if is_degraded and search.search_type == "vector":
-            raise KnowledgeUnavailable(NO_VECTORS)
-        by_vectors = await _by_vectors(index, query.vector, words.contents, limit)
+            raise KnowledgeUnavailable(problem)
         if search.search_type == "vector":
             scores = {chunk_id: max(min(score, 1.0), 0.0) for chunk_id, score in by_vectors}
         else:
@@ -142,10 +146,10 @@ async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer
 
 
 async def _by_vectors(
-    index: LoadedIndex | None, vector: bytes | None, contents: Collection[str] | None, limit: int
-) -> Sequence[tuple[int, float]]:
-    if index is None or vector is None:
-        return ()
+    index: LoadedIndex | None, vector: bytes, contents: Collection[str] | None, limit: int
+) -> list[tuple[int, float]]:
+    if index is None:
+        return []
     chunks = None if contents is None else index.chunks_of(contents)
     return await asyncio.to_thread(index.vectors.search, vector, limit, chunks)
 

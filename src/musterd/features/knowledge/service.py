@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,14 +173,35 @@ class KnowledgeService(Contents):
 
         :raises KnowledgeUnavailable: there is no answer.
         """
-        return await self._searcher.search(knowledge, search)
+        with _in_words_for_models():
+            return await self._searcher.search(knowledge, search)
 
     async def filter_keys(self, knowledge: Knowledge, owner: str | None) -> Sequence[str]:
-        """The keys of the metadata of the contents that a user may see, in alphabetical order."""
-        return await self._keys(knowledge, Viewer(owner))
+        """The keys of the metadata of the contents that a user may see, in alphabetical order.
+
+        :raises KnowledgeUnavailable: the database is away.
+        """
+        with _in_words_for_models():
+            return await self._keys(knowledge, Viewer(owner))
 
     async def add_text(self, knowledge: Knowledge, *, name: str, text: str, owner: str | None) -> str:
-        """Add a text for a run's user, or replace the one of this name; return its id."""
+        """Add a text for a run's user, or replace the one of this name; return its id.
+
+        :raises KnowledgeUnavailable: the database is away.
+        """
         new = NewContent(source=SourceKind.TEXT, name=name[:NAME_LENGTH], content=text.encode())
-        added = await self.add(knowledge, new, Caller(user_id=owner, label=owner or ""))
+        with _in_words_for_models():
+            added = await self.add(knowledge, new, Caller(user_id=owner, label=owner or ""))
         return added.content.id
+
+
+@contextlib.contextmanager
+def _in_words_for_models() -> Iterator[None]:
+    """Let a run go on without the knowledge base while the database is away.
+
+    :raises KnowledgeUnavailable: the database is away.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise KnowledgeUnavailable("The knowledge base cannot be reached now.") from error
