@@ -3,7 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+
 from musterd import Agent, Knowledge
+from musterd.core.errors import StoreUnavailable
+from musterd.core.knowledge import Hits
+from musterd.features.knowledge.searching import Searcher
 from tests.support.app import Sample, Serve
 from tests.support.http import ServerClient
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -58,3 +63,19 @@ async def test_a_run_of_a_user_finds_only_that_users_contents(serve: Serve) -> N
         assert (await client.run(ADD, "agents/helper", headers=bob))["tools"][0]["tool_call_error"] is False
         listed = (await client.http.get("/knowledge/content", headers=ada)).json()["data"]
         assert [item["name"] for item in listed] == ["a"]
+
+
+async def test_a_run_goes_on_if_the_database_of_the_knowledge_base_is_away(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> Hits:
+        raise StoreUnavailable(reason="the disk is full")
+
+    monkeypatch.setattr(Searcher, "search", fail)
+    async with serve(served=served()) as client:
+        run = await client.run(SEARCH, "agents/helper")
+    assert run["status"] == "COMPLETED"
+    assert (run["tools"][0]["result"], run["tools"][0]["tool_call_error"]) == (
+        "The knowledge base cannot be reached now.",
+        True,
+    )
