@@ -97,13 +97,11 @@ async def load(attempt: Attempt) -> Loop | Walk:
         **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
     assignment = _assignment(component, run, inputs, resources.models)
+    attempt.journal, attempt.budgets = journal, budgets
     # Only in the first attempt: later ones use the state that it stored, which passed this check.
     if earlier_values is None and "session_state" in options:
         _check_state_size(assignment.state, settings)
-    attempt.journal, attempt.budgets = journal, budgets
-    # The state that the first attempt read, even if other runs have changed the session since: the end stores only the
-    # difference to it.
-    attempt.state_before = inputs.state if earlier_values is None else earlier_values["session_state"]
+    attempt.state_before = _state_before(inputs, earlier_values)
     if attempt.span is not None:
         tree = traced(tree, attempt.span)
     return drivable(tree, await with_dynamic_members(tree, assignment))
@@ -192,6 +190,17 @@ def _check_state_size(state_with_request: JsonObject, settings: Settings) -> Non
             f"The session's state would be larger than {settings.state_bytes // 1024} KiB with what the request adds."
         )
         raise LimitReached(message, "state_too_large")
+
+
+def _state_before(inputs: AttemptInput, earlier_values: JsonObject | None) -> JsonObject:
+    """The session's state that the first attempt read; the end stores only the difference to it.
+
+    Other runs may have changed the session's state since.
+    """
+    if earlier_values is None:
+        return inputs.state
+    state: JsonObject = earlier_values["session_state"]
+    return state
 
 
 def _members_of_fork(options: JsonObject) -> Mapping[str, str]:
