@@ -37,6 +37,8 @@ def info(settings: Settings, *, as_json: bool) -> int:
             "runs": contents.runs,
             "runs_not_ended": contents.stats.runs,
             "oldest_ready_seconds": round(contents.stats.oldest_ready_seconds, 3),
+            "knowledge_bases": contents.knowledge_bases,
+            "knowledge_contents": contents.knowledge_contents,
             "approvals_pending": contents.stats.approvals,
             "workers": contents.stats.workers,
         }

@@ -49,6 +49,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     yield ok("writable", "yes")
     contents = inspection.inspect(url)
     yield ok("records", f"{contents.runs} runs, {contents.sessions} sessions, instance {contents.instance}")
+    yield _knowledge(contents)
     yield _workers(contents)
     yield _waiting(contents)
     yield _upkeep(contents)
@@ -68,6 +69,11 @@ def _space(place: DatabaseStorage) -> Iterator[Check]:
         is_off = abs(place.skew_seconds) > SKEW_SECONDS
         cure = "synchronize both clocks; delays, deadlines and expiry times use this machine's clock"
         yield warn("clock", skew, cure) if is_off else ok("clock", skew)
+
+
+def _knowledge(contents: Inspected) -> Check:
+    counts = ", ".join(f"{count} {status}" for status, count in contents.knowledge_contents.items() if count)
+    return ok("knowledge", f"{contents.knowledge_bases} knowledge bases, contents: {counts or 'none'}")
 
 
 def _workers(contents: Inspected) -> Check:

@@ -1,9 +1,11 @@
 """What the doctor finds, and what the commands on a database say."""
 
+import asyncio
 import json
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ import pytest
 from musterd.cli import doctor_database
 from musterd.cli.main import main
 from musterd.cli.units import format_age, format_size
+from musterd.features.knowledge import store
+from musterd.features.knowledge.records import Content, NewContent, SourceKind, Status
+from musterd.store.database import Tx
+from musterd.store.open_database import open_database
 from musterd.store.schema import HEAD
 from tests.support.schemas import set_revision
 
@@ -181,6 +187,42 @@ def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[
     code, checks = examine(capsys, "--db", database_url)
     assert code == 0, checks
     assert checks["writable"][0]["level"] == "ok"
+
+
+def test_contents_of_knowledge_bases_are_counted(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, checks = examine(capsys, "--db", database_url)
+    assert checks["knowledge"][0]["found"] == "0 knowledge bases, contents: none"
+    add_contents(database_url, [*Status, Status.COMPLETED])
+
+    code, checks = examine(capsys, "--db", database_url)
+    assert (code, checks["knowledge"][0]["level"]) == (0, "ok")
+    counts = "1 queued, 1 reading, 1 embedding, 2 completed, 1 failed"
+    assert checks["knowledge"][0]["found"] == f"1 knowledge bases, contents: {counts}"
+
+    assert main(["db", "info", "--db", database_url, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["knowledge_bases"] == 1
+    assert report["knowledge_contents"] == {"queued": 1, "reading": 1, "embedding": 1, "completed": 2, "failed": 1}
+    assert main(["db", "info", "--db", database_url]) == 0
+    assert counts in capsys.readouterr().out
+
+
+def add_contents(url: str, statuses: list[Status]) -> None:
+    """Store contents with these statuses in one knowledge base."""
+
+    async def add(tx: Tx) -> None:
+        await store.ensure_base(tx, "docs", None, None, 1.0)
+        for number, status in enumerate(statuses):
+            new = NewContent(source=SourceKind.TEXT, name=f"text {number}", content=b"words")
+            await store.add(tx, replace(Content.of(new, str(number), "docs", None, 1.0), status=status))
+
+    async def work() -> None:
+        database = open_database(url)
+        await database.open()
+        await database.write(add)
+        await database.close()
+
+    asyncio.run(work())
 
 
 def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
