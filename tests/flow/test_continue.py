@@ -134,7 +134,8 @@ async def test_a_paused_run_says_what_it_waits_for(shop: Shop) -> None:
     async with shop.paused() as client:
         run = await look(client)
         (listed,) = await client.get(f"/{TEAM}/runs", session_id="s1", status="paused")
-    content = "Team run paused. The following require input:\n- team: pay was interrupted; say whether it took effect"
+    content = "Team run paused. The following require input:\n- team: pay was interrupted; "
+    content += "if it did not happen, confirm to have it made again, otherwise enter its result"
     event = {
         "created_at": IsInt,
         "event": "TeamRunPaused",

@@ -231,8 +231,15 @@ async def test_what_a_browser_would_run_is_a_download(client: ServerClient) -> N
 
 
 def test_nothing_that_a_client_sends_is_unpacked() -> None:
-    """So that no archive, however it is made, can grow: Office files are kept and handed on as they came."""
-    texts = [path.read_text() for path in Path(musterd.__file__).parent.rglob("*.py")]
+    """So that no archive, however it is made, can grow: Office files are kept and handed on as they came.
+
+    The parsers of knowledge bases unpack them in a process of their own, under limits.
+    """
+    package = Path(musterd.__file__).parent
+    paths = [path for path in package.rglob("*.py") if path.parent != package / "knowledge" / "parsers"]
+    texts = [path.read_text() for path in paths]
+    users = {path.name for path, text in zip(paths, texts, strict=True) if "musterd.knowledge.parsers" in text}
+    assert users == {"reading_child.py"}, "a process of its own"
     modules = {name for text in texts for name in re.findall(r"^\s*(?:import|from) (\w+)", text, re.MULTILINE)}
     assert modules & {"bz2", "gzip", "lzma", "tarfile", "zipfile", "zstandard", "pickle", "marshal"} == set()
     assert [text for text in texts if re.search(r"zlib\.(?!compressobj|DEFLATED|Z_)|from zlib", text)] == []

@@ -12,7 +12,7 @@ from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
 from musterd.flow.choices import Choice, choose
-from musterd.flow.inputs import Scope, step_input
+from musterd.flow.inputs import Scope, choice_input
 from musterd.flow.position import Position
 from musterd.flow.results import StepResult, records
 from musterd.loop import state
@@ -107,7 +107,7 @@ async def _holds(walk: "Walk", position: Position, scope: Scope) -> bool:
         path=f"{position.path}/c",
         condition=spec.evaluator,
         results=scope.every_result,
-        first=lambda: step_input(walk, scope),
+        first=lambda: choice_input(walk, scope),
         read=bool,
         cel_values=lambda step_input: step_values(step_input, scope.state),
     )
@@ -214,7 +214,7 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         path=f"{position.path}/c",
         condition=spec.selector,
         results=scope.every_result,
-        first=lambda: step_input(walk, scope),
+        first=lambda: choice_input(walk, scope),
         read=read,
         cel_values=lambda step_input: {**step_values(step_input, scope.state), "step_choices": choices},
         values={"step_choices": [child.spec for child in node.children]},

@@ -12,7 +12,7 @@ from musterd.declare import Tool, ToolContext
 from musterd.declare.run_context import requested_arguments
 from musterd.declare.schema_tool import SchemaSignature
 from musterd.declare.signature import unwrapped
-from musterd.declare.source_location import Place
+from musterd.declare.source_location import Place, describe_type, is_from_agno
 from musterd.declare.tool_result import ToolResult
 from musterd.declare.workflow.step_io import StepOutput
 from musterd.flow.results import content_text
@@ -144,6 +144,9 @@ class _Call:
         context.reports.emit(partial(self._step.on_text, text))
 
     def _finish(self, returned: Json) -> Json:
+        if is_from_agno(type(returned)):
+            # Taken for a content, it would lose its success, its error and its stop.
+            raise TypeError(f"it returned {describe_type(returned)}: import the class from musterd")
         output = returned if isinstance(returned, StepOutput) else StepOutput(content=returned)
         text, kind = content_text(output.content)
         self.details = {
@@ -174,10 +177,10 @@ class _Collected:
     def __init__(self, on_text: Callable[[str], object]) -> None:
         self._on_text = on_text
         self._texts: list[str] = []
-        self._output: StepOutput | None = None
+        self._output: Json = None
 
     def add(self, item: Json) -> None:
-        if isinstance(item, StepOutput):
+        if isinstance(item, StepOutput) or is_from_agno(type(item)):
             self._output = item
         elif isinstance(item, str):
             self._texts.append(item)

@@ -56,6 +56,17 @@ class Scope:
         return self.initial if self.source is None else self.source.output.content
 
     @property
+    def content_for_choices(self) -> Json:
+        """The content that an evaluator or a selector gets: after a container, the container's own text.
+
+        So does AgentOS, and of a ``Parallel`` this text has the contents of all branches.
+        """
+        last = next(reversed(self.results.values()), None)
+        if last is None or last.has_content or last.output.steps is None:
+            return self.content
+        return last.output.content
+
+    @property
     def every_result(self) -> list[StepResult | None]:
         """The results that a function may read."""
         return [*self.results.values(), self.source]
@@ -106,6 +117,11 @@ def step_input(walk: "Walk", scope: Scope, user_input: JsonObject | None = None)
         workflow_session=walk.session,
         **{name: items for name, items in media.items() if items},
     )
+
+
+def choice_input(walk: "Walk", scope: Scope) -> StepInput:
+    """What an evaluator or a selector gets."""
+    return replace(step_input(walk, scope), previous_step_content=scope.content_for_choices)
 
 
 def message_of_step(walk: "Walk", step: Step, scope: Scope, user_input: JsonObject | None) -> str:

@@ -29,7 +29,9 @@ def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
 
 _TITLES: dict[ComponentKind, str] = {"team": "Team run paused", "agent": "Run paused", "workflow": "Workflow paused"}
 _NEEDS = {
-    RequirementKind.UNKNOWN_OUTCOME: "was interrupted; say whether it took effect",
+    RequirementKind.UNKNOWN_OUTCOME: (
+        "was interrupted; if it did not happen, confirm to have it made again, otherwise enter its result"
+    ),
     RequirementKind.CONFIRMATION: "requires confirmation",
     RequirementKind.USER_INPUT: "requires user input",
     RequirementKind.EXTERNAL_EXECUTION: "requires external execution",

@@ -30,6 +30,30 @@ async def run(*steps: Any, message: str = "hello") -> FlowHarness:
     return flow
 
 
+async def test_evaluators_and_selectors_get_the_text_of_the_container_before_them() -> None:
+    seen: list[Any] = []
+
+    def holds(step_input: StepInput) -> bool:
+        seen.append(step_input.previous_step_content)
+        return True
+
+    def choose(step_input: StepInput) -> str:
+        seen.append(step_input.previous_step_content)
+        return "plain"
+
+    await run(
+        Step(name="first", executor=shout),
+        Condition(name="after a step", evaluator=holds, steps=[shout]),
+        Loop(name="loop", steps=[shout], max_iterations=1),
+        Condition(name="after a loop", evaluator=holds, steps=[shout]),
+        Parallel(Step(name="left", executor=shout), Step(name="right", executor=plain), name="both"),
+        Router(name="after a parallel", selector=choose, choices=[Step(name="plain", executor=plain)]),
+    )
+    assert seen[:2] == ["UP(hello)", "Loop loop completed 1 iterations with 1 total steps"]
+    assert "UP(UP(UP(UP(hello))))" in seen[2], "the content of each branch"
+    assert "plain" in seen[2]
+
+
 @pytest.mark.parametrize(
     ("message", "text", "content"),
     [

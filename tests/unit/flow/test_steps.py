@@ -325,3 +325,18 @@ async def test_the_plan_is_recorded_before_the_first_step() -> None:
     (step,) = flow.steps.taken["p"]["plan"]
     assert (step["kind"], step["name"], step["executor_type"]) == ("step", "write", "agent")
     assert step["step_id"] == flow.step_results[0]["step_id"]
+
+
+@pytest.mark.parametrize("is_generator", [False, True])
+async def test_an_output_of_agno_fails_the_step(is_generator: bool) -> None:
+    agnos = type("StepOutput", (), {"__module__": "agno.workflow.types", "success": False})
+
+    def returns(step_input: StepInput) -> Any:
+        return agnos()
+
+    def yields(step_input: StepInput) -> Iterator[Any]:
+        yield agnos()
+
+    flow = FlowHarness(Workflow(id="w", steps=[yields if is_generator else returns]))
+    with pytest.raises(StepFailed, match=r"a StepOutput of agno .*: import the class from musterd"):
+        await flow.drive()

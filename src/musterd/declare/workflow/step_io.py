@@ -123,7 +123,8 @@ class WorkflowExecutionInput:
 class StepInput(WorkflowExecutionInput):
     """The input of a step, for executors, evaluators and selectors.
 
-    :param previous_step_content: the content of the step before, of a container that of its last step.
+    :param previous_step_content: the content of the step before, of a container that of its last step; for evaluators
+        and selectors the container's own text.
     :param previous_step_outputs: the results of the steps before, by name, in their order.
     """
 
