@@ -6,6 +6,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import ipaddress
+import logging
 import os
 import shutil
 import sqlite3
@@ -50,6 +51,7 @@ def same_log_settings(uncached_loggers: None) -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
+    logging.captureWarnings(False)  # once it is on, turning it on again does nothing
 
 
 def bare_environment() -> None:
