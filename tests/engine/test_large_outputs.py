@@ -48,7 +48,7 @@ def everywhere() -> Workflow:
     """Large contents in every kind of container."""
 
     def is_long(step_input: StepInput) -> bool:
-        return len(str(step_input.previous_step_content)) >= LARGE
+        return len(str(step_input.get_step_content("b"))) >= LARGE
 
     return workflow(
         large("a"),
