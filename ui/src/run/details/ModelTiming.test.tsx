@@ -39,6 +39,13 @@ test("a model call says when its answer began, how fast it arrived, and for how 
   expect(spanDescription(span, 0)).toContain("answer began after 2.00\u2009s");
 });
 
+test("an answer that arrived in one piece has no speed", () => {
+  const usage = { input_tokens: 900, output_tokens: 18 };
+  show([runStep("t0/m", 1, 6, { kind: "model", name: "local", usage, first_token_seconds: 6 })], "t0/m");
+  expect(screen.getByText("Answer began").nextSibling?.textContent).toBe("after 6.00\u2009s, and arrived in one piece");
+  expect(screen.queryByText("Speed")).toBeNull();
+});
+
 test("a model call says which tries failed, why, and how long it waited after them", () => {
   const retries = [
     { failed_at: START + 2, wait_seconds: 0.5, reason: "The model is overloaded." },

@@ -26,7 +26,10 @@ export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | 
         <Fact name="Loading">{`${formatDuration(loading)} before, until the model was loaded`}</Fact>
       )}
       {span.firstAt === null ? null : (
-        <Fact name="Answer began">{`after ${formatDuration(span.firstAt - span.start)}`}</Fact>
+        <Fact name="Answer began">
+          {`after ${formatDuration(span.firstAt - span.start)}`}
+          {arrivedAtOnce(span) ? ", and arrived in one piece" : null}
+        </Fact>
       )}
       {speed === null ? null : <Fact name="Speed">{`${formatCount(speed)} tokens per second`}</Fact>}
     </>
@@ -35,8 +38,13 @@ export function ModelTiming({ placed, step }: { placed: Placed; step: RunStep | 
 
 /** How many tokens of the answer arrived in a second, from its first piece on; null if it is not known. */
 export function tokensPerSecond({ firstAt, end }: Pick<Span, "firstAt" | "end">, outputTokens: number): number | null {
-  if (firstAt === null || end === null || outputTokens === 0 || end - firstAt < LEAST_SECONDS) return null;
+  if (firstAt === null || end === null || outputTokens === 0 || arrivedAtOnce({ firstAt, end })) return null;
   return outputTokens / (end - firstAt);
+}
+
+/** Whether nothing is known about when the answer was written: some models send a call of a tool when it is complete. */
+function arrivedAtOnce({ firstAt, end }: Pick<Span, "firstAt" | "end">): boolean {
+  return firstAt !== null && end !== null && end - firstAt < LEAST_SECONDS;
 }
 
 /** For how long the call waited for its model to be loaded; null: it did not have to. */

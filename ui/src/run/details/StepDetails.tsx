@@ -5,7 +5,7 @@ import { Button } from "../../shared/Button";
 import { copyText } from "../../shared/CodeBlock";
 import { Dialog } from "../../shared/Dialog";
 import { Duration, Time } from "../../shared/Figures";
-import { formatCost, formatCount, formatDuration } from "../../shared/format";
+import { formatDuration } from "../../shared/format";
 import { ErrorState, Skeleton } from "../../shared/PageStates";
 import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
@@ -23,6 +23,7 @@ import { Fact } from "./Fact";
 import { LiveTexts } from "./LiveTexts";
 import { FailedTries, ModelTiming } from "./ModelTiming";
 import { TextSection } from "./TextSection";
+import { Usage } from "./Usage";
 import { WaitedFor } from "./WaitedFor";
 
 interface StepDetailsProps {
@@ -125,7 +126,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
             {lane.name}
             {parent?.task ? <span className="text-ink-3">{`: ${parent.task}`}</span> : null}
           </Fact>
-          {step === undefined ? null : <Usage step={step} />}
+          {step === undefined ? null : <Usage span={span} step={step} />}
           {span.approvalId === null ? null : (
             <Fact name="Approval">
               <Link className="underline" href={`/approvals/${encodeURIComponent(span.approvalId)}`}>
@@ -196,21 +197,6 @@ const RESULT_TITLE = { happened: "Result, entered by a person", refused: "What t
 
 function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === "";
-}
-
-function Usage({ step }: { step: RunStep }) {
-  const { usage } = step;
-  if (usage === null) return null;
-  const cached = usage.cache_read_tokens ?? 0;
-  return (
-    <>
-      <Fact name="Tokens">
-        {`${formatCount(usage.input_tokens ?? 0)} in, ${formatCount(usage.output_tokens ?? 0)} out`}
-        {cached > 0 ? <span className="text-ink-3">{`, ${formatCount(cached)} from the cache`}</span> : null}
-      </Fact>
-      <Fact name="Cost">{formatCost(step.cost)}</Fact>
-    </>
-  );
 }
 
 function toneOf(span: Span): Tone {
