@@ -1,12 +1,11 @@
 """``musterd knowledge``: the contents of knowledge bases without a running server."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from musterd.cli.logs import configure
+from musterd.cli.offline_database import with_database
 from musterd.cli.settings import settings_from
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
@@ -20,9 +19,7 @@ from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.records import NAME_LENGTH, Content, ContentFilter, NewContent, SourceKind
 from musterd.features.knowledge.searching import Searcher
 from musterd.models import resolve
-from musterd.store import inspection
 from musterd.store.database import Database
-from musterd.store.open_database import open_database, redacted_url
 
 T = TypeVar("T")
 PAGE = 1000
@@ -156,21 +153,14 @@ def _with_base(db: str | None, base_id: str, action: Callable[[_Place], Awaitabl
     :raises NotFound: it has no such knowledge base.
     """
     settings = settings_from(db)
-    configure(settings)
-    if inspection.revision(settings.db) is None:
-        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
-    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
-    database.upgrade()
 
-    async def run() -> T:
-        await database.open()
+    async def with_place(database: Database) -> T:
         try:
             return await action(_Place(database, settings, await _knowledge(database, base_id)))
         finally:
             await resolve.close(settings)
-            await database.close()
 
-    return asyncio.run(run())
+    return with_database(settings, with_place)
 
 
 async def _knowledge(database: Database, base_id: str) -> Knowledge:

@@ -1,11 +1,8 @@
 """``musterd schedules`` and ``musterd cron``: schedules without a running server."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import TypeVar
 
-from musterd.cli.logs import configure
+from musterd.cli.offline_database import with_database
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.callers import Caller
@@ -13,11 +10,8 @@ from musterd.core.cron import Cron, InvalidCron, local_time
 from musterd.core.errors import Conflict, NotFound, StartError
 from musterd.features.schedules import store
 from musterd.features.schedules.records import Firing, Schedule, ScheduleFilter
-from musterd.store import inspection
 from musterd.store.database import Database, Tx
-from musterd.store.open_database import open_database, redacted_url
 
-T = TypeVar("T")
 PAGE = 1000
 INSTANTS = 10
 _EVERYBODY = Caller()
@@ -25,7 +19,7 @@ _EVERYBODY = Caller()
 
 def show(*, db: str | None) -> int:
     """Print a line for each schedule."""
-    for schedule in _with_database(db, _all_schedules):
+    for schedule in with_database(settings_from(db), _all_schedules):
         print(_line(schedule))  # noqa: T201 - the output of the command
     return 0
 
@@ -43,7 +37,7 @@ def trigger(name: str, *, db: str | None) -> int:
         schedule = await database.read(lambda tx: _named(tx, name))
         return await Schedules(database).trigger(schedule.id, _EVERYBODY)
 
-    print(_with_database(db, work).id)  # noqa: T201 - the output of the command
+    print(with_database(settings_from(db), work).id)  # noqa: T201 - the output of the command
     return 0
 
 
@@ -59,7 +53,7 @@ def enable(name: str, *, enabled: bool, db: str | None) -> int:
         schedule = await database.read(lambda tx: _named(tx, name))
         return await Schedules(database).set_enabled(schedule.id, enabled, _EVERYBODY)
 
-    print(_line(_with_database(db, work)))  # noqa: T201 - the output of the command
+    print(_line(with_database(settings_from(db), work)))  # noqa: T201 - the output of the command
     return 0
 
 
@@ -94,28 +88,6 @@ async def _named(tx: Tx, name: str) -> Schedule:
         ids = ", ".join(schedule.id for schedule in schedules)
         raise Conflict(f"{name}: several users have a schedule of this name; use one of the ids {ids}")
     return schedules[0]
-
-
-def _with_database(db: str | None, action: Callable[[Database], Awaitable[T]]) -> T:
-    """The result of ``action``.
-
-    :raises StartError: the database cannot be used, or is not one of musterd.
-    """
-    settings = settings_from(db)
-    configure(settings)
-    if inspection.revision(settings.db) is None:
-        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
-    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
-    database.upgrade()
-
-    async def run() -> T:
-        await database.open()
-        try:
-            return await action(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
 
 
 def _line(schedule: Schedule) -> str:

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from musterd import Settings
-from musterd.cli import knowledge
+from musterd.cli import offline_database
 from musterd.cli.main import main
 from musterd.features.knowledge import store
 from musterd.store.open_database import open_database
@@ -24,7 +24,7 @@ def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
 
     before = structlog.get_config()
-    monkeypatch.setattr(knowledge, "configure", configure)
+    monkeypatch.setattr(offline_database, "configure", configure)
     with fake_embedders():
         yield
     structlog.configure(**before)

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from musterd import Settings
-from musterd.cli import schedules
+from musterd.cli import offline_database
 from musterd.cli.main import main
 from musterd.core import clock
 from musterd.features.schedules import store
@@ -27,7 +27,7 @@ def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
 
     before = structlog.get_config()
-    monkeypatch.setattr(schedules, "configure", configure)
+    monkeypatch.setattr(offline_database, "configure", configure)
     yield
     structlog.configure(**before)
 

@@ -35,7 +35,6 @@ from musterd.http.operation import Answer, operation
 from musterd.http.request_bodies import release_body
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders
-from musterd.http.server import Server
 from musterd.wire.shapes import PaginatedResponse, page_of
 
 _TAG = "Knowledge"
@@ -107,12 +106,11 @@ async def list_content(
     errors=_CONTENT,
 )
 async def get_content(
-    service: KnowledgeService, server: Server, caller: Caller, query: ContentQuery, content_id: str
+    service: KnowledgeService, caller: Caller, query: ContentQuery, content_id: str
 ) -> ContentResponse:
     """Get a content; with `wait`, after its job has ended."""
     knowledge = service.chosen(query.knowledge_id, query.db_id)
-    wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
-    return content_object(await service.settled(knowledge, content_id, caller, wait_seconds), knowledge)
+    return content_object(await service.settled(knowledge, content_id, caller, query.wait or 0.0), knowledge)
 
 
 @operation(
@@ -125,12 +123,11 @@ async def get_content(
     errors=_CONTENT,
 )
 async def get_content_status(
-    service: KnowledgeService, server: Server, caller: Caller, query: ContentQuery, content_id: str
+    service: KnowledgeService, caller: Caller, query: ContentQuery, content_id: str
 ) -> ContentStatusResponse:
     """Get how far the job of a content is; with `wait`, after it has ended."""
     knowledge = service.chosen(query.knowledge_id, query.db_id)
-    wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
-    return status_object(await service.settled(knowledge, content_id, caller, wait_seconds))
+    return status_object(await service.settled(knowledge, content_id, caller, query.wait or 0.0))
 
 
 @operation(

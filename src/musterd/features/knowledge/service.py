@@ -141,11 +141,11 @@ class KnowledgeService(Contents):
         return next(iter(self._knowledge.values()))
 
     async def settled(self, knowledge: Knowledge, content_id: str, caller: Caller, wait_seconds: float) -> Content:
-        """A content after its job has ended, or as it is after ``wait_seconds``.
+        """A content after its job has ended, or as it is after ``wait_seconds``, at most the longest wait of a poll.
 
         :raises NotFound: there is none that this caller may see.
         """
-        ends_at = clock.monotonic() + wait_seconds
+        ends_at = clock.monotonic() + min(wait_seconds, self._server.settings.wait_max_seconds)
         while True:
             changed = self._pulse.next
             content = await self.view(knowledge, content_id, caller)

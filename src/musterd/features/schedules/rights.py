@@ -62,7 +62,7 @@ class Rights:
         target = Target(run.component_kind, run.component_id)
         if run.owner is None:
             if self._mode == "jwt":
-                raise Forbidden("This run belongs to no user, so nobody's rights are known for a schedule.")
+                raise Forbidden("This run belongs to no user, so there are no rights with which a schedule could act.")
             return maker_of(ANYBODY if self._mode == "none" else KEY_HOLDER)
         if run.owner.startswith(SERVICE_PREFIX):
             if self._server.issued_tokens is None:

@@ -1,0 +1,35 @@
+"""The database of a server, for commands that work on it without the server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from musterd.cli.logs import configure
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+from musterd.store import inspection
+from musterd.store.database import Database
+from musterd.store.open_database import open_database, redacted_url
+
+T = TypeVar("T")
+
+
+def with_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:
+    """The result of ``action`` on the database of ``settings``.
+
+    :raises StartError: the database cannot be used, or is not one of musterd.
+    """
+    configure(settings)
+    if inspection.revision(settings.db) is None:
+        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
+    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+    database.upgrade()
+
+    async def run() -> T:
+        await database.open()
+        try:
+            return await action(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
