@@ -30,6 +30,11 @@ serve: setup ## Serve the sample team and print its URL
 	else echo "Serving the same team with scripted answers."; \
 	MUSTERD_EXAMPLE_MODEL=scripted exec $(BIN)/musterd serve examples/newsroom.py; fi
 
+# The tests start hundreds of processes, so bytecode is kept even if the environment turns it off: compiling takes half
+# of the start of one.
+test test-local: export PYTHONDONTWRITEBYTECODE =
+test test-local: export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
+
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
 	@$(BIN)/python tools/install.py browser

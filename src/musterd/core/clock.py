@@ -41,6 +41,11 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def block(seconds: float) -> None:
+    """Block the calling thread for ``seconds``. Never on the thread of an event loop."""
+    time.sleep(seconds)
+
+
 async def yield_to_others() -> None:
     """Let every other ready task run once."""
     await asyncio.sleep(0)

@@ -26,6 +26,7 @@ from musterd.store.sqlite_errors import file_at, is_database_fault, moved, unava
 from musterd.store.sqlite_thread import SqliteThreadConnection
 from musterd.store.sqlite_tx import SqliteTx
 from musterd.store.sqlite_upgrade import upgrade_sqlite
+from musterd.store.sqlite_write_lock import begin_write, wait_in_short_steps
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
@@ -276,6 +277,7 @@ class SqliteDatabase:
             self._require_in_place()
             if tx is None:
                 tx = SqliteTx(self._connect())
+                wait_in_short_steps(tx.connection)
             self._commit_together(tx, jobs)
         except sqlite3.Error as error:
             self._has_fault = True
@@ -291,9 +293,7 @@ class SqliteDatabase:
     def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
         """Commit all of ``jobs`` together. If the database itself fails, each job is tried again in its own commit."""
         if len(jobs) > 1:
-            # IMMEDIATE takes the write lock at the start. A transaction that first reads and then writes could
-            # otherwise fail in the middle with SQLITE_BUSY, because another process has written since its read.
-            tx.connection.execute("BEGIN IMMEDIATE")
+            begin_write(tx.connection, self._busy_seconds)
             try:
                 for job in jobs:
                     _do_in_savepoint(tx, job)
@@ -309,7 +309,7 @@ class SqliteDatabase:
 
     def _commit_alone(self, tx: SqliteTx, job: _Job[Any]) -> None:
         job.result = job.error = None
-        tx.connection.execute("BEGIN IMMEDIATE")
+        begin_write(tx.connection, self._busy_seconds)
         try:
             job.result = drive(job.work(tx))
             tx.connection.execute("COMMIT")
