@@ -19,6 +19,8 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.support.fast_folder import fast_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 OWN_SETTINGS = ("OS_SECURITY_KEY", "JWT_VERIFICATION_KEY", "JWT_JWKS_FILE", "DOCS_ENABLED")
 PROVIDER_SETTINGS = ("_API_KEY", "_BASE_URL", "_PROXY")
+
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_folder()))  # pytest's setting for the parent of tmp_path
 
 hypothesis.settings.register_profile("musterd", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("musterd")

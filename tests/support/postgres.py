@@ -4,19 +4,18 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from musterd.store.postgres_upgrade import upgrade_postgres
+from tests.support.fast_folder import fast_folder
 
 TEMPLATE, EMPTY = "musterd_template", "musterd_empty"
 CONFIGURATION = """
@@ -26,6 +25,7 @@ full_page_writes = off
 autovacuum = off
 shared_buffers = 64MB
 max_connections = 200
+max_wal_size = 128MB
 deadlock_timeout = 50ms
 """
 
@@ -53,7 +53,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-        self._folder = Path(tempfile.gettempdir()) / f"musterd-postgres-{run[:16]}"
+        self._folder = fast_folder() / f"musterd-postgres-{run[:16]}"
         self._host = ""
         self._numbers = count()
 
