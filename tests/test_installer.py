@@ -88,7 +88,7 @@ def installing(install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(install, "run", run)
-    monkeypatch.setattr(install, "told_environment", dict)
+    monkeypatch.setattr(install, "environment_for_uv", dict)
     monkeypatch.setattr(install, "step", lambda text: done.append([text]))
     monkeypatch.setattr(install, "LOCKS", tmp_path)
     monkeypatch.setattr(install, "NODE_CLIENTS", tmp_path)

@@ -85,32 +85,32 @@ signs = Signs()
 
 def pip_options(listing: str) -> dict[str, list[str]]:
     """Read `pip config list`: each option's values, from the environment before `install` before `global`."""
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for section in ("global.", "install.", ":env:."):
         for line in listing.splitlines():
             name, is_option, value = line.partition("=")
             if is_option and name.startswith(section):
-                found[name.removeprefix(section)] = str(ast.literal_eval(value)).split()
-    return found
+                values[name.removeprefix(section)] = str(ast.literal_eval(value)).split()
+    return values
 
 
 def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with pip's options said in uv's words, where uv was told nothing of its own."""
-    told = dict(environment)
+    """Return `environment` with pip's options under uv's names, unless uv has a setting of its own."""
+    settings = dict(environment)
     for option, variable in SAME_OPTION.items():
         values = options.get(option)
         is_answered = variable in environment or ALSO_ANSWERED_BY.get(variable, variable) in environment
         if values and not is_answered:
-            told[variable] = ("," if variable in COMMA_SEPARATED else " ").join(values)
-    if told.get("UV_NO_INDEX", "").lower() in ("0", "false", "no", "off"):
-        del told["UV_NO_INDEX"]
-    told.setdefault("UV_SYSTEM_CERTS", "1")
-    if "UV_INDEX" in told or "UV_EXTRA_INDEX_URL" in told:
+            settings[variable] = ("," if variable in COMMA_SEPARATED else " ").join(values)
+    if settings.get("UV_NO_INDEX", "").lower() in ("0", "false", "no", "off"):
+        del settings["UV_NO_INDEX"]
+    settings.setdefault("UV_SYSTEM_CERTS", "1")
+    if "UV_INDEX" in settings or "UV_EXTRA_INDEX_URL" in settings:
         # As pip does, any index may answer for any package; the hashes decide what is let in.
-        told.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
-    told["UV_PYTHON_DOWNLOADS"] = "never"
-    told["VIRTUAL_ENV"] = str(VENV)
-    return told
+        settings.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    settings["UV_PYTHON_DOWNLOADS"] = "never"
+    settings["VIRTUAL_ENV"] = str(VENV)
+    return settings
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
@@ -122,11 +122,11 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
 
 def uv(*arguments: str | Path) -> None:
     """Run the environment's uv."""
-    run([VENV / "bin" / "uv", "--quiet", *arguments], told_environment())
+    run([VENV / "bin" / "uv", "--quiet", *arguments], environment_for_uv())
 
 
 @functools.cache
-def told_environment() -> dict[str, str]:
+def environment_for_uv() -> dict[str, str]:
     """Return this process's environment with pip's settings passed on to uv."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"]
     with tempfile.TemporaryFile("w+") as listing:
@@ -157,8 +157,8 @@ def make_environment() -> None:
 def setup() -> None:
     """Install the server with its extras and the tests' tools, as locked."""
     if sys.version_info < OLDEST:
-        found = ".".join(str(part) for part in sys.version_info[:2])
-        raise CannotInstall(f"Python 3.11 or newer is needed, not {found}: make setup PYTHON=python3.13")
+        version = ".".join(str(part) for part in sys.version_info[:2])
+        raise CannotInstall(f"Python 3.11 or newer is needed, not {version}: make setup PYTHON=python3.13")
     make_environment()
     SETUP_STAMP.unlink(missing_ok=True)
     LOCAL_STAMP.unlink(missing_ok=True)
@@ -189,7 +189,7 @@ def local() -> None:
     command = [str(VENV / "bin" / "uv"), "--quiet", "pip", "install", "--no-deps", "--only-binary", ":all:"]
     command += ["--require-hashes", "--requirement", str(LOCKS / "local.txt")]
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, cwd=ROOT, env=told_environment(), stderr=said)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment_for_uv(), stderr=said)
         if wait_aloud(process):
             raise CannotInstall(last_cause(said))
     LOCAL_STAMP.touch()

@@ -52,8 +52,8 @@ async def act(side: Side, *, shape: Shape) -> object:
     run = await side.client.answer("POST", f"/workflows/{shape.workflow}/runs", data=form)
     results = count_results(run["step_results"])
     if run["status"] != "COMPLETED" or message not in str(run["content"]) or results != shape.results:
-        shown = f"{run['status']} with {results} results and {str(run['content'])[:300]!r}"
-        raise NoFigure(f"{side.server.name}: {shape.name} ended {shown}")
+        end = f"{run['status']} with {results} results and {str(run['content'])[:300]!r}"
+        raise NoFigure(f"{side.server.name}: {shape.name} ended {end}")
     return run
 
 

@@ -73,9 +73,9 @@ def test_a_chat_is_loaded_as_it_was(ui: AgentUi, http: httpx2.Client) -> None:
     again.open()
     assert ui.session_id
     again.load(ui.session_id)
-    shown = [(bubble.role, bubble.content) for bubble in ui.bubbles]
+    bubbles = [(bubble.role, bubble.content) for bubble in ui.bubbles]
     member = [("user", '[[TOOL get_weather {"city": "Paris"}]]'), ("agent", "Done: Sunny in Paris")]
-    assert [(bubble.role, bubble.content) for bubble in again.bubbles] == [*shown[:2], *member, *shown[2:]]
+    assert [(bubble.role, bubble.content) for bubble in again.bubbles] == [*bubbles[:2], *member, *bubbles[2:]]
 
 
 def test_an_object_is_shown_as_json(http: httpx2.Client) -> None:

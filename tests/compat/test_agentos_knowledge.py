@@ -55,9 +55,9 @@ def test_a_text_is_uploaded_found_changed_and_deleted(agentos: Driver, library: 
     page = agentos.list_knowledge_content()
     assert (page["$type"], page["meta"]["total_count"]) == ("PaginatedResponse", 1)
     for search_type in ("hybrid", "keyword", "vector"):
-        found = agentos.search_knowledge("the capital of Norway", search_type=search_type, filters={"country": "no"})
-        assert [hit["$type"] for hit in found["data"]] == ["VectorSearchResult"]
-        assert found["data"][0]["content"] == "Oslo is the capital of Norway."
+        page = agentos.search_knowledge("the capital of Norway", search_type=search_type, filters={"country": "no"})
+        assert [hit["$type"] for hit in page["data"]] == ["VectorSearchResult"]
+        assert page["data"][0]["content"] == "Oslo is the capital of Norway."
     changed = agentos.update_knowledge_content(content_id, description="d", metadata={"country": "NO"})
     assert (changed["description"], changed["metadata"]) == ("d", {"country": "NO"})
     assert agentos.search_knowledge("capital", filters={"country": "no"})["data"] == []

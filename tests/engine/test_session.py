@@ -134,7 +134,7 @@ async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldMo
         await say("another user", "b1", "bob")
         await say("nobody", "n1", None)
         await say("another agent", "a4", "ada", of="other")
-        proved = await harness.runs.start(harness.component("solo"), _wanted("proved", "p1"), Caller(user_id="ada"))
+        proved = await harness.runs.start(harness.component("solo"), _request("proved", "p1"), Caller(user_id="ada"))
         await harness.end_of(proved.run.run_id, of="solo")
         sessions = json.loads(result_of(await say(read, "a5", "ada")))
         nothing = result_of(await say(read, "n2", None))
@@ -148,7 +148,7 @@ async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldMo
     assert [session["session"] for session in left] == [read, "older"]
 
 
-def _wanted(message: str, session: str) -> Any:
+def _request(message: str, session: str) -> Any:
     from musterd.core.records import Input
     from musterd.service.runs import RunRequest
 

@@ -251,14 +251,14 @@ async def test_a_call_with_an_unknown_outcome_is_one_attempt_until_it_is_made_ag
         await marks.cut_off(first)
     async with engines(agents=agents) as second:
         view = await second.end_of("r1")
-        asked = (await steps_of(second))["t0/c0"]
+        waiting = (await steps_of(second))["t0/c0"]
         assert view.output is not None
         (requirement,) = view.output.requirements
         decision = Decision(key=requirement["id"], verdict=Verdict.RUN)
         await second.runs.decide(RunRef(second.component(), "r1", "s1", NOBODY), [decision])
         await second.end_of("r1")
         step = (await steps_of(second))["t0/c0"]
-    assert (attempts_of(asked), asked["approval_id"]) == ([(2, "unknown")], requirement["id"])
+    assert (attempts_of(waiting), waiting["approval_id"]) == ([(2, "unknown")], requirement["id"])
     assert attempts_of(step) == [(2, "unknown"), (3, "completed")]
     assert step["approval_id"] == requirement["id"]
 

@@ -143,11 +143,11 @@ async def test_a_person_says_what_came_of_it(
         view = await second.end_of("r1")
         steps = await second.records.select("SELECT state FROM journal WHERE path = 't0/c0'")
         (ended,) = await second.records.select("SELECT ended_at FROM journal WHERE path = 't0/c0'")
-        (shown,) = [step_object(step) for step in await steps_of(second.database, view.row, "t0/m", 1)]
+        (step,) = [step_object(step) for step in await steps_of(second.database, view.row, "t0/m", 1)]
     assert bank.paid == {1: 1}
-    assert shown["settled"] is not None
-    assert shown["settled"]["outcome"] == verdict.value
-    assert [(one["outcome"], one["ended_at"]) for one in shown["attempts"]] == [("unknown", None)], "it was cut off"
+    assert step["settled"] is not None
+    assert step["settled"]["outcome"] == verdict.value
+    assert [(one["outcome"], one["ended_at"]) for one in step["attempts"]] == [("unknown", None)], "it was cut off"
     assert view.output is not None
     (call,) = view.output.tools
     assert ((call.result or "").startswith(result), call.is_error) == (True, is_error)

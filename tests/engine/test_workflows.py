@@ -337,7 +337,7 @@ async def test_a_fork_from_the_middle_repeats_no_finished_step_before_it(
     )
     async with engines(workflows=[flow]) as harness:
         done = content(await harness.run("go", "r1"))
-        once, asked = dict(works.calls), len(model.calls)
+        once, call_count = dict(works.calls), len(model.calls)
         await fork(harness, from_step=from_step)
         view = await harness.end_of("r2")
         assert content(view) == done
@@ -347,7 +347,7 @@ async def test_a_fork_from_the_middle_repeats_no_finished_step_before_it(
     assert works.calls["a"] == once["a"] == 2
     assert works.calls["b"] == (3 if "b" in again else 2)
     asks_again = from_step.startswith(("s1", "s2")) or from_step.endswith("m")
-    assert len(model.calls) == asked + int(asks_again)
+    assert len(model.calls) == call_count + int(asks_again)
 
 
 async def test_a_failed_run_continues_at_the_step_that_failed(engines: Engines, works: Works, model: HeldModel) -> None:

@@ -46,14 +46,14 @@ def check_end(site: Deployment, run_id: str, stored: set[str], call_counts: Coun
     for call, count in after.items():
         assert count <= call_counts[call] + (0 if call in stored else 1), f"{call} was made {count} times"
     assert set(after) == {*CALLS.values(), "t0/c0/t0/c0"}
-    events_told = stored_events(site, run_id)
-    check_each_event_once(events_told)
-    check_calls(events_told)
+    recorded = stored_events(site, run_id)
+    check_each_event_once(recorded)
+    check_calls(recorded)
     visible = VisibleText()
-    for index, event in events_told:
+    for index, event in recorded:
         visible.read(index, event)
     assert visible.text(run_id) == "Done: Done: marked 1"
-    assert [event.kind.value for _, event in events_told if event.run_id == run_id][-1] == "run_completed"
+    assert [event.kind.value for _, event in recorded if event.run_id == run_id][-1] == "run_completed"
     assert site.select("SELECT count(*) AS n FROM runs WHERE parent_id IS NULL") == [{"n": 1}]
     assert site.run(run_id)["holder"] is None
 

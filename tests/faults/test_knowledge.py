@@ -48,7 +48,7 @@ def completed(process: Process, content_id: str) -> dict[str, Any]:
             return body
 
 
-def found(process: Process, query: str, search_type: str = "hybrid") -> list[str]:
+def search(process: Process, query: str, search_type: str = "hybrid") -> list[str]:
     """The texts that a search finds."""
     body = {"query": query, "search_type": search_type, "max_results": 1000, "meta": {"limit": 1000}}
     answer = process.http.post("/knowledge/search", json=body)
@@ -61,7 +61,7 @@ def check_end(site: Deployment, process: Process, content_id: str, *, paid_again
     content = completed(process, content_id)
     assert (content["status"], content["chunks"]) == ("completed", CHUNKS), content
     for search_type in ("keyword", "vector"):
-        texts = found(process, SENTENCE, search_type)
+        texts = search(process, SENTENCE, search_type)
         assert len(texts) == len(set(texts)) == CHUNKS, search_type
     counts = site.counts()
     assert len([line for line in counts if line.startswith("embed new")]) == CHUNKS
@@ -105,7 +105,7 @@ def test_a_search_finds_the_old_chunks_until_all_new_ones_are_published(site: De
     until(third.has_stopped, "all but the publication is done")
     # What a process that only answers sees meanwhile.
     fourth = site.serve(dead_seconds=600)
-    texts = found(fourth, SENTENCE)
+    texts = search(fourth, SENTENCE)
     assert len(texts) == CHUNKS
     assert all(text.startswith("old") for text in texts)
     third.kill()
@@ -122,7 +122,7 @@ def test_several_processes_ingest_while_they_are_killed(site: Deployment) -> Non
     for process in processes:
         until(partial(_is_over, site, process), "it died or all is done")
     assert {completed(api, content_id)["status"] for content_id in ids if content_id} == {"completed"}
-    assert len(found(api, "many", "keyword")) == len(found(api, "many", "vector")) == len(ids)
+    assert len(search(api, "many", "keyword")) == len(search(api, "many", "vector")) == len(ids)
     assert all(row["attempts"] >= 1 for row in site.select("SELECT attempts FROM contents"))
 
 

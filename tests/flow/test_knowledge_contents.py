@@ -41,9 +41,9 @@ async def test_a_text_is_added_read_and_found(docs: ServerClient) -> None:
         "attempts": 1,
     }
     assert (await docs.get(CONTENT))["data"] == [content]
-    found = await search(docs, "the capital of Norway?")
-    assert found["meta"]["total_count"] == 1
-    (hit,) = found["data"]
+    results = await search(docs, "the capital of Norway?")
+    assert results["meta"]["total_count"] == 1
+    (hit,) = results["data"]
     assert (hit["content"], hit["content_id"], hit["name"]) == (form["text_content"], content_id, "norway")
     assert hit["meta_data"] == {
         "country": "no",
@@ -192,8 +192,8 @@ async def test_an_embedder_that_fails(docs: ServerClient, embedders: FakeEmbedde
     answer = await docs.http.post(CONTENT, data=text_form("Bergen is a town", "bergen"))
     content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=30)
     assert (content["status"], content["status_message"]) == ("failed", "The embedder has no credit left.")
-    found = await search(docs, "capital")
-    assert ([hit["name"] for hit in found["data"]], found["meta"]["degraded"]) == (["oslo"], "vector")
+    results = await search(docs, "capital")
+    assert ([hit["name"] for hit in results["data"]], results["meta"]["degraded"]) == (["oslo"], "vector")
     by_vectors = await docs.http.post("/knowledge/search", json={"query": "capital", "search_type": "vector"})
     assert problem(by_vectors, 503, "UNAVAILABLE") == "The embedder has no credit left."
     embedders["builtin"].problem = None

@@ -89,8 +89,8 @@ async def test_without_the_packages_words_are_searched_and_vectors_follow(
     embedders.is_available = False
     async with serve_docs() as client:
         await add(client, "A red car.", "one")
-        found = await search(client, "red")
-        assert ([hit["name"] for hit in found["data"]], found["meta"]["degraded"]) == (["one"], "vector")
+        results = await search(client, "red")
+        assert ([hit["name"] for hit in results["data"]], results["meta"]["degraded"]) == (["one"], "vector")
     embedders.is_available = True
     async with serve_docs() as client:
         await until_embedded_by(client, "fake:builtin")
@@ -100,8 +100,8 @@ async def test_without_the_packages_words_are_searched_and_vectors_follow(
 async def test_an_index_that_does_not_fit_leaves_words(serve_docs: ServeDocs) -> None:
     async with serve_docs(knowledge_memory_bytes=1) as client:
         await add(client, "A red car.", "one")
-        found = await search(client, "red")
-        assert ([hit["name"] for hit in found["data"]], found["meta"]["degraded"]) == (["one"], "vector")
+        results = await search(client, "red")
+        assert ([hit["name"] for hit in results["data"]], results["meta"]["degraded"]) == (["one"], "vector")
 
 
 async def test_a_reranker_decides_the_order(serve_docs: ServeDocs) -> None:

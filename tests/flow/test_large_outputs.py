@@ -43,8 +43,8 @@ async def test_a_run_is_shown_whole_by_every_operation(client: ServerClient) -> 
     (of_session,) = await client.get("/sessions/s1/runs")
     alone = await client.get(f"/sessions/s1/runs/{run_id}")
     (of_all,) = (await client.get("/runs"))["data"]
-    for shown in (listed, of_session, alone, of_all):
-        assert [step["content"] for step in shown["step_results"]] == [text, both["content"], text]
+    for answer in (listed, of_session, alone, of_all):
+        assert [step["content"] for step in answer["step_results"]] == [text, both["content"], text]
     exported = await client.get(f"/runs/{run_id}/export")
     assert exported["run"]["step_results"] == run["step_results"]
     recorded = {step["path"]: step["recorded"] for step in exported["steps"]}

@@ -361,12 +361,12 @@ async def test_a_firing_during_another_ones_run_does_as_it_is_told(
 
 async def test_runs_share_a_session_or_have_their_own_or_the_one_of_the_payload(site: Site) -> None:
     new = await site.create(name="new", session="new")
-    given = await site.create(name="given", payload={"message": "x", "session_id": "mine"})
+    named = await site.create(name="given", payload={"message": "x", "session_id": "mine"})
     await site.look(31)
     await site.look(91)
     sessions = [firing["session_id"] for firing in await site.firings(new)]
     assert len(set(sessions)) == 2
-    assert [firing["session_id"] for firing in await site.firings(given)] == ["mine", "mine"]
+    assert [firing["session_id"] for firing in await site.firings(named)] == ["mine", "mine"]
 
 
 async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: Site) -> None:

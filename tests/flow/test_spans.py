@@ -380,7 +380,7 @@ async def test_a_search_before_the_first_turn_has_a_span(
         await client.run("capital", to="agents/helper")
         bases.problem = "away"
         await client.run("capital", to="agents/helper")
-    found, failed = recorded.named("retrieval docs")
-    assert parent(found) == own(recorded.named("invoke_agent Helper")[0])
-    assert attributes(found)["gen_ai.operation.name"] == "retrieval"
-    assert [span.status.status_code for span in (found, failed)] == [StatusCode.UNSET, StatusCode.ERROR]
+    retrieval, failed = recorded.named("retrieval docs")
+    assert parent(retrieval) == own(recorded.named("invoke_agent Helper")[0])
+    assert attributes(retrieval)["gen_ai.operation.name"] == "retrieval"
+    assert [span.status.status_code for span in (retrieval, failed)] == [StatusCode.UNSET, StatusCode.ERROR]

@@ -103,8 +103,8 @@ async def test_the_stream_of_a_pause_and_of_its_continuation(client: ServerClien
     assert stream.names == [
         *("WorkflowStarted", "StepStarted", "StepOutput", "StepCompleted", "StepPaused", "WorkflowPaused")
     ]
-    asked, end = stream.one("StepPaused"), stream.one("WorkflowPaused")
-    assert (asked["step_name"], asked["requires_confirmation"], asked["confirmation_message"]) == (
+    pause, end = stream.one("StepPaused"), stream.one("WorkflowPaused")
+    assert (pause["step_name"], pause["requires_confirmation"], pause["confirmation_message"]) == (
         *("danger", True),
         "Really?",
     )

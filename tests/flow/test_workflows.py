@@ -235,8 +235,8 @@ async def test_a_skipped_step_shows_its_error(client: ServerClient) -> None:
 async def test_session_state(client: ServerClient) -> None:
     first = await client.run(to="workflows/state", session_id="s1")
     second = await client.run(to="workflows/state", session_id="s1")
-    given = await client.run(to="workflows/state", session_state='{"n": 41}')
-    assert [run["content"] for run in (first, second, given)] == ["n=11", "n=12", "n=42"]
+    third = await client.run(to="workflows/state", session_state='{"n": 41}')
+    assert [run["content"] for run in (first, second, third)] == ["n=11", "n=12", "n=42"]
 
 
 async def test_further_fields_are_arguments_of_a_function(client: ServerClient) -> None:

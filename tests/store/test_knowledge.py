@@ -69,7 +69,7 @@ async def publish(database: Database, texts: list[str], worker: str = "w1", base
     return job
 
 
-async def found(
+async def search(
     database: Database, query: str, viewer: Viewer = ALL, allowed: list[str] | None = None, base: str = "docs"
 ) -> list[str]:
     """The texts that have some of the words, the best first."""
@@ -90,12 +90,12 @@ async def found(
 async def test_words_are_found_by_their_stems_and_rank(database: Database) -> None:
     await add(database, "one")
     await publish(database, ["Installing packages", "A package of tea and other words that dilute it", "Nothing"])
-    assert await found(database, "install the package") == [
+    assert await search(database, "install the package") == [
         "Installing packages",
         "A package of tea and other words that dilute it",
     ]
-    assert await found(database, "zzz") == []
-    assert await found(database, "the") == []
+    assert await search(database, "zzz") == []
+    assert await search(database, "the") == []
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ async def test_words_are_found_by_their_stems_and_rank(database: Database) -> No
 async def test_any_text_is_a_query(database: Database, query: str) -> None:
     await add(database, "one")
     await publish(database, ["something"])
-    assert await found(database, query) == []
+    assert await search(database, query) == []
 
 
 async def test_each_base_is_searched_alone_with_the_rule_of_owners(database: Database) -> None:
     for name, owner, base in (("a", "ada", "docs"), ("b", None, "docs"), ("c", None, "faq")):
         await add(database, name, owner, base)
         await publish(database, [f"apples of {name}"], base=base)
-    assert set(await found(database, "apples", ALL)) == {"apples of a", "apples of b"}
-    assert set(await found(database, "apples", ADA)) == {"apples of a", "apples of b"}
-    assert await found(database, "apples", BOB) == ["apples of b"]
-    assert await found(database, "apples", Viewer()) == ["apples of b"]
-    assert await found(database, "apples", ALL, ["id-a-ada"]) == ["apples of a"]
-    assert await found(database, "apples", BOB, ["id-a-ada"]) == []
-    assert await found(database, "apples", base="faq") == ["apples of c"]
+    assert set(await search(database, "apples", ALL)) == {"apples of a", "apples of b"}
+    assert set(await search(database, "apples", ADA)) == {"apples of a", "apples of b"}
+    assert await search(database, "apples", BOB) == ["apples of b"]
+    assert await search(database, "apples", Viewer()) == ["apples of b"]
+    assert await search(database, "apples", ALL, ["id-a-ada"]) == ["apples of a"]
+    assert await search(database, "apples", BOB, ["id-a-ada"]) == []
+    assert await search(database, "apples", base="faq") == ["apples of c"]
 
 
 async def test_chunks_are_found_when_they_are_published_and_not_before(database: Database) -> None:
@@ -134,7 +134,7 @@ async def test_chunks_are_found_when_they_are_published_and_not_before(database:
         await store.note_split(tx, job, 1, 1.0)
 
     await database.write(hidden)
-    assert await found(database, "apples") == ["old apples"]
+    assert await search(database, "apples") == ["old apples"]
     stored = await database.scan(lambda tx: chunk_store.to_embed(tx, job, EMBEDDER, -1, 10))
     assert [chunk.text for chunk in stored] == ["new apples"]
 
@@ -142,7 +142,7 @@ async def test_chunks_are_found_when_they_are_published_and_not_before(database:
         await store.publish(tx, job, (await store.move_base(tx, "docs")).version, 1.0)
 
     await database.write(end)
-    assert await found(database, "apples pears") == ["new apples"]
+    assert await search(database, "apples pears") == ["new apples"]
     await _sweep(database, job.id)
     records = Records(database)
     assert [row["text"] for row in await records.select("SELECT text FROM chunks")] == ["new apples"]

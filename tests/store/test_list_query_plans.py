@@ -86,11 +86,11 @@ def _depth(step: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "asked_for, orders",
+    "fields, orders",
     [
         (memories_api.SORTABLE, memories.ORDERS),
         (accounts_api.SORTABLE, accounts.ORDERS),
     ],
 )
-def test_every_order_that_clients_may_ask_for_has_an_index(asked_for: Sequence[str], orders: dict[str, str]) -> None:
-    assert set(asked_for) == set(orders)
+def test_every_order_that_clients_may_ask_for_has_an_index(fields: Sequence[str], orders: dict[str, str]) -> None:
+    assert set(fields) == set(orders)

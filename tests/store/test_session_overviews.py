@@ -27,9 +27,9 @@ async def test_runs_are_counted_and_their_cost_is_added(records: Records) -> Non
     await costs(records, "r1", '{"input_tokens":5,"cost":0.25}')
     await costs(records, "r2", '{"cost":0.5}')
     await costs(records, "r3", '{"cost":null}')
-    found = await overviews(records)
-    assert [(found[name].run_count, found[name].cost) for name in ("s1", "s2")] == [(2, 0.75), (1, None)]
-    last = found["s1"].last_run
+    by_session = await overviews(records)
+    assert [(by_session[name].run_count, by_session[name].cost) for name in ("s1", "s2")] == [(2, 0.75), (1, None)]
+    last = by_session["s1"].last_run
     assert last is not None
     assert (last.state, last.component_name) == (RunState.COMPLETED, "Solo")
     await records.execute("UPDATE runs SET copied_from = 'elsewhere' WHERE run_id = 'r2'")

@@ -84,7 +84,7 @@ class Visitor:
 
     def small_targets(self, size: int = 40) -> list[str]:
         """Controls that are too small to touch; links inside a text may be small."""
-        found: list[str] = self.page.evaluate(
+        controls: list[str] = self.page.evaluate(
             """size => [...document.querySelectorAll("button, select, input, textarea, [role=menuitem], nav a")]
               .filter(element => element.checkVisibility() && !element.closest(".sr-only"))
               .map(element => [element, (element.closest("label") ?? element).getBoundingClientRect()])
@@ -92,7 +92,7 @@ class Visitor:
               .map(([element]) => element.outerHTML.slice(0, 120))""",
             size,
         )
-        return found
+        return controls
 
     @contextmanager
     def processor_time(self) -> Iterator[Callable[[], float]]:

@@ -102,11 +102,11 @@ async def test_generators_amount_to_their_last_output_or_their_texts() -> None:
 
 
 async def test_what_a_generator_yields_is_emitted_while_it_goes_on() -> None:
-    told, go = asyncio.Event(), threading.Event()
+    emitted, go = asyncio.Event(), threading.Event()
 
     def words(step_input: StepInput) -> Iterator[Any]:
         yield "a "
-        assert go.wait(30), "the first text is told before the second one exists"
+        assert go.wait(30), "the first text is emitted before the second one exists"
         yield from ("", "b")
         yield StepOutput(content="whole")
 
@@ -116,11 +116,11 @@ async def test_what_a_generator_yields_is_emitted_while_it_goes_on() -> None:
     def emit_and_tell(event: Event) -> None:
         emit(event)
         if event.kind is EventKind.STEP_CONTENT:
-            told.set()
+            emitted.set()
 
     flow.walk.tree = replace(flow.tree, emit=emit_and_tell)
     driving = asyncio.ensure_future(flow.drive())
-    await told.wait()
+    await emitted.wait()
     go.set()
     assert (await driving).content == "whole"
     texts = flow.data(EventKind.STEP_CONTENT)

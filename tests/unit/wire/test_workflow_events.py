@@ -89,11 +89,11 @@ def test_a_failure_says_why() -> None:
 
 
 def test_content_only_streams_show_the_start_texts_outputs_and_the_end() -> None:
-    def shown(run_id: str) -> set[EventKind]:
+    def kinds(run_id: str) -> set[EventKind]:
         return {kind for kind in EventKind if is_content_only(Event(kind, run_id, AT), "root", "workflow")}
 
     ends = {EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED}
     of_agent = {EventKind.WORKFLOW_CALLED, EventKind.WORKFLOW_AGENT_COMPLETED}
     texts = {EventKind.CONTENT, EventKind.STEP_CONTENT}
-    assert shown("root") == ends | of_agent | texts | {EventKind.RUN_STARTED, EventKind.STEP_OUTPUT}
-    assert shown("member") == texts
+    assert kinds("root") == ends | of_agent | texts | {EventKind.RUN_STARTED, EventKind.STEP_OUTPUT}
+    assert kinds("member") == texts
