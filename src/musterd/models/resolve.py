@@ -204,7 +204,7 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, ob
 
     prefix, colon, model_name = name.partition(":")
     if not (colon and model_name):
-        remedy = "write it as provider:model, such as openai:text-embedding-3-small, or use builtin."
+        remedy = "write it as provider:model, such as openai:text-embedding-3-small, or use builtin or minilm."
         raise DeclarationError(f'Embedder "{name}": {remedy}')
     providers: list[Provider[Any]] = []
 

@@ -17,6 +17,7 @@ from musterd.cli.main import main
 from musterd.cli.units import format_age, format_size
 from musterd.features.knowledge import store
 from musterd.features.knowledge.records import Content, NewContent, SourceKind, Status
+from musterd.knowledge import extra
 from musterd.store.database import Tx
 from musterd.store.open_database import open_database
 from musterd.store.schema import HEAD
@@ -26,6 +27,16 @@ SOURCE = """
 from musterd import Agent, Team
 writer = Agent(id="writer", role="Writes", model={model!r})
 desk = Team(id="desk", name="Desk", model="scripted", members=[writer])
+"""
+BASES = """
+knowledge:
+  - id: a
+  - id: b
+    embedder: minilm
+  - id: c
+    search_type: keyword
+agents:
+  - {id: helper, model: scripted, knowledge: a}
 """
 
 
@@ -70,6 +81,24 @@ def test_a_missing_key_of_a_model_fails(tmp_path: Path, capsys: pytest.CaptureFi
     assert code == 2
     failed = [check for check in checks["model"] if check["level"] == "fail"]
     assert "OPENAI_API_KEY" in failed[0]["found"] + failed[0]["cure"]
+
+
+def test_embedders_of_knowledge_bases_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra, "has_minilm", lambda: False)
+    (tmp_path / "bases.yaml").write_text(BASES)
+    code, checks = examine(capsys, "bases.yaml", "--db", "sqlite:///none.db")
+    assert code == 2
+    assert {check["found"]: check["level"] for check in checks["embedder"]} == {
+        "a: builtin:wordllama-256": "ok",
+        'b: Embedder "minilm": its packages are missing, install them with pip install "musterd[minilm]".': "fail",
+        "c: searched by words": "ok",
+    }
+    monkeypatch.setattr(extra, "is_installed", lambda: False)
+    code, checks = examine(capsys, "bases.yaml", "--db", "sqlite:///none.db")
+    assert code == 1
+    assert [check["level"] for check in checks["embedder"]] == ["warn", "warn", "ok"]
 
 
 def test_no_secret_is_shown(

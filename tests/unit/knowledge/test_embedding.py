@@ -225,7 +225,8 @@ async def test_an_embedder_of_pydantic_ai_is_used_as_it_is() -> None:
     [
         (
             "small",
-            'Embedder "small": write it as provider:model, such as openai:text-embedding-3-small, or use builtin.',
+            'Embedder "small": write it as provider:model, such as openai:text-embedding-3-small, '
+            "or use builtin or minilm.",
         ),
         (
             "sentence-transformers:small",
