@@ -1,5 +1,6 @@
 # Needs Python 3.11 or newer and make. Another interpreter: make setup PYTHON=python3.13
 PYTHON ?= python3
+EXAMPLE ?= newsroom
 
 BIN := .venv/bin
 STAMP := .venv/.setup
@@ -25,10 +26,10 @@ demo: setup ## Run a team over HTTP, start to end, on the embedded model
 	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd demo; \
 	else echo "Showing the same team on scripted answers."; exec $(BIN)/musterd demo --scripted; fi
 
-serve: setup ## Serve the sample team and print its URL
-	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd serve examples/newsroom.py; \
-	else echo "Serving the same team with scripted answers."; \
-	MUSTERD_EXAMPLE_MODEL=scripted exec $(BIN)/musterd serve examples/newsroom.py; fi
+serve: setup ## Serve the sample team, or EXAMPLE=handbook, and print its URL
+	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd serve examples/$(EXAMPLE).py; \
+	else echo "Serving the same with scripted answers."; \
+	MUSTERD_EXAMPLE_MODEL=scripted exec $(BIN)/musterd serve examples/$(EXAMPLE).py; fi
 
 # The tests start hundreds of processes, so bytecode is kept even if the environment turns it off: compiling takes half
 # of the start of one.

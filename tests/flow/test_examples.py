@@ -11,6 +11,7 @@ from musterd import create_app
 from musterd.declare import load
 from tests.support.app import in_process, settings_for
 from tests.support.http import ServerClient
+from tests.support.knowledge_contents import until_listed
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -89,3 +90,29 @@ async def test_the_article_is_published_with_a_persons_consent(database: Path, i
     assert [step["step_name"] for step in run["step_results"]] == ["research", "drafts", "reviews", "collect"]
     assert answer.json()["status"] == status
     assert answer.json()["content"].startswith("Published:\n\nEcho:") is is_confirmed
+
+
+@pytest.mark.parametrize(
+    ("message", "fact", "name", "place"),
+    [
+        (
+            "How many days of holidays do I have?",
+            "25 days of holidays",
+            "holidays.md",
+            "Holidays and absence",
+        ),
+        ("What may a hotel cost?", "up to 1,600 kroner a night", "expenses.md", "Expenses"),
+        ("Where do I put a damaged battery?", "sand box in the yard", "workshop-safety.pdf", "page 2"),
+    ],
+)
+async def test_the_handbook_names_its_sources(
+    database: Path, monkeypatch: pytest.MonkeyPatch, message: str, fact: str, name: str, place: str
+) -> None:
+    monkeypatch.setenv("MUSTERD_EXAMPLE_MODEL", "scripted")
+    async with serving("handbook.py", database) as client:
+        await until_listed(client, 3)
+        run = await client.run(message, to="agents/handbook")
+    assert run["status"] == "COMPLETED"
+    (search,) = run["references"]
+    assert (name, place) in [(source["name"], source["place"]) for source in search["references"]]
+    assert fact in " ".join(run["content"].replace("\\n", " ").split())  # the scripted model repeats what it reads

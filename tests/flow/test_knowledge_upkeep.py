@@ -9,20 +9,19 @@ from musterd import Knowledge
 from musterd.features.knowledge.store import MAX_CRASHES
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient
-from tests.support.knowledge_contents import CONTENT, FakeEmbedders, ServeDocs, add, names, search, text_form
+from tests.support.knowledge_contents import (
+    CONTENT,
+    FakeEmbedders,
+    ServeDocs,
+    add,
+    names,
+    search,
+    text_form,
+    until_listed,
+)
 from tests.support.store import Records
 
 TEXTS = {"one": "A red car.", "two": "Rain in Bergen.", "three": "Towers of Paris."}
-
-
-async def until_listed(client: ServerClient, count: int) -> list[str]:
-    """The names of all contents once that many are completed."""
-    while True:
-        page = await client.get(CONTENT, status="completed", sort_by="name", sort_order="asc")
-        if page["meta"]["total_count"] == count:
-            return [content["name"] for content in page["data"]]
-        for content in (await client.get(CONTENT, status="processing"))["data"]:
-            await client.http.get(f"{CONTENT}/{content['id']}", params={"wait": 10})
 
 
 async def until_embedded_by(client: ServerClient, name: str) -> None:

@@ -114,6 +114,16 @@ async def add(client: ServerClient, text: str, name: str | None = None, **fields
     return content_id
 
 
+async def until_listed(client: ServerClient, count: int) -> list[str]:
+    """The names of all contents once that many are completed."""
+    while True:
+        page = await client.get(CONTENT, status="completed", sort_by="name", sort_order="asc")
+        if page["meta"]["total_count"] == count:
+            return [content["name"] for content in page["data"]]
+        for content in (await client.get(CONTENT, status="processing"))["data"]:
+            await client.http.get(f"{CONTENT}/{content['id']}", params={"wait": 10})
+
+
 async def search(client: ServerClient, query: str, **fields: Any) -> dict[str, Any]:
     """The answer of a search."""
     answer = await client.http.post("/knowledge/search", json={"query": query, **fields})
