@@ -222,8 +222,6 @@ async def test_a_decision_that_is_sent_twice(shop: Shop) -> None:
 async def test_two_calls_in_two_rounds(shop: Shop) -> None:
     async with shop.paused(BOTH, calls=2) as client:
         one, two = (await look(client))["requirements"]
-        unchanged = await send(client, requirements=[one, two])
-        assert (unchanged.status_code, unchanged.json()["requirements"]) == (200, [one, two])
         run = (await send(client, requirements=[one, {**two, "confirmation": True}])).json()
         assert (run["status"], run["requirements"]) == ("PAUSED", [one])
         assert [tool["result"] for tool in run["tools"]] == [None, "paid 2"]
@@ -259,11 +257,49 @@ async def test_what_is_refused(shop: Shop) -> None:
     assert shop.paid == [1]
 
 
+async def test_a_request_that_decides_nothing_says_what_to_send(shop: Shop) -> None:
+    async with shop.paused() as client:
+        (shown,) = (await look(client))["requirements"]
+        only_id = {"id": shown["id"]}
+        for requirements, words in (
+            ([], "No decision about what the run waits for"),
+            ([shown], "No decision about what the run waits for"),
+            ([{**shown, "confirmed": True}], "has no field `confirmed`"),
+            ([{**only_id, "decision": "skip"}], "has no field `decision`"),
+            ([{**only_id, "tool_execution": {"confirmation": True}}], "has no field `confirmation`"),
+        ):
+            for stream in ("true", "false"):
+                answer = await send(client, stream=stream, requirements=requirements)
+                assert wrong_fields(answer) == [("body", "requirements")]
+                text = problem(answer, 422, "VALIDATION_ERROR")
+                assert words in text
+                assert f"pay ({shown['id']})" in text
+                assert "send `confirmation` (true or false) or `external_execution_result` (a text)" in text
+        not_a_text = await send(client, requirements=[{**shown, "external_execution_result": 7}])
+        assert wrong_fields(not_a_text) == [("body", "requirements")]
+        elsewhere = await send(client, error_requirements=[{**only_id, "decision": "skip"}])
+        assert wrong_fields(elsewhere) == [("body", "error_requirements")]
+        assert "is not one of `error_requirements`; send `confirmation`" in problem(elsewhere, 422, "VALIDATION_ERROR")
+        assert (await look(client))["requirements"] == [shown]
+    assert shop.paid == [1]
+
+
+async def test_a_mistake_about_one_of_two_calls_decides_neither(shop: Shop) -> None:
+    async with shop.paused(BOTH, calls=2) as client:
+        one, two = (await look(client))["requirements"]
+        mistaken = await send(client, requirements=[{**one, "confirmation": True}, {**two, "confirmed": True}])
+        assert f"pay ({two['id']}) has no field `confirmed`" in problem(mistaken, 422, "VALIDATION_ERROR")
+        assert (await look(client))["requirements"] == [one, two]
+    assert sorted(shop.paid) == [1, 2]
+
+
 async def test_an_agents_tools_come_back_as_they_were_shown(shop: Shop) -> None:
     async with shop.paused(to=AGENT) as client:
         tools = (await look(client, AGENT))["tools"]
         assert wrong_fields(await send(client, AGENT, tools=tools)) == [("body", "tools")]
         assert wrong_fields(await send(client, AGENT)) == [("body", "tools")]
+        mistaken = await send(client, AGENT, tools=[tools[0], {**tools[1], "approved": True}])
+        assert "no field `approved`; send `confirmed` (true or false)" in problem(mistaken, 422, "VALIDATION_ERROR")
         bad = await send(client, AGENT, tools="{")
         assert problem(bad, 400, "BAD_REQUEST") == "Invalid JSON in tools field"
         run = (await send(client, AGENT, tools=[tools[0], {**tools[1], "confirmed": True}])).json()
@@ -301,15 +337,6 @@ async def test_a_stream_tells_what_comes_after_the_pause(shop: Shop) -> None:
     assert (event["attempt"], event["reason"], event["superseded"]) == (3, "decided", [])
     assert whole.names.count("TeamRunPaused") == 1, "a pause in the middle ends no stream that is read again"
     assert whole.events[-len(stream.events) :] == stream.events
-
-
-async def test_a_stream_of_an_undecided_run_tells_the_pause_again(shop: Shop) -> None:
-    async with shop.paused() as client:
-        requirements = (await look(client))["requirements"]
-        (event,) = read_stream((await send(client, stream="true", requirements=requirements)).text)
-    assert (event["event"], event["requirements"]) == ("TeamRunPaused", requirements)
-    assert event["tools_requiring_confirmation"] == [WAITING_TOOL]
-    assert not {"tools_requiring_user_input", "tools_awaiting_external_execution"} & set(event)
 
 
 async def test_in_the_background(shop: Shop) -> None:

@@ -1,13 +1,15 @@
 """Idempotency keys: a request that is sent again is done once, and answered with what became of it."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.app import Serve
+from musterd import Team, tool
+from tests.support.app import Sample, Serve
 from tests.support.http import Receipt, ServerClient, problem, read_stream, wrong_fields
-from tests.support.store import Records
 
 PNG = ("a.png", b"\x89PNG\r\n\x1a\n", "image/png")
 REPLAYED = "idempotency-replayed"
@@ -232,40 +234,58 @@ async def test_a_cancel_of_another_run_under_the_key(client: ServerClient) -> No
     assert (await cancel(client, "r2", "k2")).json()["status"] == "CANCELLED"
 
 
-async def paused(client: ServerClient, run_id: str) -> None:
-    """A run that waits for a person: one that was over, changed behind the server's back."""
-    await client.run("hello", session_id="s1", run_id=run_id)
-    await Records(client.server.database).execute("UPDATE runs SET state = 'paused' WHERE run_id = :id", id=run_id)
+# Decisions
 
 
-async def go_on(client: ServerClient, run_id: str, decisions: str = "[]", text: str = "k1", **form: str) -> Any:
-    data = {"session_id": "s1", "requirements": decisions, **form}
+@tool(requires_confirmation=True)
+def pay(n: int) -> str:
+    """Pay."""
+    return f"paid {n}"
+
+
+@pytest.fixture
+async def shop(serve: Serve) -> AsyncIterator[ServerClient]:
+    """A team whose payments wait for a person."""
+    team = Team(id="demo-team", name="Demo Team", members=[], tools=[pay], model="scripted")
+    async with serve(served=Sample([team], [])) as client:
+        yield client
+
+
+async def paused(client: ServerClient, run_id: str) -> str:
+    """A run that waits for a person, and the id of its question."""
+    run = await client.run('[[TOOL pay {"n": 1}]]', session_id=f"session-{run_id}", run_id=run_id)
+    requirement_id: str = run["requirements"][0]["id"]
+    return requirement_id
+
+
+async def decide(client: ServerClient, run_id: str, requirement_id: str, text: str = "k1", **form: str) -> Any:
+    requirements = json.dumps([{"id": requirement_id, "confirmation": True}])
+    data = {"session_id": f"session-{run_id}", "requirements": requirements, "stream": "false", **form}
     return await client.http.post(f"/teams/demo-team/runs/{run_id}/continue", data=data, **key(text))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-async def test_decisions_again(client: ServerClient, form: dict[str, str]) -> None:
-    await paused(client, "r1")
-    first = await go_on(client, "r1", **form)
-    again = await go_on(client, "r1", **form)
+async def test_decisions_again(shop: ServerClient, form: dict[str, str]) -> None:
+    requirement_id = await paused(shop, "r1")
+    first = await decide(shop, "r1", requirement_id, **form)
+    done = await shop.get("/teams/demo-team/runs/r1", session_id="session-r1", wait=60)
+    again = await decide(shop, "r1", requirement_id, **form)
     assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true")
-    assert (first.status_code, first.text) == (again.status_code, again.text)
-    if form.get("stream") == "true":
-        assert [event["event"] for event in read_stream(again.text)] == ["TeamRunCompleted"]
+    assert (first.status_code, again.status_code) == ((202, 202) if "background" in form else (200, 200))
+    if "background" in form:
+        assert (first.json()["status"], again.json()["status"]) == ("PENDING", "COMPLETED")
     else:
-        assert again.json()["status"] == "PAUSED"
+        assert first.text == again.text
+    assert [call["result"] for call in done["tools"]] == ["paid 1"]
 
 
-async def test_other_decisions_under_the_key(client: ServerClient) -> None:
-    for run_id in ("r1", "r2"):
-        await paused(client, run_id)
-    decision = '[{"id": "x", "confirmation": true, "tool_execution": {"tool_call_id": "c", "tool_name": "n"}}]'
-    refused = await go_on(client, "r1", decision, stream="false")
-    problem(refused, 422, "VALIDATION_ERROR")
-    assert (await go_on(client, "r1", stream="false")).status_code == 200, "a refused request keeps no key"
-    problem(await go_on(client, "r1", decision, stream="false"), 409, "CONFLICT")
-    problem(await go_on(client, "r2", stream="false"), 409, "CONFLICT")
-    assert REPLAYED not in (await go_on(client, "r2", text="k2", stream="false")).headers
+async def test_other_decisions_under_the_key(shop: ServerClient) -> None:
+    one, two = await paused(shop, "r1"), await paused(shop, "r2")
+    problem(await decide(shop, "r1", "unknown"), 422, "VALIDATION_ERROR")
+    assert (await decide(shop, "r1", one)).status_code == 200, "a refused request keeps no key"
+    problem(await decide(shop, "r1", "unknown"), 409, "CONFLICT")
+    problem(await decide(shop, "r2", two), 409, "CONFLICT")
+    assert REPLAYED not in (await decide(shop, "r2", two, "k2")).headers
 
 
 async def test_the_same_key_for_another_operation_is_another_key(client: ServerClient) -> None:

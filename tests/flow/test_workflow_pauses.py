@@ -8,7 +8,7 @@ from dirty_equals import IsFloat, IsStr
 
 from tests.support.app import Serve
 from tests.support.held_model import HeldModel
-from tests.support.http import ServerClient, problem, read_stream
+from tests.support.http import ServerClient, problem, read_stream, wrong_fields
 from tests.support.workflows import workflow_sample
 
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -256,8 +256,52 @@ async def test_decisions_that_cannot_be_read(client: ServerClient) -> None:
         ({"step_requirements": json.dumps([{"id": "nope", "confirmed": True}])}, 422, "VALIDATION_ERROR"),
         ({"error_requirements": json.dumps([{**question, "decision": "again"}])}, 422, "VALIDATION_ERROR"),
     ):
-        problem(await client.http.post(path, data={"session_id": "s1", **lists}), status, code)
+        answer = await client.http.post(path, data={"session_id": "s1", **lists})
+        problem(answer, status, code)
+        if status == 422:
+            assert wrong_fields(answer) == [("body", *lists)]
     assert (await client.get(f"/workflows/hitl/runs/{run['run_id']}", session_id="s1"))["status"] == "PAUSED"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "lists", "words"),
+    [
+        ("hitl", {}, "danger ({id}): send `confirmed` (true or false) in `step_requirements`"),
+        (
+            "hitl",
+            {"step_requirements": {"decision": "skip"}},
+            "danger ({id}) has no field `decision`; send `confirmed`",
+        ),
+        (
+            "hitl",
+            {"requirements": {"confirmation": True}},
+            "danger ({id}) is not one of `requirements`; send `confirmed`",
+        ),
+        ("hitl-input", {"step_requirements": {}}, "ask ({id}): send `user_input` in `step_requirements`"),
+        (
+            "hitl-router",
+            {"step_requirements": {"choice": "x"}},
+            "way ({id}) has no field `choice`; send `selected_choi",
+        ),
+        ("fail-pause", {}, "bad ({id}): send `decision` (`retry` or `skip`) in `error_requirements`"),
+        (
+            "fail-pause",
+            {"error_requirements": {"confirmed": True}},
+            "bad ({id}) has no field `confirmed`; send `decision`",
+        ),
+    ],
+)
+async def test_a_request_that_decides_nothing_says_what_to_send(
+    client: ServerClient, workflow: str, lists: dict[str, dict[str, Any]], words: str
+) -> None:
+    run = await paused(client, workflow)
+    (question,) = run.get("step_requirements") or run["error_requirements"]
+    form = {name: json.dumps([{**question, **decision}]) for name, decision in lists.items()}
+    path = f"/workflows/{workflow}/runs/{run['run_id']}"
+    answer = await client.http.post(f"{path}/continue", data={"session_id": "s1", **form})
+    assert words.format(id=question["id"]) in problem(answer, 422, "VALIDATION_ERROR")
+    assert wrong_fields(answer)[0] in {("body", name) for name in lists or run}
+    assert (await client.get(path, session_id="s1"))["status"] == "PAUSED"
 
 
 async def test_the_pause_has_a_time(client: ServerClient) -> None:

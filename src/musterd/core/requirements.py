@@ -1,5 +1,6 @@
 """Requirements (tool calls that wait for a person) and the decisions about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -58,6 +59,13 @@ class Requirement:
     tool_description: str | None = None
     step: JsonObject | None = None
 
+    @property
+    def list_name(self) -> str:
+        """The list of a run's requirements that has it. Its decision is sent in the field of the same name."""
+        if self.step is None:
+            return "requirements"
+        return "error_requirements" if "error_message" in self.step else "step_requirements"
+
     def as_json(self) -> JsonObject:
         """The requirement as a JSON object with the field names as keys, without unset optional fields."""
         value = {name: getattr(self, name) for name in self.__slots__}
@@ -113,6 +121,8 @@ class Decision:
     :param args: the arguments of the call as the client sent them back. In a confirmation, only changed ones count.
     :param is_explicit: False if the client sent values only. Unless they differ from the original ones, that is not yet
         a decision.
+    :param field: the field of the request that has the decision; None if it was made in the inbox of approvals.
+    :param unknown_fields: fields of the object that no requirement has, if the client decided nothing explicitly.
     """
 
     key: str
@@ -123,6 +133,8 @@ class Decision:
     tool_values: JsonObject | None = None
     args: JsonObject | None = None
     is_explicit: bool = True
+    field: str | None = None
+    unknown_fields: Sequence[str] = ()
 
     def as_json(self) -> JsonObject:
         """The decision as it is stored, without the key."""
@@ -177,6 +189,33 @@ def _as_doubles(value: Json) -> Json:
         except OverflowError:
             return value
     return value
+
+
+def how_to_decide(requirement: Requirement, *, in_tools: bool = False) -> str:
+    """What a client sends to decide a requirement, in words.
+
+    :param in_tools: whether the client sends ``tools``, which have other names for the same decisions.
+    """
+    is_tool = requirement.step is None and in_tools
+    return f"send {_decision_fields(requirement, is_tool)} in `{'tools' if is_tool else requirement.list_name}`"
+
+
+def _decision_fields(requirement: Requirement, is_tool: bool) -> str:
+    kind, list_name = requirement.kind, requirement.list_name
+    if list_name == "error_requirements":
+        return "`decision` (`retry` or `skip`)"
+    if list_name == "step_requirements":
+        if kind is RequirementKind.CONFIRMATION:
+            return "`confirmed` (true or false)"
+        return "`selected_choices`" if (requirement.step or {}).get("available_choices") else "`user_input`"
+    if kind is RequirementKind.USER_INPUT:
+        has_options = any("options" in field for field in requirement.fields or ())
+        return "`selected_options` in `user_feedback_schema`" if has_options else "`value`s in `user_input_schema`"
+    confirmation = f"`{'confirmed' if is_tool else 'confirmation'}` (true or false)"
+    result = f"`{'result' if is_tool else 'external_execution_result'}` (a text)"
+    if kind is RequirementKind.UNKNOWN_OUTCOME:
+        return f"{confirmation} or {result}"
+    return confirmation if kind is RequirementKind.CONFIRMATION else result
 
 
 def decision_problem(decision: Decision, requirement: Requirement) -> str | None:

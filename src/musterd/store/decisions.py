@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.records import RunRow
-from musterd.core.requirements import ApprovalRow, Decision, Verdict, decision_problem, effective_decision
+from musterd.core.requirements import (
+    ApprovalRow,
+    Decision,
+    Requirement,
+    Verdict,
+    decision_problem,
+    effective_decision,
+    how_to_decide,
+)
 from musterd.core.states import RunState
 from musterd.store import approvals, cancels, session_queue
 from musterd.store.database import Statement, Tx
@@ -24,6 +32,8 @@ PENDING = Statement(
 ALREADY = "run is already continued"
 EXPIRY = "expiry"
 """The ``decided_by`` of a default decision, which is taken when no one decides in time."""
+_MAX_QUESTIONS = 5
+"""The most questions, or fields, that an error names."""
 NEEDS_APPROVAL = "needs approval; decide it at POST /approvals/{id}/resolve"
 
 
@@ -56,10 +66,8 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
     by_requirement = _by_requirement(rows, decisions)
-    if run.component_kind == "agent" and not by_requirement:
-        raise InvalidInput.at(
-            ("body", "tools"), "missing", "None of the tool calls that the run waits for has a decision"
-        )
+    if not by_requirement:
+        raise _nothing_decided(run, rows)
     for row, decision in by_requirement.values():
         await _decide_one(tx, run, row, decision, source)
     if run.state is RunState.PAUSED:
@@ -69,6 +77,16 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
         if any(row.state == "decided" for row in rows):
             await session_queue.resume(tx, run)
     return run
+
+
+def _nothing_decided(run: RunRow, rows: Sequence[ApprovalRow]) -> InvalidInput:
+    """The error for a request that decides nothing. It names what the run waits for, and what to send."""
+    pending = [row.requirement for row in rows if row.state == "pending"]
+    is_agent = run.component_kind == "agent"  # AgentOS's clients send `tools` to an agent, which has no other questions
+    questions = [f"{_named(each)}: {_way(each, in_tools=is_agent)}" for each in pending]
+    field = "tools" if is_agent or not pending else pending[0].list_name
+    words = f"No decision about what the run waits for. {'; '.join(questions[:_MAX_QUESTIONS])}"
+    return InvalidInput.at(("body", field), "missing", words)
 
 
 async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
@@ -105,13 +123,16 @@ def _by_requirement(
     by_requirement: dict[str, tuple[ApprovalRow, Decision]] = {}
     for sent in decisions:
         row = _row_of(rows, sent)
+        _require_its_list(sent, row.requirement)
         decision = effective_decision(sent, row.requirement)
         if decision is None:
+            if sent.unknown_fields:
+                raise _no_such_field(sent, row.requirement)
             continue
         _, first = by_requirement.setdefault(row.requirement.id, (row, decision))
         if first.as_json() != decision.as_json():
             problem = f"There are two decisions for {sent.key[:100]}"
-            raise InvalidInput.at(("body", "requirements"), "two_decisions", problem)
+            raise InvalidInput.at(_location(sent), "two_decisions", problem)
     return by_requirement
 
 
@@ -122,7 +143,35 @@ def _row_of(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
         if decision.key in (requirement.id, requirement.tool.id, (requirement.step or {}).get("step_id")):
             return row
     problem = f"The run is not waiting for {decision.key[:100]}"
-    raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)
+    raise InvalidInput.at(_location(decision), "unknown_requirement", problem)
+
+
+def _location(decision: Decision) -> tuple[str, str]:
+    return "body", decision.field or "resolution_data"
+
+
+def _require_its_list(sent: Decision, requirement: Requirement) -> None:
+    if sent.field in (None, requirement.list_name) or (sent.field == "tools" and requirement.step is None):
+        return
+    problem = f"{_named(requirement)} is not one of `{sent.field}`; {_way(requirement)}"
+    raise InvalidInput.at(_location(sent), "decision", problem)
+
+
+def _no_such_field(sent: Decision, requirement: Requirement) -> InvalidInput:
+    names = ", ".join(f"`{name[:100]}`" for name in sent.unknown_fields[:_MAX_QUESTIONS])
+    way = _way(requirement, in_tools=sent.field == "tools")
+    problem = f"{_named(requirement)} has no field {names}; {way}"
+    return InvalidInput.at(_location(sent), "extra_forbidden", problem)
+
+
+def _named(requirement: Requirement) -> str:
+    return f"{requirement.tool.name} ({requirement.id})"
+
+
+def _way(requirement: Requirement, *, in_tools: bool = False) -> str:
+    if requirement.approval_type == "required":
+        return NEEDS_APPROVAL.format(id=requirement.id)
+    return how_to_decide(requirement, in_tools=in_tools)
 
 
 async def _decide_one(tx: Tx, run: RunRow, row: ApprovalRow, decision: Decision, source: DecisionSource) -> None:
@@ -136,7 +185,7 @@ async def _decide_one(tx: Tx, run: RunRow, row: ApprovalRow, decision: Decision,
     if requirement.approval_type == "required" and not source.in_inbox:
         raise Forbidden(f"{requirement.tool.name} {NEEDS_APPROVAL.format(id=requirement.id)}")
     if problem := decision_problem(decision, requirement):
-        raise InvalidInput.at(("body", "resolution_data" if source.in_inbox else "requirements"), "decision", problem)
+        raise InvalidInput.at(_location(decision), "decision", problem)
     await _store(tx, requirement.id, decision, source)
 
 

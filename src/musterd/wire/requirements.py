@@ -21,11 +21,13 @@ from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.wire.json_values import json_problem
 from musterd.wire.shapes import Time, UnixTime
-from musterd.wire.step_requirements import StepQuestions, step_decision, step_questions
+from musterd.wire.step_requirements import StepQuestions, step_decision, step_questions, unknown_fields
 from musterd.wire.tools import ToolExecution, UserForm, form_object, tool_object
 
 _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
 """The keys of a person's values: of the form, and in each of its items of the value's name and the value."""
+_SENT_ONLY = ("confirmation", "confirmation_note", "external_execution_result")
+"""The fields of a requirement that clients send and are not shown."""
 
 
 class _Times(TypedDict, total=False):
@@ -124,7 +126,7 @@ def waiting_lists(stored: Iterable[Mapping[str, Any]], of_run: str) -> WaitingLi
 
 
 def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
-    """The decisions in the lists of requirements and in ``tools``; items without a decision are ignored.
+    """The decisions in the lists of requirements and in ``tools``; items that are as they were shown are ignored.
 
     :raises BadRequest: a field is not JSON.
     :raises InvalidInput: a field is not a list of objects, or an object has no id.
@@ -170,24 +172,41 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
     result = item.get("external_execution_result") if field == "requirements" else None
     result = tool.get("result") if result is None else result
     if isinstance(result, str):
-        return Decision(key=key, verdict=Verdict.HAPPENED, result=result)
+        return Decision(key=key, verdict=Verdict.HAPPENED, result=result, field=field)
+    if result is not None:
+        raise InvalidInput.at(("body", field), "string_type", "The result of a call is a text")
     confirmed = item.get("confirmation")
     confirmed = tool.get("confirmed") if confirmed is None else confirmed
     note = item.get("confirmation_note") or tool.get("confirmation_note")
     values = _values(item, field) if field == "requirements" else None
     tool_values = _values(tool, field)
     if confirmed is None:
-        is_answered = tool.get("answered") is True
-        if not is_answered and not values and not tool_values:
+        is_answered, unknown = tool.get("answered") is True, _unknown_fields(item, tool, field)
+        if not (is_answered or values or tool_values or unknown):
             return None
-        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values, is_explicit=is_answered)
+        return Decision(
+            key=key,
+            verdict=Verdict.RUN,
+            values=values,
+            tool_values=tool_values,
+            is_explicit=is_answered,
+            field=field,
+            unknown_fields=unknown,
+        )
     if not isinstance(confirmed, bool) or not (note is None or isinstance(note, str)):
         raise InvalidInput.at(("body", field), "bool_type", "A confirmation is true or false, its note a text")
     if confirmed:
         args = tool.get("tool_args")
         args = args if isinstance(args, dict) else None
-        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values, args=args)
-    return Decision(key=key, verdict=Verdict.REFUSED, note=note)
+        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values, args=args, field=field)
+    return Decision(key=key, verdict=Verdict.REFUSED, note=note, field=field)
+
+
+def _unknown_fields(item: Mapping[str, Any], tool: Mapping[str, Any], field: str) -> list[str]:
+    unknown = unknown_fields(tool, ToolExecution.__annotations__)
+    if field == "requirements":
+        unknown += unknown_fields(item, {*RunRequirement.__annotations__, *_SENT_ONLY})
+    return unknown
 
 
 def _values(item: Mapping[str, Any], field: str) -> dict[str, Any] | None:

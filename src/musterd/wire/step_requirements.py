@@ -1,6 +1,6 @@
 """Questions of a workflow's steps as AgentOS shows them, and the decisions that clients send about them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import Field
@@ -88,7 +88,7 @@ def step_questions(stored: Iterable[Mapping[str, Any]]) -> StepQuestions:
         step = requirement.step
         if step is None:
             continue
-        if "error_message" in step:
+        if requirement.list_name == "error_requirements":
             questions.setdefault("error_requirements", []).append(_error_requirement(requirement, step))
         else:
             questions.setdefault("step_requirements", []).append(step_requirement(requirement, step))
@@ -143,6 +143,11 @@ def _question(requirement: Requirement, step: JsonObject) -> _Question:
     return question
 
 
+def unknown_fields(item: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """The fields of an item that are not among the known ones, without those that are null."""
+    return [name for name, value in item.items() if value is not None and name not in known]
+
+
 def step_decision(item: Mapping[str, Any], field: str) -> Decision | None:
     """The decision in one item of ``step_requirements`` or ``error_requirements``; None if it has none yet.
 
@@ -156,31 +161,38 @@ def step_decision(item: Mapping[str, Any], field: str) -> Decision | None:
     confirmed, choices, values = item.get("confirmed"), item.get(CHOICES), item.get("user_input")
     if confirmed is False:
         note = item.get("rejection_reason")
-        return Decision(key=key, verdict=Verdict.REFUSED, note=note if isinstance(note, str) else None)
+        return Decision(key=key, verdict=Verdict.REFUSED, note=note if isinstance(note, str) else None, field=field)
     if choices is not None:
         choices = [choices] if isinstance(choices, str) else choices
         if not isinstance(choices, list) or not all(isinstance(name, str) for name in choices):
             raise InvalidInput.at(("body", field), "list_type", "selected_choices is a list of names")
-        return Decision(key=key, verdict=Verdict.RUN, values={CHOICES: choices})
+        return Decision(key=key, verdict=Verdict.RUN, values={CHOICES: choices}, field=field)
     values = _form_values(item) if values is None else values
     if values is not None:
         if not isinstance(values, dict):
             raise InvalidInput.at(("body", field), "dict_type", "user_input is an object")
-        return Decision(key=key, verdict=Verdict.RUN, values=values)
+        return Decision(key=key, verdict=Verdict.RUN, values=values, field=field)
     if confirmed is None:
-        return None
+        return _undecided(key, field, unknown_fields(item, {*StepRequirement.__annotations__, "rejection_reason"}))
     if confirmed is not True:
         raise InvalidInput.at(("body", field), "bool_type", "confirmed is true or false")
-    return Decision(key=key, verdict=Verdict.RUN)
+    return Decision(key=key, verdict=Verdict.RUN, field=field)
 
 
 def _error_decision(key: str, item: Mapping[str, Any]) -> Decision | None:
-    decision = item.get("decision")
+    field, decision = "error_requirements", item.get("decision")
     if decision is None:
-        return None
+        return _undecided(key, field, unknown_fields(item, {*ErrorRequirement.__annotations__, "step_input"}))
     if decision not in ("retry", "skip"):
-        raise InvalidInput.at(("body", "error_requirements"), "enum", "decision is `retry` or `skip`")
-    return Decision(key=key, verdict=Verdict.RUN if decision == "retry" else Verdict.REFUSED)
+        raise InvalidInput.at(("body", field), "enum", "decision is `retry` or `skip`")
+    return Decision(key=key, verdict=Verdict.RUN if decision == "retry" else Verdict.REFUSED, field=field)
+
+
+def _undecided(key: str, field: str, unknown: Sequence[str]) -> Decision | None:
+    """What an item without a decision is: None if it is as it was shown. Else it was meant to decide something."""
+    if not unknown:
+        return None
+    return Decision(key=key, verdict=Verdict.RUN, is_explicit=False, field=field, unknown_fields=unknown)
 
 
 def _form_values(item: Mapping[str, Any]) -> JsonObject | None:
