@@ -222,7 +222,8 @@ async def test_a_decision_that_is_sent_twice(shop: Shop) -> None:
 async def test_two_calls_in_two_rounds(shop: Shop) -> None:
     async with shop.paused(BOTH, calls=2) as client:
         one, two = (await look(client))["requirements"]
-        run = (await send(client, requirements=[one, {**two, "confirmation": True}])).json()
+        echo = {**one, "execute_pre_hooks": True}  # as later versions of AgentOS's client send it back
+        run = (await send(client, requirements=[echo, {**two, "confirmation": True}])).json()
         assert (run["status"], run["requirements"]) == ("PAUSED", [one])
         assert [tool["result"] for tool in run["tools"]] == [None, "paid 2"]
         run = (await send(client, requirements=[{**one, "confirmation": False}])).json()

@@ -26,8 +26,10 @@ from musterd.wire.tools import ToolExecution, UserForm, form_object, tool_object
 
 _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
 """The keys of a person's values: of the form, and in each of its items of the value's name and the value."""
-_SENT_ONLY = ("confirmation", "confirmation_note", "external_execution_result")
-"""The fields of a requirement that clients send and are not shown."""
+_ALSO_SENT = ("confirmation", "confirmation_note", "external_execution_result", "execute_pre_hooks")
+_ALSO_SENT_IN_TOOLS = ("external_execution_result_provided", "metadata", "resume_metadata")
+"""Fields of a requirement and of its tool that are not shown here: decisions, and what later versions of AgentOS's
+client send in each."""
 
 
 class _Times(TypedDict, total=False):
@@ -203,9 +205,9 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
 
 
 def _unknown_fields(item: Mapping[str, Any], tool: Mapping[str, Any], field: str) -> list[str]:
-    unknown = unknown_fields(tool, ToolExecution.__annotations__)
+    unknown = unknown_fields(tool, {*ToolExecution.__annotations__, *_ALSO_SENT_IN_TOOLS})
     if field == "requirements":
-        unknown += unknown_fields(item, {*RunRequirement.__annotations__, *_SENT_ONLY})
+        unknown += unknown_fields(item, {*RunRequirement.__annotations__, *_ALSO_SENT})
     return unknown
 
 

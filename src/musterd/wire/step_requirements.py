@@ -13,6 +13,13 @@ from musterd.core.requirements import Decision, Requirement, RequirementKind, Ve
 CHOICES = "selected_choices"
 """The field of a question that lets a person choose the steps of a router."""
 
+_ALSO_SENT = (
+    *("rejection_reason", "rejection_feedback", "requires_output_review", "output_review_message", "step_output"),
+    *("is_post_execution", "edited_output", "retry_count", "max_retries", "timeout_at", "on_timeout"),
+    *("requires_executor_input", "executor_requirements", "executor_id", "executor_name", "executor_type"),
+    *("executor_run_id", "executor_session_id"),
+)
+"""Fields of a step's requirement that are not shown here: later versions of AgentOS's client send them in each."""
 _StepIndex = Annotated[
     int | list[int] | None, Field(description="Its position; below a container the container's and its own.")
 ]
@@ -173,7 +180,7 @@ def step_decision(item: Mapping[str, Any], field: str) -> Decision | None:
             raise InvalidInput.at(("body", field), "dict_type", "user_input is an object")
         return Decision(key=key, verdict=Verdict.RUN, values=values, field=field)
     if confirmed is None:
-        return _undecided(key, field, unknown_fields(item, {*StepRequirement.__annotations__, "rejection_reason"}))
+        return _undecided(key, field, unknown_fields(item, {*StepRequirement.__annotations__, *_ALSO_SENT}))
     if confirmed is not True:
         raise InvalidInput.at(("body", field), "bool_type", "confirmed is true or false")
     return Decision(key=key, verdict=Verdict.RUN, field=field)
