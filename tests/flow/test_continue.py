@@ -275,7 +275,7 @@ async def test_a_request_that_decides_nothing_says_what_to_send(shop: Shop) -> N
                 text = problem(answer, 422, "VALIDATION_ERROR")
                 assert words in text
                 assert f"pay ({shown['id']})" in text
-                assert "send `confirmation` (true or false) or `external_execution_result` (a text)" in text
+                assert "send `confirmation` (true: call it again, false: let it fail) or `external_execution_" in text
         not_a_text = await send(client, requirements=[{**shown, "external_execution_result": 7}])
         assert wrong_fields(not_a_text) == [("body", "requirements")]
         elsewhere = await send(client, error_requirements=[{**only_id, "decision": "skip"}])
@@ -300,7 +300,7 @@ async def test_an_agents_tools_come_back_as_they_were_shown(shop: Shop) -> None:
         assert wrong_fields(await send(client, AGENT, tools=tools)) == [("body", "tools")]
         assert wrong_fields(await send(client, AGENT)) == [("body", "tools")]
         mistaken = await send(client, AGENT, tools=[tools[0], {**tools[1], "approved": True}])
-        assert "no field `approved`; send `confirmed` (true or false)" in problem(mistaken, 422, "VALIDATION_ERROR")
+        assert "no field `approved`; send `confirmed` (true: call it" in problem(mistaken, 422, "VALIDATION_ERROR")
         bad = await send(client, AGENT, tools="{")
         assert problem(bad, 400, "BAD_REQUEST") == "Invalid JSON in tools field"
         run = (await send(client, AGENT, tools=[tools[0], {**tools[1], "confirmed": True}])).json()

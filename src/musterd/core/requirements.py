@@ -211,11 +211,10 @@ def _decision_fields(requirement: Requirement, is_tool: bool) -> str:
     if kind is RequirementKind.USER_INPUT:
         has_options = any("options" in field for field in requirement.fields or ())
         return "`selected_options` in `user_feedback_schema`" if has_options else "`value`s in `user_input_schema`"
-    confirmation = f"`{'confirmed' if is_tool else 'confirmation'}` (true or false)"
-    result = f"`{'result' if is_tool else 'external_execution_result'}` (a text)"
+    confirmation, result = ("confirmed", "result") if is_tool else ("confirmation", "external_execution_result")
     if kind is RequirementKind.UNKNOWN_OUTCOME:
-        return f"{confirmation} or {result}"
-    return confirmation if kind is RequirementKind.CONFIRMATION else result
+        return f"`{confirmation}` (true: call it again, false: let it fail) or `{result}` (the result that it had)"
+    return f"`{confirmation}` (true or false)" if kind is RequirementKind.CONFIRMATION else f"`{result}` (a text)"
 
 
 def decision_problem(decision: Decision, requirement: Requirement) -> str | None:
