@@ -446,6 +446,11 @@ def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Conn
     assert any("runs_running" in step for step in reads)
 
 
+def test_sessions_of_other_components_are_passed_over_without_a_look_at_their_rows(big: sqlite3.Connection) -> None:
+    steps = plan(big, history.OTHER_SESSIONS, HOT[history.OTHER_SESSIONS])
+    assert "SEARCH s USING COVERING INDEX sessions_user_updated (user_id=?)" in steps, steps
+
+
 def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connection) -> None:
     steps = [step for step in plan(big, acceptance.WAITING, {}) if "runs" in step]
     assert len(steps) == 3
@@ -468,7 +473,7 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (history.SINCE, "runs_session"),
         (history.OF_SESSION, "runs_session"),
         (session_runs.AFTER, "runs_session"),
-        (history.OTHER_SESSIONS, "sessions_user"),
+        (history.OTHER_SESSIONS, "sessions_user_updated"),
         (workers.RUNNING, "runs_running"),
         (sessions.LIST_DELETED, "sessions_deleted"),
         (deliveries.DUE, "deliveries_due"),
@@ -644,7 +649,7 @@ def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, filters
         ({"user_id": "u1"}, NOBODY, "sessions_user_created"),
         ({}, ALICE, "sessions_owner_created"),
         ({"sort_by": "updated_at"}, NOBODY, "sessions_updated"),
-        ({"sort_by": "updated_at", "user_id": "u1"}, NOBODY, "sessions_user"),
+        ({"sort_by": "updated_at", "user_id": "u1"}, NOBODY, "sessions_user_updated"),
     ],
 )
 def test_a_page_of_sessions_goes_by_an_index(

@@ -29,15 +29,20 @@ SINCE = Statement(
        AND r.state = 'completed' AND r.ended_at > :since AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
-# The owner is compared too: a user id that a client merely claims must not find sessions of an authenticated user. The
-# query uses the index of the user's sessions, of which there are few. The component's column is wrapped in COALESCE so
-# that SQLite does not use its index, which contains all users' sessions.
+# The owner is compared too: a user id that a client merely claims must not find sessions of an authenticated user. An
+# index has the user's sessions in this order with all that is compared, so sessions of other components are passed over
+# without a look at their rows. The component's column is wrapped in COALESCE so that SQLite does not use its own index,
+# which contains all users' sessions.
 OTHER_SESSIONS = Statement(
     "history_other_sessions",
     """SELECT session_id, COALESCE(name, first_message) AS name, updated_at FROM sessions
-       WHERE user_id = :user_id AND COALESCE(owner, '') = :owner AND COALESCE(component_kind, '') = :kind
-       AND component_id = :component_id AND session_id <> :session_id AND deleted_at IS NULL AND next_seq > 0
-       ORDER BY updated_at DESC LIMIT :limit""",
+       WHERE session_id IN (SELECT s.session_id FROM sessions s
+                            WHERE s.user_id = :user_id AND COALESCE(s.owner, '') = :owner
+                            AND COALESCE(s.component_kind, '') = :kind AND s.component_id = :component_id
+                            AND s.session_id <> :session_id AND s.deleted_at IS NULL
+                            AND EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.seq >= 0)
+                            ORDER BY s.updated_at DESC LIMIT :limit)
+       ORDER BY updated_at DESC""",
 )
 OF_SESSION = Statement(
     "history_of_session",

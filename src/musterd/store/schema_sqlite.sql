@@ -378,8 +378,6 @@ CREATE TABLE embeddings (
 
 CREATE VIRTUAL TABLE chunk_words USING fts5(text, content = 'chunks', content_rowid = 'id', tokenize = 'porter unicode61');
 
-CREATE INDEX sessions_user ON sessions (user_id, updated_at);
-
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
@@ -393,6 +391,8 @@ CREATE INDEX sessions_names ON sessions (created_at, session_id, owner, user_id,
 CREATE INDEX sessions_created ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
 
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_user_updated ON sessions (user_id, updated_at, session_id, owner, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
 
 CREATE INDEX sessions_title ON sessions (substr(COALESCE(name, first_message), 1, 100), session_id) WHERE deleted_at IS NULL;
 

@@ -99,7 +99,6 @@ def _create_sessions() -> None:
 
 
 def _create_session_indexes() -> None:
-    _index("sessions", "user", ["user_id", "updated_at"])
     _index("sessions", "deleted", ["deleted_at"], "deleted_at IS NOT NULL")
     newest = ["created_at", "session_id", "deleted_at"]
     _index("sessions", "component_created", ["component_kind", "component_id", *newest], NOT_DELETED)
@@ -115,6 +114,8 @@ def _create_session_indexes() -> None:
         _index("sessions", "names", ["created_at", "session_id", *filters, *names, "deleted_at"], NOT_DELETED)
     _index("sessions", "created", ["created_at", "session_id", *filters, "deleted_at"], NOT_DELETED)
     _index("sessions", "updated", ["updated_at", "session_id", *filters, "deleted_at"], NOT_DELETED)
+    of_user = ["user_id", "updated_at", "session_id", "owner", "component_kind", "component_id", "deleted_at"]
+    _index("sessions", "user_updated", of_user, f"{NOT_DELETED} AND user_id IS NOT NULL")
     title = sa.text("substr(COALESCE(name, first_message), 1, 100)")  # Postgres cannot index long texts
     _index("sessions", "title", [title, "session_id"], NOT_DELETED)
 
