@@ -222,6 +222,8 @@ async def test_a_decision_that_is_sent_twice(shop: Shop) -> None:
 async def test_two_calls_in_two_rounds(shop: Shop) -> None:
     async with shop.paused(BOTH, calls=2) as client:
         one, two = (await look(client))["requirements"]
+        unchanged = await send(client, requirements=[one, two])
+        assert (unchanged.status_code, unchanged.json()["requirements"]) == (200, [one, two])
         echo = {**one, "execute_pre_hooks": True}  # as later versions of AgentOS's client send it back
         run = (await send(client, requirements=[echo, {**two, "confirmation": True}])).json()
         assert (run["status"], run["requirements"]) == ("PAUSED", [one])
@@ -258,13 +260,11 @@ async def test_what_is_refused(shop: Shop) -> None:
     assert shop.paid == [1]
 
 
-async def test_a_request_that_decides_nothing_says_what_to_send(shop: Shop) -> None:
+async def test_a_field_that_decides_nothing_is_named_with_the_one_to_send(shop: Shop) -> None:
     async with shop.paused() as client:
         (shown,) = (await look(client))["requirements"]
         only_id = {"id": shown["id"]}
         for requirements, words in (
-            ([], "No decision about what the run waits for"),
-            ([shown], "No decision about what the run waits for"),
             ([{**shown, "confirmed": True}], "has no field `confirmed`"),
             ([{**only_id, "decision": "skip"}], "has no field `decision`"),
             ([{**only_id, "tool_execution": {"confirmation": True}}], "has no field `confirmation`"),
@@ -338,6 +338,15 @@ async def test_a_stream_tells_what_comes_after_the_pause(shop: Shop) -> None:
     assert (event["attempt"], event["reason"], event["superseded"]) == (3, "decided", [])
     assert whole.names.count("TeamRunPaused") == 1, "a pause in the middle ends no stream that is read again"
     assert whole.events[-len(stream.events) :] == stream.events
+
+
+async def test_a_stream_of_an_undecided_run_tells_the_pause_again(shop: Shop) -> None:
+    async with shop.paused() as client:
+        requirements = (await look(client))["requirements"]
+        (event,) = read_stream((await send(client, stream="true", requirements=requirements)).text)
+    assert (event["event"], event["requirements"]) == ("TeamRunPaused", requirements)
+    assert event["tools_requiring_confirmation"] == [WAITING_TOOL]
+    assert not {"tools_requiring_user_input", "tools_awaiting_external_execution"} & set(event)
 
 
 async def test_in_the_background(shop: Shop) -> None:

@@ -66,8 +66,8 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
     by_requirement = _by_requirement(rows, decisions)
-    if not by_requirement:
-        raise _nothing_decided(run, rows)
+    if run.component_kind == "agent" and not by_requirement:
+        raise _nothing_decided(rows)
     for row, decision in by_requirement.values():
         await _decide_one(tx, run, row, decision, source)
     if run.state is RunState.PAUSED:
@@ -79,14 +79,12 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: De
     return run
 
 
-def _nothing_decided(run: RunRow, rows: Sequence[ApprovalRow]) -> InvalidInput:
-    """The error for a request that decides nothing. It names what the run waits for, and what to send."""
+def _nothing_decided(rows: Sequence[ApprovalRow]) -> InvalidInput:
+    """The error for a request to an agent that decides nothing. It names what the run waits for, and what to send."""
     pending = [row.requirement for row in rows if row.state == "pending"]
-    is_agent = run.component_kind == "agent"  # AgentOS's clients send `tools` to an agent, which has no other questions
-    questions = [f"{_named(each)}: {_way(each, in_tools=is_agent)}" for each in pending]
-    field = "tools" if is_agent or not pending else pending[0].list_name
-    words = f"No decision about what the run waits for. {'; '.join(questions[:_MAX_QUESTIONS])}"
-    return InvalidInput.at(("body", field), "missing", words)
+    questions = [f"{_name_of(each)}: {_advice(each, in_tools=True)}" for each in pending[:_MAX_QUESTIONS]]
+    words = f"No decision about what the run waits for. {'; '.join(questions)}"
+    return InvalidInput.at(("body", "tools"), "missing", words)
 
 
 async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
@@ -153,22 +151,22 @@ def _location(decision: Decision) -> tuple[str, str]:
 def _require_its_list(sent: Decision, requirement: Requirement) -> None:
     if sent.field in (None, requirement.list_name) or (sent.field == "tools" and requirement.step is None):
         return
-    problem = f"{_named(requirement)} is not one of `{sent.field}`; {_way(requirement)}"
+    problem = f"{_name_of(requirement)} is not one of `{sent.field}`; {_advice(requirement)}"
     raise InvalidInput.at(_location(sent), "decision", problem)
 
 
 def _no_such_field(sent: Decision, requirement: Requirement) -> InvalidInput:
     names = ", ".join(f"`{name[:100]}`" for name in sent.unknown_fields[:_MAX_QUESTIONS])
-    way = _way(requirement, in_tools=sent.field == "tools")
-    problem = f"{_named(requirement)} has no field {names}; {way}"
+    advice = _advice(requirement, in_tools=sent.field == "tools")
+    problem = f"{_name_of(requirement)} has no field {names}; {advice}"
     return InvalidInput.at(_location(sent), "extra_forbidden", problem)
 
 
-def _named(requirement: Requirement) -> str:
+def _name_of(requirement: Requirement) -> str:
     return f"{requirement.tool.name} ({requirement.id})"
 
 
-def _way(requirement: Requirement, *, in_tools: bool = False) -> str:
+def _advice(requirement: Requirement, *, in_tools: bool = False) -> str:
     if requirement.approval_type == "required":
         return NEEDS_APPROVAL.format(id=requirement.id)
     return how_to_decide(requirement, in_tools=in_tools)
