@@ -197,6 +197,18 @@ async def test_what_another_run_changed_meanwhile_is_left_alone(engines: Engines
         assert await texts(harness) == ["Likes juice"]
 
 
+async def test_memories_that_are_deleted_during_a_run_stay_deleted(engines: Engines, model: HeldModel) -> None:
+    async with engines(agents=noting(model)) as harness:
+        await harness.run(TEA, user_id="ada")
+        hold = model.hold("[[TOOL update_memory")
+        await harness.start('[[TOOL update_memory {"memory_id": "1", "memory": "x"}]]', "r1", user_id="ada")
+        await hold.reached.wait()
+        assert await harness.server.service(MemoryService).forget_user("ada", NOBODY) == 1
+        hold.release()
+        await harness.end_of("r1")
+        assert await texts(harness) == []
+
+
 async def test_parallel_runs_of_a_user_lose_and_double_nothing(engines: Engines, model: HeldModel) -> None:
     async with engines(agents=noting(model), concurrency=50) as harness:
         runs = [

@@ -57,6 +57,7 @@ OURS = {
     "list_*run_events": "events of a run, as pages and as a stream",
     "follow_session": "the events of all runs of a session, as they come",
     "refresh_content": "as from 2.6 on",
+    "delete_user_memories": "for users who want to be forgotten: all memories in one request",
     "list_schedule_instants": "when a schedule fires next",
     "backfill_schedule": "instants that were missed fire after all",
     "*_workflow_*": "runs of workflows have what runs of teams have",

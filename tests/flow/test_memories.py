@@ -116,6 +116,16 @@ async def test_memories_are_forgotten(client: ServerClient) -> None:
         assert len(await texts(client)) == left
 
 
+async def test_all_memories_of_a_user_are_forgotten_at_once(client: ServerClient) -> None:
+    for user, text in (("org/ada", "Likes tea"), ("org/ada", "Lives in Oslo"), ("bob", "Likes tea")):
+        await remember(client, text, user)
+    for deleted in (2, 0):
+        answer = await client.http.delete("/users/org%2Fada/memories")
+        assert (answer.status_code, answer.json()) == (200, {"deleted": deleted})
+    assert await texts(client) == ["Likes tea"]
+    assert [one["user_id"] for one in (await client.get("/user_memory_stats"))["data"]] == ["bob"]
+
+
 @pytest.mark.parametrize(
     "body, wrong",
     [
@@ -155,6 +165,10 @@ async def test_a_proved_user_sees_its_own_alone(client: ServerClient) -> None:
     boss = Caller(user_id="boss", label="boss", is_admin=True)
     added = await memories.add("by the boss", [], "ada", boss)
     assert (await memories.view(added.memory_id, None, ADA)).memory == "by the boss"
+    await memories.add("of a label", [], "ada", Caller())
+    assert await memories.forget_user("ada", ADA) == 2
+    assert await texts(client) == ["of a label"]
+    assert await memories.forget_user("ada", boss) == 1
 
 
 async def _reads(server: Server, memory_id: str, caller: Caller) -> int:
@@ -172,6 +186,7 @@ async def _reads(server: Server, memory_id: str, caller: Caller) -> int:
         except NotFound:
             pass
     await memories.forget_many([memory_id], None, caller)
+    ways += await memories.forget_user("ada", caller)
     ways += len((await memories.search(MemoryFilter(user_id="ada"), caller))[0])
     ways += len(await memories.topics("ada", caller))
     ways += len((await memories.stats("ada", caller, limit=20, page=1))[0])

@@ -154,6 +154,7 @@ async def test_a_proved_user_reads_and_writes_its_own_memories_alone(tokens: Ser
         ("PATCH", "/memories/{}", {"memory": "x"}),
         ("DELETE", "/memories/{}", None),
         ("DELETE", "/memories", {"memory_ids": ["{}"]}),
+        ("DELETE", "/users/ada/memories", None),
         ("GET", "/memories?search_content=Oslo", None),
         ("GET", "/memory_topics", None),
         ("GET", "/user_memory_stats?user_id=ada", None),

@@ -81,7 +81,7 @@ def everything_but_admin(client: ServerClient) -> list[str]:
 
 async def seeded(client: ServerClient) -> Seed:
     """A session, runs, an approval, a memory and a service account of the user ada."""
-    seed = Seed({"team_id": "demo-team", "agent_id": "solo-agent", "media_id": "0" * 64})
+    seed = Seed({"team_id": "demo-team", "agent_id": "solo-agent", "media_id": "0" * 64, "user_id": "ada"})
     own = ISSUER.bearer("ada", *everything_but_admin(client))
     form = {"stream": "false", "session_state": f'{{"word": "{SECRET_WORD}"}}'}
     for to, names in (("teams/demo-team", ("run_id", "session_id")), ("agents/solo-agent", ("agent_run_id", ""))):

@@ -138,6 +138,12 @@ class UserStatsSchema(TypedDict):
     last_memory_updated_at: Time | None
 
 
+class DeletedMemories(TypedDict):
+    """The number of memories that were deleted."""
+
+    deleted: int
+
+
 class OptimizeMemoriesResponse(TypedDict):
     """A user's memories before and after; tokens are estimated, at four characters each."""
 
@@ -285,6 +291,22 @@ async def delete_memory(memories: MemoryService, caller: Caller, memory_id: str,
 
 
 @operation(
+    "DELETE",
+    "/users/{user_id}/memories",
+    "delete_user_memories",
+    scope="memories:delete",
+    tag=_TAG,
+    summary="Delete All Memories of a User",
+)
+async def delete_user_memories(memories: MemoryService, caller: Caller, user_id: str) -> DeletedMemories:
+    """Delete all memories of a user that the caller may see: their own, or those of any user for an administrator.
+
+    A run that is in progress may add memories afterwards.
+    """
+    return {"deleted": await memories.forget_user(user_id, caller)}
+
+
+@operation(
     "GET",
     "/memory_topics",
     "get_memory_topics",
@@ -349,6 +371,7 @@ FEATURE = Feature(
         get_memory,
         update_memory,
         delete_memory,
+        delete_user_memories,
         list_topics,
         list_stats,
         optimize_memories,

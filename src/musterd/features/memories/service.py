@@ -139,6 +139,15 @@ class MemoryService:
 
         await self._database.write(work)
 
+    async def forget_user(self, user_id: str, caller: Caller) -> int:
+        """Delete all memories of a user that this caller may see; return how many."""
+
+        async def work(tx: Tx) -> int:
+            await store.lock_user(tx, user_id)
+            return await store.remove_of_user(tx, user_id, caller)
+
+        return await self._database.write(work)
+
     async def optimize(self, user_id: str, model: str | None, applies: bool, caller: Caller) -> Optimized:
         """Let a model merge all memories of a user into one.
 

@@ -121,6 +121,12 @@ async def remove(tx: Tx, memory_id: str) -> None:
     await tx.run(REMOVE, {"memory_id": memory_id})
 
 
+async def remove_of_user(tx: Tx, user_id: str, caller: Caller) -> int:
+    """Delete all memories of a user that this caller may see; return how many. The caller has locked the user."""
+    where, params = _where(MemoryFilter(user_id=user_id), caller, ("user_id",))
+    return await tx.run(Statement(f"memories_remove_user {sorted(params)}", f"DELETE FROM memories{where}"), params)
+
+
 async def get(tx: Tx, memory_id: str, caller: Caller) -> Memory | None:
     """The memory; None: there is none that this caller may see."""
     row = await tx.one(GET, {"memory_id": memory_id})
