@@ -88,6 +88,16 @@ async def test_a_run_remembers_what_the_next_one_reads(engines: Engines, model: 
     ]
 
 
+async def test_a_run_reads_an_old_memory_that_fits_its_message(engines: Engines, model: HeldModel) -> None:
+    async with engines(agents=noting(model), memory_shown=2) as harness:
+        service = harness.server.service(MemoryService)
+        for text in ("Likes small museums", "Has a guitar", "Drives a Volvo"):
+            await service.add(text, [], "ada", NOBODY)
+        await harness.run("Is there a museum?", "r1", user_id="ada")
+    prompt = model.conversation()[0]["content"]
+    assert [text in prompt for text in ("museums", "guitar", "Volvo")] == [True, False, True]
+
+
 async def test_a_team_remembers_too(engines: Engines, model: HeldModel) -> None:
     team = Team(id="desk", model=model, members=[Agent(id="helper")], update_memory_on_run=True)
     async with engines(teams=[team]) as harness:

@@ -16,7 +16,7 @@ from musterd.features.knowledge.records import (
     StoredChunk,
     Viewer,
 )
-from musterd.features.knowledge.word_queries import word_query
+from musterd.knowledge.word_queries import word_query
 from musterd.store import workers
 from musterd.store.database import Database, Tx
 from tests.support.store import HERE, Records

@@ -228,7 +228,8 @@ class Settings(BaseSettings):
     memory_model: str = ""
     """The model that updates memories in runs and merges them on request, if none is named: ``provider:model``."""
     memory_shown: Count = 50
-    """Most memories of its user that a run reads; at most 4,000 characters."""
+    """Most memories of its user that a run reads, at most 4,000 characters. If there are more: the newest, and those
+    that fit the message."""
     memory_seconds: PositiveSeconds = 15
     """How long the memory manager of a run may take. After that nothing is remembered of the run."""
     tls_verify: bool = True

@@ -14,11 +14,13 @@ class MemoryHook:
     """How a feature stores the memories of the users of runs. Each function gets a root run.
 
     :param newest: reads the memories of the run's user that changed last, newest first, and at most so many.
+    :param texts: reads the ids and texts of the same, for which it is cheap to read hundreds.
     :param matching: reads those with these ids, and those with these texts, apart from case and white space.
     :param note: stores changes, in the transaction that completes the run. Keep it short; it holds locks of the run.
     """
 
     newest: Callable[[Tx, RunRow, int], Awaitable[Sequence[UserMemory]]]
+    texts: Callable[[Tx, RunRow, int], Awaitable[Sequence[tuple[str, str]]]]
     matching: Callable[[Tx, RunRow, Collection[str], Collection[str]], Awaitable[Sequence[UserMemory]]]
     note: Callable[[Tx, RunRow, Sequence[MemoryChanges]], Awaitable[None]]
 
@@ -38,6 +40,14 @@ class StoredMemories:
 
         async def work(tx: Tx) -> Sequence[UserMemory]:
             return await self._hook.newest(tx, self._run, limit)
+
+        return await until_available(lambda: self._database.read(work), self._run.run_id)
+
+    async def texts(self, limit: int) -> Sequence[tuple[str, str]]:
+        """The ids and texts of the memories that changed last, newest first."""
+
+        async def work(tx: Tx) -> Sequence[tuple[str, str]]:
+            return await self._hook.texts(tx, self._run, limit)
 
         return await until_available(lambda: self._database.read(work), self._run.run_id)
 

@@ -85,7 +85,8 @@ class Loop:
         # After the pre-hooks, because functions in `tools=` are passed the session state as the hooks left it.
         self._toolbox.planner.run_tools = await run_tools(self.tree, self.run)
         if self.run.component.spec.reads_memories:
-            self._remembered = await read_memories(self.tree, self.run, self.run.at("p/memories"))
+            text = hooks.message_of(self.run.prompt)
+            self._remembered = await read_memories(self.tree, self.run, self.run.at("p/memories"), text)
         await self._prepare()
         output = await self._answer_and_update()
         # The answer is final here: if the summary fails or its time runs out, the run completes without it.

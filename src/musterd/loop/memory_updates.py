@@ -29,12 +29,17 @@ from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.side_calls import SideCall, answer_text, ask, prompt_messages
 from musterd.loop.steps import NOTED
 from musterd.loop.task_abandonment import STOP_SECONDS, stop_within
-from musterd.loop.user_memories import Remembered, UserMemories, numbered_memories, read_memories, with_pending
+from musterd.loop.user_memories import (
+    MESSAGE_CHARACTERS,
+    Remembered,
+    UserMemories,
+    numbered_memories,
+    read_memories,
+    with_pending,
+)
 
 CALLS = 2
 """The most model calls of one update: one, and another if a change was refused."""
-MESSAGE_CHARACTERS = 8000
-"""The manager reads this many characters of the message."""
 EVENT_MEMORIES = 50
 """The most memories that the event lists."""
 UNKNOWN_USER = "The user is unknown, so nothing can be remembered."
@@ -110,7 +115,7 @@ async def update_by_task(context: ToolCallContext, task: str) -> str:
     """
     tree, run = context.tree, context.run
     place = f"{context.path.removeprefix(f'{run.path}/')}/memory"
-    remembered = await read_memories(tree, run, run.at(f"{place}/shown"))
+    remembered = await read_memories(tree, run, run.at(f"{place}/shown"), task)
     if remembered is None or tree.memories is None:
         return UNKNOWN_USER
     text = task[:MESSAGE_CHARACTERS]

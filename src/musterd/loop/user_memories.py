@@ -17,6 +17,10 @@ from musterd.loop.run_tree import RunTree, fingerprint
 
 CHARACTERS = 4000
 """The most characters of memories that a run reads."""
+CANDIDATES = 500
+"""Of so many memories, the newest ones, those are chosen that fit the message."""
+MESSAGE_CHARACTERS = 8000
+"""Memories are chosen and updated by this many characters of the message."""
 _NO_MEMORIES = (
     "You can remember what the user tells you from one conversation to the next. You do not remember anything about "
     "this user yet."
@@ -32,6 +36,10 @@ class UserMemories(Protocol):
 
     async def newest(self, limit: int) -> Sequence[UserMemory]:
         """The memories that changed last, newest first."""
+        ...
+
+    async def texts(self, limit: int) -> Sequence[tuple[str, str]]:
+        """The ids and texts of the memories that changed last, newest first."""
         ...
 
     async def matching(self, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
@@ -51,9 +59,10 @@ class Remembered:
     at: float = field(default_factory=clock.now)
 
 
-async def read_memories(tree: RunTree, run: Assignment, path: str) -> Remembered | None:
-    """Read the newest memories and record them at ``path``, or return those that an earlier attempt recorded.
+async def read_memories(tree: RunTree, run: Assignment, path: str, text: str) -> Remembered | None:
+    """Read memories and record them at ``path``, or return those that an earlier attempt recorded.
 
+    :param text: if the user has more memories than a run reads, those that fit this text best are among them.
     :return: None if the user is not known, or no feature stores memories.
     """
     memories = tree.memories
@@ -62,22 +71,47 @@ async def read_memories(tree: RunTree, run: Assignment, path: str) -> Remembered
 
     async def look() -> JsonObject:
         at = clock.now()
-        return {"at": at, "memories": [memory.as_json() for memory in await _bounded(memories, tree)]}
+        chosen = await _chosen(memories, tree, text[:MESSAGE_CHARACTERS])
+        return {"at": at, "memories": [memory.as_json() for memory in chosen]}
 
     step = fingerprint(StepKind.PREPARE, run.component.id, "memories", None)
     record = await tree.steps.take(path, step, look)
     return Remembered(memories=[UserMemory.from_json(item) for item in record["memories"]], at=record["at"])
 
 
-async def _bounded(memories: UserMemories, tree: RunTree) -> Sequence[UserMemory]:
-    newest, room = list[UserMemory](), CHARACTERS
-    stored = await memories.newest(tree.settings.memory_shown)
-    for memory in with_pending(tree, stored)[: tree.settings.memory_shown]:
-        if len(memory.memory) > room and newest:
+async def _chosen(memories: UserMemories, tree: RunTree, text: str) -> Sequence[UserMemory]:
+    """The memories, newest first. If they are too many: half of them fit the text best, the others are the newest."""
+    limit = tree.settings.memory_shown
+    newest = await memories.newest(limit)
+    if len(newest) < limit and sum(len(memory.memory) for memory in newest) <= CHARACTERS:
+        return _bounded(with_pending(tree, newest), limit)
+    nearest = await _nearest(memories, text, (limit + 1) // 2)
+    candidates = {memory.memory_id: memory for memory in (*nearest, *newest)}
+    chosen = _bounded(with_pending(tree, list(candidates.values())), limit)
+    return sorted(chosen, key=lambda memory: -memory.updated_at)
+
+
+async def _nearest(memories: UserMemories, text: str, limit: int) -> list[UserMemory]:
+    """The memories that fit a text best, the best first."""
+    from musterd.loop.memory_ranking import best_matches
+
+    candidates = await memories.texts(CANDIDATES)
+    positions = await best_matches(text, [memory for _, memory in candidates], limit)
+    ids = [candidates[position][0] for position in positions]
+    # Those that were deleted meanwhile are missing.
+    stored = {memory.memory_id: memory for memory in await memories.matching(ids, [])}
+    return [stored[memory_id] for memory_id in ids if memory_id in stored]
+
+
+def _bounded(memories: Sequence[UserMemory], limit: int) -> list[UserMemory]:
+    """The first memories, as many as a prompt takes."""
+    bounded, room = list[UserMemory](), CHARACTERS
+    for memory in memories[:limit]:
+        if len(memory.memory) > room and bounded:
             break
-        newest.append(replace(memory, memory=memory.memory[:room]))  # one that is too long alone is cut
+        bounded.append(replace(memory, memory=memory.memory[:room]))  # one that is too long alone is cut
         room -= len(memory.memory)
-    return newest
+    return bounded
 
 
 def with_pending(tree: RunTree, stored: Sequence[UserMemory]) -> list[UserMemory]:

@@ -38,6 +38,9 @@ class FixedMemories:
         self.limits.append(limit)
         return self.memories[:limit]
 
+    async def texts(self, limit: int) -> Sequence[tuple[str, str]]:
+        return [(one.memory_id, one.memory) for one in self.memories[:limit]]
+
     async def matching(self, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
         keys = {text_key(text) for text in texts}
         stored = self.memories if self.now is None else self.now
@@ -126,9 +129,24 @@ async def test_the_prompt_shows_the_newest_memories_up_to_a_number_of_characters
 async def test_a_memory_that_is_too_long_alone_is_cut() -> None:
     model = TurnModel("the answer")
     spec = Agent(id="solo", model=model, add_memories_to_context=True)
-    await harness_with(spec, memory("m1", "0" * 5000), memory("m2", "Lives in Oslo")).drive()
+    await harness_with(spec, memory("m1", "0" * 5000)).drive()
     assert f'- "{"0" * 4000}"' in system_of(model.seen[0])
-    assert "Oslo" not in system_of(model.seen[0])
+
+
+async def test_of_too_many_memories_those_that_fit_the_message_are_shown_with_the_newest() -> None:
+    model, manager = TurnModel("the answer"), TurnModel("Nothing.")
+    spec = Agent(id="solo", model=model, update_memory_on_run=True, memory_manager=MemoryManager(model=manager))
+    old = memory("m0", "Has a guitar", at=0.0), memory("m1", "Likes small museums", at=1.0)
+    others = [memory(f"m{number}", f"Knows number {number}", at=number) for number in range(2, 30)]
+    harness = harness_with(spec, *sorted((*old, *others), key=lambda one: -one.updated_at), prompt="Any museum here?")
+    harness.tree = replace(harness.tree, settings=harness.tree.settings.model_copy(update={"memory_shown": 6}))
+    harness.loop = Loop(harness.tree, harness.run)
+    await harness.drive()
+    ids = [one["memory_id"] for one in harness.steps.taken["p/memories"]["memories"]]
+    assert (len(ids), ids[:3], ids[-1]) == (6, ["m29", "m28", "m27"], "m1")
+    for messages in (model.seen[0], manager.seen[0]):
+        assert "Likes small museums" in system_of(messages)
+        assert "guitar" not in system_of(messages)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from musterd.features.knowledge.chunk_store import FoundChunk
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes, LoadedIndex
 from musterd.features.knowledge.records import StoredBase, Viewer
-from musterd.features.knowledge.word_queries import word_query
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
+from musterd.knowledge.word_queries import word_query
 from musterd.store.database import Database, Tx
 
 log = structlog.get_logger("musterd.knowledge")

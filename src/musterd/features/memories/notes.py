@@ -19,6 +19,11 @@ async def newest(tx: Tx, run: RunRow, limit: int) -> Sequence[UserMemory]:
     return [_as_read(memory) for memory in await store.newest(tx, _user_of(run), run.owner, limit)]
 
 
+async def texts(tx: Tx, run: RunRow, limit: int) -> Sequence[tuple[str, str]]:
+    """The ids and texts of the memories of a run's user that changed last."""
+    return await store.texts(tx, _user_of(run), run.owner, limit)
+
+
 async def matching(tx: Tx, run: RunRow, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
     """The memories of a run's user with these ids, and those with these texts."""
     rows = await store.with_ids(tx, _user_of(run), run.owner, ids) if ids else []
@@ -71,4 +76,4 @@ def _as_stored(run: RunRow, memory: UserMemory) -> Memory:
     return Memory(**values, owner=run.owner, user_id=_user_of(run), source_run_id=run.run_id)
 
 
-MEMORY_HOOK = MemoryHook(newest=newest, matching=matching, note=note)
+MEMORY_HOOK = MemoryHook(newest=newest, texts=texts, matching=matching, note=note)

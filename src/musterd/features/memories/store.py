@@ -29,10 +29,9 @@ SET = Statement(
 # transaction. It is a statement of its own, so that the next ones see what its previous holder has stored.
 USER_TURN = Statement("memories_turn", "SELECT TURN('memories', :user_id) AS held")
 _OF_USER = "user_id = :user_id AND COALESCE(owner, '') = :owner_key"
-NEWEST = Statement(
-    "memories_newest",
-    f"SELECT * FROM memories WHERE {_OF_USER} ORDER BY updated_at DESC, memory_id DESC LIMIT :limit",
-)
+_NEWEST = f"FROM memories WHERE {_OF_USER} ORDER BY updated_at DESC, memory_id DESC LIMIT :limit"
+NEWEST = Statement("memories_newest", f"SELECT * {_NEWEST}")
+TEXTS = Statement("memories_texts", f"SELECT memory_id, memory {_NEWEST}")
 WITH_IDS = Statement("memories_with_ids", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_id, :ids)")
 WITH_TEXTS = Statement("memories_with_texts", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(text_key, :keys)")
 # Rows that another run or a person has changed since the run read them are left alone.
@@ -86,6 +85,12 @@ async def set_text(tx: Tx, memory: Memory) -> bool:
 async def newest(tx: Tx, user_id: str, owner: str | None, limit: int) -> list[Memory]:
     """The memories of one user that changed last, newest first."""
     return [_memory(row) for row in await tx.all(NEWEST, {**_user(user_id, owner), "limit": limit})]
+
+
+async def texts(tx: Tx, user_id: str, owner: str | None, limit: int) -> list[tuple[str, str]]:
+    """The ids and texts of the memories of one user that changed last, newest first."""
+    rows = await tx.all(TEXTS, {**_user(user_id, owner), "limit": limit})
+    return [(row["memory_id"], row["memory"]) for row in rows]
 
 
 async def with_ids(tx: Tx, user_id: str, owner: str | None, ids: Collection[str]) -> list[Memory]:

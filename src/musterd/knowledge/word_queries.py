@@ -17,6 +17,10 @@ _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 
 def word_query(text: str) -> str | None:
     """A query for chunks that have some of the words: ``"one" OR "two"``; None: the text has no words."""
+    return " OR ".join(f'"{word}"' for word in telling_words(text)[:MAX_WORDS]) or None
+
+
+def telling_words(text: str) -> list[str]:
+    """The words of a text in lower case, each once, without stop words. A text of stop words alone keeps them."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if word.strip("_"))
-    telling = [word for word in words if word not in _STOP_WORDS] or list(words)
-    return " OR ".join(f'"{word}"' for word in telling[:MAX_WORDS]) or None
+    return [word for word in words if word not in _STOP_WORDS] or list(words)

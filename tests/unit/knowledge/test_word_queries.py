@@ -2,7 +2,7 @@
 
 import pytest
 
-from musterd.features.knowledge.word_queries import MAX_WORDS, word_query
+from musterd.knowledge.word_queries import MAX_WORDS, word_query
 
 
 @pytest.mark.parametrize(
