@@ -4,4 +4,5 @@ from musterd import Agent
 from tests.faults.components import CountingModel
 
 solo = Agent(id="solo", model=CountingModel(), update_memory_on_run=True)
+tutor = Agent(id="tutor", model=CountingModel(), learning=True)
 asked = Agent(id="asked", model=CountingModel(), enable_agentic_memory=True)

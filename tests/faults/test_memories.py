@@ -29,6 +29,17 @@ def test_killed_while_a_tool_changes_memories(site: Deployment, point: str, n: i
     _check(site, TASK, "agents/asked", point, n)
 
 
+@pytest.mark.parametrize(("point", "n"), [("asked", 2), ("settling", 1), ("settled", 1)])
+def test_killed_while_a_profile_is_learned(site: Deployment, point: str, n: int) -> None:
+    first = site.serve(fault=f"{point}:{n}:kill")
+    first.post("My name is Ada", "r1", "agents/tutor", user_id="ada")
+    first.died()
+    view = site.serve().ended("r1", "agents/tutor")
+    (field,) = site.select("SELECT memory_id, memory, profile_field FROM memories")
+    assert view["memories"] == {"added": [field["memory_id"]]}
+    assert (field["profile_field"], field["memory"]) == ("name", "Ada")
+
+
 def _check(site: Deployment, message: str, to: str, point: str, n: int) -> None:
     first = site.serve(fault=f"{point}:{n}:kill")
     first.post(message, "r1", to, user_id="ada")

@@ -45,6 +45,7 @@ async def test_a_memory_is_written_and_read(client: ServerClient) -> None:
         "created_at": IS_TIME,
         "input": None,
         "source_run_id": None,
+        "profile_field": None,
     }
     assert await client.get(f"/memories/{memory_id}") == expected
     assert await client.get("/memories") == {

@@ -10,7 +10,7 @@ from dirty_equals import IsInt, IsStr
 from musterd import Agent, MemoryManager, Team
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
-from tests.support.http import ServerClient, read_stream
+from tests.support.http import ServerClient, read_stream, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 TEA = "I like tea"
@@ -25,6 +25,7 @@ def sample(model: HeldModel, **options: Any) -> Sample:
         [Team(id="desk", name="Desk", model=model, members=[helper], update_memory_on_run=True, **options)],
         [
             Agent(id="solo", name="Solo", model=model, update_memory_on_run=True, **options),
+            Agent(id="learner", name="Learner", model=model, learning=True, **options),
             Agent(id="asked", name="Asked", model=model, enable_agentic_memory=True, **options),
         ],
     )
@@ -108,6 +109,26 @@ async def test_a_tool_reports_what_it_changed(serve: Serve) -> None:
     assert set(run["metrics"]["details"]) == {"model", "memory_model"}
 
 
+async def test_a_profile_is_listed_corrected_and_left_out_of_merging(serve: Serve) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        stream = await client.stream("My name is Ada. I like tea", to="agents/learner", user_id="ada")
+        (field,) = [one for one in stream.one("MemoryUpdateCompleted")["memories"] if "profile_field" in one]
+        assert (field["memory"], field["profile_field"]) == ("Ada", "name")
+        too_long = await client.http.patch(f"/memories/{field['memory_id']}", json={"memory": "x" * 201})
+        assert wrong_fields(too_long) == [("body", "memory")]
+        changed = await client.http.patch(f"/memories/{field['memory_id']}", json={"memory": "Ada Lovelace"})
+        assert (changed.json()["memory"], changed.json()["profile_field"]) == ("Ada Lovelace", "name")
+        merging = {"user_id": "ada", "model": "scripted:scripted"}
+        merged = (await client.http.post("/optimize-memories", json=merging)).json()
+        assert merged["memories_before"] == 1
+        listed = (await client.get("/memories", user_id="ada"))["data"]
+        assert sorted(str(one["profile_field"]) for one in listed) == ["None", "name"]
+        await client.http.post("/memories", json={"memory": "Ada Lovelace", "user_id": "ada"})
+        assert len(await texts(client, user_id="ada")) == 3, "the same text may be a field and a memory"
+        assert (await client.http.delete("/users/ada/memories")).json() == {"deleted": 3}
+
+
 async def texts(client: ServerClient, headers: dict[str, str] | None = None, **query: str) -> list[str]:
     """The texts of the memories that the caller sees."""
     answer = await client.http.get("/memories", params=query, headers=headers)
@@ -145,6 +166,14 @@ async def test_a_proved_user_reads_and_writes_its_own_memories_alone(tokens: Ser
     )
     await tokens.run('[[TOOL update_user_memory {"task": "[[TOOL clear_memory]]"}]]', to="agents/asked", headers=BOB)
     assert len(await texts(tokens, ADA)) == 2
+
+
+async def test_a_profile_is_its_users_alone(tokens: ServerClient) -> None:
+    await tokens.run("My name is Ada", to="agents/learner", headers=ADA)
+    for by, is_known in ((BOB, False), (ADA, True)):
+        await tokens.run("hello", to="agents/learner", user_id="ada", headers=by)
+        prompts = [call[0]["content"] for call in map(tokens.model.conversation, (-1, -2))]
+        assert all(('name: "Ada"' in prompt) is is_known for prompt in prompts), "the agent and the manager"
 
 
 @pytest.mark.parametrize(

@@ -216,4 +216,4 @@ async def test_the_log_says_at_the_start_whose_runs_will_be_refused(database: Pa
         app_on(database).state.server.prepare()
     (line,) = [line for line in logs if line["event"] == "runs will be refused"]
     assert line["log_level"] == "warning"
-    assert line["reason"] == "Team 'learning-team' sets learning=True, which is not supported yet."
+    assert line["reason"] == "Team 'later-team' sets dreams=True, which is not supported yet."

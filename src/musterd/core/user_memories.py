@@ -10,6 +10,8 @@ from musterd.core.jsontypes import JsonObject
 MEMORY_CHARACTERS = 5000
 MAX_TOPICS = 100
 TOPIC_CHARACTERS = 255
+PROFILE_CHARACTERS = 200
+"""The most characters of a field of a profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,7 @@ class UserMemory:
     :param agent_id: the agent that wrote it, if one did.
     :param team_id: the team that wrote it, if one did.
     :param input: the message that it comes from, if a run wrote it.
+    :param profile_field: the field of the user's profile that it is, if it is one. A user has each field once.
     """
 
     memory_id: str
@@ -29,6 +32,7 @@ class UserMemory:
     agent_id: str | None = None
     team_id: str | None = None
     input: str | None = None
+    profile_field: str | None = None
 
     def as_json(self) -> JsonObject:
         """The memory as a JSON object with the field names as keys."""
@@ -46,6 +50,8 @@ class MemoryChanges:
 
     :param updated: memories with their new texts, and ``updated_at`` of the row that the run read.
     :param removed: the same of memories that are removed.
+    :param profile: fields of the user's profile with their new texts; with an empty text: to be removed. Of two changes
+        of a field the later one counts, by ``at``, in whatever order they are stored.
     :param cleared_before: if all memories are removed: those that are not newer than this.
     :param at: when the changes were decided.
     """
@@ -54,6 +60,7 @@ class MemoryChanges:
     added: Sequence[UserMemory] = ()
     updated: Sequence[UserMemory] = ()
     removed: Sequence[UserMemory] = ()
+    profile: Sequence[UserMemory] = ()
     cleared_before: float | None = None
 
     def applied_to(self, memories: Iterable[UserMemory]) -> list[UserMemory]:
@@ -64,10 +71,17 @@ class MemoryChanges:
         kept = [memory for memory in memories if memory.memory_id not in gone and memory.updated_at > before]
         return [*self.added, *(updated.get(memory.memory_id, memory) for memory in kept)]
 
+    def applied_to_profile(self, profile: Iterable[UserMemory]) -> list[UserMemory]:
+        """The fields of the profile as the changes leave them."""
+        before = -math.inf if self.cleared_before is None else self.cleared_before
+        fields = {memory.profile_field: memory for memory in profile if memory.updated_at > before}
+        fields.update((memory.profile_field, memory) for memory in self.profile)
+        return [memory for memory in fields.values() if memory.memory]
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing changes."""
-        return not (self.added or self.updated or self.removed) and self.cleared_before is None
+        return not any(getattr(self, name) for name in _LISTS) and self.cleared_before is None
 
     def as_json(self) -> JsonObject:
         """The changes as a JSON object with the field names as keys."""
@@ -81,7 +95,7 @@ class MemoryChanges:
         return cls(at=value["at"], cleared_before=value["cleared_before"], **lists)
 
 
-_LISTS = ("added", "updated", "removed")
+_LISTS = ("added", "updated", "removed", "profile")
 
 
 def in_order(records: Iterable[JsonObject]) -> list[MemoryChanges]:
@@ -96,9 +110,12 @@ def changed_ids(changes: Iterable[MemoryChanges]) -> JsonObject:
     """
     added, updated, removed = dict[str, None](), dict[str, None](), dict[str, None]()
     for change in changes:
-        added.update((memory.memory_id, None) for memory in change.added)
-        updated.update((memory.memory_id, None) for memory in change.updated if memory.memory_id not in added)
-        for memory in change.removed:
+        set_fields = [memory for memory in change.profile if memory.memory]
+        new = [*change.added, *(memory for memory in set_fields if memory.created_at == change.at)]
+        added.update((memory.memory_id, None) for memory in new)
+        changed = [*change.updated, *set_fields]
+        updated.update((memory.memory_id, None) for memory in changed if memory.memory_id not in added)
+        for memory in (*change.removed, *(memory for memory in change.profile if not memory.memory)):
             updated.pop(memory.memory_id, None)
             if memory.memory_id in added:
                 del added[memory.memory_id]
@@ -106,6 +123,11 @@ def changed_ids(changes: Iterable[MemoryChanges]) -> JsonObject:
                 removed[memory.memory_id] = None
     lists = {"added": list(added), "updated": list(updated), "removed": list(removed)}
     return {name: ids for name, ids in lists.items() if ids}
+
+
+def memory_key(text: str, profile_field: str | None) -> str:
+    """What a user has once: a field of the profile, or a text, apart from case and white space."""
+    return text_key(text) if profile_field is None else f"field:{profile_field}"
 
 
 def text_key(text: str) -> str:

@@ -15,7 +15,6 @@ from musterd.declare.compression_manager import CompressionManager
 from musterd.declare.hooks import HOOKS
 from musterd.declare.memory_manager import MemoryManager
 from musterd.declare.options import (
-    ANYTHING,
     COUNT,
     FLAG,
     MODEL,
@@ -83,6 +82,11 @@ _INSTRUCTIONS = Kind(
     words="a string or a list of strings, or a function that returns one",
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
     yaml=TEXTS.yaml,
+)
+_LEARNING = Kind(
+    words="True or False; a MemoryManager(…) says what to learn",
+    accepts=lambda value: isinstance(value, bool),
+    yaml=bool,
 )
 _KNOWLEDGE = Kind(words="a Knowledge(…)", accepts=lambda value: getattr(value, "kind", "") == "knowledge", yaml=str)
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
@@ -301,9 +305,18 @@ class ComponentOptions(Declared):
             "has no effect.",
         ),
     )
+    learning: bool = field(
+        default=False,
+        metadata=about(
+            _LEARNING,
+            "Keep a profile of the user, such as their name, in addition to memories; includes `update_memory_on_run`.",
+        ),
+    )
     add_memories_to_context: bool | None = field(
         default=None,
-        metadata=_prompt(FLAG, "Include memories of the user; default: if another of these options is set."),
+        metadata=_prompt(
+            FLAG, "Include memories of the user and their profile; default: if another of these options is set."
+        ),
     )
     memory_manager: MemoryManager | None = field(
         default=None,
@@ -355,10 +368,6 @@ class ComponentOptions(Declared):
         default=False,
         metadata=about(FLAG, f"Add the tool `{ADD_TO_KNOWLEDGE}`, with which the model adds texts to `knowledge`."),
     )
-
-    # Learning
-
-    learning: Any = field(default=None, metadata=about(ANYTHING, "Learn from runs.", later=True, yaml=bool))
 
     # The form of input and output
 
@@ -471,7 +480,8 @@ class ComponentOptions(Declared):
     @property
     def updates_memory_on_run(self) -> bool:
         """Whether a model reads the user's message for memories."""
-        return (self.update_memory_on_run or self.enable_user_memories) and not self.enable_agentic_memory
+        is_set = self.update_memory_on_run or self.enable_user_memories or self.learning
+        return is_set and not self.enable_agentic_memory
 
     @property
     def shows_memories(self) -> bool:

@@ -100,7 +100,6 @@ TOOLS = Kind(
 MODE = one_of("coordinate", "route", "broadcast", "tasks")
 ON_UNKNOWN = one_of("pause", "retry", "fail")
 ON_BUSY = one_of("enqueue", "reject", "interrupt", "parallel")
-ANYTHING = Kind(words="anything", accepts=lambda value: True)
 
 
 def about(
@@ -234,7 +233,7 @@ def _format_value(value: Any) -> str:
 
 
 def unsupported_options_in_use(declaration: Any) -> Iterator[str]:
-    """The unsupported options that ``declaration`` sets, as text: ``learning=True``, ``knowledge``."""
+    """The unsupported options that ``declaration`` sets, as text: ``option=True``, or the name alone."""
     for name, option in options_of(type(declaration)).items():
         value = getattr(declaration, name)
         if option.metadata["later"] and not option.metadata["part_of"] and value != option.default:

@@ -60,7 +60,7 @@ def _table(name: str) -> Iterator[str]:
         doc, default = option.metadata["doc"], option.default
         if option.default_factory is not MISSING:
             default = None  # an empty one
-        if is_unsupported(option) == name.endswith("_later"):
+        if not is_unsupported(option):
             in_yaml = "yes" if option.metadata["yaml"] is not None or key in ("budget", "memory_manager") else "–"
             yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
 

@@ -34,7 +34,7 @@ REMOVED: dict[str, str] = {
     "callable_tools_cache_key": _FUNCTION,
     "callable_members_cache_key": _FUNCTION,
     "callable_knowledge_cache_key": _KNOWLEDGE,
-    "add_learnings_to_context": "remove it: it belongs to learning, which is not supported yet",
+    "add_learnings_to_context": "remove it: add_memories_to_context includes the profile that learning keeps",
     "parse_response": _FORM,
     "structured_outputs": _FORM,
     "system_message_role": _PROMPT,

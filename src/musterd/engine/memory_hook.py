@@ -13,9 +13,10 @@ from musterd.store.database import Database, Tx
 class MemoryHook:
     """How a feature stores the memories of the users of runs. Each function gets a root run.
 
-    :param newest: reads the memories of the run's user that changed last, newest first, and at most so many.
+    :param newest: reads the memories of the run's user that changed last, newest first, and at most so many; without
+        fields of the profile.
     :param texts: reads the ids and texts of the same, for which it is cheap to read hundreds.
-    :param matching: reads those with these ids, and those with these texts, apart from case and white space.
+    :param matching: reads those with these ids, and those with these keys (``core.user_memories.memory_key``).
     :param note: stores changes, in the transaction that completes the run. Keep it short; it holds locks of the run.
     """
 
@@ -51,10 +52,10 @@ class StoredMemories:
 
         return await until_available(lambda: self._database.read(work), self._run.run_id)
 
-    async def matching(self, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
-        """The memories with these ids, and those with these texts."""
+    async def matching(self, ids: Collection[str], keys: Collection[str]) -> Sequence[UserMemory]:
+        """The memories with these ids, and those with these keys."""
 
         async def work(tx: Tx) -> Sequence[UserMemory]:
-            return await self._hook.matching(tx, self._run, ids, texts)
+            return await self._hook.matching(tx, self._run, ids, keys)
 
         return await until_available(lambda: self._database.read(work), self._run.run_id)

@@ -11,10 +11,11 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.user_memories import (
     MAX_TOPICS,
     MEMORY_CHARACTERS,
+    PROFILE_CHARACTERS,
     TOPIC_CHARACTERS,
     MemoryChanges,
     UserMemory,
-    text_key,
+    memory_key,
 )
 from musterd.declare import MemoryManager
 from musterd.loop.argument_limits import read_arguments, refused_calls
@@ -28,7 +29,7 @@ _TOPICS = {"type": "array", "items": {"type": "string"}, "description": "Short t
 _ID = {"type": "string", "description": "The number of the memory."}
 
 
-def _tool(name: str, description: str, required: Sequence[str], **properties: JsonObject) -> ToolDefinition:
+def _tool(name: str, description: str, required: Sequence[str], /, **properties: JsonObject) -> ToolDefinition:
     schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
     return ToolDefinition(name=name, description=description, parameters_json_schema=schema)
 
@@ -46,27 +47,37 @@ _DELETE = _tool("delete_memory", "Delete a memory that is wrong or is to be forg
 _CLEAR = _tool("clear_memory", "Delete all memories, if the user asks to forget everything.", [])
 
 
-def manager_tools(manager: MemoryManager) -> list[ToolDefinition]:
-    """The tools that a manager's options enable."""
+_PROFILE = "update_profile"
+
+
+def manager_tools(manager: MemoryManager, profile_fields: Mapping[str, str]) -> list[ToolDefinition]:
+    """The tools that a manager's options enable, and the one for the profile if there is one."""
     enabled = {
         _ADD.name: manager.add_memories,
         _UPDATE.name: manager.update_memories,
         _DELETE.name: manager.delete_memories,
         _CLEAR.name: manager.clear_memories,
     }
-    return [tool for tool in (_ADD, _UPDATE, _DELETE, _CLEAR) if enabled[tool.name]]
+    tools = [tool for tool in (_ADD, _UPDATE, _DELETE, _CLEAR) if enabled[tool.name]]
+    return [*tools, _profile_tool(profile_fields)] if profile_fields else tools
+
+
+def _profile_tool(fields: Mapping[str, str]) -> ToolDefinition:
+    description = "Set fields of the user's profile. Leave out the others. An empty text removes a field."
+    properties = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
+    return _tool(_PROFILE, description, [], **properties)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where new memories come from.
 
-    :param new_id: the id of the memory with a number.
+    :param new_id: the id of the memory with a number, or of the field of the profile with a name.
     :param text: the message that they come from.
     """
 
     at: float
-    new_id: Callable[[int], str]
+    new_id: Callable[[int | str], str]
     text: str
     agent_id: str | None = None
     team_id: str | None = None
@@ -75,13 +86,19 @@ class Source:
 class MemoryDraft:
     """The user's memories as the manager's calls leave them.
 
+    :param profile_fields: the fields of the profile that the manager may set.
     :param remembered: the memories that the manager read; its calls name them by their numbers, from 1.
     """
 
-    def __init__(self, manager: MemoryManager, remembered: Remembered, source: Source) -> None:
+    def __init__(
+        self, manager: MemoryManager, profile_fields: Mapping[str, str], remembered: Remembered, source: Source
+    ) -> None:
         self._read = {memory.memory_id: memory for memory in remembered.memories}
         self._numbers = list(self._read)
         self._current = dict(self._read)
+        self._fields = profile_fields
+        self._profile = {memory.profile_field: memory for memory in remembered.profile}
+        self._set_fields: dict[str, UserMemory] = {}
         self._cleared_before: float | None = None
         self._remembered, self._source = remembered, source
         actions: Mapping[str, Callable[[JsonObject], str]] = {
@@ -89,8 +106,9 @@ class MemoryDraft:
             _UPDATE.name: self._update,
             _DELETE.name: self._delete,
             _CLEAR.name: self._clear,
+            _PROFILE: self._update_profile,
         }
-        self._actions = {tool.name: actions[tool.name] for tool in manager_tools(manager)}
+        self._actions = {tool.name: actions[tool.name] for tool in manager_tools(manager, profile_fields)}
 
     def apply(self, response: ModelResponse) -> tuple[list[ToolReturnPart], bool]:
         """Apply the calls of an answer.
@@ -125,36 +143,23 @@ class MemoryDraft:
     # --- the calls --------------------------------------------------------------------------------
 
     def _add(self, arguments: JsonObject) -> str:
-        text, topics = _text_in(arguments), _topics_in(arguments)
+        text, topics = _memory_in(arguments), _topics_in(arguments)
         if len(self._numbers) - len(self._read) >= MAX_ADDED:
             raise Rejected(f"At most {MAX_ADDED} memories are added at once.")
-        if text_key(text) in {text_key(memory.memory) for memory in self._current.values()}:
+        if memory_key(text, None) in map(_key, self._current.values()):
             return "This is remembered already."
         source, memory_id = self._source, self._source.new_id(len(self._numbers))
         self._numbers.append(memory_id)
-        self._current[memory_id] = UserMemory(
-            memory_id=memory_id,
-            memory=text,
-            topics=topics or [],
-            created_at=source.at,
-            updated_at=source.at,
-            agent_id=source.agent_id,
-            team_id=source.team_id,
-            input=source.text,
+        added = UserMemory(
+            memory_id=memory_id, memory=text, topics=topics or [], created_at=source.at, updated_at=source.at
         )
+        self._current[memory_id] = self._by_source(added)
         return f"Added with the number {len(self._numbers)}."
 
     def _update(self, arguments: JsonObject) -> str:
-        memory, text = self._named(arguments), _text_in(arguments)
-        topics, source = _topics_in(arguments), self._source
-        self._current[memory.memory_id] = replace(
-            memory,
-            memory=text,
-            topics=memory.topics if topics is None else topics,
-            agent_id=source.agent_id,
-            team_id=source.team_id,
-            input=source.text,
-        )
+        memory, text, topics = self._named(arguments), _memory_in(arguments), _topics_in(arguments)
+        topics = memory.topics if topics is None else topics
+        self._current[memory.memory_id] = self._by_source(replace(memory, memory=text, topics=topics))
         return "Updated."
 
     def _delete(self, arguments: JsonObject) -> str:
@@ -163,8 +168,37 @@ class MemoryDraft:
 
     def _clear(self, arguments: JsonObject) -> str:
         self._current.clear()
+        self._profile.clear()
+        self._set_fields.clear()
         self._cleared_before = self._remembered.at
         return "All memories were deleted."
+
+    def _update_profile(self, arguments: JsonObject) -> str:
+        fields = {name: _field_in(name, value) for name, value in arguments.items() if value is not None}
+        if unknown := next((name for name in fields if name not in self._fields), None):
+            raise Rejected(f"The profile has no field {unknown[:50]!r}. Fields: {', '.join(self._fields)}.")
+        for name, text in fields.items():
+            self._set_field(name, text)
+        return "Updated." if fields else "Nothing was set."
+
+    def _set_field(self, name: str, text: str) -> None:
+        at, stored = self._source.at, self._profile.get(name)
+        if (stored.memory if stored else "") == text:
+            self._set_fields.pop(name, None)  # an earlier call of this update had changed it
+            return
+        field = stored or UserMemory(
+            memory_id=self._source.new_id(name),
+            memory=text,
+            topics=[name],
+            created_at=at,
+            updated_at=at,
+            profile_field=name,
+        )
+        self._set_fields[name] = self._by_source(replace(field, memory=text, updated_at=at))
+
+    def _by_source(self, memory: UserMemory) -> UserMemory:
+        source = self._source
+        return replace(memory, agent_id=source.agent_id, team_id=source.team_id, input=source.text)
 
     def _named(self, arguments: JsonObject) -> UserMemory:
         number = str(arguments.get("memory_id", "")).strip()
@@ -185,13 +219,16 @@ class MemoryDraft:
             added=[memory for memory_id, memory in current.items() if memory_id not in read],
             updated=[memory for memory_id, memory in current.items() if read.get(memory_id, memory) != memory],
             removed=[memory for memory_id, memory in read.items() if memory_id not in current],
+            profile=list(self._set_fields.values()),
             cleared_before=self._cleared_before,
         )
 
     def drop_stale(self, stored: Sequence[UserMemory]) -> list[str]:
         """Undo changes of memories that others have changed since, and additions of what others have added.
 
-        :param stored: the memories with the ids or the texts of the changes, as they are now.
+        A field of the profile is set all the same, unless the other change was decided after this update began.
+
+        :param stored: the memories with the ids or the keys of the changes, as they are now.
         :return: the ids of the memories whose changes were undone.
         """
         changes, stale = self.changes, list[str]()
@@ -202,14 +239,32 @@ class MemoryDraft:
                 self._current[memory.memory_id] = self._read[memory.memory_id]
                 stale.append(memory.memory_id)
         removed = {memory.memory_id for memory in changes.removed}
-        known = {text_key(memory.memory) for memory in stored if memory.memory_id not in removed}
+        known = {_key(memory): memory for memory in stored if memory.memory_id not in removed}
         for memory in changes.added:
-            if text_key(memory.memory) in known:
+            if _key(memory) in known:
                 del self._current[memory.memory_id]
+        for name, field in list(self._set_fields.items()):
+            current = known.get(_key(field))
+            if current is not None and current.updated_at >= self._source.at:
+                del self._set_fields[name]
+                stale.append(current.memory_id)
+            elif current is not None:
+                self._set_fields[name] = replace(field, memory_id=current.memory_id, created_at=current.created_at)
         return stale
 
 
-def _text_in(arguments: JsonObject) -> str:
+def _key(memory: UserMemory) -> str:
+    return memory_key(memory.memory, memory.profile_field)
+
+
+def _field_in(name: str, value: Json) -> str:
+    text = jsontext.storable(value).strip() if isinstance(value, str) else None
+    if text is None or len(text) > PROFILE_CHARACTERS:
+        raise Rejected(f"{name[:50]} is a text of at most {PROFILE_CHARACTERS} characters.")
+    return text
+
+
+def _memory_in(arguments: JsonObject) -> str:
     value: Json = arguments.get("memory")
     text = jsontext.storable(value).strip() if isinstance(value, str) else ""
     if not text:

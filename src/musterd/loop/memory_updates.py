@@ -6,7 +6,7 @@ metric and a log line report a failure: no answer waits longer than ``MUSTERD_ME
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ModelMessage, ModelRequest
@@ -18,7 +18,7 @@ from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, StepKind
-from musterd.core.user_memories import MemoryChanges, changed_ids
+from musterd.core.user_memories import MemoryChanges, changed_ids, memory_key
 from musterd.declare import Component, MemoryManager
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.builtin_tools import Rejected, ToolCallContext
@@ -34,6 +34,8 @@ from musterd.loop.user_memories import (
     Remembered,
     UserMemories,
     numbered_memories,
+    profile_fields_of,
+    profile_lines,
     read_memories,
     with_pending,
 )
@@ -59,12 +61,17 @@ RULES = (
     "remembered already."
 )
 
+PROFILE = (
+    "The user's profile has its own tool, update_profile. Set a field only if the user says what it is; do not add a "
+    "memory of it."
+)
+
 Answered = Callable[[], Awaitable[Output]]
 
 
 def updates_memories(run: Assignment) -> bool:
     """Whether a run's message is read for memories. Only the user's own: a member's task is a text of a model."""
-    has_tools = bool(manager_tools(manager_of(run.component)))
+    has_tools = bool(manager_tools(manager_of(run.component), profile_fields_of(run.component)))
     return has_tools and run.parent_id is None and bool(message_of(run.prompt).strip())
 
 
@@ -133,6 +140,7 @@ def _report(changes: MemoryChanges, words: str) -> str:
     lines = [f"Added: {memory.memory}" for memory in changes.added]
     lines += [f"Updated: {memory.memory}" for memory in changes.updated]
     lines += [f"Removed: {memory.memory}" for memory in changes.removed]
+    lines += [f"Profile: {memory.profile_field} is {memory.memory or 'removed'}" for memory in changes.profile]
     if lines:
         return "\n".join(lines)
     is_cleared = changes.cleared_before is not None
@@ -166,7 +174,7 @@ class MemoryUpdate:
         return await self.tree.steps.take(run.at(f"{self.place}/{NOTED}"), step, self._make)
 
     async def _make(self) -> JsonObject:
-        draft = MemoryDraft(self._manager, self.remembered, self._source())
+        draft = MemoryDraft(self._manager, self._profile_fields, self.remembered, self._source())
         # The calls' tokens are part of the outcome: an attempt that finds it stored counts them without the calls.
         progress, skipped, words = Progress(), list[str](), ""
         error: JsonObject | None = None
@@ -187,7 +195,11 @@ class MemoryUpdate:
         """The data of the event that reports an outcome: the memories as the changes leave them, and what changed."""
         changes, skipped = MemoryChanges.from_json(outcome), outcome["skipped"]
         # What others have changed is not shown as it was read.
-        memories = changes.applied_to(memory for memory in self.remembered.memories if memory.memory_id not in skipped)
+        read = self.remembered
+        memories = [
+            *changes.applied_to_profile(memory for memory in read.profile if memory.memory_id not in skipped),
+            *changes.applied_to(memory for memory in read.memories if memory.memory_id not in skipped),
+        ]
         data: JsonObject = {
             "memories": [memory.as_json() for memory in memories[:EVENT_MEMORIES]],
             "user_id": self.tree.user_id,
@@ -209,8 +221,9 @@ class MemoryUpdate:
         model = manager.model or tree.settings.memory_model
         component = replace(run.component, model=model) if model else run.component
         await tree.models.load(component)
-        messages: list[ModelMessage] = prompt_messages(_prompt(manager, self.remembered), self.text)
-        parameters, words = ModelRequestParameters(function_tools=manager_tools(manager)), ""
+        messages: list[ModelMessage] = prompt_messages(self._prompt(), self.text)
+        tools = manager_tools(manager, self._profile_fields)
+        parameters, words = ModelRequestParameters(function_tools=tools), ""
         for number in range(CALLS):
             side_call = SideCall(
                 place=f"{self.place}/{number}" if number else self.place,
@@ -234,19 +247,33 @@ class MemoryUpdate:
         if changes.is_empty:
             return []
         ids = [memory.memory_id for memory in (*changes.updated, *changes.removed)]
-        stored = await self.memories.matching(ids, [memory.memory for memory in changes.added])
+        new = (*changes.added, *changes.profile)
+        stored = await self.memories.matching(ids, [memory_key(memory.memory, memory.profile_field) for memory in new])
         return draft.drop_stale(with_pending(self.tree, stored))
 
     @property
     def _manager(self) -> MemoryManager:
         return manager_of(self.run.component)
 
+    @property
+    def _profile_fields(self) -> Mapping[str, str]:
+        return profile_fields_of(self.run.component)
+
+    def _prompt(self) -> str:
+        manager, memories = self._manager, "\n".join(numbered_memories(self.remembered.memories)) or "none"
+        own = manager.system_message or "\n\n".join((PROMPT, manager.memory_capture_instructions or CAPTURE, RULES))
+        parts = [own, manager.additional_instructions, f"<memories>\n{memories}\n</memories>"]
+        if self._profile_fields:
+            profile = "\n".join(profile_lines(self.remembered.profile)) or "none"
+            parts += [PROFILE, f"<profile>\n{profile}\n</profile>"]
+        return "\n\n".join(part for part in parts if part)
+
     def _source(self) -> Source:
         component, path, salt = self.run.component, self.run.at(self.place), self.tree.salt
         return Source(
             at=clock.now(),
             # From the path, so that a later attempt that computes the same changes gives new memories the same ids.
-            new_id=lambda number: clock.derived_id(salt, f"{path}/{number}"),
+            new_id=lambda name: clock.derived_id(salt, f"{path}/{name}"),
             text=self.text,
             agent_id=component.id if component.kind == "agent" else None,
             team_id=component.id if component.kind == "team" else None,
@@ -258,10 +285,3 @@ def manager_of(component: Component) -> MemoryManager:
     """The component's manager. By default one that a model directs may delete, because users ask to forget."""
     spec = component.spec
     return spec.memory_manager or MemoryManager(delete_memories=spec.enable_agentic_memory)
-
-
-def _prompt(manager: MemoryManager, remembered: Remembered) -> str:
-    memories = "\n".join(numbered_memories(remembered.memories)) or "none"
-    own = manager.system_message or "\n\n".join((PROMPT, manager.memory_capture_instructions or CAPTURE, RULES))
-    parts = [own, manager.additional_instructions, f"<memories>\n{memories}\n</memories>"]
-    return "\n\n".join(part for part in parts if part)

@@ -4,15 +4,18 @@ The loop knows no store: :class:`UserMemories` is the seam, and :mod:`musterd.en
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
-from musterd.core.user_memories import UserMemory, in_order
+from musterd.core.user_memories import UserMemory, in_order, memory_key
+from musterd.declare import Component
+from musterd.declare.memory_manager import PROFILE_FIELDS
 from musterd.loop.assignment import Assignment
+from musterd.loop.component_cache import cached_per_component
 from musterd.loop.run_tree import RunTree, fingerprint
 
 CHARACTERS = 4000
@@ -35,15 +38,15 @@ class UserMemories(Protocol):
     """Reads the memories of the user of a run."""
 
     async def newest(self, limit: int) -> Sequence[UserMemory]:
-        """The memories that changed last, newest first."""
+        """The memories that changed last, newest first, without fields of the profile."""
         ...
 
     async def texts(self, limit: int) -> Sequence[tuple[str, str]]:
-        """The ids and texts of the memories that changed last, newest first."""
+        """The ids and texts of the same."""
         ...
 
-    async def matching(self, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
-        """The memories with these ids, and those with these texts, apart from case and white space."""
+    async def matching(self, ids: Collection[str], keys: Collection[str]) -> Sequence[UserMemory]:
+        """The memories with these ids, and those with these keys (``core.user_memories.memory_key``)."""
         ...
 
 
@@ -52,10 +55,12 @@ class Remembered:
     """What a run read of its user's memories before its first turn.
 
     :param memories: newest first.
+    :param profile: the fields of the user's profile that the component declares and that have a value.
     :param at: when they were read.
     """
 
     memories: Sequence[UserMemory] = ()
+    profile: Sequence[UserMemory] = ()
     at: float = field(default_factory=clock.now)
 
 
@@ -71,12 +76,39 @@ async def read_memories(tree: RunTree, run: Assignment, path: str, text: str) ->
 
     async def look() -> JsonObject:
         at = clock.now()
+        profile = await _profile(memories, tree, profile_fields_of(run.component))
         chosen = await _chosen(memories, tree, text[:MESSAGE_CHARACTERS])
-        return {"at": at, "memories": [memory.as_json() for memory in chosen]}
+        return {
+            "at": at,
+            "profile": [memory.as_json() for memory in profile],
+            "memories": [memory.as_json() for memory in chosen],
+        }
 
     step = fingerprint(StepKind.PREPARE, run.component.id, "memories", None)
     record = await tree.steps.take(path, step, look)
-    return Remembered(memories=[UserMemory.from_json(item) for item in record["memories"]], at=record["at"])
+    profile, chosen = (list(map(UserMemory.from_json, record[name])) for name in ("profile", "memories"))
+    return Remembered(memories=chosen, profile=profile, at=record["at"])
+
+
+@cached_per_component
+def profile_fields_of(component: Component) -> Mapping[str, str]:
+    """The fields of the profiles that a component keeps, with what they mean; empty if it keeps none."""
+    if not component.spec.learning:
+        return {}
+    manager = component.spec.memory_manager
+    own = manager.profile_fields if manager is not None else None
+    return {**PROFILE_FIELDS, **(own or {})}
+
+
+async def _profile(memories: UserMemories, tree: RunTree, fields: Collection[str]) -> list[UserMemory]:
+    """The fields of the user's profile among ``fields`` that have a value, in their order."""
+    if not fields:
+        return []
+    profile: Sequence[UserMemory] = await memories.matching([], [memory_key("", name) for name in fields])
+    for changes in in_order(tree.noted.values()):
+        profile = changes.applied_to_profile(profile)
+    values = {memory.profile_field: memory for memory in profile}
+    return [values[name] for name in fields if name in values]
 
 
 async def _chosen(memories: UserMemories, tree: RunTree, text: str) -> Sequence[UserMemory]:
@@ -124,10 +156,20 @@ def with_pending(tree: RunTree, stored: Sequence[UserMemory]) -> list[UserMemory
 
 def memories_text(remembered: Remembered) -> str:
     """The part of the system message about memories."""
-    if not remembered.memories:
+    if not remembered.memories and not remembered.profile:
         return _NO_MEMORIES
-    lines = "\n".join(f"- {quoted(memory.memory)}" for memory in remembered.memories)
-    return f"<memories_from_previous_interactions>\n{lines}\n</memories_from_previous_interactions>\n{_NOTE}"
+    parts = list[str]()
+    if remembered.profile:
+        parts += ["<user_profile>", *profile_lines(remembered.profile), "</user_profile>"]
+    if remembered.memories:
+        lines = (f"- {quoted(memory.memory)}" for memory in remembered.memories)
+        parts += ["<memories_from_previous_interactions>", *lines, "</memories_from_previous_interactions>"]
+    return "\n".join([*parts, _NOTE])
+
+
+def profile_lines(profile: Iterable[UserMemory]) -> Iterator[str]:
+    """The fields of a profile, each in a line."""
+    return (f"{memory.profile_field}: {quoted(memory.memory)}" for memory in profile)
 
 
 def numbered_memories(memories: Sequence[UserMemory]) -> Iterator[str]:

@@ -20,7 +20,8 @@ Without directives:
   with the replies.
 - A leader that can broadcast gives the message to all members.
 - A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
-- A memory manager remembers what begins with "I", "My" or "Remember that".
+- A memory manager remembers what begins with "I", "My" or "Remember that". If there is a profile, "My name is …" sets
+  the name in it.
 - An agent with exactly one tool that matches the message calls it.
 - Any other agent echoes the message.
 """
@@ -34,7 +35,7 @@ from typing import Any
 from musterd.models.clauses import Member, joined, members_of, pick_by_words, split_request, words_of
 from musterd.models.script_tasks import has_task_list, next_steps
 
-MEMORY_TOOLS = frozenset({"add_memory", "update_memory", "delete_memory", "clear_memory"})
+MEMORY_TOOLS = frozenset({"add_memory", "update_memory", "delete_memory", "clear_memory", "update_profile"})
 DELEGATE = "delegate_task_to_member"
 BROADCAST = "delegate_task_to_members"
 INPUT_TOKENS = 10
@@ -45,6 +46,7 @@ _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b 
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
 _PROPER_NAME = re.compile(r"\b(?:in|for|of|at|to|on)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)")
 _FACT = re.compile(r"\b(?:I|My|Remember that)\b[^.!?\n]*")
+_NAME = re.compile(r"\bMy name is ([^.!?,\n]+)[.!?,]*")
 _WORD = re.compile(r"\S+\s*|\s+")
 
 Message = Mapping[str, Any]
@@ -181,7 +183,10 @@ def _unnest(task: str) -> str:
 def _plan_plain_request(text: str, system: str, functions: Sequence[Mapping[str, Any]]) -> Plan:
     names = [function["name"] for function in functions]
     if "add_memory" in names:
-        calls = tuple(Call(name="add_memory", args={"memory": fact}) for fact in _FACT.findall(text))
+        named = _NAME.search(text) if "update_profile" in names else None
+        profile = [Call(name="update_profile", args={"name": named[1].strip()})] if named else []
+        facts = _FACT.findall(text.replace(named[0], "") if named else text)
+        calls = (*profile, *(Call(name="add_memory", args={"memory": fact}) for fact in facts))
         return Plan(calls=calls, text="" if calls else "Nothing to remember.")
     if BROADCAST in names:
         return Plan(calls=(Call(name=BROADCAST, args={"task": text}),))

@@ -251,12 +251,13 @@ CREATE TABLE memories (
 	owner TEXT,
 	user_id TEXT NOT NULL,
 	memory TEXT NOT NULL,
-	text_key TEXT NOT NULL,
+	memory_key TEXT NOT NULL,
 	topics TEXT NOT NULL,
 	agent_id TEXT,
 	team_id TEXT,
 	input TEXT,
 	source_run_id TEXT,
+	profile_field TEXT,
 	created_at DOUBLE NOT NULL,
 	updated_at DOUBLE NOT NULL,
 	PRIMARY KEY (memory_id)
@@ -476,7 +477,7 @@ CREATE INDEX deliveries_due ON deliveries (state, due_at, id);
 
 CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
 
-CREATE UNIQUE INDEX memories_said ON memories (user_id, (COALESCE(owner, '')), text_key);
+CREATE UNIQUE INDEX memories_said ON memories (user_id, (COALESCE(owner, '')), memory_key);
 
 CREATE INDEX memories_updated ON memories (updated_at, memory_id);
 

@@ -39,8 +39,7 @@ def memory_object(memory: JsonObject, user_id: str) -> dict[str, Any]:
         "created_at": _iso(memory["created_at"]),
         "updated_at": _iso(memory["updated_at"]),
     }
-    if memory["input"] is not None:
-        value["input"] = memory["input"]
+    value.update((name, memory[name]) for name in ("input", "profile_field") if memory[name] is not None)
     return {**value, "user_id": user_id, **author}
 
 

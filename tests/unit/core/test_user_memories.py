@@ -1,5 +1,7 @@
 """Changes of memories: applied to what was read, and told as ids."""
 
+from dataclasses import replace
+
 from musterd.core.user_memories import MemoryChanges, UserMemory, changed_ids, in_order, text_key
 
 
@@ -34,6 +36,18 @@ def test_changes_survive_json_in_the_order_of_their_times() -> None:
     first, second = MemoryChanges(at=1.0, added=[memory("n")]), MemoryChanges(at=2.0, cleared_before=1.5)
     read = in_order([{**second.as_json(), "words": "x"}, first.as_json()])
     assert [changes.as_json() for changes in read] == [first.as_json(), second.as_json()]
+
+
+def test_fields_of_the_profile_are_set_and_removed() -> None:
+    name, age, new = (replace(memory(one), profile_field=one) for one in ("name", "age", "new"))
+    changes = MemoryChanges(at=9.0, profile=[replace(age, memory=""), replace(new, created_at=9.0)])
+    assert changes.applied_to_profile([name, age]) == [name, replace(new, created_at=9.0)]
+    assert changed_ids([changes, MemoryChanges(at=10.0, profile=[new, name])]) == {
+        "added": ["new"],
+        "updated": ["name"],
+        "removed": ["age"],
+    }
+    assert MemoryChanges(at=9.0, cleared_before=5.0).applied_to_profile([name]) == []
 
 
 def test_texts_are_equal_apart_from_case_and_space() -> None:

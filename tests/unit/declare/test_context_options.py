@@ -35,6 +35,7 @@ def update_session_state(number: int) -> int:
         ),
         ({"num_history_messages": 0}, "'num_history_messages' is 0 — use a whole number, 1 or more"),
         ({"session_summary_manager": "x"}, "'session_summary_manager' is 'x' — use a SessionSummaryManager(…)"),
+        ({"learning": object()}, "'learning' is a object — use True or False; a MemoryManager(…) says what to learn"),
         ({"memory_manager": "x"}, "'memory_manager' is 'x' — use a MemoryManager(…)"),
         (
             {"enable_agentic_state": True, "tools": [update_session_state]},
@@ -60,6 +61,9 @@ def test_a_memory_managers_options_are_checked() -> None:
         ({"model": 3}, "this memory manager: 'model' is 3"),
         ({"db": object()}, "has no field 'db' — remove it: musterd keeps memories in its own database"),
         ({"delete_memory": True}, "did you mean 'delete_memories'?"),
+        ({"profile_fields": ["company"]}, "'profile_fields' is a list — use a dict of at most 20 names"),
+        ({"profile_fields": {"Home town": "x"}}, "'profile_fields' is a dict — use a dict of at most 20 names"),
+        ({"profile_fields": {"company": 1}}, "'profile_fields' is a dict — use a dict of at most 20 names"),
     ):
         with pytest.raises(DeclarationError) as caught:
             MemoryManager(**options)

@@ -12,6 +12,7 @@ from pydantic_ai.models.test import TestModel
 
 from musterd.core.errors import DeclarationError
 from musterd.declare import Agent, Budget, Component, Registry, Team, tool, unsupported
+from tests.support.unsupported import LaterAgent
 
 
 def lookup(word: str) -> str:
@@ -191,7 +192,7 @@ def test_what_the_loop_can_do_has_no_gaps() -> None:
 
 def test_every_gap_is_a_sentence_members_included() -> None:
     asks = tool(requires_confirmation=True)(lookup)
-    member = Agent(id="Writer", tools=[asks], learning=True)
+    member = LaterAgent(id="Writer", tools=[asks], dreams=True)
     team = Team(
         id="t",
         model="m",
@@ -200,7 +201,7 @@ def test_every_gap_is_a_sentence_members_included() -> None:
         budget=Budget(tokens=3),
     )
     assert sorted(unsupported(only(team))) == [
-        "Agent 'Writer' sets learning=True, which is not supported yet.",
+        "Agent 'Writer' sets dreams=True, which is not supported yet.",
     ]
 
 

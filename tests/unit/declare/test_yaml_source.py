@@ -193,9 +193,11 @@ def test_hooks_are_named_by_import_path(project: Project) -> None:
 
 def test_a_memory_manager_is_a_mapping(project: Project) -> None:
     manager = "  memory_manager:\n    model: scripted\n    delete_memories: true\n"
-    project("t.yaml", AGENT + "  update_memory_on_run: true\n" + manager)
+    manager += "    profile_fields:\n      company: Where they work.\n"
+    project("t.yaml", AGENT + "  learning: true\n" + manager)
     spec = load("t.yaml").agents["a"].spec
     assert spec.memory_manager is not None
     assert (spec.memory_manager.model, spec.memory_manager.delete_memories) == ("scripted", True)
+    assert (spec.learning, spec.memory_manager.profile_fields) == (True, {"company": "Where they work."})
     project("t.yaml", AGENT + "  memory_manager:\n    delete_memory: true\n")
     assert "did you mean 'delete_memories'?" in refusal("t.yaml")

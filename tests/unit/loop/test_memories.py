@@ -12,7 +12,7 @@ from musterd import Agent, MemoryManager, Team
 from musterd.core.errors import RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.user_memories import MemoryChanges, UserMemory, text_key
+from musterd.core.user_memories import MemoryChanges, UserMemory, memory_key
 from musterd.guards.hook_types import RunInput
 from musterd.loop.loop import Loop
 from tests.support.loop import Call, LoopHarness, Turn, TurnModel, failure
@@ -36,15 +36,14 @@ class FixedMemories:
 
     async def newest(self, limit: int) -> Sequence[UserMemory]:
         self.limits.append(limit)
-        return self.memories[:limit]
+        return [one for one in self.memories if one.profile_field is None][:limit]
 
     async def texts(self, limit: int) -> Sequence[tuple[str, str]]:
-        return [(one.memory_id, one.memory) for one in self.memories[:limit]]
+        return [(one.memory_id, one.memory) for one in await self.newest(limit)]
 
-    async def matching(self, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
-        keys = {text_key(text) for text in texts}
+    async def matching(self, ids: Collection[str], keys: Collection[str]) -> Sequence[UserMemory]:
         stored = self.memories if self.now is None else self.now
-        return [one for one in stored if one.memory_id in ids or text_key(one.memory) in keys]
+        return [one for one in stored if one.memory_id in ids or memory_key(one.memory, one.profile_field) in keys]
 
 
 def harness_with(spec: Agent | Team, *memories: UserMemory, prompt: str = "I like tea", **options: Any) -> LoopHarness:

@@ -2224,7 +2224,7 @@ export interface paths {
         put?: never;
         /**
          * Optimize User Memories
-         * @description Let a model merge all memories of a user into one.
+         * @description Let a model merge all memories of a user into one, except the fields of the profile.
          *
          *     With `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
          */
@@ -9388,6 +9388,11 @@ export interface components {
              * @description The run that wrote it, if one did.
              */
             source_run_id: string | null;
+            /**
+             * Profile Field
+             * @description The field of the user's profile that it is, if it is one.
+             */
+            profile_field: string | null;
         };
         /**
          * UserStatsSchema

@@ -128,6 +128,7 @@ class UserMemorySchema(TypedDict):
     created_at: Annotated[Time, Field(description="When it was written first.")]
     input: Annotated[str | None, Field(description="The message that it comes from, if a run wrote it.")]
     source_run_id: Annotated[str | None, Field(description="The run that wrote it, if one did.")]
+    profile_field: Annotated[str | None, Field(description="The field of the user's profile that it is, if it is one.")]
 
 
 class UserStatsSchema(TypedDict):
@@ -169,6 +170,7 @@ def memory_object(memory: Memory) -> UserMemorySchema:
         "created_at": iso_seconds(memory.created_at),
         "input": memory.input,
         "source_run_id": memory.source_run_id,
+        "profile_field": memory.profile_field,
     }
 
 
@@ -350,7 +352,7 @@ async def list_stats(memories: MemoryService, caller: Caller, query: StatsQuery)
 async def optimize_memories(
     server: Server, memories: MemoryService, caller: Caller, database: TableQuery, body: OptimizeMemoriesRequest
 ) -> OptimizeMemoriesResponse:
-    """Let a model merge all memories of a user into one.
+    """Let a model merge all memories of a user into one, except the fields of the profile.
 
     With `apply=false` nothing is stored. The model is one that this server uses; by default `MUSTERD_MEMORY_MODEL`.
     """

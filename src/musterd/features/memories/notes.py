@@ -24,11 +24,11 @@ async def texts(tx: Tx, run: RunRow, limit: int) -> Sequence[tuple[str, str]]:
     return await store.texts(tx, _user_of(run), run.owner, limit)
 
 
-async def matching(tx: Tx, run: RunRow, ids: Collection[str], texts: Collection[str]) -> Sequence[UserMemory]:
-    """The memories of a run's user with these ids, and those with these texts."""
+async def matching(tx: Tx, run: RunRow, ids: Collection[str], keys: Collection[str]) -> Sequence[UserMemory]:
+    """The memories of a run's user with these ids, and those with these keys."""
     rows = await store.with_ids(tx, _user_of(run), run.owner, ids) if ids else []
-    if texts:
-        rows += await store.with_texts(tx, _user_of(run), run.owner, texts)
+    if keys:
+        rows += await store.with_keys(tx, _user_of(run), run.owner, keys)
     return [_as_read(memory) for memory in {memory.memory_id: memory for memory in rows}.values()]
 
 
@@ -50,7 +50,7 @@ async def _store(tx: Tx, run: RunRow, change: MemoryChanges) -> None:
             stale.append(removed.memory_id)
     for updated in change.updated:
         memory = _as_stored(run, updated)
-        same = await store.with_texts(tx, memory.user_id, memory.owner, [memory.memory])
+        same = await store.with_keys(tx, memory.user_id, memory.owner, [memory.key])
         # If another memory says the same by now, this one becomes a duplicate.
         is_duplicate = any(other.memory_id != memory.memory_id for other in same)
         is_stored = await store.forget(tx, memory) if is_duplicate else await store.change(tx, memory, change.at)
@@ -58,6 +58,9 @@ async def _store(tx: Tx, run: RunRow, change: MemoryChanges) -> None:
             stale.append(updated.memory_id)
     for added in change.added:
         await store.add(tx, _as_stored(run, added))
+    for field in change.profile:
+        if not await store.set_field(tx, _as_stored(run, field)):
+            stale.append(field.memory_id)
     if stale:
         log.info("memories had changed since the run read them", run_id=run.run_id, memory_ids=stale)
 

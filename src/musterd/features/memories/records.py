@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from musterd.core.user_memories import memory_key
+
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
@@ -13,6 +15,7 @@ class Memory:
     :param team_id: the team that wrote it, if one did.
     :param input: the message that it comes from, if a run wrote it.
     :param source_run_id: the run that wrote it, if one did.
+    :param profile_field: the field of the user's profile that it is, if it is one.
     """
 
     memory_id: str
@@ -26,6 +29,12 @@ class Memory:
     team_id: str | None = None
     input: str | None = None
     source_run_id: str | None = None
+    profile_field: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the user has only one memory with: its text, or its field of the profile."""
+        return memory_key(self.memory, self.profile_field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from musterd.core.errors import (
     StartError,
     Unavailable,
 )
+from musterd.core.user_memories import PROFILE_CHARACTERS
 from musterd.declare import models_of
 from musterd.engine.resources import Resources
 from musterd.features.memories import store
@@ -96,14 +97,18 @@ class MemoryService:
         """Replace the text and the topics of a memory.
 
         :raises NotFound: there is none that this caller may see, or it is not of ``user_id``.
+        :raises InvalidInput: it is a field of the profile, and the text is too long for one.
         """
         now = clock.now()
 
         async def work(tx: Tx) -> Memory:
             memory = await _visible(tx, memory_id, None if caller.sees_only else user_id, caller)
+            if memory.profile_field is not None and len(text) > PROFILE_CHARACTERS:
+                words = f"String should have at most {PROFILE_CHARACTERS} characters"
+                raise InvalidInput.at(("body", "memory"), "string_too_long", words)
             await store.lock_user(tx, memory.user_id)
             changed = replace(memory, memory=text, topics=topics, updated_at=now)
-            for other in await store.with_texts(tx, memory.user_id, memory.owner, [text]):
+            for other in await store.with_keys(tx, memory.user_id, memory.owner, [changed.key]):
                 if other.memory_id != memory_id:  # it says the same: the one that is changed stays
                     await store.remove(tx, other.memory_id)
             if not await store.set_text(tx, changed):
@@ -217,7 +222,7 @@ async def _add(tx: Tx, memory: Memory) -> Memory:
     await store.lock_user(tx, memory.user_id)
     if await store.add(tx, memory):
         return memory
-    (same,) = await store.with_texts(tx, memory.user_id, memory.owner, [memory.memory])
+    (same,) = await store.with_keys(tx, memory.user_id, memory.owner, [memory.key])
     merged = replace(same, topics=list(dict.fromkeys((*same.topics, *memory.topics))), updated_at=memory.updated_at)
     await store.set_text(tx, merged)
     return merged

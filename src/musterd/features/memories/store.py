@@ -6,7 +6,6 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.user_memories import text_key
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.list_conditions import equalities, like_literal
@@ -14,30 +13,33 @@ from musterd.store.list_conditions import equalities, like_literal
 GET = Statement("memory_get", "SELECT * FROM memories WHERE memory_id = :memory_id")
 ADD = Statement(
     "memory_add",
-    """INSERT INTO memories (memory_id, owner, user_id, memory, text_key, topics, agent_id, team_id, input,
-                             source_run_id, created_at, updated_at)
-       VALUES (:memory_id, :owner, :user_id, :memory, :text_key, :topics, :agent_id, :team_id, :input,
-               :source_run_id, :created_at, :updated_at)
+    """INSERT INTO memories (memory_id, owner, user_id, memory, memory_key, topics, agent_id, team_id, input,
+                             source_run_id, profile_field, created_at, updated_at)
+       VALUES (:memory_id, :owner, :user_id, :memory, :memory_key, :topics, :agent_id, :team_id, :input,
+               :source_run_id, :profile_field, :created_at, :updated_at)
        ON CONFLICT DO NOTHING""",
 )
 SET = Statement(
     "memory_set",
-    """UPDATE memories SET memory = :memory, text_key = :text_key, topics = :topics, updated_at = :updated_at
+    """UPDATE memories SET memory = :memory, memory_key = :memory_key, topics = :topics, updated_at = :updated_at
        WHERE memory_id = :memory_id""",
 )
 # Of one user: rows of the user id that belong to the same owner, or to none. The lock is the last one of every
 # transaction. It is a statement of its own, so that the next ones see what its previous holder has stored.
 USER_TURN = Statement("memories_turn", "SELECT TURN('memories', :user_id) AS held")
 _OF_USER = "user_id = :user_id AND COALESCE(owner, '') = :owner_key"
-_NEWEST = f"FROM memories WHERE {_OF_USER} ORDER BY updated_at DESC, memory_id DESC LIMIT :limit"
+# Fields of the profile are read by their keys.
+_NEWEST = (
+    f"FROM memories WHERE {_OF_USER} AND profile_field IS NULL ORDER BY updated_at DESC, memory_id DESC LIMIT :limit"
+)
 NEWEST = Statement("memories_newest", f"SELECT * {_NEWEST}")
 TEXTS = Statement("memories_texts", f"SELECT memory_id, memory {_NEWEST}")
 WITH_IDS = Statement("memories_with_ids", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_id, :ids)")
-WITH_TEXTS = Statement("memories_with_texts", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(text_key, :keys)")
+WITH_KEYS = Statement("memories_with_keys", f"SELECT * FROM memories WHERE {_OF_USER} AND IN_LIST(memory_key, :keys)")
 # Rows that another run or a person has changed since the run read them are left alone.
 CHANGE = Statement(
     "memory_change",
-    f"""UPDATE memories SET memory = :memory, text_key = :text_key, topics = :topics, agent_id = :agent_id,
+    f"""UPDATE memories SET memory = :memory, memory_key = :memory_key, topics = :topics, agent_id = :agent_id,
                team_id = :team_id, input = :input, source_run_id = :source_run_id, updated_at = :at
         WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at""",
 )
@@ -45,14 +47,20 @@ FORGET = Statement(
     "memory_forget",
     f"DELETE FROM memories WHERE memory_id = :memory_id AND {_OF_USER} AND updated_at = :updated_at",
 )
+FORGET_EARLIER = Statement(
+    "memory_forget_earlier",
+    f"DELETE FROM memories WHERE {_OF_USER} AND memory_key = :memory_key AND updated_at < :updated_at",
+)
 CLEAR = Statement("memories_clear", f"DELETE FROM memories WHERE {_OF_USER} AND updated_at <= :before")
 REMOVE = Statement("memory_remove", "DELETE FROM memories WHERE memory_id = :memory_id")
 OF_USER = Statement(
-    "memories_of_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id"
+    "memories_of_user",
+    "SELECT * FROM memories WHERE user_id = :user_id AND profile_field IS NULL ORDER BY updated_at, memory_id",
 )
 # A lock of rows does not keep a new memory from being added on Postgres; it is not in the merged one, and stays.
 LOCK_USER = Statement(
-    "memories_lock_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id LOCK_ROW"
+    "memories_lock_user",
+    "SELECT * FROM memories WHERE user_id = :user_id AND profile_field IS NULL ORDER BY updated_at, memory_id LOCK_ROW",
 )
 ORDERS = {
     "updated_at": "updated_at {0}, memory_id {0}",
@@ -73,8 +81,18 @@ async def lock_user(tx: Tx, user_id: str) -> None:
 
 
 async def add(tx: Tx, memory: Memory) -> bool:
-    """Store a memory; False: there is one with its text, or with its id. The caller has locked the user."""
+    """Store a memory; False: there is one with its text, field or id. The caller has locked the user."""
     return await tx.run(ADD, _params(memory)) > 0
+
+
+async def set_field(tx: Tx, memory: Memory) -> bool:
+    """Store a field of a profile, or remove it if the text is empty. The caller has locked the user.
+
+    :return: False: it stays as it is, because it changed after ``memory.updated_at``.
+    """
+    # Deleted and added, not updated: a run that read no such field may find that of another run by now.
+    await tx.run(FORGET_EARLIER, {**_params(memory), **_user(memory.user_id, memory.owner)})
+    return not memory.memory or await add(tx, memory)
 
 
 async def set_text(tx: Tx, memory: Memory) -> bool:
@@ -83,12 +101,12 @@ async def set_text(tx: Tx, memory: Memory) -> bool:
 
 
 async def newest(tx: Tx, user_id: str, owner: str | None, limit: int) -> list[Memory]:
-    """The memories of one user that changed last, newest first."""
+    """The memories of one user that changed last, newest first, without fields of the profile."""
     return [_memory(row) for row in await tx.all(NEWEST, {**_user(user_id, owner), "limit": limit})]
 
 
 async def texts(tx: Tx, user_id: str, owner: str | None, limit: int) -> list[tuple[str, str]]:
-    """The ids and texts of the memories of one user that changed last, newest first."""
+    """The ids and texts of the same."""
     rows = await tx.all(TEXTS, {**_user(user_id, owner), "limit": limit})
     return [(row["memory_id"], row["memory"]) for row in rows]
 
@@ -99,10 +117,10 @@ async def with_ids(tx: Tx, user_id: str, owner: str | None, ids: Collection[str]
     return [_memory(row) for row in rows]
 
 
-async def with_texts(tx: Tx, user_id: str, owner: str | None, texts: Collection[str]) -> list[Memory]:
-    """The memories of one user with these texts, apart from case and white space."""
-    keys = jsontext.dumps(sorted({text_key(text) for text in texts}))
-    return [_memory(row) for row in await tx.all(WITH_TEXTS, {**_user(user_id, owner), "keys": keys})]
+async def with_keys(tx: Tx, user_id: str, owner: str | None, keys: Collection[str]) -> list[Memory]:
+    """The memories of one user with these keys."""
+    params = {**_user(user_id, owner), "keys": jsontext.dumps(sorted(set(keys)))}
+    return [_memory(row) for row in await tx.all(WITH_KEYS, params)]
 
 
 async def change(tx: Tx, memory: Memory, at: float) -> bool:
@@ -139,7 +157,7 @@ async def get(tx: Tx, memory_id: str, caller: Caller) -> Memory | None:
 
 
 async def of_user(tx: Tx, user_id: str, caller: Caller, *, locks: bool = False) -> list[Memory]:
-    """All memories about a user that this caller may see, oldest first.
+    """All memories about a user that this caller may see, oldest first, without fields of the profile.
 
     :param locks: whether to lock them until the transaction ends.
     """
@@ -241,7 +259,7 @@ def _user(user_id: str, owner: str | None) -> dict[str, Any]:
 
 def _params(memory: Memory) -> dict[str, Any]:
     values = {name: getattr(memory, name) for name in Memory.__slots__}
-    return {**values, "topics": jsontext.dumps(list(memory.topics)), "text_key": text_key(memory.memory)}
+    return {**values, "topics": jsontext.dumps(list(memory.topics)), "memory_key": memory.key}
 
 
 def _memory(row: Row) -> Memory:

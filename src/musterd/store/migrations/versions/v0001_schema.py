@@ -401,17 +401,18 @@ def _create_memories() -> None:
         _text("owner"),  # the user that a token authenticated
         _text("user_id", required=True),  # the user that the memory is about
         _text("memory", required=True),
-        _text("text_key", required=True),  # core.user_memories.text_key
+        _text("memory_key", required=True),  # core.user_memories.memory_key
         _text("topics", required=True),
         _text("agent_id"),
         _text("team_id"),
         _text("input"),  # the message that it comes from
         _text("source_run_id"),
+        _text("profile_field"),
         _time("created_at", required=True),
         _time("updated_at", required=True),
         sqlite_with_rowid=False,
     )
-    _index("memories", "said", ["user_id", sa.text("(COALESCE(owner, ''))"), "text_key"], unique=True)
+    _index("memories", "said", ["user_id", sa.text("(COALESCE(owner, ''))"), "memory_key"], unique=True)
     _index("memories", "updated", ["updated_at", "memory_id"])
     _index("memories", "user", ["user_id", "updated_at", "memory_id"])
     _index("memories", "owner", ["owner", "updated_at", "memory_id"])
