@@ -13,6 +13,7 @@ from bench.auth import AUTH
 from bench.durable import DURABLE
 from bench.figures import Figure, block, machine, table, write_docs, write_json
 from bench.knowledge import KNOWLEDGE
+from bench.knowledge_http import KNOWLEDGE_HTTP
 from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
@@ -32,6 +33,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "auth": ("the cost of authentication", AUTH),
     "schedules": ("schedules that are due at once, and their cost while idle", SCHEDULES),
     "knowledge": ("documents into an index, and searches in it", KNOWLEDGE),
+    "knowledge-http": ("knowledge bases over HTTP: ingestion, searches, runs that search, memory", KNOWLEDGE_HTTP),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, runs that wait for a person, and memory", TEAMS),

@@ -109,12 +109,7 @@ class Postgres:
 
     def cpu(self) -> float:
         """Return the CPU of all its processes; of those that have ended, to the clock tick."""
-        own = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        ended = (int(own[13]) + int(own[14])) / CLOCK_TICKS
-        return ended + cpu_seconds(self._pid) + sum(map(cpu_of_living, self._children()))
-
-    def _children(self) -> list[int]:
-        return [int(child) for child in Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()]
+        return cpu_with_children(self._pid)
 
     def _setting(self, name: str) -> str:
         row = self.admin.execute("SELECT current_setting(%s)", [name]).fetchone()
@@ -138,6 +133,15 @@ def _select(url: str, text: str) -> list[dict[str, Any]]:
             return [dict(row) for row in file.execute(text)]
     with psycopg.connect(url, row_factory=dict_row) as connection:
         return connection.execute(text.encode()).fetchall()
+
+
+def cpu_with_children(pid: int) -> float:
+    """Return the CPU of a process and of its children; of those that have ended, to the clock tick."""
+    own = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ended = (int(own[13]) + int(own[14])) / CLOCK_TICKS
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return ended + cpu_seconds(pid) + sum(map(cpu_of_living, children))
 
 
 def cpu_of_living(pid: int) -> float:
