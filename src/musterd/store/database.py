@@ -67,7 +67,7 @@ _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
 _SQLITE_SIZE = "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
 _POSTGRES_SIZE, _POSTGRES_VERSION = "pg_database_size(current_database())", "current_setting('server_version')"
-_WEB_QUERY = r"websearch_to_tsquery('english', :\2)"
+_WEB_QUERY = r"(SELECT websearch_to_tsquery('english', :\2))"  # read once for a statement, not for each row
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
