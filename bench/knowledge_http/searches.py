@@ -5,12 +5,13 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from bench.client import new_session
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.knowledge_http import peer_table
-from bench.knowledge_http.servers import BUILTIN, CLIENTS, Base, PeerWithVectors, bases, figures
+from bench.knowledge_http.servers import BUILTIN, CLIENTS, POSTGRES, Base, PeerWithVectors, bases, figures, on_postgres
 from bench.knowledge_http.texts import NEAREST, Texts, texts
 from bench.servers import NoFigure
 from bench.trial import SETTLE_SECONDS, Bench, Samples, Side
@@ -149,9 +150,16 @@ async def _runs(bench: Bench, started: Sequence[Base], corpus: Texts) -> list[Fi
         if run["status"] != "COMPLETED" or not run["references"] or not run["content"].startswith("Done: "):
             raise NoFigure(f"{side.server.name}: a run that searches ended {run['status']}: {run['content'][:300]!r}")
 
-    samples = await bench.compare([base.side for base in started], run, ours=300, peer=160, clients=CLIENTS)
-    name = "a run that searches"
-    return [
-        *figures(f"{name}: CPU", "ms", started, [of.cpu for of in samples], BAR),
-        *figures(f"{name}: p50", "ms", started, [of.percentile(0.5) for of in samples]),
-    ]
+    async with AsyncExitStack() as stack:
+        sides = [base.side for base in started]
+        if isinstance(sides[-1].server, PeerWithVectors):
+            sides.append(await stack.enter_async_context(on_postgres(bench, sides[-1].server)))
+        samples = await bench.compare(sides, run, ours=300, peer=160, clients=CLIENTS)
+    rows = list[Figure]()
+    for place, base in enumerate(started):
+        if base.side.is_ours:
+            beside_it = samples[len(started) + (base.name == POSTGRES) - 1 :][:1] if bench.with_peer else []
+            name, both = f"a run that searches, {base.name}", [samples[place], *beside_it]
+            rows.append(beside(f"{name}: CPU", "ms", both, lambda of: of.cpu, BAR))
+            rows.append(beside(f"{name}: p50", "ms", both, lambda of: of.percentile(0.5)))
+    return rows

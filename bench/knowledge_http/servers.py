@@ -21,7 +21,7 @@ SQLITE, POSTGRES, BUILTIN = "SQLite", "Postgres", "SQLite with the builtin embed
 CLIENTS = 4
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 300
-COUNT = f"SELECT count(*) AS n FROM {SCHEMA}.{TABLE}"
+COUNT = f"SELECT count(*) AS n FROM {SCHEMA}.{TABLE}"  # noqa: S608 - of constants
 numbers = itertools.count()
 
 
@@ -48,7 +48,7 @@ class Ours(Musterd):
 
 
 class PeerWithVectors(Peer):
-    """agno with sessions in SQLite, which costs it less, and with contents and chunks in Postgres."""
+    """agno with contents and chunks in Postgres, and with sessions in SQLite unless ``db`` says otherwise."""
 
     app = "bench/peer/knowledge.py"
     splitting: Mapping[str, str] = {
@@ -57,8 +57,10 @@ class PeerWithVectors(Peer):
         "chunk_size": str(CHUNK_CHARACTERS),
     }
 
-    def __init__(self, model_url: str, environment: Mapping[str, str], store: Store, url: str) -> None:
-        super().__init__(model_url, {**environment, "BENCH_VECTORS": url})
+    def __init__(
+        self, model_url: str, environment: Mapping[str, str], store: Store, url: str, db: str | None = None
+    ) -> None:
+        super().__init__(model_url, {**environment, "BENCH_VECTORS": url}, db)
         self.store = store
         self.vectors_url = url
 
@@ -125,6 +127,15 @@ async def bases(bench: Bench) -> AsyncIterator[list[Base]]:
             peer = stack.enter_context(PeerWithVectors(bench.model.base_url, embeddings, postgres, url))
             started.append(Base("", Side(peer, await stack.enter_async_context(Client(peer.url)))))
         yield started
+
+
+@asynccontextmanager
+async def on_postgres(bench: Bench, peer: PeerWithVectors) -> AsyncIterator[Side]:
+    """Start one more server of the peer with the same knowledge base, which keeps its sessions in Postgres too."""
+    url = peer.vectors_url
+    with PeerWithVectors(bench.model.base_url, peer.environment, peer.store, url, url) as server:
+        async with Client(server.url) as client:
+            yield Side(server, client)
 
 
 def figures(
