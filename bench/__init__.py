@@ -7,6 +7,7 @@ python -m bench --durable recovery  some of them
 python -m bench --lists             lists of runs and of sessions, 10,000 of each, about four minutes
 python -m bench --streams           subscribers of streams, about four minutes
 python -m bench --auth              the cost of authentication, about three minutes
+python -m bench --knowledge-http    knowledge bases over HTTP, beside agno with pgvector, about twelve minutes
 python -m bench --webhooks          the cost and the speed of webhooks, about two minutes
 python -m bench --write-docs        all measurements, written to docs/performance.md; also with --durable
 python -m bench --profile runs      a CPU profile of musterd alone
