@@ -19,7 +19,7 @@ from bench.trial import Bench, Side, drive
 
 SQLITE, POSTGRES, BUILTIN = "SQLite", "Postgres", "SQLite with the builtin embedder"
 CLIENTS = 4
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 300
 COUNT = f"SELECT count(*) AS n FROM {SCHEMA}.{TABLE}"  # noqa: S608 - of constants
 numbers = itertools.count()
