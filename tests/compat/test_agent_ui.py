@@ -66,7 +66,7 @@ def test_deltas_and_members_end_in_the_leaders_answer(
 
 
 def test_a_chat_is_loaded_as_it_was(ui: AgentUi, http: httpx2.Client) -> None:
-    # Not with the first message: the page would load the session while that run is at work, or after its end.
+    # Not with the first message: the page loads a new session when a member starts, before its end or after.
     ui.send('[[SAY {"a": 1}]]')
     ui.send(DELEGATE)
     again = AgentUi(http)

@@ -113,6 +113,7 @@ class AgentUi:
             for piece in answer.iter_text():
                 for event in scanner.feed(piece):
                     last = self._show(event, last)
+        self._is_new_session = False
 
     def _show(self, event: dict[str, Any], last: str) -> str:
         """Show one event; what was appended last.
