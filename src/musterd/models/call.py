@@ -124,7 +124,8 @@ class ModelCaller:
         """
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
             messages = model.prepare_messages(messages, parameters)
-        outcome, started_at = "failed", clock.monotonic()
+        outcome: str | None = "failed"
+        started_at = clock.monotonic()
         budget, retries = self._settings.model_retry_seconds, list[JsonObject]()
         load_seconds: float | None = None
         try:
@@ -138,8 +139,10 @@ class ModelCaller:
                         response = await current_try.answer(messages, parameters, model_settings)
                     first_event_at = current_try.first_event_at
                     answer = _answer(model, response, started_at, first_event_at, load_seconds, retries)
-                    outcome = "answered"
-                    self._count(model, answer)
+                    # An answer for which the model was not needed is no call of it.
+                    outcome = "answered" if answer.tries else None
+                    if outcome is not None:
+                        self._count(model, answer)
                     return answer
                 except CALL_ERRORS as error:
                     failed_at, failure = clock.now(), explain(error)
@@ -157,8 +160,9 @@ class ModelCaller:
             outcome = "cancelled"
             raise
         finally:
-            self._metrics.model_calls.add(model.system, model.model_name, outcome)
-            self._metrics.model_seconds.observe(clock.monotonic() - started_at, model.system, model.model_name)
+            if outcome is not None:
+                self._metrics.model_calls.add(model.system, model.model_name, outcome)
+                self._metrics.model_seconds.observe(clock.monotonic() - started_at, model.system, model.model_name)
 
     def _count(self, model: Model, answer: ModelAnswer) -> None:
         usage, metrics = answer.usage, self._metrics

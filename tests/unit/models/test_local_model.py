@@ -10,6 +10,7 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock
+from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
@@ -65,8 +66,9 @@ async def test_it_streams_text() -> None:
 
 async def test_an_answer_for_which_the_model_is_not_needed_is_no_call() -> None:
     tool = ToolDefinition(name="t", parameters_json_schema={"type": "object", "properties": {}})
+    metrics = Metrics()
     answers = [
-        await ModelCaller(SETTINGS).stream(
+        await ModelCaller(SETTINGS, metrics).stream(
             model(FakeRuntime("a")),
             MESSAGES,
             ModelRequestParameters(function_tools=tools),
@@ -77,6 +79,7 @@ async def test_an_answer_for_which_the_model_is_not_needed_is_no_call() -> None:
         for tools in ([tool], [])
     ]
     assert [answer.tries for answer in answers] == [0, 1]
+    assert metrics.model_calls.values == {("local", "local", "answered"): 1}
 
 
 async def test_it_calls_tools() -> None:
