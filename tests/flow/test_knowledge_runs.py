@@ -62,6 +62,25 @@ async def test_a_sentence_model_finds_a_text_by_its_meaning(serve: Serve) -> Non
     assert hit["name"] == "login"
 
 
+async def test_the_step_of_a_search_has_what_it_found(serve: Serve) -> None:
+    base = Knowledge(id="docs")
+    reader = Agent(id="reader", model="scripted", knowledge=base, add_knowledge_to_context=True)
+    async with serve(served=Sample([], [reader])) as client:
+        await add(client, "norway", "Oslo is the capital of Norway.", "no")
+        run = await client.run(f"{SEARCH} capital", "agents/reader", run_id="r1")
+        steps = await client.get("/runs/r1/steps")
+        contents = {}
+        for step in steps:
+            answer = await client.http.get("/runs/r1/steps", params={"path": step["path"]})
+            contents[step["kind"]] = answer.json()[0]
+        before, by_tool = run["references"]
+        assert contents["retrieve"]["references"] == before
+        assert contents["tool"]["references"] == by_tool
+        assert contents["tool"]["arguments"] == {"query": "capital"}
+        assert "references" not in contents["model"]
+        assert all("references" not in step for step in steps)
+
+
 async def test_a_run_of_a_user_finds_only_that_users_contents(serve: Serve) -> None:
     issuer = Issuer()
     scopes = ("agents:run", "agents:read", "knowledge:read", "knowledge:write")

@@ -511,11 +511,13 @@ class StepContent:
     :param arguments: of a call, as it was made.
     :param result: as text, at most ``TEXT_CHARACTERS`` of it.
     :param result_characters: the length of the whole result.
+    :param references: what a search of a knowledge base found: query, references, time.
     """
 
     arguments: JsonObject | None
     result: str | None
     result_characters: int | None
+    references: JsonObject | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,17 +126,26 @@ def _settlement(step: StepRow, approval: StepApproval) -> StepSettlement | None:
 
 
 async def _content(tx: Tx, step: StepRow) -> StepContent:
-    result = _result(step)
+    recorded: JsonObject = json.loads(step.result or "{}")
+    result = _result(step, recorded)
     return StepContent(
         arguments=await _arguments(tx, step),
         result=None if result is None else result[:TEXT_CHARACTERS],
         result_characters=None if result is None else len(result),
+        references=_references(step, recorded),
     )
 
 
-def _result(step: StepRow) -> str | None:
+def _references(step: StepRow, recorded: JsonObject) -> JsonObject | None:
+    """What a search found; None: the step is no search, it found nothing, or it repeated an earlier one."""
+    if step.kind is StepKind.RETRIEVE:
+        references: JsonObject | None = recorded.get("references")
+        return references if references and references["references"] else None
+    return (recorded.get("details") or {}).get("references") if step.kind is StepKind.TOOL else None
+
+
+def _result(step: StepRow, recorded: JsonObject) -> str | None:
     """The result of a step as text; None: it has none, or is of a kind that clients do not read."""
-    recorded: JsonObject = json.loads(step.result or "{}")
     result: str | None = None
     if step.result is not None and step.kind is StepKind.MODEL:
         result = "".join(part["content"] for part in recorded["parts"] if part["part_kind"] == "text")

@@ -1,13 +1,14 @@
 """The steps of a run's journal, as clients read them."""
 
 import json
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import TEXT_CHARACTERS, StepContent, StepKind, StepState, StepView
+from musterd.wire.references import References
 from musterd.wire.shapes import UnixTime
 
 Outcome = Literal["running", "waiting", "completed", "failed", "unknown", "cut_off", "cancelled"]
@@ -111,6 +112,9 @@ class RunStep(TypedDict):
     result_characters: NotRequired[
         Annotated[int | None, Field(description="Only with `path`: the length of the whole result.")]
     ]
+    references: NotRequired[
+        Annotated[References, Field(description="Only with `path`, and only of a search: what it found.")]
+    ]
 
 
 _OUTCOMES: dict[StepState, Outcome] = {
@@ -182,3 +186,5 @@ def _add_content(value: RunStep, content: StepContent) -> None:
     value["arguments"] = content.arguments
     value["result"] = content.result
     value["result_characters"] = content.result_characters
+    if content.references is not None:
+        value["references"] = cast(References, content.references)

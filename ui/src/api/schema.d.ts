@@ -4443,6 +4443,8 @@ export interface components {
              * @description Only with `path`: the length of the whole result.
              */
             result_characters?: number | null;
+            /** @description Only with `path`, and only of a search: what it found. */
+            references?: components["schemas"]["References"];
             /**
              * Fingerprint
              * @description A hash of what was called, with its arguments.
@@ -6423,6 +6425,8 @@ export interface components {
              * @description Only with `path`: the length of the whole result.
              */
             result_characters?: number | null;
+            /** @description Only with `path`, and only of a search: what it found. */
+            references?: components["schemas"]["References"];
         };
         /**
          * RunSummary
