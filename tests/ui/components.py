@@ -75,6 +75,19 @@ desk = Team(
     members=[orders, shipping, billing],
     tools=[get_order, refund_payment],
 )
+
+
+def look_up(query: str) -> list[object]:
+    """What a search of hostile documents returns."""
+    text = f"{query}: <img src=x onerror='window.hacked = 1'>"
+    handbook = {"name": "handbook.pdf", "place": "page 3", "content": "Parcels are insured.", "meta_data": {}}
+    return [
+        {**handbook, "content_origin": "https://shop.example/handbook.pdf"},
+        {"name": text, "content": text, "content_origin": "javascript:window.hacked = 1"},
+    ]
+
+
+librarian = Agent(id="librarian", name="Librarian", model="scripted", knowledge_retriever=look_up)
 travel = Agent(id="travel", name="Travel", model="scripted", tools=[check_in, open_gate])
 
 

@@ -31,6 +31,9 @@ export type RunAttempt = Schemas["AttemptEntry"];
 /** `GET /runs/{run_id}?view=summary`. */
 export type RunDetail = Schemas["RunSummaryDetails"];
 
+/** What one search of a knowledge base found. */
+export type Search = Schemas["References"];
+
 export type Approval = Omit<Schemas["ApprovalResponse"], "requirements"> & {
   requirements: Record<string, unknown>[] | null;
 };

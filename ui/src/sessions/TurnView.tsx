@@ -7,6 +7,7 @@ import { Cost, Duration, Time } from "../shared/Figures";
 import { plural } from "../shared/format";
 import { Markdown } from "../shared/Markdown";
 import { Banner } from "../shared/PageStates";
+import { Sources } from "../shared/Sources";
 import { Status } from "../shared/Status";
 import { useLiveText } from "./liveText";
 import { isUnfinished, type Turn } from "./turns";
@@ -37,6 +38,7 @@ export function TurnView({ turn }: { turn: Turn }) {
       </div>
       <RunLine turn={turn} />
       <Answer turn={turn} live={live} />
+      {isUnfinished(turn) ? null : <Sources searches={turn.searches} />}
       {isUnfinished(turn) && turn.waiting > 0 ? <Questions turn={turn} /> : null}
     </article>
   );

@@ -1,7 +1,7 @@
 /** Sessions and their runs, as `GET /sessions` and below tell them. */
 
 import type { components } from "../api/schema";
-import type { RunStatus } from "../api/types";
+import type { RunStatus, Search } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
 
 type Schemas = components["schemas"];
@@ -38,6 +38,7 @@ export type SessionRun = Pick<
 > & {
   content?: unknown;
   tools?: SessionTool[];
+  references?: Search[];
 };
 
 export type SessionTool = Pick<Schemas["ToolExecution"], "tool_name"> &

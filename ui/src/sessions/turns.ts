@@ -1,6 +1,6 @@
 /** A session as a conversation: what a person wrote, what was answered, and the run between the two. */
 
-import type { RunStatus, RunSummary } from "../api/types";
+import type { RunStatus, RunSummary, Search } from "../api/types";
 import { type SessionRun, type SessionTool, unixTime } from "./session";
 
 export interface Turn {
@@ -27,6 +27,8 @@ export interface Turn {
   /** What it does now, what it waits for, or why it failed. */
   outcome: string | null;
   decisions: ToolDecision[];
+  /** What the run and its members searched for the answer. */
+  searches: readonly Search[];
 }
 
 export interface ToolDecision {
@@ -73,6 +75,7 @@ function turnOf(run: SessionRun, members: readonly SessionRun[], summary: RunSum
     members: members.length,
     failedMembers: members.filter((member) => member.status === "ERROR").length,
     decisions: decisionsOf(tools),
+    searches: [run, ...members].flatMap((one) => one.references ?? []),
   };
 }
 
@@ -114,6 +117,7 @@ function emptyTurn(runId: string, acceptedAt: number): Turn {
     componentName: null,
     outcome: null,
     decisions: [],
+    searches: [],
   };
 }
 

@@ -1,6 +1,7 @@
 import { CircleCheck } from "lucide-react";
 import { CodeBlock, CopyButton } from "../../shared/CodeBlock";
 import { Markdown } from "../../shared/Markdown";
+import { Sources } from "../../shared/Sources";
 import type { RunDetail } from "../model/types";
 
 /** The answer of a run that has completed, or what a cancelled run had written. */
@@ -29,6 +30,7 @@ export function AnswerCard({ run }: { run: RunDetail }) {
       </div>
       <div className="card-body">
         {isText ? <Markdown text={content} /> : <CodeBlock value={content} label="Answer" />}
+        <Sources searches={run.references} />
       </div>
     </section>
   );

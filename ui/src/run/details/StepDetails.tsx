@@ -7,6 +7,7 @@ import { Dialog } from "../../shared/Dialog";
 import { Duration, Time } from "../../shared/Figures";
 import { formatDuration } from "../../shared/format";
 import { ErrorState, Skeleton } from "../../shared/PageStates";
+import { Sources } from "../../shared/Sources";
 import type { Tone } from "../../shared/status";
 import { useIsPhone } from "../../shared/useIsPhone";
 import { ForkDialog } from "../controls/ForkDialog";
@@ -179,6 +180,11 @@ function StoredTexts({ step, detail }: { step: RunStep; detail: ReturnType<typeo
   return (
     <>
       {isEmpty(texts.arguments) ? null : <TextSection title="Arguments" value={texts.arguments} />}
+      {texts.references === undefined ? null : (
+        <section>
+          <Sources searches={[texts.references]} />
+        </section>
+      )}
       {isEmpty(texts.result) ? null : (
         <TextSection
           title={

@@ -3,6 +3,7 @@
  * and notes. Events are applied in the order of their index; an event that was applied before changes nothing, so a
  * stream may be resumed anywhere.
  */
+import type { Search } from "@/api/types";
 import type { EventTool, RunEvent } from "../model/types";
 
 /** A try of a model call that failed before the next one. */
@@ -95,6 +96,8 @@ export interface Thread {
   entries: Entry[];
   /** The complete answer, once the run has one. */
   answer: string | null;
+  /** What the run searched for its answer. */
+  searches: readonly Search[];
   openModel: ModelCall | null;
   openTools: Map<string, ToolCall>;
   /** By the type and the id of the step. */
@@ -244,6 +247,7 @@ export class RunFeed {
         endedAt: null,
         entries: [],
         answer: null,
+        searches: [],
         openModel: null,
         openTools: new Map(),
         openSteps: new Map(),
@@ -419,6 +423,7 @@ export class RunFeed {
     thread.endedAt = at;
     if (note === "completed") {
       thread.answer = event.content === undefined ? null : textOf(event.content);
+      thread.searches = event.references ?? [];
     } else {
       this.note(
         thread,

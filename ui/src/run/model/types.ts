@@ -4,7 +4,7 @@
  */
 
 import type { components } from "@/api/schema";
-import type { Activity, ComponentKind, MemberRun, RunAttempt, RunStatus, Totals } from "@/api/types";
+import type { Activity, ComponentKind, MemberRun, RunAttempt, RunStatus, Search, Totals } from "@/api/types";
 
 export type { ComponentKind, MemberRun, RunAttempt, RunStatus, Totals };
 
@@ -16,7 +16,8 @@ export type CutOffStep = Schemas["CutOffStep"];
 type ReadKeys =
   | ("run_id" | "root_run_id" | "parent_run_id" | "session_id" | "user_id" | "input" | "content" | "model" | "status")
   | ("created_at" | "queued_at" | "started_at" | "ended_at" | "attempts" | "attempt_list" | "queue_position")
-  | ("runs_behind" | "forks" | "forked_from" | "copied_from" | "cancel" | "error" | "waiting" | "members");
+  | ("runs_behind" | "forks" | "forked_from" | "copied_from" | "cancel" | "error" | "waiting" | "members")
+  | "references";
 
 /** `GET /runs/{run_id}?view=full`: the keys that the page reads, of a run of a team, an agent or a workflow. */
 export type RunDetail = Omit<Pick<Schemas["TeamRunDetails"], ReadKeys | "team_id" | "team_name">, "input"> &
@@ -65,6 +66,7 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   iteration?: number;
   will_retry?: boolean;
   step_response?: Schemas["StepOutput"];
+  references?: Search[];
   input_tokens?: number;
   output_tokens?: number;
   time_to_first_token?: number;

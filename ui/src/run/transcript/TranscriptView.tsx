@@ -3,6 +3,7 @@ import { CopyButton } from "../../shared/CodeBlock";
 import { Time } from "../../shared/Figures";
 import { Markdown } from "../../shared/Markdown";
 import { EmptyState, Skeleton } from "../../shared/PageStates";
+import { Sources } from "../../shared/Sources";
 import { Dot } from "../../shared/Status";
 import type { RunFeed } from "../live/feed";
 import type { RunDetail, RunStep } from "../model/types";
@@ -157,5 +158,7 @@ function RowView({ row, lane, names, calls }: RowViewProps) {
           <Markdown text={row.text} />
         </div>
       );
+    case "sources":
+      return <Sources searches={row.thread.searches} />;
   }
 }

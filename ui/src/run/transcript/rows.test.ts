@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { busyRun } from "../fixtures";
+import { busyRun, runDetail, START } from "../fixtures";
 import { RunFeed } from "../live/feed";
+import type { RunEvent } from "../model/types";
 import { type Row, toRows } from "./rows";
 
 function story(rows: readonly Row[]): string[] {
@@ -15,6 +16,8 @@ function lineOf(row: Row): string {
       return `asked by ${row.from}: ${row.text.slice(0, 12)}`;
     case "answer":
       return `answer: ${row.text}`;
+    case "sources":
+      return `sources of ${row.thread.searches.map((search) => search.query).join(", ")}`;
     case "entry":
       return row.entry.kind === "model" ? `text${row.entry.isVoid ? " void" : ""}` : row.entry.kind;
   }
@@ -70,4 +73,51 @@ test("an answer that was not written as text is shown, one that was is not shown
   const rows = story(toRows(feed, run, run.run_id));
   expect(rows.at(-1)).toContain('"refund": 14.9');
   expect(story(toRows(feed, run, "orders")).filter((line) => line.startsWith("answer"))).toEqual([]);
+});
+
+function event(index: number, name: string, own: Partial<RunEvent> = {}): RunEvent {
+  return { event: name, event_index: index, created_at: 0, at: START + index, run_id: "run-4417", ...own };
+}
+
+test("what a run searched stands below its answer", () => {
+  const searches = [{ query: "holidays", references: ["25 days"], time: 0.01 }];
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamRunStarted"),
+    event(1, "TeamModelRequestStarted", { model: "m" }),
+    event(2, "TeamRunContent", { content: "25 days." }),
+    event(3, "RunStarted", { run_id: "other", parent_run_id: "run-4417", agent_name: "Other" }),
+    event(4, "ModelRequestStarted", { run_id: "other", model: "m" }),
+    event(5, "TeamModelRequestCompleted"),
+    event(6, "TeamRunCompleted", { content: "25 days.", references: searches }),
+  ]);
+  expect(story(toRows(feed, runDetail(), null)).slice(2)).toEqual(["text", "sources of holidays", "Other:", "text"]);
+});
+
+test("a call stands where it began, not where it was announced", () => {
+  const call = (id: string, times?: [number, number]) => ({
+    tool_call_id: id,
+    tool_name: id,
+    tool_args: {},
+    tool_call_error: false,
+    result: null,
+    child_run_id: null,
+    metrics:
+      times === undefined
+        ? null
+        : { start_time: START + times[0], end_time: START + times[1], duration: times[1] - times[0] },
+  });
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamRunStarted"),
+    event(1, "TeamToolCallStarted", { tool: call("first") }),
+    event(2, "TeamToolCallStarted", { tool: call("second") }),
+    event(3, "MessageReceived", { content: "Hurry" }),
+    event(5, "TeamToolCallCompleted", { tool: call("first", [1, 4]) }),
+    event(6, "TeamToolCallCompleted", { tool: call("second", [4, 6]) }),
+  ]);
+  const names = toRows(feed, runDetail(), null).flatMap((row) =>
+    row.kind !== "entry" ? [] : row.entry.kind === "tool" ? row.entry.name : row.entry.kind,
+  );
+  expect(names).toEqual(["first", "note", "second"]);
 });

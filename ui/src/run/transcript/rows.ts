@@ -9,9 +9,12 @@ export type Row =
   | { kind: "task"; key: string; thread: Thread; from: string; text: string }
   /** An entry is timed if no speaker stands above it and says when it was. */
   | { kind: "entry"; key: string; thread: Thread; entry: Entry; isTimed: boolean }
-  | { kind: "answer"; key: string; thread: Thread; text: string };
+  | { kind: "answer"; key: string; thread: Thread; text: string }
+  | { kind: "sources"; key: string; thread: Thread };
 
 interface Placed {
+  /** When it began. Of two that began together, the one with the lower index is first. */
+  at: number;
   index: number;
   thread: Thread;
   row: (key: string, isTimed: boolean) => Row;
@@ -33,6 +36,7 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
     const from = isRoot ? (run.user_id ?? "User") : (parent?.name ?? componentName(run));
     if (task !== "")
       placed.push({
+        at: thread.startedAt,
         index: thread.index - 0.5,
         thread,
         row: (key) => ({ kind: "task", key, thread, from, text: task }),
@@ -40,21 +44,24 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
     for (const entry of thread.entries) {
       if (isShown(entry))
         placed.push({
+          at: startOf(entry),
           index: entry.index,
           thread,
           row: (key, isTimed) => ({ kind: "entry", key, thread, entry, isTimed }),
         });
     }
+    // Both stand right below the last entry, even if other runs began something before this one ended.
+    const at = Math.max(thread.startedAt, ...thread.entries.map(startOf));
+    const index = thread.entries.at(-1)?.index ?? 0;
     const answer = answerOf(thread);
     if (answer !== null) {
-      placed.push({
-        index: lastIndex(thread) + 0.5,
-        thread,
-        row: (key) => ({ kind: "answer", key, thread, text: answer }),
-      });
+      placed.push({ at, index: index + 0.5, thread, row: (key) => ({ kind: "answer", key, thread, text: answer }) });
+    }
+    if (thread.searches.length > 0) {
+      placed.push({ at, index: index + 0.75, thread, row: (key) => ({ kind: "sources", key, thread }) });
     }
   }
-  placed.sort((a, b) => a.index - b.index);
+  placed.sort((a, b) => a.at - b.at || a.index - b.index);
   const rows: Row[] = [];
   let speaker: Thread | null = null;
   for (const { index, thread, row } of placed) {
@@ -71,8 +78,9 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
   return rows;
 }
 
-function lastIndex(thread: Thread): number {
-  return thread.entries.at(-1)?.index ?? 0;
+/** The calls of one answer may begin one after the other, long after the event that announces them. */
+function startOf(entry: Entry): number {
+  return entry.kind === "note" ? entry.at : entry.startedAt;
 }
 
 function isShown(entry: Entry): boolean {
