@@ -20,6 +20,7 @@ import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
 import { outcomeText } from "../timeline/describe";
 import { Attempts } from "./Attempts";
+import { Calls } from "./Calls";
 import { Fact } from "./Fact";
 import { LiveTexts } from "./LiveTexts";
 import { FailedTries, ModelTiming } from "./ModelTiming";
@@ -148,6 +149,7 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       <FailedTries retries={span.retries} />
       {span.kind === "members" ? <WaitedFor run={run} span={span} /> : null}
       {step === undefined ? <LiveTexts feed={feed} span={span} /> : <StoredTexts step={step} detail={detail} />}
+      {step === undefined ? null : <Calls run={run} steps={steps} step={step} />}
       <section className="only-desk flex flex-wrap gap-2">
         <Button onClick={() => onShowEvents({ runId: span.runId, at: span.start, callId: step?.tool_call_id ?? null })}>
           Show its events

@@ -1,7 +1,7 @@
-import { Link } from "wouter";
 import { Duration } from "../../shared/Figures";
 import type { RunDetail } from "../model/types";
 import type { Span } from "../spans";
+import { MemberLink } from "./MemberLink";
 
 /** Steps have whole milliseconds. */
 const ROUNDING = 0.005;
@@ -20,12 +20,7 @@ export function WaitedFor({ run, span }: { run: RunDetail; span: Span }) {
       <ol className="attempts">
         {members.map((member) => (
           <li key={member.run_id}>
-            <Link
-              className="underline"
-              href={`/runs/${encodeURIComponent(run.run_id)}?view=transcript&member=${encodeURIComponent(member.run_id)}`}
-            >
-              {member.name ?? member.component_id}
-            </Link>
+            <MemberLink run={run} member={member} />
             <span className="truncate text-ink-3">{member.task}</span>
             <span className="numeric text-ink-3">
               <Duration from={member.from} to={member.ended_at} />
