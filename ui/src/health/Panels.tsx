@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { Time } from "../shared/Figures";
-import { formatBytes, formatCost, formatCount, formatDuration, formatTime, plural } from "../shared/format";
+import { costOfTokens, formatBytes, formatCost, formatCount, formatDuration, formatTime, plural } from "../shared/format";
 import { Status } from "../shared/Status";
 import type { DayUsage } from "./queries";
 import type { ServerProcess, ServerStatus } from "./status";
@@ -76,7 +76,7 @@ export function ModelsPanel({ status }: { status: ServerStatus }) {
               <td className="numeric only-desk">{formatCount(model.retries)}</td>
               <td className="numeric">{formatCount(model.tokens)}</td>
               <td className="numeric only-desk">{formatDuration(model.first_token_seconds)}</td>
-              <td className="numeric">{formatCost(model.cost)}</td>
+              <td className="numeric">{formatCost(costOfTokens(model.cost, model.tokens))}</td>
             </tr>
           ))}
         </tbody>

@@ -51,7 +51,7 @@ test("a call that its events have ended counts with its lane, before its step is
   ]);
   expect(figures(STEPS, feed)).toMatchObject({ inputTokens: 130, outputTokens: 25, modelCalls: 2, openModelCalls: 1 });
   expect(toSpans({ run: runDetail(), steps: STEPS, feed }).lanes[0]?.tokens).toBe(155);
-  expect(figures([], feed)).toMatchObject({ inputTokens: 30, cost: null });
+  expect(figures([], feed)).toMatchObject({ inputTokens: 30, cost: undefined });
 });
 
 test("without a list price of a model there is no cost", () => {

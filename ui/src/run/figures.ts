@@ -5,8 +5,8 @@ import { DELEGATIONS, isTakenOver, type Span, type Spans } from "./spans";
 export interface Figures {
   inputTokens: number;
   outputTokens: number;
-  /** Null if a model has no list price. */
-  cost: number | null;
+  /** Null if a model has no list price; undefined until a model call has ended. */
+  cost: number | null | undefined;
   modelCalls: number;
   failedModelCalls: number;
   openModelCalls: number;
@@ -28,7 +28,7 @@ export function figuresOf(spans: Spans, steps: readonly RunStep[]): Figures {
   return {
     inputTokens: sum(used.map(({ input }) => input)),
     outputTokens: sum(used.map(({ output }) => output)),
-    cost: costs.length === 0 || costs.includes(null) ? null : sum(costs.map((cost) => cost ?? 0)),
+    cost: costs.length === 0 ? undefined : costs.includes(null) ? null : sum(costs.map((cost) => cost ?? 0)),
     modelCalls: count(models, "ok") + count(models, "failed"),
     failedModelCalls: count(models, "failed"),
     openModelCalls: count(models, "running"),

@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { Button } from "../shared/Button";
 import { CodeBlock } from "../shared/CodeBlock";
 import { Cost, Time } from "../shared/Figures";
-import { formatCount } from "../shared/format";
+import { costOfTokens, formatCount } from "../shared/format";
 import { componentPath } from "../teams/component";
 import { DeleteDialog, StateDialog } from "./SessionDialogs";
 import { type SessionDetail, type SessionItem, unixTime } from "./session";
@@ -21,6 +21,8 @@ export function SessionSide({ session, item }: SessionSideProps) {
   const state = session.session_state ?? {};
   const hasState = Object.keys(state).length > 0;
   const owner = session.team_id ?? session.agent_id;
+  const tokens = session.total_tokens ?? session.metrics?.total_tokens ?? 0;
+  const cost = item && costOfTokens(item.total_cost, tokens);
   const ownerPath = componentPath(session.team_id ? "team" : "agent", owner ?? "");
   return (
     <>
@@ -63,12 +65,12 @@ export function SessionSide({ session, item }: SessionSideProps) {
         <h2>Usage</h2>
         <dl className="kv">
           <dt>Tokens</dt>
-          <dd className="text-right">{formatCount(session.total_tokens ?? session.metrics?.total_tokens ?? 0)}</dd>
-          {item?.total_cost === undefined || item.total_cost === null ? null : (
+          <dd className="text-right">{formatCount(tokens)}</dd>
+          {cost === undefined ? null : (
             <>
               <dt>Cost</dt>
               <dd className="text-right">
-                <Cost cost={item.total_cost} />
+                <Cost cost={cost} />
               </dd>
             </>
           )}

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatBytes, formatCost, formatCount, formatDuration, formatOffset, formatTime, plural } from "./format";
+import { costOfTokens, formatBytes, formatCost, formatCount, formatDuration, formatOffset, formatTime, plural } from "./format";
 
 const plain = (text: string) => text.replaceAll("\u2009", " ");
 
@@ -39,7 +39,9 @@ test("counts, costs, sizes and plurals", () => {
   expect(formatCost(0.0099)).toBe("$0.0099");
   expect(formatCost(0)).toBe("$0");
   expect(formatCost(0.000_001)).toBe("$0.0000");
-  expect(formatCost(null)).toBe("–");
+  expect(formatCost(null)).toBe("price unknown");
+  expect(formatCost(undefined)).toBe("–");
+  expect([costOfTokens(null, 0), costOfTokens(null, 5), costOfTokens(0, 5)]).toEqual([undefined, null, 0]);
   expect(plain(formatBytes(12_400_000))).toBe("12.4 MB");
   expect(plain(formatBytes(512))).toBe("512 B");
   expect(plural(1, "run")).toBe("1 run");

@@ -55,9 +55,20 @@ export function formatCount(count: number | null | undefined): string {
   return count === null || count === undefined ? DASH : counts.format(count);
 }
 
-/** `$0.0099`: always four decimals, so that a column lines up; nothing at all is `$0`. */
+/**
+ * `$0.0099`: always four decimals, so that a column lines up; what is free is `$0`.
+ *
+ * @param cost null if a model has no list price; undefined if there is nothing to pay for yet.
+ */
 export function formatCost(cost: number | null | undefined): string {
-  return cost === null || cost === undefined ? DASH : cost === 0 ? "$0" : `$${cost.toFixed(4)}`;
+  if (cost === undefined) return DASH;
+  if (cost === null) return "price unknown";
+  return cost === 0 ? "$0" : `$${cost.toFixed(4)}`;
+}
+
+/** The cost of so many tokens, of which the server has no cost if their price is unknown or there are none. */
+export function costOfTokens(cost: number | null, tokens: number): number | null | undefined {
+  return cost === null && tokens === 0 ? undefined : cost;
 }
 
 /** `12.4 MB`. */

@@ -12,6 +12,13 @@ test("a model call shows its tokens", () => {
   expect(screen.getByText("Tokens").nextSibling?.textContent).toBe("416 in, 5 out");
 });
 
+test("a model without a list price is no free one", () => {
+  const { rerender } = render(<Usage span={{ outcome: "ok" }} step={STEP} />);
+  expect(screen.getByText("Cost").nextSibling?.textContent).toBe("price unknown");
+  rerender(<Usage span={{ outcome: "ok" }} step={{ ...STEP, cost: 0 }} />);
+  expect(screen.getByText("Cost").nextSibling?.textContent).toBe("$0");
+});
+
 test("a try that was cut off does not show the tokens of the attempt after it", () => {
   render(<Usage span={{ outcome: "cut_off" }} step={STEP} />);
   expect(screen.queryByText("Tokens")).toBeNull();

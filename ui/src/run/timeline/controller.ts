@@ -38,6 +38,9 @@ const ROOM_LIVE = 0.045;
 const ROOM_ENDED = 0.03;
 const LEAST_SECONDS = 0.02;
 const DRAG_PIXELS = 5;
+/** How far from a bar it is still hit, in pixels. */
+const MOUSE_SLACK = 4;
+const TOUCH_SLACK = 22;
 /** How often the folds of a run that waits are made anew. */
 const REFOLD_SECONDS = 5;
 
@@ -394,7 +397,7 @@ export class TimelineController {
     const { x, y } = this.place(event);
     const { drag } = this;
     if (drag === null) {
-      if (event.pointerType === "mouse") this.hover(this.hitAt(x, y, 4));
+      if (event.pointerType === "mouse") this.hover(this.hitAt(x, y, MOUSE_SLACK));
       return;
     }
     if (this.pinch.size === 2 && this.pinch.has(event.pointerId)) {
@@ -424,7 +427,7 @@ export class TimelineController {
     this.endDrag(event);
     if (drag === null) return;
     if (!drag.moved) {
-      this.tap = { x, y, slack: drag.kind === "touch" ? 16 : 4 };
+      this.tap = { x, y, slack: drag.kind === "touch" ? TOUCH_SLACK : MOUSE_SLACK };
     } else if (drag.kind === "mouse" && !event.shiftKey && Math.abs(x - drag.x) > DRAG_PIXELS) {
       const { view } = drag;
       const perPixel = (view.to - view.from) / Math.max(1, this.right() - this.left());

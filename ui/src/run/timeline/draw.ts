@@ -462,7 +462,11 @@ function measure(context: CanvasRenderingContext2D, text: string): number {
 
 // --- what is under the pointer ------------------------------------------------------------------------------
 
-/** The bar at a place of the canvas, or the nearest within a few pixels. */
+/**
+ * The bar at a place of the canvas, or the nearest within `slack` pixels.
+ *
+ * A bar that is narrower than `slack` counts as that wide: a finger on it touches its neighbours too.
+ */
 export function hitTest(
   surface: Pick<Surface, "width" | "left">,
   scene: Scene,
@@ -473,22 +477,25 @@ export function hitTest(
   const box = lanesBetween(scene.layout, y, y + 1)[0];
   const index = box === undefined ? undefined : scene.indexes.get(box.lane);
   if (box === undefined || index === undefined || x < surface.left) return null;
-  const row = (y - box.barTop) / ROW_HEIGHT;
   const now = scene.scale.toAxis(scene.now);
   const perPixel = (scene.view.to - scene.view.from) / (surface.width - surface.left);
   const axis = scene.view.from + (x - surface.left) * perPixel;
   const [first, end] = visibleRange(index, axis - slack * perPixel, axis + slack * perPixel);
   let best: Span | null = null;
-  let distance = Infinity;
+  let least = Infinity;
+  let rank = Infinity;
   for (let i = first; i < end; i++) {
     const span = index.spans[i] as Span;
-    if (Math.abs(row - span.row - BAR_HEIGHT / ROW_HEIGHT / 2) > 0.62 + (slack - 4) / ROW_HEIGHT) continue;
-    const start = index.starts[i] as number;
-    const stop = Math.min(index.ends[i] as number, now);
-    const away = axis < start ? (start - axis) / perPixel : axis > stop ? (axis - stop) / perPixel : 0;
-    if (away <= slack && (away < distance || (away === distance && isUrgent(span)))) {
+    const half = (Math.min(index.ends[i] as number, now) - (index.starts[i] as number)) / perPixel / 2;
+    const fromMiddle = Math.abs((axis - (index.starts[i] as number)) / perPixel - half);
+    const beside = Math.max(0, fromMiddle - Math.max(half, slack / 2));
+    const above = Math.max(0, Math.abs(y - box.barTop - span.row * ROW_HEIGHT - BAR_HEIGHT / 2) - BAR_HEIGHT / 2);
+    const away = Math.hypot(beside, above);
+    const ownRank = isUrgent(span) ? 0 : fromMiddle;
+    if (away <= slack && (away < least || (away === least && ownRank <= rank))) {
       best = span;
-      distance = away;
+      least = away;
+      rank = ownRank;
     }
   }
   return best === null ? null : { span: best, lane: box.lane };

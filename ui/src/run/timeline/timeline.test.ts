@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { busyRun, longRun } from "../fixtures";
+import { busyRun, longRun, runDetail, runStep } from "../fixtures";
 import { waitingCalls } from "../model/approvals";
 import { type Lane, type Spans, toSpans } from "../spans";
 import { findSpan, moved } from "../stepKey";
@@ -108,6 +108,21 @@ test("a click finds the bar under it, in its row", () => {
   expect(at(3, 3)).toBe("list_payments");
   expect(at(14, 0)).toBe("gpt-5-mini");
   expect(at(25, 0)).toBeUndefined();
+});
+
+test("a finger finds a short bar beside or below a long one", () => {
+  const steps = [
+    runStep("t0/m", 0, 20, { kind: "model", name: "long" }),
+    runStep("t0/c0", 20, 0.1, { name: "short" }),
+    runStep("t0/c1", 20.1, 20, { name: "wide" }),
+  ];
+  const scene = sceneOf(toSpans({ run: runDetail(), steps }));
+  const at = (x: number, row: number) => hitTest({ width: 440, left: 0 }, scene, x, 8 + row * 17 + 7, 22)?.span.label;
+  expect(at(192, 1)).toBe("short");
+  expect(at(192, 0)).toBe("long");
+  expect(at(206, 1)).toBe("short");
+  expect(at(220, 1)).toBe("wide");
+  expect(at(150, 1)).toBe("long");
 });
 
 test("arrows walk the steps of a lane, and to the nearest step of the next lane", () => {
