@@ -270,7 +270,10 @@ def test_a_message_reaches_the_run(site: Deployment, server: Process, visitor: V
     visitor.see("Message: Use express, please")
 
 
-def test_a_run_goes_on_after_the_server_was_killed(site: Deployment, server: Process, visitor: Visitor) -> None:
+def test_a_run_goes_on_after_the_server_was_killed(
+    site: Deployment, server: Process, open_visitor: Callable[..., Visitor]
+) -> None:
+    visitor = open_visitor(server)
     start(server, TRACK.format("SE4"))
     site.reached("SE4")
     visitor.open("/runs/r1")
@@ -285,6 +288,11 @@ def test_a_run_goes_on_after_the_server_was_killed(site: Deployment, server: Pro
     visitor.press("2")
     expect(visitor.page.get_by_text("SE4 is in Hamburg").first).to_be_visible()
     visitor.check()
+    phone = open_visitor(server, size=PHONE)
+    phone.open("/runs/r1")
+    expect(phone.page.locator(".figures")).to_contain_text("Downtime", use_inner_text=True)
+    expect(phone.page.locator(".legend")).to_contain_text("another process went on at", use_inner_text=True)
+    phone.check()
 
 
 @pytest.mark.usefixtures("shared_server")

@@ -1,6 +1,14 @@
 import type { ReactNode } from "react";
 import { Time } from "../shared/Figures";
-import { costOfTokens, formatBytes, formatCost, formatCount, formatDuration, formatTime, plural } from "../shared/format";
+import {
+  costOfTokens,
+  formatBytes,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatTime,
+  plural,
+} from "../shared/format";
 import { Status } from "../shared/Status";
 import type { DayUsage } from "./queries";
 import type { ServerProcess, ServerStatus } from "./status";

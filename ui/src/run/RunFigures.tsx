@@ -6,6 +6,7 @@ import { figuresOf, withTotals } from "./figures";
 import type { RunDetail, RunStep } from "./model/types";
 import { isFinal } from "./model/types";
 import { type Downtime, downtimeSeconds, isTakenOver, type Spans } from "./spans";
+import { downtimeText } from "./timeline/describe";
 
 interface RunFiguresProps {
   run: RunDetail;
@@ -66,7 +67,7 @@ export function RunFigures({ run, steps, spans, isLoading }: RunFiguresProps) {
         </div>
       ) : null}
       {downtime.length > 0 ? (
-        <div className="figure">
+        <div className="figure is-downtime" title={downtime.map(downtimeText).join("\n")}>
           <span>Downtime</span>
           <b>
             <DowntimeSum bands={downtime} />

@@ -1,5 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { costOfTokens, formatBytes, formatCost, formatCount, formatDuration, formatOffset, formatTime, plural } from "./format";
+import {
+  costOfTokens,
+  formatBytes,
+  formatCost,
+  formatCount,
+  formatDuration,
+  formatOffset,
+  formatTime,
+  plural,
+} from "./format";
 
 const plain = (text: string) => text.replaceAll("\u2009", " ");
 

@@ -11,12 +11,12 @@ import {
 } from "react";
 import { serverNow } from "../../api/serverClock";
 import { Button } from "../../shared/Button";
-import { formatTime } from "../../shared/format";
+import { formatDuration } from "../../shared/format";
 import { placeBeside } from "../../shared/Tooltip";
-import type { Downtime, Lane, Span, Spans } from "../spans";
+import type { Lane, Span, Spans } from "../spans";
 import type { Placed } from "../stepKey";
-import { type Hit, TimelineController } from "./controller";
-import { spanDescription, spanTitle } from "./describe";
+import { type Hover, TimelineController } from "./controller";
+import { downtimeText, spanDescription, spanTitle } from "./describe";
 import { isShown, type Only } from "./draw";
 import { LaneNames } from "./LaneNames";
 import { AXIS_HEIGHT, type Layout } from "./layout";
@@ -55,7 +55,7 @@ export function Timeline(props: TimelineProps) {
   latest.current = props;
   const [layout, setLayout] = useState<Layout | null>(null);
   const [visible, setVisible] = useState({ from: 0, to: 1000 });
-  const [hit, setHit] = useState<Hit | null>(null);
+  const [hover, setHover] = useState<Hover | null>(null);
   const [brush, setBrush] = useState<{ from: number; to: number } | null>(null);
   const [isZoomed, setZoomed] = useState(false);
 
@@ -69,9 +69,9 @@ export function Timeline(props: TimelineProps) {
         const to = Math.ceil(nextVisible.to / SCROLL_STEP) * SCROLL_STEP;
         setVisible((known) => (known.from === from && known.to === to ? known : { from, to }));
       },
-      onHover: setHit,
+      onHover: setHover,
       onSelect: (span, lane) => {
-        setHit(null); // the panel that opens says more, and the tooltip would cover it
+        setHover(null); // the panel that opens says more, and the tooltip would cover it
         latest.current.onSelect(span, lane);
       },
       onFollow: (isOn) => latest.current.onFollow(isOn),
@@ -105,6 +105,7 @@ export function Timeline(props: TimelineProps) {
     const has = (test: (span: Span) => boolean) => spans.lanes.some((lane) => lane.spans.some(test));
     return { hasLoading: has((span) => span.kind === "loading"), hasArrival: has((span) => span.firstAt !== null) };
   }, [spans]);
+  const lastDowntime = spans.downtime.at(-1);
   const height = layout === null ? undefined : layout.height + AXIS_HEIGHT;
   const brushStyle = brush === null ? undefined : { left: brush.from, width: brush.to - brush.from };
   return (
@@ -118,9 +119,7 @@ export function Timeline(props: TimelineProps) {
         </div>
         {brush === null ? null : <div className="timeline-brush" style={brushStyle} />}
       </div>
-      {hit === null ? null : (
-        <BarTooltip key={hit.span.id} hit={hit} anchor={controller.current?.boxOf(hit.span, hit.lane) ?? null} />
-      )}
+      {hover === null ? null : <BarTooltip key={hover.key} hover={hover} />}
       <div className="legend">
         <span data-kind="model">Model</span>
         {legend.hasArrival ? <span data-kind="text">Its answer arrives</span> : null}
@@ -131,7 +130,7 @@ export function Timeline(props: TimelineProps) {
         {legend.hasLoading ? <span data-kind="load">Loading a model</span> : null}
         {spans.downtime.length > 0 ? <span data-kind="down">Downtime</span> : null}
         <span className="legend-end">
-          <DowntimeText bands={spans.downtime} />
+          {lastDowntime === undefined ? null : <span>{downtimeText(lastDowntime)}</span>}
           <Button
             kind="quiet"
             isIcon
@@ -166,30 +165,20 @@ export function Timeline(props: TimelineProps) {
   );
 }
 
-const ENDED: Record<string, string> = { lost: "Process lost", handed_over: "Handed over", released: "Released" };
-
-function DowntimeText({ bands }: { bands: readonly Downtime[] }) {
-  const last = bands.at(-1);
-  if (last === undefined) return null;
-  const began = last.end === null ? "waiting for a process" : `another process went on at ${formatTime(last.end)}`;
-  return (
-    <span className="only-desk">{`${ENDED[last.outcome] ?? "Stopped"} at ${formatTime(last.start)}, ${began}`}</span>
-  );
-}
-
-function BarTooltip({ hit, anchor }: { hit: Hit; anchor: DOMRect | null }) {
+function BarTooltip({ hover: { of, anchor } }: { hover: Hover }) {
   const element = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (element.current === null || anchor === null) return;
+    if (element.current === null) return;
     if (!element.current.matches(":popover-open")) element.current.showPopover?.();
     const left = Math.max(anchor.left, Math.min(anchor.right, anchor.left + 12));
     placeBeside(element.current, new DOMRect(left, anchor.top, 1, anchor.height));
   }, [anchor]);
+  const isBar = "kind" in of;
   return (
     <div ref={element} popover="manual" className="tooltip" aria-hidden="true">
-      <b>{spanTitle(hit.span)}</b>
+      <b>{isBar ? spanTitle(of) : `Downtime, ${formatDuration((of.end ?? serverNow()) - of.start)}`}</b>
       <br />
-      {spanDescription(hit.span, serverNow())}
+      {isBar ? spanDescription(of, serverNow()) : downtimeText(of)}
     </div>
   );
 }

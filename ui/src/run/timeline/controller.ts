@@ -3,24 +3,41 @@
  * React gives it data and hears of what the reader does.
  */
 import { serverNow } from "../../api/serverClock";
-import type { Lane, Span, Spans } from "../spans";
+import type { Downtime, Lane, Span, Spans } from "../spans";
 import { type Colours, onThemeChange, readColours } from "./colours";
-import { drawAxis, drawLanes, hitTest, isShown, type Only, type Scene, type Surface, type View, xOf } from "./draw";
+import {
+  bandAt,
+  drawAxis,
+  drawLanes,
+  hitTest,
+  isShown,
+  type Only,
+  type Scene,
+  type Surface,
+  type View,
+  xOf,
+} from "./draw";
 import { indexLane, type LaneIndex } from "./laneIndex";
 import { AXIS_HEIGHT, type Layout, layoutLanes, NAMES_LEAST, namesWidth } from "./layout";
 import { type Gap, idleGaps, TimeScale } from "./scale";
 
-export interface Hit {
+interface Hit {
   span: Span;
   lane: Lane;
-  x: number;
-  y: number;
+}
+
+/** What the pointer is on: a bar, or between the bars a time in which no process drove the run. */
+export interface Hover {
+  key: string;
+  of: Span | Downtime;
+  /** Where it is in the window. */
+  anchor: DOMRect;
 }
 
 export interface TimelineHandlers {
   /** The lanes stand elsewhere, or others are in sight. */
   onLayout: (layout: Layout, visible: { from: number; to: number }) => void;
-  onHover: (hit: Hit | null) => void;
+  onHover: (hover: Hover | null) => void;
   onSelect: (span: Span, lane: Lane) => void;
   onFollow: (isFollowing: boolean) => void;
   onZoom: (isZoomed: boolean) => void;
@@ -60,7 +77,7 @@ export class TimelineController {
   private folds = true;
   private only: Only = null;
   private selectedId: string | null = null;
-  private hoveredId: string | null = null;
+  private hovered: Hover | null = null;
   private zoomed: View | null = null;
   private isFollowing = true;
   private frozenAt: number | null = null;
@@ -189,7 +206,7 @@ export class TimelineController {
       view: { from: 0, to: 1 },
       only: this.only,
       selectedId: this.selectedId,
-      hoveredId: this.hoveredId,
+      hoveredId: this.hovered?.key ?? null,
     };
     this.tellLayout();
     this.requestDraw();
@@ -328,7 +345,7 @@ export class TimelineController {
     scene.now = now;
     scene.only = this.only;
     scene.selectedId = this.selectedId;
-    scene.hoveredId = this.hoveredId;
+    scene.hoveredId = this.hovered?.key ?? null;
     scene.view = this.view();
     drawAxis(this.surface(this.axis, AXIS_HEIGHT), scene);
     drawLanes(this.surface(this.body, this.height), scene, this.scroller.scrollTop);
@@ -371,15 +388,26 @@ export class TimelineController {
     if (this.scene === null) return null;
     const hit = hitTest({ width: this.right(), left: this.left() }, this.scene, x, y + this.scroller.scrollTop, slack);
     if (hit === null || !isShown(hit.span, this.only)) return null;
-    return { ...hit, x, y };
+    return hit;
   }
 
-  private hover(hit: Hit | null): void {
-    const id = hit?.span.id ?? null;
-    this.bodyCanvas.classList.toggle("is-over", id !== null);
-    if (id === this.hoveredId) return;
-    this.hoveredId = id;
-    this.handlers.onHover(hit);
+  private hoverAt(x: number, y: number): Hover | null {
+    const hit = this.hitAt(x, y, MOUSE_SLACK);
+    if (hit !== null) return { key: hit.span.id, of: hit.span, anchor: this.boxOf(hit) };
+    const { scene } = this;
+    if (scene === null || x < this.left() || y + this.scroller.scrollTop > scene.layout.height) return null;
+    const band = bandAt({ width: this.right(), left: this.left() }, scene, x, MOUSE_SLACK);
+    if (band === null) return null;
+    const canvas = this.bodyCanvas.getBoundingClientRect();
+    return { key: `downtime ${band.start}`, of: band, anchor: new DOMRect(canvas.left + x, canvas.top + y, 1, 1) };
+  }
+
+  private hover(hover: Hover | null): void {
+    const isBar = hover !== null && "kind" in hover.of;
+    this.bodyCanvas.classList.toggle("is-over", isBar);
+    if (hover?.key === this.hovered?.key) return;
+    this.hovered = hover;
+    this.handlers.onHover(hover);
     this.requestDraw();
   }
 
@@ -397,7 +425,7 @@ export class TimelineController {
     const { x, y } = this.place(event);
     const { drag } = this;
     if (drag === null) {
-      if (event.pointerType === "mouse") this.hover(this.hitAt(x, y, MOUSE_SLACK));
+      if (event.pointerType === "mouse") this.hover(this.hoverAt(x, y));
       return;
     }
     if (this.pinch.size === 2 && this.pinch.has(event.pointerId)) {
@@ -466,10 +494,10 @@ export class TimelineController {
   }
 
   /** Where a bar stands in the window, for what is placed beside it. */
-  boxOf(span: Span, lane: Lane): DOMRect | null {
+  private boxOf({ span, lane }: Hit): DOMRect {
     const { scene } = this;
     const box = scene?.layout.boxes.find((one) => one.lane === lane);
-    if (scene === null || box === undefined) return null;
+    if (scene === null || box === undefined) return new DOMRect();
     const canvas = this.bodyCanvas.getBoundingClientRect();
     const surface = { width: this.right(), left: this.left() };
     const x0 = Math.max(this.left(), xOf(scene, surface, scene.scale.toAxis(span.start)));

@@ -1,7 +1,7 @@
 /** A bar in words, for the tooltip and for screen readers. */
 import { formatDuration, formatTime } from "../../shared/format";
 import type { Retry } from "../live/feed";
-import type { Span } from "../spans";
+import type { Downtime, Span } from "../spans";
 
 const KIND: Record<Span["kind"], string> = {
   model: "model call",
@@ -60,4 +60,12 @@ export function spanDescription(span: Span, now: number): string {
   if (span.error !== null && span.error !== "failed") parts.push(span.error.slice(0, 160));
   parts.push(`started ${formatTime(span.start)}`);
   return parts.join(", ");
+}
+
+const ENDED: Record<string, string> = { lost: "Process lost", handed_over: "Handed over", released: "Released" };
+
+/** Why no process drove the run for some time, and when one did again. */
+export function downtimeText({ start, end, outcome }: Downtime): string {
+  const next = end === null ? "waiting for a process" : `another process went on at ${formatTime(end)}`;
+  return `${ENDED[outcome] ?? "Stopped"} at ${formatTime(start)}, ${next}`;
 }

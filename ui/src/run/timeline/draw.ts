@@ -500,3 +500,14 @@ export function hitTest(
   }
   return best === null ? null : { span: best, lane: box.lane };
 }
+
+/** The time at a place of the canvas in which no process drove the run. */
+export function bandAt(
+  surface: Pick<Surface, "width" | "left">,
+  scene: Scene,
+  x: number,
+  slack: number,
+): Downtime | null {
+  const at = (time: number) => xOf(scene, surface, scene.scale.toAxis(time));
+  return scene.downtime.find(({ start, end }) => x >= at(start) - slack && x <= at(end ?? scene.now) + slack) ?? null;
+}

@@ -3,7 +3,8 @@ import { busyRun, longRun, runDetail, runStep } from "../fixtures";
 import { waitingCalls } from "../model/approvals";
 import { type Lane, type Spans, toSpans } from "../spans";
 import { findSpan, moved } from "../stepKey";
-import { hitTest, type Scene } from "./draw";
+import { downtimeText } from "./describe";
+import { bandAt, hitTest, type Scene } from "./draw";
 import { indexLane, visibleRange } from "./laneIndex";
 import { lanesBetween, layoutLanes, namesWidth } from "./layout";
 import { gapLabel, idleGaps, TimeScale, ticksOf } from "./scale";
@@ -123,6 +124,17 @@ test("a finger finds a short bar beside or below a long one", () => {
   expect(at(206, 1)).toBe("short");
   expect(at(220, 1)).toBe("wide");
   expect(at(150, 1)).toBe("long");
+});
+
+test("between the bars the pointer finds the time in which no process drove the run", () => {
+  const spans = toSpans(busyRun());
+  const scene = { ...sceneOf(spans), downtime: spans.downtime };
+  const at = (seconds: number) => bandAt({ width: 440, left: 0 }, scene, seconds * 10, 1);
+  expect([at(5), at(13)]).toEqual([null, null]);
+  const band = at(9);
+  if (band === null) throw new Error("no downtime");
+  expect(downtimeText(band)).toMatch(/^Process lost at .+, another process went on at .+$/);
+  expect(downtimeText({ ...band, end: null })).toMatch(/, waiting for a process$/);
 });
 
 test("arrows walk the steps of a lane, and to the nearest step of the next lane", () => {
