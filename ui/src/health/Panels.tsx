@@ -84,7 +84,7 @@ export function ModelsPanel({ status }: { status: ServerStatus }) {
               <td className="numeric only-desk">{formatCount(model.retries)}</td>
               <td className="numeric">{formatCount(model.tokens)}</td>
               <td className="numeric only-desk">{formatDuration(model.first_token_seconds)}</td>
-              <td className="numeric">{formatCost(costOfTokens(model.cost, model.tokens))}</td>
+              <td className="numeric">{formatCost(costOfTokens(model.cost, model.tokens), "unknown")}</td>
             </tr>
           ))}
         </tbody>

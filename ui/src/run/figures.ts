@@ -1,6 +1,6 @@
 /** The figures of a run with all its members, counted from what the lanes show. */
 import type { RunStep, Totals } from "./model/types";
-import { DELEGATIONS, isTakenOver, type Span, type Spans } from "./spans";
+import { costOf, DELEGATIONS, isTakenOver, type Span, type Spans } from "./spans";
 
 export interface Figures {
   inputTokens: number;
@@ -23,12 +23,10 @@ export function figuresOf(spans: Spans, steps: readonly RunStep[]): Figures {
   const models = all.filter(isModelCall);
   const tools = all.filter((span) => span.kind === "tool" && !DELEGATIONS.has(span.label));
   const used = all.flatMap(({ usage }) => usage ?? []);
-  // Events do not have the cost of a call: it is known once its step is read.
-  const costs = all.flatMap(({ usage, path }) => (usage === null || path === null ? [] : usage.cost));
   return {
     inputTokens: sum(used.map(({ input }) => input)),
     outputTokens: sum(used.map(({ output }) => output)),
-    cost: costs.length === 0 ? undefined : costs.includes(null) ? null : sum(costs.map((cost) => cost ?? 0)),
+    cost: costOf(all),
     modelCalls: count(models, "ok") + count(models, "failed"),
     failedModelCalls: count(models, "failed"),
     openModelCalls: count(models, "running"),

@@ -18,7 +18,7 @@ import { componentName, componentOf, isFinal } from "./model/types";
 export type SpanKind = "model" | "loading" | "tool" | "wait" | "members" | "hook" | "function" | "choice" | "container";
 export type SpanOutcome = "ok" | "failed" | "cut_off" | "running";
 
-/** What a model call used. The cost is null if it is not known. */
+/** What a model call used. The cost is null if its model has no list price, or if it is not stored yet. */
 export interface Usage {
   input: number;
   output: number;
@@ -204,6 +204,17 @@ export function takeovers(run: RunDetail): number {
   return run.attempt_list.filter((one) => LOST.has(one.outcome) && one.attempt < last).length;
 }
 
+/**
+ * The cost of model calls; null if one of them has no list price, undefined if none has ended.
+ *
+ * Events do not have the cost of a call: it is known once its step is read.
+ */
+export function costOf(spans: readonly Span[]): number | null | undefined {
+  const costs = spans.flatMap(({ usage, path }) => (usage === null || path === null ? [] : usage.cost));
+  if (costs.length === 0) return undefined;
+  return costs.includes(null) ? null : costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0);
+}
+
 /** The seconds of all downtime. */
 export function downtimeSeconds(bands: readonly Downtime[], now: number): number {
   return bands.reduce((sum, band) => sum + Math.max(0, (band.end ?? now) - band.start), 0);
@@ -340,8 +351,7 @@ function finishLane(
     run.start === null || run.start < context.start - 1 ? [] : [{ start: run.start, end: run.end ?? context.end }],
   );
   const known = lane.spans.flatMap(({ usage }) => usage ?? []);
-  const costs = known.flatMap(({ cost }) => cost ?? []);
-  lane.cost = costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+  lane.cost = costOf(lane.spans) ?? null;
   lane.tokens = known.reduce((sum, { input, output }) => sum + input + output, 0);
   const step = lane.runIds.map((id) => stepOfRun.get(id)).findLast((name) => name);
   lane.step = step === undefined || step === lane.name ? null : step;

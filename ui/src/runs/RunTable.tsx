@@ -1,7 +1,8 @@
 import { memo } from "react";
 import { Link } from "wouter";
 import type { RunSummary } from "../api/types";
-import { Cost, Duration, Time, Tokens } from "../shared/Figures";
+import { Duration, Time, Tokens } from "../shared/Figures";
+import { formatCost } from "../shared/format";
 import { Status } from "../shared/Status";
 import { isFinal, shownStatus } from "../shared/status";
 import { describeRun } from "./describe";
@@ -91,9 +92,7 @@ const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
       <td className="numeric figure-cell">
         <Tokens totals={run.totals} />
       </td>
-      <td className="numeric figure-cell">
-        <Cost cost={run.totals?.cost} />
-      </td>
+      <td className="numeric figure-cell">{formatCost(run.totals?.cost, "unknown")}</td>
     </tr>
   );
 });

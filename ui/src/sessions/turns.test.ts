@@ -69,6 +69,13 @@ describe("a conversation", () => {
     expect(toTurns([RUN], [SUMMARY])[0]).toMatchObject({ isAnswerStale: false });
   });
 
+  it("has the sources of the run and of its members", () => {
+    const search = (query: string) => ({ query, references: ["A text"], time: 0.1 });
+    const member: SessionRun = { ...RUN, run_id: "m1", parent_run_id: "r1", references: [search("of a member")] };
+    const [turn] = toTurns([member, { ...RUN, references: [search("of the run")] }], [SUMMARY]);
+    expect(turn?.searches.map(({ query }) => query)).toEqual(["of the run", "of a member"]);
+  });
+
   it("counts members at any depth, and shows what a person decided in them", () => {
     const shipping: SessionRun = { ...RUN, run_id: "m1", parent_run_id: "r1", status: "ERROR" };
     const tools = [

@@ -59,10 +59,11 @@ export function formatCount(count: number | null | undefined): string {
  * `$0.0099`: always four decimals, so that a column lines up; what is free is `$0`.
  *
  * @param cost null if a model has no list price; undefined if there is nothing to pay for yet.
+ * @param unknown how to say that a price is unknown; narrow columns say less.
  */
-export function formatCost(cost: number | null | undefined): string {
+export function formatCost(cost: number | null | undefined, unknown = "price unknown"): string {
   if (cost === undefined) return DASH;
-  if (cost === null) return "price unknown";
+  if (cost === null) return unknown;
   return cost === 0 ? "$0" : `$${cost.toFixed(4)}`;
 }
 
