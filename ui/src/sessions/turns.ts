@@ -27,7 +27,7 @@ export interface Turn {
   /** What it does now, what it waits for, or why it failed. */
   outcome: string | null;
   decisions: ToolDecision[];
-  /** What the run and its members searched for the answer. */
+  /** The searches of the run and of its members. */
   searches: readonly Search[];
 }
 

@@ -53,7 +53,7 @@ test("many passages are shown when the reader asks for them", () => {
   expect(screen.getAllByRole("listitem")).toHaveLength(9);
 });
 
-test("what a function of the user returns is shown as text, whatever it is", async () => {
+test("values of any shape, and hostile ones, are shown as text", async () => {
   const hostile = "<img src=x onerror=alert(1)>";
   render(
     <Sources

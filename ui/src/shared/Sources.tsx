@@ -8,7 +8,7 @@ import { type Passage, passagesOf } from "./passages";
 /** More than that are shown when the reader asks for them. */
 const FEW = 5;
 
-/** What an answer rests on: a line for each passage that a search found, which opens to the passage. */
+/** The sources of an answer: a line for each passage that a search found, which opens to the passage. */
 export function Sources({ searches }: { searches: readonly Search[] | undefined }) {
   const [isWhole, setWhole] = useState(false);
   const passages = useMemo(() => passagesOf(searches ?? []), [searches]);

@@ -14,7 +14,7 @@ export interface Passage {
 
 const TITLE_CHARACTERS = 120;
 
-/** The passages of all searches in their order, each once. A function of the user may have returned anything. */
+/** The passages of all searches in their order, each once. A user's function may return values of any shape. */
 export function passagesOf(searches: readonly Search[]): Passage[] {
   const passages = new Map<string, Passage>();
   for (const { references } of searches) {

@@ -9,7 +9,7 @@ interface CallsProps {
   step: RunStep;
 }
 
-/** What a model decided to call: each call with a link to its step, or to the members that it asked. */
+/** The calls that a model decided on, each with a link to its step, or to the members that it asked. */
 export function Calls({ run, steps, step }: CallsProps) {
   const search = useSearch();
   const calls = callsOf(steps, step);

@@ -96,7 +96,7 @@ export interface Thread {
   entries: Entry[];
   /** The complete answer, once the run has one. */
   answer: string | null;
-  /** What the run searched for its answer. */
+  /** The searches of the run, known once it has completed. */
   searches: readonly Search[];
   openModel: ModelCall | null;
   openTools: Map<string, ToolCall>;

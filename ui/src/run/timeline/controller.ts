@@ -26,7 +26,7 @@ interface Hit {
   lane: Lane;
 }
 
-/** What the pointer is on: a bar, or between the bars a time in which no process drove the run. */
+/** The bar below the pointer, or between the bars a time in which no process drove the run. */
 export interface Hover {
   key: string;
   of: Span | Downtime;

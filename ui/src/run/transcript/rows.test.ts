@@ -79,7 +79,7 @@ function event(index: number, name: string, own: Partial<RunEvent> = {}): RunEve
   return { event: name, event_index: index, created_at: 0, at: START + index, run_id: "run-4417", ...own };
 }
 
-test("what a run searched stands below its answer", () => {
+test("the sources of a run stand below its answer", () => {
   const searches = [{ query: "holidays", references: ["25 days"], time: 0.01 }];
   const feed = new RunFeed("run-4417");
   feed.apply([
