@@ -124,8 +124,7 @@ class ModelCaller:
         """
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
             messages = model.prepare_messages(messages, parameters)
-        outcome: str | None = "failed"
-        started_at = clock.monotonic()
+        outcome, started_at = "failed", clock.monotonic()
         budget, retries = self._settings.model_retry_seconds, list[JsonObject]()
         load_seconds: float | None = None
         try:
@@ -139,10 +138,8 @@ class ModelCaller:
                         response = await current_try.answer(messages, parameters, model_settings)
                     first_event_at = current_try.first_event_at
                     answer = _answer(model, response, started_at, first_event_at, load_seconds, retries)
-                    # An answer for which the model was not needed is no call of it.
-                    outcome = "answered" if answer.tries else None
-                    if outcome is not None:
-                        self._count(model, answer)
+                    outcome = "answered" if answer.tries else "not needed"
+                    self._count(model, answer)
                     return answer
                 except CALL_ERRORS as error:
                     failed_at, failure = clock.now(), explain(error)
@@ -160,11 +157,13 @@ class ModelCaller:
             outcome = "cancelled"
             raise
         finally:
-            if outcome is not None:
+            if outcome != "not needed":
                 self._metrics.model_calls.add(model.system, model.model_name, outcome)
                 self._metrics.model_seconds.observe(clock.monotonic() - started_at, model.system, model.model_name)
 
     def _count(self, model: Model, answer: ModelAnswer) -> None:
+        if not answer.tries:
+            return
         usage, metrics = answer.usage, self._metrics
         tokens = (
             ("input", usage.input_tokens),
