@@ -9,10 +9,12 @@ import pytest
 import structlog
 
 from musterd import Knowledge, create_app
+from musterd.features.knowledge import database_vectors
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback, settings_for
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
-from tests.support.knowledge_contents import FakeEmbedders, ServeDocs, fake_embedders
+from tests.support.knowledge_contents import DIMENSIONS, FakeEmbedders, ServeDocs, fake_embedders
+from tests.support.pgvector import create_extension, create_index_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,13 +73,28 @@ def embedders() -> Iterator[FakeEmbedders]:
 
 
 @pytest.fixture
-def serve_docs(database: Path, embedders: FakeEmbedders) -> ServeDocs:
+async def vectors_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings: vectors are searched in memory, or in Postgres without and with an index; :data:`EACH_VECTORS`."""
+    kind = getattr(request, "param", "memory")
+    if kind == "memory":
+        return {}
+    url = request.getfixturevalue("postgres_url")
+    create_extension(url)
+    if kind == "index":
+        monkeypatch.setattr(database_vectors, "READ_CHUNKS", 0)
+        await create_index_of(url, "fake:builtin", DIMENSIONS)
+    return {"db": url, "knowledge_pgvector": True, "knowledge_memory_bytes": 0}
+
+
+@pytest.fixture
+def serve_docs(database: Path, embedders: FakeEmbedders, vectors_in: dict[str, Any]) -> ServeDocs:
     """Serve knowledge bases in this process."""
 
     @contextlib.asynccontextmanager
     async def serving(*knowledge: Knowledge, **settings: Any) -> AsyncIterator[ServerClient]:
         declared = knowledge or (Knowledge(id="docs", name="Docs"),)
-        async with in_process(create_app(knowledge=declared, settings=settings_for(database, **settings))) as client:
+        chosen = settings_for(database, **{**vectors_in, **settings})
+        async with in_process(create_app(knowledge=declared, settings=chosen)) as client:
             yield client
 
     return serving

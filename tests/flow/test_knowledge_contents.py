@@ -10,10 +10,12 @@ from musterd import Knowledge
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.knowledge_contents import CONTENT, FakeEmbedders, ServeDocs, add, names, search, text_form
+from tests.support.pgvector import EACH_VECTORS
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
+@EACH_VECTORS
 async def test_a_text_is_added_read_and_found(docs: ServerClient) -> None:
     form = text_form("Oslo is the capital of Norway.", "norway", description="d", metadata='{"country": "no"}')
     answer = await docs.http.post(CONTENT, data=form)
@@ -54,6 +56,7 @@ async def test_a_text_is_added_read_and_found(docs: ServerClient) -> None:
     }
 
 
+@EACH_VECTORS
 async def test_words_and_vectors_find_what_the_others_do_not(docs: ServerClient, embedders: FakeEmbedders) -> None:
     await add(docs, "A red car.", "car")
     await add(docs, "Bergen has rain.", "rain")
@@ -72,6 +75,7 @@ async def test_a_query_is_never_a_syntax_error(docs: ServerClient) -> None:
         await search(docs, query, search_type="keyword")
 
 
+@EACH_VECTORS
 async def test_filters_choose_contents_before_chunks_are_ranked(docs: ServerClient) -> None:
     for number in range(60):
         await add(docs, f"capital number {number}", f"other {number}", metadata='{"country": "se"}')
@@ -87,6 +91,7 @@ async def test_filters_choose_contents_before_chunks_are_ranked(docs: ServerClie
     assert (await docs.get(CONTENT, metadata='{"country": "dk"}'))["meta"]["total_count"] == 1
 
 
+@EACH_VECTORS
 async def test_other_bytes_under_a_name_replace_it_and_the_same_cost_nothing(
     docs: ServerClient, embedders: FakeEmbedders
 ) -> None:
@@ -111,6 +116,7 @@ async def test_only_changed_chunks_of_a_document_are_embedded(docs: ServerClient
     assert (await docs.get(CONTENT))["data"][0]["chunks"] == 10
 
 
+@EACH_VECTORS
 async def test_a_deleted_content_leaves_nothing(docs: ServerClient) -> None:
     content_id = await add(docs, "secret words", "doc", metadata='{"a": 1}')
     await add(docs, "other words", "kept")

@@ -11,6 +11,7 @@ from musterd.core.scopes import ADMIN
 from musterd.features.knowledge.service import KnowledgeService
 from tests.support.http import ServerClient, problem
 from tests.support.knowledge_contents import CONTENT, ServeDocs
+from tests.support.pgvector import EACH_VECTORS
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 ISSUER = Issuer(claims={"aud": "musterd-test"})
@@ -47,6 +48,7 @@ async def found_by(client: ServerClient, user: dict[str, str], query: str, **fie
     return {hit["name"] for hit in answer.json()["data"]}
 
 
+@EACH_VECTORS
 @pytest.mark.parametrize("search_type", ["keyword", "vector", "hybrid"])
 async def test_a_search_finds_ones_own_and_the_shared(notes: ServerClient, search_type: str) -> None:
     await add_as(notes, ADA, f"{SECRET} of ada", "a")
@@ -101,6 +103,7 @@ async def test_all_users_share_any_other_knowledge_base(notes: ServerClient) -> 
     assert (await notes.http.delete(path, params=base, headers=BOB)).status_code == 200
 
 
+@EACH_VECTORS
 async def test_a_run_searches_for_its_user(notes: ServerClient) -> None:
     await add_as(notes, ADA, f"{SECRET} of ada", "a")
     service, base = notes.server.service(KnowledgeService), notes.server.registry.knowledge["notes"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from musterd import Knowledge
+from musterd.features.knowledge import database_vectors
 from musterd.features.knowledge.store import MAX_CRASHES
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient
@@ -58,6 +59,7 @@ async def test_a_folder_is_compared_at_each_start(serve_docs: ServeDocs, tmp_pat
         ]
 
 
+@pytest.mark.parametrize("vectors_in", ["memory", "database"], indirect=True)
 async def test_another_embedder_takes_over_when_all_is_embedded(
     serve_docs: ServeDocs, embedders: FakeEmbedders
 ) -> None:
@@ -77,7 +79,7 @@ async def test_another_embedder_takes_over_when_all_is_embedded(
         assert len(embedders["fake:old"].texts) == before
         assert set((await names(client, "automobile", search_type="vector"))[:2]) == {"one", "four"}
         records = Records(client.server.database)
-        while await records.select("SELECT embedder FROM embeddings WHERE embedder = 'fake:old'"):
+        while await records.select("SELECT embedder FROM embeddings WHERE embedder = :old", old="fake:old"):
             await client.http.get(CONTENT)
         assert len(await records.select("SELECT embedder FROM embeddings")) == 4
 
@@ -101,6 +103,18 @@ async def test_an_index_that_does_not_fit_leaves_words(serve_docs: ServeDocs) ->
         await add(client, "A red car.", "one")
         results = await search(client, "red")
         assert ([hit["name"] for hit in results["data"]], results["meta"]["degraded"]) == (["one"], "vector")
+
+
+@pytest.mark.parametrize("vectors_in", ["database"], indirect=True)
+async def test_an_index_is_built_while_the_server_answers(
+    serve_docs: ServeDocs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_vectors, "READ_CHUNKS", 0)
+    async with serve_docs(upkeep_seconds=0.01) as client:
+        await add(client, "A red car.", "one")
+        while (found := await search(client, "automobile red"))["meta"].get("degraded"):
+            assert [hit["name"] for hit in found["data"]] == ["one"]
+        assert await names(client, "automobile", search_type="vector") == ["one"]
 
 
 async def test_a_reranker_decides_the_order(serve_docs: ServeDocs) -> None:

@@ -114,7 +114,15 @@ CONTENT: Mapping[str, Any] = {
 OF_CONTENTS = (
     *(contents.GET, contents.LOCK, contents.NAMED, contents.METADATA, contents.VISIBLE, contents.OF_SOURCE),
     *(contents.DELETE_ALL, contents.DELETE_SHARED, contents.HOLD, contents.PUBLISH, contents.STALE),
-    *(contents.FORGET_REQUESTS, contents.GET_BASE, contents.CLAIMABLE, chunks.UNNEEDED, chunks.OF_VERSION),
+    *(
+        contents.CHUNKS,
+        contents.CHUNKS_OF,
+        contents.FORGET_REQUESTS,
+        contents.GET_BASE,
+        contents.CLAIMABLE,
+        chunks.UNNEEDED,
+        chunks.OF_VERSION,
+    ),
     *(chunks.TO_EMBED, chunks.TO_EMBED_AGAIN, chunks.CHANGED, chunks.VECTORS, chunks.BY_WORDS),
     *(chunks.ALLOWED_BY_WORDS, chunks.HITS, chunks.PUBLISHED, chunks.REMOVE, chunks.REMOVE_WORDS),
     chunks.REMOVE_UNUSED,

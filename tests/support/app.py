@@ -67,7 +67,7 @@ def sample(model: str | Model = "scripted") -> Sample:
     return Sample(teams, agents)
 
 
-def settings_for(db: Path, **changes: Any) -> Settings:
+def settings_for(db: Path, /, **changes: Any) -> Settings:
     """Settings of a test server: model calls are retried without a wait, everything else has its default."""
     return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, "drain_seconds": 0, **changes})
 

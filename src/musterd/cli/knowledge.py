@@ -103,7 +103,7 @@ def search(base: str, query: str, *, limit: int, db: str | None) -> int:
     """
 
     async def work(place: _Place) -> Sequence[Hit]:
-        indexes = Indexes(place.database, place.settings.knowledge_memory_bytes)
+        indexes = Indexes(place.database, place.settings)
         searcher = Searcher(place.database, Embedders(place.settings), indexes)
         return (await searcher.search(place.knowledge, Search(query=query, limit=limit))).hits
 

@@ -260,8 +260,12 @@ class Settings(BaseSettings):
     """Longest text of one document."""
     knowledge_chunks: Count = 20_000
     """Most chunks of one document."""
-    knowledge_memory_bytes: Bytes = 256 * 1024 * 1024
-    """Memory of a process for the vectors of its knowledge bases. One that does not fit is searched by words alone."""
+    knowledge_memory_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
+    """Memory of a process for the vectors of its knowledge bases. One that does not fit is searched by words alone, or
+    with pgvector."""
+    knowledge_pgvector: bool = False
+    """Whether Postgres searches the vectors of knowledge bases that do not fit into memory, with its extension
+    pgvector."""
     knowledge_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Networks (``10.1.0.0/16``), addresses and host names in private networks from which contents may be fetched by
     URL."""
@@ -337,6 +341,13 @@ class Settings(BaseSettings):
             if isinstance(problem := split(url), str):
                 raise ValueError(f"URL {number}: {problem}")
         return urls
+
+    @field_validator("knowledge_pgvector")
+    @classmethod
+    def _check_pgvector(cls, is_used: bool, info: ValidationInfo) -> bool:
+        if is_used and not str(info.data.get("db")).startswith("postgres"):
+            raise ValueError("requires MUSTERD_DB to name a Postgres database")
+        return is_used
 
     @field_validator("webhook_private_hosts", "knowledge_private_hosts")
     @classmethod

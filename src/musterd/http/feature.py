@@ -26,7 +26,8 @@ class Feature:
     :param run_removal_hook: called when runs are removed.
     :param memory_hook: if it stores memories of users: how runs read and change them.
     :param start: called with the service before the process drives runs, in each process that does upkeep.
-    :param upkeep: called with the service in every period of upkeep, in each process that does upkeep.
+    :param upkeep: each is called with the service in every period of upkeep, in each process that does upkeep, apart
+        from the others.
     """
 
     service: "Callable[[Server], Any]"
@@ -37,4 +38,4 @@ class Feature:
     run_removal_hook: RunRemovalHook | None = None
     memory_hook: MemoryHook | None = None
     start: Callable[[Any], Awaitable[None]] | None = None
-    upkeep: Callable[[Any], Coroutine[Any, Any, None]] | None = None
+    upkeep: Sequence[Callable[[Any], Coroutine[Any, Any, None]]] = ()

@@ -243,8 +243,7 @@ class Server:
     def _add_duties(self) -> None:
         """Let upkeep do what features have to do."""
         for feature, service in zip(self.features, self._feature_services, strict=True):
-            if feature.upkeep is not None:
-                self.engine.upkeep.duties.append(partial(feature.upkeep, service))
+            self.engine.upkeep.duties += [partial(duty, service) for duty in feature.upkeep]
 
     async def _start_features(self) -> None:
         for feature, service in zip(self.features, self._feature_services, strict=True):

@@ -34,6 +34,27 @@ class LengthsDiffer(KnowledgeProblem):
         )
 
 
+class IndexMissing(KnowledgeProblem):
+    """There are too many vectors to search them without an index, and there is none yet."""
+
+    def __init__(self, length: int, max_length: int) -> None:
+        super().__init__(
+            "The vectors of the knowledge base are being indexed. Search again in some minutes."
+            if length <= max_length
+            else f"Vectors of {length} numbers cannot be indexed, but of {max_length} at most."
+        )
+
+
+class NoMemory(KnowledgeProblem):
+    """The vectors of a knowledge base need more memory than this process may use for them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The vectors of the knowledge base do not fit into MUSTERD_KNOWLEDGE_MEMORY_BYTES. Set it higher, or "
+            "MUSTERD_KNOWLEDGE_PGVECTOR=true on Postgres."
+        )
+
+
 class ExtraMissing(KnowledgeProblem):
     """The packages of the extra ``knowledge`` are not installed."""
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 MAX_DEAD_SHARE = 0.1
 """The share of removed vectors above which the index is copied without them."""
 FIRST_CAPACITY = 256
+OTHER_BYTES = 9
+"""What each vector takes beside its numbers: its id, and whether it is alive."""
+
+
+def memory_needed(count: int, length: int) -> int:
+    """How much memory so many vectors take, all of them alive."""
+    return count * (length + OTHER_BYTES)
 
 
 class VectorIndex:

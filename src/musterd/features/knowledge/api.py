@@ -279,6 +279,6 @@ FEATURE = Feature(
         list_source_files,
     ],
     start=KnowledgeService.start,
-    upkeep=KnowledgeService.upkeep,
+    upkeep=[KnowledgeService.upkeep, KnowledgeService.index_vectors],
     close=KnowledgeService.close,
 )

@@ -56,11 +56,12 @@ TO_EMBED = Statement(
         WHERE c.content_id = :content_id AND c.version = :version AND c.number > :after AND {_WITHOUT_EMBEDDING}
         ORDER BY c.number LIMIT :limit""",
 )
-_PUBLISHED = "t.id = c.content_id AND t.published_version = c.version"
+PUBLISHED_CHUNK = "t.id = c.content_id AND t.published_version = c.version"
 TO_EMBED_AGAIN = Statement(
     "chunks_to_embed_again",
     f"""SELECT c.id, c.number, c.text, c.place, c.text_hash FROM chunks c CROSS JOIN contents t
-        WHERE c.id > :after AND c.id <= :last AND {_PUBLISHED} AND {_WITHOUT_EMBEDDING} ORDER BY c.id LIMIT :limit""",
+        WHERE c.id > :after AND c.id <= :last AND {PUBLISHED_CHUNK} AND {_WITHOUT_EMBEDDING}
+        ORDER BY c.id LIMIT :limit""",
 )
 CHANGED = Statement(
     "contents_changed",
@@ -70,13 +71,14 @@ CHANGED = Statement(
 VECTORS = Statement(
     "chunk_vectors",
     f"""SELECT c.id, c.content_id, e.vector FROM contents t CROSS JOIN chunks c CROSS JOIN embeddings e
-        WHERE IN_LIST(t.id, :contents) AND {_PUBLISHED} AND e.embedder = :embedder AND e.text_hash = c.text_hash""",
+        WHERE IN_LIST(t.id, :contents) AND {PUBLISHED_CHUNK}
+          AND e.embedder = :embedder AND e.text_hash = c.text_hash""",
 )
 _MAY_SEE = "(t.owner IS NULL OR t.owner = :owner OR :sees_all = 1)"
 # SQLite must begin with the words, which it gets in order of rank, and look at the other tables for those alone that it
 # needs. CROSS JOIN tells it so; Postgres chooses the order itself.
 _BY_WORDS = f"""SELECT w.rowid AS id FROM chunk_words w CROSS JOIN chunks c CROSS JOIN contents t
-                WHERE HAS_WORDS(w, :query) AND w.rowid BETWEEN :first AND :last AND c.id = w.rowid AND {_PUBLISHED}
+                WHERE HAS_WORDS(w, :query) AND w.rowid BETWEEN :first AND :last AND c.id = w.rowid AND {PUBLISHED_CHUNK}
                   AND {_MAY_SEE}"""
 _BY_RANK = "ORDER BY WORDS_RANK(w, :query) LIMIT :limit"
 BY_WORDS = Statement("chunks_by_words", f"{_BY_WORDS} {_BY_RANK}")
@@ -84,11 +86,11 @@ ALLOWED_BY_WORDS = Statement("chunks_allowed_by_words", f"{_BY_WORDS} AND IN_LIS
 HITS = Statement(
     "chunk_hits",
     f"""SELECT c.id, c.content_id, c.number, c.text, c.place, t.name, t.metadata, t.origin, t.size
-        FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {_PUBLISHED} AND {_MAY_SEE}""",
+        FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {PUBLISHED_CHUNK} AND {_MAY_SEE}""",
 )
 PUBLISHED = Statement(
     "chunks_published",
-    f"SELECT c.id FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {_PUBLISHED}",
+    f"SELECT c.id FROM chunks c CROSS JOIN contents t WHERE IN_NUMBERS(c.id, :ids) AND {PUBLISHED_CHUNK}",
 )
 
 

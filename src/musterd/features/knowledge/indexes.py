@@ -1,26 +1,41 @@
-"""The vectors of knowledge bases in the memory of this process, kept in step with the database."""
+"""The vectors of knowledge bases: in the memory of this process, kept in step with the database, or in the database."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-import structlog
-
+from musterd.core.settings import Settings
 from musterd.features.knowledge import chunk_store, store
+from musterd.features.knowledge.database_vectors import DatabaseVectors
 from musterd.features.knowledge.records import StoredBase
-from musterd.knowledge.vectors import VectorIndex
+from musterd.knowledge.problems import NoMemory
+from musterd.knowledge.vectors import VectorIndex, memory_needed
 from musterd.store.database import Database, Tx
-
-log = structlog.get_logger("musterd.knowledge")
 
 GROUP_CHUNKS = 2000
 """About how many vectors one read of the database loads."""
 GROUP_CONTENTS = 200
 
 
+class Vectors(Protocol):
+    """The vectors of one knowledge base and embedder."""
+
+    async def search(self, vector: bytes, limit: int, contents: Collection[str] | None) -> list[tuple[int, float]]:
+        """The nearest chunks with their cosines, the nearest first; equally near ones by id.
+
+        :param contents: the contents to search; None: all.
+        :raises KnowledgeProblem: they cannot be searched.
+        """
+        ...
+
+    async def forget(self, ids: Collection[int]) -> None:
+        """Leave out chunks that do not exist any more."""
+
+
 @dataclass(slots=True)
-class LoadedIndex:
-    """The vectors of one knowledge base and embedder.
+class LoadedVectors:
+    """The vectors of one knowledge base and embedder in memory.
 
     :param version: the version of the knowledge base that it has.
     :param ids: the chunks of each content.
@@ -34,44 +49,70 @@ class LoadedIndex:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     used: int = 0
 
-    def chunks_of(self, contents: Iterable[str]) -> set[int]:
-        """The chunks of some contents."""
-        return {chunk_id for content in contents for chunk_id in self.ids.get(content, ())}
+    async def search(self, vector: bytes, limit: int, contents: Collection[str] | None) -> list[tuple[int, float]]:
+        """The nearest chunks with their cosines, the nearest first; equally near ones by id.
+
+        :raises LengthsDiffer: the vector has another length than those that are searched.
+        """
+        chunks = None if contents is None else {id_ for content in contents for id_ in self.ids.get(content, ())}
+        return await asyncio.to_thread(self.vectors.search, vector, limit, chunks)
+
+    async def forget(self, ids: Collection[int]) -> None:
+        """Remove chunks that do not exist any more."""
+        await asyncio.to_thread(self.vectors.remove, ids)
 
 
 class Indexes:
-    """The indexes of a process.
+    """The vectors of all knowledge bases, for searches in this process."""
 
-    :param limit_bytes: how much memory they may take together.
-    """
-
-    def __init__(self, database: Database, limit_bytes: int) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._limit_bytes = limit_bytes
-        self._indexes: dict[str, LoadedIndex] = {}
-        self._too_large: dict[str, int] = {}
+        self._limit_bytes = settings.knowledge_memory_bytes
+        self._has_pgvector = settings.knowledge_pgvector
+        self._indexes: dict[str, LoadedVectors] = {}
+        self._chunks: dict[str, tuple[int, int]] = {}
         self._uses = 0
 
-    async def at_least(self, base: StoredBase) -> LoadedIndex | None:
-        """The index of a knowledge base, at its version or a later one; None: there is not enough memory for it."""
+    async def at_least(self, base: StoredBase, length: int) -> Vectors:
+        """The vectors of a knowledge base, at its version or a later one.
+
+        :param length: how long they are.
+        :raises NoMemory: they do not fit into memory, and the database cannot search them.
+        :raises LengthsDiffer: they differ in length.
+        """
         assert base.embedder is not None
-        if self._too_large.get(base.id) == base.version:
-            return None
+        if not self.fits(chunks := await self.chunks(base), length):
+            self._indexes.pop(base.id, None)
+            if not self._has_pgvector:
+                raise NoMemory
+            return DatabaseVectors(self._database, base, chunks)
         index = self._indexes.get(base.id)
         if index is None or index.embedder != base.embedder:
-            index = self._indexes[base.id] = LoadedIndex(base.embedder)
+            index = self._indexes[base.id] = LoadedVectors(base.embedder)
         self._uses += 1
         index.used = self._uses
         async with index.lock:  # one search loads, the others wait for it
             if index.version < base.version:
                 await self._refresh(index, base)
-        return index if self._make_room(base) else None
+        self._make_room(index)
+        return index
 
-    async def forget(self, index: LoadedIndex, ids: Sequence[int]) -> None:
-        """Remove chunks that do not exist any more."""
-        await asyncio.to_thread(index.vectors.remove, ids)
+    def fits(self, chunks: int, length: int) -> bool:
+        """Whether a knowledge base of so many chunks is searched in memory.
 
-    async def _refresh(self, index: LoadedIndex, base: StoredBase) -> None:
+        :param length: how long its vectors are.
+        """
+        return memory_needed(chunks, length) <= self._limit_bytes
+
+    async def chunks(self, base: StoredBase) -> int:
+        """How many chunks a knowledge base has, at its version or a later one."""
+        version, chunks = self._chunks.get(base.id, (-1, 0))
+        if version < base.version:
+            chunks = await self._database.scan(lambda tx: store.chunks(tx, base.id))
+            self._chunks[base.id] = base.version, chunks
+        return chunks
+
+    async def _refresh(self, index: LoadedVectors, base: StoredBase) -> None:
         """Load what has changed since the version of the index."""
         after = index.version
 
@@ -91,16 +132,13 @@ class Indexes:
                 index.ids.setdefault(content_id, []).append(chunk_id)
         index.version = version
 
-    def _make_room(self, base: StoredBase) -> bool:
-        """Drop the indexes that were not used for longest, until the others fit; False: this one alone does not."""
-        while sum(index.vectors.memory_bytes for index in self._indexes.values()) > self._limit_bytes:
-            oldest = min(self._indexes, key=lambda base_id: self._indexes[base_id].used)
-            del self._indexes[oldest]
-            if oldest == base.id:
-                self._too_large[base.id] = base.version
-                log.warning("a knowledge base is searched by words alone: MUSTERD_KNOWLEDGE_MEMORY", knowledge=base.id)
-                return False
-        return True
+    def _make_room(self, index: LoadedVectors) -> None:
+        """Drop the other indexes that were not used for longest, until the rest fits."""
+        others = sorted((one.used, base_id) for base_id, one in self._indexes.items() if one is not index)
+        for _, base_id in others:
+            if sum(one.vectors.memory_bytes for one in self._indexes.values()) <= self._limit_bytes:
+                return
+            del self._indexes[base_id]
 
 
 def _groups(contents: Sequence[tuple[str, int]]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""A search in a knowledge base: by words in the database, by vectors in memory, joined by rank."""
+"""A search in a knowledge base: by words and by vectors, joined by rank."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.chunk_store import FoundChunk
 from musterd.features.knowledge.embedders import Embedders
-from musterd.features.knowledge.indexes import Indexes, LoadedIndex
+from musterd.features.knowledge.indexes import Indexes, Vectors
 from musterd.features.knowledge.records import StoredBase, Viewer
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
@@ -98,11 +98,12 @@ class Searcher:
         """The hits, and whether all of them still exist."""
         viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
         words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit))
-        index, by_vectors, problem = None, list[tuple[int, float]](), NO_VECTORS
+        index: Vectors | None = None
+        by_vectors, problem = list[tuple[int, float]](), NO_VECTORS
         if query.vector is not None and words.base.embedder is not None:
             try:
-                index = await self._indexes.at_least(words.base)
-                by_vectors = await _by_vectors(index, query.vector, words.contents, limit)
+                index = await self._indexes.at_least(words.base, len(query.vector))
+                by_vectors = await index.search(query.vector, limit, words.contents)
             except KnowledgeProblem as error:
                 log.warning("the vectors cannot be searched", knowledge=knowledge.id, reason=str(error))
                 index, problem = None, str(error)
@@ -120,12 +121,12 @@ class Searcher:
         hits = tuple(_hit(chunks[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in chunks)
         return Hits(hits=hits, version=words.base.version, missing="vector" if is_degraded else None), is_complete
 
-    async def _forget(self, index: LoadedIndex | None, ids: Collection[int]) -> bool:
+    async def _forget(self, index: Vectors | None, ids: Collection[int]) -> bool:
         """Drop chunks that were replaced or deleted meanwhile; return whether there were any."""
         published = await self._database.scan(lambda tx: chunk_store.published(tx, ids))
         gone = [chunk_id for chunk_id in ids if chunk_id not in published]
         if index is not None and gone:
-            await self._indexes.forget(index, gone)
+            await index.forget(gone)
         return bool(gone)
 
 
@@ -143,15 +144,6 @@ async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer
     if chosen is None and knowledge.per_user:
         chosen = await store.visible(tx, knowledge.id, viewer)
     return _ByWords(base, ids, chosen)
-
-
-async def _by_vectors(
-    index: LoadedIndex | None, vector: bytes, contents: Collection[str] | None, limit: int
-) -> list[tuple[int, float]]:
-    if index is None:
-        return []
-    chunks = None if contents is None else index.chunks_of(contents)
-    return await asyncio.to_thread(index.vectors.search, vector, limit, chunks)
 
 
 async def _reranked(reranker: Any, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:

@@ -19,6 +19,7 @@ from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.fetching import Fetcher
 from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.ingestion import Ingestion, Places
+from musterd.features.knowledge.pgvector_upkeep import PgvectorUpkeep, require_pgvector
 from musterd.features.knowledge.records import NAME_LENGTH, Content, NewContent, SourceKind, Viewer
 from musterd.features.knowledge.reembedding import Reembedding
 from musterd.features.knowledge.removal import remove_unneeded
@@ -73,14 +74,20 @@ class KnowledgeService(Contents):
         )
         self._ingestion = Ingestion(places, self._knowledge)
         self._reembedding = Reembedding(places, self._knowledge)
-        self._indexes = Indexes(server.database, settings.knowledge_memory_bytes)
+        self._indexes = Indexes(server.database, settings)
+        self._pgvector = PgvectorUpkeep(server.database, self._indexes) if settings.knowledge_pgvector else None
         self._searcher = Searcher(server.database, self._embedders, self._indexes)
         self._folders = [knowledge for knowledge in self._knowledge.values() if knowledge.folder is not None]
 
     # --- upkeep -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Store the knowledge bases that are declared."""
+        """Store the knowledge bases that are declared.
+
+        :raises StartError: vectors are to be searched in the database, and it cannot.
+        """
+        if self._pgvector is not None:
+            await require_pgvector(self._database)
         for knowledge in self._knowledge.values():
             choice, now = self._choice(knowledge), clock.now()
             await self._database.write(
@@ -101,6 +108,11 @@ class KnowledgeService(Contents):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._server.settings.upkeep_seconds):
                     await changed.wait()
+
+    async def index_vectors(self) -> None:
+        """Build the indexes of vectors that the database misses. Contents are ingested meanwhile."""
+        if self._pgvector is not None:
+            await self._pgvector.once()
 
     async def close(self) -> None:
         """Leave the job to another process."""

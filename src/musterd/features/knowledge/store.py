@@ -71,6 +71,15 @@ METADATA = Statement(
 VISIBLE = Statement(
     "contents_visible", f"SELECT id FROM contents WHERE knowledge_id = :knowledge_id AND {_EXISTS} AND {_MAY_SEE}"
 )
+# One that is not published has none.
+CHUNKS = Statement(
+    "contents_chunks",
+    f"SELECT COALESCE(sum(chunks), 0) AS n FROM contents WHERE knowledge_id = :knowledge_id AND {_EXISTS}",
+)
+CHUNKS_OF = Statement(
+    "contents_chunks_of",
+    f"SELECT COALESCE(sum(chunks), 0) AS n FROM contents WHERE IN_LIST(id, :contents) AND {_EXISTS}",
+)
 OF_SOURCE = Statement(
     "contents_of_source",
     f"""SELECT id, name, source_hash FROM contents
@@ -276,6 +285,18 @@ async def visible(tx: Tx, knowledge_id: str, viewer: Viewer) -> list[str]:
     """The ids of all contents that this caller may see."""
     rows = await tx.all(VISIBLE, {"knowledge_id": knowledge_id, **_viewer(viewer)})
     return [row["id"] for row in rows]
+
+
+async def chunks(tx: Tx, knowledge_id: str) -> int:
+    """How many chunks of a knowledge base can be found."""
+    row = await tx.one(CHUNKS, {"knowledge_id": knowledge_id})
+    return 0 if row is None else int(row["n"])
+
+
+async def chunks_of(tx: Tx, contents: Collection[str]) -> int:
+    """How many chunks of these contents can be found."""
+    row = await tx.one(CHUNKS_OF, {"contents": jsontext.dumps(sorted(contents))})
+    return 0 if row is None else int(row["n"])
 
 
 async def of_source(tx: Tx, knowledge_id: str, source: SourceKind) -> dict[str, tuple[str, str]]:

@@ -488,6 +488,6 @@ FEATURE = Feature(
         get_firing,
     ],
     start=ScheduleService.start,
-    upkeep=ScheduleService.upkeep,
+    upkeep=[ScheduleService.upkeep],
     run_removal_hook=REMOVAL_HOOK,
 )
