@@ -1,4 +1,4 @@
-"""Knowledge bases without their database: documents into vectors, and searches by vectors.
+"""Knowledge bases without a server: documents into vectors, and searches by vectors.
 
 It runs in this process. The texts are docstrings (``bench/docstrings.py``). The peer is not measured here.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from bench.docstrings import Document, corpus
 from bench.figures import Bar, Figure
 from bench.measures import Measure
+from bench.pgvector import measure_pgvector
 from bench.trial import Bench
 from musterd.knowledge.embedding import Embedder
 from musterd.knowledge.minilm_embedder import MiniLMEmbedder
@@ -205,4 +206,5 @@ KNOWLEDGE: dict[str, Measure] = {
     "index": measure_index,
     "ranking": measure_ranking,
     "minilm": measure_minilm,
+    "pgvector": measure_pgvector,
 }
