@@ -19,6 +19,7 @@ from bench.figures import Bar, Figure
 from bench.measures import Measure
 from bench.pgvector import measure_pgvector
 from bench.trial import Bench
+from bench.words import measure_words
 from musterd.knowledge.embedding import Embedder
 from musterd.knowledge.minilm_embedder import MiniLMEmbedder
 from musterd.knowledge.ranking import fused
@@ -206,5 +207,6 @@ KNOWLEDGE: dict[str, Measure] = {
     "index": measure_index,
     "ranking": measure_ranking,
     "minilm": measure_minilm,
+    "words": measure_words,
     "pgvector": measure_pgvector,
 }

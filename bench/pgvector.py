@@ -21,7 +21,8 @@ from musterd.knowledge.static_embedder import StaticEmbedder
 from musterd.knowledge.vectors import VectorIndex
 from musterd.store.database import Database
 from musterd.store.open_database import open_database
-from tests.support.pgvector import create_extension, publish, stored_base
+from tests.support.pgvector import create_extension
+from tests.support.published_chunks import publish, stored_base
 
 SIZES = (10_000, 100_000)
 CONTENT_CHUNKS = 500
@@ -79,8 +80,7 @@ async def _figures(postgres: Postgres, database: Database, url: str, size: int, 
         name = f"content {start}"
         ids[f"{BASE} {name}"] = await publish(database, BASE, name, vectors, embedder=embedder.name)
         exact.add(ids[f"{BASE} {name}"], vectors)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("ANALYZE")
+    postgres.tidy(url)
     indexes = Indexes(database, Settings(db=url, knowledge_pgvector=True, knowledge_memory_bytes=0))
     began, cpu = time.perf_counter(), postgres.cpu()
     await PgvectorUpkeep(database, indexes).once()

@@ -37,6 +37,9 @@ class Store(Protocol):
         """Return the CPU of the database's own processes so far, in seconds."""
         ...
 
+    def tidy(self, url: str) -> None:
+        """Do now what the database does by itself some minutes after many rows were added."""
+
 
 class Sqlite:
     """A file of its own; its work is done by the processes that use it."""
@@ -52,6 +55,9 @@ class Sqlite:
 
     def cpu(self) -> float:
         return 0.0
+
+    def tidy(self, url: str) -> None:
+        """There is nothing to do."""
 
 
 class Postgres:
@@ -110,6 +116,11 @@ class Postgres:
     def cpu(self) -> float:
         """Return the CPU of all its processes; of those that have ended, to the clock tick."""
         return cpu_with_children(self._pid)
+
+    def tidy(self, url: str) -> None:
+        """Count the rows, and merge what was added to the indexes of words."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
 
     def _setting(self, name: str) -> str:
         row = self.admin.execute("SELECT current_setting(%s)", [name]).fetchone()

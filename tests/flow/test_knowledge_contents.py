@@ -7,6 +7,7 @@ import pytest
 from dirty_equals import IsStr
 
 from musterd import Knowledge
+from musterd.features.knowledge import searching
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.knowledge_contents import CONTENT, FakeEmbedders, ServeDocs, add, names, search, text_form
@@ -67,6 +68,19 @@ async def test_words_and_vectors_find_what_the_others_do_not(docs: ServerClient,
     page = await search(docs, "red car has rain", meta={"limit": 1, "page": 2})
     assert (len(page["data"]), page["meta"]["total_count"], page["meta"]["total_pages"]) == (1, 2, 2)
     assert len((await search(docs, "red car has rain", max_results=1))["data"]) == 1
+
+
+async def test_frequent_words_are_ranked_only_beside_rarer_ones_or_if_there_are_too_few(
+    docs: ServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "RANKED_CHUNKS", 3)
+    for number in range(6):
+        await add(docs, f"fruit number{number} " + ("pears" if number > 3 else "plums"), f"{number}")
+    query = {"query": "fruit of pears", "search_type": "keyword"}
+    assert set(await names(docs, **query, max_results=2)) == {"4", "5"}
+    assert set((await names(docs, **query))[:2]) == {"4", "5"}
+    assert len(await names(docs, **query)) == 6
+    assert await names(docs, **query, filters={"nothing": 1}) == []
 
 
 async def test_a_query_is_never_a_syntax_error(docs: ServerClient) -> None:

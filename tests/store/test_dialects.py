@@ -44,6 +44,13 @@ class Word(StrEnum):
             "CAST(CAST(r.totals AS jsonb) ->> 'cost' AS double precision)",
         ),
         (
+            "HAS_ANCHORS(w, :rare, :rest) ORDER BY WORDS_RANK(w, :all)",
+            "w.chunk_words MATCH CASE :rest WHEN '' THEN :rare "
+            "ELSE '(' || :rare || ') AND (' || :rare || ' OR ' || :rest || ' OR ' || :rest || ')' END ORDER BY w.rank",
+            "w.text @@ (SELECT websearch_to_tsquery('english', %(rare)s)) "
+            "ORDER BY -ts_rank(w.text, (SELECT websearch_to_tsquery('english', %(all)s)), 1)",
+        ),
+        (
             "IN_LIST(a, :list)",
             "a IN (SELECT value FROM json_each(:list))",
             "a = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(%(list)s AS jsonb))))",

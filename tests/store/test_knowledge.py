@@ -16,7 +16,7 @@ from musterd.features.knowledge.records import (
     StoredChunk,
     Viewer,
 )
-from musterd.knowledge.word_queries import word_query
+from musterd.knowledge.word_queries import anchors, words_of
 from musterd.store import workers
 from musterd.store.database import Database, Tx
 from tests.support.store import HERE, Records
@@ -76,11 +76,11 @@ async def search(
 
     async def work(tx: Tx) -> list[str]:
         stored = await store.base(tx, base)
-        words = word_query(query)
+        words = words_of(query)
         assert stored is not None
-        if words is None:
+        if not words:
             return []
-        ids = await chunk_store.by_words(tx, stored, words, viewer, allowed, 10)
+        ids = await chunk_store.by_words(tx, stored, words, viewer, allowed, 10, anchors=words)
         chunks = await chunk_store.hits(tx, ids, viewer)
         return [chunks[chunk_id].text for chunk_id in ids]
 
@@ -96,6 +96,35 @@ async def test_words_are_found_by_their_stems_and_rank(database: Database) -> No
     ]
     assert await search(database, "zzz") == []
     assert await search(database, "the") == []
+
+
+async def test_chunks_without_the_rarest_words_are_left_out_and_the_others_keep_their_order(
+    database: Database,
+) -> None:
+    common = [f"common{number}" for number in range(6)]
+    # Each text has some words that many have, and one that few have.
+    texts = [" ".join(["every", *common[number % 4 :], f"rare{number // 4}"]) for number in range(200)]
+    await add(database, "one")
+    await publish(database, texts)
+
+    async def work(tx: Tx) -> None:
+        stored = await store.base(tx, "docs")
+        assert stored is not None
+        for number in range(0, 50, 7):
+            words = ["every", common[0], f"rare{number}", common[1]]
+            counts = await chunk_store.word_counts(tx, stored, words, 150)
+            assert counts[0] == 150
+            assert counts[2] == 4
+            rarest = anchors(words, counts, 20)
+            assert rarest == [f"rare{number}"]
+            every = await chunk_store.by_words(tx, stored, words, ALL, None, 200, anchors=words)
+            some = await chunk_store.by_words(tx, stored, words, ALL, None, 200, anchors=rarest)
+            first = (await chunk_store.hits(tx, some, ALL)).values()
+            assert {chunk.text.split()[-1] for chunk in first} == {f"rare{number}"}
+            assert len(some) == 4
+            assert some == [chunk_id for chunk_id in every if chunk_id in some]
+
+    await database.scan(work)
 
 
 @pytest.mark.parametrize(

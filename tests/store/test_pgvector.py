@@ -19,7 +19,8 @@ from musterd.features.knowledge.pgvector_upkeep import PgvectorUpkeep, require_p
 from musterd.knowledge.problems import IndexMissing, LengthsDiffer, NoMemory
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.open_database import open_database
-from tests.support.pgvector import create_extension, create_index, publish, stored_base
+from tests.support.pgvector import create_extension, create_index
+from tests.support.published_chunks import publish, stored_base
 from tests.support.store import Records
 
 EMBEDDER = "fake:it's 100% \\ :odd"

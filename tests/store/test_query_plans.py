@@ -108,6 +108,8 @@ CONTENT: Mapping[str, Any] = {
     "contents": '["c"]',
     "allowed": '["c"]',
     "query": '"one" OR "two"',
+    "anchors": '"one"',
+    "others": '"two"',
     "ids": "[1, 2]",
     "hashes": '["h"]',
 }

@@ -1,6 +1,8 @@
 """The words of a query, in a form that both databases search for and that never is a syntax error."""
 
 import re
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 MAX_WORDS = 32
 _WORD = re.compile(r"\w+")
@@ -15,12 +17,31 @@ _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 """Words that most English texts have. They say little about a chunk, and a search of them reads most of the index."""
 
 
-def word_query(text: str) -> str | None:
-    """A query for chunks that have some of the words: ``"one" OR "two"``; None: the text has no words."""
-    return " OR ".join(f'"{word}"' for word in telling_words(text)[:MAX_WORDS]) or None
+def words_of(text: str) -> list[str]:
+    """The words of a text for which to search."""
+    return telling_words(text)[:MAX_WORDS]
 
 
 def telling_words(text: str) -> list[str]:
     """The words of a text in lower case, each once, without stop words. A text of stop words alone keeps them."""
     words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if word.strip("_"))
     return [word for word in words if word not in _STOP_WORDS] or list(words)
+
+
+def either(words: Iterable[str]) -> str:
+    """A query for chunks that have some of the words: ``"one" OR "two"``."""
+    return " OR ".join(f'"{word}"' for word in words)
+
+
+def anchors(words: Sequence[str], counts: Sequence[int], limit: int) -> list[str]:
+    """The rarest words, as many as have ``limit`` chunks together, and at least one.
+
+    :param counts: how many chunks have each word.
+    """
+    chosen, total = list[str](), 0
+    for count, word in sorted(zip(counts, words, strict=True), key=itemgetter(0)):
+        total += count
+        if chosen and total > limit:
+            break
+        chosen.append(word)
+    return chosen

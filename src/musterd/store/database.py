@@ -39,6 +39,8 @@ class Statement:
     - ``JSON_NUMBER(column, 'name')``: the same, but any number;
     - ``WORDS(column)``: the words of a text, to be stored in an index of words;
     - ``HAS_WORDS(table, :query)``: a row of an index of words has some of the words of ``"one" OR "two"``;
+    - ``HAS_ANCHORS(table, :anchors, :others)``: it has some of the words of ``:anchors``; ``:others`` are the other
+      words of its ``WORDS_RANK``, or empty;
     - ``WORDS_RANK(table, :query)``: how little such a row matches; to be sorted by;
     - ``strpos(text, part)``: where ``part`` begins in ``text``, from 1; 0: it does not;
     - ``DATABASE_SIZE``, ``DATABASE_VERSION``: the bytes that the database holds, and the version of its program;
@@ -61,6 +63,7 @@ _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
 _IN_NUMBERS = re.compile(r"IN_NUMBERS\((.+?), :(\w+)\)")
 _WORDS = re.compile(r"\bWORDS\((\S+?)\)")
 _HAS_WORDS = re.compile(r"HAS_WORDS\((\w+), :(\w+)\)")
+_HAS_ANCHORS = re.compile(r"HAS_ANCHORS\((\w+), :(\w+), :(\w+)\)")
 _WORDS_RANK = re.compile(r"WORDS_RANK\((\w+), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
@@ -68,6 +71,11 @@ _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
 _SQLITE_SIZE = "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
 _POSTGRES_SIZE, _POSTGRES_VERSION = "pg_database_size(current_database())", "current_setting('server_version')"
 _WEB_QUERY = r"(SELECT websearch_to_tsquery('english', :\2))"  # read once for a statement, not for each row
+# FTS5 ranks by the sum over all parts of the query, so each word stands in it twice: all of them count the same.
+_SQLITE_ANCHORS = (
+    r"\1.chunk_words MATCH CASE :\3 WHEN '' THEN :\2 "
+    r"ELSE '(' || :\2 || ') AND (' || :\2 || ' OR ' || :\3 || ' OR ' || :\3 || ')' END"
+)
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
@@ -76,6 +84,7 @@ def for_sqlite(text: str) -> str:
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _IN_NUMBERS.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     # FTS5 itself sorts by its column `rank`, and only those rows are looked up of which the caller wants to know.
+    text = _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text)
     text = _WORDS_RANK.sub(r"\1.rank", _HAS_WORDS.sub(r"\1.chunk_words MATCH :\2", _WORDS.sub(r"\1", text)))
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
@@ -92,6 +101,7 @@ def for_postgres(text: str) -> str:
     )
     numbers = r"SELECT CAST(jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS bigint)"
     text = _IN_NUMBERS.sub(rf"\1 = ANY (ARRAY({numbers}))", text)
+    text = _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text)
     text = _HAS_WORDS.sub(rf"\1.text @@ {_WEB_QUERY}", _WORDS.sub(r"to_tsvector('english', \1)", text))
     text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)

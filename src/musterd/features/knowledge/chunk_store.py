@@ -12,6 +12,7 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.features.knowledge.records import Content, Status, StoredBase, StoredChunk, Viewer
+from musterd.knowledge.word_queries import either
 from musterd.store.database import Row, Statement, Tx
 
 ADD = Statement(
@@ -78,8 +79,8 @@ _MAY_SEE = "(t.owner IS NULL OR t.owner = :owner OR :sees_all = 1)"
 # SQLite must begin with the words, which it gets in order of rank, and look at the other tables for those alone that it
 # needs. CROSS JOIN tells it so; Postgres chooses the order itself.
 _BY_WORDS = f"""SELECT w.rowid AS id FROM chunk_words w CROSS JOIN chunks c CROSS JOIN contents t
-                WHERE HAS_WORDS(w, :query) AND w.rowid BETWEEN :first AND :last AND c.id = w.rowid AND {PUBLISHED_CHUNK}
-                  AND {_MAY_SEE}"""
+                WHERE HAS_ANCHORS(w, :anchors, :others) AND w.rowid BETWEEN :first AND :last
+                  AND c.id = w.rowid AND {PUBLISHED_CHUNK} AND {_MAY_SEE}"""
 _BY_RANK = "ORDER BY WORDS_RANK(w, :query) LIMIT :limit"
 BY_WORDS = Statement("chunks_by_words", f"{_BY_WORDS} {_BY_RANK}")
 ALLOWED_BY_WORDS = Statement("chunks_allowed_by_words", f"{_BY_WORDS} AND IN_LIST(t.id, :allowed) {_BY_RANK}")
@@ -221,16 +222,43 @@ async def vectors(tx: Tx, embedder: str, contents: Collection[str]) -> list[tupl
     return [(row["id"], row["content_id"], bytes(row["vector"])) for row in await tx.all(VECTORS, params)]
 
 
+async def word_counts(tx: Tx, base: StoredBase, words: Sequence[str], limit: int) -> list[int]:
+    """How many chunks have each word, published or not; at most ``limit``."""
+    numbers = range(len(words))
+    counts = (
+        f"""(SELECT count(*) FROM (SELECT 1 AS one FROM chunk_words w
+             WHERE HAS_WORDS(w, :word{number}) AND w.rowid BETWEEN :first AND :last LIMIT :limit) matches)
+            AS count{number}"""
+        for number in numbers
+    )
+    params = {f"word{number}": either([words[number]]) for number in numbers}
+    row = await tx.one(
+        Statement(f"chunk_word_counts {len(words)}", f"SELECT {', '.join(counts)}"),
+        {**params, "first": base.first_chunk, "last": base.last_chunk, "limit": limit},
+    )
+    assert row is not None
+    return [int(row[f"count{number}"]) for number in numbers]
+
+
 async def by_words(
-    tx: Tx, base: StoredBase, query: str, viewer: Viewer, allowed: Collection[str] | None, limit: int
+    tx: Tx,
+    base: StoredBase,
+    words: Sequence[str],
+    viewer: Viewer,
+    allowed: Collection[str] | None,
+    limit: int,
+    *,
+    anchors: Sequence[str],
 ) -> list[int]:
     """The ids of the chunks that have some of the words, the best first.
 
-    :param query: ``"one" OR "two"``.
     :param allowed: the contents to search; None: all.
+    :param anchors: those of the words of which a chunk must have one.
     """
     params: dict[str, Any] = {
-        "query": query,
+        "query": either(words),
+        "anchors": either(anchors),
+        "others": either(word for word in words if word not in anchors),
         "first": base.first_chunk,
         "last": base.last_chunk,
         "limit": limit,

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,13 +19,17 @@ from musterd.features.knowledge.indexes import Indexes, Vectors
 from musterd.features.knowledge.records import StoredBase, Viewer
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
-from musterd.knowledge.word_queries import word_query
+from musterd.knowledge.word_queries import anchors, words_of
 from musterd.store.database import Database, Tx
 
 log = structlog.get_logger("musterd.knowledge")
 
 CANDIDATES = 50
 """How many chunks words and vectors give each, at least."""
+RANKED_CHUNKS = 3000
+"""Among more chunks, a search by words ranks those that have the rarest of its words, as many as have about so many
+chunks. Ranking costs about 1 µs each, and a chunk without these words is rarely among the best."""
+COUNTED_CHUNKS = 4 * RANKED_CHUNKS
 TRIES = 3
 """How often a search begins anew because chunks were replaced meanwhile."""
 NO_VECTORS = "The knowledge base cannot be searched by vectors here."
@@ -75,7 +80,7 @@ class Searcher:
             raise KnowledgeUnavailable(query.problem)
         hits = Hits()
         for _ in range(TRIES):
-            hits, is_complete = await self._once(knowledge, search, query)
+            hits, is_complete = await self._once(base, knowledge, search, query)
             if is_complete:
                 break
         if knowledge.reranker is not None and hits.hits:
@@ -94,10 +99,11 @@ class Searcher:
             log.warning("a query could not be embedded", knowledge=knowledge.id, reason=str(error))
             return _Query(problem=str(error))
 
-    async def _once(self, knowledge: Knowledge, search: Search, query: _Query) -> tuple[Hits, bool]:
+    async def _once(self, base: StoredBase, knowledge: Knowledge, search: Search, query: _Query) -> tuple[Hits, bool]:
         """The hits, and whether all of them still exist."""
         viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
-        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit))
+        is_large = await self._indexes.chunks(base) > RANKED_CHUNKS
+        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit, is_large=is_large))
         index: Vectors | None = None
         by_vectors, problem = list[tuple[int, float]](), NO_VECTORS
         if query.vector is not None and words.base.embedder is not None:
@@ -130,7 +136,9 @@ class Searcher:
         return bool(gone)
 
 
-async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int) -> _ByWords:
+async def _by_words(
+    tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int, *, is_large: bool
+) -> _ByWords:
     base = await store.base(tx, knowledge.id)
     assert base is not None, "a knowledge base is never removed"
     # Contents are chosen before chunks are ranked. The rule of owners is in the statement on words already.
@@ -139,8 +147,15 @@ async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer
         rows = await store.metadata(tx, knowledge.id, viewer)
         chosen = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
     ids = list[int]()
-    if search.search_type != "vector" and (query := word_query(search.query)) is not None:
-        ids = await chunk_store.by_words(tx, base, query, viewer, chosen, limit)
+    if search.search_type != "vector" and (words := words_of(search.query)):
+        find = partial(chunk_store.by_words, tx, base, words, viewer, chosen, limit)
+        rarest = words
+        if is_large:
+            counts = await chunk_store.word_counts(tx, base, words, COUNTED_CHUNKS)
+            rarest = anchors(words, counts, RANKED_CHUNKS)
+        ids = await find(anchors=rarest)
+        if len(rarest) < len(words) and len(ids) < search.limit:
+            ids = await find(anchors=words)
     if chosen is None and knowledge.per_user:
         chosen = await store.visible(tx, knowledge.id, viewer)
     return _ByWords(base, ids, chosen)
