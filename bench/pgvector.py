@@ -83,7 +83,7 @@ async def _figures(postgres: Postgres, database: Database, url: str, size: int, 
     postgres.tidy(url)
     indexes = Indexes(database, Settings(db=url, knowledge_pgvector=True, knowledge_memory_bytes=0))
     began, cpu = time.perf_counter(), postgres.cpu()
-    await PgvectorUpkeep(database, indexes).once()
+    await PgvectorUpkeep(database, indexes, lambda base_id: None).once()
     name, built, build_cpu = f"{size:,} chunks, pgvector", time.perf_counter() - began, postgres.cpu() - cpu
     query_vectors = [await embedder.query(document.query) for document in documents[:queries]]
     in_database = await indexes.at_least(await stored_base(database, BASE), len(query_vectors[0]))

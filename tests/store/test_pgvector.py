@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from musterd import Settings
 from musterd.core.errors import StartError
-from musterd.features.knowledge import pgvector_store, store
+from musterd.features.knowledge import chunk_store, pgvector_store, store
 from musterd.features.knowledge.database_vectors import READ_CHUNKS, DatabaseVectors
 from musterd.features.knowledge.indexes import Indexes, LoadedVectors
 from musterd.features.knowledge.pgvector_store import Extension, HnswIndex
 from musterd.features.knowledge.pgvector_upkeep import PgvectorUpkeep, require_pgvector
+from musterd.features.knowledge.records import text_hash
 from musterd.knowledge.problems import IndexMissing, LengthsDiffer, NoMemory
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.open_database import open_database
@@ -61,6 +62,10 @@ def cosine(one: bytes, other: bytes) -> float:
 def indexes(database: Database, limit_bytes: int) -> Indexes:
     settings = Settings(db="postgresql://unused", knowledge_pgvector=True, knowledge_memory_bytes=limit_bytes)
     return Indexes(database, settings)
+
+
+def upkeep_of(database: Database, indexes: Indexes, declared: str | None = None) -> PgvectorUpkeep:
+    return PgvectorUpkeep(database, indexes, lambda base_id: declared)
 
 
 async def searched(
@@ -120,7 +125,8 @@ async def test_the_index_gives_the_order(database: Database, contents: list[str]
     """Not a plan that computes the distance of each vector, also before Postgres has counted the rows."""
     await publish(database, "docs", "one", clustered(200), embedder=EMBEDDER)
     index = await create_index(database, EMBEDDER, LENGTH)
-    base, plans = await stored_base(database, "docs"), []
+    base = await stored_base(database, "docs")
+    plans = list[str]()
 
     async def explain(tx: Tx) -> None:
         assert await pgvector_store.begin_search(tx, index, 10)
@@ -139,7 +145,7 @@ async def test_each_base_is_searched_alone(database: Database) -> None:
     await publish(database, "others", "two", vectors, embedder=EMBEDDER)
     await create_index(database, EMBEDDER, LENGTH)
     result = await searched(database, vectors[7])
-    assert result[0] == (own[7], pytest.approx(1.0))
+    assert (result[0][0], result[0][1]) == (own[7], pytest.approx(1.0))
     assert dict(result).keys() <= set(own)
 
 
@@ -156,7 +162,7 @@ async def test_what_changes_is_found_or_not_at_once(database: Database) -> None:
 
 
 async def test_an_index_is_built_when_it_is_needed_and_removed_when_it_is_not(database: Database) -> None:
-    upkeep = PgvectorUpkeep(database, indexes(database, 0))
+    upkeep = upkeep_of(database, indexes(database, 0))
     vectors = clustered(READ_CHUNKS + 1)
     await publish(database, "small", "one", vectors[:100], embedder=EMBEDDER)
     await upkeep.once()
@@ -164,7 +170,7 @@ async def test_an_index_is_built_when_it_is_needed_and_removed_when_it_is_not(da
     await publish(database, "docs", "one", vectors, embedder=EMBEDDER)
     with pytest.raises(IndexMissing, match="being indexed"):
         await searched(database, vectors[0])
-    await PgvectorUpkeep(database, indexes(database, 10**9)).once()
+    await upkeep_of(database, indexes(database, 10**9)).once()
     assert await index_names(database) == {}, "it fits into the memory of this process"
     await upkeep.once()
     index = HnswIndex(EMBEDDER, LENGTH)
@@ -190,9 +196,24 @@ async def test_a_build_that_was_cut_off_is_begun_anew(database: Database, postgr
         connection.execute(statement, [index.name])
     with pytest.raises(IndexMissing):
         await searched(database, vectors[0])
-    await PgvectorUpkeep(database, indexes(database, 0)).once()
+    await upkeep_of(database, indexes(database, 0)).once()
     assert await index_names(database) == {index.name: True}
     assert len(await searched(database, vectors[0])) == 10
+
+
+async def test_another_embedder_has_its_index_before_it_answers(database: Database) -> None:
+    vectors, chosen = clustered(READ_CHUNKS + 1), indexes(database, 0)
+    await publish(database, "docs", "one", vectors, embedder=EMBEDDER)
+    upkeep, base = upkeep_of(database, chosen, "fake:new"), await stored_base(database, "docs")
+    await upkeep.once()
+    old, new = HnswIndex(EMBEDDER, LENGTH), HnswIndex("fake:new", 16)
+    assert await index_names(database) == {old.name: True}
+    rows = {text_hash(f"docs one {number}"): vector[:16] for number, vector in enumerate(vectors)}
+    await database.write(lambda tx: chunk_store.add_embeddings(tx, "fake:new", rows))
+    assert not await chosen.is_ready(base, "fake:new")
+    await upkeep.once()
+    assert await index_names(database) == {old.name: True, new.name: True}
+    assert await chosen.is_ready(base, "fake:new")
 
 
 async def test_a_model_that_was_changed_under_its_name_is_noticed(database: Database) -> None:
@@ -221,7 +242,7 @@ async def test_the_extension_may_be_in_a_schema_of_its_own(postgres_url: str) ->
     vectors = clustered(READ_CHUNKS + 1)
     async with opened(postgres_url) as database:
         await publish(database, "docs", "one", vectors, embedder=EMBEDDER)
-        await PgvectorUpkeep(database, indexes(database, 0)).once()
+        await upkeep_of(database, indexes(database, 0)).once()
         assert (await searched(database, vectors[5]))[0][1] == pytest.approx(1.0)
 
 

@@ -44,6 +44,20 @@ class DatabaseVectors:
     async def forget(self, ids: Collection[int]) -> None:
         """Nothing is kept here."""
 
+    async def is_ready(self, length: int) -> bool:
+        """Whether all of them can be searched now.
+
+        :param length: how long they are.
+        """
+        if self._chunks <= READ_CHUNKS:
+            return True
+        index = self._index(length)
+        return await self._database.scan(lambda tx: pgvector_store.begin_search(tx, index, 1))
+
+    def _index(self, length: int) -> HnswIndex:
+        assert self._base.embedder is not None
+        return HnswIndex(self._base.embedder, length)
+
     async def _candidates(
         self, tx: Tx, vector: bytes, limit: int, contents: Collection[str] | None
     ) -> list[tuple[int, bytes]]:
@@ -52,7 +66,7 @@ class DatabaseVectors:
         chunks = self._chunks if contents is None else await store.chunks_of(tx, contents)
         if chunks <= READ_CHUNKS:
             return await pgvector_store.vectors(tx, base, contents)
-        index = HnswIndex(base.embedder, length)
+        index = self._index(length)
         if await pgvector_store.begin_search(tx, index, limit):
             return await pgvector_store.nearest(tx, base, index, vector, contents, limit)
         stored = await pgvector_store.length(tx, base.embedder)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from musterd.core.settings import Settings
-from musterd.features.knowledge import chunk_store, store
+from musterd.features.knowledge import chunk_store, pgvector_store, store
 from musterd.features.knowledge.database_vectors import DatabaseVectors
 from musterd.features.knowledge.records import StoredBase
 from musterd.knowledge.problems import NoMemory
@@ -103,6 +103,16 @@ class Indexes:
         :param length: how long its vectors are.
         """
         return memory_needed(chunks, length) <= self._limit_bytes
+
+    async def is_ready(self, base: StoredBase, embedder: str) -> bool:
+        """Whether the vectors of another embedder could be searched now."""
+        if not self._has_pgvector:
+            return True
+        length = await self._database.scan(lambda tx: pgvector_store.length(tx, embedder))
+        chunks = await self.chunks(base)
+        if length is None or self.fits(chunks, length):
+            return True
+        return await DatabaseVectors(self._database, replace(base, embedder=embedder), chunks).is_ready(length)
 
     async def chunks(self, base: StoredBase) -> int:
         """How many chunks a knowledge base has, at its version or a later one."""

@@ -1,6 +1,7 @@
 """Builds the indexes of vectors in Postgres that searches need, and removes those that none needs any more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 import structlog
 
@@ -48,11 +49,13 @@ class PgvectorUpkeep:
     """The indexes of vectors in the database, of all knowledge bases.
 
     :param indexes: decides which knowledge bases are searched in the database.
+    :param declared: the name of the embedder that a knowledge base declares, by its id. It answers later on.
     """
 
-    def __init__(self, database: Database, indexes: Indexes) -> None:
+    def __init__(self, database: Database, indexes: Indexes, declared: Callable[[str], str | None]) -> None:
         self._database = database
         self._indexes = indexes
+        self._declared = declared
         self._done: list[StoredBase] = []
 
     async def once(self) -> None:
@@ -63,23 +66,24 @@ class PgvectorUpkeep:
         bases = await self._database.scan(store.bases)
         if bases == self._done:
             return
-        needed = {index.name: index for base in bases if (index := await self._needed(base)) is not None}
-        if await self._keep(needed, [base.embedder for base in bases if base.embedder is not None]):
+        needed, embedders, is_known = dict[str, HnswIndex](), set[str](), True
+        for base in bases:
+            chunks = await self._indexes.chunks(base)
+            for embedder in {base.embedder, self._declared(base.id)} - {None}:
+                assert embedder is not None
+                embedders.add(embedder)
+                if chunks <= database_vectors.READ_CHUNKS * EARLY:
+                    continue
+                length = await self._database.scan(partial(pgvector_store.length, embedder=embedder))
+                if length is None:
+                    is_known = False  # nothing is embedded by it yet
+                elif length <= MAX_LENGTH and not self._indexes.fits(int(chunks / EARLY), length):
+                    index = HnswIndex(embedder, length)
+                    needed[index.name] = index
+        if await self._keep(needed, embedders) and is_known:
             self._done = bases
 
-    async def _needed(self, base: StoredBase) -> HnswIndex | None:
-        if (
-            base.embedder is None
-            or (chunks := await self._indexes.chunks(base)) <= database_vectors.READ_CHUNKS * EARLY
-        ):
-            return None
-        embedder = base.embedder
-        length = await self._database.scan(lambda tx: pgvector_store.length(tx, embedder))
-        if length is None or length > MAX_LENGTH or self._indexes.fits(int(chunks / EARLY), length):
-            return None
-        return HnswIndex(embedder, length)
-
-    async def _keep(self, needed: Mapping[str, HnswIndex], embedders: list[str]) -> bool:
+    async def _keep(self, needed: Mapping[str, HnswIndex], embedders: Collection[str]) -> bool:
         """Do what is to do; False: another process builds an index, so look again."""
         extension = await self._database.scan(pgvector_store.extension)
         if extension.schema is None or not extension.may_index:

@@ -8,6 +8,7 @@ import structlog
 from musterd.core import clock
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
+from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.ingestion import SLICE, Places, embedded
 from musterd.features.knowledge.records import StoredBase
 from musterd.knowledge.embedding import Embedder
@@ -40,8 +41,9 @@ class Reembedding:
     Each is also looked through once after the start, because its packages may have been missing before.
     """
 
-    def __init__(self, places: Places, knowledge: Mapping[str, Knowledge]) -> None:
+    def __init__(self, places: Places, knowledge: Mapping[str, Knowledge], indexes: Indexes) -> None:
         self._places = places
+        self._indexes = indexes
         self._database = places.database
         self._knowledge = knowledge
         self._passes: dict[str, _Pass] = {}
@@ -93,6 +95,8 @@ class Reembedding:
             self._passes[base.id] = replace(walk, after=chunks[-1][0])
             return
         self._passes.pop(base.id, None)
+        if base.embedder != embedder.name and not await self._indexes.is_ready(base, embedder.name):
+            raise KnowledgeProblem("the new vectors are being indexed")
         if await self._database.write(lambda tx: _end(tx, walk, self._places.worker)):
             self._left.discard(base.id)
             if base.embedder != embedder.name:

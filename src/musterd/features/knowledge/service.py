@@ -73,9 +73,11 @@ class KnowledgeService(Contents):
             changed=self._pulse.beat,
         )
         self._ingestion = Ingestion(places, self._knowledge)
-        self._reembedding = Reembedding(places, self._knowledge)
         self._indexes = Indexes(server.database, settings)
-        self._pgvector = PgvectorUpkeep(server.database, self._indexes) if settings.knowledge_pgvector else None
+        self._reembedding = Reembedding(places, self._knowledge, self._indexes)
+        self._pgvector: PgvectorUpkeep | None = None
+        if settings.knowledge_pgvector:
+            self._pgvector = PgvectorUpkeep(server.database, self._indexes, self._declared_embedder)
         self._searcher = Searcher(server.database, self._embedders, self._indexes)
         self._folders = [knowledge for knowledge in self._knowledge.values() if knowledge.folder is not None]
 
@@ -113,6 +115,10 @@ class KnowledgeService(Contents):
         """Build the indexes of vectors that the database misses. Contents are ingested meanwhile."""
         if self._pgvector is not None:
             await self._pgvector.once()
+
+    def _declared_embedder(self, knowledge_id: str) -> str | None:
+        knowledge = self._knowledge.get(knowledge_id)
+        return None if knowledge is None else self._choice(knowledge).name
 
     async def close(self) -> None:
         """Leave the job to another process."""
