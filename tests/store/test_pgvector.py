@@ -145,7 +145,8 @@ async def test_each_base_is_searched_alone(database: Database) -> None:
     await publish(database, "others", "two", vectors, embedder=EMBEDDER)
     await create_index(database, EMBEDDER, LENGTH)
     result = await searched(database, vectors[7])
-    assert (result[0][0], result[0][1]) == (own[7], pytest.approx(1.0))
+    assert result[0][0] == own[7]
+    assert result[0][1] == pytest.approx(1.0)
     assert dict(result).keys() <= set(own)
 
 
