@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic_ai import RunContext
+from pydantic_ai import ModelHTTPError, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
@@ -70,7 +70,7 @@ class HeldModel(ScriptedModel):
         """One conversation that it received, as ``role``/``content`` objects."""
         return plain_messages(self.calls[call], self._parameters[call])
 
-    def _found(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
+    def _hold_for(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
         text = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
         return next((hold for word, hold in self._holds.items() if text.startswith(word)), None)
 
@@ -84,8 +84,15 @@ class HeldModel(ScriptedModel):
     ) -> AsyncGenerator[StreamedResponse]:
         self.calls.append(list(messages))
         self._parameters.append(model_request_parameters)
-        hold = self._found(plain_messages(messages, model_request_parameters))
-        async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
+        hold = self._hold_for(plain_messages(messages, model_request_parameters))
+        request = super().request_stream(messages, model_settings, model_request_parameters, run_context)
+        async with AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(request)
+            except ModelHTTPError:
+                if hold is not None:
+                    await hold.wait_here()  # the error comes in place of the answer
+                raise
             if hold is not None:
                 _hold_back(stream, hold)
             yield stream

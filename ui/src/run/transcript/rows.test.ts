@@ -121,3 +121,26 @@ test("a call stands where it began, not where it was announced", () => {
   );
   expect(names).toEqual(["first", "note", "second"]);
 });
+
+test("a delegation that a crash began again stands above what its member had done", () => {
+  const delegation = (childRunId: string | null, times: [number, number] | null) => ({
+    tool_call_id: "ask",
+    tool_name: "delegate_task_to_member",
+    tool_args: {},
+    tool_call_error: false,
+    result: null,
+    child_run_id: childRunId,
+    metrics: times === null ? null : { start_time: START + times[0], end_time: START + times[1], duration: 1 },
+  });
+  const feed = new RunFeed("run-4417");
+  feed.apply([
+    event(0, "TeamRunStarted"),
+    event(1, "TeamToolCallStarted", { tool: delegation(null, null) }),
+    event(2, "RunStarted", { run_id: "member", parent_run_id: "run-4417", agent_name: "Orders" }),
+    event(3, "MessageReceived", { run_id: "member", content: "Hurry" }),
+    event(9, "RunCompleted", { run_id: "member", content: "Done" }),
+    event(9, "TeamToolCallCompleted", { tool: delegation("member", [8, 9]) }),
+  ]);
+  const kinds = toRows(feed, runDetail(), null).flatMap((row) => (row.kind === "entry" ? row.entry.kind : []));
+  expect(kinds).toEqual(["tool", "note"]);
+});

@@ -44,14 +44,14 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
     for (const entry of thread.entries) {
       if (isShown(entry))
         placed.push({
-          at: startOf(entry),
+          at: startOf(entry, feed),
           index: entry.index,
           thread,
           row: (key, isTimed) => ({ kind: "entry", key, thread, entry, isTimed }),
         });
     }
     // Both stand right below the last entry, even if other runs began something before this one ended.
-    const at = Math.max(thread.startedAt, ...thread.entries.map(startOf));
+    const at = Math.max(thread.startedAt, ...thread.entries.map((entry) => startOf(entry, feed)));
     const index = thread.entries.at(-1)?.index ?? 0;
     const answer = answerOf(thread);
     if (answer !== null) {
@@ -79,8 +79,12 @@ export function toRows(feed: RunFeed, run: RunDetail, memberRunId: string | null
 }
 
 /** The calls of one answer may begin one after the other, long after the event that announces them. */
-function startOf(entry: Entry): number {
-  return entry.kind === "note" ? entry.at : entry.startedAt;
+function startOf(entry: Entry, feed: RunFeed): number {
+  if (entry.kind === "note") return entry.at;
+  // A crash lets a delegation begin again, but all that its member did stands below it.
+  const childRunId = entry.kind === "tool" ? entry.childRunId : null;
+  const member = childRunId === null ? undefined : feed.threads.get(childRunId);
+  return Math.min(entry.startedAt, member?.startedAt ?? entry.startedAt);
 }
 
 function isShown(entry: Entry): boolean {
