@@ -55,9 +55,12 @@ def child() -> str:
 @tool
 def fork() -> str:
     """Fork a child that outlives the server."""
+    receiving, sending = os.pipe()
     pid = os.fork()
     if not pid:
+        os.write(sending, b".")
         threading.Event().wait()
+    os.read(receiving, 1)  # a signal that comes before Python has set up the child is lost
     return str(pid)
 
 
