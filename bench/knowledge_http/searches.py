@@ -135,8 +135,8 @@ def _of_searches(name: str, started: Sequence[Base], samples: Sequence[Samples])
 def _recall(results: Mapping[str, set[str]], corpus: Texts, size: int) -> float:
     """The share of the nearest chunks that were found."""
     nearest = corpus.nearest(size, list(results))
-    found = sum(len(chunks & result) for chunks, result in zip(nearest, results.values(), strict=True))
-    return found / NEAREST / len(results)
+    matches = sum(len(chunks & result) for chunks, result in zip(nearest, results.values(), strict=True))
+    return matches / NEAREST / len(results)
 
 
 async def _runs(bench: Bench, started: Sequence[Base], corpus: Texts) -> list[Figure]:

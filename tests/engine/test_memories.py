@@ -22,7 +22,7 @@ from tests.engine.test_approvals import decide
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.crashes import CountedModel, Fuse, check_each_event_once, end_before_death
 from tests.support.engine import NOBODY, EngineHarness, harness_on, running
-from tests.support.held_model import HeldModel
+from tests.support.held_model import HeldModel, Hold
 from tests.support.loop import Call, TurnModel
 
 TEA = "I like tea"
@@ -194,12 +194,18 @@ async def test_a_run_that_waited_for_a_person_remembers_at_its_end(engines: Engi
         assert await texts(harness) == [TEA]
 
 
+async def held_update(harness: EngineHarness, model: HeldModel) -> Hold:
+    """A run of a user who has a memory, held before it changes it."""
+    await harness.run(TEA, user_id="ada")
+    hold = model.hold("[[TOOL update_memory")
+    await harness.start('[[TOOL update_memory {"memory_id": "1", "memory": "x"}]]', "r1", user_id="ada")
+    await hold.reached.wait()
+    return hold
+
+
 async def test_what_another_run_changed_meanwhile_is_left_alone(engines: Engines, model: HeldModel) -> None:
     async with engines(agents=noting(model)) as harness:
-        await harness.run(TEA, user_id="ada")
-        hold = model.hold("[[TOOL update_memory")
-        await harness.start('[[TOOL update_memory {"memory_id": "1", "memory": "x"}]]', "r1", user_id="ada")
-        await hold.reached.wait()
+        hold = await held_update(harness, model)
         (memory,) = await memories_of(harness)
         await harness.server.service(MemoryService).change(memory.memory_id, "Likes juice", [], "ada", NOBODY)
         hold.release()
@@ -209,10 +215,7 @@ async def test_what_another_run_changed_meanwhile_is_left_alone(engines: Engines
 
 async def test_memories_that_are_deleted_during_a_run_stay_deleted(engines: Engines, model: HeldModel) -> None:
     async with engines(agents=noting(model)) as harness:
-        await harness.run(TEA, user_id="ada")
-        hold = model.hold("[[TOOL update_memory")
-        await harness.start('[[TOOL update_memory {"memory_id": "1", "memory": "x"}]]', "r1", user_id="ada")
-        await hold.reached.wait()
+        hold = await held_update(harness, model)
         assert await harness.server.service(MemoryService).forget_user("ada", NOBODY) == 1
         hold.release()
         await harness.end_of("r1")

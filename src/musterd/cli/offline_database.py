@@ -14,13 +14,16 @@ from musterd.store.open_database import open_database, redacted_url
 T = TypeVar("T")
 
 
-def with_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:
+def with_database(
+    settings: Settings, action: Callable[[Database], Awaitable[T]], *, creates_database: bool = False
+) -> T:
     """The result of ``action`` on the database of ``settings``.
 
+    :param creates_database: whether to create a missing database; otherwise a missing one is taken for a typing error.
     :raises StartError: the database cannot be used, or is not one of musterd.
     """
     configure(settings)
-    if inspection.revision(settings.db) is None:
+    if not creates_database and inspection.revision(settings.db) is None:
         raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()

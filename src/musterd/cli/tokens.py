@@ -1,11 +1,10 @@
 """``musterd token``: create, list and revoke service accounts without a running server."""
 
-import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from musterd.cli.logs import configure
+from musterd.cli.offline_database import with_database
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
@@ -18,8 +17,6 @@ from musterd.features.accounts.records import (
     is_account_name,
 )
 from musterd.features.accounts.service import AccountService
-from musterd.store import inspection
-from musterd.store.open_database import open_database, redacted_url
 
 T = TypeVar("T")
 PAGE = 100
@@ -73,24 +70,10 @@ def _with_accounts(
 ) -> T:
     """The result of ``action``.
 
-    :param creates_database: whether to create a missing database; otherwise a missing one is taken for a typing error.
-    :raises StartError: the database cannot be used; the message says why.
+    :raises StartError: the database cannot be used, or is not one of musterd.
     """
     settings = settings_from(db)
-    configure(settings)
-    if not creates_database and inspection.revision(settings.db) is None:
-        raise StartError(f"{redacted_url(settings.db)}: no musterd database found — specify one with --db")
-    database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
-    database.upgrade()
-
-    async def run() -> T:
-        await database.open()
-        try:
-            return await action(AccountService(database))
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+    return with_database(settings, lambda database: action(AccountService(database)), creates_database=creates_database)
 
 
 def _line(account: ServiceAccount, now: float) -> str:

@@ -1,33 +1,24 @@
 """``musterd knowledge``: contents of knowledge bases without a server."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from musterd import Settings
-from musterd.cli import offline_database
 from musterd.cli.main import main
 from musterd.features.knowledge import store
 from musterd.store.open_database import open_database
 from tests.support.knowledge_contents import fake_embedders
 
+pytestmark = pytest.mark.usefixtures("log_to_stderr")
+
 
 @pytest.fixture(autouse=True)
-def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Log as the command does, but to the stream of each test."""
-
-    def configure(settings: Settings) -> None:
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
-
-    before = structlog.get_config()
-    monkeypatch.setattr(offline_database, "configure", configure)
+def embedders() -> Iterator[None]:
+    """Embedders that need no packages."""
     with fake_embedders():
         yield
-    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
 """``musterd schedules`` and ``musterd cron``: schedules without a server."""
 
 import asyncio
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from musterd import Settings
-from musterd.cli import offline_database
 from musterd.cli.main import main
 from musterd.core import clock
 from musterd.features.schedules import store
@@ -18,18 +13,7 @@ from musterd.store.database import Tx
 from musterd.store.open_database import open_database
 from tests.support.process import do
 
-
-@pytest.fixture(autouse=True)
-def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Log as the command does, but to the stream of each test."""
-
-    def configure(settings: Settings) -> None:
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
-
-    before = structlog.get_config()
-    monkeypatch.setattr(offline_database, "configure", configure)
-    yield
-    structlog.configure(**before)
+pytestmark = pytest.mark.usefixtures("log_to_stderr")
 
 
 @pytest.fixture

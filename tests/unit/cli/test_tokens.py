@@ -1,28 +1,12 @@
 """``musterd token``: accounts are made and revoked without a server, and what it prints is the token alone."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from musterd import Settings
-from musterd.cli import tokens
 from musterd.cli.main import main
 
-
-@pytest.fixture(autouse=True)
-def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Log as the command does, but to the stream of each test."""
-
-    def configure(settings: Settings) -> None:
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
-
-    before = structlog.get_config()
-    monkeypatch.setattr(tokens, "configure", configure)
-    yield
-    structlog.configure(**before)
+pytestmark = pytest.mark.usefixtures("log_to_stderr")
 
 
 @pytest.fixture
