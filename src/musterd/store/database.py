@@ -42,6 +42,9 @@ class Statement:
     - ``HAS_ANCHORS(table, :anchors, :others)``: it has some of the words of ``:anchors``; ``:others`` are the other
       words of its ``WORDS_RANK``, or empty;
     - ``WORDS_RANK(table, :query)``: how little such a row matches; to be sorted by;
+    - ``WORD_COUNTS(table, :words)``: a table of the words in a list, passed as JSON text, each with how many rows of
+      the index have it. SQLite counts the rows from ``:first`` to ``:last``, and at most ``:limit`` of them. Postgres
+      would have to read each row. It estimates how many of ``:rows`` rows have the word, from its planner's statistics;
     - ``strpos(text, part)``: where ``part`` begins in ``text``, from 1; 0: it does not;
     - ``DATABASE_SIZE``, ``DATABASE_VERSION``: the bytes that the database holds, and the version of its program;
     - ``TURN('name')``, ``TURN('name', :of)``: an advisory lock until the transaction ends. It must be a statement of
@@ -65,6 +68,7 @@ _WORDS = re.compile(r"\bWORDS\((\S+?)\)")
 _HAS_WORDS = re.compile(r"HAS_WORDS\((\w+), :(\w+)\)")
 _HAS_ANCHORS = re.compile(r"HAS_ANCHORS\((\w+), :(\w+), :(\w+)\)")
 _WORDS_RANK = re.compile(r"WORDS_RANK\((\w+), :(\w+)\)")
+_WORD_COUNTS = re.compile(r"WORD_COUNTS\((\w+), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
@@ -76,6 +80,22 @@ _SQLITE_ANCHORS = (
     r"\1.chunk_words MATCH CASE :\3 WHEN '' THEN :\2 "
     r"ELSE '(' || :\2 || ') AND (' || :\2 || ' OR ' || :\3 || ' OR ' || :\3 || ')' END"
 )
+_SQLITE_COUNTS = (
+    r"(SELECT value AS word, (SELECT count(*) FROM (SELECT 1 FROM \1 WHERE \1 MATCH char(34) || value || char(34) "
+    r"AND rowid BETWEEN :first AND :last LIMIT :limit)) AS count FROM json_each(:\2))"
+)
+# The statistics name the most frequent lexemes. Behind the frequencies of these stands the lowest of them; others are
+# below it. A word of several lexemes, such as `snake_case`, is at most as frequent as each of them.
+_POSTGRES_COUNTS = (
+    r"(WITH statistics AS MATERIALIZED ("
+    r"SELECT CAST(CAST(most_common_elems AS text) AS text[]) AS lexemes, most_common_elem_freqs AS shares "
+    r"FROM pg_stats WHERE schemaname = current_schema() AND tablename = '\1' AND attname = 'text') "
+    r"SELECT listed.word, CAST(:rows * coalesce((SELECT min(coalesce("
+    r"s.shares[array_position(s.lexemes, parts.lexeme)], s.shares[cardinality(s.lexemes) + 1] / 2)) "
+    r"FROM statistics s CROSS JOIN unnest(tsvector_to_array(to_tsvector('english', listed.word))) AS parts(lexeme)"
+    r"), 0) AS bigint) AS count "
+    r"FROM jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS listed(word))"
+)
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
@@ -84,7 +104,7 @@ def for_sqlite(text: str) -> str:
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _IN_NUMBERS.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     # FTS5 itself sorts by its column `rank`, and only those rows are looked up of which the caller wants to know.
-    text = _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text)
+    text = _WORD_COUNTS.sub(_SQLITE_COUNTS, _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text))
     text = _WORDS_RANK.sub(r"\1.rank", _HAS_WORDS.sub(r"\1.chunk_words MATCH :\2", _WORDS.sub(r"\1", text)))
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
@@ -101,7 +121,7 @@ def for_postgres(text: str) -> str:
     )
     numbers = r"SELECT CAST(jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS bigint)"
     text = _IN_NUMBERS.sub(rf"\1 = ANY (ARRAY({numbers}))", text)
-    text = _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text)
+    text = _WORD_COUNTS.sub(_POSTGRES_COUNTS, _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text))
     text = _HAS_WORDS.sub(rf"\1.text @@ {_WEB_QUERY}", _WORDS.sub(r"to_tsvector('english', \1)", text))
     text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)

@@ -76,14 +76,17 @@ VECTORS = Statement(
           AND e.embedder = :embedder AND e.text_hash = c.text_hash""",
 )
 _MAY_SEE = "(t.owner IS NULL OR t.owner = :owner OR :sees_all = 1)"
-# SQLite must begin with the words, which it gets in order of rank, and look at the other tables for those alone that it
-# needs. CROSS JOIN tells it so; Postgres chooses the order itself.
-_BY_WORDS = f"""SELECT w.rowid AS id FROM chunk_words w CROSS JOIN chunks c CROSS JOIN contents t
-                WHERE HAS_ANCHORS(w, :anchors, :others) AND w.rowid BETWEEN :first AND :last
-                  AND c.id = w.rowid AND {PUBLISHED_CHUNK} AND {_MAY_SEE}"""
-_BY_RANK = "ORDER BY WORDS_RANK(w, :query) LIMIT :limit"
+# Only as many rows as are needed are looked up in the other tables. Postgres ranks the rows of the inner statement
+# first because of its order. SQLite makes one statement of both, gets the rows in the order of their rank from its
+# index, and begins with them because of CROSS JOIN.
+_BY_WORDS = f"""SELECT ranked.id FROM (SELECT w.rowid AS id, WORDS_RANK(w, :query) AS rank FROM chunk_words w
+                  WHERE HAS_ANCHORS(w, :anchors, :others) AND w.rowid BETWEEN :first AND :last ORDER BY rank) AS ranked
+                CROSS JOIN chunks c CROSS JOIN contents t
+                WHERE c.id = ranked.id AND {PUBLISHED_CHUNK} AND {_MAY_SEE}"""
+_BY_RANK = "ORDER BY ranked.rank LIMIT :limit"
 BY_WORDS = Statement("chunks_by_words", f"{_BY_WORDS} {_BY_RANK}")
 ALLOWED_BY_WORDS = Statement("chunks_allowed_by_words", f"{_BY_WORDS} AND IN_LIST(t.id, :allowed) {_BY_RANK}")
+WORD_COUNTS = Statement("chunk_word_counts", "SELECT word, count FROM WORD_COUNTS(chunk_words, :words) AS counts")
 HITS = Statement(
     "chunk_hits",
     f"""SELECT c.id, c.content_id, c.number, c.text, c.place, t.name, t.metadata, t.origin, t.size
@@ -222,22 +225,21 @@ async def vectors(tx: Tx, embedder: str, contents: Collection[str]) -> list[tupl
     return [(row["id"], row["content_id"], bytes(row["vector"])) for row in await tx.all(VECTORS, params)]
 
 
-async def word_counts(tx: Tx, base: StoredBase, words: Sequence[str], limit: int) -> list[int]:
-    """How many chunks have each word, published or not; at most ``limit``."""
-    numbers = range(len(words))
-    counts = (
-        f"""(SELECT count(*) FROM (SELECT 1 AS one FROM chunk_words w
-             WHERE HAS_WORDS(w, :word{number}) AND w.rowid BETWEEN :first AND :last LIMIT :limit) matches)
-            AS count{number}"""
-        for number in numbers
-    )
-    params = {f"word{number}": either([words[number]]) for number in numbers}
-    row = await tx.one(
-        Statement(f"chunk_word_counts {len(words)}", f"SELECT {', '.join(counts)}"),
-        {**params, "first": base.first_chunk, "last": base.last_chunk, "limit": limit},
-    )
-    assert row is not None
-    return [int(row[f"count{number}"]) for number in numbers]
+async def word_counts(tx: Tx, base: StoredBase, words: Sequence[str], chunks: int, limit: int) -> list[int]:
+    """About how many chunks have each word, published or not.
+
+    :param chunks: how many chunks the knowledge base has.
+    :param limit: up to what number the count must be right.
+    """
+    params = {
+        "words": jsontext.dumps(list(words)),
+        "first": base.first_chunk,
+        "last": base.last_chunk,
+        "limit": limit,
+        "rows": chunks,
+    }
+    counts = {row["word"]: int(row["count"]) for row in await tx.all(WORD_COUNTS, params)}
+    return [counts[word] for word in words]
 
 
 async def by_words(

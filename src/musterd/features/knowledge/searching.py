@@ -26,7 +26,7 @@ log = structlog.get_logger("musterd.knowledge")
 
 CANDIDATES = 50
 """How many chunks words and vectors give each, at least."""
-RANKED_CHUNKS = 3000
+RANKED_CHUNKS = 2000
 """Among more chunks, a search by words ranks those that have the rarest of its words, as many as have about so many
 chunks. Ranking costs about 1 µs each, and a chunk without these words is rarely among the best."""
 COUNTED_CHUNKS = 4 * RANKED_CHUNKS
@@ -102,8 +102,8 @@ class Searcher:
     async def _once(self, base: StoredBase, knowledge: Knowledge, search: Search, query: _Query) -> tuple[Hits, bool]:
         """The hits, and whether all of them still exist."""
         viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
-        is_large = await self._indexes.chunks(base) > RANKED_CHUNKS
-        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit, is_large=is_large))
+        chunks = await self._indexes.chunks(base)
+        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit, chunks))
         index: Vectors | None = None
         by_vectors, problem = list[tuple[int, float]](), NO_VECTORS
         if query.vector is not None and words.base.embedder is not None:
@@ -122,9 +122,9 @@ class Searcher:
             ids = [chunk_id for chunk_id, _ in by_vectors]
             scores = dict(fused(words.ids, ids, vector_weight=query.weight))
         best = list(scores)[: search.limit]
-        chunks = await self._database.scan(lambda tx: chunk_store.hits(tx, best, viewer))
-        is_complete = len(chunks) == len(best) or not await self._forget(index, set(best) - chunks.keys())
-        hits = tuple(_hit(chunks[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in chunks)
+        by_id = await self._database.scan(lambda tx: chunk_store.hits(tx, best, viewer))
+        is_complete = len(by_id) == len(best) or not await self._forget(index, set(best) - by_id.keys())
+        hits = tuple(_hit(by_id[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in by_id)
         return Hits(hits=hits, version=words.base.version, missing="vector" if is_degraded else None), is_complete
 
     async def _forget(self, index: Vectors | None, ids: Collection[int]) -> bool:
@@ -136,9 +136,7 @@ class Searcher:
         return bool(gone)
 
 
-async def _by_words(
-    tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int, *, is_large: bool
-) -> _ByWords:
+async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int, chunks: int) -> _ByWords:
     base = await store.base(tx, knowledge.id)
     assert base is not None, "a knowledge base is never removed"
     # Contents are chosen before chunks are ranked. The rule of owners is in the statement on words already.
@@ -150,8 +148,8 @@ async def _by_words(
     if search.search_type != "vector" and (words := words_of(search.query)):
         find = partial(chunk_store.by_words, tx, base, words, viewer, chosen, limit)
         rarest = words
-        if is_large:
-            counts = await chunk_store.word_counts(tx, base, words, COUNTED_CHUNKS)
+        if chunks > RANKED_CHUNKS:
+            counts = await chunk_store.word_counts(tx, base, words, chunks, COUNTED_CHUNKS)
             rarest = anchors(words, counts, RANKED_CHUNKS)
         ids = await find(anchors=rarest)
         if len(rarest) < len(words) and len(ids) < search.limit:
