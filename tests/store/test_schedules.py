@@ -1,7 +1,7 @@
 """What the store of schedules promises, on each database: an instant is stored once, and nothing is left behind."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict
 from musterd.features.schedules import store
+from musterd.features.schedules.planning import Due
 from musterd.features.schedules.records import (
     OPERATOR,
     Definition,
@@ -43,9 +44,9 @@ def firing(number: int = 1, **changes: Any) -> Firing:
     return Firing(id=f"f{number}", **{**values, **changes})
 
 
-def every(_workers: Sequence[str], due: Sequence[tuple[str, float]]) -> list[str]:
+def every(_workers: Mapping[str, Collection[str]], due: Sequence[Due]) -> list[str]:
     """Choose all."""
-    return [one for one, _ in due]
+    return [one.id for one in due]
 
 
 async def look(database: Database, now: float, served: set[str] | None = None) -> Look:

@@ -67,7 +67,7 @@ def test_a_trigger_leaves_a_firing_for_a_server(db: str, capsys: pytest.CaptureF
     firing_id = capsys.readouterr().out.strip()
 
     async def look(tx: Tx) -> store.Look:
-        return await store.look(tx, {"team:desk"}, clock.now(), 10, lambda _, due: [one for one, _ in due])
+        return await store.look(tx, {"team:desk"}, clock.now(), 10, lambda _, due: [one.id for one in due])
 
     (firing,) = do(db, look).firings
     assert (firing.id, firing.trigger, firing.run_id, firing.outcome) == (firing_id, Trigger.MANUAL, None, None)

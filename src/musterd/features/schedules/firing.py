@@ -5,7 +5,7 @@ moves the schedule from the instant that it was read with, which succeeds once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -25,7 +25,7 @@ from musterd.core.errors import (
 from musterd.core.scheduling import SchedulingOptions
 from musterd.declare.component import BaseComponent
 from musterd.features.schedules import store
-from musterd.features.schedules.planning import MISSED, OTHERS_SECONDS, Plan, plan, share_of
+from musterd.features.schedules.planning import MISSED, Due, Plan, plan, share_of
 from musterd.features.schedules.records import (
     Firing,
     FiringStatus,
@@ -52,6 +52,8 @@ CANDIDATES = 1000
 AT_ONCE = 500
 """How many of them it fires at the same time before it looks again. They share commits, and are accepted before the
 first of their runs gets far, so many that are due at once are not late."""
+LEFT_SECONDS = 0.5
+"""How often a process looks again while something is due that is not its share."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -122,13 +124,13 @@ class Firer:
             if await self._each(look.firings, self.look_at) or has_fired:
                 continue
             if look.is_left:  # shares of other processes; what they leave is this one's then
-                await clock.sleep(OTHERS_SECONDS)
+                await clock.sleep(LEFT_SECONDS)
                 continue
             if look.next_due_at is None or look.next_due_at > now + within_seconds:
                 return
             await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
 
-    def _choose(self, workers: Sequence[str], due: Sequence[tuple[str, float]]) -> Sequence[str]:
+    def _choose(self, workers: Mapping[str, Collection[str]], due: Sequence[Due]) -> Sequence[str]:
         return share_of(self._worker_id, workers, due, clock.now())[:AT_ONCE]
 
     async def _each(self, items: Sequence[Item], act: Callable[[Item], Coroutine[object, object, bool]]) -> bool:

@@ -1,7 +1,7 @@
 """What a schedule has to do now: which of its due instants fires, and which are skipped. Pure."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -15,8 +15,9 @@ ROWS_AT_ONCE = 100
 """How many instants one transaction stores at most."""
 KEPT_SECONDS = 31 * 86_400.0
 """How long a skipped instant has a row. Instants that were missed longer ago get none."""
-OTHERS_SECONDS = 0.5
-"""After how long a process also fires schedules that are another one's share."""
+OTHERS_SECONDS = 2.0
+"""After how long a process also fires schedules that are another one's share: longer than their process needs for a
+thousand, because doing the same twice would make all of them later."""
 MISSED = "missed"
 
 
@@ -68,17 +69,33 @@ def _fires(schedule: Schedule, late_seconds: float, later: int) -> bool:
     return is_in_time and later == 0
 
 
-def share_of(worker: str, workers: Sequence[str], due: Sequence[tuple[str, float]], now: float) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A schedule or a firing that is due.
+
+    :param component: what it runs, in the form that workers announce; empty: nothing.
+    """
+
+    id: str
+    component: str
+    due_at: float
+
+
+def share_of(worker: str, workers: Mapping[str, Collection[str]], due: Sequence[Due], now: float) -> list[str]:
     """The ids of a worker's share of what is due, and of what others have left.
 
     The shares only keep processes from trying the same; the transactions would let one of them succeed.
 
-    :param workers: all workers, in the same order for each; empty: everything is this one's share.
-    :param due: the ids, each with the time at which it was due.
+    :param workers: the components that each worker serves. What none of them serves is everybody's share.
     """
-    own = workers.index(worker) if worker in workers else None
 
-    def is_own(one: str) -> bool:
-        return not workers or int(hashlib.sha256(one.encode()).hexdigest(), 16) % len(workers) == own
+    def is_own(one: Due) -> bool:
+        serving = [other for other, served in workers.items() if not one.component or one.component in served]
+        return not serving or serving[_number(one.id) % len(serving)] == worker
 
-    return [one for one, due_at in due if is_own(one) or due_at <= now - OTHERS_SECONDS]
+    return [one.id for one in due if is_own(one) or one.due_at <= now - OTHERS_SECONDS]
+
+
+def _number(text: str) -> int:
+    """A number that is the same in every process."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)

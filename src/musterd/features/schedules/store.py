@@ -5,13 +5,14 @@ and then the rows of firings that exist already, so the two cannot deadlock.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict
+from musterd.features.schedules.planning import Due
 from musterd.features.schedules.records import (
     Definition,
     Firing,
@@ -63,11 +64,11 @@ REMOVE_FIRINGS = Statement("schedule_remove_firings", "DELETE FROM firings WHERE
 DECLARED = Statement("schedules_declared", "SELECT * FROM schedules WHERE declared IS NOT NULL ORDER BY id LOCK_ROW")
 DUE = Statement(
     "schedules_due",
-    """SELECT id, due_at FROM schedules
+    """SELECT id, component, due_at FROM schedules
        WHERE due_at <= :now AND (component = '' OR IN_LIST(component, :served) OR due_at <= :unserved)
        ORDER BY due_at LIMIT :limit""",
 )
-WORKERS = Statement("schedules_workers", "SELECT id FROM workers WHERE role <> 'api' ORDER BY id")
+WORKERS = Statement("schedules_workers", "SELECT id, components FROM workers WHERE role <> 'api' ORDER BY id")
 SEVERAL = Statement("schedules_several", "SELECT * FROM schedules WHERE IN_LIST(id, :ids)")
 NEXT_DUE = Statement(
     "schedules_next_due",
@@ -110,7 +111,7 @@ CLOSE_FIRING = Statement("firing_close", "UPDATE firings SET look_at = NULL WHER
 # Only firings that may need a retry have a time to be looked at, so this costs nothing for all others.
 TO_LOOK_AT = Statement(
     "firings_to_look_at",
-    """SELECT f.id, f.look_at AS due_at FROM firings f JOIN schedules s ON s.id = f.schedule_id
+    """SELECT f.id, s.component, f.look_at AS due_at FROM firings f JOIN schedules s ON s.id = f.schedule_id
        LEFT JOIN runs r ON r.run_id = f.run_id
        WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
          AND (s.component = '' OR IN_LIST(s.component, :served) OR f.look_at <= :unserved)
@@ -139,7 +140,8 @@ OLD = Statement(
 )
 
 
-Choose = Callable[[Sequence[str], Sequence[tuple[str, float]]], Sequence[str]]
+Choose = Callable[[Mapping[str, Collection[str]], Sequence[Due]], Sequence[str]]
+"""Chooses ids among what is due. It gets the components that each process serves that drives runs."""
 
 
 class Lost(Exception):
@@ -267,15 +269,14 @@ async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: 
 
     :param served: the components of this process. What is due of others is left to their processes for a while.
     :param limit: among how many of the longest due ones to choose.
-    :param choose: chooses among due schedules, and among firings: from the ids of all processes that drive runs, and
-        what is due, each with its time.
+    :param choose: chooses among due schedules, and among firings.
     """
     params = {"served": jsontext.dumps(sorted(served)), "now": now, "unserved": now - UNSERVED_SECONDS, "limit": limit}
     next_due = await tx.one(NEXT_DUE, params)
-    workers = [row["id"] for row in await tx.all(WORKERS, {})]
+    workers = {row["id"]: frozenset(json.loads(row["components"])) for row in await tx.all(WORKERS, {})}
     is_left, rows = False, list[Sequence[Row]]()
     for candidates, several in ((DUE, SEVERAL), (TO_LOOK_AT, SEVERAL_FIRINGS)):
-        due = [(row["id"], row["due_at"]) for row in await tx.all(candidates, params)]
+        due = [Due(row["id"], row["component"], row["due_at"]) for row in await tx.all(candidates, params)]
         ids = choose(workers, due)
         is_left = is_left or len(ids) < len(due)
         rows.append(await tx.all(several, {"ids": jsontext.dumps(list(ids))}) if ids else ())
