@@ -99,8 +99,8 @@ PUBLISHED = Statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundChunk:
-    """A chunk with what its content adds to an answer."""
+class PublishedChunk:
+    """A chunk that searches find, with what its content adds to an answer."""
 
     id: int
     content_id: str
@@ -273,12 +273,12 @@ async def by_words(
     return [row["id"] for row in rows]
 
 
-async def hits(tx: Tx, ids: Collection[int], viewer: Viewer) -> dict[int, FoundChunk]:
+async def hits(tx: Tx, ids: Collection[int], viewer: Viewer) -> dict[int, PublishedChunk]:
     """The chunks with these ids that a search of this caller finds now."""
     rows = await tx.all(HITS, {"ids": jsontext.dumps(list(ids)), **_viewer(viewer)})
-    names = FoundChunk.__dataclass_fields__
+    names = PublishedChunk.__dataclass_fields__
     return {
-        row["id"]: FoundChunk(**{name: row[name] for name in names} | {"metadata": json.loads(row["metadata"])})
+        row["id"]: PublishedChunk(**{name: row[name] for name in names} | {"metadata": json.loads(row["metadata"])})
         for row in rows
     }
 

@@ -13,7 +13,7 @@ from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
 from musterd.core.knowledge_filters import matches
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
-from musterd.features.knowledge.chunk_store import FoundChunk
+from musterd.features.knowledge.chunk_store import PublishedChunk
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes, Vectors
 from musterd.features.knowledge.records import StoredBase, Viewer
@@ -167,7 +167,7 @@ async def _reranked(reranker: Any, query: str, hits: Sequence[Hit]) -> tuple[Hit
     return tuple(sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)))
 
 
-def _hit(chunk: FoundChunk, score: float) -> Hit:
+def _hit(chunk: PublishedChunk, score: float) -> Hit:
     return Hit(
         chunk_id=str(chunk.id),
         content_id=chunk.content_id,
