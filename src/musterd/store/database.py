@@ -41,6 +41,8 @@ class Statement:
     - ``HAS_WORDS(table, :query)``: a row of an index of words has some of the words of ``"one" OR "two"``;
     - ``HAS_ANCHORS(table, :anchors, :others)``: it has some of the words of ``:anchors``; ``:others`` are the other
       words of its ``WORDS_RANK``, or empty;
+    - ``ROWID_BETWEEN(table, :first, :last)``: the id of such a row is in a range. Postgres must not look it up in
+      its index of ids: it has many more of them than the words leave;
     - ``WORDS_RANK(table, :query)``: how little such a row matches; to be sorted by;
     - ``WORD_COUNTS(table, :words)``: a table of the words in a list, passed as JSON text, each with how many rows of
       the index have it. SQLite counts the rows from ``:first`` to ``:last``, and at most ``:limit`` of them. Postgres
@@ -68,6 +70,7 @@ _WORDS = re.compile(r"\bWORDS\((\S+?)\)")
 _HAS_WORDS = re.compile(r"HAS_WORDS\((\w+), :(\w+)\)")
 _HAS_ANCHORS = re.compile(r"HAS_ANCHORS\((\w+), :(\w+), :(\w+)\)")
 _WORDS_RANK = re.compile(r"WORDS_RANK\((\w+), :(\w+)\)")
+_ROWID_BETWEEN = re.compile(r"ROWID_BETWEEN\((\w+), :(\w+), :(\w+)\)")
 _WORD_COUNTS = re.compile(r"WORD_COUNTS\((\w+), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
@@ -104,6 +107,7 @@ def for_sqlite(text: str) -> str:
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _IN_NUMBERS.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     # FTS5 itself sorts by its column `rank`, and only those rows are looked up of which the caller wants to know.
+    text = _ROWID_BETWEEN.sub(r"\1.rowid BETWEEN :\2 AND :\3", text)
     text = _WORD_COUNTS.sub(_SQLITE_COUNTS, _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text))
     text = _WORDS_RANK.sub(r"\1.rank", _HAS_WORDS.sub(r"\1.chunk_words MATCH :\2", _WORDS.sub(r"\1", text)))
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
@@ -121,6 +125,7 @@ def for_postgres(text: str) -> str:
     )
     numbers = r"SELECT CAST(jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS bigint)"
     text = _IN_NUMBERS.sub(rf"\1 = ANY (ARRAY({numbers}))", text)
+    text = _ROWID_BETWEEN.sub(r"\1.rowid + 0 BETWEEN :\2 AND :\3", text)
     text = _WORD_COUNTS.sub(_POSTGRES_COUNTS, _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text))
     text = _HAS_WORDS.sub(rf"\1.text @@ {_WEB_QUERY}", _WORDS.sub(r"to_tsvector('english', \1)", text))
     text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)

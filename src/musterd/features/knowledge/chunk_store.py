@@ -80,7 +80,7 @@ _MAY_SEE = "(t.owner IS NULL OR t.owner = :owner OR :sees_all = 1)"
 # first because of its order. SQLite makes one statement of both, gets the rows in the order of their rank from its
 # index, and begins with them because of CROSS JOIN.
 _BY_WORDS = f"""SELECT ranked.id FROM (SELECT w.rowid AS id, WORDS_RANK(w, :query) AS rank FROM chunk_words w
-                  WHERE HAS_ANCHORS(w, :anchors, :others) AND w.rowid BETWEEN :first AND :last ORDER BY rank) AS ranked
+                  WHERE HAS_ANCHORS(w, :anchors, :others) AND ROWID_BETWEEN(w, :first, :last) ORDER BY rank) AS ranked
                 CROSS JOIN chunks c CROSS JOIN contents t
                 WHERE c.id = ranked.id AND {PUBLISHED_CHUNK} AND {_MAY_SEE}"""
 _BY_RANK = "ORDER BY ranked.rank LIMIT :limit"
