@@ -34,13 +34,20 @@ async def measure(bench: Bench) -> list[Figure]:
     corpus = await asyncio.to_thread(texts, large, QUERIES)
     async with bases(bench) as started:
         rows = await _ingestion(started, corpus, small)
+        _tidy(started)
         rows += await _runs(bench, started, corpus)
         rows += await _searches(bench, started, corpus, small)
         rows += await _filled(started, corpus, small)
+        _tidy(started)
         rows += await _searches(bench, started, corpus, large)
         name = f"{large:,} chunks: memory of the process"
         rows += figures(name, "MB", started, [base.server.rss() / 1024 for base in started])
     return rows
+
+
+def _tidy(started: Sequence[Base]) -> None:
+    for base in started:
+        base.server.tidy()
 
 
 async def _ingestion(started: Sequence[Base], corpus: Texts, size: int) -> list[Figure]:

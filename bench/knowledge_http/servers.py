@@ -39,6 +39,10 @@ class Ours(Musterd):
         """Return the CPU of the process, of its children and of the database."""
         return cpu_with_children(self.process.pid) + self.store.cpu()
 
+    def tidy(self) -> None:
+        """Do now what the database does by itself some minutes after many rows were added."""
+        self.store.tidy(self.db_url)
+
     async def chunks(self) -> int:
         """Return how many chunks searches find."""
         rows = await select(self.db_url, "SELECT status, status_message, chunks FROM contents")
@@ -67,6 +71,10 @@ class PeerWithVectors(Peer):
     def cpu(self) -> float:
         """Return the CPU of the process, of its children and of Postgres."""
         return cpu_with_children(self.process.pid) + self.store.cpu()
+
+    def tidy(self) -> None:
+        """Do now what the database does by itself some minutes after many rows were added."""
+        self.store.tidy(self.vectors_url)
 
     async def chunks(self) -> int:
         """Return how many chunks searches find."""

@@ -22,7 +22,7 @@ POINTS = (
     "taking_over", "taken_over",  # … that reassigns the runs of a dead worker
     "content_read",  # after the document of a content was parsed
     "content_storing", "content_split",  # before the commit of a slice of its chunks, and after that of all of them
-    "content_embedding", "content_embedded",  # after a batch was embedded, and after the commit of its embeddings
+    "content_embedding", "content_embedded",  # after a batch was embedded, and after the commit of a full batch
     "content_publishing", "content_published",  # before and after the commit that publishes it
     "firing", "fired",  # before and after the commit that fires a schedule
     "sending", "sent",  # before a webhook is sent, and before the outcome is stored

@@ -132,7 +132,7 @@ class _Job:
         if self._job.chunk_total is None:
             await self._store_chunks(await self._read())
         self._places.changed()
-        while not await self._publish(await self._embed()):
+        while not await self._embed_and_publish():
             pass  # the knowledge base was switched to another embedder meanwhile
 
     # --- read and split ---------------------------------------------------------------------------
@@ -176,45 +176,58 @@ class _Job:
         await sources.put(tx, self._job.id, source.content, now)
 
     async def _store_chunks(self, chunks: Sequence[StoredChunk]) -> None:
-        job = self._job
         # Those that an attempt has left that was cut off between two slices. They may differ from these.
         await self._places.slices.until_done(self._remove_slice)
-        slices = (chunks[start : start + SLICE] for start in range(0, len(chunks), SLICE))
-        await self._places.slices.each(slices, self._store_slice)
-        await self._write(lambda tx: store.note_split(tx, job, len(chunks), clock.now()))
+        slices = [chunks[start : start + SLICE] for start in range(0, len(chunks), SLICE)] or [[]]
+        await self._places.slices.each(slices[:-1], self._store_slice)
+        await self._places.slices.one(self._store_slice(slices[-1], total=len(chunks)))
         faults.point("content_split")
 
     async def _remove_slice(self, tx: Tx) -> int:
         await store.hold(tx, self._job, clock.now())  # the chunks may be those of a process that took the job over
         return await chunk_store.remove_version(tx, self._job, SLICE)
 
-    def _store_slice(self, chunks: Sequence[StoredChunk]) -> Callable[[Tx], Coroutine[Any, Any, int]]:
+    def _store_slice(
+        self, chunks: Sequence[StoredChunk], total: int | None = None
+    ) -> Callable[[Tx], Coroutine[Any, Any, int]]:
+        """Store some chunks.
+
+        :param total: how many chunks the content has, if these are the last ones.
+        """
+
         async def work(tx: Tx) -> int:
             first = await store.allocate(tx, self._job.knowledge_id, len(chunks))
-            await store.hold(tx, self._job, clock.now())
+            if total is None:
+                await store.hold(tx, self._job, clock.now())
+            else:
+                await store.note_split(tx, self._job, total, clock.now())
             await chunk_store.add(tx, self._job, first, chunks)
             faults.point("content_storing")
             return len(chunks)
 
         return work
 
-    # --- embed ------------------------------------------------------------------------------------
+    # --- embed and publish ------------------------------------------------------------------------
 
-    async def _embed(self) -> str | None:
-        """Embed the chunks that have no embedding; return the name of the embedder."""
+    async def _embed_and_publish(self) -> bool:
+        """Embed the chunks that have no embedding, and let searches find all; False: with another embedder now."""
         base = await self._base()
         embedder = self._places.embedders.answering(self._knowledge, base)
         if embedder is None:
-            return base.embedder
+            return await self._publish(base.embedder, {})
         after = -1
-        while chunks := await self._to_embed(embedder, after):
-            vectors = await embedded(embedder, chunks)
+        while True:
+            chunks = await self._to_embed(embedder, after)
+            vectors = await embedded(embedder, chunks) if chunks else {}
             faults.point("content_embedding")
+            if len(chunks) < embedder.batch_size:
+                return await self._publish(embedder.name, vectors)
             after = chunks[-1].number  # those before it have embeddings
-            await self._write(partial(self._store_vectors, embedder=embedder.name, vectors=vectors, done=after + 1))
+            await self._database.write(
+                partial(self._store_vectors, embedder=embedder.name, vectors=vectors, done=after + 1)
+            )
             self._places.changed()
             faults.point("content_embedded")
-        return embedder.name
 
     async def _to_embed(self, embedder: Embedder, after: int) -> list[StoredChunk]:
         job, limit = self._job, embedder.batch_size
@@ -224,13 +237,15 @@ class _Job:
         await store.note_done(tx, self._job, done, clock.now())
         await chunk_store.add_embeddings(tx, embedder, vectors)
 
-    # --- publish ----------------------------------------------------------------------------------
-
-    async def _publish(self, embedder: str | None) -> bool:
-        """Let searches find the chunks; False: they need embeddings of another embedder."""
+    async def _publish(self, embedder: str | None, vectors: Mapping[str, bytes]) -> bool:
+        """Store the last vectors and let searches find the chunks; False: they need embeddings of another embedder."""
         faults.point("content_publishing")
 
         async def work(tx: Tx) -> bool:
+            # Before the lock, which the publications of all contents of the base wait for. They are kept even if the
+            # base has another embedder now: they are paid.
+            if embedder is not None and vectors:
+                await chunk_store.add_embeddings(tx, embedder, vectors)
             if (await store.lock_base(tx, self._job.knowledge_id)).embedder != embedder:
                 return False
             moved = await store.move_base(tx, self._job.knowledge_id)
@@ -245,12 +260,9 @@ class _Job:
         return is_published
 
     async def _base(self) -> StoredBase:
-        base = await self._database.scan(lambda tx: store.base(tx, self._job.knowledge_id))
+        base = await self._database.read(lambda tx: store.base(tx, self._job.knowledge_id))
         assert base is not None, "it was added with the content"
         return base
-
-    async def _write(self, work: Callable[[Tx], Coroutine[Any, Any, None]]) -> None:
-        await self._database.write(work)
 
 
 async def embedded(embedder: Embedder, chunks: Sequence[StoredChunk]) -> dict[str, bytes]:
