@@ -87,7 +87,7 @@ class Ingestion:
 
     async def _claim(self) -> Content | None:
         worker = self._places.worker
-        if not await self._database.scan(lambda tx: store.has_job(tx, self._knowledge, worker)):
+        if not await self._database.read(lambda tx: store.has_job(tx, self._knowledge, worker)):
             return None
         return await self._database.write(lambda tx: store.claim(tx, self._knowledge, worker, clock.now()))
 
@@ -176,8 +176,9 @@ class _Job:
         await sources.put(tx, self._job.id, source.content, now)
 
     async def _store_chunks(self, chunks: Sequence[StoredChunk]) -> None:
-        # Those that an attempt has left that was cut off between two slices. They may differ from these.
-        await self._places.slices.until_done(self._remove_slice)
+        if self._job.attempts > 1:
+            # Those that an attempt has left that was cut off between two slices. They may differ from these.
+            await self._places.slices.until_done(self._remove_slice)
         slices = [chunks[start : start + SLICE] for start in range(0, len(chunks), SLICE)] or [[]]
         await self._places.slices.each(slices[:-1], self._store_slice)
         await self._places.slices.one(self._store_slice(slices[-1], total=len(chunks)))

@@ -48,15 +48,30 @@ class _Query:
 
 
 @dataclass(frozen=True, slots=True)
-class _ByWords:
-    """What one snapshot of the database gives.
+class _Scope:
+    """What is searched.
 
-    :param contents: the contents whose vectors to search; None: all.
+    :param base: the knowledge base, at the version that the search sees at least.
+    :param contents: the contents to search; None: all that the caller may see.
     """
 
     base: StoredBase
-    ids: list[int]
+    viewer: Viewer
     contents: Collection[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """What a search by vectors gives.
+
+    :param index: where they were searched; None: they could not be.
+    :param cosines: the chunks with their cosines, the nearest first.
+    :param problem: why they could not be searched.
+    """
+
+    index: Vectors | None = None
+    cosines: Sequence[tuple[int, float]] = ()
+    problem: str = ""
 
 
 class Searcher:
@@ -72,20 +87,31 @@ class Searcher:
 
         :raises KnowledgeUnavailable: it can only be answered with vectors, and there are none.
         """
-        base = await self._database.scan(lambda tx: store.base(tx, knowledge.id))
-        if base is None:
+        scope = await self._scope(knowledge, search)
+        if scope is None:
             return Hits()
-        query = await self._query(knowledge, base, search)
-        if query.vector is None and search.search_type == "vector":
-            raise KnowledgeUnavailable(query.problem)
-        hits = Hits()
-        for _ in range(TRIES):
-            hits, is_complete = await self._once(base, knowledge, search, query)
-            if is_complete:
+        query = await self._query(knowledge, scope.base, search)
+        hits, is_complete = await self._once(scope, search, query)
+        for _ in range(TRIES - 1):
+            if is_complete or (scope := await self._scope(knowledge, search)) is None:
                 break
+            hits, is_complete = await self._once(scope, search, query)
         if knowledge.reranker is not None and hits.hits:
             hits = replace(hits, hits=await _reranked(knowledge.reranker, search.query, hits.hits))
         return hits
+
+    async def _scope(self, knowledge: Knowledge, search: Search) -> _Scope | None:
+        """What to search now; None: the knowledge base has never had a content."""
+        base, contents = await self._database.read(lambda tx: store.base(tx, knowledge.id)), None
+        if base is None:
+            return None
+        viewer = Viewer(search.owner)
+        if search.filters is not None:  # contents are chosen before chunks are ranked
+            rows = await self._database.scan(lambda tx: store.metadata(tx, knowledge.id, viewer))
+            contents = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
+        elif knowledge.per_user:
+            contents = await self._database.scan(lambda tx: store.visible(tx, knowledge.id, viewer))
+        return _Scope(base, viewer, contents)
 
     async def _query(self, knowledge: Knowledge, base: StoredBase, search: Search) -> _Query:
         if search.search_type == "keyword":
@@ -99,33 +125,54 @@ class Searcher:
             log.warning("a query could not be embedded", knowledge=knowledge.id, reason=str(error))
             return _Query(problem=str(error))
 
-    async def _once(self, base: StoredBase, knowledge: Knowledge, search: Search, query: _Query) -> tuple[Hits, bool]:
+    async def _once(self, scope: _Scope, search: Search, query: _Query) -> tuple[Hits, bool]:
         """The hits, and whether all of them still exist."""
-        viewer, limit = Viewer(search.owner), max(CANDIDATES, search.limit)
-        chunks = await self._indexes.chunks(base)
-        words = await self._database.scan(lambda tx: _by_words(tx, knowledge, search, viewer, limit, chunks))
-        index: Vectors | None = None
-        by_vectors, problem = list[tuple[int, float]](), NO_VECTORS
-        if query.vector is not None and words.base.embedder is not None:
-            try:
-                index = await self._indexes.at_least(words.base, len(query.vector))
-                by_vectors = await index.search(query.vector, limit, words.contents)
-            except KnowledgeProblem as error:
-                log.warning("the vectors cannot be searched", knowledge=knowledge.id, reason=str(error))
-                index, problem = None, str(error)
-        is_degraded = index is None and search.search_type != "keyword"
+        limit = max(CANDIDATES, search.limit)
+        by_words, nearest = await asyncio.gather(
+            self._by_words(scope, search, limit), self._nearest(scope, query, limit)
+        )
+        is_degraded = nearest.index is None and search.search_type != "keyword"
         if is_degraded and search.search_type == "vector":
-            raise KnowledgeUnavailable(problem)
+            raise KnowledgeUnavailable(nearest.problem)
         if search.search_type == "vector":
-            scores = {chunk_id: max(min(score, 1.0), 0.0) for chunk_id, score in by_vectors}
+            scores = {chunk_id: max(min(cosine, 1.0), 0.0) for chunk_id, cosine in nearest.cosines}
         else:
-            ids = [chunk_id for chunk_id, _ in by_vectors]
-            scores = dict(fused(words.ids, ids, vector_weight=query.weight))
+            ids = [chunk_id for chunk_id, _ in nearest.cosines]
+            scores = dict(fused(by_words, ids, vector_weight=query.weight))
         best = list(scores)[: search.limit]
-        by_id = await self._database.scan(lambda tx: chunk_store.hits(tx, best, viewer))
-        is_complete = len(by_id) == len(best) or not await self._forget(index, set(best) - by_id.keys())
+        by_id = await self._database.scan(lambda tx: chunk_store.hits(tx, best, scope.viewer))
+        is_complete = len(by_id) == len(best) or not await self._forget(nearest.index, set(best) - by_id.keys())
         hits = tuple(_hit(by_id[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in by_id)
-        return Hits(hits=hits, version=words.base.version, missing="vector" if is_degraded else None), is_complete
+        return Hits(hits=hits, version=scope.base.version, missing="vector" if is_degraded else None), is_complete
+
+    async def _by_words(self, scope: _Scope, search: Search, limit: int) -> list[int]:
+        words = words_of(search.query)
+        if search.search_type == "vector" or not words:
+            return []
+        chunks = await self._indexes.chunks(scope.base)
+
+        async def find(tx: Tx) -> list[int]:
+            by_words = partial(chunk_store.by_words, tx, scope.base, words, scope.viewer, scope.contents, limit)
+            rarest = words
+            if chunks > RANKED_CHUNKS:
+                counts = await chunk_store.word_counts(tx, scope.base, words, chunks, COUNTED_CHUNKS)
+                rarest = anchors(words, counts, RANKED_CHUNKS)
+            ids = await by_words(anchors=rarest)
+            if len(rarest) < len(words) and len(ids) < search.limit:
+                ids = await by_words(anchors=words)
+            return ids
+
+        return await self._database.scan(find)
+
+    async def _nearest(self, scope: _Scope, query: _Query, limit: int) -> _Nearest:
+        if query.vector is None or scope.base.embedder is None:
+            return _Nearest(problem=query.problem or NO_VECTORS)
+        try:
+            index = await self._indexes.at_least(scope.base, len(query.vector))
+            return _Nearest(index, await index.search(query.vector, limit, scope.contents))
+        except KnowledgeProblem as error:
+            log.warning("the vectors cannot be searched", knowledge=scope.base.id, reason=str(error))
+            return _Nearest(problem=str(error))
 
     async def _forget(self, index: Vectors | None, ids: Collection[int]) -> bool:
         """Drop chunks that were replaced or deleted meanwhile; return whether there were any."""
@@ -134,29 +181,6 @@ class Searcher:
         if index is not None and gone:
             await index.forget(gone)
         return bool(gone)
-
-
-async def _by_words(tx: Tx, knowledge: Knowledge, search: Search, viewer: Viewer, limit: int, chunks: int) -> _ByWords:
-    base = await store.base(tx, knowledge.id)
-    assert base is not None, "a knowledge base is never removed"
-    # Contents are chosen before chunks are ranked. The rule of owners is in the statement on words already.
-    chosen = None
-    if search.filters is not None:
-        rows = await store.metadata(tx, knowledge.id, viewer)
-        chosen = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
-    ids = list[int]()
-    if search.search_type != "vector" and (words := words_of(search.query)):
-        find = partial(chunk_store.by_words, tx, base, words, viewer, chosen, limit)
-        rarest = words
-        if chunks > RANKED_CHUNKS:
-            counts = await chunk_store.word_counts(tx, base, words, chunks, COUNTED_CHUNKS)
-            rarest = anchors(words, counts, RANKED_CHUNKS)
-        ids = await find(anchors=rarest)
-        if len(rarest) < len(words) and len(ids) < search.limit:
-            ids = await find(anchors=words)
-    if chosen is None and knowledge.per_user:
-        chosen = await store.visible(tx, knowledge.id, viewer)
-    return _ByWords(base, ids, chosen)
 
 
 async def _reranked(reranker: Any, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
