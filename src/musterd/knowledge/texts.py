@@ -22,7 +22,7 @@ _BYTE_ORDER_MARKS = (
 # Encodings that a content may name itself. Others of Python's are no encodings of documents, such as punycode.
 _CHARSET = re.compile(r"(utf|iso|latin|windows|cp|us-ascii|ascii|gb|big5|shift|euc|koi|mac)[\w-]*", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
-_DROPPED = {**dict.fromkeys([*range(9), 11, *range(14, 32), 127]), 0xAD: None, 0xFEFF: None}
+_DROPPED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\xad\ufeff]")
 
 
 def encoding_of(content: bytes, charset: str | None = None) -> str:
@@ -62,7 +62,7 @@ def cleaned(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     # In parts, because one call for a long text would hold Python's lock, and so the whole server, for a second.
     parts = (text[start : start + PART_CHARS] for start in range(0, len(text), PART_CHARS))
-    return "".join(part.translate(_DROPPED).encode("utf-8", "replace").decode() for part in parts)
+    return "".join(_DROPPED.sub("", part).encode("utf-8", "replace").decode() for part in parts)
 
 
 def _is_known(charset: str) -> bool:
