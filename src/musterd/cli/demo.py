@@ -21,6 +21,7 @@ from rich.console import Console
 
 from musterd.cli.demo_output import Json, ProgressPrinter, summary
 from musterd.cli.page import page_url
+from musterd.cli.samples import sample
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -115,21 +116,12 @@ def _label(model: str) -> str:
     return "local (embedded, no network)" if model == "local" else model
 
 
-def _sample() -> Path:
-    """The file of the sample team: next to this one in an installed package, under examples/ in a checkout."""
-    paths = [Path(__file__).with_name("newsroom.py"), Path(__file__).parents[3] / "examples" / "newsroom.py"]
-    for path in paths:
-        if path.is_file():
-            return path
-    raise DemoFailed("the sample team (newsroom.py) is not installed with this package.")
-
-
 @contextlib.contextmanager
 def _server(model: str, folder: Path, progress: ProgressPrinter) -> Iterator[str]:
     """Run a server with the sample team on a free port, with its database in ``folder``; gives its URL."""
     progress.waiting_for = "the server is starting"
     log_file = folder / "server.log"
-    command = [sys.executable, "-m", "musterd", "serve", str(_sample()), "--port", "0"]
+    command = [sys.executable, "-m", "musterd", "serve", str(sample("newsroom.py")), "--port", "0"]
     with log_file.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, "--db", f"sqlite:///{folder}/demo.db"],

@@ -7,7 +7,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong declaration. A comman
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
@@ -28,6 +28,24 @@ app = App(
     version=musterd.__version__,
     result_action="return_value",
 )
+
+
+@app.command
+def init(folder: Path = Path(), /, *, template: Literal["team", "workflow", "knowledge"] = "team") -> int:
+    """Write a sample that runs without an account, with its test, into FOLDER. Nothing is overwritten.
+
+    Exit codes: 0 written, 1 some of its files exist already, and nothing was written.
+
+    Parameters
+    ----------
+    folder
+        The folder, which is created if it is missing; without it, the working directory.
+    template
+        What the sample shows: a team, a workflow that waits for a person, or an agent that reads documents.
+    """
+    from musterd.cli.init import init as write_sample
+
+    return write_sample(folder, template)
 
 
 @app.command

@@ -176,7 +176,7 @@ def test_a_server_that_does_not_start_is_shown(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
-    monkeypatch.setattr(room, "_sample", lambda: broken)
+    monkeypatch.setattr(room, "sample", lambda name: broken)
     assert room.demo(scripted=True) == 1
     out = capfd.readouterr().out
     assert "the server did not start." in out
