@@ -64,6 +64,7 @@ def bare_environment() -> None:
         is_ours = name in OWN_SETTINGS or (name.startswith("MUSTERD_") and not name.startswith("MUSTERD_TEST_"))
         if is_ours or name.upper().endswith(PROVIDER_SETTINGS):
             del os.environ[name]
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # commands read .env in the working directory
 
 
 def is_here(host: object) -> bool:

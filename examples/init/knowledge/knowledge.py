@@ -1,6 +1,6 @@
 """An agent that answers from the documents of a folder, and names its sources.
 
-    musterd dev knowledge.py
+Serve it: musterd dev knowledge.py
 """
 
 import os

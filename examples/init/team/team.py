@@ -1,6 +1,6 @@
 """A team of two: its leader gives each question to the member who knows.
 
-    musterd dev team.py
+Serve it: musterd dev team.py
 """
 
 import os

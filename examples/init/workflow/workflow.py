@@ -1,6 +1,6 @@
 """A workflow: an agent writes a draft, a function signs it, and it is published after a person's consent.
 
-    musterd dev workflow.py
+Serve it: musterd dev workflow.py
 """
 
 import os

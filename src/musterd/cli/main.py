@@ -59,6 +59,7 @@ def serve(
     insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key or tokens.")] = False,
     worker: bool = True,
     recover: bool = True,
+    get: str | None = None,
 ) -> int:
     """Serve the agents, teams and workflows of SOURCE: a file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
 
@@ -75,7 +76,16 @@ def serve(
     recover
         Continue the runs in the database. Without it, no runs are executed, not even new ones; use that to inspect a
         copy.
+    get
+        Do not serve: print the answer to one GET request of this path, such as /teams, and exit with 0 if its status is
+        below 400, otherwise with 1. It reads the database if there is one, needs no key, and executes no runs. No
+        database is created.
     """
+    if get is not None:
+        from musterd.cli.in_process import get as print_answer
+
+        return print_answer(source, get, db=db)
+
     from musterd.cli.serve import serve as run_server
     from musterd.engine.process_role import ProcessRole
 
@@ -377,6 +387,34 @@ def doctor(
     from musterd.cli.doctor import doctor as run_doctor
 
     return run_doctor(source, db=db, host=host, port=port, connects_to_mcp=mcp, as_json=json)
+
+
+config = App(name="config", help="Show the settings.")
+app.command(config)
+
+
+@config.command(name="show")
+def show_config(*, json: bool = False) -> int:
+    """Show each setting, its value and its source: the default, the environment, or .env in the working directory.
+
+    Values that are secret are hidden.
+
+    Parameters
+    ----------
+    json
+        Print one line of JSON instead of text.
+    """
+    from musterd.cli.config import show
+
+    return show(as_json=json)
+
+
+@app.command
+def openapi() -> int:
+    """Print the OpenAPI document of the API as JSON."""
+    from musterd.cli.in_process import openapi as print_document
+
+    return print_document()
 
 
 database = App(name="db", help="Inspect the database, and back it up.")

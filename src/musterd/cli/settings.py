@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
+from musterd.cli.env_file import load_env_file
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 
@@ -15,12 +16,13 @@ _NOT_SETTINGS = re.compile(
 
 
 def settings_from(db: str | None) -> Settings:
-    """The settings from the environment, with the command's database if it names one.
+    """The settings from the environment and ``.env``, with the command's database if it names one.
 
     :raises StartError: environment variables have invalid values; the message has one line for each.
     """
     from pydantic import ValidationError
 
+    load_env_file()
     try:
         return Settings() if db is None else Settings(db=db)
     except ValidationError as error:
@@ -32,11 +34,15 @@ def settings_from(db: str | None) -> Settings:
         raise StartError("\n".join(dict.fromkeys(problems))) from error
 
 
+def variables_of(name: str) -> list[str]:
+    """The environment variables that set a field of the settings. The first one that is set counts."""
+    alias = Settings.model_fields[name].validation_alias
+    return [*([] if alias is None else [str(alias)]), f"{_PREFIX}{name.upper()}"]
+
+
 def _variable_names() -> set[str]:
     """The environment variables that are settings."""
-    fields = Settings.model_fields
-    aliases = {str(field.validation_alias) for field in fields.values() if field.validation_alias is not None}
-    return aliases | {f"{_PREFIX}{name.upper()}" for name in fields}
+    return {variable for name in Settings.model_fields for variable in variables_of(name)}
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
