@@ -49,7 +49,7 @@ def init(folder: Path = Path(), /, *, template: Literal["team", "workflow", "kno
 
 
 @app.command
-def serve(
+def serve(  # noqa: PLR0913 - each is an argument or an option
     source: str,
     /,
     *,

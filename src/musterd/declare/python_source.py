@@ -147,7 +147,9 @@ def _import_by_name(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # an import inside the module failed, and not the module itself
-        hint = f"looked in {folder.resolve()} and in the installed packages"
+        names = [] if "." in error.name else [file.stem for file in folder.glob("*.py")]
+        meant = closest_match(error.name, names)
+        hint = f"did you mean '{meant}'?" if meant else f"looked in {folder.resolve()} and in the installed packages"
         raise DeclarationError(f"there is no module '{error.name}' — {hint}") from error
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args
+from zoneinfo import available_timezones
 
 from musterd.core.cron import Cron, InvalidCron, instant_of, zone_of
 from musterd.core.records import ComponentKind
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.options import COUNT, FLAG, OBJECT, POSITIVE, TEXT, Declared, Kind, about, check_values, one_of
-from musterd.declare.problems import noting_problems
-from musterd.declare.source_location import Place, current_place, declaration_error, describe_type
+from musterd.declare.problems import note
+from musterd.declare.source_location import Place, closest_match, current_place, declaration_error, describe_type
 from musterd.declare.team import Team
 from musterd.declare.workflow.workflow import Workflow
 
@@ -110,8 +111,8 @@ class Schedule(Declared):
     def __post_init__(self) -> None:
         """Check the values."""
         if check_values(self, self.label, self.declared_at):
-            with noting_problems(self.declared_at):
-                self._check()
+            for problem, fix in self._problems():
+                note(declaration_error(self.declared_at, f"{self.label}: {problem}", fix), self.declared_at)
 
     def __repr__(self) -> str:
         return f"Schedule({self.name!r})"
@@ -121,31 +122,32 @@ class Schedule(Declared):
         """The declaration as error messages name it: "schedule 'morning'"."""
         return f"schedule '{self.name}'" if self.name else "this schedule"
 
-    def _check(self) -> None:
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong, each with how to fix it."""
         if not _NAME.fullmatch(self.name):
-            raise self._error(
-                "its name is not valid", 'use letters, digits, spaces and ._-, like Schedule("morning", …)'
-            )
+            yield "its name is not valid", 'use letters, digits, spaces and ._-, like Schedule("morning", …)'
         run: object = self.run
         if not is_component(run):
             problem = "run= is missing" if run is None else f"run= is {describe_type(run)}"
-            raise self._error(
-                problem, f"set run= to one of musterd's components ({', '.join(get_args(ComponentKind))})"
-            )
+            yield problem, f"set run= to one of musterd's components ({', '.join(get_args(ComponentKind))})"
         if not self.message.strip():
-            raise self._error("it has no message", 'set message="…"')
+            yield "it has no message", 'set message="…"'
         if (self.cron is None) == (self.at is None):
             has = "neither cron nor at" if self.cron is None else "cron and at"
-            raise self._error(f"it has {has}", 'set cron="0 7 * * 1-5", or at= for once')
+            yield f"it has {has}", 'set cron="0 7 * * 1-5", or at= for once'
+        yield from self._problems_of_times()
+
+    def _problems_of_times(self) -> Iterator[tuple[str, str]]:
         try:
             zone_of(self.timezone)
-            if self.cron is not None:
-                Cron.parse(self.cron, self.timezone)
         except InvalidCron as error:
-            raise self._error(str(error), "use five fields or @daily, and an IANA time zone") from error
-
-    def _error(self, problem: str, fix: str) -> Exception:
-        return declaration_error(self.declared_at, f"{self.label}: {problem}", fix)
+            meant = closest_match(self.timezone, available_timezones())
+            yield str(error), f"did you mean '{meant}'?" if meant else "use an IANA time zone, such as Europe/Oslo"
+        try:
+            if self.cron is not None:
+                Cron.parse(self.cron, "UTC")
+        except InvalidCron as error:
+            yield str(error), "use five fields or @daily"
 
     def instant(self, name: str) -> float | None:
         """One of the times, in unix seconds; without an offset it is in the schedule's time zone."""

@@ -5,7 +5,6 @@ A name that cannot work (unknown provider, missing package, missing key) raises 
 """
 
 import asyncio
-import difflib
 import os
 import re
 import sys
@@ -21,6 +20,8 @@ from pydantic_ai.providers import Provider, infer_provider
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
+from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER
+from musterd.declare.source_location import closest_match
 from musterd.models.names import KINDS, LOCAL, SCRIPTED
 
 if TYPE_CHECKING:
@@ -162,10 +163,8 @@ def _make(name: str, settings: Settings) -> Model:
         return LocalModel(settings)
     prefix, colon, model_name = name.partition(":")
     if name != "test" and not (colon and model_name):
-        suggestions = difflib.get_close_matches(name, (LOCAL, SCRIPTED), n=1)
         remedy = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
-        suffix = f' Did you mean "{suggestions[0]}"?' if suggestions else ""
-        raise DeclarationError(f'Model "{name}": {remedy}{suffix}')
+        raise DeclarationError(f'Model "{name}": {remedy}{_suggestion(name, (LOCAL, SCRIPTED))}')
     if prefix in _OPENAI_KINDS:
         return _openai(name, prefix, model_name, settings)
     try:
@@ -205,7 +204,8 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, ob
     prefix, colon, model_name = name.partition(":")
     if not (colon and model_name):
         remedy = "write it as provider:model, such as openai:text-embedding-3-small, or use builtin or minilm."
-        raise DeclarationError(f'Embedder "{name}": {remedy}')
+        suggestion = _suggestion(name, (BUILTIN_EMBEDDER, MINILM_EMBEDDER))
+        raise DeclarationError(f'Embedder "{name}": {remedy}{suggestion}')
     providers: list[Provider[Any]] = []
 
     def provider_of(prefix: str) -> Provider[Any]:
@@ -244,9 +244,13 @@ def _remedy(prefix: str, reason: str) -> str:
     if variable := _VARIABLE.search(reason):
         return f"set {variable[1]}."
     if "Unknown" in reason:
-        suggestions = difflib.get_close_matches(prefix, _providers(), n=1)
-        return f'unknown provider "{prefix}".' + (f' Did you mean "{suggestions[0]}"?' if suggestions else "")
+        return f'unknown provider "{prefix}".{_suggestion(prefix, _providers())}'
     return " ".join(reason.split())
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    meant = closest_match(name, names)
+    return f' Did you mean "{meant}"?' if meant else ""
 
 
 def _providers() -> list[str]:

@@ -139,6 +139,44 @@ def test_a_misspelt_class_names_the_right_one(project: Project, text: str, meant
     assert said.endswith(f" — did you mean '{meant}'?")
 
 
+@pytest.mark.parametrize(
+    ("declaration", "meant"),
+    [
+        ("Agent(id='a', modle='scripted')", "did you mean 'model'?"),
+        ("Team(id='a', model='scripted', mode='cordinate')", "(did you mean 'coordinate'?)"),
+        ("Agent(id='a', model='scripted', budget=Budget(tokns=4))", "did you mean 'tokens'?"),
+        ("Agent(id='a', model='scripted', tools=[MCPServer(comand='x')])", "did you mean 'command'?"),
+        ("Knowledge(id='k', search_type='hybird')", "(did you mean 'hybrid'?)"),
+        ("Knowledge(id='k', foldr='x')", "did you mean 'folder'?"),
+        ("Workflow(id='w', steps=[Step(name='x', agnt=None)])", "did you mean 'agent'?"),
+        ("Workflow(id='w', steps=[Condition(evaluator='previous_step_contnt == 1')])", "'previous_step_content'?"),
+        ("Agent(id='a', model='opnai:x')", 'Did you mean "openai"?'),
+        ("Agent(id='a', model='antropic:x')", 'Did you mean "anthropic"?'),
+        ("Agent(id='a', model='scriptd')", 'Did you mean "scripted"?'),
+        ("Schedule('s', run=agent, message='m', cron='@daily', timezone='Europe/Olso')", "mean 'Europe/Oslo'?"),
+    ],
+)
+def test_a_misspelt_name_of_any_kind_names_the_right_one(project: Project, declaration: str, meant: str) -> None:
+    project("app.py", f"from musterd import *\nagent = Agent(id='x', model='scripted')\nwrong = {declaration}\n")
+    problems = problems_of_start("app.py")
+    assert all(problem.startswith("app.py:3: ") for problem in problems)
+    assert any(problem.endswith(meant) for problem in problems), problems
+
+
+def test_a_misspelt_module_names_the_one_in_the_folder(project: Project) -> None:
+    project("desk.py", "")
+    assert refusal("deks") == "there is no module 'deks' — did you mean 'desk'?"
+
+
+def test_all_problems_of_a_schedule_are_reported(project: Project) -> None:
+    project("app.py", "from musterd import Schedule\ns = Schedule('s', cron='61 * * * *', timezone='Nowhere')\n")
+    with pytest.raises(DeclarationError) as caught:
+        load("app.py")
+    expected = ["run= is missing", "it has no message", "Invalid timezone: Nowhere", "Invalid cron expression"]
+    lines = [line for line in caught.value.message.splitlines() if line.startswith("app.py:2: schedule 's': ")]
+    assert [words for words, line in zip(expected, lines, strict=True) if words in line] == expected
+
+
 def test_a_misspelt_file_names_the_one_beside_it(project: Project) -> None:
     project("team.py", "")
     assert refusal("tema.py") == "tema.py: the file does not exist — did you mean 'team.py'?"

@@ -229,6 +229,11 @@ async def test_an_embedder_of_pydantic_ai_is_used_as_it_is() -> None:
             "or use builtin or minilm.",
         ),
         (
+            "buildin",
+            'Embedder "buildin": write it as provider:model, such as openai:text-embedding-3-small, '
+            'or use builtin or minilm. Did you mean "builtin"?',
+        ),
+        (
             "sentence-transformers:small",
             'Embedder "sentence-transformers:small": its package is missing, install it with pip install '
             '"musterd[sentence-transformers]".',
