@@ -1,6 +1,7 @@
-"""The lines that a server prints when it starts, and logs when it stops."""
+"""What a server prints when it starts, and logs when it stops."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 
 import structlog
 
@@ -22,28 +23,39 @@ _ACCESS = {
 }
 
 
-def startup_lines(server: Server, address: str) -> Iterator[str]:
-    """The lines to print at startup: what is served, and where.
+def print_startup(server: Server, address: str) -> None:
+    """Print that the server serves to standard output, and to standard error what it serves: as text, or as a log line.
 
-    Programs wait for ``musterd: serving on ADDRESS``. It must remain the first line and keep its form.
+    Programs wait for ``musterd: serving on ADDRESS``. It must remain the only line on standard output and keep its form.
+
+    :param address: the base URL of the server.
+    """
+    print(f"musterd: serving on {address}", flush=True)  # noqa: T201 - the output of the command
+    facts = startup_facts(server, address)
+    if server.settings.log_json:
+        log.info("serving", url=address, **facts)
+        return
+    lines = [f"  {name:9} {value}" for name, value in {**facts, "stop": "Ctrl+C"}.items()]
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def startup_facts(server: Server, address: str) -> dict[str, str]:
+    """What is served, and where.
 
     :param address: the base URL of the server.
     """
     settings, registry = server.settings, server.registry
-    yield f"musterd: serving on {address}"
-    yield f"  version   {musterd.__version__}"
-    yield f"  database  {redacted_url(settings.db)}"
-    if registry.teams:
-        yield f"  teams     {_listed(registry.teams)}"
-    if registry.agents:
-        yield f"  agents    {_listed(registry.agents)}"
-    if registry.workflows:
-        yield f"  workflows {_listed(registry.workflows)}"
-    yield f"  page      {page_url(address)}"
-    if settings.docs_enabled:
-        yield f"  API docs  {address}/docs"
-    yield f"  access    {_ACCESS[auth_mode(settings)]}"
-    yield "  stop      Ctrl+C"
+    facts = {
+        "version": musterd.__version__,
+        "database": redacted_url(settings.db),
+        "teams": _listed(registry.teams),
+        "agents": _listed(registry.agents),
+        "workflows": _listed(registry.workflows),
+        "page": page_url(address),
+        "docs": f"{address}/docs" if settings.docs_enabled else "",
+        "access": _ACCESS[auth_mode(settings)],
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def log_stop(server: Server) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.applications import Starlette
 
-from musterd.cli.banner import log_stop, log_stop_now, log_stopped, startup_lines, warn_of_unknown_variables
+from musterd.cli.banner import log_stop, log_stop_now, log_stopped, print_startup, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.file_limits import fit_to_file_limit
 from musterd.cli.main import START
@@ -92,7 +92,7 @@ def stop_now(server: Server) -> None:
 
 
 class _UvicornServer(uvicorn.Server):
-    """Prints the startup lines once it listens, and passes signals on to the server."""
+    """Prints what it serves once it listens, and passes signals on to the server."""
 
     def __init__(self, app: Starlette, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -105,8 +105,7 @@ class _UvicornServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             garbage_collection.freeze_and_resume(START)
-            lines = "\n".join(startup_lines(self._server, url_of(self._listener)))
-            print(lines, flush=True)  # noqa: T201 - the output of the command
+            print_startup(self._server, url_of(self._listener))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

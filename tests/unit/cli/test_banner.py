@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import Agent, Settings, Team
-from musterd.cli.banner import startup_lines, warn_of_unknown_variables
+from musterd.cli.banner import print_startup, startup_facts, warn_of_unknown_variables
 from musterd.cli.main import main
 from musterd.cli.settings import unknown_variables
 from musterd.core.errors import NotFound
@@ -29,28 +29,38 @@ def server_of(agents: int = 0, **settings: Any) -> Server:
     return Server(registry, Settings(**settings), ())
 
 
-def test_a_start_says_what_is_served_and_where() -> None:
+def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str]) -> None:
     url = "postgresql://musterd:topsecret@db.example/records"
-    first, *rest = startup_lines(server_of(agents=12, db=url), "http://127.0.0.1:7777")
-    assert first == "musterd: serving on http://127.0.0.1:7777"
-    said = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in rest}
+    print_startup(server_of(agents=12, db=url), "http://127.0.0.1:7777")
+    output = capsys.readouterr()
+    assert output.out == "musterd: serving on http://127.0.0.1:7777\n"
+    said = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in output.err.splitlines()}
     assert said["version"] == "0.1.0"
     assert said["database"] == "postgresql://musterd@db.example/records"
     assert said["teams"] == "desk"
     assert said["agents"].startswith("agent-0, agent-1, ")
     assert said["agents"].endswith(", agent-9 and 2 more")
     assert said["page"] == "http://127.0.0.1:7777/ui/"
-    assert said["API"] == "docs  http://127.0.0.1:7777/docs"
+    assert said["docs"] == "http://127.0.0.1:7777/docs"
     assert said["access"] == "open: no key is required"
-    assert "topsecret" not in "\n".join(rest)
+    assert said["stop"] == "Ctrl+C"
+    assert "topsecret" not in output.err
+
+
+def test_a_start_says_it_as_a_log_line_if_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with capture_logs() as lines:
+        print_startup(server_of(log_json=True), "http://127.0.0.1:7777")
+    (line,) = lines
+    assert (line["event"], line["url"], line["teams"]) == ("serving", "http://127.0.0.1:7777", "desk")
+    assert capsys.readouterr() == ("musterd: serving on http://127.0.0.1:7777\n", "")
 
 
 def test_a_start_says_what_callers_must_show() -> None:
-    assert "a key is required" in "\n".join(startup_lines(server_of(security_key="topsecret"), "http://x"))
-    said = "\n".join(startup_lines(server_of(jwt_verification_key="topsecret", docs_enabled=False), "http://x"))
-    assert "a token is required" in said
-    assert "topsecret" not in said
-    assert "API docs" not in said
+    assert "a key is required" in startup_facts(server_of(security_key="topsecret"), "http://x")["access"]
+    facts = startup_facts(server_of(jwt_verification_key="topsecret", docs_enabled=False), "http://x")
+    assert "a token is required" in facts["access"]
+    assert "topsecret" not in str(facts)
+    assert "docs" not in facts
 
 
 @pytest.mark.parametrize(
