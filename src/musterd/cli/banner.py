@@ -24,9 +24,9 @@ _ACCESS = {
 
 
 def print_startup(server: Server, address: str) -> None:
-    """Print that the server serves to standard output, and to standard error what it serves: as text, or as a log line.
+    """Print to standard output that the server serves, and to standard error what: as text, or as a log line.
 
-    Programs wait for ``musterd: serving on ADDRESS``. It must remain the only line on standard output and keep its form.
+    Programs wait for ``musterd: serving on ADDRESS``. It must remain the only line on standard output, in this form.
 
     :param address: the base URL of the server.
     """

@@ -93,6 +93,38 @@ def serve(  # noqa: PLR0913 - each is an argument or an option
     return run_server(source, host=host, port=port, db=db, insecure=insecure, role=role)
 
 
+@app.command
+def dev(
+    source: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7777,
+    db: DATABASE = None,
+    open: bool | None = None,
+) -> int:
+    """Serve SOURCE, and restart the server after each change of a Python or YAML file below its folder, or of .env.
+
+    Runs continue in the new process from their last stored step. If SOURCE has an error, it is shown, and the server
+    starts again after the next change. For production use serve.
+
+    Parameters
+    ----------
+    source
+        Where the agents, teams and workflows are declared.
+    host
+        Address to listen on.
+    port
+        Port to listen on; 0 takes a free one.
+    open
+        Open the page in a browser; by default in a terminal.
+    """
+    from musterd.cli.dev import can_open_page
+    from musterd.cli.dev import dev as serve_again
+
+    return serve_again(source, host=host, port=port, db=db, opens_page=can_open_page() if open is None else open)
+
+
 @app.command(name="worker")
 def work(
     source: str,

@@ -1,0 +1,169 @@
+"""``musterd dev``: serves a source, and restarts the server when a file changes.
+
+The server is ``musterd serve`` in a process of its own. Changes are noticed by comparing the times of the files, which
+takes milliseconds for a project, so no library for events of the file system is needed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from musterd.cli.env_file import FILE as ENV_FILE
+from musterd.cli.page import page_url
+from musterd.core import clock
+
+SUFFIXES = (".py", ".yaml", ".yml")
+SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
+PAUSE_SECONDS = 0.25
+"""The least time between two looks at the files. A look that takes long is made less often."""
+PAUSE_FACTOR = 20
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+READY = "musterd: serving on "
+
+Snapshot = dict[Path, tuple[int, int]]
+"""The time of the last change and the size of each file."""
+
+
+def dev(source: str, *, host: str, port: int, db: str | None, opens_page: bool) -> int:
+    """Serve ``source`` until a signal arrives, and restart the server after each change of a file.
+
+    :param opens_page: open the page in a browser once the server has started.
+    """
+    options = ["--host", host, *([] if db is None else ["--db", db])]
+    _Reloader(source, options, port, opens_page=opens_page).run()
+    return 0
+
+
+class _Reloader:
+    """The server, which is started anew after each change."""
+
+    def __init__(self, source: str, options: list[str], port: int, *, opens_page: bool) -> None:
+        self._source = source
+        self._options = options
+        self._port = port
+        self._opens_page = opens_page
+        self._folder = _watched_folder(source)
+        self._stop_requested = threading.Event()
+        self._server: subprocess.Popen[str] | None = None
+        self._is_told_to_stop = False
+
+    def run(self) -> None:
+        """Serve until a signal arrives."""
+        old_handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            while not self._stop_requested.is_set():
+                files = snapshot(self._folder)  # before the start, so that a change during it is noticed
+                self._server = server = self._start()
+                self._wait_for_change(files, server)
+                # The old process ends first: it hands its runs over, and the new one needs its port.
+                self._stop(server)
+        finally:
+            for number, handler in old_handlers.items():
+                signal.signal(number, handler)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        self._is_told_to_stop = False
+        server = subprocess.Popen(
+            [sys.executable, "-m", "musterd", "serve", self._source, "--port", str(self._port), *self._options],
+            env={**os.environ, "MUSTERD_LOG_JSON": "false"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl+C reaches this process alone, which passes it on. A second signal would stop the server at once.
+            process_group=0,
+        )
+        assert server.stdout is not None
+        threading.Thread(target=self._pass_on, args=(server.stdout,), daemon=True).start()
+        return server
+
+    def _pass_on(self, output: IO[str]) -> None:
+        """Print the lines of the server. With the first address open the page; the next servers get the same port."""
+        with output:
+            for line in output:
+                print(line, end="", flush=True)  # noqa: T201 - the output of the command
+                if line.startswith(READY):
+                    url = line.removeprefix(READY).strip()
+                    self._port = int(url.rpartition(":")[2])
+                    if self._opens_page:
+                        self._opens_page = False
+                        webbrowser.open(page_url(url))
+
+    def _wait_for_change(self, files: Snapshot, server: "subprocess.Popen[str]") -> None:
+        """Wait until a file has changed, or the command is to stop."""
+        pause, is_down, latest = PAUSE_SECONDS, False, files
+        while not self._stop_requested.wait(pause):
+            if not is_down and server.poll() is not None:
+                is_down = True
+                _say(f"the server has ended (exit code {server.returncode}); it starts again after the next change")
+            started = clock.monotonic()
+            before, latest = latest, snapshot(self._folder)
+            pause = max(PAUSE_SECONDS, PAUSE_FACTOR * (clock.monotonic() - started))
+            # Not before two looks agree, because editors and git write several files.
+            if latest != files and latest == before:
+                changed = min(path for path in {*files, *latest} if files.get(path) != latest.get(path))
+                _say(f"{os.path.relpath(changed)} changed, the server restarts")
+                return
+
+    def _stop(self, server: "subprocess.Popen[str]") -> None:
+        if not self._is_told_to_stop:
+            self._is_told_to_stop = True
+            server.terminate()
+        server.wait()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_requested.set()
+        if self._server is not None:
+            self._is_told_to_stop = True
+            self._server.terminate()  # a second one lets it stop at once
+
+
+def can_open_page() -> bool:
+    """Whether a person is here who has a browser with windows. Others would take the terminal over."""
+    has_windows = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return sys.stdout.isatty() and has_windows
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """The Python and YAML files below a folder, and ``.env`` in the working directory."""
+    state: Snapshot = {}
+    for path in (Path(ENV_FILE), *_files(folder)):
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # it was removed, which shows as well
+        state[path] = (status.st_mtime_ns, status.st_size)
+    return state
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if name not in SKIPPED
+            and not name.startswith(".")
+            and not os.path.exists(os.path.join(root, name, "pyvenv.cfg"))
+        ]
+        yield from (Path(root, name) for name in names if name.endswith(SUFFIXES))
+
+
+def _watched_folder(source: str) -> Path:
+    """The folder of a file with all modules that it can import, and for a module the working directory."""
+    path = Path(source.partition(":")[0])
+    if path.suffix not in SUFFIXES and "/" not in source:
+        return Path()
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder /= ".."
+    return folder
+
+
+def _say(text: str) -> None:
+    print(f"musterd: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the output of the command

@@ -1,0 +1,48 @@
+"""Which files ``musterd dev`` watches."""
+
+from pathlib import Path
+
+import pytest
+
+from musterd.cli.dev import _watched_folder, snapshot
+
+
+def test_sources_are_watched_and_what_tools_leave_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    watched = ["team.py", "teams.yaml", "tools/weather.py", "x.yml", ".env"]
+    others = [
+        "musterd.db",
+        "notes.md",
+        ".git/x.py",
+        "env/pyvenv.cfg",
+        "env/x.py",
+        "node_modules/x.py",
+        "a/__pycache__/x.py",
+    ]
+    for name in (*watched, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert sorted(map(str, snapshot(Path()))) == sorted(watched)
+
+
+def test_changes_additions_and_removals_show(tmp_path: Path) -> None:
+    file = tmp_path / "team.py"
+    file.write_text("1")
+    first = snapshot(tmp_path)
+    file.write_text("12")
+    second = snapshot(tmp_path)
+    (tmp_path / "other.py").write_text("")
+    third = snapshot(tmp_path)
+    file.unlink()
+    assert len({str(state) for state in (first, second, third, snapshot(tmp_path))}) == 4
+
+
+def test_the_folder_has_all_that_a_source_can_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app" / "desk").mkdir(parents=True)
+    for package in ("app", "app/desk"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "app" / "desk" / "team.py").touch()
+    assert _watched_folder("app/desk/team.py:desk").resolve() == tmp_path
+    assert _watched_folder("app.desk.team").resolve() == tmp_path
+    assert _watched_folder("other/teams.yaml").resolve() == tmp_path / "other"
