@@ -24,19 +24,19 @@ _ACCESS = {
 
 
 def print_startup(server: Server, address: str) -> None:
-    """Print to standard output that the server serves, and to standard error what: as text, or as a log line.
+    """Print to standard error what is served, as text or as a log line, and then to standard output where.
 
     Programs wait for ``musterd: serving on ADDRESS``. It must remain the only line on standard output, in this form.
 
     :param address: the base URL of the server.
     """
-    print(f"musterd: serving on {address}", flush=True)  # noqa: T201 - the output of the command
     facts = startup_facts(server, address)
     if server.settings.log_json:
-        log.info("serving", url=address, **facts)
-        return
-    lines = [f"  {name:9} {value}" for name, value in {**facts, "stop": "Ctrl+C"}.items()]
-    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
+        log.info("serving", version=musterd.__version__, url=address, **facts)
+    else:
+        lines = [f"  {name:9} {value}" for name, value in {**facts, "stop": "Ctrl+C"}.items()]
+        print("\n".join([f"musterd {musterd.__version__}", *lines]), file=sys.stderr, flush=True)  # noqa: T201
+    print(f"musterd: serving on {address}", flush=True)  # noqa: T201 - the output of the command
 
 
 def startup_facts(server: Server, address: str) -> dict[str, str]:
@@ -46,7 +46,6 @@ def startup_facts(server: Server, address: str) -> dict[str, str]:
     """
     settings, registry = server.settings, server.registry
     facts = {
-        "version": musterd.__version__,
         "database": redacted_url(settings.db),
         "teams": _listed(registry.teams),
         "agents": _listed(registry.agents),

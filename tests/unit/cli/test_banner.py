@@ -34,8 +34,9 @@ def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str
     print_startup(server_of(agents=12, db=url), "http://127.0.0.1:7777")
     output = capsys.readouterr()
     assert output.out == "musterd: serving on http://127.0.0.1:7777\n"
-    said = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in output.err.splitlines()}
-    assert said["version"] == "0.1.0"
+    first, *rest = output.err.splitlines()
+    assert first == "musterd 0.1.0"
+    said = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in rest}
     assert said["database"] == "postgresql://musterd@db.example/records"
     assert said["teams"] == "desk"
     assert said["agents"].startswith("agent-0, agent-1, ")
