@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from musterd.cli.offline_database import with_database
+from musterd.cli.output import print_list
 from musterd.cli.settings import settings_from
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
@@ -13,6 +14,7 @@ from musterd.core.knowledge import Hit, KnowledgeUnavailable, Search
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, Knowledge
 from musterd.features.knowledge import folders, store
+from musterd.features.knowledge.answers import content_object, result_object
 from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes
@@ -41,16 +43,17 @@ class _Place:
         return Contents(self.database, self.settings)
 
 
-def show(base: str, *, db: str | None) -> int:
-    """Print a line for each content of a knowledge base.
+def show(base: str, *, db: str | None, as_json: bool) -> int:
+    """Print the contents of a knowledge base.
 
     :raises NotFound: there is no such knowledge base.
     """
-    for content in _with_base(db, base, _all_contents):
-        words = f"  {content.status_message}" if content.status_message else ""
-        line = f"{content.id}  {content.name}  {content.kind or '-'}  {content.chunks} chunks  {content.status.value}"
-        print(line + words)  # noqa: T201 - the output of the command
-    return 0
+
+    async def work(place: _Place) -> tuple[list[Content], Knowledge]:
+        return await _all_contents(place), place.knowledge
+
+    contents, knowledge = _with_base(db, base, work)
+    return print_list(contents, _line, lambda content: content_object(content, knowledge), as_json=as_json)
 
 
 def add(base: str, files: Sequence[Path], *, db: str | None) -> int:
@@ -95,27 +98,23 @@ def remove(base: str, name: str, *, db: str | None) -> int:
     return 0
 
 
-def search(base: str, query: str, *, limit: int, db: str | None) -> int:
+def search(base: str, query: str, *, limit: int, db: str | None, as_json: bool) -> int:
     """Print the chunks that match a query, the best first.
 
     :raises NotFound: there is no such knowledge base.
     :raises StartError: it cannot be searched.
     """
 
-    async def work(place: _Place) -> Sequence[Hit]:
+    async def work(place: _Place) -> tuple[Sequence[Hit], Knowledge]:
         indexes = Indexes(place.database, place.settings)
         searcher = Searcher(place.database, Embedders(place.settings), indexes)
-        return (await searcher.search(place.knowledge, Search(query=query, limit=limit))).hits
+        return (await searcher.search(place.knowledge, Search(query=query, limit=limit))).hits, place.knowledge
 
     try:
-        hits = _with_base(db, base, work)
+        hits, knowledge = _with_base(db, base, work)
     except KnowledgeUnavailable as error:
         raise StartError(str(error)) from error
-    for hit in hits:
-        place = "" if hit.place is None else f" ({hit.place})"
-        text = " ".join(hit.text.split())[:SHOWN_CHARACTERS]
-        print(f"{hit.score:.2f}  {hit.name}{place}: {text}")  # noqa: T201 - the output of the command
-    return 0
+    return print_list(hits, _hit_line, lambda hit: result_object(hit, knowledge), as_json=as_json)
 
 
 def sync(base: str, folder: Path, *, db: str | None) -> int:
@@ -134,6 +133,18 @@ def sync(base: str, folder: Path, *, db: str | None) -> int:
     for line in (*lines, *(f"left out  {name}: {reason}" for name, reason in result.skipped.items())):
         print(line)  # noqa: T201 - the output of the command
     return 1 if result.skipped else 0
+
+
+def _line(content: Content) -> str:
+    words = f"  {content.status_message}" if content.status_message else ""
+    return (
+        f"{content.id}  {content.name}  {content.kind or '-'}  {content.chunks} chunks  {content.status.value}{words}"
+    )
+
+
+def _hit_line(hit: Hit) -> str:
+    place = "" if hit.place is None else f" ({hit.place})"
+    return f"{hit.score:.2f}  {hit.name}{place}: {' '.join(hit.text.split())[:SHOWN_CHARACTERS]}"
 
 
 async def _all_contents(place: _Place) -> list[Content]:

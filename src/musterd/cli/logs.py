@@ -5,6 +5,7 @@ models.
 """
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -63,7 +64,7 @@ def _renderer(settings: Settings) -> Processor:
     if settings.log_json:
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
+        colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),  # https://no-color.org
         # Without the values of variables, which may hold confidential data.
         exception_formatter=structlog.dev.plain_traceback,
     )

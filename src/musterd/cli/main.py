@@ -21,6 +21,7 @@ START = "start"
 DATABASE = Annotated[
     str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
 ]
+JSON = Annotated[bool, Parameter(help="Print one line of JSON instead of text.")]
 
 app = App(
     name="musterd",
@@ -201,12 +202,12 @@ def create_token(
     return create(name, scopes=scope, days=None if never_expires else days, db=db)
 
 
-@token.command(name="list")
-def list_tokens(*, db: DATABASE = None) -> int:
+@token.command(name="ls")
+def list_tokens(*, db: DATABASE = None, json: JSON = False) -> int:
     """List the service accounts."""
     from musterd.cli.tokens import show
 
-    return show(db=db)
+    return show(db=db, as_json=json)
 
 
 @token.command(name="revoke")
@@ -228,11 +229,11 @@ app.command(schedules)
 
 
 @schedules.command(name="ls")
-def list_schedules(*, db: DATABASE = None) -> int:
+def list_schedules(*, db: DATABASE = None, json: JSON = False) -> int:
     """List the schedules of all users, with their next instants."""
     from musterd.cli.schedules import show
 
-    return show(db=db)
+    return show(db=db, as_json=json)
 
 
 @schedules.command(name="trigger")
@@ -282,7 +283,7 @@ app.command(knowledge)
 
 
 @knowledge.command(name="ls")
-def list_contents(base: str, /, *, db: DATABASE = None) -> int:
+def list_contents(base: str, /, *, db: DATABASE = None, json: JSON = False) -> int:
     """List the contents of the knowledge base BASE, with the states of their jobs.
 
     Parameters
@@ -292,7 +293,7 @@ def list_contents(base: str, /, *, db: DATABASE = None) -> int:
     """
     from musterd.cli.knowledge import show
 
-    return show(base, db=db)
+    return show(base, db=db, as_json=json)
 
 
 @knowledge.command(name="add")
@@ -337,6 +338,7 @@ def search_contents(
     *,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 10,
     db: DATABASE = None,
+    json: JSON = False,
 ) -> int:
     """Search the knowledge base BASE for QUERY, and print the best chunks.
 
@@ -351,7 +353,7 @@ def search_contents(
     """
     from musterd.cli.knowledge import search
 
-    return search(base, query, limit=limit, db=db)
+    return search(base, query, limit=limit, db=db, as_json=json)
 
 
 @knowledge.command(name="sync")
@@ -373,7 +375,7 @@ def sync_folder(base: str, folder: Path, /, *, db: DATABASE = None) -> int:
 
 
 @app.command
-def cron(expression: str, /, *, tz: str = "UTC") -> int:
+def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
     """Print the next ten instants of the cron expression EXPRESSION.
 
     Parameters
@@ -385,7 +387,7 @@ def cron(expression: str, /, *, tz: str = "UTC") -> int:
     """
     from musterd.cli.schedules import show_cron
 
-    return show_cron(expression, tz)
+    return show_cron(expression, tz, as_json=json)
 
 
 @app.command
@@ -397,7 +399,7 @@ def doctor(
     host: str = "127.0.0.1",
     port: int = 7777,
     mcp: bool = False,
-    json: bool = False,
+    json: JSON = False,
 ) -> int:
     """Check whether a server would start and work here, and suggest what to do about problems. Changes nothing.
 
@@ -413,8 +415,6 @@ def doctor(
         Port on which the server would listen.
     mcp
         Connect to the MCP servers of SOURCE; this starts their programs.
-    json
-        Print one line of JSON instead of text.
     """
     from musterd.cli.doctor import doctor as run_doctor
 
@@ -426,15 +426,10 @@ app.command(config)
 
 
 @config.command(name="show")
-def show_config(*, json: bool = False) -> int:
+def show_config(*, json: JSON = False) -> int:
     """Show each setting, its value and its source: the default, the environment, or .env in the working directory.
 
     Values that are secret are hidden.
-
-    Parameters
-    ----------
-    json
-        Print one line of JSON instead of text.
     """
     from musterd.cli.config import show
 
@@ -457,15 +452,9 @@ app.command(database)
 def info(
     *,
     db: DATABASE = None,
-    json: bool = False,
+    json: JSON = False,
 ) -> int:
-    """Show what the database contains. Changes nothing.
-
-    Parameters
-    ----------
-    json
-        Print one line of JSON instead of text.
-    """
+    """Show what the database contains. Changes nothing."""
     from musterd.cli.database import info as show_info
     from musterd.cli.settings import settings_from
 
@@ -493,6 +482,21 @@ def backup(
     from musterd.cli.settings import settings_from
 
     return run_backup(settings_from(db), file, force=force)
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script that completes commands and options in SHELL.
+
+    For bash, add this line to ~/.bashrc: source <(musterd completion bash)
+
+    Parameters
+    ----------
+    shell
+        The shell.
+    """
+    print(app.generate_completion(shell=shell))  # noqa: T201 - the output of the command
+    return 0
 
 
 def _error_text(error: MusterdError) -> str:

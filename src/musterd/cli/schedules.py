@@ -3,12 +3,15 @@
 from itertools import islice
 
 from musterd.cli.offline_database import with_database
+from musterd.cli.output import print_list
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.cron import Cron, InvalidCron, local_time
 from musterd.core.errors import Conflict, NotFound, StartError
+from musterd.core.scopes import EVERYTHING
 from musterd.features.schedules import store
+from musterd.features.schedules.answers import instant_object, schedule_object
 from musterd.features.schedules.records import Firing, Schedule, ScheduleFilter
 from musterd.store.database import Database, Tx
 
@@ -17,11 +20,10 @@ INSTANTS = 10
 _EVERYBODY = Caller()
 
 
-def show(*, db: str | None) -> int:
-    """Print a line for each schedule."""
-    for schedule in with_database(settings_from(db), _all_schedules):
-        print(_line(schedule))  # noqa: T201 - the output of the command
-    return 0
+def show(*, db: str | None, as_json: bool) -> int:
+    """Print all schedules."""
+    schedules = with_database(settings_from(db), _all_schedules)
+    return print_list(schedules, _line, lambda schedule: schedule_object(schedule, EVERYTHING), as_json=as_json)
 
 
 def trigger(name: str, *, db: str | None) -> int:
@@ -57,17 +59,21 @@ def enable(name: str, *, enabled: bool, db: str | None) -> int:
     return 0
 
 
-def show_cron(expression: str, timezone: str) -> int:
+def show_cron(expression: str, timezone: str, *, as_json: bool) -> int:
     """Print the next instants of a cron expression.
 
     :raises StartError: it cannot be used.
     """
     try:
-        for instant in islice(Cron.parse(expression, timezone).all_after(clock.now()), INSTANTS):
-            print(local_time(instant, timezone))  # noqa: T201 - the output of the command
+        cron = Cron.parse(expression, timezone)
     except InvalidCron as error:
         raise StartError(str(error)) from error
-    return 0
+    return print_list(
+        islice(cron.all_after(clock.now()), INSTANTS),
+        lambda instant: local_time(instant, timezone),
+        lambda instant: instant_object(instant, timezone),
+        as_json=as_json,
+    )
 
 
 async def _all_schedules(database: Database) -> list[Schedule]:

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from musterd.cli.offline_database import with_database
+from musterd.cli.output import print_list
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.core.scopes import Scopes, is_scope
+from musterd.features.accounts.api import account_object
 from musterd.features.accounts.records import (
     DEFAULT_SCOPES,
     AccountFilter,
@@ -40,11 +42,10 @@ def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str
     return 0
 
 
-def show(*, db: str | None) -> int:
-    """Print a line for each account."""
-    for account in _with_accounts(db, _all_accounts):
-        print(_line(account, clock.now()))  # noqa: T201 - the output of the command
-    return 0
+def show(*, db: str | None, as_json: bool) -> int:
+    """Print all accounts."""
+    accounts, now = _with_accounts(db, _all_accounts), clock.now()
+    return print_list(accounts, lambda account: _line(account, now), account_object, as_json=as_json)
 
 
 def revoke(name: str, *, db: str | None) -> int:

@@ -182,7 +182,7 @@ def test_the_schema_of_an_older_release(
     assert (code, checks["schema"][0]["level"]) == (1, "warn")
 
 
-@pytest.mark.parametrize("command", ["doctor", "db info", "db backup", "token list"])
+@pytest.mark.parametrize("command", ["doctor", "db info", "db backup", "token ls"])
 def test_a_development_version_s_database(sqlite_file: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     set_revision(sqlite_file, "0004")
     before = sqlite_file.read_bytes()

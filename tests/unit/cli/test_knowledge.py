@@ -1,6 +1,7 @@
 """``musterd knowledge``: contents of knowledge bases without a server."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def test_files_are_added_listed_and_removed(db: str, tmp_path: Path, capsys: pyt
         f"{ids[0]}  a.md  markdown  0 chunks  queued",
         f"{ids[1]}  b.txt  text  0 chunks  queued",
     ]
+    assert main(["knowledge", "ls", "docs", "--json", "--db", db]) == 0
+    contents = json.loads(capsys.readouterr().out)["data"]
+    assert [(content["id"], content["name"]) for content in contents] == [(ids[0], "a.md"), (ids[1], "b.txt")]
     assert main(["knowledge", "rm", "docs", "a.md", "--db", db]) == 0
     assert main(["knowledge", "ls", "docs", "--db", db]) == 0
     assert "a.md" not in capsys.readouterr().out
@@ -69,6 +73,8 @@ def test_a_folder_is_compared(db: str, tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_search_without_contents_prints_nothing(db: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["knowledge", "search", "docs", "apples", "--db", db]) == 0
     assert capsys.readouterr().out == ""
+    assert main(["knowledge", "search", "docs", "apples", "--json", "--db", db]) == 0
+    assert json.loads(capsys.readouterr().out) == {"data": []}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``musterd schedules`` and ``musterd cron``: schedules without a server."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ def test_schedules_are_listed_disabled_and_enabled(db: str, capsys: pytest.Captu
     assert len(lines) == 3
     assert "id-digest-None  digest  0 0 1 1 *  Europe/Oslo  next 20" in lines[0]
     assert lines[0].endswith("-01-01T00:00:00+01:00  /teams/desk/runs")
+    assert main(["schedules", "ls", "--json", "--db", db]) == 0
+    first, *_ = json.loads(capsys.readouterr().out)["data"]
+    assert (first["id"], first["payload"], first["enabled"]) == ("id-digest-None", {"message": "m"}, True)
     assert main(["schedules", "disable", "digest", "--db", db]) == 0
     assert "digest  0 0 1 1 *  Europe/Oslo  disabled" in capsys.readouterr().out
     assert main(["schedules", "trigger", "digest", "--db", db]) == 2
@@ -90,5 +94,8 @@ def test_a_cron_expression_is_shown_as_its_next_instants(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
     assert lines[0] == "2027-11-01T02:30:00+01:00"
+    assert main(["cron", "30 2 * * *", "--tz", "Europe/Oslo", "--json"]) == 0
+    instants = json.loads(capsys.readouterr().out)["data"]
+    assert (len(instants), instants[0]) == (10, {"at": 1_825_032_600, "local": lines[0]})
     assert main(["cron", "61 * * * *"]) == 2
     assert capsys.readouterr().err == "musterd: Invalid cron expression: 61 * * * *\n"

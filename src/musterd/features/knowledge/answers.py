@@ -215,7 +215,10 @@ def search_object(hits: Hits, knowledge: Knowledge, *, page: int, limit: int, se
     }
     if hits.missing is not None:
         meta["degraded"] = hits.missing
-    return {"data": [_result(hit, knowledge) for hit in hits.hits[(page - 1) * limit : page * limit]], "meta": meta}
+    return {
+        "data": [result_object(hit, knowledge) for hit in hits.hits[(page - 1) * limit : page * limit]],
+        "meta": meta,
+    }
 
 
 def config_object(knowledge: Knowledge, filters: list[str]) -> KnowledgeConfigResponse:
@@ -272,7 +275,8 @@ def _type(content: Content) -> str | None:
     return "manual" if content.source is SourceKind.TEXT else content.kind or content.source.value
 
 
-def _result(hit: Hit, knowledge: Knowledge) -> SearchResult:
+def result_object(hit: Hit, knowledge: Knowledge) -> SearchResult:
+    """A chunk that a search has found."""
     place = {} if hit.place is None else {"place": hit.place}
     return {
         "id": hit.chunk_id,
