@@ -49,16 +49,35 @@ def checked_form(document: Document) -> Any:
         raise declaration_error(
             document.place(()), "the file is not a mapping", "declare `agents:`, `teams:` and `workflows:` at its top"
         )
+    has_unknown_fields = _correct_fields(document)
     faults = {**document.unfilled, **_mcp_faults(document)}
     try:
         form: Any = file_form().model_validate(_without(document, faults))
     except ValidationError as error:
         faults |= _form_faults(document, error)
         form = file_form().model_validate(_without(document, faults))
-    if not form.agents and not form.teams and not form.workflows:
+    if not form.agents and not form.teams and not form.workflows and not has_unknown_fields:
         fix = "list some under `agents:`, `teams:` or `workflows:`"
         raise declaration_error(document.place(()), "no agents, teams or workflows are declared", fix)
     return form
+
+
+def _correct_fields(document: Document) -> bool:
+    """Note the fields that the file cannot have, and replace each by the one that was meant, or remove it.
+
+    Otherwise none of the other problems could be reported: a component of a misspelt list would be missing elsewhere.
+    """
+    known_fields, has_unknown_fields = [*file_form().model_fields], False
+    for key, _ in document.root.value:
+        name = key.value
+        if name not in document.value or name in known_fields or name in _MCP:
+            continue
+        has_unknown_fields = True
+        note(declaration_error(document.place((name,)), f"the file has no field '{name}'", _suggest_fix((name,), name)))
+        value, meant = document.value.pop(name), closest_match(name, known_fields)
+        if meant is not None and meant not in document.value:
+            key.value, document.value[meant] = meant, value  # the node as well, which has the lines of the entries
+    return has_unknown_fields
 
 
 def _without(document: Document, faults: Faults) -> Any:

@@ -99,6 +99,28 @@ def test_all_problems_of_a_yaml_file_are_reported_in_the_order_of_its_lines(proj
         assert cure in problem
 
 
+def test_a_misspelt_list_of_a_yaml_file_does_not_hide_the_problems_of_its_entries(project: Project) -> None:
+    project(
+        "teams.yaml",
+        """
+        agnets:
+          - {id: writer, model: opnai:gpt-5-mini, rol: Writes}
+        teams:
+          - {id: desk, model: scripted, members: [writer, reader]}
+        x-notes: for people
+        """,
+    )
+    problems = problems_of_start("teams.yaml")
+    expected = [
+        "teams.yaml:2: the file has no field 'agnets' — did you mean 'agents'?",
+        "teams.yaml:3: agent 'writer' has no field 'rol' — did you mean 'role'?",
+        'teams.yaml:3: agent \'writer\': Model "opnai:gpt-5-mini": unknown provider "opnai". Did you mean "openai"?',
+        "teams.yaml:5: there is no agent or team 'reader' — ",
+        "teams.yaml:6: the file has no field 'x-notes' — it may have 'version', ",
+    ]
+    assert [start for start, line in zip(expected, problems, strict=True) if line.startswith(start)] == expected
+
+
 def test_what_was_noted_before_a_file_fails_is_reported_with_the_failure(project: Project) -> None:
     project("app.py", "from musterd import Agent\nwriter = Agent(id='w', max_turns=0)\nother = writr\n")
     with pytest.raises(DeclarationError) as caught:
