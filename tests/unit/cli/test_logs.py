@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -87,3 +88,14 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().err
     assert "ready" in output
     assert "worker=w" in output
+
+
+@pytest.mark.parametrize(("value", "is_colored"), [("", True), ("1", False)])
+def test_lines_in_a_terminal_are_colored_unless_no_color_is_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str, is_colored: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    configure(Settings())
+    structlog.get_logger("musterd.engine").info("ready")
+    assert ("\x1b[" in capsys.readouterr().err) is is_colored
