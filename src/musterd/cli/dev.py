@@ -49,7 +49,7 @@ class _Reloader:
         self._options = options
         self._port = port
         self._opens_page = opens_page
-        self._folder = _watched_folder(source)
+        self._folder = watched_folder(source)
         self._stop_requested = threading.Event()
         self._server: subprocess.Popen[str] | None = None
         self._is_told_to_stop = False
@@ -130,6 +130,17 @@ def can_open_page() -> bool:
     return sys.stdout.isatty() and has_windows
 
 
+def watched_folder(source: str) -> Path:
+    """The folder of a file with all modules that it can import, and for a module the working directory."""
+    path = Path(source.partition(":")[0])
+    if path.suffix not in SUFFIXES and "/" not in source:
+        return Path()
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder /= ".."
+    return folder
+
+
 def snapshot(folder: Path) -> Snapshot:
     """The Python and YAML files below a folder, and ``.env`` in the working directory."""
     state: Snapshot = {}
@@ -152,17 +163,6 @@ def _files(folder: Path) -> Iterator[Path]:
             and not os.path.exists(os.path.join(root, name, "pyvenv.cfg"))
         ]
         yield from (Path(root, name) for name in names if name.endswith(SUFFIXES))
-
-
-def _watched_folder(source: str) -> Path:
-    """The folder of a file with all modules that it can import, and for a module the working directory."""
-    path = Path(source.partition(":")[0])
-    if path.suffix not in SUFFIXES and "/" not in source:
-        return Path()
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        folder /= ".."
-    return folder
 
 
 def _say(text: str) -> None:

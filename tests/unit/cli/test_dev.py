@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from musterd.cli.dev import _watched_folder, snapshot
+from musterd.cli.dev import snapshot, watched_folder
 
 
 def test_sources_are_watched_and_what_tools_leave_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +43,6 @@ def test_the_folder_has_all_that_a_source_can_import(tmp_path: Path, monkeypatch
     for package in ("app", "app/desk"):
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "app" / "desk" / "team.py").touch()
-    assert _watched_folder("app/desk/team.py:desk").resolve() == tmp_path
-    assert _watched_folder("app.desk.team").resolve() == tmp_path
-    assert _watched_folder("other/teams.yaml").resolve() == tmp_path / "other"
+    assert watched_folder("app/desk/team.py:desk").resolve() == tmp_path
+    assert watched_folder("app.desk.team").resolve() == tmp_path
+    assert watched_folder("other/teams.yaml").resolve() == tmp_path / "other"
