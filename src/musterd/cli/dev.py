@@ -4,7 +4,9 @@ The server is ``musterd serve`` in a process of its own. Changes are noticed by 
 takes milliseconds for a project, so no library for events of the file system is needed.
 """
 
+import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -50,15 +52,17 @@ class _Reloader:
         self._port = port
         self._opens_page = opens_page
         self._folder = watched_folder(source)
-        self._stop_requested = threading.Event()
+        self._is_stopping = False
+        # Not an Event: a signal handler that sets one can wait forever for the lock that the interrupted code holds.
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._server: subprocess.Popen[str] | None = None
-        self._is_told_to_stop = False
+        self._stopped_server: subprocess.Popen[str] | None = None
 
     def run(self) -> None:
         """Serve until a signal arrives."""
         old_handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
-            while not self._stop_requested.is_set():
+            while not self._is_stopping:
                 files = snapshot(self._folder)  # before the start, so that a change during it is noticed
                 self._server = server = self._start()
                 self._wait_for_change(files, server)
@@ -69,7 +73,6 @@ class _Reloader:
                 signal.signal(number, handler)
 
     def _start(self) -> "subprocess.Popen[str]":
-        self._is_told_to_stop = False
         server = subprocess.Popen(
             [sys.executable, "-m", "musterd", "serve", self._source, "--port", str(self._port), *self._options],
             env={**os.environ, "MUSTERD_LOG_JSON": "false"},
@@ -98,7 +101,7 @@ class _Reloader:
     def _wait_for_change(self, files: Snapshot, server: "subprocess.Popen[str]") -> None:
         """Wait until a file has changed, or the command is to stop."""
         pause, is_down, latest = PAUSE_SECONDS, False, files
-        while not self._stop_requested.wait(pause):
+        while not self._stops_within(pause):
             if not is_down and server.poll() is not None:
                 is_down = True
                 _say(f"the server has ended (exit code {server.returncode}); it starts again after the next change")
@@ -111,17 +114,25 @@ class _Reloader:
                 _say(f"{os.path.relpath(changed)} changed, the server restarts")
                 return
 
+    def _stops_within(self, seconds: float) -> bool:
+        """Whether a signal has arrived, or does so in this time."""
+        if not self._is_stopping:
+            with contextlib.suppress(queue.Empty):
+                self._signals.get(timeout=seconds)
+        return self._is_stopping
+
     def _stop(self, server: "subprocess.Popen[str]") -> None:
-        if not self._is_told_to_stop:
-            self._is_told_to_stop = True
+        if self._stopped_server is not server:
+            self._stopped_server = server
             server.terminate()
         server.wait()
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_requested.set()
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
+        self._signals.put(number)
         if self._server is not None:
-            self._is_told_to_stop = True
-            self._server.terminate()  # a second one lets it stop at once
+            self._stopped_server = self._server
+            self._server.terminate()  # the second one lets it stop at once
 
 
 def can_open_page() -> bool:
