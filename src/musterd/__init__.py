@@ -1,7 +1,8 @@
 """musterd: a self-hosted server for durable multi-agent team runs.
 
-The front door: what users declare (:class:`Agent`, :class:`Team`, :func:`tool`) and how they serve it
-(:func:`create_app`). Names are imported on first use, so that ``musterd --help`` stays cheap.
+The front door: what users declare (:class:`Agent`, :class:`Team`, :func:`tool`), how they serve it
+(:func:`create_app`), and the clients of a server (:class:`Client`, :class:`AsyncClient`). Names are imported on first
+use, so that ``musterd --help`` stays cheap.
 """
 
 import importlib
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from musterd.app import create_app
+    from musterd.client import AsyncClient, Client
     from musterd.core.settings import Settings
     from musterd.declare import (
         Agent,
@@ -52,7 +54,9 @@ __version__ = "0.1.0"
 __all__ = [
     "CEL_AVAILABLE",
     "Agent",
+    "AsyncClient",
     "Budget",
+    "Client",
     "CompressionManager",
     "Condition",
     "Knowledge",
@@ -100,6 +104,8 @@ _HOMES = {
     "OnReject": "musterd.declare.workflow",
     "OnError": "musterd.declare.workflow",
     "Agent": "musterd.declare",
+    "AsyncClient": "musterd.client",
+    "Client": "musterd.client",
     "Budget": "musterd.declare",
     "CompressionManager": "musterd.declare.compression_manager",
     "Knowledge": "musterd.declare",

@@ -36,6 +36,11 @@ def jitter(seconds: float) -> float:
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load; not security-relevant
 
 
+def full_jitter(seconds: float) -> float:
+    """A random duration up to ``seconds``, for retries of many callers that failed at the same time."""
+    return random.uniform(0, seconds)  # noqa: S311 - spreads load; not security-relevant
+
+
 async def sleep(seconds: float) -> None:
     """Sleep for ``seconds`` without blocking the event loop."""
     await asyncio.sleep(seconds)

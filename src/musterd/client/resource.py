@@ -1,0 +1,82 @@
+"""What all objects with calls share: how a request is built, sent, and sent again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic
+from urllib.parse import quote
+
+import httpx2
+
+from musterd.client.flows import D, Flow, Sleep, send
+from musterd.client.retries import Retries
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_HEADER = "Idempotency-Key"
+ANSWER_SECONDS = 30.0
+"""How long an answer may take, in addition to the time for which the request has the server wait."""
+
+
+def path_of(*parts: str) -> str:
+    """A path of identifiers, which may contain any character."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def new_key(key: str | None = None) -> dict[str, str]:
+    """The header with which a request that is sent twice is done once.
+
+    :param key: the caller's own key.
+    """
+    return {KEY_HEADER: clock.new_id() if key is None else key}
+
+
+class Resource(Generic[D]):
+    """An object with calls.
+
+    :param driver: performs the steps of its calls, which decides whether they block or are awaited.
+    :param retry_seconds: for how long a call that fails is tried again.
+    """
+
+    def __init__(self, driver: D, retry_seconds: float) -> None:
+        self._driver: D = driver
+        self._retry_seconds = retry_seconds
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        server_seconds: float = 0,
+        **body: Any,
+    ) -> httpx2.Request:
+        """A request to the server.
+
+        :param query: parameters; those that are None are left out.
+        :param server_seconds: how long it has the server wait.
+        :param body: as httpx's ``json``, ``data`` and ``files``.
+        """
+        timeout = httpx2.Timeout(server_seconds + ANSWER_SECONDS)
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        return self._driver.http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
+
+    def answer(self, method: str, path: str, **options: Any) -> Flow[httpx2.Response]:
+        """Send a request until it is answered.
+
+        :param options: of :meth:`request`.
+        :raises ClientError: the server refused it, or did not answer for too long.
+        """
+        retries = Retries(self._retry_seconds)
+        while True:
+            outcome = yield from send(self.request(method, path, **options))
+            if isinstance(outcome, httpx2.Response) and outcome.is_success:
+                return outcome
+            yield Sleep(retries.wait_seconds(outcome))
+
+    def json(self, method: str, path: str, **options: Any) -> Flow[Any]:
+        """The JSON of an answer."""
+        answer = yield from self.answer(method, path, **options)
+        return answer.json()

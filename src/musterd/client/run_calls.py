@@ -1,0 +1,254 @@
+"""The calls on runs: start one, wait for it, follow it, and act on it."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
+
+from musterd.client.decisions import Decision, decision_lists
+from musterd.client.event_stream import run_events
+from musterd.client.events import Event
+from musterd.client.flows import D, Flow, Sleep, StreamFlow, call, stream_call
+from musterd.client.resource import Resource, new_key, path_of
+from musterd.client.retries import Retries
+from musterd.client.runs import ComponentKind, Run, RunMessage
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+POLL_SECONDS = 30.0
+"""How long a poll has the server wait for the run's end. Proxies commonly close what is silent for a minute."""
+
+
+class HasRunId(Protocol):
+    """What names a run: a run, a row of a list, an approval, an event."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+
+
+RunRef: TypeAlias = str | HasRunId
+"""A run, or its id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file for a run.
+
+    :param mime_type: by default that of the name.
+    """
+
+    name: str
+    content: bytes
+    mime_type: str | None = None
+
+
+class StartOptions(TypedDict, total=False):
+    """What a run may be started with. Fields without a description are described at ``/docs`` of a server.
+
+    :param files: paths, or contents with names.
+    :param arguments: of a workflow that is a function with parameters of its own.
+    :param idempotency_key: start the run once, also if this call is made again, by another process too. Without one,
+        each call has a key of its own, which its retries share.
+    """
+
+    files: Sequence[str | Path | File]
+    arguments: Mapping[str, Any]
+    idempotency_key: str
+    session_id: str
+    user_id: str
+    run_id: str
+    session_state: Mapping[str, Any]
+    dependencies: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    knowledge_filters: Any
+    output_schema: Mapping[str, Any]
+    budget: Mapping[str, float]
+    webhook_url: str
+    on_busy: str
+    priority: int
+    delay_seconds: float
+    timeout_seconds: float
+    num_history_runs: int
+    add_history_to_context: bool
+    additional_data: Mapping[str, Any]
+
+
+def id_of(run: RunRef) -> str:
+    """The id of a run."""
+    return run if isinstance(run, str) else run.run_id
+
+
+class RunCalls(Resource[D]):
+    """The calls on runs, which the client itself has."""
+
+    @call
+    def start(
+        self,
+        component: str,
+        message: str | Mapping[str, Any],
+        *,
+        kind: ComponentKind = "team",
+        **options: Unpack[StartOptions],
+    ) -> Flow[Run]:
+        """Start a run in the background. The server has stored it when this returns.
+
+        :param component: the id of the team, agent or workflow.
+        :param options: :class:`StartOptions`.
+        """
+        run = yield from _start(self, component, message, kind, options)
+        return run
+
+    @call
+    def run(
+        self,
+        component: str,
+        message: str | Mapping[str, Any],
+        *,
+        kind: ComponentKind = "team",
+        wait_seconds: float | None = None,
+        **options: Unpack[StartOptions],
+    ) -> Flow[Run]:
+        """Start a run and wait for it: :meth:`start` and :meth:`wait`."""
+        run = yield from _start(self, component, message, kind, options)
+        run = yield from _wait(self, run.run_id, wait_seconds)
+        return run
+
+    @call
+    def wait(self, run: RunRef, *, wait_seconds: float | None = None) -> Flow[Run]:
+        """Wait until a run has finished, or pauses for a person. Restarts of the server do not matter.
+
+        :param wait_seconds: the longest wait; by default as long as the run takes.
+        :raises StillRunning: it was at work all that time.
+        """
+        settled = yield from _wait(self, id_of(run), wait_seconds)
+        return settled
+
+    @stream_call
+    def stream(self, run: RunRef, *, after: int = -1) -> StreamFlow[Event]:
+        """The events of a run and its members, from the first one on, until it finishes or pauses.
+
+        If the connection breaks or the server restarts, the stream goes on where it was: each event comes once, and in
+        order.
+
+        :param after: only events after this index.
+        """
+        yield from run_events(self, id_of(run), after, Retries(self._retry_seconds))
+
+    @call
+    def cancel(self, run: RunRef) -> Flow[Run]:
+        """Cancel a run with its members, or a member's run alone. Returns when it has stopped, or after a while."""
+        raw = yield from self.json("POST", path_of("runs", id_of(run), "cancel"), headers=new_key())
+        return Run.of(raw)
+
+    @call
+    def decide(self, run: RunRef, *decisions: Decision) -> Flow[Run]:
+        """Decide about what a paused run waits for. It goes on after the first decision, and pauses for the others.
+
+        :param decisions: made by the methods of its requirements, such as ``run.requirements[0].approve()``.
+        """
+        if not decisions:
+            raise ValueError("give at least one decision, such as run.requirements[0].approve()")
+        decided = yield from _continue(self, run, decision_lists(decisions))
+        return decided
+
+    @call
+    def continue_(self, run: RunRef, *, budget: Mapping[str, float] | None = None) -> Flow[Run]:
+        """Start a new run that continues a failed one where it stopped. What was done is not repeated.
+
+        :param budget: of the new run.
+        """
+        new = yield from _continue(self, run, {"budget": budget})
+        return new
+
+    @call
+    def fork(self, run: RunRef, from_step: str) -> Flow[Run]:
+        """Start a new run that takes over a finished one up to a step, and goes on from there.
+
+        :param from_step: the path of the step, as ``runs.steps`` lists it.
+        """
+        new = yield from _continue(self, run, {"from_step": from_step})
+        return new
+
+    @call
+    def rerun(self, run: RunRef) -> Flow[Run]:
+        """Start a new run in the same session, with the same message, files and options."""
+        raw = yield from self.json("POST", path_of("runs", id_of(run), "rerun"), headers=new_key())
+        return Run.of(raw)
+
+    @call
+    def steer(self, run: RunRef, message: str, *, member_run_id: str | None = None) -> Flow[RunMessage]:
+        """Send a message to a running run. Its next model call reads it.
+
+        :param member_run_id: the run of the member that is to read it, in place of the leader.
+        """
+        body = {"message": message, "member_run_id": member_run_id}
+        raw = yield from self.json("POST", path_of("runs", id_of(run), "messages"), headers=new_key(), json=body)
+        return RunMessage.of(raw)
+
+
+def read_run(resource: Resource[Any], run_id: str, wait_seconds: float = 0) -> Flow[Run]:
+    """Read a run.
+
+    :param wait_seconds: how long the server waits for its end.
+    """
+    query = {"wait": round(wait_seconds, 3)} if wait_seconds else None
+    raw = yield from resource.json("GET", path_of("runs", run_id), query=query, server_seconds=wait_seconds)
+    return Run.of(raw)
+
+
+def _wait(resource: Resource[Any], run_id: str, wait_seconds: float | None) -> Flow[Run]:
+    deadline = None if wait_seconds is None else clock.monotonic() + wait_seconds
+    while True:
+        asked_at = clock.monotonic()
+        seconds = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - asked_at), 0)
+        run = yield from read_run(resource, run_id, seconds)
+        now = clock.monotonic()
+        if run.is_settled:
+            return run
+        if deadline is not None and now >= deadline:
+            run.require_completed()
+        if now - asked_at < seconds / 2:  # a server that is stopping does not wait
+            yield Sleep(clock.full_jitter(1.0))
+
+
+def _start(
+    resource: Resource[Any],
+    component: str,
+    message: str | Mapping[str, Any],
+    kind: ComponentKind,
+    options: StartOptions,
+) -> Flow[Run]:
+    fields: dict[str, Any] = {"message": message if isinstance(message, str) else json.dumps(message), **options}
+    files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
+    fields |= {**fields.pop("arguments", {}), "background": True, "stream": False}
+    path = path_of(f"{kind}s", component, "runs")
+    raw = yield from resource.json("POST", path, headers=new_key(key), **_body(fields, files))
+    return replace(Run.of(raw), component_kind=kind, component_id=component)
+
+
+def _body(fields: Mapping[str, Any], files: Sequence[str | Path | File]) -> dict[str, Any]:
+    """The body of a start: JSON, or a form if there are files."""
+    if not files:
+        return {"json": fields}
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    return {"data": texts, "files": [("files", _upload(file)) for file in files]}
+
+
+def _upload(file: str | Path | File) -> tuple[str, bytes, str]:
+    if not isinstance(file, File):
+        path = Path(file)
+        file = File(name=path.name, content=path.read_bytes())
+    mime_type = file.mime_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return file.name, file.content, mime_type
+
+
+def _continue(resource: Resource[Any], run: RunRef, fields: Mapping[str, Any]) -> Flow[Run]:
+    body = {"background": True, "stream": False, **fields}
+    raw = yield from resource.json("POST", path_of("runs", id_of(run), "continue"), headers=new_key(), json=body)
+    return Run.of(raw)
