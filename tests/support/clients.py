@@ -33,7 +33,7 @@ class EitherClient:
 
         return called
 
-    async def events(self, *args: Any, **kwargs: Any) -> AsyncIterator[Event]:
+    async def follow(self, *args: Any, **kwargs: Any) -> AsyncIterator[Event]:
         """The events of ``Client.stream``."""
         events = self.client.stream(*args, **kwargs)
         if isinstance(events, AsyncIterator):
