@@ -1,0 +1,165 @@
+"""When the client sends a request again, and when it gives up: flows are driven by hand, without a network."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from musterd.client import AnswerError, CannotConnect, Forbidden, ServerError, TooManyRequests
+from musterd.client.drivers import SyncDriver
+from musterd.client.event_stream import run_events
+from musterd.client.flows import Emit, Flow, Read, Sleep
+from musterd.client.resource import Resource
+from musterd.client.retries import LONGEST_WAIT_SECONDS, Retries
+from musterd.core import clock
+
+NOW = 1_000_000.0
+
+
+class Outside:
+    """What a flow needs from the outside: a clock that sleeping advances, and the outcomes that a test names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = NOW
+        self.sleeps: list[float] = []
+        self.requests: list[httpx2.Request] = []
+        monkeypatch.setattr(clock, "monotonic", lambda: self.time)
+        monkeypatch.setattr(clock, "now", lambda: self.time)
+        monkeypatch.setattr(clock, "full_jitter", lambda seconds: seconds)
+        self.resource = Resource(SyncDriver(httpx2.Client(base_url="http://host")), retry_seconds=30)
+
+    def drive(self, flow: Flow[Any], outcomes: Iterator[Any]) -> Any:
+        """Drive a flow, whose requests and reads have these outcomes in turn. Returns what it emits, or its result."""
+        emitted: list[Any] = []
+        outcome: Any = None
+        try:
+            while True:
+                step = flow.send(outcome)
+                outcome = None
+                if isinstance(step, Sleep):
+                    self.sleeps.append(step.seconds)
+                    self.time += step.seconds
+                elif isinstance(step, Emit):
+                    emitted.append(step.item)
+                else:
+                    if not isinstance(step, Read):
+                        self.requests.append(step.request)
+                    outcome = next(outcomes)
+        except StopIteration as end:
+            return emitted or end.value
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    return Outside(monkeypatch)
+
+
+def answer(status: int, **headers: str) -> httpx2.Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = httpx2.Request("GET", "http://host/x")
+    return httpx2.Response(status, headers=names, request=request, json={"detail": "Words.", "request_id": "q1"})
+
+
+def refused() -> httpx2.ConnectError:
+    return httpx2.ConnectError("refused", request=httpx2.Request("GET", "http://host/x"))
+
+
+@pytest.mark.parametrize("failure", [refused(), answer(502), answer(503), answer(504), answer(429)])
+def test_failures_that_may_pass_are_retried_with_growing_waits(outside: Outside, failure: Any) -> None:
+    flow = outside.resource.answer("GET", "/x")
+    assert outside.drive(flow, iter([failure, failure, failure, answer(200)])).status_code == 200
+    assert outside.sleeps == [0.1, 0.2, 0.4]
+    assert len(outside.requests) == 4
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
+def test_other_failures_are_not(outside: Outside, status: int) -> None:
+    with pytest.raises(AnswerError) as caught:
+        outside.drive(outside.resource.answer("GET", "/x"), iter([answer(status)]))
+    assert (caught.value.status, caught.value.detail, caught.value.request_id) == (status, "Words.", "q1")
+    assert outside.sleeps == []
+    assert isinstance(caught.value, Forbidden) == (status == 403)
+
+
+def test_a_url_that_is_none_is_not_tried_again(outside: Outside) -> None:
+    error = httpx2.UnsupportedProtocol("no http://", request=httpx2.Request("GET", "host/x"))
+    with pytest.raises(CannotConnect, match="no http://"):
+        outside.drive(outside.resource.answer("GET", "/x"), iter([error]))
+
+
+def test_there_is_an_end_to_retries(outside: Outside) -> None:
+    with pytest.raises(CannotConnect, match=r"does not answer GET /x: refused \(tried for 2\d s\)"):
+        outside.drive(outside.resource.answer("GET", "/x"), iter(refused, None))
+    assert 20 < outside.time - NOW <= 30
+    assert max(outside.sleeps) == LONGEST_WAIT_SECONDS
+    with pytest.raises(ServerError, match="was answered 503: Words"):
+        outside.drive(outside.resource.answer("GET", "/x"), iter(lambda: answer(503), None))
+
+
+def test_the_server_says_how_long_to_wait(outside: Outside) -> None:
+    date = format_datetime(datetime.fromtimestamp(NOW + 7.1, UTC), usegmt=True)
+    outcomes = [answer(429, retry_after="3"), answer(503, retry_after=date), answer(503, retry_after="?"), answer(200)]
+    outside.drive(outside.resource.answer("GET", "/x"), iter(outcomes))
+    assert outside.sleeps == pytest.approx([3.1, 4.2, 0.4], abs=1)
+
+
+def test_a_wait_that_is_longer_than_the_limit_is_not_begun(outside: Outside) -> None:
+    with pytest.raises(TooManyRequests):
+        outside.drive(outside.resource.answer("GET", "/x"), iter([answer(429, retry_after="31")]))
+    assert outside.sleeps == []
+
+
+# --- streams --------------------------------------------------------------------------------------------------
+
+
+def opened() -> httpx2.Response:
+    return httpx2.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"})
+
+
+def event(index: int, name: str = "RunContent") -> httpx2.ServerSentEvent:
+    data = f'{{"event": "{name}", "event_index": {index}, "run_id": "r1", "nested_depth": 0}}'
+    return httpx2.ServerSentEvent(name, data, str(index))
+
+
+def followed(outside: Outside, *outcomes: Any) -> tuple[list[int], list[str]]:
+    """The indexes of the events that came, and where each request began."""
+    events = outside.drive(run_events(outside.resource, "r1", -1, Retries(30)), iter(outcomes))
+    return [one.index for one in events], [request.headers["last-event-id"] for request in outside.requests]
+
+
+def test_a_stream_begins_where_the_last_one_broke(outside: Outside) -> None:
+    broken = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
+    came, begun = followed(
+        outside,
+        *(opened(), event(0), event(3), broken),
+        refused(),
+        answer(503),
+        *(opened(), event(3), event(4), None),  # the server stopped
+        *(opened(), event(5, "RunCompleted"), None),
+    )
+    assert (came, begun) == ([0, 3, 4, 5], ["-1", "3", "3", "3", "4"])
+
+
+def test_a_server_that_ends_streams_at_once_is_not_asked_without_a_pause(outside: Outside) -> None:
+    closed = [opened(), None]
+    came, _ = followed(outside, *closed, *closed, *closed, opened(), event(0, "RunCompleted"), None)
+    assert (came, outside.sleeps) == ([0], [0.1, 0.2, 0.4])
+
+
+def test_a_run_that_is_at_work_for_longer_than_retries_is_followed(outside: Outside) -> None:
+    broken = httpx2.ReadTimeout("silent", request=httpx2.Request("GET", "http://host/x"))
+    breaks = [outcome for _ in range(20) for outcome in (opened(), broken)]
+    came, _ = followed(outside, *breaks, opened(), event(0, "RunCompleted"), None)
+    assert came == [0]
+    assert outside.time - NOW > 30
+
+
+@pytest.mark.parametrize("next_events", [[event(7, "RunPaused")], [event(7, "RunPaused"), event(9, "RunCompleted")]])
+def test_a_connection_that_breaks_after_a_pause(outside: Outside, next_events: list[httpx2.ServerSentEvent]) -> None:
+    """The pause is read again: it lasts, or the run has gone on."""
+    broken = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
+    came, begun = followed(outside, opened(), event(7, "RunPaused"), broken, opened(), *next_events, None)
+    assert (came, begun) == ([7, 9][: len(next_events)], ["-1", "6"])
