@@ -156,6 +156,7 @@ async def test_lists_of_runs(connect: Connect) -> None:
         assert [row.run_id for row in (*page, *rest)] == [run.run_id for run in reversed(runs)]
         assert (len(page), rest.next_cursor) == (2, None)
         assert (rest.items[0].outcome, rest.items[0].input) == ("0", "[[SAY 0]]")
+        assert [row.run_id for row in await client.sessions.runs("s1")] == [run.run_id for run in reversed(runs)]
 
 
 # --- what the server has --------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Both clients decide what paused runs wait for: tool calls, and steps of workflows."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 

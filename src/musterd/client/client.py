@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -15,6 +16,9 @@ from musterd.client.run_calls import RunCalls
 
 DEFAULT_URL = "http://127.0.0.1:7777"
 RETRY_SECONDS = 30.0
+MAX_CONNECTIONS = 1000
+"""Each wait and each stream holds a connection."""
+MAX_IDLE_CONNECTIONS = 100
 
 
 class _AnyClient(RunCalls[D]):
@@ -42,8 +46,8 @@ class Client(_AnyClient[SyncDriver]):
     :param url: of the server; by default ``MUSTERD_URL``, otherwise ``http://127.0.0.1:7777``.
     :param token: the server's key, or a token; by default ``MUSTERD_TOKEN``.
     :param retry_seconds: for how long a call that fails is tried again; 0: once.
-    :param http: sends the requests, in place of a client of its own: for proxies, certificates and the like. Its
-        ``base_url`` and headers are set.
+    :param http: sends the requests, in place of ``url`` and ``token``: an httpx2 client with a ``base_url`` and headers
+        of its own, for certificates, proxies and the like.
     """
 
     def __init__(
@@ -54,8 +58,7 @@ class Client(_AnyClient[SyncDriver]):
         retry_seconds: float = RETRY_SECONDS,
         http: httpx2.Client | None = None,
     ) -> None:
-        super().__init__(SyncDriver(http or httpx2.Client()), retry_seconds)
-        _set_up(self._driver.http, url, token)
+        super().__init__(SyncDriver(http or httpx2.Client(**_options(url, token))), retry_seconds)
 
     def close(self) -> None:
         """Close its connections."""
@@ -81,8 +84,7 @@ class AsyncClient(_AnyClient[AsyncDriver]):
         retry_seconds: float = RETRY_SECONDS,
         http: httpx2.AsyncClient | None = None,
     ) -> None:
-        super().__init__(AsyncDriver(http or httpx2.AsyncClient()), retry_seconds)
-        _set_up(self._driver.http, url, token)
+        super().__init__(AsyncDriver(http or httpx2.AsyncClient(**_options(url, token))), retry_seconds)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -97,7 +99,12 @@ class AsyncClient(_AnyClient[AsyncDriver]):
         await self.aclose()
 
 
-def _set_up(http: httpx2.Client | httpx2.AsyncClient, url: str | None, token: str | None) -> None:
-    http.base_url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
-    if token := token or os.environ.get("MUSTERD_TOKEN"):
-        http.headers["Authorization"] = f"Bearer {token}"
+def _options(url: str | None, token: str | None) -> dict[str, Any]:
+    """How a client sends requests, unless the caller has one that does."""
+    url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+    token = token or os.environ.get("MUSTERD_TOKEN")
+    # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
+    verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
+    return {"base_url": url, "headers": headers, "limits": limits, "verify": verify}

@@ -72,9 +72,8 @@ class Runs(Resource[D]):
     @call
     def list(self, **filters: Unpack[RunFilters]) -> Flow[Page[RunSummary]]:
         """List runs, newest first."""
-        query = {**filters, "view": "summary"}
-        raw = yield from self.json("GET", "/runs", query=query)
-        return Page(items=tuple(map(RunSummary.of, raw["data"])), next_cursor=raw["meta"]["next_cursor"])
+        page = yield from _list_runs(self, filters)
+        return page
 
     @call
     def get(self, run: RunRef) -> Flow[Run]:
@@ -143,6 +142,15 @@ class Sessions(Resource[D]):
         """Get one session with its messages."""
         raw = yield from self.json("GET", path_of("sessions", session_id))
         return Session.of(raw)
+
+    @call
+    def runs(self, session_id: str, *, limit: int = 20, cursor: str | None = None) -> Flow[Page[RunSummary]]:
+        """List the runs of a session, newest first.
+
+        :param cursor: ``next_cursor`` of the page before.
+        """
+        page = yield from _list_runs(self, {"session_id": session_id, "limit": limit, "cursor": cursor})
+        return page
 
     @call
     def rename(self, session_id: str, name: str) -> Flow[Session]:
@@ -233,6 +241,11 @@ class Traces(Resource[D]):
         """Get one trace, with its spans in ``raw["tree"]``."""
         raw = yield from self.json("GET", path_of("traces", trace_id))
         return Trace.of(raw)
+
+
+def _list_runs(resource: Resource[Any], filters: RunFilters) -> Flow[Page[RunSummary]]:
+    raw = yield from resource.json("GET", "/runs", query={**filters, "view": "summary"})
+    return Page(items=tuple(map(RunSummary.of, raw["data"])), next_cursor=raw["meta"]["next_cursor"])
 
 
 def _resolve(

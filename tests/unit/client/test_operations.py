@@ -1,0 +1,124 @@
+"""Each call of the client is an operation of the server, and is described in the reference."""
+
+import functools
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from musterd import Client, client, create_app
+from musterd.client import ClientError, Requirement
+from musterd.client.flows import call, stream_call
+from musterd.http.operation import Operation
+from musterd.http.routes import operations
+from tests.support.app import sample, settings_for
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
+REQUIREMENT = Requirement.of("requirements", {"id": "q1", "kind": "confirmation"})
+
+CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "start": ("create_team_run", ("desk", "hello")),
+    "run": ("create_team_run", ("desk", "hello")),
+    "wait": ("get_run", ("r1",)),
+    "stream": ("list_run_events", ("r1",)),
+    "cancel": ("cancel_run", ("r1",)),
+    "decide": ("continue_run", ("r1", REQUIREMENT.approve())),
+    "continue_": ("continue_run", ("r1",)),
+    "fork": ("continue_run", ("r1", "t0")),
+    "rerun": ("rerun_run", ("r1",)),
+    "steer": ("send_run_message", ("r1", "hello")),
+    "teams.list": ("get_teams", ()),
+    "teams.get": ("get_team", ("desk",)),
+    "agents.list": ("get_agents", ()),
+    "agents.get": ("get_agent", ("clerk",)),
+    "workflows.list": ("get_workflows", ()),
+    "workflows.get": ("get_workflow", ("flow",)),
+    "runs.list": ("list_runs", ()),
+    "runs.get": ("get_run", ("r1",)),
+    "runs.steps": ("list_run_steps", ("r1",)),
+    "runs.step": ("list_run_steps", ("r1", "t0")),
+    "runs.events": ("list_run_events", ("r1",)),
+    "runs.messages": ("list_run_messages", ("r1",)),
+    "sessions.list": ("get_sessions", ()),
+    "sessions.get": ("get_session_by_id", ("s1",)),
+    "sessions.runs": ("list_runs", ("s1",)),
+    "sessions.rename": ("rename_session", ("s1", "Weather")),
+    "sessions.delete": ("delete_session", ("s1",)),
+    "approvals.list": ("list_approvals_approvals_get", ()),
+    "approvals.get": ("get_approval_approvals__approval_id__get", ("a1",)),
+    "approvals.approve": ("resolve_approval_approvals__approval_id__resolve_post", ("a1",)),
+    "approvals.reject": ("resolve_approval_approvals__approval_id__resolve_post", ("a1",)),
+    "traces.list": ("get_traces", ()),
+    "traces.get": ("get_trace", ("t1",)),
+}
+"""Each call, with the operation that it asks first and arguments to call it with."""
+
+
+class Asked(Exception):
+    """The first request of a call."""
+
+    def __init__(self, request: httpx2.Request) -> None:
+        super().__init__()
+        self.request = request
+
+
+def raise_request(request: httpx2.Request) -> httpx2.Response:
+    raise Asked(request)
+
+
+@pytest.fixture
+def no_server() -> Client:
+    """A client whose requests are raised."""
+    return Client(http=httpx2.Client(base_url="http://host", transport=httpx2.MockTransport(raise_request)))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operation]:
+    """The operations of a server, by id."""
+    app = create_app(teams=sample().teams, settings=settings_for(tmp_path_factory.mktemp("server") / "musterd.db"))
+    return {operation.operation_id: operation for operation in operations(app.state.server)}
+
+
+def method_of(client: Client, name: str) -> Any:
+    """A call by its name, such as ``runs.get``."""
+    return functools.reduce(getattr, name.split("."), client)
+
+
+def calls_of(part: Any, prefix: str = "") -> set[str]:
+    """The calls of a client, and of its parts."""
+    attributes = {name: value for kind in type(part).__mro__ for name, value in vars(kind).items()}
+    own = {f"{prefix}{name}" for name, value in attributes.items() if isinstance(value, call | stream_call)}
+    parts = {name: value for name, value in vars(part).items() if not name.startswith("_")}
+    return own.union(*(calls_of(value, f"{prefix}{name}.") for name, value in parts.items()))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_asks_an_operation_of_the_server(name: str, no_server: Client, served: dict[str, Operation]) -> None:
+    operation_id, arguments = CALLS[name]
+    with pytest.raises(Asked) as caught:
+        next(iter(method_of(no_server, name)(*arguments)))
+    operation, request = served[operation_id], caught.value.request
+    assert operation.method == request.method
+    assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation.path), request.url.path)
+
+
+def test_every_call_is_known_here_and_in_the_reference(no_server: Client) -> None:
+    calls = calls_of(no_server)
+    assert calls == set(CALLS)
+    rows = re.findall(r"^\| `([\w.]+)\((.*)\)` \|", PAGE.read_text(), flags=re.MULTILINE)
+    described = {name: re.findall(r"(\w+)(?:=[^,]*)?(?:, |$)", parameters) for name, parameters in rows}
+    assert described == {name: [*inspect.signature(method_of(no_server, name)).parameters] for name in calls}
+
+
+def test_every_name_is_in_the_reference() -> None:
+    text = PAGE.read_text()
+    assert {name for name in client.__all__ if not re.search(rf"`(musterd\.)?{name}`", text)} == set()
+    tree = re.search(r"```\n(ClientError\n.*?)```", text, flags=re.DOTALL)
+    assert tree
+    errors = {
+        name for name in client.__all__ if inspect.isclass(kind := vars(client)[name]) and issubclass(kind, ClientError)
+    }
+    assert set(re.findall(r"[A-Z]\w+", tree[1])) == errors
