@@ -22,7 +22,7 @@ Messages name the request and the server's sentence, and never a token.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     401: "Give Client(token=…) the server's key or a token, or set MUSTERD_TOKEN.",
-    403: "The token lacks a scope; /docs of the server names it at the operation.",
+    403: "If the token lacks a scope: /docs of the server names it at the operation.",
 }
 
 
@@ -44,13 +44,20 @@ class ClientError(Exception):
 class CannotConnect(ClientError):
     """The server did not answer: nothing listens there, or the connection broke, and retries did not help."""
 
-    def __init__(self, request: httpx2.Request, cause: Exception, seconds: float) -> None:
+    @classmethod
+    def of(cls, request: httpx2.Request, cause: Exception, seconds: float) -> Self:
+        """The error for a request.
+
+        :param seconds: for how long it was sent again.
+        """
         reason = str(cause) or type(cause).__name__
         tried = f" (tried for {seconds:.0f} s)" if seconds >= 1 else ""
-        super().__init__(
+        error = cls(
             f"{_origin(request)} does not answer {request.method} {_path(request)}: {reason}{tried}. "
             "Is the server up, and is this its URL?"
         )
+        error.__cause__ = cause
+        return error
 
 
 class AnswerError(ClientError):
@@ -62,19 +69,26 @@ class AnswerError(ClientError):
     :param request_id: names the request in the server's log.
     """
 
-    def __init__(self, answer: httpx2.Response) -> None:
-        body = _object(answer)
-        self.status = answer.status_code
-        self.detail = str(body.get("detail") or answer.reason_phrase or "no reason")
-        self.code = str(body.get("error_code") or "")
-        self.request_id = str(body.get("request_id") or answer.headers.get("x-request-id") or "")
-        request = answer.request
-        words = [f"{request.method} {_origin(request)}{_path(request)} was answered {self.status}: {self.detail}"]
-        if remedy := _REMEDIES.get(self.status):
-            words.append(remedy)
-        if self.request_id:
-            words.append(f"[request {self.request_id}]")
-        super().__init__(" ".join(words))
+    status: int
+    code: str
+    detail: str
+    request_id: str
+
+    @classmethod
+    def of(cls, answer: httpx2.Response, detail: str | None = None) -> Self:
+        """The error for an answer.
+
+        :param detail: in place of the server's sentence.
+        """
+        body, request = _object(answer), answer.request
+        detail = detail or str(body.get("detail") or _detail(answer))
+        request_id = str(body.get("request_id") or answer.headers.get("x-request-id") or "")
+        words = f"{request.method} {_origin(request)}{_path(request)} was answered {answer.status_code}: {detail}"
+        remedy, reference = _REMEDIES.get(answer.status_code), request_id and f"[request {request_id}]"
+        error = cls(" ".join(filter(None, (words, remedy, reference))))
+        error.status, error.detail, error.request_id = answer.status_code, detail, request_id
+        error.code = str(body.get("error_code") or "")
+        return error
 
 
 class Unauthorized(AnswerError):
@@ -99,10 +113,15 @@ class InvalidInput(AnswerError):
     :param fields: the message for each field that is wrong, by its place, such as ``{"budget.tokens": "…"}``.
     """
 
-    def __init__(self, answer: httpx2.Response) -> None:
-        super().__init__(answer)
-        errors: Sequence[dict[str, Any]] = _object(answer).get("errors") or ()
-        self.fields = {".".join(map(str, error["loc"][1:])): str(error["msg"]) for error in errors}
+    fields: dict[str, str]
+
+    @classmethod
+    def of(cls, answer: httpx2.Response, detail: str | None = None) -> Self:
+        """The error for an answer."""
+        error = super().of(answer, detail)
+        problems: Sequence[dict[str, Any]] = _object(answer).get("errors") or ()
+        error.fields = {".".join(map(str, problem["loc"][1:])): str(problem["msg"]) for problem in problems}
+        return error
 
 
 class TooManyRequests(AnswerError):
@@ -119,9 +138,18 @@ class NotCompleted(ClientError):
     :param run: the run as it was last read.
     """
 
-    def __init__(self, run: Run, words: str) -> None:
-        super().__init__(f"run {run.run_id} of {run.component_id or run.component_kind or 'a component'} {words}")
-        self.run = run
+    run: Run
+
+    @classmethod
+    def of(cls, run: Run, words: str) -> Self:
+        """The error for a run.
+
+        :param words: what became of it.
+        """
+        component = f" of {run.component_id}" if run.component_id else ""
+        error = cls(f"run {run.run_id}{component} {words}")
+        error.run = run
+        return error
 
 
 class RunFailed(NotCompleted):
@@ -149,15 +177,23 @@ _BY_STATUS: dict[int, type[AnswerError]] = {
 }
 
 
-def error_of(answer: httpx2.Response) -> AnswerError:
+def error_of(answer: httpx2.Response, detail: str | None = None) -> AnswerError:
     """The error that an answer stands for.
 
-    :param answer: one that does not say that the request succeeded; its body was read.
+    :param answer: one that is of no use; its body was read.
+    :param detail: why, if the server did not say that the request failed.
     """
     kind = _BY_STATUS.get(answer.status_code)
     if kind is None:
         kind = InvalidInput if 400 <= answer.status_code < 500 else ServerError
-    return kind(answer)
+    return kind.of(answer, detail)
+
+
+def _detail(answer: httpx2.Response) -> str:
+    """Why a request failed, if the answer is none of a musterd server."""
+    if "location" in answer.headers:
+        return f"The server redirects to {answer.headers['location']}."
+    return answer.reason_phrase or "No reason."
 
 
 def _object(answer: httpx2.Response) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from musterd.client.errors import error_of
 from musterd.client.flows import D, Flow, Sleep, send
 from musterd.client.retries import Retries
 from musterd.core import clock
@@ -14,6 +15,7 @@ from musterd.core import clock
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CONNECT_SECONDS = 10.0
 KEY_HEADER = "Idempotency-Key"
 ANSWER_SECONDS = 30.0
 """How long an answer may take, in addition to the time for which the request has the server wait."""
@@ -59,7 +61,7 @@ class Resource(Generic[D]):
         :param server_seconds: how long it has the server wait.
         :param body: as httpx's ``json``, ``data`` and ``files``.
         """
-        timeout = httpx2.Timeout(server_seconds + ANSWER_SECONDS)
+        timeout = httpx2.Timeout(server_seconds + ANSWER_SECONDS, connect=CONNECT_SECONDS)
         params = {name: value for name, value in (query or {}).items() if value is not None}
         return self._driver.http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 
@@ -79,4 +81,7 @@ class Resource(Generic[D]):
     def json(self, method: str, path: str, **options: Any) -> Flow[Any]:
         """The JSON of an answer."""
         answer = yield from self.answer(method, path, **options)
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise error_of(answer, "The answer is not JSON. Is this the URL of a musterd server?") from error

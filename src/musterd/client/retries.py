@@ -62,9 +62,7 @@ class Retries:
     def _error(self, outcome: httpx2.Response | Failure, seconds: float) -> ClientError:
         if isinstance(outcome, httpx2.Response):
             return error_of(outcome)
-        error = CannotConnect(outcome.request, outcome, seconds)
-        error.__cause__ = outcome
-        return error
+        return CannotConnect.of(outcome.request, outcome, seconds)
 
 
 def _may_pass(outcome: httpx2.Response | Failure) -> bool:

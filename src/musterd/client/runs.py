@@ -98,13 +98,13 @@ class Run:
             return self
         if self.status == "ERROR":
             reason = f": {self.error.message} ({self.error.code})" if self.error else ""
-            raise RunFailed(self, f"failed{reason}")
+            raise RunFailed.of(self, f"failed{reason}")
         if self.status == "CANCELLED":
-            raise RunCancelled(self, "was cancelled")
+            raise RunCancelled.of(self, "was cancelled")
         if self.status == "PAUSED":
             names = ", ".join(requirement.name for requirement in self.requirements)
-            raise RunPaused(self, f"waits for a decision about {names}: see its requirements, and Client.decide")
-        raise StillRunning(self, f"has not finished: its status is {self.status}")
+            raise RunPaused.of(self, f"waits for a decision about {names}: see its requirements, and Client.decide")
+        raise StillRunning.of(self, f"has not finished: its status is {self.status}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
