@@ -12,6 +12,7 @@ import httpx2
 from musterd.client.drivers import AsyncDriver, SyncDriver
 from musterd.client.flows import D
 from musterd.client.lists import Approvals, Components, Runs, Sessions, Traces
+from musterd.client.requests import Requests
 from musterd.client.run_calls import RunCalls
 
 DEFAULT_URL = "http://127.0.0.1:7777"
@@ -25,14 +26,15 @@ class _AnyClient(RunCalls[D]):
     """What both clients have."""
 
     def __init__(self, driver: D, retry_seconds: float) -> None:
-        super().__init__(driver, retry_seconds)
-        self.teams = Components(driver, retry_seconds, "team")
-        self.agents = Components(driver, retry_seconds, "agent")
-        self.workflows = Components(driver, retry_seconds, "workflow")
-        self.runs = Runs(driver, retry_seconds)
-        self.sessions = Sessions(driver, retry_seconds)
-        self.approvals = Approvals(driver, retry_seconds)
-        self.traces = Traces(driver, retry_seconds)
+        requests = Requests(driver.http, retry_seconds)
+        super().__init__(driver, requests)
+        self.teams = Components(driver, requests, "team")
+        self.agents = Components(driver, requests, "agent")
+        self.workflows = Components(driver, requests, "workflow")
+        self.runs = Runs(driver, requests)
+        self.sessions = Sessions(driver, requests)
+        self.approvals = Approvals(driver, requests)
+        self.traces = Traces(driver, requests)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._driver.http.base_url.copy_with(userinfo=b''))!r})"

@@ -7,32 +7,32 @@ after the last index that it has seen, on whichever process answers, and leaves 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from musterd.client.drivers import is_event_stream
 from musterd.client.events import ENDS, Event
 from musterd.client.flows import Emit, Sleep, open_stream, read_event
-from musterd.client.resource import path_of
-from musterd.client.retries import Retries
+from musterd.client.requests import path_of
 
 if TYPE_CHECKING:
     from musterd.client.flows import StreamFlow
-    from musterd.client.resource import Resource
+    from musterd.client.requests import Requests
 
 PING_SECONDS = 15
 """How often the server sends something at least, by default. A connection that is silent for longer is given up."""
 
 
-def run_events(resource: Resource[Any], run_id: str, after: int, retries: Retries) -> StreamFlow[Event]:
+def run_events(requests: Requests, run_id: str, after: int) -> StreamFlow[Event]:
     """Emit each event of a run after an index once, until the run finishes or pauses."""
+    retries = requests.retries()
     last: Event | None = None
     while True:
         # A run that has paused goes on in the same stream. To learn whether it has, read the pause again: if it lasts,
         # the server closes the stream after it.
         seen = after if last is None else last.index
-        request = _request(resource, run_id, seen - 1 if _is_end(last, run_id) else seen)
+        request = _request(requests, run_id, seen - 1 if _is_end(last, run_id) else seen)
         answer = yield from open_stream(request)
         if not isinstance(answer, httpx2.Response) or not answer.is_success:
             yield Sleep(retries.wait_seconds(answer))
@@ -52,9 +52,9 @@ def run_events(resource: Resource[Any], run_id: str, after: int, retries: Retrie
         yield Sleep(retries.wait_seconds(sent or httpx2.RemoteProtocolError("the stream ended", request=request)))
 
 
-def _request(resource: Resource[Any], run_id: str, after: int) -> httpx2.Request:
+def _request(requests: Requests, run_id: str, after: int) -> httpx2.Request:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-    return resource.request("GET", path_of("runs", run_id, "events"), headers=headers, server_seconds=PING_SECONDS)
+    return requests.build("GET", path_of("runs", run_id, "events"), headers=headers, server_seconds=PING_SECONDS)
 
 
 def _is_end(event: Event | None, run_id: str) -> bool:

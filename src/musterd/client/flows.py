@@ -18,7 +18,7 @@ import httpx2
 
 if TYPE_CHECKING:
     from musterd.client.drivers import AsyncDriver, SyncDriver
-    from musterd.client.resource import Resource
+    from musterd.client.requests import Requests
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +84,18 @@ def read_event() -> Flow[httpx2.ServerSentEvent | Failure | None]:
     """Perform :class:`Read`."""
     outcome: httpx2.ServerSentEvent | Failure | None = yield Read()
     return outcome
+
+
+class Resource(Generic[D]):
+    """An object with calls.
+
+    :param driver: performs the steps of its calls, which decides whether they block or are awaited.
+    :param requests: sends the requests of its calls.
+    """
+
+    def __init__(self, driver: D, requests: Requests) -> None:
+        self._driver: D = driver
+        self._requests = requests
 
 
 class call(Generic[P, T]):  # noqa: N801 - a decorator

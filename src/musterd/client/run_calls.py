@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
 from musterd.client.decisions import Decision, decision_lists
 from musterd.client.event_stream import run_events
 from musterd.client.events import Event
-from musterd.client.flows import D, Flow, Sleep, StreamFlow, call, stream_call
-from musterd.client.resource import Resource, new_key, path_of
-from musterd.client.retries import Retries
+from musterd.client.flows import D, Flow, Resource, Sleep, StreamFlow, call, stream_call
+from musterd.client.requests import Requests, new_key, path_of
 from musterd.client.runs import ComponentKind, Run, RunMessage
 from musterd.core import clock
 
@@ -101,7 +100,7 @@ class RunCalls(Resource[D]):
         :param component: the id of the team, agent or workflow.
         :param options: :class:`StartOptions`.
         """
-        run = yield from _start(self, component, message, kind, options)
+        run = yield from _start(self._requests, component, message, kind, options)
         return run
 
     @call
@@ -115,8 +114,8 @@ class RunCalls(Resource[D]):
         **options: Unpack[StartOptions],
     ) -> Flow[Run]:
         """Start a run and wait for it: :meth:`start` and :meth:`wait`."""
-        run = yield from _start(self, component, message, kind, options)
-        run = yield from _wait(self, run.run_id, wait_seconds)
+        run = yield from _start(self._requests, component, message, kind, options)
+        run = yield from _wait(self._requests, run.run_id, wait_seconds)
         return run
 
     @call
@@ -126,7 +125,7 @@ class RunCalls(Resource[D]):
         :param wait_seconds: the longest wait; by default as long as the run takes.
         :raises StillRunning: it was at work all that time.
         """
-        settled = yield from _wait(self, id_of(run), wait_seconds)
+        settled = yield from _wait(self._requests, id_of(run), wait_seconds)
         return settled
 
     @stream_call
@@ -138,12 +137,12 @@ class RunCalls(Resource[D]):
 
         :param after: only events after this index.
         """
-        yield from run_events(self, id_of(run), after, Retries(self._retry_seconds))
+        yield from run_events(self._requests, id_of(run), after)
 
     @call
     def cancel(self, run: RunRef) -> Flow[Run]:
         """Cancel a run with its members, or a member's run alone. Returns when it has stopped, or after a while."""
-        raw = yield from self.json("POST", path_of("runs", id_of(run), "cancel"), headers=new_key())
+        raw = yield from self._requests.json("POST", path_of("runs", id_of(run), "cancel"), headers=new_key())
         return Run.of(raw)
 
     @call
@@ -154,7 +153,7 @@ class RunCalls(Resource[D]):
         """
         if not decisions:
             raise ValueError("give at least one decision, such as run.requirements[0].approve()")
-        decided = yield from _continue(self, run, decision_lists(decisions))
+        decided = yield from _continue(self._requests, run, decision_lists(decisions))
         return decided
 
     @call
@@ -163,7 +162,7 @@ class RunCalls(Resource[D]):
 
         :param budget: of the new run.
         """
-        new = yield from _continue(self, run, {"budget": budget})
+        new = yield from _continue(self._requests, run, {"budget": budget})
         return new
 
     @call
@@ -172,13 +171,13 @@ class RunCalls(Resource[D]):
 
         :param from_step: the path of the step, as ``runs.steps`` lists it.
         """
-        new = yield from _continue(self, run, {"from_step": from_step})
+        new = yield from _continue(self._requests, run, {"from_step": from_step})
         return new
 
     @call
     def rerun(self, run: RunRef) -> Flow[Run]:
         """Start a new run in the same session, with the same message, files and options."""
-        raw = yield from self.json("POST", path_of("runs", id_of(run), "rerun"), headers=new_key())
+        raw = yield from self._requests.json("POST", path_of("runs", id_of(run), "rerun"), headers=new_key())
         return Run.of(raw)
 
     @call
@@ -188,26 +187,28 @@ class RunCalls(Resource[D]):
         :param member_run_id: the run of the member that is to read it, in place of the leader.
         """
         body = {"message": message, "member_run_id": member_run_id}
-        raw = yield from self.json("POST", path_of("runs", id_of(run), "messages"), headers=new_key(), json=body)
+        raw = yield from self._requests.json(
+            "POST", path_of("runs", id_of(run), "messages"), headers=new_key(), json=body
+        )
         return RunMessage.of(raw)
 
 
-def read_run(resource: Resource[Any], run_id: str, wait_seconds: float = 0) -> Flow[Run]:
+def read_run(requests: Requests, run_id: str, wait_seconds: float = 0) -> Flow[Run]:
     """Read a run.
 
     :param wait_seconds: how long the server waits for its end.
     """
     query = {"wait": round(wait_seconds, 3)} if wait_seconds else None
-    raw = yield from resource.json("GET", path_of("runs", run_id), query=query, server_seconds=wait_seconds)
+    raw = yield from requests.json("GET", path_of("runs", run_id), query=query, server_seconds=wait_seconds)
     return Run.of(raw)
 
 
-def _wait(resource: Resource[Any], run_id: str, wait_seconds: float | None) -> Flow[Run]:
+def _wait(requests: Requests, run_id: str, wait_seconds: float | None) -> Flow[Run]:
     deadline = None if wait_seconds is None else clock.monotonic() + wait_seconds
     while True:
         asked_at = clock.monotonic()
         seconds = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - asked_at), 0)
-        run = yield from read_run(resource, run_id, seconds)
+        run = yield from read_run(requests, run_id, seconds)
         now = clock.monotonic()
         if run.is_settled:
             return run
@@ -218,7 +219,7 @@ def _wait(resource: Resource[Any], run_id: str, wait_seconds: float | None) -> F
 
 
 def _start(
-    resource: Resource[Any],
+    requests: Requests,
     component: str,
     message: str | Mapping[str, Any],
     kind: ComponentKind,
@@ -228,7 +229,7 @@ def _start(
     files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
     fields |= {**fields.pop("arguments", {}), "background": True, "stream": False}
     path = path_of(f"{kind}s", component, "runs")
-    raw = yield from resource.json("POST", path, headers=new_key(key), **_body(fields, files))
+    raw = yield from requests.json("POST", path, headers=new_key(key), **_body(fields, files))
     return replace(Run.of(raw), component_kind=kind, component_id=component)
 
 
@@ -248,7 +249,7 @@ def _upload(file: str | Path | File) -> tuple[str, bytes, str]:
     return file.name, file.content, mime_type
 
 
-def _continue(resource: Resource[Any], run: RunRef, fields: Mapping[str, Any]) -> Flow[Run]:
+def _continue(requests: Requests, run: RunRef, fields: Mapping[str, Any]) -> Flow[Run]:
     body = {"background": True, "stream": False, **fields}
-    raw = yield from resource.json("POST", path_of("runs", id_of(run), "continue"), headers=new_key(), json=body)
+    raw = yield from requests.json("POST", path_of("runs", id_of(run), "continue"), headers=new_key(), json=body)
     return Run.of(raw)

@@ -9,11 +9,10 @@ import httpx2
 import pytest
 
 from musterd.client import AnswerError, CannotConnect, Forbidden, ServerError, TooManyRequests
-from musterd.client.drivers import SyncDriver
 from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep
-from musterd.client.resource import Resource
-from musterd.client.retries import LONGEST_WAIT_SECONDS, Retries
+from musterd.client.requests import Requests
+from musterd.client.retries import LONGEST_WAIT_SECONDS
 from musterd.core import clock
 
 NOW = 1_000_000.0
@@ -29,7 +28,7 @@ class Outside:
         monkeypatch.setattr(clock, "monotonic", lambda: self.time)
         monkeypatch.setattr(clock, "now", lambda: self.time)
         monkeypatch.setattr(clock, "full_jitter", lambda seconds: seconds)
-        self.resource = Resource(SyncDriver(httpx2.Client(base_url="http://host")), retry_seconds=30)
+        self.client_requests = Requests(httpx2.Client(base_url="http://host"), retry_seconds=30)
 
     def drive(self, flow: Flow[Any], outcomes: Iterator[Any]) -> Any:
         """Drive a flow, whose requests and reads have these outcomes in turn. Returns what it emits, or its result."""
@@ -69,7 +68,7 @@ def refused() -> httpx2.ConnectError:
 
 @pytest.mark.parametrize("failure", [refused(), answer(502), answer(503), answer(504), answer(429)])
 def test_failures_that_may_pass_are_retried_with_growing_waits(outside: Outside, failure: Any) -> None:
-    flow = outside.resource.answer("GET", "/x")
+    flow = outside.client_requests.answer("GET", "/x")
     assert outside.drive(flow, iter([failure, failure, failure, answer(200)])).status_code == 200
     assert outside.sleeps == [0.1, 0.2, 0.4]
     assert len(outside.requests) == 4
@@ -78,7 +77,7 @@ def test_failures_that_may_pass_are_retried_with_growing_waits(outside: Outside,
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
 def test_other_failures_are_not(outside: Outside, status: int) -> None:
     with pytest.raises(AnswerError) as caught:
-        outside.drive(outside.resource.answer("GET", "/x"), iter([answer(status)]))
+        outside.drive(outside.client_requests.answer("GET", "/x"), iter([answer(status)]))
     assert (caught.value.status, caught.value.detail, caught.value.request_id) == (status, "Words.", "q1")
     assert outside.sleeps == []
     assert isinstance(caught.value, Forbidden) == (status == 403)
@@ -87,28 +86,28 @@ def test_other_failures_are_not(outside: Outside, status: int) -> None:
 def test_a_url_that_is_none_is_not_tried_again(outside: Outside) -> None:
     error = httpx2.UnsupportedProtocol("no http://", request=httpx2.Request("GET", "host/x"))
     with pytest.raises(CannotConnect, match="no http://"):
-        outside.drive(outside.resource.answer("GET", "/x"), iter([error]))
+        outside.drive(outside.client_requests.answer("GET", "/x"), iter([error]))
 
 
 def test_there_is_an_end_to_retries(outside: Outside) -> None:
     with pytest.raises(CannotConnect, match=r"does not answer GET /x: refused \(tried for 2\d s\)"):
-        outside.drive(outside.resource.answer("GET", "/x"), iter(refused, None))
+        outside.drive(outside.client_requests.answer("GET", "/x"), iter(refused, None))
     assert 20 < outside.time - NOW <= 30
     assert max(outside.sleeps) == LONGEST_WAIT_SECONDS
     with pytest.raises(ServerError, match="was answered 503: Words"):
-        outside.drive(outside.resource.answer("GET", "/x"), iter(lambda: answer(503), None))
+        outside.drive(outside.client_requests.answer("GET", "/x"), iter(lambda: answer(503), None))
 
 
 def test_the_server_says_how_long_to_wait(outside: Outside) -> None:
     date = format_datetime(datetime.fromtimestamp(NOW + 7.1, UTC), usegmt=True)
     outcomes = [answer(429, retry_after="3"), answer(503, retry_after=date), answer(503, retry_after="?"), answer(200)]
-    outside.drive(outside.resource.answer("GET", "/x"), iter(outcomes))
+    outside.drive(outside.client_requests.answer("GET", "/x"), iter(outcomes))
     assert outside.sleeps == pytest.approx([3.1, 4.2, 0.4], abs=1)
 
 
 def test_a_wait_that_is_longer_than_the_limit_is_not_begun(outside: Outside) -> None:
     with pytest.raises(TooManyRequests):
-        outside.drive(outside.resource.answer("GET", "/x"), iter([answer(429, retry_after="31")]))
+        outside.drive(outside.client_requests.answer("GET", "/x"), iter([answer(429, retry_after="31")]))
     assert outside.sleeps == []
 
 
@@ -126,7 +125,7 @@ def event(index: int, name: str = "RunContent") -> httpx2.ServerSentEvent:
 
 def followed(outside: Outside, *outcomes: Any) -> tuple[list[int], list[str]]:
     """The indexes of the events that came, and where each request began."""
-    events = outside.drive(run_events(outside.resource, "r1", -1, Retries(30)), iter(outcomes))
+    events = outside.drive(run_events(outside.client_requests, "r1", -1), iter(outcomes))
     return [one.index for one in events], [request.headers["last-event-id"] for request in outside.requests]
 
 

@@ -1,14 +1,14 @@
-"""What all objects with calls share: how a request is built, sent, and sent again."""
+"""How a request is built, sent, and sent again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx2
 
 from musterd.client.errors import error_of
-from musterd.client.flows import D, Flow, Sleep, send
+from musterd.client.flows import Flow, Sleep, send
 from musterd.client.retries import Retries
 from musterd.core import clock
 
@@ -22,7 +22,12 @@ ANSWER_SECONDS = 30.0
 
 
 def path_of(*parts: str) -> str:
-    """A path of identifiers, which may contain any character."""
+    """A path of identifiers, which may contain any character.
+
+    :raises ValueError: one is empty.
+    """
+    if not all(parts):
+        raise ValueError("an id is empty")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
@@ -34,18 +39,22 @@ def new_key(key: str | None = None) -> dict[str, str]:
     return {KEY_HEADER: clock.new_id() if key is None else key}
 
 
-class Resource(Generic[D]):
-    """An object with calls.
+class Requests:
+    """Builds requests, and sends them until they are answered.
 
-    :param driver: performs the steps of its calls, which decides whether they block or are awaited.
+    :param http: the client that has the server's address; drivers send with it.
     :param retry_seconds: for how long a call that fails is tried again.
     """
 
-    def __init__(self, driver: D, retry_seconds: float) -> None:
-        self._driver: D = driver
+    def __init__(self, http: httpx2.Client | httpx2.AsyncClient, retry_seconds: float) -> None:
+        self._http = http
         self._retry_seconds = retry_seconds
 
-    def request(
+    def retries(self) -> Retries:
+        """The retries of one call."""
+        return Retries(self._retry_seconds)
+
+    def build(
         self,
         method: str,
         path: str,
@@ -63,17 +72,17 @@ class Resource(Generic[D]):
         """
         timeout = httpx2.Timeout(server_seconds + ANSWER_SECONDS, connect=CONNECT_SECONDS)
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        return self._driver.http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
+        return self._http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 
     def answer(self, method: str, path: str, **options: Any) -> Flow[httpx2.Response]:
         """Send a request until it is answered.
 
-        :param options: of :meth:`request`.
+        :param options: of :meth:`build`.
         :raises ClientError: the server refused it, or did not answer for too long.
         """
-        retries = Retries(self._retry_seconds)
+        retries = self.retries()
         while True:
-            outcome = yield from send(self.request(method, path, **options))
+            outcome = yield from send(self.build(method, path, **options))
             if isinstance(outcome, httpx2.Response) and outcome.is_success:
                 return outcome
             yield Sleep(retries.wait_seconds(outcome))
