@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -50,9 +51,12 @@ class Requests:
         self._http = http
         self._retry_seconds = retry_seconds
 
-    def retries(self) -> Retries:
-        """The retries of one call."""
-        return Retries(self._retry_seconds)
+    def retries(self, deadline: float = math.inf) -> Retries:
+        """The retries of one call.
+
+        :param deadline: when the call must have ended, on the clock of :func:`musterd.core.clock.monotonic`.
+        """
+        return Retries(self._retry_seconds, deadline)
 
     def build(
         self,
@@ -74,13 +78,14 @@ class Requests:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         return self._http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 
-    def answer(self, method: str, path: str, **options: Any) -> Flow[httpx2.Response]:
+    def answer(self, method: str, path: str, *, deadline: float = math.inf, **options: Any) -> Flow[httpx2.Response]:
         """Send a request until it is answered.
 
+        :param deadline: of :meth:`retries`.
         :param options: of :meth:`build`.
         :raises ClientError: the server refused it, or did not answer for too long.
         """
-        retries = self.retries()
+        retries = self.retries(deadline)
         while True:
             outcome = yield from send(self.build(method, path, **options))
             if isinstance(outcome, httpx2.Response) and outcome.is_success:
@@ -88,7 +93,7 @@ class Requests:
             yield Sleep(retries.wait_seconds(outcome))
 
     def json(self, method: str, path: str, **options: Any) -> Flow[Any]:
-        """The JSON of an answer."""
+        """The JSON of an answer; parameters as of :meth:`answer`."""
         answer = yield from self.answer(method, path, **options)
         try:
             return answer.json()

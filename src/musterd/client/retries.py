@@ -27,10 +27,12 @@ class Retries:
     """The failures of one call in a row, and how long it may go on.
 
     :param seconds: for how long after the first failure requests are sent again.
+    :param deadline: when the call must have ended.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, deadline: float) -> None:
         self._seconds = seconds
+        self._deadline = deadline
         self._count = 0
         self._failing_since: float | None = None
 
@@ -55,7 +57,7 @@ class Retries:
         cap = min(FIRST_WAIT_SECONDS * 2**self._count, LONGEST_WAIT_SECONDS)
         self._count += 1
         wait = _asked_wait(outcome) + clock.full_jitter(cap)
-        if not _may_pass(outcome) or now + wait > self._failing_since + self._seconds:
+        if not _may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
         return wait
 

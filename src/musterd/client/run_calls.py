@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mimetypes
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,29 +194,31 @@ class RunCalls(Resource[D]):
         return RunMessage.of(raw)
 
 
-def read_run(requests: Requests, run_id: str, wait_seconds: float = 0) -> Flow[Run]:
+def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline: float = math.inf) -> Flow[Run]:
     """Read a run.
 
     :param wait_seconds: how long the server waits for its end.
+    :param deadline: when a call that fails is not tried again.
     """
     query = {"wait": round(wait_seconds, 3)} if wait_seconds else None
-    raw = yield from requests.json("GET", path_of("runs", run_id), query=query, server_seconds=wait_seconds)
+    options: dict[str, Any] = {"query": query, "server_seconds": wait_seconds, "deadline": deadline}
+    raw = yield from requests.json("GET", path_of("runs", run_id), **options)
     return Run.of(raw)
 
 
 def _wait(requests: Requests, run_id: str, wait_seconds: float | None) -> Flow[Run]:
-    deadline = None if wait_seconds is None else clock.monotonic() + wait_seconds
+    deadline = clock.monotonic() + (math.inf if wait_seconds is None else wait_seconds)
     while True:
         asked_at = clock.monotonic()
-        seconds = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - asked_at), 0)
-        run = yield from read_run(requests, run_id, seconds)
-        now = clock.monotonic()
+        seconds = max(min(POLL_SECONDS, deadline - asked_at), 0)
+        run = yield from read_run(requests, run_id, seconds, deadline)
         if run.is_settled:
             return run
-        if deadline is not None and now >= deadline:
+        now = clock.monotonic()
+        if now >= deadline:
             run.require_completed()
         if now - asked_at < seconds / 2:  # a server that is stopping does not wait
-            yield Sleep(clock.full_jitter(1.0))
+            yield Sleep(min(clock.full_jitter(1.0), deadline - now))
 
 
 def _start(
@@ -227,7 +230,8 @@ def _start(
 ) -> Flow[Run]:
     fields: dict[str, Any] = {"message": message if isinstance(message, str) else json.dumps(message), **options}
     files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
-    fields |= {**fields.pop("arguments", {}), "background": True, "stream": False}
+    fields = {**fields, **fields.pop("arguments", {}), "background": True, "stream": False}
+    fields = {name: value for name, value in fields.items() if value is not None}
     path = path_of(f"{kind}s", component, "runs")
     raw = yield from requests.json("POST", path, headers=new_key(key), **_body(fields, files))
     return replace(Run.of(raw), component_kind=kind, component_id=component)

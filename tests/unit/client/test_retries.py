@@ -8,11 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from musterd.client import AnswerError, CannotConnect, Forbidden, ServerError, TooManyRequests
+from musterd.client import AnswerError, CannotConnect, Forbidden, Run, ServerError, StillRunning, TooManyRequests
 from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep
 from musterd.client.requests import Requests
 from musterd.client.retries import LONGEST_WAIT_SECONDS
+from musterd.client.run_calls import _wait
 from musterd.core import clock
 
 NOW = 1_000_000.0
@@ -109,6 +110,34 @@ def test_a_wait_that_is_longer_than_the_limit_is_not_begun(outside: Outside) -> 
     with pytest.raises(TooManyRequests):
         outside.drive(outside.client_requests.answer("GET", "/x"), iter([answer(429, retry_after="31")]))
     assert outside.sleeps == []
+
+
+# --- waits ----------------------------------------------------------------------------------------------------
+
+
+def view(status: str) -> httpx2.Response:
+    return httpx2.Response(200, json={"run_id": "r1", "session_id": "s1", "status": status})
+
+
+def wait_for(outside: Outside, wait_seconds: float | None, *outcomes: Any) -> Run:
+    run: Run = outside.drive(_wait(outside.client_requests, "r1", wait_seconds), iter(outcomes))
+    return run
+
+
+def test_a_poll_follows_the_other_until_the_run_has_settled(outside: Outside) -> None:
+    run = wait_for(outside, None, view("PENDING"), view("RUNNING"), refused(), view("PAUSED"))
+    assert run.status == "PAUSED"
+    assert {request.url.query for request in outside.requests} == {b"wait=30.0"}
+    assert outside.sleeps == [1.0, 1.0, 0.1], "a server that does not wait is not asked without a pause"
+
+
+def test_a_wait_ends_in_time_also_if_the_server_is_down(outside: Outside) -> None:
+    with pytest.raises(StillRunning, match="run r1 has not finished: its status is RUNNING"):
+        wait_for(outside, 2.5, *[view("RUNNING")] * 9)
+    assert outside.time == NOW + 2.5
+    with pytest.raises(CannotConnect):
+        wait_for(outside, 2.5, *[refused()] * 9)
+    assert NOW + 3 < outside.time <= NOW + 5
 
 
 # --- streams --------------------------------------------------------------------------------------------------
