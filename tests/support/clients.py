@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from musterd import AsyncClient, Client
@@ -33,11 +33,11 @@ class EitherClient:
 
         return called
 
-    async def follow(self, *args: Any, **kwargs: Any) -> AsyncIterator[Event]:
+    async def follow(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Event, None]:
         """The events of ``Client.stream``."""
         events = self.client.stream(*args, **kwargs)
-        if isinstance(events, AsyncIterator):
-            async with contextlib.aclosing(events) as stream:  # type: ignore[type-var]
+        if isinstance(events, AsyncGenerator):
+            async with contextlib.aclosing(events) as stream:
                 async for event in stream:
                     yield event
             return

@@ -11,7 +11,7 @@ from musterd.client.flows import Emit, Failure, Flow, Open, Read, Send, Sleep, S
 from musterd.core import clock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Generator
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class SyncDriver:
             result: T = end.value
             return result
 
-    def iterate(self, flow: StreamFlow[T]) -> Iterator[T]:
+    def iterate(self, flow: StreamFlow[T]) -> Generator[T, None, None]:
         """Drive a flow, and yield what it emits."""
         reader = _Reader(self.http)
         outcome: Any = None
@@ -91,7 +91,7 @@ class AsyncDriver:
             result: T = end.value
             return result
 
-    async def iterate(self, flow: StreamFlow[T]) -> AsyncIterator[T]:
+    async def iterate(self, flow: StreamFlow[T]) -> AsyncGenerator[T, None]:
         """Drive a flow, and yield what it emits."""
         reader = _AsyncReader(self.http)
         outcome: Any = None

@@ -8,7 +8,7 @@ are outcomes too, so a flow decides about retries without an ``except``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import wraps
 from types import MethodType
@@ -134,9 +134,9 @@ class stream_call(Generic[P, T]):  # noqa: N801 - a decorator
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Callable[..., Any]: ...
     @overload
-    def __get__(self, instance: Resource[SyncDriver], owner: type[Any]) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, instance: Resource[SyncDriver], owner: type[Any]) -> Callable[P, Generator[T, None, None]]: ...
     @overload
-    def __get__(self, instance: Resource[AsyncDriver], owner: type[Any]) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, instance: Resource[AsyncDriver], owner: type[Any]) -> Callable[P, AsyncGenerator[T, None]]: ...
     def __get__(self, instance: Resource[Any] | None, owner: type[Any]) -> Callable[..., Any]:
         """The method, bound to the resource."""
         return self._method if instance is None else MethodType(self._method, instance)

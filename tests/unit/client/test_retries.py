@@ -10,7 +10,7 @@ import pytest
 
 from musterd.client import AnswerError, CannotConnect, Forbidden, Run, ServerError, StillRunning, TooManyRequests
 from musterd.client.event_stream import run_events
-from musterd.client.flows import Emit, Flow, Read, Sleep
+from musterd.client.flows import Emit, Flow, Read, Sleep, StreamFlow
 from musterd.client.requests import Requests
 from musterd.client.retries import LONGEST_WAIT_SECONDS
 from musterd.client.run_calls import _wait
@@ -31,7 +31,7 @@ class Outside:
         monkeypatch.setattr(clock, "full_jitter", lambda seconds: seconds)
         self.client_requests = Requests(httpx2.Client(base_url="http://host"), retry_seconds=30)
 
-    def drive(self, flow: Flow[Any], outcomes: Iterator[Any]) -> Any:
+    def drive(self, flow: Flow[Any] | StreamFlow[Any], outcomes: Iterator[Any]) -> Any:
         """Drive a flow, whose requests and reads have these outcomes in turn. Returns what it emits, or its result."""
         emitted: list[Any] = []
         outcome: Any = None
