@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from musterd.client.flows import Emit, Failure, Flow, Open, Read, Send, Sleep, Step, StreamFlow
+from musterd.client.flows import Emit, Flow, Open, Read, Send, Sleep, Step, StreamFlow
 from musterd.core import clock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def is_event_stream(answer: httpx2.Response) -> bool:
 
 
 class SyncDriver:
-    """Performs steps on the calling thread.
+    """Drives flows on the calling thread.
 
     :param http: sends the requests.
     """
@@ -34,19 +34,18 @@ class SyncDriver:
 
     def call(self, flow: Flow[T]) -> T:
         """Drive a flow to its result."""
-        outcome = None
+        steps, outcome = _Steps(self.http), None
         try:
             while True:
-                outcome = self._perform(flow.send(outcome))
+                outcome = steps.perform(flow.send(outcome))
         except StopIteration as end:
             result: T = end.value
             return result
 
     def iterate(self, flow: StreamFlow[T]) -> Generator[T, None, None]:
         """Drive a flow, and yield what it emits."""
-        reader = _Reader(self.http)
         outcome: Any = None
-        with contextlib.closing(reader), contextlib.closing(flow):
+        with contextlib.closing(_Steps(self.http)) as steps, contextlib.closing(flow):
             while True:
                 try:
                     step = flow.send(outcome)
@@ -55,25 +54,49 @@ class SyncDriver:
                 if isinstance(step, Emit):
                     outcome = None
                     yield step.item
-                elif isinstance(step, Open):
-                    outcome = reader.open(step.request)
-                elif isinstance(step, Read):
-                    outcome = reader.read()
                 else:
-                    outcome = self._perform(step)
+                    outcome = steps.perform(step)
 
-    def _perform(self, step: Step) -> Any:
-        if isinstance(step, Sleep):
-            return clock.block(step.seconds)
-        assert isinstance(step, Send), "only a flow that is iterated reads a stream"
+
+class _Steps:
+    """Performs the steps of one flow, which may have a stream open."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self._http = http
+        self._stream: httpx2.Response | None = None
+        self._events: Iterator[httpx2.ServerSentEvent] = iter(())
+
+    def perform(self, step: Step) -> Any:
+        """The outcome of a step."""
         try:
-            return self.http.send(step.request)
+            match step:
+                case Read():
+                    return next(self._events, None)
+                case Send(request):
+                    return self._http.send(request)
+                case Open(request):
+                    return self._open(request)
+                case Sleep(seconds):
+                    return clock.block(seconds)
         except httpx2.RequestError as error:
             return error
 
+    def _open(self, request: httpx2.Request) -> httpx2.Response:
+        self.close()
+        self._stream = answer = self._http.send(request, stream=True)
+        if not is_event_stream(answer):
+            answer.read()
+        self._events = iter(httpx2.EventSource(answer, max_event_size=None))
+        return answer
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._stream is not None:
+            self._stream.close()
+
 
 class AsyncDriver:
-    """Performs steps on the running event loop.
+    """Drives flows on the running event loop.
 
     :param http: sends the requests.
     """
@@ -83,19 +106,18 @@ class AsyncDriver:
 
     async def call(self, flow: Flow[T]) -> T:
         """Drive a flow to its result."""
-        outcome = None
+        steps, outcome = _AsyncSteps(self.http), None
         try:
             while True:
-                outcome = await self._perform(flow.send(outcome))
+                outcome = await steps.perform(flow.send(outcome))
         except StopIteration as end:
             result: T = end.value
             return result
 
     async def iterate(self, flow: StreamFlow[T]) -> AsyncGenerator[T, None]:
         """Drive a flow, and yield what it emits."""
-        reader = _AsyncReader(self.http)
         outcome: Any = None
-        async with contextlib.aclosing(reader):
+        async with contextlib.aclosing(_AsyncSteps(self.http)) as steps:
             with contextlib.closing(flow):
                 while True:
                     try:
@@ -105,76 +127,42 @@ class AsyncDriver:
                     if isinstance(step, Emit):
                         outcome = None
                         yield step.item
-                    elif isinstance(step, Open):
-                        outcome = await reader.open(step.request)
-                    elif isinstance(step, Read):
-                        outcome = await reader.read()
                     else:
-                        outcome = await self._perform(step)
-
-    async def _perform(self, step: Step) -> Any:
-        if isinstance(step, Sleep):
-            return await clock.sleep(step.seconds)
-        assert isinstance(step, Send), "only a flow that is iterated reads a stream"
-        try:
-            return await self.http.send(step.request)
-        except httpx2.RequestError as error:
-            return error
+                        outcome = await steps.perform(step)
 
 
-class _Reader:
-    """The stream that a flow reads."""
-
-    def __init__(self, http: httpx2.Client) -> None:
-        self._http = http
-        self._answer: httpx2.Response | None = None
-
-    def open(self, request: httpx2.Request) -> httpx2.Response | Failure:
-        self.close()
-        try:
-            self._answer = answer = self._http.send(request, stream=True)
-            if not is_event_stream(answer):
-                answer.read()
-            self._events = iter(httpx2.EventSource(answer, max_event_size=None))
-        except httpx2.RequestError as error:
-            return error
-        return answer
-
-    def read(self) -> httpx2.ServerSentEvent | Failure | None:
-        try:
-            return next(self._events, None)
-        except httpx2.RequestError as error:
-            return error
-
-    def close(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-
-
-class _AsyncReader:
-    """The stream that a flow reads."""
+class _AsyncSteps:
+    """Performs the steps of one flow, which may have a stream open."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
-        self._answer: httpx2.Response | None = None
+        self._stream: httpx2.Response | None = None
+        self._events: AsyncIterator[httpx2.ServerSentEvent] | None = None
 
-    async def open(self, request: httpx2.Request) -> httpx2.Response | Failure:
-        await self.aclose()
+    async def perform(self, step: Step) -> Any:
+        """The outcome of a step."""
         try:
-            self._answer = answer = await self._http.send(request, stream=True)
-            if not is_event_stream(answer):
-                await answer.aread()
-            self._events = aiter(httpx2.EventSource(answer, max_event_size=None))
+            match step:
+                case Read():
+                    return None if self._events is None else await anext(self._events, None)
+                case Send(request):
+                    return await self._http.send(request)
+                case Open(request):
+                    return await self._open(request)
+                case Sleep(seconds):
+                    return await clock.sleep(seconds)
         except httpx2.RequestError as error:
             return error
+
+    async def _open(self, request: httpx2.Request) -> httpx2.Response:
+        await self.aclose()
+        self._stream = answer = await self._http.send(request, stream=True)
+        if not is_event_stream(answer):
+            await answer.aread()
+        self._events = aiter(httpx2.EventSource(answer, max_event_size=None))
         return answer
 
-    async def read(self) -> httpx2.ServerSentEvent | Failure | None:
-        try:
-            return await anext(self._events, None)
-        except httpx2.RequestError as error:
-            return error
-
     async def aclose(self) -> None:
-        if self._answer is not None:
-            await self._answer.aclose()
+        """Close the stream."""
+        if self._stream is not None:
+            await self._stream.aclose()
