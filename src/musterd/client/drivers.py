@@ -1,4 +1,4 @@
-"""The two drivers: they perform the steps of flows, one by blocking, one on an event loop. They decide nothing."""
+"""The two drivers: they perform the actions of flows, one by blocking, one on an event loop. They decide nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from musterd.client.flows import Emit, Flow, Open, Read, Send, Sleep, Step, StreamFlow
+from musterd.client.flows import Action, Emit, Flow, Open, Read, Send, Sleep, StreamFlow
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class SyncDriver:
 
     def call(self, flow: Flow[T]) -> T:
         """Drive a flow to its result."""
-        steps, outcome = _Steps(self.http), None
+        performer, outcome = _Performer(self.http), None
         try:
             while True:
-                outcome = steps.perform(flow.send(outcome))
+                outcome = performer.perform(flow.send(outcome))
         except StopIteration as end:
             result: T = end.value
             return result
@@ -45,31 +45,31 @@ class SyncDriver:
     def iterate(self, flow: StreamFlow[T]) -> Generator[T, None, None]:
         """Drive a flow, and yield what it emits."""
         outcome: Any = None
-        with contextlib.closing(_Steps(self.http)) as steps, contextlib.closing(flow):
+        with contextlib.closing(_Performer(self.http)) as performer, contextlib.closing(flow):
             while True:
                 try:
-                    step = flow.send(outcome)
+                    action = flow.send(outcome)
                 except StopIteration:
                     return
-                if isinstance(step, Emit):
+                if isinstance(action, Emit):
                     outcome = None
-                    yield step.item
+                    yield action.item
                 else:
-                    outcome = steps.perform(step)
+                    outcome = performer.perform(action)
 
 
-class _Steps:
-    """Performs the steps of one flow, which may have a stream open."""
+class _Performer:
+    """Performs the actions of one flow, which may have a stream open."""
 
     def __init__(self, http: httpx2.Client) -> None:
         self._http = http
         self._stream: httpx2.Response | None = None
         self._events: Iterator[httpx2.ServerSentEvent] = iter(())
 
-    def perform(self, step: Step) -> Any:
-        """The outcome of a step."""
+    def perform(self, action: Action) -> Any:
+        """The outcome of an action."""
         try:
-            match step:
+            match action:
                 case Read():
                     return next(self._events, None)
                 case Send(request):
@@ -106,10 +106,10 @@ class AsyncDriver:
 
     async def call(self, flow: Flow[T]) -> T:
         """Drive a flow to its result."""
-        steps, outcome = _AsyncSteps(self.http), None
+        performer, outcome = _AsyncPerformer(self.http), None
         try:
             while True:
-                outcome = await steps.perform(flow.send(outcome))
+                outcome = await performer.perform(flow.send(outcome))
         except StopIteration as end:
             result: T = end.value
             return result
@@ -117,32 +117,32 @@ class AsyncDriver:
     async def iterate(self, flow: StreamFlow[T]) -> AsyncGenerator[T, None]:
         """Drive a flow, and yield what it emits."""
         outcome: Any = None
-        async with contextlib.aclosing(_AsyncSteps(self.http)) as steps:
+        async with contextlib.aclosing(_AsyncPerformer(self.http)) as performer:
             with contextlib.closing(flow):
                 while True:
                     try:
-                        step = flow.send(outcome)
+                        action = flow.send(outcome)
                     except StopIteration:
                         return
-                    if isinstance(step, Emit):
+                    if isinstance(action, Emit):
                         outcome = None
-                        yield step.item
+                        yield action.item
                     else:
-                        outcome = await steps.perform(step)
+                        outcome = await performer.perform(action)
 
 
-class _AsyncSteps:
-    """Performs the steps of one flow, which may have a stream open."""
+class _AsyncPerformer:
+    """Performs the actions of one flow, which may have a stream open."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
         self._stream: httpx2.Response | None = None
         self._events: AsyncIterator[httpx2.ServerSentEvent] | None = None
 
-    async def perform(self, step: Step) -> Any:
-        """The outcome of a step."""
+    async def perform(self, action: Action) -> Any:
+        """The outcome of an action."""
         try:
-            match step:
+            match action:
                 case Read():
                     return None if self._events is None else await anext(self._events, None)
                 case Send(request):

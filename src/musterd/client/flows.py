@@ -1,7 +1,7 @@
 """Calls written once for both clients.
 
-A call is a generator, as httpx's authentication flows are. It yields what it needs from the outside as a step
-(:class:`Send`, :class:`Sleep`, …), is sent the outcome, and returns its result. A driver performs the steps: one for
+A call is a generator, as httpx's authentication flows are. It yields what it needs from the outside as an action
+(:class:`Send`, :class:`Sleep`, …), is sent the outcome, and returns its result. A driver performs the actions: one for
 :class:`musterd.Client`, one for :class:`musterd.AsyncClient` (:mod:`musterd.client.drivers`). Failures of the network
 are outcomes too, so a flow decides about retries without an ``except``.
 """
@@ -59,12 +59,12 @@ class Emit(Generic[T]):
 
 
 Failure = httpx2.RequestError
-"""What a step that uses the network may have as its outcome in place of a value."""
+"""What an action that uses the network may have as its outcome in place of a value."""
 
-Step: TypeAlias = Send | Sleep | Open | Read
-Flow: TypeAlias = Generator[Step, Any, T]
+Action: TypeAlias = Send | Sleep | Open | Read
+Flow: TypeAlias = Generator[Action, Any, T]
 """A call that returns a ``T``."""
-StreamFlow: TypeAlias = Generator[Step | Emit[T], Any, None]
+StreamFlow: TypeAlias = Generator[Action | Emit[T], Any, None]
 """A call that emits ``T`` after ``T``."""
 
 
@@ -89,7 +89,7 @@ def read_event() -> Flow[httpx2.ServerSentEvent | Failure | None]:
 class Resource(Generic[D]):
     """An object with calls.
 
-    :param driver: performs the steps of its calls, which decides whether they block or are awaited.
+    :param driver: performs the actions of its calls, which decides whether they block or are awaited.
     :param requests: sends the requests of its calls.
     """
 

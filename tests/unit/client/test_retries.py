@@ -37,16 +37,16 @@ class Outside:
         outcome: Any = None
         try:
             while True:
-                step = flow.send(outcome)
+                action = flow.send(outcome)
                 outcome = None
-                if isinstance(step, Sleep):
-                    self.sleeps.append(step.seconds)
-                    self.time += step.seconds
-                elif isinstance(step, Emit):
-                    emitted.append(step.item)
+                if isinstance(action, Sleep):
+                    self.sleeps.append(action.seconds)
+                    self.time += action.seconds
+                elif isinstance(action, Emit):
+                    emitted.append(action.item)
                 else:
-                    if not isinstance(step, Read):
-                        self.requests.append(step.request)
+                    if not isinstance(action, Read):
+                        self.requests.append(action.request)
                     outcome = next(outcomes)
         except StopIteration as end:
             return emitted or end.value

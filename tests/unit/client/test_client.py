@@ -1,0 +1,55 @@
+"""How a client finds its server, and what it shows of itself."""
+
+import asyncio
+import inspect
+
+import httpx2
+import pytest
+
+from musterd import AsyncClient, Client
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_environment_names_the_server_and_the_token(
+    kind: type[Client] | type[AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTERD_URL", "http://host:1/teams")
+    monkeypatch.setenv("MUSTERD_TOKEN", "token-of-mine")
+    client = kind()
+    assert repr(client) == f"{kind.__name__}('http://host:1/teams/')"
+    assert client._driver.http.headers["authorization"] == "Bearer token-of-mine"
+    assert repr(kind("http://user:password@other", token="x")) == f"{kind.__name__}('http://other')"
+
+
+def test_without_any_the_server_is_here() -> None:
+    with Client() as client:
+        assert repr(client) == "Client('http://127.0.0.1:7777')"
+        assert "authorization" not in client._driver.http.headers
+
+
+def test_a_client_of_the_callers_own_sends_the_requests() -> None:
+    def answered(request: httpx2.Request) -> httpx2.Response:
+        assert (str(request.url), request.headers["authorization"]) == ("http://host/api/teams", "Bearer mine")
+        return httpx2.Response(200, json=[{"id": "desk", "name": "Desk"}])
+
+    transport, headers = httpx2.MockTransport(answered), {"authorization": "Bearer mine"}
+    with Client(http=httpx2.Client(base_url="http://host/api", headers=headers, transport=transport)) as client:
+        assert [team.name for team in client.teams.list()] == ["Desk"]
+
+    async def listed() -> list[str]:
+        http = httpx2.AsyncClient(base_url="http://host/api", headers=headers, transport=transport)
+        async with AsyncClient(http=http) as client:
+            return [team.name for team in await client.teams.list()]
+
+    assert asyncio.run(listed()) == ["Desk"]
+
+
+def test_an_empty_id_is_refused_before_anything_is_sent() -> None:
+    with Client() as client, pytest.raises(ValueError, match="an id is empty"):
+        client.sessions.delete("")
+
+
+def test_calls_have_docstrings_and_parameters() -> None:
+    start = Client().start
+    assert "in the background" in (start.__doc__ or "")
+    assert [*inspect.signature(start).parameters] == ["component", "message", "kind", "options"]
