@@ -11,6 +11,7 @@ import structlog
 from musterd import Knowledge, create_app
 from musterd.features.knowledge import database_vectors
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback, settings_for
+from tests.support.clients import Connect, EitherClient, either_client
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import DIMENSIONS, FakeEmbedders, ServeDocs, fake_embedders
@@ -56,6 +57,27 @@ def serve_live(database: Path) -> Serve:
             yield client
 
     return serving
+
+
+@pytest.fixture(params=["sync", "async"])
+def client_kind(request: pytest.FixtureRequest) -> str:
+    """Which client of the package a test has: each has its turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def connect(client_kind: str, serve_live: Serve) -> Connect:
+    """Serve the sample on loopback to a client of the package."""
+
+    @contextlib.asynccontextmanager
+    async def connecting(token: str | None = None, **settings: Any) -> AsyncIterator[tuple[ServerClient, EitherClient]]:
+        async with (
+            serve_live(**settings) as server,
+            either_client(client_kind, str(server.http.base_url), token=token) as client,
+        ):
+            yield server, client
+
+    return connecting
 
 
 @pytest.fixture

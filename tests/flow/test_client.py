@@ -1,7 +1,5 @@
 """Both clients of the package against a server: what they start, read and change is what the server has."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -17,25 +15,8 @@ from musterd.client import (
     StillRunning,
     Unauthorized,
 )
-from tests.support.app import Serve
-from tests.support.clients import EitherClient, either_client
+from tests.support.clients import Connect, either_client
 from tests.support.http import ServerClient
-
-pytestmark = pytest.mark.parametrize("kind", ["sync", "async"])
-
-Connect = Callable[..., contextlib.AbstractAsyncContextManager[tuple[ServerClient, EitherClient]]]
-
-
-@pytest.fixture
-def connect(kind: str, serve_live: Serve) -> Connect:
-    """A server and a client of it: ``async with connect(security_key="…") as (server, client)``."""
-
-    @contextlib.asynccontextmanager
-    async def connecting(token: str | None = None, **settings: Any) -> AsyncIterator[tuple[ServerClient, EitherClient]]:
-        async with serve_live(**settings) as server, either_client(kind, url_of(server), token=token) as client:
-            yield server, client
-
-    return connecting
 
 
 def url_of(server: ServerClient) -> str:
@@ -226,8 +207,8 @@ async def test_a_token_that_is_missing_or_wrong(connect: Connect) -> None:
         assert await client.teams.list()
 
 
-async def test_nothing_listens_there(kind: str) -> None:
-    async with either_client(kind, "http://user:password@127.0.0.1:9", retry_seconds=0) as client:
+async def test_nothing_listens_there(client_kind: str) -> None:
+    async with either_client(client_kind, "http://user:password@127.0.0.1:9", retry_seconds=0) as client:
         with pytest.raises(
             CannotConnect, match=r"http://127.0.0.1:9 does not answer GET /teams: .*Is the server up"
         ) as caught:

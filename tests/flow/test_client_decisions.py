@@ -8,15 +8,10 @@ import pytest
 
 from musterd import Agent, Team, ask_user, tool
 from musterd.client import Conflict, RunPaused
-from tests.flow.test_client import Connect, connect
-from tests.flow.test_client_streams import through
 from tests.support.app import Sample
-from tests.support.clients import EitherClient
+from tests.support.clients import Connect, EitherClient
+from tests.support.flaky_proxy import through
 from tests.support.workflows import workflow_sample
-
-__all__ = ["connect"]  # a fixture
-
-pytestmark = pytest.mark.parametrize("kind", ["sync", "async"])
 
 PAY = '[[DELEGATE clerk: <TOOL pay {"n": 1}>]]'
 OPTIONS = [{"label": label, "description": label} for label in ("red", "blue")]
@@ -145,10 +140,10 @@ async def test_the_inbox(connect: Connect) -> None:
             await client.approvals.approve(page.items[0].id)
 
 
-async def test_a_decision_whose_answer_is_lost(connect: Connect, kind: str) -> None:
+async def test_a_decision_whose_answer_is_lost(connect: Connect, client_kind: str) -> None:
     async with connect(served=shop()) as (server, direct):
         run, requirement = await paused(direct, PAY)
-        async with through(kind, server, cut_after=0, cuts=2) as (proxy, client):
+        async with through(client_kind, server, cut_after=0, cuts=2) as (proxy, client):
             assert (await client.approvals.approve(requirement.id)).status == "approved"
             assert proxy.cuts < 2
         assert (await direct.wait(run)).status == "COMPLETED"

@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from musterd.client import Event, NotFound
-from tests.flow.test_client import Connect, connect
-from tests.support.clients import EitherClient, either_client
-from tests.support.flaky_proxy import FlakyProxy
-from tests.support.http import ServerClient
-
-__all__ = ["connect"]  # a fixture
-
-pytestmark = pytest.mark.parametrize("kind", ["sync", "async"])
+from tests.support.clients import Connect, EitherClient
+from tests.support.flaky_proxy import through
 
 CALL = '[[TOOL get_weather {"city": "Rome"}]]'
 
@@ -80,38 +74,27 @@ async def test_leaving_a_stream_closes_its_connection(connect: Connect) -> None:
 # --- connections that break -----------------------------------------------------------------------------------
 
 
-@contextlib.asynccontextmanager
-async def through(kind: str, server: ServerClient, **faults: Any) -> AsyncIterator[tuple[FlakyProxy, EitherClient]]:
-    """A client of a proxy that breaks connections."""
-    assert server.http.base_url.port
-    async with (
-        FlakyProxy(server.http.base_url.port, **faults) as proxy,
-        either_client(kind, proxy.url) as client,
-    ):
-        yield proxy, client
-
-
 @pytest.mark.parametrize("cut_after", [0, 1, 400, 1500, 2500])
-async def test_a_stream_that_breaks_anywhere_goes_on(connect: Connect, kind: str, cut_after: int) -> None:
+async def test_a_stream_that_breaks_anywhere_goes_on(connect: Connect, client_kind: str, cut_after: int) -> None:
     """Connections break after so many bytes of its answer, in the middle of an event or of the head."""
     async with connect(stream_gzip=False) as (server, direct):
         run = await direct.run("demo-team", CALL)
         whole = await stored(direct, run)
-        async with through(kind, server, cut_after=cut_after, cuts=4) as (proxy, client):
+        async with through(client_kind, server, cut_after=cut_after, cuts=4) as (proxy, client):
             assert await collected(client.follow(run)) == whole
             assert proxy.cuts < 4, "connections were reset"
 
 
-async def test_a_compressed_stream_that_breaks_goes_on(connect: Connect, kind: str) -> None:
+async def test_a_compressed_stream_that_breaks_goes_on(connect: Connect, client_kind: str) -> None:
     async with connect() as (server, direct):
         run = await direct.run("demo-team", CALL)
-        async with through(kind, server, cut_after=600, cuts=3) as (_, client):
+        async with through(client_kind, server, cut_after=600, cuts=3) as (_, client):
             assert await collected(client.follow(run)) == await stored(direct, run)
 
 
-async def test_a_start_whose_answer_is_lost_starts_one_run(connect: Connect, kind: str) -> None:
+async def test_a_start_whose_answer_is_lost_starts_one_run(connect: Connect, client_kind: str) -> None:
     async with connect() as (server, direct):
-        async with through(kind, server, cut_after=0, cuts=2) as (_, client):
+        async with through(client_kind, server, cut_after=0, cuts=2) as (_, client):
             run = await client.run("demo-team", "hello")
         (listed,) = await direct.runs.list()
         assert listed.run_id == run.run_id

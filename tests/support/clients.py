@@ -7,6 +7,7 @@ from typing import Any
 
 from musterd import AsyncClient, Client
 from musterd.client import Event
+from tests.support.http import ServerClient
 
 END = object()
 
@@ -44,6 +45,10 @@ class EitherClient:
         while (item := await asyncio.to_thread(next, events, END)) is not END:
             assert isinstance(item, Event)
             yield item
+
+
+Connect = Callable[..., contextlib.AbstractAsyncContextManager[tuple[ServerClient, EitherClient]]]
+"""Serves the sample to a client of the package: ``async with connect(security_key="…") as (server, client)``."""
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
-from typing import Self
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+from tests.support.clients import EitherClient, either_client
+from tests.support.http import ServerClient
 
 
 class FlakyProxy:
@@ -56,3 +60,16 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, b
             budget = None if budget is None else budget - len(piece)
             writer.write(piece)
             await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def through(
+    client_kind: str, server: ServerClient, **faults: Any
+) -> AsyncIterator[tuple[FlakyProxy, EitherClient]]:
+    """A client of a proxy that breaks connections."""
+    assert server.http.base_url.port
+    async with (
+        FlakyProxy(server.http.base_url.port, **faults) as proxy,
+        either_client(client_kind, proxy.url) as client,
+    ):
+        yield proxy, client

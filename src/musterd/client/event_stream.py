@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from musterd.client.drivers import is_event_stream
-from musterd.client.events import ENDS, Event
+from musterd.client.errors import error_of
+from musterd.client.events import FINAL_EVENTS, PAUSE_EVENTS, Event, EventPage
 from musterd.client.flows import Emit, Sleep, open_stream, read_event
 from musterd.client.requests import path_of
 
 if TYPE_CHECKING:
-    from musterd.client.flows import StreamFlow
+    from musterd.client.flows import Flow, StreamFlow
     from musterd.client.requests import Requests
 
 PING_SECONDS = 15
@@ -29,27 +30,26 @@ def run_events(requests: Requests, run_id: str, after: int) -> StreamFlow[Event]
     retries = requests.retries()
     last: Event | None = None
     while True:
-        # A run that has paused goes on in the same stream. To learn whether it has, read the pause again: if it lasts,
-        # the server closes the stream after it.
-        seen = after if last is None else last.index
-        request = _request(requests, run_id, seen - 1 if _is_end(last, run_id) else seen)
+        request = _request(requests, run_id, after)
         answer = yield from open_stream(request)
         if not isinstance(answer, httpx2.Response) or not answer.is_success:
             yield Sleep(retries.wait_seconds(answer))
             continue
+        if answer.status_code == 204:  # all was read of a run that has finished
+            return
         if not is_event_stream(answer):
-            return  # 204: all was read of a run that has finished
+            raise error_of(answer, "The answer is no stream of events. Is this the URL of a musterd server?")
         retries.note_answer()
-        while isinstance(sent := (yield from read_event()), httpx2.ServerSentEvent):
-            event = Event.of(json.loads(sent.data))
-            if event.index > seen:
+        while isinstance(received := (yield from read_event()), httpx2.ServerSentEvent):
+            event = Event.of(json.loads(received.data))
+            if event.index > after:
                 retries.note_progress()
-                last, seen = event, event.index
+                last, after = event, event.index
                 yield Emit(event)
-        if sent is None and _is_end(last, run_id):
+        if last is not None and (yield from _is_end(requests, run_id, last)):
             return
         # The server stopped, or the connection broke.
-        yield Sleep(retries.wait_seconds(sent or httpx2.RemoteProtocolError("the stream ended", request=request)))
+        yield Sleep(retries.wait_seconds(received or httpx2.RemoteProtocolError("the stream ended", request=request)))
 
 
 def _request(requests: Requests, run_id: str, after: int) -> httpx2.Request:
@@ -57,9 +57,16 @@ def _request(requests: Requests, run_id: str, after: int) -> httpx2.Request:
     return requests.build("GET", path_of("runs", run_id, "events"), headers=headers, server_seconds=PING_SECONDS)
 
 
-def _is_end(event: Event | None, run_id: str) -> bool:
-    """Whether the event says that the run finished or paused.
+def _is_end(requests: Requests, run_id: str, event: Event) -> Flow[bool]:
+    """Whether the run has finished or paused with an event, after which a connection ended.
 
     :param run_id: the run as the caller names it, maybe by an id of the caller's own: then it is the root.
     """
-    return event is not None and event.name in ENDS and (event.run_id == run_id or event.depth == 0)
+    if event.run_id != run_id and event.depth > 0:
+        return False
+    if event.name not in PAUSE_EVENTS:
+        return event.name in FINAL_EVENTS
+    # The pause may be an old one: the stream goes on after a decision, and it may have ended here for another reason.
+    query = {"after": event.index, "limit": 1}
+    page = EventPage.of((yield from requests.json("GET", path_of("runs", run_id, "events"), query=query)))
+    return page.status == "PAUSED" and not page.events

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-ENDS = frozenset(
-    f"{kind}{end}" for kind in ("Run", "TeamRun", "Workflow") for end in ("Completed", "Error", "Cancelled", "Paused")
-)
-"""The events with which a run, or a member's run, finishes or pauses."""
+_PREFIXES = ("Run", "TeamRun", "Workflow")
+FINAL_EVENTS = frozenset(f"{prefix}{end}" for prefix in _PREFIXES for end in ("Completed", "Error", "Cancelled"))
+"""The events with which a run, or a member's run, finishes."""
+PAUSE_EVENTS = frozenset(f"{prefix}Paused" for prefix in _PREFIXES)
+"""The events with which it pauses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

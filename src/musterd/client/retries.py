@@ -56,7 +56,7 @@ class Retries:
             self._failing_since = now
         cap = min(FIRST_WAIT_SECONDS * 2**self._count, LONGEST_WAIT_SECONDS)
         self._count += 1
-        wait = _asked_wait(outcome) + clock.full_jitter(cap)
+        wait = _retry_after(outcome) + clock.full_jitter(cap)
         if not _may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
         return wait
@@ -74,7 +74,7 @@ def _may_pass(outcome: httpx2.Response | Failure) -> bool:
     return not isinstance(outcome, _LASTING)
 
 
-def _asked_wait(outcome: httpx2.Response | Failure) -> float:
+def _retry_after(outcome: httpx2.Response | Failure) -> float:
     """The seconds of ``Retry-After``, which is a number or a date; 0 without one."""
     text = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx2.Response) else ""
     try:

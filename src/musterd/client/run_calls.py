@@ -209,15 +209,15 @@ def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline:
 def _wait(requests: Requests, run_id: str, wait_seconds: float | None) -> Flow[Run]:
     deadline = clock.monotonic() + (math.inf if wait_seconds is None else wait_seconds)
     while True:
-        asked_at = clock.monotonic()
-        seconds = max(min(POLL_SECONDS, deadline - asked_at), 0)
+        polled_at = clock.monotonic()
+        seconds = max(min(POLL_SECONDS, deadline - polled_at), 0)
         run = yield from read_run(requests, run_id, seconds, deadline)
         if run.is_settled:
             return run
         now = clock.monotonic()
         if now >= deadline:
             run.require_completed()
-        if now - asked_at < seconds / 2:  # a server that is stopping does not wait
+        if now - polled_at < seconds / 2:  # a server that is stopping does not wait
             yield Sleep(min(clock.full_jitter(1.0), deadline - now))
 
 

@@ -57,7 +57,7 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
 """Each call, with the operation that it asks first and arguments to call it with."""
 
 
-class Asked(Exception):
+class FirstRequest(Exception):
     """The first request of a call."""
 
     def __init__(self, request: httpx2.Request) -> None:
@@ -66,7 +66,7 @@ class Asked(Exception):
 
 
 def raise_request(request: httpx2.Request) -> httpx2.Response:
-    raise Asked(request)
+    raise FirstRequest(request)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def calls_of(part: Any, prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_asks_an_operation_of_the_server(name: str, no_server: Client, served: dict[str, Operation]) -> None:
     operation_id, arguments = CALLS[name]
-    with pytest.raises(Asked) as caught:
+    with pytest.raises(FirstRequest) as caught:
         next(iter(method_of(no_server, name)(*arguments)))
     operation, request = served[operation_id], caught.value.request
     assert operation.method == request.method

@@ -155,7 +155,8 @@ def event(index: int, name: str = "RunContent") -> httpx2.ServerSentEvent:
 def followed(outside: Outside, *outcomes: Any) -> tuple[list[int], list[str]]:
     """The indexes of the events that came, and where each request began."""
     events = outside.drive(run_events(outside.client_requests, "r1", -1), iter(outcomes))
-    return [one.index for one in events], [request.headers["last-event-id"] for request in outside.requests]
+    begun = [last for request in outside.requests if (last := request.headers.get("last-event-id"))]
+    return [one.index for one in events], begun
 
 
 def test_a_stream_begins_where_the_last_one_broke(outside: Outside) -> None:
@@ -185,9 +186,36 @@ def test_a_run_that_is_at_work_for_longer_than_retries_is_followed(outside: Outs
     assert outside.time - NOW > 30
 
 
-@pytest.mark.parametrize("next_events", [[event(7, "RunPaused")], [event(7, "RunPaused"), event(9, "RunCompleted")]])
-def test_a_connection_that_breaks_after_a_pause(outside: Outside, next_events: list[httpx2.ServerSentEvent]) -> None:
-    """The pause is read again: it lasts, or the run has gone on."""
-    broken = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
-    came, begun = followed(outside, opened(), event(7, "RunPaused"), broken, opened(), *next_events, None)
-    assert (came, begun) == ([7, 9][: len(next_events)], ["-1", "6"])
+def page(status: str, *events: dict[str, Any]) -> httpx2.Response:
+    ends = {"last_event_index": 9, "has_more": False, "is_final": False}
+    return httpx2.Response(200, json={"status": status, "events": events, **ends})
+
+
+BROKEN = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
+
+
+@pytest.mark.parametrize("end", [None, BROKEN])
+def test_a_stream_ends_with_a_pause_that_lasts(outside: Outside, end: httpx2.ReadError | None) -> None:
+    came, _ = followed(outside, opened(), event(7, "RunPaused"), end, page("PAUSED"))
+    assert came == [7]
+    assert outside.requests[-1].url.query == b"after=7&limit=1"
+
+
+@pytest.mark.parametrize("now", [page("RUNNING"), page("PAUSED", {"event": "RunContinued", "event_index": 8})])
+@pytest.mark.parametrize("end", [None, BROKEN])
+def test_a_stream_goes_on_after_a_pause_that_is_over(
+    outside: Outside, end: httpx2.ReadError | None, now: httpx2.Response
+) -> None:
+    rest = (opened(), event(8, "RunContinued"), event(9, "RunCompleted"), end)
+    came, _ = followed(outside, opened(), event(7, "RunPaused"), end, now, *rest)
+    assert came == [7, 8, 9]
+
+
+def test_a_connection_that_breaks_after_the_end(outside: Outside) -> None:
+    came, begun = followed(outside, opened(), event(0), event(1, "RunError"), BROKEN)
+    assert (came, begun) == ([0, 1], ["-1"])
+
+
+def test_a_page_in_place_of_a_stream(outside: Outside) -> None:
+    with pytest.raises(ServerError, match="The answer is no stream of events"):
+        followed(outside, httpx2.Response(200, text="<html>", request=httpx2.Request("GET", "http://host/x")))
