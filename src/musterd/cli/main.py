@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 import musterd
+from musterd.cli.remote.command_failed import CommandFailed
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
@@ -499,6 +500,12 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     return 0
 
 
+REMOTE = "musterd.cli.remote"
+app.command(f"{REMOTE}.runs:runs", name="runs", help="List, show, watch and change runs.")
+app.command(f"{REMOTE}.teams:teams", name="teams", help="List and show the teams, agents and workflows of a server.")
+app.command(f"{REMOTE}.profile_commands:profile", name="profile", help="Keep the URLs and tokens of servers.")
+
+
 def _error_text(error: MusterdError) -> str:
     """One problem after the program's name, or several problems below a line that counts them."""
     problems = error.message.splitlines()
@@ -519,6 +526,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DeclarationError, StartError, RequestError) as error:
         print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command
         return 1 if isinstance(error, Unavailable) else 2
+    except CommandFailed as failure:
+        print(f"musterd: {failure.message}", file=sys.stderr)  # noqa: T201 - the output of the command
+        return failure.exit_code
     finally:
         garbage_collection.resume(START)
     return result if isinstance(result, int) else 0

@@ -1,0 +1,150 @@
+"""Follows a run to its end: shows it, asks what it waits for, and prints its answer."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from musterd.cli.page import page_url
+from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
+from musterd.cli.remote.output import dollars, duration, print_json, print_text, printable, say, with_iso_times
+from musterd.cli.remote.questions import Questions, can_ask
+from musterd.cli.remote.screens import Screen, screen_for
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from musterd.cli.remote.server_options import ServerOptions
+    from musterd.client import Client, Run
+
+CANCEL_SECONDS = 1.0
+"""How long after Ctrl+C a second one can still leave the run alone."""
+STOP_SECONDS = 15.0
+
+
+def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | None) -> "Run":
+    """Show a run until it has finished, or waits for a decision that nobody here makes.
+
+    :param questions: asks for decisions.
+    """
+    from musterd.client import Conflict
+
+    after = -1
+    while True:
+        screen.start()
+        try:
+            for event in client.stream(run, after=after):
+                screen.show(event)
+                after = event.index
+        finally:
+            screen.stop()
+        current = client.runs.get(run)
+        if current.is_final:
+            return current
+        if current.status != "PAUSED":
+            continue
+        decisions = questions.decisions(current) if questions else []
+        if not decisions:
+            return current
+        try:
+            client.decide(run, *decisions)
+        except Conflict as error:
+            say(f"Not accepted: {error.detail}")
+
+
+def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions") -> int:
+    """Cancel the run after Ctrl+C, unless a second one follows."""
+    from musterd.client import Conflict, StillRunning
+
+    say("Cancelling the run. Press Ctrl+C again to leave it at work.")
+    try:
+        clock.block(CANCEL_SECONDS)
+    except KeyboardInterrupt:
+        say("Detached. The run goes on.")
+        print_receipt(run.run_id, options)
+        return ExitCode.CANCELLED
+    try:
+        client.cancel(run)
+        current = client.wait(run, wait_seconds=STOP_SECONDS)
+    except Conflict:  # it has finished meanwhile
+        current = client.runs.get(run)
+    except (KeyboardInterrupt, StillRunning):
+        say("The cancel is stored; the run stops when its current step allows it.")
+        print_receipt(run.run_id, options)
+        return ExitCode.CANCELLED
+    say(f"The run is {current.status}.")
+    print_receipt(run.run_id, options)
+    return EXIT_CODE_OF_STATUS[current.status]
+
+
+def follow_and_print(
+    client: "Client", run: "Run", options: "ServerOptions", *, cancels: bool, as_json: bool = False
+) -> int:
+    """Follow a run and print its answer.
+
+    :param cancels: whether Ctrl+C cancels the run. Otherwise it ends the watching alone.
+    :return: the exit code that stands for the run's end.
+    """
+    screen = screen_for(f"{run.component_id or 'run'}  {run.run_id}")
+    try:
+        settled = follow(client, run, screen, Questions() if can_ask() else None)
+    except KeyboardInterrupt:
+        if cancels:
+            return cancel_after_interrupt(client, run, options)
+        say(f"The run goes on. Watch it again: {command('runs watch', run.run_id, options)}")
+        return ExitCode.CANCELLED
+    if as_json:
+        print_json(with_iso_times(settled.raw))
+    print_end(settled, options, has_printed=as_json)
+    return EXIT_CODE_OF_STATUS[settled.status]
+
+
+def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> None:
+    """Print the answer, and on standard error what else there is to say.
+
+    :param has_printed: whether the run was printed already, as JSON.
+    """
+    if run.status == "COMPLETED":
+        if not has_printed:
+            print_answer(run)
+    elif run.status == "ERROR":
+        reason = f"{run.error.message} ({run.error.code})" if run.error else "no reason is known"
+        say(f"The run failed: {printable(reason)}")
+        say(f"Continue it from its last step: {command('runs continue', run.run_id, options)}")
+    elif run.status == "PAUSED":
+        say("The run waits for a decision:")
+        for requirement in run.requirements:
+            say(f"  {command('approvals show', requirement.id, options)}")
+    else:
+        say(f"The run is {run.status}.")
+    say(summary(run))
+
+
+def print_answer(run: "Run") -> None:
+    """Print the answer alone: a text, or JSON."""
+    content = "" if run.content is None else run.content
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2)
+    print_text(printable(text) if sys.stdout.isatty() else text)
+
+
+def summary(run: "Run") -> str:
+    """The run in a line: how long it took, its tokens, its cost, its id."""
+    seconds = run.ended_at - run.started_at if run.ended_at and run.started_at else None
+    totals = run.raw.get("totals") or {}
+    tokens = (totals.get("input_tokens") or 0) + (totals.get("output_tokens") or 0)
+    cost = totals.get("cost")
+    parts = [duration(seconds), f"{tokens:,} tokens" if totals else "", dollars(cost), f"run {run.run_id}"]
+    return f"{run.status}  " + ", ".join(part for part in parts if part)
+
+
+def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
+    """Print on standard error which run it is, and how to watch it."""
+    say(f"run {run_id}")
+    say(f"  watch it   {command('runs watch', run_id, options)}")
+    say(f"  read it    {command('runs show', run_id, options)}")
+    if url:
+        say(f"  its page   {page_url(url, f'runs/{run_id}')}")
+
+
+def command(words: str, argument: str, options: "ServerOptions") -> str:
+    """A command to type, for the same server."""
+    server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
+    return f"musterd {words} {argument}{server}"

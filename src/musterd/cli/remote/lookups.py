@@ -1,0 +1,41 @@
+"""Names of things: an id, or its beginning. A name that fits nothing is answered with the nearest ones."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from musterd.cli.remote.command_failed import CommandFailed
+
+T = TypeVar("T")
+
+MAX_NEAREST = 3
+
+
+def look_up(kind: str, name: str, read: Callable[[str], T], recent: Callable[[], Iterable[str]], see: str) -> T:
+    """Read a thing by its id, or by the beginning of its id.
+
+    :param kind: what it is, in a message.
+    :param read: reads it by its id.
+    :param recent: the ids of the last ones.
+    :param see: the command that lists them.
+    :raises CommandFailed: there is none, or there are several.
+    """
+    from musterd.client import NotFound
+
+    try:
+        return read(name)
+    except NotFound:
+        ids = list(dict.fromkeys(recent()))
+    matches = [text for text in ids if text.startswith(name)]
+    if len(matches) == 1:
+        return read(matches[0])
+    if matches:
+        raise CommandFailed("\n".join([f'Several {kind}s begin with "{name}":', *matches[:10]]))
+    raise CommandFailed(no_such(kind, name, ids, see))
+
+
+def no_such(kind: str, name: str, names: Iterable[str], see: str) -> str:
+    """There is no such thing: the nearest ones, or how to list them."""
+    nearest = difflib.get_close_matches(name, list(names), n=MAX_NEAREST, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(nearest)}?" if nearest else f"List them with: {see}"
+    return f'There is no {kind} "{name}". {hint}'

@@ -1,0 +1,103 @@
+"""``musterd profile``: servers with names."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.output import Column, print_json, print_table, say
+from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path, rows
+
+profile = App(name="profile", help="Keep the URLs and tokens of servers under names.")
+
+
+@profile.command(name="add")
+def add(
+    name: str,
+    /,
+    *,
+    url: str,
+    token: Annotated[str | None, Parameter(help="Its key, or a token; - reads it from standard input.")] = None,
+) -> int:
+    """Store a server as NAME, or replace it. The first profile is used by all commands that name no server.
+
+    On a terminal the token is asked for, so that it does not stay in the shell's history.
+
+    Parameters
+    ----------
+    name
+        The name of the profile.
+    url
+        The URL of the server, such as https://musterd.example.com.
+    """
+    profiles = Profiles.load().with_profile(name, Profile(url=checked_url(url), token=_token(token)))
+    profiles.save()
+    usage = "used by default" if profiles.used == name else f"use it with: musterd profile use {name}"
+    say(f"Stored {name} in {profiles_path()}; {usage}.")
+    return 0
+
+
+@profile.command(name="use")
+def use(name: str, /) -> int:
+    """Let commands that name no server use the profile NAME.
+
+    Parameters
+    ----------
+    name
+        The name of the profile.
+    """
+    profiles = Profiles.load()
+    chosen = profiles.get(name)
+    Profiles(by_name=profiles.by_name, used=name).save()
+    say(f"Commands now talk to {chosen.url}.")
+    return 0
+
+
+@profile.command(name="ls")
+def list_profiles(*, json: bool = False) -> int:
+    """List the profiles. Tokens are not shown.
+
+    Parameters
+    ----------
+    json
+        Print an array of objects.
+    """
+    profiles = Profiles.load()
+    if json:
+        keys = ("is_used", "name", "url", "has_token")
+        print_json(
+            [dict(zip(keys, (row[0] == "*", row[1], row[2], row[3] == "yes"), strict=True)) for row in rows(profiles)]
+        )
+    else:
+        columns = [Column(""), Column("NAME"), Column("URL", is_text=True), Column("TOKEN")]
+        print_table(columns, rows(profiles), empty="There are no profiles. Add one: musterd profile add NAME --url URL")
+    return 0
+
+
+@profile.command(name="rm")
+def remove(name: str, /) -> int:
+    """Remove the profile NAME with its token.
+
+    Parameters
+    ----------
+    name
+        The name of the profile.
+    """
+    profiles = Profiles.load()
+    profiles.get(name)
+    profiles.without(name).save()
+    say(f"Removed {name}.")
+    return 0
+
+
+def _token(token: str | None) -> str | None:
+    if token == "-":
+        token = sys.stdin.readline().strip()
+        if not token:
+            raise CommandFailed("Standard input has no token.", ExitCode.USAGE)
+    elif token is None and sys.stdin.isatty() and sys.stderr.isatty():
+        from getpass import getpass
+
+        token = getpass("Token (empty if the server needs none): ", stream=sys.stderr).strip()
+    return token or None

@@ -1,0 +1,114 @@
+"""Profiles: servers with names, and their tokens, in a file that only its owner can read."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A server, and how to sign in there."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """The content of the file.
+
+    :param used: the name of the profile that commands use if none is named.
+    """
+
+    by_name: Mapping[str, Profile] = field(default_factory=dict)
+    used: str | None = None
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the file; no profiles if there is none."""
+        path = profiles_path()
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            profiles = {str(name): Profile(**entry) for name, entry in raw["profiles"].items()}
+            return cls(by_name=profiles, used=raw.get("used"))
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CommandFailed(f"{path} is not a file of profiles ({error}). Correct or remove it.") from error
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
+
+    def save(self) -> None:
+        """Write the file. It is replaced as a whole, so that a crash leaves the old one or the new one."""
+        path = profiles_path()
+        profiles = {name: _json_of(profile) for name, profile in self.by_name.items()}
+        new = path.with_name(f"{path.name}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)  # its mode is that of its creation
+            with open(new, "x", encoding="utf-8", opener=_private) as file:
+                json.dump({"used": self.used, "profiles": profiles}, file, indent=2)
+            new.replace(path)
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from error
+
+    def get(self, name: str) -> Profile:
+        """A profile by its name."""
+        if profile := self.by_name.get(name):
+            return profile
+        names = ", ".join(self.by_name) or "none yet"
+        raise CommandFailed(
+            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {name} --url URL',
+            ExitCode.USAGE,
+        )
+
+    def with_profile(self, name: str, profile: Profile) -> Self:
+        """These and one more. The first one is used."""
+        return replace(self, by_name={**self.by_name, name: profile}, used=self.used or name)
+
+    def without(self, name: str) -> Self:
+        """These without one."""
+        rest = {other: profile for other, profile in self.by_name.items() if other != name}
+        return replace(self, by_name=rest, used=None if self.used == name else self.used)
+
+
+def profiles_path() -> Path:
+    """The file of the profiles, in the folder for configuration of the XDG convention."""
+    folder = os.environ.get("XDG_CONFIG_HOME")
+    root = Path(folder) if folder and Path(folder).is_absolute() else Path.home() / ".config"
+    return root / "musterd" / "profiles.json"
+
+
+def checked_url(url: str) -> str:
+    """A URL of a server, without a slash at the end.
+
+    :raises CommandFailed: it is not one.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        is_url = False
+    if not is_url:
+        raise CommandFailed(f'"{url}" is not the URL of a server, such as http://127.0.0.1:7777.', ExitCode.USAGE)
+    return url.rstrip("/")
+
+
+def _json_of(profile: Profile) -> dict[str, Any]:
+    return {"url": profile.url, **({"token": profile.token} if profile.token else {})}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def rows(profiles: Profiles) -> Iterator[tuple[str, str, str, str]]:
+    """The profiles for people: whether it is used, its name, its URL, and whether it has a token."""
+    for name, profile in profiles.by_name.items():
+        yield "*" if name == profiles.used else "", name, profile.url, "yes" if profile.token else "no"

@@ -1,0 +1,105 @@
+"""The events and the steps of a run, for people and as JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.remote.command_failed import CommandFailed
+from musterd.cli.remote.output import (
+    Column,
+    ago,
+    dollars,
+    duration,
+    one_line,
+    print_json,
+    print_json_line,
+    print_table,
+    print_text,
+    printable,
+    with_iso_times,
+)
+from musterd.cli.remote.run_progress import RunProgress, line_of
+
+if TYPE_CHECKING:
+    from musterd.client import Client, Event, RunStep
+
+PAGE = 1000
+STEP_COLUMNS = [
+    Column("PATH"),
+    Column("KIND"),
+    Column("STATE"),
+    Column("TOOK"),
+    Column("COST"),
+    Column("NAME", is_text=True),
+]
+
+
+def print_events(client: "Client", run_id: str, *, after: int, limit: int | None, as_json: bool) -> None:
+    """Print stored events, page by page."""
+    progress = RunProgress()
+    for event in _stored(client, run_id, after, limit):
+        if as_json:
+            print_json_line(with_iso_times(event.raw))
+        else:
+            member = progress.apply(event)
+            words = line_of(event, member) or _content(event)
+            print_text(f"{event.index:>5}  {event.name:<28} {member.name}  {words}".rstrip())
+
+
+def _stored(client: "Client", run_id: str, after: int, limit: int | None) -> Iterator["Event"]:
+    left = limit
+    while left is None or left > 0:
+        page = client.runs.events(run_id, after=after, limit=PAGE if left is None else min(PAGE, left))
+        yield from page.events
+        after = page.last_index
+        if left is not None:
+            left -= len(page.events)
+        if not page.has_more:
+            return
+
+
+def _content(event: "Event") -> str:
+    return one_line(event.content)[:80] if isinstance(event.content, str) else ""
+
+
+def print_steps(steps: Sequence["RunStep"], *, as_json: bool) -> None:
+    """Print the list of a run's steps."""
+    if as_json:
+        print_json(with_iso_times([step.raw for step in steps]))
+        return
+    print_table(STEP_COLUMNS, map(_step_cells, steps), empty="The run has no steps yet.")
+
+
+def _step_cells(step: "RunStep") -> tuple[Any, ...]:
+    took = duration(step.ended_at - step.started_at) if step.ended_at else ""
+    problem = f": {step.error['message']}" if step.error else ""
+    return step.path, step.kind, step.state, took, dollars(step.cost), f"{step.name or ''}{problem}"
+
+
+def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> None:
+    """Print one step with its arguments and its result."""
+    from musterd.client import NotFound
+
+    try:
+        step = client.runs.step(run_id, path)
+    except NotFound:
+        raise CommandFailed(f"The run has no step {path}. List its steps with: musterd runs steps {run_id}") from None
+    if as_json:
+        print_json(with_iso_times(step.raw))
+        return
+    for name, value in (
+        ("path", step.path),
+        ("kind", step.kind),
+        ("name", step.name),
+        ("state", step.state),
+        ("started", ago(step.started_at)),
+        ("took", duration(step.ended_at - step.started_at) if step.ended_at else ""),
+        ("arguments", step.raw.get("arguments")),
+        ("error", (step.error or {}).get("message")),
+    ):
+        if value:
+            print_text(f"{name:<10} {one_line(value)}")
+    result = step.raw.get("result")
+    if result is not None:
+        print_text()
+        print_text(printable(result) if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2))

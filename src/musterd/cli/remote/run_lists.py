@@ -1,0 +1,87 @@
+"""Runs in lists, and a run by its id."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.remote.components import component_of
+from musterd.cli.remote.lookups import look_up
+from musterd.cli.remote.output import Column, ago, duration, print_json, print_table, with_iso_times
+
+if TYPE_CHECKING:
+    from musterd.client import Client, Run, RunSummary
+    from musterd.client.lists import RunFilters
+
+LIST = "musterd runs ls"
+PAGE = 100
+RECENT = 100
+"""How many runs a name that does not fit is compared with."""
+COLUMNS = [
+    Column("RUN", is_id=True),
+    Column("TEAM"),
+    Column("STATUS"),
+    Column("STARTED"),
+    Column("TOOK"),
+    Column("MESSAGE", is_text=True),
+]
+
+
+def filters(*, status: Sequence[str] | None, **others: str | None) -> "RunFilters":
+    """The filters that are set."""
+    values: Any = {name: value for name, value in others.items() if value is not None}
+    if status:
+        values["status"] = [name.upper() for name in status]
+    return values  # type: ignore[no-any-return]
+
+
+def newest(client: "Client", limit: int, team: str | None, filters: "RunFilters") -> list["RunSummary"]:
+    """The newest runs, from as many pages as it takes.
+
+    :param team: only those of this component.
+    """
+    values: Any = dict(filters)
+    if team is not None:
+        row = component_of(client, team)
+        values[f"{row.kind}_id"] = row.component.id
+    rows: list[RunSummary] = []
+    cursor = None
+    while len(rows) < limit:
+        page = client.runs.list(**{**values, "limit": min(PAGE, limit - len(rows)), "cursor": cursor})
+        rows.extend(page)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return rows
+
+
+def print_runs(rows: Sequence["RunSummary"], *, as_json: bool) -> None:
+    """Print a list of runs."""
+    if as_json:
+        print_json(with_iso_times([row.raw for row in rows]))
+        return
+    cells = [
+        (row.run_id, row.component_id, row.status, ago(row.started_at or row.created_at), _took(row), row.input)
+        for row in rows
+    ]
+    print_table(COLUMNS, cells, empty='There are no such runs. Start one: musterd run TEAM "message"')
+
+
+def run_of(client: "Client", name: str) -> "Run":
+    """A run by its id or the beginning of its id."""
+    return look_up("run", name, client.runs.get, lambda: _recent_ids(client, name), LIST)
+
+
+def run_id_of(client: "Client", name: str) -> str:
+    """The id of a run by its beginning."""
+    return look_up("run", name, client.runs.summary, lambda: _recent_ids(client, name), LIST).run_id
+
+
+def _recent_ids(client: "Client", name: str) -> list[str]:
+    """The ids of runs that have this text, and of the last ones."""
+    pages = (client.runs.list(q=name, limit=RECENT), client.runs.list(limit=RECENT))
+    return [row.run_id for page in pages for row in page]
+
+
+def _took(row: "RunSummary") -> str:
+    if row.started_at is None or row.ended_at is None:
+        return ""
+    return duration(row.ended_at - row.started_at)

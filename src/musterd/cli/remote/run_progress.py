@@ -1,0 +1,187 @@
+"""What a run and its members do, from their events."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.remote.output import call_text, duration, one_line
+
+if TYPE_CHECKING:
+    from musterd.client import Event
+
+DELEGATIONS = ("delegate_task_to_member", "delegate_task_to_members")
+RESULT_LENGTH = 160
+"""Most characters of a result that a line shows."""
+_KINDS = ("team", "agent", "workflow")
+_ENDS = {"Completed": "completed", "Error": "failed", "Cancelled": "cancelled", "Paused": "paused"}
+_STATES = {
+    "ModelRequestStarted": "thinking",
+    "ModelLoadingStarted": "loading the model",
+    "ModelLoadingCompleted": "thinking",
+    "ModelRequestRetried": "waiting to try again",
+    "RunContent": "writing",
+    "ToolCallStarted": "calling",
+    "ToolCallCompleted": "thinking",
+    "StepStarted": "step",
+    **{f"Run{end}": state for end, state in _ENDS.items()},
+}
+
+
+@dataclass
+class MemberProgress:
+    """A run: the one that was started, or a member's.
+
+    :param state: in a word, such as ``thinking``.
+    :param doing: the call or the step that it is at.
+    :param text: what its model has written since its last call.
+    """
+
+    run_id: str
+    name: str
+    depth: int
+    started_at: float
+    state: str = "started"
+    doing: str = ""
+    text: str = ""
+    ended_at: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def take(self, kind: str, event: "Event") -> None:
+        """Take one of its events in."""
+        self.state = _STATES.get(kind, self.state)
+        if kind == "RunContent":
+            self.text += event.content if isinstance(event.content, str) else ""
+        elif kind in ("ModelRequestStarted", "StepError"):
+            self.text = self.doing = ""
+        elif kind == "ModelRequestCompleted":
+            self.input_tokens += event.raw.get("input_tokens") or 0
+            self.output_tokens += event.raw.get("output_tokens") or 0
+        elif kind == "ToolCallStarted":
+            self.doing = call_of(event.tool or {})
+        elif kind == "ToolCallCompleted":
+            self.doing = ""
+        elif kind == "StepStarted":
+            self.doing = one_line(event.raw.get("step_name"))
+        elif kind == "RunContinued":
+            self.ended_at = None
+        elif kind.removeprefix("Run") in _ENDS:
+            self._end(kind, event)
+
+    def _end(self, kind: str, event: "Event") -> None:
+        self.doing = ""
+        if kind != "RunPaused":
+            self.ended_at = event.at
+        if kind == "RunError":
+            self.text = one_line(event.raw.get("error") or event.content)
+
+
+@dataclass
+class RunProgress:
+    """A run with its members, in the order of their start.
+
+    :param cost: US dollars, once it is known.
+    """
+
+    members: dict[str, MemberProgress] = field(default_factory=dict)
+    cost: float | None = None
+
+    def apply(self, event: "Event") -> MemberProgress:
+        """Take an event in, and return the run in which it happened."""
+        member = self.members.get(event.run_id)
+        if member is None:
+            member = MemberProgress(event.run_id, name_of(event), event.depth, event.at)
+            self.members[event.run_id] = member
+        member.take(kind_of(event), event)
+        for entry in event.raw.get("superseded") or ():  # texts that an attempt had not finished: they come again
+            if other := self.members.get(entry["run_id"]):
+                other.text = ""
+        if event.depth == 0:
+            self.cost = event.raw.get("cost", self.cost)
+        return member
+
+
+def kind_of(event: "Event") -> str:
+    """The name of an event, the same for teams, agents and workflows."""
+    name = event.name.removeprefix("Team")
+    rest = name.removeprefix("Workflow")
+    return f"Run{rest}" if rest != name and rest in ("Started", "Continued", *_ENDS) else name
+
+
+def name_of(event: "Event") -> str:
+    """The name of the team, agent or workflow in whose run the event happened."""
+    keys = [f"{kind}_{part}" for part in ("name", "id") for kind in _KINDS]
+    return next((one_line(event.raw[key]) for key in keys if event.raw.get(key)), "run")
+
+
+def call_of(tool: Mapping[str, Any]) -> str:
+    """A call as text; a delegation as the member and its task."""
+    name, arguments = str(tool.get("tool_name")), tool.get("tool_args") or {}
+    if name in DELEGATIONS:
+        return one_line(f"asks {arguments.get('member_id') or 'all members'}: {arguments.get('task')}")
+    return call_text(name, arguments)
+
+
+def line_of(event: "Event", member: MemberProgress) -> str | None:
+    """What a log of the run says about an event; None if nothing.
+
+    :param member: the run in which it happened, after the event.
+    """
+    write = _LINES.get(kind_of(event))
+    return write(event, member) if write else None
+
+
+def _call(event: "Event", member: MemberProgress) -> str:
+    return member.doing if member.doing.startswith("asks ") else f"calls {member.doing}"
+
+
+def _result(event: "Event", member: MemberProgress) -> str | None:
+    tool = event.tool or {}
+    if tool.get("tool_name") in DELEGATIONS or tool.get("tool_call_error"):
+        return None  # the member says itself what it answers, and a failure has its own event
+    return f"{one_line(tool.get('tool_name'))} → {_cut(tool.get('result'))}"
+
+
+def _failed_call(event: "Event", member: MemberProgress) -> str:
+    return f"{one_line((event.tool or {}).get('tool_name'))} failed: {_cut(event.raw.get('error'))}"
+
+
+def _retry(event: "Event", member: MemberProgress) -> str:
+    wait = event.raw.get("wait_seconds") or 0
+    return f"model call failed, tried again in {wait:.1f} s: {_cut(event.raw.get('reason'))}"
+
+
+def _step(words: str) -> Callable[["Event", MemberProgress], str]:
+    return lambda event, member: f"step {one_line(event.raw.get('step_name'))} {words}"
+
+
+def _failed_step(event: "Event", member: MemberProgress) -> str:
+    return f"step {one_line(event.raw.get('step_name'))} failed: {_cut(event.raw.get('error'))}"
+
+
+def _end(event: "Event", member: MemberProgress) -> str:
+    return f"{member.state} ({duration(event.at - member.started_at)})"
+
+
+_LINES: Mapping[str, Callable[["Event", MemberProgress], str | None]] = {
+    "RunStarted": lambda event, member: "started",
+    "RunContinued": lambda event, member: "continued",
+    "ModelLoadingStarted": lambda event, member: "loads the model",
+    "ModelRequestRetried": _retry,
+    "ToolCallStarted": _call,
+    "ToolCallCompleted": _result,
+    "ToolCallError": _failed_call,
+    "CustomEvent": lambda event, member: _cut(event.content),
+    "StepStarted": _step("started"),
+    "StepCompleted": _step("completed"),
+    "StepError": _failed_step,
+    "RunPaused": lambda event, member: "waits for a decision",
+    "RunError": lambda event, member: f"failed: {member.text}",
+    "RunCompleted": _end,
+    "RunCancelled": _end,
+}
+
+
+def _cut(value: Any) -> str:
+    text = one_line(value)
+    return text if len(text) <= RESULT_LENGTH else f"{text[:RESULT_LENGTH]}…"

@@ -1,0 +1,251 @@
+"""``musterd runs``: list, show, follow and change the runs of a server."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter, validators
+
+from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, NO_OPTIONS, ServerOptions, connected
+
+Status = Literal["pending", "running", "paused", "completed", "error", "cancelled"]
+Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
+
+runs = App(name="runs", help="List, show, watch and change runs.")
+
+
+@runs.command(name="ls")
+def list_runs(
+    *,
+    team: str | None = None,
+    status: Annotated[list[Status] | None, Parameter(negative=())] = None,
+    session: str | None = None,
+    search: str | None = None,
+    limit: Limit = 20,
+    json: bool = False,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """List runs, newest first. All commands accept the beginning of an id.
+
+    Parameters
+    ----------
+    team
+        Only runs of this team, agent or workflow.
+    status
+        Only runs with this status; may be repeated.
+    session
+        Only runs of this session.
+    search
+        Only runs with this text in their message, answer, error or id.
+    limit
+        How many.
+    json
+        Print an array of objects.
+    """
+    from musterd.cli.remote import run_lists
+
+    filters = run_lists.filters(status=status, session_id=session, q=search)
+    with connected(server) as client:
+        rows = run_lists.newest(client, limit, team, filters)
+    run_lists.print_runs(rows, as_json=json)
+    return 0
+
+
+@runs.command(name="show")
+def show_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Show RUN: its message, its answer, its members, and what it waits for.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    json
+        Print the whole run as an object.
+    """
+    from musterd.cli.remote.output import print_json, with_iso_times
+    from musterd.cli.remote.run_lists import run_of
+    from musterd.cli.remote.run_text import print_run
+
+    with connected(server) as client:
+        view = run_of(client, run)
+    if json:
+        print_json(with_iso_times(view.raw))
+    else:
+        print_run(view, server)
+    return 0
+
+
+@runs.command(name="watch")
+def watch_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Follow RUN until it finishes or waits for a decision, and print its answer. Ctrl+C leaves it at work.
+
+    Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 130 cancelled or no longer watched.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    json
+        Print each event as a line of JSON, and not the answer.
+    """
+    from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
+    from musterd.cli.remote.following import follow_and_print
+    from musterd.cli.remote.output import print_json_line, with_iso_times
+    from musterd.cli.remote.run_lists import run_of
+
+    with connected(server) as client:
+        view = run_of(client, run)
+    with connected(server, retry_seconds=FOLLOW_RETRY_SECONDS) as client:
+        if not json:
+            return follow_and_print(client, view, server, cancels=False)
+        for event in client.stream(view):
+            print_json_line(with_iso_times(event.raw))
+        return EXIT_CODE_OF_STATUS[client.wait(view).status]
+
+
+@runs.command(name="events")
+def list_events(
+    run: str,
+    /,
+    *,
+    after: int = -1,
+    limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    json: bool = False,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """List the stored events of RUN and its members, oldest first.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    after
+        Only events after this index.
+    limit
+        How many; by default all.
+    json
+        Print each event as a line of JSON.
+    """
+    from musterd.cli.remote.run_details import print_events
+    from musterd.cli.remote.run_lists import run_id_of
+
+    with connected(server) as client:
+        print_events(client, run_id_of(client, run), after=after, limit=limit, as_json=json)
+    return 0
+
+
+@runs.command(name="steps")
+def list_steps(run: str, path: str | None = None, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """List the model calls, tool calls and delegations of RUN, or show the step at PATH with its result.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    path
+        The place of a step, such as t0/c1.
+    json
+        Print an array of objects; of one step an object.
+    """
+    from musterd.cli.remote.run_details import print_step, print_steps
+    from musterd.cli.remote.run_lists import run_id_of
+
+    with connected(server) as client:
+        run_id = run_id_of(client, run)
+        if path is None:
+            print_steps(client.runs.steps(run_id), as_json=json)
+        else:
+            print_step(client, run_id, path, as_json=json)
+    return 0
+
+
+@runs.command(name="cancel")
+def cancel_run(run: str, /, *runs: str, server: ServerOptions = NO_OPTIONS) -> int:
+    """Cancel RUN with its members, or a member's run alone.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    runs
+        More runs.
+    """
+    from musterd.cli.remote.output import say
+    from musterd.cli.remote.run_lists import run_id_of
+
+    with connected(server) as client:
+        for run_id in [run_id_of(client, name) for name in (run, *runs)]:
+            say(f"{run_id} is {client.cancel(run_id).status}")
+    return 0
+
+
+@runs.command(name="continue")
+def continue_run(run: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Start a new run that continues the failed RUN where it stopped. Steps that succeeded are not repeated.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    detach
+        Print the id of the new run, and do not wait for it.
+    """
+    from musterd.cli.remote.new_runs import started_from
+
+    return started_from(run, lambda client, run_id: client.continue_(run_id), server, detach=detach)
+
+
+@runs.command(name="rerun")
+def rerun_run(run: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Start a new run in the session of RUN, with the same message, files and options.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    detach
+        Print the id of the new run, and do not wait for it.
+    """
+    from musterd.cli.remote.new_runs import started_from
+
+    return started_from(run, lambda client, run_id: client.rerun(run_id), server, detach=detach)
+
+
+@runs.command(name="fork")
+def fork_run(run: str, path: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Start a new run that takes over the finished RUN up to the step at PATH, and goes on from there.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    path
+        The place of the step, such as t0/c1: musterd runs steps RUN.
+    detach
+        Print the id of the new run, and do not wait for it.
+    """
+    from musterd.cli.remote.new_runs import started_from
+
+    return started_from(run, lambda client, run_id: client.fork(run_id, path), server, detach=detach)
+
+
+@runs.command(name="export")
+def export_run(
+    run: str, /, *, output: Path | None = None, force: bool = False, server: ServerOptions = NO_OPTIONS
+) -> int:
+    """Print everything that is stored of RUN as one JSON object: its members, journal, events and approvals.
+
+    Parameters
+    ----------
+    run
+        The id of the run, or its beginning.
+    output
+        Write it into this file.
+    force
+        Replace an existing file.
+    """
+    from musterd.cli.remote.exports import write_export
+    from musterd.cli.remote.run_lists import run_id_of
+
+    with connected(server) as client:
+        write_export(client.runs.export(run_id_of(client, run)), output, replaces=force)
+    return 0

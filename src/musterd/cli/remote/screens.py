@@ -1,0 +1,153 @@
+"""How a run is shown while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from musterd.cli.remote.output import console, dollars, duration, printable, say
+from musterd.cli.remote.run_progress import MemberProgress, RunProgress, line_of
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.panel import Panel
+
+    from musterd.client import Event
+
+PANEL_WIDTH = 36
+"""The least width of a member's panel."""
+TEXT_LINES = 6
+REFRESHES_PER_SECOND = 8
+_STYLES = {"completed": "green", "failed": "red", "cancelled": "dim", "paused": "yellow"}
+
+
+class Screen(Protocol):
+    """Shows a run."""
+
+    progress: RunProgress
+
+    def show(self, event: "Event") -> None:
+        """Show an event."""
+
+    def start(self) -> None:
+        """Begin to show the run, or go on."""
+
+    def stop(self) -> None:
+        """Leave the terminal to others, for a question or for the answer."""
+
+
+class LineScreen:
+    """Prints a line for each change, with the seconds since the start of the run."""
+
+    def __init__(self) -> None:
+        self.progress = RunProgress()
+        self._started_at: float | None = None
+
+    def show(self, event: "Event") -> None:
+        """Print what has changed."""
+        member = self.progress.apply(event)
+        if self._started_at is None:
+            self._started_at = event.at
+        if line := line_of(event, member):
+            say(f"{event.at - self._started_at:6.1f} s  {'  ' * member.depth}{member.name}: {line}")
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def stop(self) -> None:
+        """Nothing to do."""
+
+
+class LiveScreen:
+    """The leader and the members side by side, with their states, calls, texts, tokens and times.
+
+    A thread of rich draws it several times in a second, also while no event comes.
+
+    :param title: the run, in a line above.
+    :param terminal: where to draw.
+    """
+
+    def __init__(self, title: str, terminal: "Console", now: Callable[[], float] = clock.now) -> None:
+        self.progress = RunProgress()
+        self._title = title
+        self._terminal = terminal
+        self._now = now
+        self._live: Live | None = None
+
+    def show(self, event: "Event") -> None:
+        """Take an event in. The next drawing has it."""
+        self.progress.apply(event)
+
+    def start(self) -> None:
+        """Draw from now on."""
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self.drawing,
+            console=self._terminal,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+        self._live.start()
+
+    def stop(self) -> None:
+        """Remove the drawing."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def drawing(self) -> "RenderableType":
+        """The screen as it is now."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        members = list(self.progress.members.values())  # copied, because the drawing is done by another thread
+        size = self._terminal.size
+        columns = max(1, min(len(members), size.width // PANEL_WIDTH))
+        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are shown.
+        rows = max(1, (size.height - 2) // (TEXT_LINES + 4))
+        shown = members if len(members) <= rows * columns else [members[0], *members[1 - rows * columns :]]
+        grid = Table.grid(expand=True)
+        for _ in range(columns):
+            grid.add_column(ratio=1)
+        for start in range(0, len(shown), columns):
+            grid.add_row(*map(self._panel, shown[start : start + columns]))
+        return Group(Text(self._headline(members), style="bold", no_wrap=True, overflow="ellipsis"), grid)
+
+    def _headline(self, members: list[MemberProgress]) -> str:
+        if not members:
+            return f"{self._title}  waiting to start"
+        root = members[0]
+        tokens = sum(member.input_tokens + member.output_tokens for member in members)
+        parts = [self._title, root.state, self._elapsed(root), f"{tokens:,} tokens", dollars(self.progress.cost)]
+        return "  ".join(part for part in parts if part)
+
+    def _panel(self, member: MemberProgress) -> "Panel":
+        from rich.panel import Panel
+        from rich.text import Text
+
+        width = max(self._terminal.width // max(1, self._terminal.width // PANEL_WIDTH) - 4, 10)
+        text = Text(printable(member.text[-width * TEXT_LINES :]), overflow="fold")
+        lines = text.wrap(self._terminal, width)[-TEXT_LINES:]
+        doing = Text(f"{member.state} {member.doing}".strip(), no_wrap=True, overflow="ellipsis", style="cyan")
+        tokens = f"{member.input_tokens:,} in, {member.output_tokens:,} out"
+        style = _STYLES.get(member.state, "cyan")
+        return Panel(
+            Text("\n").join([doing, *lines]),
+            title=Text(member.name, style="bold"),
+            subtitle=Text(f"{tokens}  {self._elapsed(member)}", style="dim"),
+            border_style=style,
+            height=TEXT_LINES + 3,
+        )
+
+    def _elapsed(self, member: MemberProgress) -> str:
+        return duration((member.ended_at or self._now()) - member.started_at)
+
+
+def screen_for(title: str) -> Screen:
+    """The screen that suits standard error."""
+    if sys.stderr.isatty():
+        return LiveScreen(title, console(sys.stderr))
+    return LineScreen()

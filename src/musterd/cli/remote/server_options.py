@@ -1,0 +1,107 @@
+"""The options with which commands name a server, and the connection to it."""
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+from cyclopts import Group, Parameter
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.profiles import Profile, Profiles, checked_url
+
+if TYPE_CHECKING:
+    from musterd.client import AnswerError, Client
+
+DEFAULT_URL = "http://127.0.0.1:7777"
+SERVER = Group("Server", sort_key=1)
+RETRY_SECONDS = 1.0
+"""For how long a command tries to reach a server: a person waits for its answer."""
+FOLLOW_RETRY_SECONDS = 120.0
+"""For how long a command that follows a run waits for a server that restarts."""
+
+
+@Parameter(name="*", group=SERVER)
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """The server that a command talks to."""
+
+    url: Annotated[str | None, Parameter(help=f"URL of the server [MUSTERD_URL]; by default {DEFAULT_URL}.")] = None
+    token: Annotated[str | None, Parameter(help="Its key, or a token [MUSTERD_TOKEN].")] = field(
+        default=None, repr=False
+    )
+    profile: Annotated[str | None, Parameter(help="A profile that has both: musterd profile ls.")] = None
+
+
+NO_OPTIONS = ServerOptions()
+
+
+def server_of(options: ServerOptions) -> Profile:
+    """The URL and the token to use.
+
+    The token of a profile goes to the profile's URL alone.
+    """
+    profiles = Profiles.load() if options.url is None else Profiles()
+    name = options.profile
+    if name is None and not os.environ.get("MUSTERD_URL"):
+        name = profiles.used
+    if options.url is not None and options.profile is not None:
+        raise CommandFailed("Give --url or --profile, not both.", ExitCode.USAGE)
+    profile = None if options.url is not None or name is None else profiles.get(name)
+    token = options.token or (profile and profile.token) or os.environ.get("MUSTERD_TOKEN")
+    url = options.url or (profile and profile.url) or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+    return Profile(url=checked_url(url), token=token)
+
+
+@contextlib.contextmanager
+def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -> Iterator["Client"]:
+    """A client of the server. Its errors end the command with a message for people.
+
+    :param retry_seconds: for how long a call that fails is tried again.
+    """
+    import httpx2
+
+    from musterd.client import AnswerError, CannotConnect, Client, InvalidInput
+
+    server = server_of(options)
+    http = httpx2.Client(trust_env=not is_loopback(server.url))  # a proxy does not reach this machine's loopback
+    with Client(server.url, token=server.token, retry_seconds=retry_seconds, http=http) as client:
+        try:
+            yield client
+        except CannotConnect as error:
+            reason = str(error.__cause__ or error) or "no answer"
+            raise CommandFailed(
+                f"{server.url} cannot be reached: {reason}.\n"
+                "Start a server with: musterd serve FILE. Name another one with --url or --profile.",
+                ExitCode.UNREACHABLE,
+            ) from error
+        except InvalidInput as error:
+            raise CommandFailed(_words(error), ExitCode.USAGE) from error
+        except AnswerError as error:
+            raise CommandFailed(_words(error)) from error
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine by its loopback."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+_REMEDIES = {
+    401: "Give its key or a token with --token or MUSTERD_TOKEN, or store it: musterd profile add NAME --url URL",
+    403: "The token lacks the scope for this command.",
+}
+
+
+def _words(error: "AnswerError") -> str:
+    """A refusal, in words for people who typed a command."""
+    fields = getattr(error, "fields", None) or {}
+    lines = [error.detail.rstrip("."), *(f"{name}: {message}" for name, message in fields.items())]
+    if remedy := _REMEDIES.get(error.status):
+        lines.append(remedy)
+    return "\n".join(lines)

@@ -1,0 +1,193 @@
+"""``musterd runs`` and ``musterd teams`` against a server."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.app import Sample, Serve
+from tests.support.commands import Command, TalkTo
+
+
+async def test_runs_are_listed_newest_first(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        assert (await musterd("runs", "ls")).err.startswith("There are no such runs. Start one: musterd run")
+        await server.run("[[SAY one]]", run_id="r-one")
+        await server.run("[[ERROR 400]]", run_id="r-two")
+        listed = await musterd("runs", "ls")
+        assert [row[:3] for row in listed.rows] == [
+            ["r-two", "demo-team", "ERROR"],
+            ["r-one", "demo-team", "COMPLETED"],
+        ]
+        assert listed.rows[1][5] == "[[SAY one]]"
+        assert listed.err == ""
+        failed = await musterd("runs", "ls", "--status", "error", "--json")
+        assert [row["run_id"] for row in failed.json] == ["r-two"]
+        assert failed.json[0]["created_at"].endswith("Z")
+        assert (await musterd("runs", "ls", "--team", "other-team", "--json")).json == []
+        assert len((await musterd("runs", "ls", "--limit", "1")).rows) == 1
+
+
+async def test_a_run_is_shown_by_the_beginning_of_its_id(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[DELEGATE writer-agent: <SAY hello>]]", run_id="run-1")
+        await server.run("[[SAY other]]", run_id="other-1")
+        shown = await musterd("runs", "show", "run")
+        assert shown.code == 0
+        lines = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if "  " in line)
+        assert (lines["run"], lines["team"]) == ("run-1", "demo-team")
+        assert lines["member"].startswith("Writer Agent COMPLETED")
+        assert shown.out.splitlines()[-1] == "Done: hello"
+        assert (await musterd("runs", "show", "run-1", "--json")).json["members"][0]["started_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("nightly-9", "Did you mean nightly-1?"), ("zzz", "List them with: musterd runs ls")],
+)
+async def test_a_run_that_does_not_exist(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, name: str, hint: str
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("hello", run_id="nightly-1")
+        missing = await musterd("runs", "show", name)
+        assert (missing.code, missing.out) == (1, "")
+        assert missing.err == f'musterd: There is no run "{name}". {hint}\n'
+
+
+async def test_a_beginning_that_several_ids_have(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        for run_id in ("night-1", "night-2"):
+            await server.run("hello", run_id=run_id)
+        several = await musterd("runs", "cancel", "night")
+        assert several.code == 1
+        assert {"night-1", "night-2"} <= set(several.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("[[SAY done]]", 0, "COMPLETED"),
+        ("[[ERROR 400]]", 1, "The run failed: "),
+        ('[[TOOL publish {"title": "Hi", "copies": 2}]]', 3, "musterd approvals show "),
+    ],
+)
+async def test_watching_ends_with_the_code_of_the_runs_end(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample, message: str, code: int, words: str
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await server.begin(message, to="teams/desk", run_id="r1")
+        watched = await musterd("runs", "watch", "r1")
+        assert watched.code == code
+        assert watched.out == ("done\n" if code == 0 else "")
+        assert "News Desk: started" in watched.err
+        assert words in watched.err
+
+
+async def test_events_are_watched_as_lines_of_json(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY done]]", run_id="r1")
+        watched = await musterd("runs", "watch", "r1", "--json")
+        names = [json.loads(line)["event"] for line in watched.out.splitlines()]
+        assert (names[0], names[-1]) == ("TeamRunStarted", "TeamRunCompleted")
+        stored = await musterd("runs", "events", "r1", "--json")
+        assert stored.out == watched.out
+        assert len((await musterd("runs", "events", "r1", "--limit", "2")).out.splitlines()) == 2
+
+
+async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run('[[TOOL get_weather {"city": "Oslo"}]]', run_id="r1")
+        listed = await musterd("runs", "steps", "r1")
+        assert ["t0/c0", "tool", "completed"] in [row[:3] for row in listed.rows]
+        shown = await musterd("runs", "steps", "r1", "t0/c0")
+        assert '{"city": "Oslo"}' in shown.out
+        assert shown.out.endswith("\nSunny in Oslo\n")
+        missing = await musterd("runs", "steps", "r1", "t9")
+        assert (missing.code, missing.err) == (
+            1,
+            "musterd: The run has no step t9. List its steps with: musterd runs steps r1\n",
+        )
+
+
+async def test_runs_that_come_from_others(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY again]]", run_id="r1")
+        rerun = await musterd("runs", "rerun", "r1")
+        assert (rerun.code, rerun.out) == (0, "again\n")
+        forked = await musterd("runs", "fork", "r1", "t0/m", "--detach")
+        assert forked.code == 0
+        assert (await musterd("runs", "watch", forked.out.strip())).out == "again\n"
+        await server.run("[[ERROR 400]]", run_id="r2")
+        assert (await musterd("runs", "continue", "r2")).code == 1
+        refused = await musterd("runs", "continue", "r1")
+        assert refused.code == 1
+        assert refused.out == ""
+
+
+async def test_a_run_is_cancelled(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        hold = server.model.hold("hello")
+        await server.begin("hello", run_id="r1")
+        await hold.reached.wait()
+        assert (await musterd("runs", "cancel", "r1")).err == "r1 is CANCELLED\n"
+        assert (await musterd("runs", "watch", "r1")).code == 130
+
+
+async def test_an_export_goes_to_a_file_of_its_owner(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, tmp_path: Path
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", run_id="r1")
+        file = tmp_path / "r1.json"
+        assert (await musterd("runs", "export", "r1", "--output", str(file))).code == 0
+        assert json.loads(file.read_text())["run"]["content"] == "one"
+        assert file.stat().st_mode & 0o777 == 0o600
+        again = await musterd("runs", "export", "r1", "--output", str(file))
+        assert (again.code, "--force" in again.err) == (2, True)
+
+
+async def test_teams_agents_and_workflows_are_one_list(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        listed = await musterd("teams", "ls")
+        assert ["demo-team", "team", "2", "A demo team"] in listed.rows
+        assert ["solo-agent", "agent"] in [row[:2] for row in listed.rows]
+        assert "  writer-agent  Writes text" in (await musterd("teams", "show", "demo-team")).out
+        missing = await musterd("teams", "show", "demo-taem")
+        assert "Did you mean demo-team" in missing.err
+
+
+async def test_a_server_that_wants_a_key(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live(security_key="sesame") as server:
+        talk_to(server)
+        refused = await musterd("runs", "ls")
+        assert refused.code == 1
+        assert "--token or MUSTERD_TOKEN" in refused.err
+        url = str(server.http.base_url)
+        await musterd("profile", "add", "here", "--url", url, "--token", "sesame")
+        listed = await musterd("runs", "ls", "--profile", "here")
+        assert (listed.code, "sesame" in listed.err) == (0, False)
+
+
+async def test_a_server_that_is_not_there(musterd: Command) -> None:
+    missing = await musterd("runs", "ls", "--url", "http://127.0.0.1:1")
+    assert missing.code == 4
+    assert missing.err.startswith("musterd: http://127.0.0.1:1 cannot be reached: ")
+
+
+@pytest.mark.parametrize(
+    "words", [["--url", "nothing"], ["--url", "http://x", "--profile", "p"], ["--profile", "p"], ["--limit", "0"]]
+)
+async def test_wrong_usage(musterd: Command, words: list[str]) -> None:
+    assert (await musterd("runs", "ls", *words)).code == 2
