@@ -501,6 +501,10 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 REMOTE = "musterd.cli.remote"
+app.command(f"{REMOTE}.run:run", name="run", help="Run a team, show its members at work, and print the answer.")
+app.command(f"{REMOTE}.run:chat", name="chat", help="Talk to a team in the terminal.")
+app.command(f"{REMOTE}.approvals:approvals", name="approvals", help="List and decide what runs wait for.")
+app.command(f"{REMOTE}.sessions:sessions", name="sessions", help="List, show, rename, export and delete sessions.")
 app.command(f"{REMOTE}.runs:runs", name="runs", help="List, show, watch and change runs.")
 app.command(f"{REMOTE}.teams:teams", name="teams", help="List and show the teams, agents and workflows of a server.")
 app.command(f"{REMOTE}.profile_commands:profile", name="profile", help="Keep the URLs and tokens of servers.")

@@ -9,10 +9,10 @@ from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
 from musterd.cli.remote.output import dollars, duration, print_json, print_text, printable, say, with_iso_times
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.screens import Screen, screen_for
+from musterd.cli.remote.server_options import ServerOptions, StartedServer
 from musterd.core import clock
 
 if TYPE_CHECKING:
-    from musterd.cli.remote.server_options import ServerOptions
     from musterd.client import Client, Run
 
 CANCEL_SECONDS = 1.0
@@ -111,8 +111,9 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
         say(f"Continue it from its last step: {command('runs continue', run.run_id, options)}")
     elif run.status == "PAUSED":
         say("The run waits for a decision:")
+        _say_how_to_serve(options)
         for requirement in run.requirements:
-            say(f"  {command('approvals show', requirement.id, options)}")
+            say(f"  decide     {command('approvals show', requirement.id, options)}")
     else:
         say(f"The run is {run.status}.")
     say(summary(run))
@@ -138,13 +139,22 @@ def summary(run: "Run") -> str:
 def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
     """Print on standard error which run it is, and how to watch it."""
     say(f"run {run_id}")
+    _say_how_to_serve(options)
     say(f"  watch it   {command('runs watch', run_id, options)}")
     say(f"  read it    {command('runs show', run_id, options)}")
     if url:
         say(f"  its page   {page_url(url, f'runs/{run_id}')}")
 
 
+def _say_how_to_serve(options: "ServerOptions") -> None:
+    """Say how to start the server again that ends with this command. Runs go on there."""
+    if isinstance(options, StartedServer):
+        say(f"  serve it   musterd serve {options.source}")
+
+
 def command(words: str, argument: str, options: "ServerOptions") -> str:
     """A command to type, for the same server."""
+    if isinstance(options, StartedServer):
+        return f"musterd {words} {argument}"
     server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
     return f"musterd {words} {argument}{server}"

@@ -1,10 +1,11 @@
 """Runs that come from others: continued, repeated, forked."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from musterd.cli.remote.following import follow_and_print, print_receipt
-from musterd.cli.remote.output import print_text
+from musterd.cli.remote.output import print_text, say
 from musterd.cli.remote.run_lists import run_id_of
 from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, ServerOptions, connected, server_of
 
@@ -29,5 +30,7 @@ def attend(run: "Run", options: ServerOptions, *, detach: bool, as_json: bool = 
         print_text(run.run_id)
         print_receipt(run.run_id, options, server_of(options).url)
         return 0
+    if not sys.stderr.isatty():
+        say(f"run {run.run_id} in session {run.session_id}")
     with connected(options, retry_seconds=FOLLOW_RETRY_SECONDS) as client:
         return follow_and_print(client, run, options, cancels=True, as_json=as_json)

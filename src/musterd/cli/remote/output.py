@@ -107,12 +107,17 @@ def duration(seconds: float | None) -> str:
         return f"{max(seconds, 0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def dollars(cost: float | None) -> str:
     """An amount of US dollars; empty if it is not known."""
-    return "" if cost is None else f"${cost:.4f}" if cost < 1 else f"${cost:.2f}"
+    if not cost:
+        return "" if cost is None else "$0"
+    return f"${cost:.4f}" if cost < 1 else f"${cost:.2f}"
 
 
 def printable(text: str) -> str:

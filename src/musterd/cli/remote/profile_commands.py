@@ -18,7 +18,8 @@ def add(
     /,
     *,
     url: str,
-    token: Annotated[str | None, Parameter(help="Its key, or a token; - reads it from standard input.")] = None,
+    token: str | None = None,
+    token_stdin: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Store a server as NAME, or replace it. The first profile is used by all commands that name no server.
 
@@ -30,8 +31,14 @@ def add(
         The name of the profile.
     url
         The URL of the server, such as https://musterd.example.com.
+    token
+        Its key, or a token.
+    token_stdin
+        Read the token from standard input.
     """
-    profiles = Profiles.load().with_profile(name, Profile(url=checked_url(url), token=_token(token)))
+    profiles = Profiles.load().with_profile(
+        name, Profile(url=checked_url(url), token=_read_token() if token_stdin else token or _typed_token())
+    )
     profiles.save()
     usage = "used by default" if profiles.used == name else f"use it with: musterd profile use {name}"
     say(f"Stored {name} in {profiles_path()}; {usage}.")
@@ -91,13 +98,15 @@ def remove(name: str, /) -> int:
     return 0
 
 
-def _token(token: str | None) -> str | None:
-    if token == "-":
-        token = sys.stdin.readline().strip()
-        if not token:
-            raise CommandFailed("Standard input has no token.", ExitCode.USAGE)
-    elif token is None and sys.stdin.isatty() and sys.stderr.isatty():
-        from getpass import getpass
+def _read_token() -> str:
+    if token := sys.stdin.readline().strip():
+        return token
+    raise CommandFailed("Standard input has no token.", ExitCode.USAGE)
 
-        token = getpass("Token (empty if the server needs none): ", stream=sys.stderr).strip()
-    return token or None
+
+def _typed_token() -> str | None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    from getpass import getpass
+
+    return getpass("Token (empty if the server needs none): ", stream=sys.stderr).strip() or None

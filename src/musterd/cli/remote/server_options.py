@@ -36,6 +36,16 @@ class ServerOptions:
     profile: Annotated[str | None, Parameter(help="A profile that has both: musterd profile ls.")] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartedServer(ServerOptions):
+    """A server that this command has started, and stops at its end.
+
+    :param source: what it serves.
+    """
+
+    source: str
+
+
 NO_OPTIONS = ServerOptions()
 
 

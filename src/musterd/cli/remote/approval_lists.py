@@ -1,0 +1,100 @@
+"""Approvals in lists and alone."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.following import command
+from musterd.cli.remote.lookups import look_up
+from musterd.cli.remote.output import (
+    Column,
+    ago,
+    call_text,
+    duration,
+    iso,
+    one_line,
+    print_json,
+    print_table,
+    print_text,
+    say,
+    with_iso_times,
+)
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from musterd.cli.remote.server_options import ServerOptions
+    from musterd.client import Approval, Client
+
+LIST = "musterd approvals ls"
+COLUMNS = [
+    Column("APPROVAL", is_id=True),
+    Column("RUN", is_id=True),
+    Column("STATUS"),
+    Column("ASKED"),
+    Column("LEFT"),
+    Column("CALL", is_text=True),
+]
+
+
+def print_approvals(approvals: Sequence["Approval"], *, as_json: bool) -> None:
+    """Print a list of approvals."""
+    if as_json:
+        print_json(with_iso_times([approval.raw for approval in approvals]))
+        return
+    print_table(COLUMNS, map(_cells, approvals), empty="No run waits for a decision.")
+
+
+def _cells(approval: "Approval") -> tuple[Any, ...]:
+    is_open = approval.status == "pending" and approval.expires_at is not None
+    left = duration((approval.expires_at or 0) - clock.now()) if is_open else ""
+    call = call_text(approval.tool_name or "", approval.tool_args or {})
+    return approval.id, approval.run_id, approval.status, ago(approval.created_at), left, call
+
+
+def approval_of(client: "Client", name: str) -> "Approval":
+    """An approval by its id or the beginning of its id."""
+    ids = (approval.id for approval in client.approvals.list(status=None))
+    return look_up("approval", name, client.approvals.get, lambda: ids, LIST)
+
+
+def print_approval(approval: "Approval", options: "ServerOptions") -> None:
+    """Print an approval, and on standard error how to decide it."""
+    for name, value in (
+        ("approval", approval.id),
+        ("status", approval.status),
+        ("run", approval.run_id),
+        ("by", approval.resolved_by),
+        ("member", approval.member_name),
+        ("task", approval.task),
+        ("kind", approval.pause_type),
+        ("call", call_text(approval.tool_name or "", approval.tool_args or {})),
+        ("does", approval.raw.get("tool_description")),
+        ("asked", ago(approval.created_at)),
+        ("until", iso(approval.expires_at) if approval.expires_at else None),
+        ("otherwise", approval.raw.get("default_decision")),
+    ):
+        if value:
+            print_text(f"{name:<10} {one_line(value)}")
+    if approval.status == "pending":
+        say(f"Decide: {command('approvals approve', approval.id, options)}, or reject, or edit with NAME=VALUE")
+
+
+def say_decided(approval: "Approval", options: "ServerOptions") -> None:
+    """Say that a decision is stored, and how to see what follows."""
+    say(f"{approval.status}: {call_text(approval.tool_name or '', approval.tool_args or {})}")
+    say(f"Watch the run: {command('runs watch', approval.run_id, options)}")
+
+
+def values_of(changes: Sequence[str]) -> dict[str, Any]:
+    """The values of ``NAME=VALUE``. A value that is not JSON is a text."""
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, sign, text = change.partition("=")
+        if not sign or not name:
+            raise CommandFailed(f'"{change}" is not NAME=VALUE, such as copies=3.', ExitCode.USAGE)
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values

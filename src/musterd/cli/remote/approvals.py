@@ -1,0 +1,154 @@
+"""``musterd approvals``: decide what runs wait for."""
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter, validators
+
+from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
+
+Status = Literal["pending", "approved", "rejected", "expired", "cancelled", "all"]
+
+approvals = App(name="approvals", help="List and decide what runs wait for.")
+
+
+@approvals.command(name="ls")
+def list_approvals(
+    *,
+    status: Status = "pending",
+    run: str | None = None,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 100,
+    json: bool = False,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """List the decisions that runs wait for, newest first.
+
+    Parameters
+    ----------
+    status
+        Only those with this status.
+    run
+        Only those of this run.
+    limit
+        How many.
+    json
+        Print an array of objects.
+    """
+    from musterd.cli.remote.approval_lists import print_approvals
+    from musterd.cli.remote.run_lists import run_id_of
+
+    with connected(server) as client:
+        run_id = None if run is None else run_id_of(client, run)
+        page = client.approvals.list(status=None if status == "all" else status, run_id=run_id, limit=limit)
+    print_approvals(page.items, as_json=json)
+    return 0
+
+
+@approvals.command(name="show")
+def show_approval(approval: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Show APPROVAL: who wants to make which call, and until when it can be decided.
+
+    Parameters
+    ----------
+    approval
+        The id of the approval, or its beginning.
+    json
+        Print an object.
+    """
+    from musterd.cli.remote.approval_lists import approval_of, print_approval
+    from musterd.cli.remote.output import print_json, with_iso_times
+
+    with connected(server) as client:
+        view = approval_of(client, approval)
+    if json:
+        print_json(with_iso_times(view.raw))
+    else:
+        print_approval(view, server)
+    return 0
+
+
+@approvals.command(name="approve")
+def approve(
+    approval: str,
+    /,
+    *,
+    result: str | None = None,
+    by: str | None = None,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """Let the call of APPROVAL be made. Its run goes on.
+
+    Parameters
+    ----------
+    approval
+        The id of the approval, or its beginning.
+    result
+        What the call has returned, if it was made elsewhere or had happened before a crash.
+    by
+        Who decides; with a token its user does.
+    """
+    from musterd.cli.remote.approval_lists import approval_of, say_decided
+
+    with connected(server) as client:
+        view = approval_of(client, approval)
+        say_decided(client.approvals.approve(view.id, result=result, resolved_by=by), server)
+    return 0
+
+
+@approvals.command(name="reject")
+def reject(
+    approval: str,
+    /,
+    *,
+    note: str | None = None,
+    by: str | None = None,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """Do not let the call of APPROVAL be made. Its run goes on without it.
+
+    Parameters
+    ----------
+    approval
+        The id of the approval, or its beginning.
+    note
+        The reason, which the model reads.
+    by
+        Who decides; with a token its user does.
+    """
+    from musterd.cli.remote.approval_lists import approval_of, say_decided
+
+    with connected(server) as client:
+        view = approval_of(client, approval)
+        say_decided(client.approvals.reject(view.id, note=note, resolved_by=by), server)
+    return 0
+
+
+@approvals.command(name="edit")
+def edit(
+    approval: str,
+    change: str,
+    /,
+    *changes: str,
+    by: str | None = None,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """Let the call of APPROVAL be made with other arguments, such as: copies=3 title="Hello".
+
+    Parameters
+    ----------
+    approval
+        The id of the approval, or its beginning.
+    change
+        NAME=VALUE: an argument of the call, or a value that is asked for. A number, true or an object is written as
+        JSON.
+    changes
+        More of them.
+    by
+        Who decides; with a token its user does.
+    """
+    from musterd.cli.remote.approval_lists import approval_of, say_decided, values_of
+
+    values = values_of([change, *changes])
+    with connected(server) as client:
+        view = approval_of(client, approval)
+        say_decided(client.approvals.approve(view.id, values=values, resolved_by=by), server)
+    return 0

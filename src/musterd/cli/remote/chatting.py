@@ -1,0 +1,53 @@
+"""A conversation in the terminal: runs of one session."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from musterd.cli.remote.local_server import server_for
+from musterd.cli.remote.new_runs import attend
+from musterd.cli.remote.output import say
+from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.starting import Start, chosen, started
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    from musterd.client.runs import ComponentKind
+
+PROMPT = "> "
+
+
+def chat_with(team: str, session: str | None, kind: "ComponentKind | None", options: ServerOptions) -> int:
+    """Send each line that a person types, and print the answers.
+
+    :return: the exit code of the last run that did not complete; 0 if all did.
+    """
+    session_id = session or clock.new_id()
+    code = 0
+    with server_for(team, options) as server:
+        with connected(server) as client:
+            name = chosen(client, team, kind).component.id
+        say(f"Talking to {name} in session {session_id}. Ctrl+D ends.")
+        for message in _messages():
+            start = Start(team=team, message=message, kind=kind, session=session_id)
+            code = attend(started(start, server), server, detach=False) or code
+    again = f"musterd chat {team} --session {session_id}"
+    say(f"Go on with: {again}{f' --url {options.url}' if options.url else ''}")
+    return code
+
+
+def _messages() -> Iterator[str]:
+    """The lines that are not empty, until the end of the input."""
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if is_terminal:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - input() edits lines with it
+    while True:
+        try:
+            line = input(PROMPT) if is_terminal else next(sys.stdin)
+        except (EOFError, StopIteration, KeyboardInterrupt):
+            say("")
+            return
+        if line.strip():
+            yield line.strip()

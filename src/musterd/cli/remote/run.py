@@ -1,0 +1,80 @@
+"""``musterd run`` and ``musterd chat``: runs from the command line."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, validators
+
+from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions
+
+Files = Annotated[
+    list[Path] | None,
+    Parameter(name=("--file", "-f"), negative=(), validator=validators.Path(exists=True, dir_okay=False)),
+]
+Kind = Literal["team", "agent", "workflow"]
+
+
+def run(  # noqa: PLR0913 - each is an argument or an option
+    team: str,
+    message: str | None = None,
+    /,
+    *,
+    file: Files = None,
+    session: str | None = None,
+    kind: Kind | None = None,
+    detach: bool = False,
+    json: bool = False,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """Run TEAM with MESSAGE, show its members at work, and print the answer.
+
+    Ctrl+C cancels the run; a second one within a second leaves it at work. What the run waits for is asked in the
+    terminal. Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 no server, 130 cancelled.
+
+    Parameters
+    ----------
+    team
+        The id of a team, an agent or a workflow. Or a file that declares it, such as team.py:desk: then a server is
+        started for it, and stopped at the end.
+    message
+        The message; without it, standard input is read.
+    file
+        A file for the run; may be repeated.
+    session
+        The session to continue; by default a new one.
+    kind
+        What TEAM is, if several have the same id.
+    detach
+        Print the id of the run, and do not wait for it.
+    json
+        Print the whole run as an object, in place of the answer.
+    """
+    from musterd.cli.remote.starting import Start, message_or_input, run_once
+
+    text = message_or_input(message)
+    start = Start(team=team, message=text, kind=kind, session=session, files=file or ())
+    return run_once(start, server, detach=detach, as_json=json)
+
+
+def chat(
+    team: str,
+    /,
+    *,
+    session: str | None = None,
+    kind: Kind | None = None,
+    server: ServerOptions = NO_OPTIONS,
+) -> int:
+    """Talk to TEAM: each line is a message of one session. Ctrl+D ends.
+
+    Parameters
+    ----------
+    team
+        The id of a team, an agent or a workflow, or a file that declares it, such as team.py:desk.
+    session
+        The session to continue; by default a new one.
+    kind
+        What TEAM is, if several have the same id.
+    """
+    from musterd.cli.remote.chatting import chat_with
+
+    return chat_with(team, session, kind, server)

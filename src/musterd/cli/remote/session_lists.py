@@ -1,0 +1,117 @@
+"""Sessions in lists and alone."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.lookups import look_up
+from musterd.cli.remote.output import (
+    Column,
+    ago,
+    dollars,
+    one_line,
+    print_json,
+    print_table,
+    print_text,
+    printable,
+    say,
+    with_iso_times,
+)
+from musterd.cli.remote.questions import can_ask
+
+if TYPE_CHECKING:
+    from musterd.client import Client, Session
+
+LIST = "musterd sessions ls"
+FORMAT = 1
+RECENT = 100
+PAGE = 100
+COLUMNS = [
+    Column("SESSION", is_id=True),
+    Column("TEAM"),
+    Column("STATUS"),
+    Column("RUNS"),
+    Column("COST"),
+    Column("USED"),
+    Column("NAME", is_text=True),
+]
+
+
+def print_sessions(sessions: Sequence["Session"], *, as_json: bool) -> None:
+    """Print a list of sessions."""
+    if as_json:
+        print_json([session.raw for session in sessions])
+        return
+    print_table(COLUMNS, map(_cells, sessions), empty="There are no such sessions.")
+
+
+def _cells(session: "Session") -> tuple[Any, ...]:
+    return (
+        session.session_id,
+        session.component_id,
+        session.status,
+        session.run_count,
+        dollars(session.total_cost),
+        ago(session.updated_at),
+        session.session_name,
+    )
+
+
+def session_of(client: "Client", name: str) -> "Session":
+    """A session by its id or the beginning of its id."""
+    ids = (session.session_id for session in client.sessions.list(limit=RECENT))
+    return look_up("session", name, client.sessions.get, lambda: ids, LIST)
+
+
+def print_session(session: "Session") -> None:
+    """Print a session and its messages."""
+    raw = session.raw
+    component = next((raw[f"{kind}_id"] for kind in ("team", "agent", "workflow") if raw.get(f"{kind}_id")), None)
+    for name, value in (
+        ("session", session.session_id),
+        ("name", session.session_name),
+        ("team", component),
+        ("created", ago(session.created_at)),
+        ("used", ago(session.updated_at)),
+        ("state", session.session_state or None),
+    ):
+        if value:
+            print_text(f"{name:<10} {one_line(value)}")
+    for message in session.chat_history or ():
+        if message.get("content") and message.get("role") in ("user", "assistant"):
+            content = message["content"]
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            print_text(f"\n{message['role']}: {printable(text)}")
+
+
+def exported(client: "Client", session: "Session") -> bytes:
+    """A session and the exports of its runs, oldest first."""
+    run_ids: list[str] = []
+    cursor = None
+    while True:
+        page = client.runs.list(session_id=session.session_id, limit=PAGE, cursor=cursor)
+        run_ids.extend(row.run_id for row in page)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    head = json.dumps({"format": FORMAT, "session": with_iso_times(session.raw)}, ensure_ascii=False)
+    runs = b",".join(client.runs.export(run_id).strip() for run_id in reversed(run_ids))
+    return head[:-1].encode() + b', "runs": [' + runs + b"]}\n"
+
+
+def remove(client: "Client", sessions: Sequence["Session"], *, is_confirmed: bool) -> None:
+    """Delete sessions, if a person agrees."""
+    if not is_confirmed:
+        if not can_ask():
+            raise CommandFailed("Nothing was deleted: without a terminal, confirm with --yes.", ExitCode.USAGE)
+        for session in sessions:
+            say(f"{session.session_id}  {one_line(session.session_name)}")
+        sys.stderr.write(f"Delete {'this session' if len(sessions) == 1 else 'these sessions'} with all runs? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandFailed("Nothing was deleted.")
+    for session in sessions:
+        client.sessions.delete(session.session_id)
+        say(f"Deleted {session.session_id}.")

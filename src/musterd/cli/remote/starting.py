@@ -1,0 +1,83 @@
+"""Starts runs of a team, on a server or from a file."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.components import Served, component_of, served
+from musterd.cli.remote.local_server import is_source, server_for
+from musterd.cli.remote.new_runs import attend
+from musterd.cli.remote.server_options import ServerOptions, connected
+
+if TYPE_CHECKING:
+    from musterd.client import Client, Run, StartOptions
+    from musterd.client.runs import ComponentKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A run to start.
+
+    :param team: the id of a team, an agent or a workflow, or the source that declares it.
+    :param kind: which of them, if several have the same id.
+    :param session: its session; by default a new one.
+    """
+
+    team: str
+    message: str
+    kind: "ComponentKind | None" = None
+    session: str | None = None
+    files: Sequence[Path] = ()
+
+
+def run_once(start: Start, options: ServerOptions, *, detach: bool, as_json: bool) -> int:
+    """Start a run and follow it.
+
+    :return: the exit code that stands for the run's end.
+    """
+    if detach and is_source(start.team):
+        raise CommandFailed(
+            f"--detach needs a server that stays. Start it with: musterd serve {start.team}", ExitCode.USAGE
+        )
+    with server_for(start.team, options) as server:
+        return attend(started(start, server), server, detach=detach, as_json=as_json)
+
+
+def message_or_input(message: str | None) -> str:
+    """The message of the command line, or what is piped into the command."""
+    if message is not None:
+        return message
+    if sys.stdin.isatty():
+        raise CommandFailed('There is no message: musterd run TEAM "message", or pipe it in.', ExitCode.USAGE)
+    return sys.stdin.read().strip()
+
+
+def started(start: Start, options: ServerOptions) -> "Run":
+    """Start a run. The server has stored it when this returns."""
+    fields: StartOptions = {}
+    if start.session is not None:
+        fields["session_id"] = start.session
+    if start.files:
+        fields["files"] = start.files
+    with connected(options) as client:
+        row = chosen(client, start.team, start.kind)
+        return client.start(row.component.id, start.message, kind=row.kind, **fields)
+
+
+def chosen(client: "Client", team: str, kind: "ComponentKind | None") -> Served:
+    """The component to run.
+
+    :param team: its id, or the source that the server serves.
+    """
+    if not is_source(team):
+        return component_of(client, team, kind)
+    source, _, name = team.partition(":")
+    rows = [row for row in served(client) if kind in (None, row.kind)]
+    matches = [row for row in rows if row.component.id == name] or rows  # a variable's name may differ from its id
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(row.component.id for row in rows)
+    raise CommandFailed(f"{source} has several: {names}. Name one: musterd run {source}:NAME", ExitCode.USAGE)

@@ -1,0 +1,85 @@
+"""``musterd approvals`` and ``musterd sessions`` against a server."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.app import Sample, Serve
+from tests.support.commands import Command, TalkTo
+
+PUBLISH = '[[TOOL publish {"title": "Hi", "copies": 2}]]'
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["approve"], "Done: 2 copies of Hi"),
+        (["edit", "copies=5"], "5 copies of Hi"),
+        (["reject", "--note", "too long"], "too long"),
+    ],
+)
+async def test_a_decision_lets_the_run_go_on(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample, words: list[str], answer: str
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await musterd("run", "desk", PUBLISH, "--session", "s1")
+        ((approval, run_id, status, *_, call),) = (await musterd("approvals", "ls")).rows
+        assert (status, call) == ("pending", 'publish(title="Hi", copies=2)')
+        shown = await musterd("approvals", "show", approval[:8])
+        assert f"run        {run_id}\n" in shown.out
+        assert f"musterd approvals approve {approval}" in shown.err
+        verb, *options = words
+        decided = await musterd("approvals", verb, approval[:8], *options, "--by", "ana")
+        assert decided.code == 0
+        watched = await musterd("runs", "watch", run_id)
+        assert (watched.code, answer in watched.out) == (0, True)
+        (row,) = (await musterd("approvals", "ls", "--status", "all", "--json")).json
+        assert row["resolved_by"] == "ana"
+        again = await musterd("approvals", "reject", approval)
+        assert again.code == (0 if verb == "reject" else 1)
+
+
+async def test_a_change_that_is_none(musterd: Command) -> None:
+    wrong = await musterd("approvals", "edit", "a1", "copies")
+    assert (wrong.code, wrong.err) == (2, 'musterd: "copies" is not NAME=VALUE, such as copies=3.\n')
+
+
+async def test_sessions_are_listed_shown_and_renamed(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", session_id="s1")
+        await musterd("sessions", "rename", "s1", "Monday")
+        ((session, team, status, runs, *_, name),) = (await musterd("sessions", "ls")).rows
+        assert (session, team, status, runs, name) == ("s1", "demo-team", "COMPLETED", "1", "Monday")
+        shown = await musterd("sessions", "show", "s1")
+        assert shown.out.endswith("\nuser: [[SAY one]]\n\nassistant: one\n")
+        assert (await musterd("sessions", "ls", "--search", "Tuesday", "--json")).json == []
+
+
+async def test_a_session_is_exported_with_its_runs(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, tmp_path: Path
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        for word in ("one", "two"):
+            await server.run(f"[[SAY {word}]]", session_id="s1")
+        file = tmp_path / "s1.json"
+        await musterd("sessions", "export", "s1", "--output", str(file))
+        export = json.loads(file.read_text())
+        assert export["session"]["session_id"] == "s1"
+        assert [run["run"]["content"] for run in export["runs"]] == ["one", "two"]
+
+
+async def test_nothing_is_deleted_without_a_yes(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[SAY one]]", session_id="s1")
+        refused = await musterd("sessions", "rm", "s1")
+        assert (refused.code, "--yes" in refused.err) == (2, True)
+        assert len((await musterd("sessions", "ls")).rows) == 1
+        missing = await musterd("sessions", "rm", "s1", "other", "--yes")
+        assert missing.code == 1
+        assert (await musterd("sessions", "rm", "s1", "--yes")).code == 0
+        assert (await musterd("sessions", "ls", "--json")).json == []

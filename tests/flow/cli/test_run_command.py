@@ -1,0 +1,100 @@
+"""``musterd run`` and ``musterd chat`` without a terminal, against a server."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.app import Sample, Serve
+from tests.support.commands import Command, TalkTo
+
+PUBLISH = '[[TOOL publish {"title": "Hi", "copies": 2}]]'
+
+
+async def test_the_answer_goes_to_standard_output(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        done = await musterd("run", "demo-team", '[[DELEGATE writer-agent: <TOOL get_weather {"city": "Oslo"}>]]')
+        assert (done.code, done.out[:6]) == (0, "Done: ")
+        texts = [line.partition(" s  ")[2].strip() for line in done.err.splitlines()]
+        assert "Demo Team: started" in texts
+        assert "Writer Agent: started" in texts
+        assert any(text.startswith("Demo Team: completed (") for text in texts)
+        assert done.err.splitlines()[-1].startswith("COMPLETED  ")
+
+
+@pytest.mark.parametrize(("message", "code"), [("[[SAY yes]]", 0), ("[[ERROR 400]]", 1), (PUBLISH, 3)])
+async def test_the_exit_code_says_how_the_run_ended(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample, message: str, code: int
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        done = await musterd("run", "desk", message)
+        assert done.code == code
+        assert ("yes\n" in done.out) is (code == 0)
+
+
+async def test_a_run_as_json(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        run = (await musterd("run", "solo-agent", "[[SAY yes]]", "--json")).json
+        assert (run["agent_id"], run["content"], run["ended_at"][-1]) == ("solo-agent", "yes", "Z")
+
+
+async def test_a_detached_run_is_a_receipt(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        started = await musterd("run", "demo-team", "[[SAY yes]]", "--detach")
+        run_id = started.out.strip()
+        assert started.code == 0
+        assert f"musterd runs watch {run_id}\n" in started.err
+        assert f"/ui/#/runs/{run_id}\n" in started.err
+        assert (await musterd("runs", "watch", run_id)).out == "yes\n"
+
+
+async def test_files_and_a_session_go_with_a_run(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, tmp_path: Path
+) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("from a file")
+    async with serve_live() as server:
+        talk_to(server)
+        words = ["run", "demo-team", "hello", "-f", str(note), "--session", "s1", "--json"]
+        assert (await musterd(*words)).json["session_id"] == "s1"
+        assert "from a file" in str(server.model.calls)
+        missing = await musterd("run", "demo-team", "hello", "-f", str(tmp_path / "none.txt"))
+        assert missing.code == 2
+
+
+async def test_a_message_from_standard_input(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("[[SAY piped]]"))
+        assert (await musterd("run", "demo-team")).out == "piped\n"
+
+
+async def test_a_team_that_is_not_served(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        near = await musterd("run", "demo-taem", "hello")
+        assert (near.code, "Did you mean demo-team" in near.err) == (1, True)
+        far = await musterd("run", "zzzzz", "hello")
+        assert far.err.endswith("List them with: musterd teams ls\n")
+        agent = await musterd("run", "demo-team", "hello", "--kind", "agent")
+        assert agent.code == 1
+
+
+async def test_a_chat_is_one_session(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("[[SAY one]]\n\n[[SAY two]]\n"))
+        talked = await musterd("chat", "demo-team", "--session", "s1")
+        assert (talked.code, talked.out) == (0, "one\ntwo\n")
+        assert "musterd chat demo-team --session s1" in talked.err
+        listed = await musterd("runs", "ls", "--session", "s1", "--json")
+        assert [row["input"] for row in listed.json] == ["[[SAY two]]", "[[SAY one]]"]
