@@ -27,9 +27,9 @@ async def test_a_decision_lets_the_run_go_on(
         await musterd("run", "desk", PUBLISH, "--session", "s1")
         ((approval, run_id, status, *_, call),) = (await musterd("approvals", "ls")).rows
         assert (status, call) == ("pending", 'publish(title="Hi", copies=2)')
-        shown = await musterd("approvals", "show", approval[:8])
-        assert f"run        {run_id}\n" in shown.out
-        assert f"musterd approvals approve {approval}" in shown.err
+        printed = await musterd("approvals", "show", approval[:8])
+        assert f"run        {run_id}\n" in printed.out
+        assert f"musterd approvals approve {approval}" in printed.err
         verb, *options = words
         decided = await musterd("approvals", verb, approval[:8], *options, "--by", "ana")
         assert decided.code == 0
@@ -53,8 +53,8 @@ async def test_sessions_are_listed_shown_and_renamed(serve_live: Serve, musterd:
         await musterd("sessions", "rename", "s1", "Monday")
         ((session, team, status, runs, *_, name),) = (await musterd("sessions", "ls")).rows
         assert (session, team, status, runs, name) == ("s1", "demo-team", "COMPLETED", "1", "Monday")
-        shown = await musterd("sessions", "show", "s1")
-        assert shown.out.endswith("\nuser: [[SAY one]]\n\nassistant: one\n")
+        printed = await musterd("sessions", "show", "s1")
+        assert printed.out.endswith("\nuser: [[SAY one]]\n\nassistant: one\n")
         assert (await musterd("sessions", "ls", "--search", "Tuesday", "--json")).json == []
 
 

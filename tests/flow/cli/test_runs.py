@@ -34,12 +34,12 @@ async def test_a_run_is_shown_by_the_beginning_of_its_id(serve_live: Serve, must
         talk_to(server)
         await server.run("[[DELEGATE writer-agent: <SAY hello>]]", run_id="run-1")
         await server.run("[[SAY other]]", run_id="other-1")
-        shown = await musterd("runs", "show", "run")
-        assert shown.code == 0
-        lines = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if "  " in line)
+        printed = await musterd("runs", "show", "run")
+        assert printed.code == 0
+        lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines() if "  " in line)
         assert (lines["run"], lines["team"]) == ("run-1", "demo-team")
         assert lines["member"].startswith("Writer Agent COMPLETED")
-        assert shown.out.splitlines()[-1] == "Done: hello"
+        assert printed.out.splitlines()[-1] == "Done: hello"
         assert (await musterd("runs", "show", "run-1", "--json")).json["members"][0]["started_at"].endswith("Z")
 
 
@@ -107,9 +107,9 @@ async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, t
         await server.run('[[TOOL get_weather {"city": "Oslo"}]]', run_id="r1")
         listed = await musterd("runs", "steps", "r1")
         assert ["t0/c0", "tool", "completed"] in [row[:3] for row in listed.rows]
-        shown = await musterd("runs", "steps", "r1", "t0/c0")
-        assert '{"city": "Oslo"}' in shown.out
-        assert shown.out.endswith("\nSunny in Oslo\n")
+        printed = await musterd("runs", "steps", "r1", "t0/c0")
+        assert '{"city": "Oslo"}' in printed.out
+        assert printed.out.endswith("\nSunny in Oslo\n")
         missing = await musterd("runs", "steps", "r1", "t9")
         assert (missing.code, missing.err) == (
             1,

@@ -20,6 +20,7 @@ from musterd.core import clock
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_LINES = 15
+start_process = subprocess.Popen[str]
 _READY = "musterd: serving on "
 _SUFFIXES = (".py", ".yaml", ".yml")
 
@@ -59,7 +60,7 @@ def _serving(source: str) -> Iterator[str]:
     """Serve a source on a free port, on the database of the settings."""
     say(f"Starting a server with {source} …")
     with tempfile.NamedTemporaryFile(prefix="musterd-", suffix=".log") as log:
-        process = subprocess.Popen(
+        process = start_process(
             [sys.executable, "-m", "musterd", "serve", source, "--port", "0"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""How a run is shown while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
+"""How a run is visible while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
 
 import sys
 from collections.abc import Callable
@@ -106,14 +106,14 @@ class LiveScreen:
         members = list(self.progress.members.values())  # copied, because the drawing is done by another thread
         size = self._terminal.size
         columns = max(1, min(len(members), size.width // PANEL_WIDTH))
-        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are shown.
+        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are visible.
         rows = max(1, (size.height - 2) // (TEXT_LINES + 4))
-        shown = members if len(members) <= rows * columns else [members[0], *members[1 - rows * columns :]]
+        visible = members if len(members) <= rows * columns else [members[0], *members[1 - rows * columns :]]
         grid = Table.grid(expand=True)
         for _ in range(columns):
             grid.add_column(ratio=1)
-        for start in range(0, len(shown), columns):
-            grid.add_row(*map(self._panel, shown[start : start + columns]))
+        for start in range(0, len(visible), columns):
+            grid.add_row(*map(self._panel, visible[start : start + columns]))
         return Group(Text(self._headline(members), style="bold", no_wrap=True, overflow="ellipsis"), grid)
 
     def _headline(self, members: list[MemberProgress]) -> str:

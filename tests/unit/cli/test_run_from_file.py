@@ -1,0 +1,58 @@
+"""``musterd run FILE``: a server is started for the file, and stopped at the end."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.cli.main import main
+from musterd.cli.remote import local_server
+
+NEWSROOM = Path(__file__).resolve().parents[3] / "examples" / "newsroom.py"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The scripted model, and a database of the test's own."""
+    monkeypatch.setenv("MUSTERD_EXAMPLE_MODEL", "scripted")
+    monkeypatch.setenv("MUSTERD_DB", f"sqlite:///{tmp_path}/own.db")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("OS_SECURITY_KEY", "sesame")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    servers: list[subprocess.Popen[str]] = []
+
+    def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[str]:
+        servers.append(subprocess.Popen(*args, **kwargs))
+        return servers[-1]
+
+    monkeypatch.setattr(local_server, "start_process", popen)
+    assert main(["run", f"{NEWSROOM}:desk", "What is the weather in Paris?"]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("Paris: 18 degrees")
+    assert err.startswith(f"Starting a server with {NEWSROOM}:desk …\n")
+    assert [server.returncode for server in servers] == [0]
+
+
+def test_a_file_that_cannot_be_served_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    assert main(["run", "broken.py", "hello"]) == 1
+    err = capfd.readouterr().err
+    assert "musterd: The server did not start.\n" in err
+    assert "nothing_of_this_name" in err
+
+
+@pytest.mark.parametrize("option", [["--detach"], ["--url", "http://127.0.0.1:1"]])
+def test_options_that_need_a_server(option: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", f"{NEWSROOM}:desk", "hello", *option]) == 2
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "is_file"), [("team.py:desk", True), ("a/teams.yaml", True), ("desk", False), ("a.b", False)]
+)
+def test_what_is_a_file(name: str, is_file: bool) -> None:
+    assert local_server.is_source(name) is is_file

@@ -1,0 +1,122 @@
+"""What is shown of a run while it is at work."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from musterd.cli.remote.run_progress import RunProgress, line_of
+from musterd.cli.remote.screens import LineScreen, LiveScreen
+from musterd.client import Event
+
+
+def event(name: str, index: int = 0, run: str = "r", depth: int = 0, **fields: Any) -> Event:
+    """An event of a team, or of its member."""
+    who = {"team_name": "Desk"} if depth == 0 else {"agent_name": run}
+    raw = {"event": name, "event_index": index, "run_id": run, "session_id": "s", "nested_depth": depth, "at": index}
+    return Event.of({**raw, **who, **fields})
+
+
+def tool(name: str, **fields: Any) -> dict[str, Any]:
+    return {"tool_name": name, "tool_args": {}, "tool_call_error": None, "result": None, **fields}
+
+
+def test_a_member_is_shown_with_its_call_its_text_and_its_tokens() -> None:
+    progress = RunProgress()
+    progress.apply(event("TeamRunStarted"))
+    progress.apply(event("RunStarted", 1, "writer", 1))
+    progress.apply(event("ToolCallStarted", 2, "writer", 1, tool=tool("look", tool_args={"at": "sky"})))
+    writer = progress.members["writer"]
+    assert (writer.state, writer.doing) == ("calling", 'look(at="sky")')
+    progress.apply(event("ToolCallCompleted", 3, "writer", 1, tool=tool("look", result="blue")))
+    progress.apply(event("ModelRequestCompleted", 4, "writer", 1, input_tokens=7, output_tokens=2))
+    for text in ("The sky ", "is blue."):
+        progress.apply(event("RunContent", 5, "writer", 1, content=text))
+    assert (writer.state, writer.doing, writer.text) == ("writing", "", "The sky is blue.")
+    assert (writer.input_tokens, writer.output_tokens) == (7, 2)
+    progress.apply(event("RunCompleted", 9, "writer", 1, content="The sky is blue."))
+    assert (writer.state, writer.ended_at) == ("completed", 9)
+
+
+def test_a_text_that_comes_again_after_a_crash_is_shown_once() -> None:
+    progress = RunProgress()
+    progress.apply(event("RunContent", 1, "writer", 1, content="The s"))
+    progress.apply(event("TeamRunContinued", 2, superseded=[{"run_id": "writer", "path": "", "from_event_index": 1}]))
+    progress.apply(event("ModelRequestStarted", 3, "writer", 1))
+    progress.apply(event("RunContent", 4, "writer", 1, content="The sky"))
+    assert progress.members["writer"].text == "The sky"
+
+
+@pytest.mark.parametrize(
+    ("happened", "line"),
+    [
+        (event("TeamRunStarted"), "started"),
+        (event("WorkflowStarted"), "started"),
+        (
+            event(
+                "TeamToolCallStarted",
+                tool=tool("delegate_task_to_member", tool_args={"member_id": "writer", "task": "write"}),
+            ),
+            "asks writer: write",
+        ),
+        (event("ToolCallStarted", tool=tool("look")), "calls look()"),
+        (event("ToolCallCompleted", tool=tool("look", result="x" * 500)), f"look → {'x' * 160}…"),
+        (event("TeamToolCallCompleted", tool=tool("delegate_task_to_member", result="text")), None),
+        (event("ToolCallError", tool=tool("look"), error="dark"), "look failed: dark"),
+        (
+            event("ModelRequestRetried", reason="busy", wait_seconds=1.5),
+            "model call failed, tried again in 1.5 s: busy",
+        ),
+        (event("StepStarted", step_name="draft"), "step draft started"),
+        (event("StepError", step_name="draft", error="no"), "step draft failed: no"),
+        (event("TeamRunPaused"), "waits for a decision"),
+        (event("WorkflowError", error="it broke"), "failed: it broke"),
+        (event("TeamRunError", content="it broke"), "failed: it broke"),
+        (event("TeamRunCancelled", 3), "cancelled (0.0 s)"),
+        (event("TeamRunContent", content="word"), None),
+    ],
+)
+def test_the_line_of_an_event(happened: Event, line: str | None) -> None:
+    assert line_of(happened, RunProgress().apply(happened)) == line
+
+
+def test_lines_have_the_seconds_since_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = LineScreen()
+    screen.show(event("TeamRunStarted", 100))
+    screen.show(event("RunStarted", 102, "writer", 1))
+    assert capsys.readouterr().err == "   0.0 s  Desk: started\n   2.0 s    writer: started\n"
+
+
+def drawn(members: int, width: int, height: int) -> list[str]:
+    """The live screen of a team with this many members."""
+    file = io.StringIO()
+    terminal = Console(file=file, width=width, height=height, markup=False)
+    screen = LiveScreen("desk  run-1", terminal, now=lambda: 75.0)
+    screen.show(event("TeamRunStarted"))
+    for number in range(members):
+        screen.show(event("RunContent", number, f"member-{number}", 1, content="[bold]word[/bold] " * 100))
+    terminal.print(screen.drawing())
+    return file.getvalue().splitlines()
+
+
+def test_members_stand_side_by_side_as_far_as_the_terminal_is_wide() -> None:
+    lines = drawn(members=3, width=150, height=40)
+    assert lines[0].startswith("desk  run-1  started  1 min 15 s  0 tokens")
+    assert [line.count("╭") for line in lines if "╭" in line] == [4]
+    assert [line.count("╭") for line in drawn(3, 80, 40) if "╭" in line] == [2, 2]
+    assert "[bold]word[/bold]" in "".join(lines)
+
+
+def test_a_drawing_is_never_higher_than_the_terminal() -> None:
+    lines = drawn(members=30, width=80, height=24)
+    assert len(lines) < 24
+    assert "Desk" in lines[1]
+    assert "member-29" in "".join(lines)
+
+
+def test_a_run_that_waits_to_start_is_shown() -> None:
+    file = io.StringIO()
+    terminal = Console(file=file, width=80, height=24)
+    terminal.print(LiveScreen("desk  run-1", terminal).drawing())
+    assert file.getvalue().splitlines()[0].startswith("desk  run-1  waiting to start")
