@@ -10,6 +10,7 @@ it prints last.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -28,6 +29,7 @@ import pytest
 from cyclopts import App
 
 from musterd.cli.main import app as commands
+from musterd.cli.remote.server_options import SERVER, ServerOptions
 from musterd.core import errors, states
 from musterd.core.settings import Settings
 from musterd.declare import load
@@ -389,6 +391,8 @@ def test_every_command_is_listed() -> None:
 def test_every_option_of_a_command_is_listed(name: str) -> None:
     expected = {}
     for argument in COMMANDS[name].assemble_argument_collection():
+        if SERVER in argument.parameter.group:
+            continue  # the section "Servers" lists these once
         if argument.names[0].startswith("--"):
             expected[tuple(argument.names)] = shown_value(argument.field_info.default)
         else:
@@ -396,6 +400,11 @@ def test_every_option_of_a_command_is_listed(name: str) -> None:
             assert re.search(rf"^## musterd {name} .*\b{argument.names[0]}\b", text, flags=re.MULTILINE)
     table = rows(section("cli.md", f"musterd {name}"))
     assert {tuple(code(row[0])): "".join(code(row[1])[:1]) for row in table} == expected
+
+
+def test_the_options_that_name_a_server_are_listed() -> None:
+    names = {f"--{field.name}" for field in dataclasses.fields(ServerOptions)}
+    assert {name for row in rows(section("cli.md", "Servers")) for name in code(row[0])} == names
 
 
 def test_the_defaults_of_settings_are_listed() -> None:

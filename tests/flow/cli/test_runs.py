@@ -175,7 +175,7 @@ async def test_a_server_that_wants_a_key(serve_live: Serve, musterd: Command, ta
         assert refused.code == 1
         assert "--token or MUSTERD_TOKEN" in refused.err
         url = str(server.http.base_url)
-        await musterd("profile", "add", "here", "--url", url, "--token", "sesame")
+        await musterd("profile", "add", "here", url, "--token", "sesame")
         listed = await musterd("runs", "ls", "--profile", "here")
         assert (listed.code, "sesame" in listed.err) == (0, False)
 

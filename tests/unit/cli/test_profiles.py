@@ -26,8 +26,8 @@ def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_only_the_owner_can_read_the_file_and_tokens_are_never_printed(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["profile", "add", "a", "--url", f"{A}/", "--token-stdin"]) == 0
-    assert main(["profile", "add", "b", "--url", B]) == 0
+    assert main(["profile", "add", "a", f"{A}/", "--token-stdin"]) == 0
+    assert main(["profile", "add", "b", B]) == 0
     file.chmod(0o644)
     assert main(["profile", "use", "b"]) == 0
     assert file.stat().st_mode & 0o777 == 0o600
@@ -40,7 +40,7 @@ def test_only_the_owner_can_read_the_file_and_tokens_are_never_printed(
 
 
 def test_a_removed_profile_is_no_longer_used(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["profile", "add", "a", "--url", A])
+    main(["profile", "add", "a", A])
     assert server_of(ServerOptions()).url == A
     assert main(["profile", "rm", "a"]) == 0
     assert server_of(ServerOptions()).url == "http://127.0.0.1:7777"
@@ -67,7 +67,7 @@ def test_the_server_and_its_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, url in (("a", A), ("b", B)):
-        main(["profile", "add", name, "--url", url, "--token", f"of-{name}"])
+        main(["profile", "add", name, url, "--token", f"of-{name}"])
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     assert server_of(ServerOptions(**options)) == Profile(url=server[0], token=server[1])
@@ -83,7 +83,7 @@ def test_a_file_that_is_none_is_named(content: str, file: Path) -> None:
 
 @pytest.mark.parametrize("url", ["nothing", "ftp://x", "http://", "http://x:99999", "http://[::1"])
 def test_what_is_no_url_is_refused(url: str) -> None:
-    assert main(["profile", "add", "a", "--url", url]) == 2
+    assert main(["profile", "add", "a", url]) == 2
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ CHOICES = [{"question": "Which?", "options": [{"label": "red"}, {"label": "blue"
         ),
         (run_with("step_requirements", step_name="draft"), ["y"], {"confirmed": True}),
         (run_with("step_requirements", step_name="draft"), ["n"], {"confirmed": False}),
+        (
+            run_with("step_requirements", step_name="draft", requires_user_input=True, user_input_schema=FIELDS),
+            ["f", "Oslo", "2"],
+            {"user_input": {"city": "Oslo", "nights": 2}},
+        ),
+        (
+            run_with("step_requirements", step_name="way", available_choices=["a", "b"]),
+            ["c", "a,b"],
+            {"selected_choices": ["a", "b"]},
+        ),
         (run_with("error_requirements", step_name="draft"), ["y"], {"decision": "retry"}),
         (run_with("error_requirements", step_name="draft"), ["n"], {"decision": "skip"}),
     ],

@@ -15,13 +15,13 @@ profile = App(name="profile", help="Keep the URLs and tokens of servers under na
 @profile.command(name="add")
 def add(
     name: str,
+    url: str,
     /,
     *,
-    url: str,
     token: str | None = None,
     token_stdin: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Store a server as NAME, or replace it. The first profile is used by all commands that name no server.
+    """Store the server at URL as NAME, or replace it. The first profile is used by all commands that name no server.
 
     On a terminal the token is asked for, so that it does not stay in the shell's history.
 
@@ -78,7 +78,7 @@ def list_profiles(*, json: bool = False) -> int:
         )
     else:
         columns = [Column(""), Column("NAME"), Column("URL", is_text=True), Column("TOKEN")]
-        print_table(columns, rows(profiles), empty="There are no profiles. Add one: musterd profile add NAME --url URL")
+        print_table(columns, rows(profiles), empty="There are no profiles. Add one: musterd profile add NAME URL")
     return 0
 
 

@@ -64,7 +64,7 @@ class Profiles:
             return profile
         names = ", ".join(self.by_name) or "none yet"
         raise CommandFailed(
-            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {name} --url URL',
+            f'There is no profile "{name}" ({names}). Add it with: musterd profile add {name} URL',
             ExitCode.USAGE,
         )
 

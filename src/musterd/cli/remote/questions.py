@@ -44,31 +44,22 @@ class Questions:
         say("")
         for line in question_lines(requirement):
             say(line)
-        if requirement.raw.get("user_feedback_schema"):
-            return self._filled_in(requirement, [entry["question"] for entry in requirement.fields])
-        if requirement.kind == "user_input" and requirement.fields:
-            return self._filled_in(requirement, [entry["name"] for entry in requirement.fields])
+        raw = requirement.raw
+        if raw.get("available_choices"):
+            return self._routed(requirement)
+        if raw.get("user_feedback_schema"):
+            return self._filled_in(requirement, self._options)
+        if requirement.fields and (requirement.kind == "user_input" or raw.get("requires_user_input")):
+            return self._filled_in(requirement, self._values)
         return self._choose(requirement)
 
     def _choose(self, requirement: "Requirement") -> "Decision | None":
-        has_result = requirement.kind in ("external_execution", "unknown_outcome")
-        can_edit = not has_result and requirement.list_name == "requirements"
-        choices = {"r": "result"} if has_result else {}
-        if requirement.kind != "external_execution":
-            choices["y"] = "yes"
-        choices["n"] = "no"
-        if can_edit:
-            choices["e"] = "edit"
-        choices["l"] = "later"
-        match self._letter(choices):
+        match self._letter(_choices_of(requirement)):
             case "y":
                 return requirement.approve()
             case "n":
-                note = (
-                    ""
-                    if requirement.list_name != "requirements"
-                    else self._answer("Reason, for the model (optional): ")
-                )
+                has_reader = requirement.list_name == "requirements"
+                note = self._answer("Reason, for the model (optional): ") if has_reader else ""
                 return requirement.reject(note.strip() or None)
             case "e":
                 return requirement.approve(self._edited(requirement.arguments))
@@ -95,30 +86,60 @@ class Questions:
                 changes[name] = reply if isinstance(value, str) else _value(reply)
         return changes
 
-    def _filled_in(self, requirement: "Requirement", names: list[str]) -> "Decision | None":
-        is_feedback = bool(requirement.raw.get("user_feedback_schema"))
-        choices = {"f": "fill in", "n": "no", "l": "later"}
-        match self._letter(choices):
+    def _routed(self, requirement: "Requirement") -> "Decision | None":
+        """Which of its choices a router takes."""
+        names = requirement.raw["available_choices"]
+        while True:
+            reply = self._answer(f"{', '.join(map(one_line, names))}, or later: ")
+            if reply.strip().lower() in ("l", "later"):
+                return None
+            chosen = _parts(reply)
+            if chosen and set(chosen) <= set(names):
+                return requirement.choose(chosen)
+
+    def _filled_in(
+        self, requirement: "Requirement", read: Callable[["Requirement"], dict[str, Any]]
+    ) -> "Decision | None":
+        match self._letter({"f": "fill in", "n": "no", "l": "later"}):
+            case "f":
+                return requirement.fill_in(read(requirement))
             case "n":
                 return requirement.reject()
-            case "l":
+            case _:
                 return None
+
+    def _values(self, requirement: "Requirement") -> dict[str, Any]:
+        """The values of a form. An empty line takes the value that is there."""
         values: dict[str, Any] = {}
-        for name, entry in zip(names, requirement.fields, strict=True):
+        for entry in requirement.fields:
             current = entry.get("value")
             default = "" if current is None else f" [{one_line(current)}]"
-            reply = self._answer(f"{one_line(name)}{default}: ").strip()
-            if is_feedback:
-                values[name] = [part.strip() for part in reply.split(",") if part.strip()]
-            elif reply:
-                values[name] = reply if entry.get("field_type") in ("str", None) else _value(reply)
+            reply = self._answer(f"{one_line(entry['name'])}{default}: ").strip()
+            if reply:
+                values[entry["name"]] = reply if entry.get("field_type") in ("str", None) else _value(reply)
             elif current is not None:
-                values[name] = current
-        return requirement.fill_in(values)
+                values[entry["name"]] = current
+        return values
+
+    def _options(self, requirement: "Requirement") -> dict[str, Any]:
+        """The options that are chosen for each question."""
+        return {
+            entry["question"]: _parts(self._answer(f"{one_line(entry['question'])} ")) for entry in requirement.fields
+        }
+
+
+def _choices_of(requirement: "Requirement") -> dict[str, str]:
+    """What can be decided about a requirement: words, by their letters."""
+    if requirement.kind == "external_execution":
+        return {"r": "result", "n": "no", "l": "later"}
+    if requirement.kind == "unknown_outcome":
+        return {"r": "result", "y": "yes", "n": "no", "l": "later"}
+    edit = {"e": "edit"} if requirement.list_name == "requirements" else {}
+    return {"y": "yes", "n": "no", **edit, "l": "later"}
 
 
 def question_lines(requirement: "Requirement") -> Iterator[str]:
-    """What is asked."""
+    """What the person is to decide, before the prompt."""
     who = f"{one_line(requirement.member)} wants to" if requirement.member else "The run wants to"
     if words := _STEP_WORDS.get(requirement.kind):
         yield f"{who} {words}: {one_line(requirement.name)}"
@@ -142,6 +163,10 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
 def can_ask() -> bool:
     """Whether a person is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""How a run is visible while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
+"""How a run is shown while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
 
 import sys
 from collections.abc import Callable
@@ -106,7 +106,7 @@ class LiveScreen:
         members = list(self.progress.members.values())  # copied, because the drawing is done by another thread
         size = self._terminal.size
         columns = max(1, min(len(members), size.width // PANEL_WIDTH))
-        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are visible.
+        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are shown.
         rows = max(1, (size.height - 2) // (TEXT_LINES + 4))
         visible = members if len(members) <= rows * columns else [members[0], *members[1 - rows * columns :]]
         grid = Table.grid(expand=True)

@@ -103,7 +103,7 @@ def is_loopback(url: str) -> bool:
 
 
 _REMEDIES = {
-    401: "Give its key or a token with --token or MUSTERD_TOKEN, or store it: musterd profile add NAME --url URL",
+    401: "Give its key or a token with --token or MUSTERD_TOKEN, or store it: musterd profile add NAME URL",
     403: "The token lacks the scope for this command.",
 }
 
