@@ -72,7 +72,7 @@ def needs_shell(page: Path) -> bool:
 
 def needs_terminal(page: Path) -> bool:
     """Whether the page asks the one server that it starts."""
-    asks = re.search(r"^(curl|\.venv/bin/python \w+\.py)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    asks = re.search(r"^(curl|\.venv/bin/python \w+\.py|\.venv/bin/musterd run)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return asks is not None and not needs_shell(page)
 
 
@@ -137,6 +137,8 @@ class Terminal:
         words = words[len(variables) :]
         if words[0] == "curl":
             return self._ask(words)
+        if Path(words[0]).name == "musterd" and words[1] != "serve":
+            return self._run([sys.executable, "-m", "musterd", *words[1:]])
         if Path(words[0]).name in ("musterd", "uvicorn"):
             self._serve([sys.executable, "-m", Path(words[0]).name, *words[1:]], variables)
         if Path(words[0]).name == "python":

@@ -1,5 +1,6 @@
 """Both clients of the package against a server: what they start, read and change is what the server has."""
 
+import json
 from typing import Any
 
 import pytest
@@ -126,6 +127,14 @@ async def test_a_run_again_and_a_run_from_a_step(connect: Connect) -> None:
         assert forked.raw["forked_from"] == run.run_id
         call = await client.runs.step(run, "t0/c0")
         assert (call.kind, call.name, call.raw["result"]) == ("tool", "get_weather", "Sunny in Rome")
+
+
+async def test_a_run_in_short_and_as_a_whole(connect: Connect) -> None:
+    async with connect() as (_, client):
+        run = await client.run("demo-team", "[[SAY hi]]")
+        row, export = await client.runs.summary(run), json.loads(await client.runs.export(run))
+        assert (row.run_id, row.status, row.outcome) == (run.run_id, "COMPLETED", "hi")
+        assert (export["run"]["content"], export["steps"][-1]["path"]) == ("hi", "t0/m")
 
 
 async def test_lists_of_runs(connect: Connect) -> None:

@@ -11,6 +11,7 @@ from musterd.core.settings import Settings
 _PREFIX = "MUSTERD_"
 _NOT_SETTINGS = re.compile(
     r"MUSTERD_(TEST_.*|EXAMPLE_MODEL"  # read by tests and the sample team
+    r"|URL|TOKEN"  # read by clients
     r"|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT(_\d+_.*)?)"  # set by Kubernetes for a service named musterd
 )
 

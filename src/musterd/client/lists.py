@@ -84,13 +84,13 @@ class Runs(Resource[D]):
     @call
     def summary(self, run: RunRef) -> Flow[RunSummary]:
         """Get a run as a list has it, without its conversation."""
-        raw = yield from self.json("GET", path_of("runs", id_of(run)), query={"view": "summary"})
+        raw = yield from self._requests.json("GET", path_of("runs", id_of(run)), query={"view": "summary"})
         return RunSummary.of(raw)
 
     @call
     def export(self, run: RunRef) -> Flow[bytes]:
         """Get everything that is stored of a run, its journal too, as the text of one JSON object."""
-        answer = yield from self.answer("GET", path_of("runs", id_of(run), "export"))
+        answer = yield from self._requests.answer("GET", path_of("runs", id_of(run), "export"))
         return answer.content
 
     @call
