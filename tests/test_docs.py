@@ -72,7 +72,11 @@ def needs_shell(page: Path) -> bool:
 
 def needs_terminal(page: Path) -> bool:
     """Whether the page asks the one server that it starts."""
-    asks = re.search(r"^(curl|\.venv/bin/python \w+\.py|\.venv/bin/musterd run)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    asks = re.search(
+        r"^(curl|\.venv/bin/python \w+\.py|\.venv/bin/musterd run)",
+        page.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
     return asks is not None and not needs_shell(page)
 
 

@@ -3,9 +3,6 @@
 import contextlib
 import json
 import os
-import queue
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,25 +11,20 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 
+from musterd.cli.child_server import ServerDidNotStart, child_server
 from musterd.cli.demo_output import Json, ProgressPrinter, summary
 from musterd.cli.page import page_url
 from musterd.cli.samples import sample
 from musterd.cli.settings import settings_from
-from musterd.core import clock
 from musterd.core.settings import Settings
 
 MESSAGE = "What is the weather in Paris and what is on the calendar on Friday?"
 TEAM = "desk"
-START_SECONDS = 60
 RUN_SECONDS = 540
-STOP_SECONDS = 30
-_READY = "musterd: serving on "
-_LOG_LINES = 15
 
 
 class DemoFailed(Exception):
@@ -54,7 +46,7 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     model = _model(console, settings, scripted)
     console.print(f"Starting a server with the news desk team, model: {_label(model)}", markup=False)
     try:
-        with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
+        with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
             status = _serve_and_run(console, settings, model, Path(folder), keep=keep, as_json=as_json)
     except (DemoFailed, OSError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
@@ -62,21 +54,6 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     if not keep:
         _print_status(console, status)
     return 0 if status == "COMPLETED" else 1
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the demo as an exception, so that its server is stopped and its folder removed."""
-
-    def end(signal_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal_number, signal.SIG_IGN)  # a second signal must not interrupt the end of the server
-        sys.exit(128 + signal_number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _serve_and_run(console: Console, settings: Settings, model: str, folder: Path, *, keep: bool, as_json: bool) -> str:
@@ -120,48 +97,15 @@ def _label(model: str) -> str:
 def _server(model: str, folder: Path, progress: ProgressPrinter) -> Iterator[str]:
     """Run a server with the sample team on a free port, with its database in ``folder``; gives its URL."""
     progress.waiting_for = "the server is starting"
-    log_file = folder / "server.log"
-    command = [sys.executable, "-m", "musterd", "serve", str(sample("newsroom.py")), "--port", "0"]
-    with log_file.open("wb") as stderr:
-        process = subprocess.Popen(
-            [*command, "--db", f"sqlite:///{folder}/demo.db"],
-            env={**os.environ, "MUSTERD_EXAMPLE_MODEL": model},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+    options = ("--db", f"sqlite:///{folder}/demo.db")
     try:
-        assert process.stdout is not None
-        yield _url(process.stdout, log_file)
-    finally:
-        progress.waiting_for = "the server is stopping"
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _url(output: IO[str], log_file: Path) -> str:
-    """The URL that the server prints. A thread keeps reading its output, so that the server never blocks on it."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        with output:
-            for line in output:
-                lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    deadline = clock.monotonic() + START_SECONDS
-    with contextlib.suppress(queue.Empty):
-        while (line := lines.get(timeout=max(0.0, deadline - clock.monotonic()))) is not None:
-            if line.startswith(_READY):
-                return line.removeprefix(_READY).strip()
-    log_lines = log_file.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
-    raise DemoFailed("\n".join(["the server did not start.", *log_lines]))
+        with child_server(str(sample("newsroom.py")), folder / "server.log", options, {"MUSTERD_EXAMPLE_MODEL": model}) as url:
+            try:
+                yield url
+            finally:
+                progress.waiting_for = "the server is stopping"
+    except ServerDidNotStart as error:
+        raise DemoFailed(f"the server did not start.\n{error}") from error
 
 
 class _Client:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from musterd.cli import child_server
 from musterd.cli.main import main
 from musterd.cli.remote import local_server
 
@@ -29,7 +30,7 @@ def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest
         servers.append(subprocess.Popen(*args, **kwargs))
         return servers[-1]
 
-    monkeypatch.setattr(local_server, "start_process", popen)
+    monkeypatch.setattr(child_server, "start_process", popen)
     assert main(["run", f"{NEWSROOM}:desk", "What is the weather in Paris?"]) == 0
     out, err = capfd.readouterr()
     assert out.startswith("Paris: 18 degrees")

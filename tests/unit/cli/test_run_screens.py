@@ -9,6 +9,7 @@ from rich.console import Console
 from musterd.cli.remote.run_progress import RunProgress, line_of
 from musterd.cli.remote.screens import LineScreen, LiveScreen
 from musterd.client import Event
+from musterd.core import clock
 
 
 def event(name: str, index: int = 0, run: str = "r", depth: int = 0, **fields: Any) -> Event:
@@ -88,11 +89,17 @@ def test_lines_have_the_seconds_since_the_start(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "   0.0 s  Desk: started\n   2.0 s    writer: started\n"
 
 
+@pytest.fixture(autouse=True)
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """75 seconds after the start of the run."""
+    monkeypatch.setattr(clock, "now", lambda: 75.0)
+
+
 def drawn(members: int, width: int, height: int) -> list[str]:
     """The live screen of a team with this many members."""
     file = io.StringIO()
     terminal = Console(file=file, width=width, height=height, markup=False)
-    screen = LiveScreen("desk  run-1", terminal, now=lambda: 75.0)
+    screen = LiveScreen("desk  run-1", terminal, read_cost=lambda: None)
     screen.show(event("TeamRunStarted"))
     for number in range(members):
         screen.show(event("RunContent", number, f"member-{number}", 1, content="[bold]word[/bold] " * 100))
@@ -115,8 +122,18 @@ def test_a_drawing_is_never_higher_than_the_terminal() -> None:
     assert "member-29" in "".join(lines)
 
 
+def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 0.5, 2.5, 2.6, 3.0])
+    monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
+    costs = iter([0.25])
+    screen = LiveScreen("desk  run-1", Console(file=io.StringIO()), read_cost=lambda: next(costs))
+    for index in range(3):
+        screen.show(event("TeamModelRequestCompleted", index, input_tokens=1, output_tokens=1))
+    assert screen.progress.cost == 0.25
+
+
 def test_a_run_that_waits_to_start_is_shown() -> None:
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
-    terminal.print(LiveScreen("desk  run-1", terminal).drawing())
+    terminal.print(LiveScreen("desk  run-1", terminal, read_cost=lambda: None).drawing())
     assert file.getvalue().splitlines()[0].startswith("desk  run-1  waiting to start")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from musterd.cli.page import page_url
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
+from musterd.cli.remote.deciding import decide
 from musterd.cli.remote.output import dollars, duration, print_json, print_text, printable, say, with_iso_times
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.screens import Screen, screen_for
@@ -45,9 +46,9 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
         if not decisions:
             return current
         try:
-            client.decide(run, *decisions)
+            decide(client, current, decisions)
         except Conflict as error:
-            say(f"Not accepted: {error.detail}")
+            say(f"Not accepted: {printable(error.detail)}")
 
 
 def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions") -> int:
@@ -83,7 +84,9 @@ def follow_and_print(
     :param cancels: whether Ctrl+C cancels the run. Otherwise it ends the watching alone.
     :return: the exit code that stands for the run's end.
     """
-    screen = screen_for(f"{run.component_id or 'run'}  {run.run_id}")
+    from musterd.client import ClientError
+
+    screen = screen_for(f"{run.component_id or 'run'}  {run.run_id}", lambda: _cost(client, run))
     try:
         settled = follow(client, run, screen, Questions() if can_ask() else None)
     except KeyboardInterrupt:
@@ -91,10 +94,19 @@ def follow_and_print(
             return cancel_after_interrupt(client, run, options)
         say(f"The run goes on. Watch it again: {command('runs watch', run.run_id, options)}")
         return ExitCode.CANCELLED
+    except ClientError:
+        print_receipt(run.run_id, options)
+        raise
     if as_json:
         print_json(with_iso_times(settled.raw))
     print_end(settled, options, has_printed=as_json)
     return EXIT_CODE_OF_STATUS[settled.status]
+
+
+def _cost(client: "Client", run: "Run") -> float | None:
+    totals = client.runs.summary(run).raw.get("totals") or {}
+    cost: float | None = totals.get("cost")
+    return cost
 
 
 def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> None:

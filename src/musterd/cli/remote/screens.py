@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from musterd.cli.remote.output import console, dollars, duration, printable, say
-from musterd.cli.remote.run_progress import MemberProgress, RunProgress, line_of
+from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ PANEL_WIDTH = 36
 """The least width of a member's panel."""
 TEXT_LINES = 6
 REFRESHES_PER_SECOND = 8
+COST_SECONDS = 2.0
+"""How often the cost is read, at most."""
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "dim", "paused": "yellow"}
 
 
@@ -66,18 +68,23 @@ class LiveScreen:
 
     :param title: the run, in a line above.
     :param terminal: where to draw.
+    :param read_cost: reads what the run has cost so far, in US dollars: events do not have it before the end.
     """
 
-    def __init__(self, title: str, terminal: "Console", now: Callable[[], float] = clock.now) -> None:
+    def __init__(self, title: str, terminal: "Console", read_cost: Callable[[], float | None]) -> None:
         self.progress = RunProgress()
         self._title = title
         self._terminal = terminal
-        self._now = now
+        self._read_cost = read_cost
+        self._next_cost_at = clock.monotonic() + COST_SECONDS
         self._live: Live | None = None
 
     def show(self, event: "Event") -> None:
         """Take an event in. The next drawing has it."""
         self.progress.apply(event)
+        if kind_of(event) == "ModelRequestCompleted" and clock.monotonic() >= self._next_cost_at:
+            self.progress.cost = self._read_cost()
+            self._next_cost_at = clock.monotonic() + COST_SECONDS
 
     def start(self) -> None:
         """Draw from now on."""
@@ -143,11 +150,11 @@ class LiveScreen:
         )
 
     def _elapsed(self, member: MemberProgress) -> str:
-        return duration((member.ended_at or self._now()) - member.started_at)
+        return duration((member.ended_at or clock.now()) - member.started_at)
 
 
-def screen_for(title: str) -> Screen:
-    """The screen that suits standard error."""
+def screen_for(title: str, read_cost: Callable[[], float | None]) -> Screen:
+    """The screen that suits standard error. The parameters are those of :class:`LiveScreen`."""
     if sys.stderr.isatty():
-        return LiveScreen(title, console(sys.stderr))
+        return LiveScreen(title, console(sys.stderr), read_cost)
     return LineScreen()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cyclopts import Group, Parameter
 
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.output import printable
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url
 
 if TYPE_CHECKING:
@@ -54,16 +55,22 @@ def server_of(options: ServerOptions) -> Profile:
 
     The token of a profile goes to the profile's URL alone.
     """
-    profiles = Profiles.load() if options.url is None else Profiles()
-    name = options.profile
-    if name is None and not os.environ.get("MUSTERD_URL"):
-        name = profiles.used
     if options.url is not None and options.profile is not None:
         raise CommandFailed("Give --url or --profile, not both.", ExitCode.USAGE)
-    profile = None if options.url is not None or name is None else profiles.get(name)
-    token = options.token or (profile and profile.token) or os.environ.get("MUSTERD_TOKEN")
-    url = options.url or (profile and profile.url) or os.environ.get("MUSTERD_URL") or DEFAULT_URL
-    return Profile(url=checked_url(url), token=token)
+    profile = None if options.url is not None else _profile(options.profile)
+    if profile is None:
+        url = options.url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+        profile = Profile(url=url, token=None)
+    token = options.token or profile.token or os.environ.get("MUSTERD_TOKEN")
+    return Profile(url=checked_url(profile.url), token=token)
+
+
+def _profile(name: str | None) -> Profile | None:
+    """The profile of this name; without a name the one in use, unless a variable names a server."""
+    profiles = Profiles.load()
+    if name is None and not os.environ.get("MUSTERD_URL"):
+        name = profiles.used
+    return None if name is None else profiles.get(name)
 
 
 @contextlib.contextmanager
@@ -112,6 +119,7 @@ def _words(error: "AnswerError") -> str:
     """A refusal, in words for people who typed a command."""
     fields = getattr(error, "fields", None) or {}
     lines = [error.detail.rstrip("."), *(f"{name}: {message}" for name, message in fields.items())]
+    lines = [printable(line) for line in lines]
     if remedy := _REMEDIES.get(error.status):
         lines.append(remedy)
     return "\n".join(lines)
