@@ -15,6 +15,8 @@ from musterd.cli.remote.output import printable
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url
 
 if TYPE_CHECKING:
+    import httpx2
+
     from musterd.client import AnswerError, Client
 
 DEFAULT_URL = "http://127.0.0.1:7777"
@@ -79,12 +81,10 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
 
     :param retry_seconds: for how long a call that fails is tried again.
     """
-    import httpx2
-
     from musterd.client import AnswerError, CannotConnect, Client, InvalidInput
 
     server = server_of(options)
-    http = httpx2.Client(trust_env=not is_loopback(server.url))  # a proxy does not reach this machine's loopback
+    http = _loopback_http(server) if is_loopback(server.url) else None
     with Client(server.url, token=server.token, retry_seconds=retry_seconds, http=http) as client:
         try:
             yield client
@@ -99,6 +99,18 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error)) from error
+
+
+def _loopback_http(server: Profile) -> "httpx2.Client":
+    """Sends requests to a server on this machine's loopback, which a proxy does not reach."""
+    import ssl
+
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+    # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
+    verify = True if server.url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx2.Client(base_url=server.url, headers=headers, verify=verify, trust_env=False)
 
 
 def is_loopback(url: str) -> bool:
