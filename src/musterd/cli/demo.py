@@ -99,7 +99,9 @@ def _server(model: str, folder: Path, progress: ProgressPrinter) -> Iterator[str
     progress.waiting_for = "the server is starting"
     options = ("--db", f"sqlite:///{folder}/demo.db")
     try:
-        with child_server(str(sample("newsroom.py")), folder / "server.log", options, {"MUSTERD_EXAMPLE_MODEL": model}) as url:
+        with child_server(
+            str(sample("newsroom.py")), folder / "server.log", options, {"MUSTERD_EXAMPLE_MODEL": model}
+        ) as url:
             try:
                 yield url
             finally:

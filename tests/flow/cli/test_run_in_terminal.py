@@ -86,7 +86,7 @@ async def test_a_second_ctrl_c_leaves_the_run_at_work(
     def press(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(following.clock, "block", press)
+    monkeypatch.setattr("musterd.cli.remote.following.clock.block", press)
     async with serve_live() as server:
         hold = server.model.hold("hello")
         url = str(server.http.base_url)
