@@ -23,10 +23,10 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from cyclopts import App
+from cyclopts import App, Group
 
 from musterd.cli.main import app as commands
 from musterd.cli.remote.server_options import SERVER, ServerOptions
@@ -397,8 +397,7 @@ def test_every_command_is_listed() -> None:
 def test_every_option_of_a_command_is_listed(name: str) -> None:
     expected = {}
     for argument in COMMANDS[name].assemble_argument_collection():
-        groups = argument.parameter.group
-        if isinstance(groups, tuple) and SERVER in groups:
+        if SERVER in cast(tuple[Group, ...], argument.parameter.group):
             continue  # the section "Servers" lists these once
         if argument.names[0].startswith("--"):
             expected[tuple(argument.names)] = shown_value(argument.field_info.default)

@@ -8,6 +8,7 @@ import pytest
 from musterd.cli.remote import following
 from musterd.cli.remote.server_options import ServerOptions
 from musterd.client import Client
+from musterd.core import clock
 from tests.support.app import Sample, Serve
 from tests.support.http import ServerClient
 from tests.support.terminal import Terminal
@@ -86,7 +87,7 @@ async def test_a_second_ctrl_c_leaves_the_run_at_work(
     def press(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("musterd.cli.remote.following.clock.block", press)
+    monkeypatch.setattr(clock, "block", press)
     async with serve_live() as server:
         hold = server.model.hold("hello")
         url = str(server.http.base_url)

@@ -38,6 +38,8 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "workflows.get": ("get_workflow", ("flow",)),
     "runs.list": ("list_runs", ()),
     "runs.get": ("get_run", ("r1",)),
+    "runs.summary": ("get_run", ("r1",)),
+    "runs.export": ("export_run", ("r1",)),
     "runs.steps": ("list_run_steps", ("r1",)),
     "runs.step": ("list_run_steps", ("r1", "t0")),
     "runs.events": ("list_run_events", ("r1",)),
