@@ -17,6 +17,7 @@ from bench.knowledge_http import KNOWLEDGE_HTTP
 from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
+from bench.python_client import PYTHON_CLIENT
 from bench.schedules import SCHEDULES
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
@@ -34,6 +35,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "schedules": ("schedules that are due at once, and their cost while idle", SCHEDULES),
     "knowledge": ("documents into an index, and searches in it", KNOWLEDGE),
     "knowledge-http": ("knowledge bases over HTTP: ingestion, searches, runs that search, memory", KNOWLEDGE_HTTP),
+    "client": ("the Python client and the command line", PYTHON_CLIENT),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, runs that wait for a person, and memory", TEAMS),
