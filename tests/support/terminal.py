@@ -27,6 +27,8 @@ class Terminal:
     def __init__(self, *words: str, environment: Mapping[str, str]) -> None:
         self._keyboard, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        # A shell lets programs in the background ignore Ctrl+C, and their children inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "musterd", *words],
             env={**os.environ, "TERM": "xterm-256color", **environment},
@@ -35,6 +37,7 @@ class Terminal:
             stderr=terminal,
             text=True,
         )
+        signal.signal(signal.SIGINT, before)
         os.close(terminal)
         self.text = ""
         """Everything that was shown, without colours and movements of the cursor."""

@@ -87,8 +87,12 @@ def test_tests_make_their_clients_where_streams_are_scanned() -> None:
     root = Path(__file__).resolve().parent.parent
     own = re.compile(r"\b(?:httpx2?|httpx2?\.\w+)\.(?:Async)?Client\(")
     files = [path for path in root.rglob("*.py") if "node_modules" not in path.parts and own.search(path.read_text())]
-    # One asks AgentOS's own gateway, from an environment without these tests; the other tests a transport of httpx.
-    assert {path.name for path in files} == {"agentos_client.py", "test_http_client.py"}
+    # One asks AgentOS's own gateway, from an environment without these tests; the others have transports of their own.
+    with_transports = {
+        "test_http_client.py",
+        *("test_client.py", "test_errors.py", "test_operations.py", "test_retries.py"),
+    }
+    assert {path.name for path in files} == {"agentos_client.py", *with_transports}
 
 
 async def test_answers_whole(server: ModelServer) -> None:
