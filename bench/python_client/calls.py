@@ -13,8 +13,9 @@ from bench.trial import Bench
 
 CALLER = Path(__file__).with_name("caller.py")
 POLLS = 2_000
-STREAMS = 20
+STREAMS = 5
 WORDS = 500
+PACE_MS = 2  # slow enough for an event of its own
 ROUNDS = 3
 
 
@@ -53,7 +54,7 @@ async def measure(bench: Bench) -> list[Figure]:
             run = await client.run("Say hello", new_session())
             if run["status"] not in ENDED:
                 raise NoFigure("the run that is polled has not ended")
-        message = f"[[WORDS {WORDS} 0]]"
+        message = f"[[WORDS {WORDS} {PACE_MS}]]"
         names = ["musterd", "httpx2", *(["agentos"] if bench.with_peer else [])]
         programs = {name: _Program(name, server, run["run_id"]) for name in names}
         polls = {
