@@ -21,8 +21,9 @@ _BYTE_ORDER_MARKS = (
 )
 # Encodings that a content may name itself. Others of Python's are no encodings of documents, such as punycode.
 _CHARSET = re.compile(r"(utf|iso|latin|windows|cp|us-ascii|ascii|gb|big5|shift|euc|koi|mac)[\w-]*", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
-_DROPPED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\xad\ufeff]")
+_CONTROLS = r"\x00-\x08\x0b\x0e-\x1f\x7f"
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+_DROPPED = re.compile(rf"[{_CONTROLS}\xad\ufeff]")
 
 
 def encoding_of(content: bytes, charset: str | None = None) -> str:

@@ -38,9 +38,8 @@ class Statement:
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
     - ``JSON_NUMBER(column, 'name')``: the same, but any number;
     - ``WORDS(column)``: the words of a text, to be stored in an index of words;
-    - ``HAS_WORDS(table, :query)``: a row of an index of words has some of the words of ``"one" OR "two"``;
-    - ``HAS_ANCHORS(table, :anchors, :others)``: it has some of the words of ``:anchors``; ``:others`` are the other
-      words of its ``WORDS_RANK``, or empty;
+    - ``HAS_ANCHORS(table, :anchors, :others)``: a row of an index of words has some of the words of ``:anchors``, such
+      as ``"one" OR "two"``; ``:others`` are the other words of its ``WORDS_RANK``, or empty;
     - ``ROWID_BETWEEN(table, :first, :last)``: the id of such a row is in a range. Postgres must not look it up in
       its index of ids: it has many more of them than the words leave;
     - ``WORDS_RANK(table, :query)``: how little such a row matches; to be sorted by;
@@ -67,7 +66,6 @@ class Statement:
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
 _IN_NUMBERS = re.compile(r"IN_NUMBERS\((.+?), :(\w+)\)")
 _WORDS = re.compile(r"\bWORDS\((\S+?)\)")
-_HAS_WORDS = re.compile(r"HAS_WORDS\((\w+), :(\w+)\)")
 _HAS_ANCHORS = re.compile(r"HAS_ANCHORS\((\w+), :(\w+), :(\w+)\)")
 _WORDS_RANK = re.compile(r"WORDS_RANK\((\w+), :(\w+)\)")
 _ROWID_BETWEEN = re.compile(r"ROWID_BETWEEN\((\w+), :(\w+), :(\w+)\)")
@@ -109,7 +107,7 @@ def for_sqlite(text: str) -> str:
     # FTS5 itself sorts by its column `rank`, and only those rows are looked up of which the caller wants to know.
     text = _ROWID_BETWEEN.sub(r"\1.rowid BETWEEN :\2 AND :\3", text)
     text = _WORD_COUNTS.sub(_SQLITE_COUNTS, _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text))
-    text = _WORDS_RANK.sub(r"\1.rank", _HAS_WORDS.sub(r"\1.chunk_words MATCH :\2", _WORDS.sub(r"\1", text)))
+    text = _WORDS_RANK.sub(r"\1.rank", _WORDS.sub(r"\1", text))
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
     text = text.replace("DATABASE_SIZE", _SQLITE_SIZE).replace("DATABASE_VERSION", "sqlite_version()")
@@ -127,7 +125,7 @@ def for_postgres(text: str) -> str:
     text = _IN_NUMBERS.sub(rf"\1 = ANY (ARRAY({numbers}))", text)
     text = _ROWID_BETWEEN.sub(r"\1.rowid + 0 BETWEEN :\2 AND :\3", text)
     text = _WORD_COUNTS.sub(_POSTGRES_COUNTS, _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text))
-    text = _HAS_WORDS.sub(rf"\1.text @@ {_WEB_QUERY}", _WORDS.sub(r"to_tsvector('english', \1)", text))
+    text = _WORDS.sub(r"to_tsvector('english', \1)", text)
     text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
     text = _JSON_NUMBER.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS double precision)", text)
