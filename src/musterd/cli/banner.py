@@ -7,6 +7,7 @@ import structlog
 
 import musterd
 from musterd.cli.page import page_url
+from musterd.cli.ready_line import ready_line
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 from musterd.store.open_database import redacted_url
@@ -36,7 +37,7 @@ def print_startup(server: Server, address: str) -> None:
     else:
         lines = [f"  {name:9} {value}" for name, value in {**facts, "stop": "Ctrl+C"}.items()]
         print("\n".join([f"musterd {musterd.__version__}", *lines]), file=sys.stderr, flush=True)  # noqa: T201
-    print(f"musterd: serving on {address}", flush=True)  # noqa: T201 - the output of the command
+    print(ready_line(address), flush=True)  # noqa: T201 - the output of the command
 
 
 def startup_facts(server: Server, address: str) -> dict[str, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from musterd.cli.ready_line import address_in
 from musterd.core import clock
 
 START_SECONDS = 60
 STOP_SECONDS = 30
 LOG_LINES = 15
-READY = "musterd: serving on "
 
 
 class ServerDidNotStart(Exception):
@@ -91,7 +91,7 @@ def _url(output: IO[str], log_file: Path) -> str:
     deadline = clock.monotonic() + START_SECONDS
     with contextlib.suppress(queue.Empty):
         while (line := lines.get(timeout=max(0.0, deadline - clock.monotonic()))) is not None:
-            if line.startswith(READY):
-                return line.removeprefix(READY).strip()
+            if (address := address_in(line)) is not None:
+                return address
     log_lines = log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
     raise ServerDidNotStart("\n".join(log_lines))

@@ -19,6 +19,7 @@ from typing import IO
 
 from musterd.cli.env_file import FILE as ENV_FILE
 from musterd.cli.page import page_url
+from musterd.cli.ready_line import address_in
 from musterd.core import clock
 
 SUFFIXES = (".py", ".yaml", ".yml")
@@ -27,7 +28,6 @@ PAUSE_SECONDS = 0.25
 """The least time between two looks at the files. A look that takes long is made less often."""
 PAUSE_FACTOR = 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-READY = "musterd: serving on "
 
 Snapshot = dict[Path, tuple[int, int]]
 """The time of the last change and the size of each file."""
@@ -91,8 +91,7 @@ class _Reloader:
         with output:
             for line in output:
                 print(line, end="", flush=True)  # noqa: T201 - the output of the command
-                if line.startswith(READY):
-                    url = line.removeprefix(READY).strip()
+                if (url := address_in(line)) is not None:
                     self._port = int(url.rpartition(":")[2])
                     if self._opens_page:
                         self._opens_page = False

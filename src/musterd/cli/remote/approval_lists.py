@@ -1,6 +1,5 @@
 """Approvals in lists and alone."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,13 @@ from musterd.cli.remote.output import (
     call_text,
     duration,
     iso,
-    one_line,
+    print_facts,
     print_json,
     print_table,
-    print_text,
     say,
     with_iso_times,
 )
+from musterd.cli.remote.questions import json_or_text
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def approval_of(client: "Client", name: str) -> "Approval":
 
 def print_approval(approval: "Approval", options: "ServerOptions") -> None:
     """Print an approval, and on standard error how to decide it."""
-    for name, value in (
+    facts = (
         ("approval", approval.id),
         ("status", approval.status),
         ("run", approval.run_id),
@@ -73,9 +72,8 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
         ("asked", ago(approval.created_at)),
         ("until", iso(approval.expires_at) if approval.expires_at else None),
         ("otherwise", approval.raw.get("default_decision")),
-    ):
-        if value:
-            print_text(f"{name:<10} {one_line(value)}")
+    )
+    print_facts(facts)
     if approval.status == "pending":
         say(f"Decide: {command('approvals approve', approval.id, options)}, or reject, or edit with NAME=VALUE")
 
@@ -93,8 +91,5 @@ def values_of(changes: Sequence[str]) -> dict[str, Any]:
         name, sign, text = change.partition("=")
         if not sign or not name:
             raise CommandFailed(f'"{change}" is not NAME=VALUE, such as copies=3.', ExitCode.USAGE)
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
+        values[name] = json_or_text(text)
     return values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from musterd.cli.page import page_url
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
 from musterd.cli.remote.deciding import decide
-from musterd.cli.remote.output import dollars, duration, print_json, print_text, printable, say, with_iso_times
+from musterd.cli.remote.output import dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.screens import Screen, screen_for
 from musterd.cli.remote.server_options import ServerOptions, StartedServer
@@ -22,7 +22,7 @@ STOP_SECONDS = 15.0
 
 
 def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | None) -> "Run":
-    """Show a run until it has finished, or waits for a decision that nobody here makes.
+    """Show a run until it has finished, or waits for a decision, and none is made here.
 
     :param questions: asks for decisions.
     """
@@ -140,11 +140,15 @@ def print_answer(run: "Run") -> None:
 
 def summary(run: "Run") -> str:
     """The run in a line: how long it took, its tokens, its cost, its id."""
-    seconds = run.ended_at - run.started_at if run.ended_at and run.started_at else None
     totals = run.raw.get("totals") or {}
     tokens = (totals.get("input_tokens") or 0) + (totals.get("output_tokens") or 0)
     cost = totals.get("cost")
-    parts = [duration(seconds), f"{tokens:,} tokens" if totals else "", dollars(cost), f"run {run.run_id}"]
+    parts = [
+        took(run.started_at, run.ended_at),
+        f"{tokens:,} tokens" if totals else "",
+        dollars(cost),
+        f"run {run.run_id}",
+    ]
     return f"{run.status}  " + ", ".join(part for part in parts if part)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FULL_ID_WIDTH = 140
 """Terminals of this width show ids as a whole. On others tables show a beginning, which all commands accept."""
 ID_LENGTH = 8
+NAME_WIDTH = 10
 _NESTED = frozenset({"members", "attempt_list", "attempts", "requirements", "activity", "cancel", "retries", "steps"})
 _STYLES = {
     "COMPLETED": "green",
@@ -113,6 +114,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def took(started_at: float | None, ended_at: float | None) -> str:
+    """How long something took; empty if it has not ended."""
+    return "" if started_at is None or ended_at is None else duration(ended_at - started_at)
+
+
 def dollars(cost: float | None) -> str:
     """An amount of US dollars; empty if it is not known."""
     if not cost:
@@ -129,6 +135,24 @@ def one_line(value: Any) -> str:
     """A value as text in one line."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     return " ".join(printable(text).split())
+
+
+def cut(value: Any, length: int) -> str:
+    """A value as text in one line, without what is beyond a length."""
+    text = one_line(value)
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def fact_line(name: str, value: Any) -> str:
+    """A fact about one thing as a line: its name and its value."""
+    return f"{name:<{NAME_WIDTH}} {one_line(value)}"
+
+
+def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
+    """Print a line for each fact that has a value."""
+    for name, value in facts:
+        if value:
+            print_text(fact_line(name, value))
 
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ class Questions:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             reply = self._answer(f"{one_line(name)} [{one_line(text)}]: ")
             if reply.strip():
-                changes[name] = reply if isinstance(value, str) else _value(reply)
+                changes[name] = reply if isinstance(value, str) else json_or_text(reply)
         return changes
 
     def _routed(self, requirement: "Requirement") -> "Decision | None":
@@ -116,7 +116,7 @@ class Questions:
             default = "" if current is None else f" [{one_line(current)}]"
             reply = self._answer(f"{one_line(entry['name'])}{default}: ").strip()
             if reply:
-                values[entry["name"]] = reply if entry.get("field_type") in ("str", None) else _value(reply)
+                values[entry["name"]] = reply if entry.get("field_type") in ("str", None) else json_or_text(reply)
             elif current is not None:
                 values[entry["name"]] = current
         return values
@@ -169,8 +169,8 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _value(text: str) -> Any:
-    """A value as JSON; a text that is none stays a text."""
+def json_or_text(text: str) -> Any:
+    """The value of a text that a person typed. A text that is not JSON stays a text."""
     try:
         return json.loads(text)
     except ValueError:

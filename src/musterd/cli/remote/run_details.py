@@ -9,13 +9,14 @@ from musterd.cli.remote.output import (
     Column,
     ago,
     dollars,
-    duration,
     one_line,
+    print_facts,
     print_json,
     print_json_line,
     print_table,
     print_text,
     printable,
+    took,
     with_iso_times,
 )
 from musterd.cli.remote.run_progress import RunProgress, line_of
@@ -71,9 +72,15 @@ def print_steps(steps: Sequence["RunStep"], *, as_json: bool) -> None:
 
 
 def _step_cells(step: "RunStep") -> tuple[Any, ...]:
-    took = duration(step.ended_at - step.started_at) if step.ended_at else ""
     problem = f": {step.error['message']}" if step.error else ""
-    return step.path, step.kind, step.state, took, dollars(step.cost), f"{step.name or ''}{problem}"
+    return (
+        step.path,
+        step.kind,
+        step.state,
+        took(step.started_at, step.ended_at),
+        dollars(step.cost),
+        f"{step.name or ''}{problem}",
+    )
 
 
 def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> None:
@@ -87,18 +94,17 @@ def print_step(client: "Client", run_id: str, path: str, *, as_json: bool) -> No
     if as_json:
         print_json(with_iso_times(step.raw))
         return
-    for name, value in (
+    facts = (
         ("path", step.path),
         ("kind", step.kind),
         ("name", step.name),
         ("state", step.state),
         ("started", ago(step.started_at)),
-        ("took", duration(step.ended_at - step.started_at) if step.ended_at else ""),
+        ("took", took(step.started_at, step.ended_at)),
         ("arguments", step.raw.get("arguments")),
         ("error", (step.error or {}).get("message")),
-    ):
-        if value:
-            print_text(f"{name:<10} {one_line(value)}")
+    )
+    print_facts(facts)
     result = step.raw.get("result")
     if result is not None:
         print_text()

@@ -1,11 +1,12 @@
 """Runs in lists, and a run by its id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.remote.components import component_of
 from musterd.cli.remote.lookups import look_up
-from musterd.cli.remote.output import Column, ago, duration, print_json, print_table, with_iso_times
+from musterd.cli.remote.output import Column, ago, print_json, print_table, took, with_iso_times
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run, RunSummary
@@ -42,15 +43,18 @@ def newest(client: "Client", limit: int, team: str | None, filters: "RunFilters"
     if team is not None:
         row = component_of(client, team)
         values[f"{row.kind}_id"] = row.component.id
-    rows: list[RunSummary] = []
-    cursor = None
-    while len(rows) < limit:
-        page = client.runs.list(**{**values, "limit": min(PAGE, limit - len(rows)), "cursor": cursor})
-        rows.extend(page)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return rows
+    return list(islice(all_runs(client, values, min(PAGE, limit)), limit))
+
+
+def all_runs(client: "Client", filters: "RunFilters", page_size: int = PAGE) -> Iterator["RunSummary"]:
+    """All runs that fit, newest first. Each page is read when it is needed."""
+    query: RunFilters = {**filters, "limit": page_size, "cursor": None}
+    while True:
+        page = client.runs.list(**query)
+        yield from page
+        if page.next_cursor is None:
+            return
+        query["cursor"] = page.next_cursor
 
 
 def print_runs(rows: Sequence["RunSummary"], *, as_json: bool) -> None:
@@ -58,11 +62,12 @@ def print_runs(rows: Sequence["RunSummary"], *, as_json: bool) -> None:
     if as_json:
         print_json(with_iso_times([row.raw for row in rows]))
         return
-    cells = [
-        (row.run_id, row.component_id, row.status, ago(row.started_at or row.created_at), _took(row), row.input)
-        for row in rows
-    ]
-    print_table(COLUMNS, cells, empty='There are no such runs. Start one: musterd run TEAM "message"')
+    print_table(COLUMNS, map(_cells, rows), empty='There are no such runs. Start one: musterd run TEAM "message"')
+
+
+def _cells(row: "RunSummary") -> tuple[Any, ...]:
+    started = ago(row.started_at or row.created_at)
+    return row.run_id, row.component_id, row.status, started, took(row.started_at, row.ended_at), row.input
 
 
 def run_of(client: "Client", name: str) -> "Run":
@@ -79,9 +84,3 @@ def _recent_ids(client: "Client", name: str) -> list[str]:
     """The ids of runs that have this text, and of the last ones."""
     pages = (client.runs.list(q=name, limit=RECENT), client.runs.list(limit=RECENT))
     return [row.run_id for page in pages for row in page]
-
-
-def _took(row: "RunSummary") -> str:
-    if row.started_at is None or row.ended_at is None:
-        return ""
-    return duration(row.ended_at - row.started_at)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.output import call_text, duration, one_line
+from musterd.cli.remote.output import call_text, cut, duration, one_line
 
 if TYPE_CHECKING:
     from musterd.client import Event
@@ -183,5 +183,4 @@ _LINES: Mapping[str, Callable[["Event", MemberProgress], str | None]] = {
 
 
 def _cut(value: Any) -> str:
-    text = one_line(value)
-    return text if len(text) <= RESULT_LENGTH else f"{text[:RESULT_LENGTH]}…"
+    return cut(value, RESULT_LENGTH)

@@ -4,14 +4,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.remote.following import command
-from musterd.cli.remote.output import ago, call_text, dollars, duration, iso, one_line, print_text, printable, say
+from musterd.cli.remote.output import (
+    ago,
+    call_text,
+    cut,
+    dollars,
+    fact_line,
+    iso,
+    one_line,
+    print_text,
+    printable,
+    say,
+    took,
+)
 
 if TYPE_CHECKING:
     from musterd.cli.remote.server_options import ServerOptions
     from musterd.client import Run
 
 TEXT_LENGTH = 80
-NAME_WIDTH = 10
 
 
 def print_run(run: "Run", options: "ServerOptions") -> None:
@@ -24,35 +35,31 @@ def print_run(run: "Run", options: "ServerOptions") -> None:
 
 def _lines(run: "Run") -> Iterator[str]:
     raw = run.raw
-    yield _line("run", run.run_id)
-    yield _line(run.component_kind or "component", run.component_id)
-    yield _line("status", _status(run))
-    yield _line("session", run.session_id)
+    yield fact_line("run", run.run_id)
+    yield fact_line(run.component_kind or "component", run.component_id)
+    yield fact_line("status", _status(run))
+    yield fact_line("session", run.session_id)
     if raw.get("forked_from"):
-        yield _line("from", raw["forked_from"])
+        yield fact_line("from", raw["forked_from"])
     started = run.started_at or run.created_at
     if started:
-        yield _line("started", f"{ago(started)} ({iso(started)})")
-    yield _line("used", _usage(raw))
-    yield _line("message", _input(raw))
+        yield fact_line("started", f"{ago(started)} ({iso(started)})")
+    yield fact_line("used", _usage(raw))
+    yield fact_line("message", _input(raw))
     for member in raw.get("members") or ():
-        yield _line("member", _member(member))
+        yield fact_line("member", _member(member))
     for requirement in run.requirements:
-        yield _line("waits for", f"{call_text(requirement.name, requirement.arguments)}  approval {requirement.id}")
+        yield fact_line("waits for", f"{call_text(requirement.name, requirement.arguments)}  approval {requirement.id}")
     if run.error:
-        yield _line("error", f"{run.error.message} ({run.error.code})")
+        yield fact_line("error", f"{run.error.message} ({run.error.code})")
     elif run.content is not None:
         yield ""
         yield printable(run.content) if isinstance(run.content, str) else one_line(run.content)
 
 
-def _line(name: str, value: Any) -> str:
-    return f"{name:<{NAME_WIDTH}} {one_line(value)}"
-
-
 def _status(run: "Run") -> str:
-    if run.ended_at is not None and run.started_at is not None:
-        return f"{run.status} ({duration(run.ended_at - run.started_at)})"
+    if seconds := took(run.started_at, run.ended_at):
+        return f"{run.status} ({seconds})"
     activity = run.raw.get("activity") or {}
     words = " ".join(str(activity[key]) for key in ("member", "kind", "tool") if activity.get(key))
     return f"{run.status} ({words})" if words else run.status
@@ -73,11 +80,8 @@ def _input(raw: dict[str, Any]) -> Any:
 
 
 def _member(member: dict[str, Any]) -> str:
-    started, ended = member.get("started_at"), member.get("ended_at")
-    took = duration(ended - started) if started and ended else ""
-    task = one_line(member.get("task"))
-    cut = task if len(task) <= TEXT_LENGTH else f"{task[:TEXT_LENGTH]}…"
-    return "  ".join(str(part) for part in (member["name"], member["status"], took, cut) if part)
+    seconds, task = took(member.get("started_at"), member.get("ended_at")), cut(member.get("task"), TEXT_LENGTH)
+    return "  ".join(str(part) for part in (member["name"], member["status"], seconds, task) if part)
 
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:

@@ -12,6 +12,7 @@ from musterd.cli.remote.output import (
     ago,
     dollars,
     one_line,
+    print_facts,
     print_json,
     print_table,
     print_text,
@@ -20,6 +21,7 @@ from musterd.cli.remote.output import (
     with_iso_times,
 )
 from musterd.cli.remote.questions import can_ask
+from musterd.cli.remote.run_lists import all_runs
 
 if TYPE_CHECKING:
     from musterd.client import Client, Session
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 LIST = "musterd sessions ls"
 FORMAT = 1
 RECENT = 100
-PAGE = 100
 COLUMNS = [
     Column("SESSION", is_id=True),
     Column("TEAM"),
@@ -69,16 +70,15 @@ def print_session(session: "Session") -> None:
     """Print a session and its messages."""
     raw = session.raw
     component = next((raw[f"{kind}_id"] for kind in ("team", "agent", "workflow") if raw.get(f"{kind}_id")), None)
-    for name, value in (
+    facts = (
         ("session", session.session_id),
         ("name", session.session_name),
         ("team", component),
         ("created", ago(session.created_at)),
         ("used", ago(session.updated_at)),
-        ("state", session.session_state or None),
-    ):
-        if value:
-            print_text(f"{name:<10} {one_line(value)}")
+        ("state", session.session_state),
+    )
+    print_facts(facts)
     for message in session.chat_history or ():
         if message.get("content") and message.get("role") in ("user", "assistant"):
             content = message["content"]
@@ -88,14 +88,7 @@ def print_session(session: "Session") -> None:
 
 def exported(client: "Client", session: "Session") -> bytes:
     """A session and the exports of its runs, oldest first."""
-    run_ids: list[str] = []
-    cursor = None
-    while True:
-        page = client.runs.list(session_id=session.session_id, limit=PAGE, cursor=cursor)
-        run_ids.extend(row.run_id for row in page)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
+    run_ids = [row.run_id for row in all_runs(client, {"session_id": session.session_id})]
     head = json.dumps({"format": FORMAT, "session": with_iso_times(session.raw)}, ensure_ascii=False)
     runs = b",".join(client.runs.export(run_id).strip() for run_id in reversed(run_ids))
     return head[:-1].encode() + b', "runs": [' + runs + b"]}\n"
