@@ -11,8 +11,8 @@ import httpx2
 
 from musterd.client.drivers import AsyncDriver, SyncDriver
 from musterd.client.flows import D
-from musterd.client.lists import Approvals, Components, Runs, Sessions, Traces
 from musterd.client.requests import Requests
+from musterd.client.resources import Approvals, Components, Runs, Sessions, Traces
 from musterd.client.run_calls import RunCalls
 
 DEFAULT_URL = "http://127.0.0.1:7777"
@@ -60,7 +60,7 @@ class Client(_AnyClient[SyncDriver]):
         retry_seconds: float = RETRY_SECONDS,
         http: httpx2.Client | None = None,
     ) -> None:
-        super().__init__(SyncDriver(http or httpx2.Client(**_options(url, token))), retry_seconds)
+        super().__init__(SyncDriver(http or httpx2.Client(**http_options(url, token))), retry_seconds)
 
     def close(self) -> None:
         """Close its connections."""
@@ -86,7 +86,7 @@ class AsyncClient(_AnyClient[AsyncDriver]):
         retry_seconds: float = RETRY_SECONDS,
         http: httpx2.AsyncClient | None = None,
     ) -> None:
-        super().__init__(AsyncDriver(http or httpx2.AsyncClient(**_options(url, token))), retry_seconds)
+        super().__init__(AsyncDriver(http or httpx2.AsyncClient(**http_options(url, token))), retry_seconds)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -101,8 +101,8 @@ class AsyncClient(_AnyClient[AsyncDriver]):
         await self.aclose()
 
 
-def _options(url: str | None, token: str | None) -> dict[str, Any]:
-    """How a client sends requests, unless the caller has one that does."""
+def http_options(url: str | None, token: str | None) -> dict[str, Any]:
+    """How a client sends requests, unless the caller has one that does: the parameters of an httpx2 client."""
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
     token = token or os.environ.get("MUSTERD_TOKEN")
     # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.

@@ -1,6 +1,6 @@
 """Approvals in lists and alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
@@ -19,10 +19,10 @@ from musterd.cli.remote.output import (
     with_iso_times,
 )
 from musterd.cli.remote.questions import json_or_text
+from musterd.cli.remote.server_options import ServerOptions, connected
 from musterd.core import clock
 
 if TYPE_CHECKING:
-    from musterd.cli.remote.server_options import ServerOptions
     from musterd.client import Approval, Client
 
 LIST = "musterd approvals ls"
@@ -78,8 +78,14 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
         say(f"Decide: {command('approvals approve', approval.id, options)}, or reject, or edit with NAME=VALUE")
 
 
-def say_decided(approval: "Approval", options: "ServerOptions") -> None:
-    """Say that a decision is stored, and how to see what follows."""
+def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], options: ServerOptions) -> None:
+    """Store a decision, and say how to see what follows.
+
+    :param name: the approval, or the beginning of its id.
+    :param resolve: stores the decision about the approval with an id.
+    """
+    with connected(options) as client:
+        approval = resolve(client, approval_of(client, name).id)
     say(f"{approval.status}: {call_text(approval.tool_name or '', approval.tool_args or {})}")
     say(f"Watch the run: {command('runs watch', approval.run_id, options)}")
 

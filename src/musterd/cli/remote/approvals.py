@@ -86,11 +86,13 @@ def approve(
     by
         Who decides; with a token its user does.
     """
-    from musterd.cli.remote.approval_lists import approval_of, say_decided
+    from musterd.cli.remote.approval_lists import store_decision
 
-    with connected(server) as client:
-        view = approval_of(client, approval)
-        say_decided(client.approvals.approve(view.id, result=result, resolved_by=by), server)
+    store_decision(
+        approval,
+        lambda client, approval_id: client.approvals.approve(approval_id, result=result, resolved_by=by),
+        server,
+    )
     return 0
 
 
@@ -114,11 +116,11 @@ def reject(
     by
         Who decides; with a token its user does.
     """
-    from musterd.cli.remote.approval_lists import approval_of, say_decided
+    from musterd.cli.remote.approval_lists import store_decision
 
-    with connected(server) as client:
-        view = approval_of(client, approval)
-        say_decided(client.approvals.reject(view.id, note=note, resolved_by=by), server)
+    store_decision(
+        approval, lambda client, approval_id: client.approvals.reject(approval_id, note=note, resolved_by=by), server
+    )
     return 0
 
 
@@ -145,10 +147,12 @@ def edit(
     by
         Who decides; with a token its user does.
     """
-    from musterd.cli.remote.approval_lists import approval_of, say_decided, values_of
+    from musterd.cli.remote.approval_lists import store_decision, values_of
 
     values = values_of([change, *changes])
-    with connected(server) as client:
-        view = approval_of(client, approval)
-        say_decided(client.approvals.approve(view.id, values=values, resolved_by=by), server)
+    store_decision(
+        approval,
+        lambda client, approval_id: client.approvals.approve(approval_id, values=values, resolved_by=by),
+        server,
+    )
     return 0

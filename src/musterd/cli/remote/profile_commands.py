@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.output import Column, print_json, print_table, say
-from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path, rows
+from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
 
 profile = App(name="profile", help="Keep the URLs and tokens of servers under names.")
 
@@ -72,13 +72,19 @@ def list_profiles(*, json: bool = False) -> int:
     """
     profiles = Profiles.load()
     if json:
-        keys = ("is_used", "name", "url", "has_token")
         print_json(
-            [dict(zip(keys, (row[0] == "*", row[1], row[2], row[3] == "yes"), strict=True)) for row in rows(profiles)]
+            [
+                {"is_used": name == profiles.used, "name": name, "url": one.url, "has_token": bool(one.token)}
+                for name, one in profiles.by_name.items()
+            ]
         )
     else:
         columns = [Column(""), Column("NAME"), Column("URL", is_text=True), Column("TOKEN")]
-        print_table(columns, rows(profiles), empty="There are no profiles. Add one: musterd profile add NAME URL")
+        rows = [
+            ("*" if name == profiles.used else "", name, one.url, "yes" if one.token else "no")
+            for name, one in profiles.by_name.items()
+        ]
+        print_table(columns, rows, empty="There are no profiles. Add one: musterd profile add NAME URL")
     return 0
 
 

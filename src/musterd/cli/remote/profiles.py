@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -106,9 +106,3 @@ def _json_of(profile: Profile) -> dict[str, Any]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def rows(profiles: Profiles) -> Iterator[tuple[str, str, str, str]]:
-    """The profiles for people: whether it is used, its name, its URL, and whether it has a token."""
-    for name, profile in profiles.by_name.items():
-        yield "*" if name == profiles.used else "", name, profile.url, "yes" if profile.token else "no"

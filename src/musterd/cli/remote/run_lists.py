@@ -10,7 +10,7 @@ from musterd.cli.remote.output import Column, ago, print_json, print_table, took
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run, RunSummary
-    from musterd.client.lists import RunFilters
+    from musterd.client.resources import RunFilters
 
 LIST = "musterd runs ls"
 PAGE = 100

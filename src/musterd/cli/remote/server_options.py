@@ -15,8 +15,6 @@ from musterd.cli.remote.output import printable
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url
 
 if TYPE_CHECKING:
-    import httpx2
-
     from musterd.client import AnswerError, Client
 
 DEFAULT_URL = "http://127.0.0.1:7777"
@@ -81,10 +79,15 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
 
     :param retry_seconds: for how long a call that fails is tried again.
     """
+    import httpx2
+
     from musterd.client import AnswerError, CannotConnect, Client, InvalidInput
+    from musterd.client.client import http_options
 
     server = server_of(options)
-    http = _loopback_http(server) if is_loopback(server.url) else None
+    http = None
+    if is_loopback(server.url):  # a proxy does not reach it
+        http = httpx2.Client(**http_options(server.url, server.token), trust_env=False)
     with Client(server.url, token=server.token, retry_seconds=retry_seconds, http=http) as client:
         try:
             yield client
@@ -99,18 +102,6 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error)) from error
-
-
-def _loopback_http(server: Profile) -> "httpx2.Client":
-    """Sends requests to a server on this machine's loopback, which a proxy does not reach."""
-    import ssl
-
-    import httpx2
-
-    headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
-    # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
-    verify = True if server.url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx2.Client(base_url=server.url, headers=headers, verify=verify, trust_env=False)
 
 
 def is_loopback(url: str) -> bool:
