@@ -42,7 +42,7 @@ class Retries:
         self._failing_since = None
 
     def note_progress(self) -> None:
-        """The call has what it asked for, or a part of it."""
+        """A part of the answer has come, or all of it."""
         self._count, self._failing_since = 0, None
 
     def wait_seconds(self, outcome: httpx2.Response | Failure) -> float:

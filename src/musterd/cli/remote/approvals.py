@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
+from musterd.cli.remote.arguments import ApprovalName, DecidedBy
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 Status = Literal["pending", "approved", "rejected", "expired", "cancelled", "all"]
@@ -44,13 +45,11 @@ def list_approvals(
 
 
 @approvals.command(name="show")
-def show_approval(approval: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def show_approval(approval: ApprovalName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Show APPROVAL: who wants to make which call, and until when it can be decided.
 
     Parameters
     ----------
-    approval
-        The id of the approval, or its beginning.
     json
         Print an object.
     """
@@ -68,23 +67,19 @@ def show_approval(approval: str, /, *, json: bool = False, server: ServerOptions
 
 @approvals.command(name="approve")
 def approve(
-    approval: str,
+    approval: ApprovalName,
     /,
     *,
     result: str | None = None,
-    by: str | None = None,
+    by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Let the call of APPROVAL be made. Its run goes on.
 
     Parameters
     ----------
-    approval
-        The id of the approval, or its beginning.
     result
         What the call has returned, if it was made elsewhere or had happened before a crash.
-    by
-        Who decides; with a token its user does.
     """
     from musterd.cli.remote.approval_lists import store_decision
 
@@ -98,23 +93,19 @@ def approve(
 
 @approvals.command(name="reject")
 def reject(
-    approval: str,
+    approval: ApprovalName,
     /,
     *,
     note: str | None = None,
-    by: str | None = None,
+    by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Do not let the call of APPROVAL be made. Its run goes on without it.
 
     Parameters
     ----------
-    approval
-        The id of the approval, or its beginning.
     note
         The reason, which the model reads.
-    by
-        Who decides; with a token its user does.
     """
     from musterd.cli.remote.approval_lists import store_decision
 
@@ -126,26 +117,22 @@ def reject(
 
 @approvals.command(name="edit")
 def edit(
-    approval: str,
+    approval: ApprovalName,
     change: str,
     /,
     *changes: str,
-    by: str | None = None,
+    by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Let the call of APPROVAL be made with other arguments, such as: copies=3 title="Hello".
 
     Parameters
     ----------
-    approval
-        The id of the approval, or its beginning.
     change
         NAME=VALUE: an argument of the call, or a value that is asked for. A number, true or an object is written as
         JSON.
     changes
         More of them.
-    by
-        Who decides; with a token its user does.
     """
     from musterd.cli.remote.approval_lists import store_decision, values_of
 

@@ -22,7 +22,7 @@ STOP_SECONDS = 15.0
 
 
 def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | None) -> "Run":
-    """Show a run until it has finished, or waits for a decision, and none is made here.
+    """Show a run until it has finished, or waits for a decision that is not made here.
 
     :param questions: asks for decisions.
     """

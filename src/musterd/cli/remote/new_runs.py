@@ -25,7 +25,10 @@ def started_from(name: str, start: Callable[["Client", str], "Run"], options: Se
 
 
 def attend(run: "Run", options: ServerOptions, *, detach: bool, as_json: bool = False) -> int:
-    """Follow a run that was just started, or print its id if nobody waits for it."""
+    """Follow a run that was just started, or only print its id.
+
+    :param detach: do not wait for it.
+    """
     if detach:
         print_text(run.run_id)
         print_receipt(run.run_id, options, server_of(options).url)

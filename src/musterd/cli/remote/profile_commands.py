@@ -23,7 +23,7 @@ def add(
 ) -> int:
     """Store the server at URL as NAME, or replace it. The first profile is used by all commands that name no server.
 
-    On a terminal the token is asked for, so that it does not stay in the shell's history.
+    On a terminal the command prompts for the token, so that it does not stay in the shell's history.
 
     Parameters
     ----------

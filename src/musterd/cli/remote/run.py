@@ -1,17 +1,17 @@
 """``musterd run`` and ``musterd chat``: runs from the command line."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from musterd.cli.remote.arguments import ComponentKind
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions
 
 Files = Annotated[
     list[Path] | None,
     Parameter(name=("--file", "-f"), negative=(), validator=validators.Path(exists=True, dir_okay=False)),
 ]
-Kind = Literal["team", "agent", "workflow"]
 
 
 def run(  # noqa: PLR0913 - each is an argument or an option
@@ -21,15 +21,15 @@ def run(  # noqa: PLR0913 - each is an argument or an option
     *,
     file: Files = None,
     session: str | None = None,
-    kind: Kind | None = None,
+    kind: ComponentKind | None = None,
     detach: bool = False,
     json: bool = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Run TEAM with MESSAGE, show its members at work, and print the answer.
 
-    Ctrl+C cancels the run; a second one within a second leaves it at work. What the run waits for is asked in the
-    terminal. Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 no server, 130 cancelled.
+    Ctrl+C cancels the run; a second one within a second leaves it at work. The terminal asks for the decisions that the
+    run waits for. Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 no server, 130 cancelled.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def chat(
     /,
     *,
     session: str | None = None,
-    kind: Kind | None = None,
+    kind: ComponentKind | None = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
     """Talk to TEAM: each line is a message of one session. Ctrl+D ends.

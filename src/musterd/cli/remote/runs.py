@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
+from musterd.cli.remote.arguments import Detach, RunName
 from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, NO_OPTIONS, ServerOptions, connected
 
 Status = Literal["pending", "running", "paused", "completed", "error", "cancelled"]
@@ -51,13 +52,11 @@ def list_runs(
 
 
 @runs.command(name="show")
-def show_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def show_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Show RUN: its message, its answer, its members, and what it waits for.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     json
         Print the whole run as an object.
     """
@@ -75,15 +74,13 @@ def show_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPTI
 
 
 @runs.command(name="watch")
-def watch_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Follow RUN until it finishes or waits for a decision, and print its answer. Ctrl+C leaves it at work.
 
     Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 130 cancelled or no longer watched.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     json
         Print each event as a line of JSON, and not the answer.
     """
@@ -104,7 +101,7 @@ def watch_run(run: str, /, *, json: bool = False, server: ServerOptions = NO_OPT
 
 @runs.command(name="events")
 def list_events(
-    run: str,
+    run: RunName,
     /,
     *,
     after: int = -1,
@@ -116,8 +113,6 @@ def list_events(
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     after
         Only events after this index.
     limit
@@ -134,13 +129,13 @@ def list_events(
 
 
 @runs.command(name="steps")
-def list_steps(run: str, path: str | None = None, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def list_steps(
+    run: RunName, path: str | None = None, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS
+) -> int:
     """List the model calls, tool calls and delegations of RUN, or show the step at PATH with its result.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     path
         The place of a step, such as t0/c1.
     json
@@ -159,13 +154,11 @@ def list_steps(run: str, path: str | None = None, /, *, json: bool = False, serv
 
 
 @runs.command(name="cancel")
-def cancel_run(run: str, /, *runs: str, server: ServerOptions = NO_OPTIONS) -> int:
+def cancel_run(run: RunName, /, *runs: str, server: ServerOptions = NO_OPTIONS) -> int:
     """Cancel RUN with its members, or a member's run alone.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     runs
         More runs.
     """
@@ -179,49 +172,29 @@ def cancel_run(run: str, /, *runs: str, server: ServerOptions = NO_OPTIONS) -> i
 
 
 @runs.command(name="continue")
-def continue_run(run: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
-    """Start a new run that continues the failed RUN where it stopped. Steps that succeeded are not repeated.
-
-    Parameters
-    ----------
-    run
-        The id of the run, or its beginning.
-    detach
-        Print the id of the new run, and do not wait for it.
-    """
+def continue_run(run: RunName, /, *, detach: Detach = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Start a new run that continues the failed RUN where it stopped. Steps that succeeded are not repeated."""
     from musterd.cli.remote.new_runs import started_from
 
     return started_from(run, lambda client, run_id: client.continue_(run_id), server, detach=detach)
 
 
 @runs.command(name="rerun")
-def rerun_run(run: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
-    """Start a new run in the session of RUN, with the same message, files and options.
-
-    Parameters
-    ----------
-    run
-        The id of the run, or its beginning.
-    detach
-        Print the id of the new run, and do not wait for it.
-    """
+def rerun_run(run: RunName, /, *, detach: Detach = False, server: ServerOptions = NO_OPTIONS) -> int:
+    """Start a new run in the session of RUN, with the same message, files and options."""
     from musterd.cli.remote.new_runs import started_from
 
     return started_from(run, lambda client, run_id: client.rerun(run_id), server, detach=detach)
 
 
 @runs.command(name="fork")
-def fork_run(run: str, path: str, /, *, detach: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Start a new run that takes over the finished RUN up to the step at PATH, and goes on from there.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     path
         The place of the step, such as t0/c1: musterd runs steps RUN.
-    detach
-        Print the id of the new run, and do not wait for it.
     """
     from musterd.cli.remote.new_runs import started_from
 
@@ -230,14 +203,12 @@ def fork_run(run: str, path: str, /, *, detach: bool = False, server: ServerOpti
 
 @runs.command(name="export")
 def export_run(
-    run: str, /, *, output: Path | None = None, force: bool = False, server: ServerOptions = NO_OPTIONS
+    run: RunName, /, *, output: Path | None = None, force: bool = False, server: ServerOptions = NO_OPTIONS
 ) -> int:
     """Print everything that is stored of RUN as one JSON object: its members, journal, events and approvals.
 
     Parameters
     ----------
-    run
-        The id of the run, or its beginning.
     output
         Write it into this file.
     force

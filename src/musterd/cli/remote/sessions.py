@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
+from musterd.cli.remote.arguments import SessionName
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 sessions = App(name="sessions", help="List, show, rename, export and delete sessions.")
@@ -41,13 +42,11 @@ def list_sessions(
 
 
 @sessions.command(name="show")
-def show_session(session: str, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
+def show_session(session: SessionName, /, *, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int:
     """Show SESSION with its messages.
 
     Parameters
     ----------
-    session
-        The id of the session, or its beginning.
     json
         Print an object.
     """
@@ -64,13 +63,11 @@ def show_session(session: str, /, *, json: bool = False, server: ServerOptions =
 
 
 @sessions.command(name="rename")
-def rename_session(session: str, name: str, /, *, server: ServerOptions = NO_OPTIONS) -> int:
+def rename_session(session: SessionName, name: str, /, *, server: ServerOptions = NO_OPTIONS) -> int:
     """Name SESSION NAME.
 
     Parameters
     ----------
-    session
-        The id of the session, or its beginning.
     name
         The new name.
     """
@@ -86,7 +83,7 @@ def rename_session(session: str, name: str, /, *, server: ServerOptions = NO_OPT
 
 @sessions.command(name="export")
 def export_session(
-    session: str,
+    session: SessionName,
     /,
     *,
     output: Path | None = None,
@@ -97,8 +94,6 @@ def export_session(
 
     Parameters
     ----------
-    session
-        The id of the session, or its beginning.
     output
         Write it into this file.
     force
@@ -115,7 +110,7 @@ def export_session(
 
 @sessions.command(name="rm")
 def remove_sessions(
-    session: str,
+    session: SessionName,
     /,
     *sessions: str,
     yes: Annotated[bool, Parameter(negative=())] = False,
@@ -125,8 +120,6 @@ def remove_sessions(
 
     Parameters
     ----------
-    session
-        The id of the session, or its beginning.
     sessions
         More sessions.
     yes

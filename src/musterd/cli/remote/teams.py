@@ -1,9 +1,10 @@
 """``musterd teams``: what a server serves."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from musterd.cli.remote.arguments import ComponentKind
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def show_team(
     team: str,
     /,
     *,
-    kind: Literal["team", "agent", "workflow"] | None = None,
+    kind: ComponentKind | None = None,
     json: bool = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
