@@ -40,7 +40,7 @@ test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
 	@$(BIN)/python tools/install.py browser
 	$(if $(NPM),npm --prefix ui test --silent && npm --prefix ui run size --silent)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
 	@$(BIN)/python tools/install.py local

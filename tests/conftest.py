@@ -125,6 +125,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def own_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules that a test has imported from its folders: the next test may have files of the same names."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    if sys.path == path and len(sys.modules) == len(modules):
+        return
+    sys.path[:] = path
+    tests_folder = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - modules:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(tests_folder):
+            del sys.modules[name]
+
+
 @pytest.fixture
 def loopback_models() -> Iterator[None]:
     """Let provider models send requests in this test: to a server on loopback, the rest stays forbidden."""

@@ -100,22 +100,15 @@ def write_files(page: Path, folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_declares_loads(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    try:
-        for path in write_files(page, tmp_path):
-            text = path.read_text()
-            if "Client(" in text:
-                continue  # it asks a server
-            if path.suffix == ".py" and "Team(" not in text and "create_app" not in text:
-                import_file(path)
-            elif "create_app" not in text:
-                assert load(path.name).teams["desk"].members
-    finally:
-        for name in set(sys.modules) - before:
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-                del sys.modules[name]
+    for path in write_files(page, tmp_path):
+        text = path.read_text()
+        if "Client(" in text:
+            continue  # it asks a server
+        if path.suffix == ".py" and "Team(" not in text and "create_app" not in text:
+            import_file(path)
+        elif "create_app" not in text:
+            assert load(path.name).teams["desk"].members
 
 
 def test_the_first_team_is_short() -> None:

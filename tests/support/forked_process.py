@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-IMPORTED = ["musterd.cli.serve", "musterd.cli.worker", "musterd.app", "musterd.store.postgres"]
+IMPORTED = ["tests.support.started_server"]
 
 
 class ForkedProcess:

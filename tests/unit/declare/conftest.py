@@ -1,8 +1,7 @@
-"""Folders with users' files, and an interpreter that forgets them afterwards."""
+"""Folders with users' files."""
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +11,6 @@ from musterd.core.errors import DeclarationError
 from musterd.declare import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -23,11 +21,9 @@ class Project(Protocol):
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A user's project: the working directory, with nothing of it imported yet."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = dict(sys.modules)
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -35,11 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         path.write_text(textwrap.dedent(text))
         return path
 
-    yield write
-    for name in set(sys.modules) - set(before):
-        file = getattr(sys.modules[name], "__file__", None) or ""
-        if file.startswith(str(tmp_path)):
-            del sys.modules[name]
+    return write
 
 
 def refusal(source: str) -> str:
