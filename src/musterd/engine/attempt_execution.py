@@ -184,7 +184,7 @@ async def result_without_answer(
     if limit.timeout.expired() and failure is None:
         # After the answer only the summary of the session was still to be made: the answer stands without it.
         is_answered = attempt.loop is not None and attempt.loop.progress.is_answered
-        return DriveResult(RunState.COMPLETED) if is_answered else DriveResult(RunState.ERROR, limit.error)
+        return DriveResult(RunState.COMPLETED) if is_answered else DriveResult(RunState.ERROR, limit.error())
     log.error("run failed inside the server", run_id=attempt.run.run_id, exc_info=failure or error)
     return DriveResult(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 

@@ -30,6 +30,8 @@ CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repe
 
 NOT_MADE = "A person rejected the call. It was not made."
 
+_NO_PATHS: frozenset[str] = frozenset()  # each empty set takes 216 bytes, and thousands of runs may wait
+
 
 class Journal:
     """Records an attempt's steps through its outbox; implements the loop's :class:`musterd.loop.steps.Steps`.
@@ -72,7 +74,7 @@ class Journal:
             if step.kind is StepKind.MODEL and step.usage is not None and not step.is_taken_over
         }
         self._attempts = StepAttempts(recovered.steps, recovered.cut_off_calls)
-        self._abandoned_paths: frozenset[str] = frozenset()
+        self._abandoned_paths = _NO_PATHS
         # Also those below members whose results are stored: nothing drives these members again.
         self.noted = {step.path: loaded(step) for step in steps if _is_note(step.path)}
         self.cut_off: list[JsonObject] = []

@@ -5,7 +5,7 @@ function that emits events. Every effect on the outside world happens inside a s
 the same run again and reuse what is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from pydantic_ai.messages import (
     ModelResponse,
@@ -94,14 +94,15 @@ class Loop:
             await sum_up(self.tree, self.run, self.progress)
         return output
 
-    async def _answer_and_update(self) -> Output:
+    def _answer_and_update(self) -> Awaitable[Output]:
         """Come to the answer, and update the memories of the user beside it if the component asks for that."""
         if self._remembered is not None and self.run.component.spec.updates_memory_on_run:
             from musterd.loop.memory_updates import answer_with_update, updates_memories
 
             if updates_memories(self.run):
-                return await answer_with_update(self.tree, self.run, self.progress, self._remembered, self._answered)
-        return await self._answered()
+                return answer_with_update(self.tree, self.run, self.progress, self._remembered, self._answered)
+        # No coroutine around the other one: each that waits takes memory, and thousands of runs may wait.
+        return self._answered()
 
     async def _answered(self) -> Output:
         """Come to the answer."""
@@ -248,7 +249,8 @@ class Loop:
 
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
-        path, telling = self._model_path, self._call_events
+        path = self.run.at(f"t{self._turn}/m")
+        telling = self._call_events = ModelCallEvents(tree=self.tree, run=self.run, info=self._info, path=path)
         # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next
         # attempt gets them again; a stored step gets the same ones as before.
         for index, text in enumerate(await self.tree.steps.take_messages(path, self.run.run_id)):
@@ -362,15 +364,6 @@ class Loop:
         return "\n\n".join([*self.progress.results_in_answer, content]) if isinstance(content, str) else content
 
     # --- helpers ----------------------------------------------------------------------------------
-
-    @property
-    def _call_events(self) -> ModelCallEvents:
-        """Emits the events of the turn's model call."""
-        return ModelCallEvents(tree=self.tree, run=self.run, info=self._info, path=self._model_path)
-
-    @property
-    def _model_path(self) -> str:
-        return self.run.at(f"t{self._turn}/m")
 
     def _emit(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
         self.tree.emit_now(kind, self.run.run_id, data, place)

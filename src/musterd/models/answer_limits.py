@@ -29,6 +29,7 @@ OVERHEAD_BYTES = 64 * 1024
 OTHER_PARTS = 1024
 """The most parts of an answer that are not tool calls: text, reasoning and files."""
 
+_NO_INDEXES: frozenset[int] = frozenset()  # each empty set takes 216 bytes, and thousands of answers may be awaited
 
 _COUNTED_FIELDS = ("content", "signature", "tool_name", "tool_call_id", "args", "provider_details")
 """The fields of a part that count when it begins. Providers send some parts complete: encrypted reasoning, and the
@@ -47,7 +48,7 @@ class AnswerMeter:
         self._settings = settings
         self._answer_bytes = 0
         self._media_bytes = 0
-        self._call_indexes: frozenset[int] = frozenset()
+        self._call_indexes = _NO_INDEXES
 
     def add(self, event: ModelResponseStreamEvent) -> None:
         """Add the size of ``event``."""

@@ -178,8 +178,7 @@ class _Completions(AsyncCompletions):
         if url.raw_user is not None:  # as httpx does; aiohttp does not accept both
             headers["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8")
             url = url.with_user(None)
-        call_limits = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
-        client_timeout, chunk_seconds = call_limits
+        client_timeout = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
         session = await self._pool.session()
         try:
             answer = await session.post(url, data=body, headers=headers, timeout=client_timeout)
@@ -190,7 +189,7 @@ class _Completions(AsyncCompletions):
             if parameters.get("stream"):
                 if answer.content_type == "application/json":
                     raise _not_a_stream(await self._body(answer), url)
-                return ChunkStream(answer, self._settings, chunk_seconds)
+                return ChunkStream(answer, self._settings)
             return _completion(await self._body(answer), url)
         # Also if the caller is cancelled: an answer that is not read would keep its connection.
         except BaseException:

@@ -112,29 +112,22 @@ async def read_body(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[byt
     return b"".join(pieces), True
 
 
-def limits(settings: Settings, timeout: object) -> tuple[aiohttp.ClientTimeout, float | None]:
-    """The time limits of one call, and the longest wait between chunks in seconds (None for no limit).
+def limits(settings: Settings, timeout: object) -> aiohttp.ClientTimeout:
+    """The time limits of one call.
+
+    A silent provider has no limit here unless the caller sets one: :class:`musterd.models.call.ModelCaller` watches
+    the answers of all providers. A second timer would take a kilobyte of each call, and each chunk would set it anew.
 
     :param timeout: the caller's limit: seconds, an ``httpx2.Timeout``, or None for no limits. For any other value the
         settings apply.
     """
     connect_seconds: float | None = settings.model_connect_seconds
-    first_byte_seconds: float | None = settings.model_first_byte_seconds
-    chunk_seconds: float | None = settings.model_chunk_seconds
+    read_seconds: float | None = None
     if timeout is None or isinstance(timeout, (int, float)):
-        connect_seconds = first_byte_seconds = chunk_seconds = timeout
+        connect_seconds = read_seconds = timeout
     elif isinstance(timeout, httpx2.Timeout):
-        connect_seconds, first_byte_seconds, chunk_seconds = timeout.connect, timeout.read, timeout.read
-    return aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=first_byte_seconds), chunk_seconds
-
-
-def limit_waits(answer: aiohttp.ClientResponse, seconds: float | None) -> None:
-    """From now on allow ``seconds`` between two reads of ``answer``."""
-    connection = answer.connection
-    if connection is not None and connection.protocol is not None:
-        # aiohttp has one read timeout for a whole response. It was that for the first byte, which may be longer.
-        connection.protocol.read_timeout = seconds
-        connection.protocol.start_timeout()
+        connect_seconds, read_seconds = timeout.connect, timeout.read
+    return aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=read_seconds)
 
 
 async def _finish(holder: AsyncGenerator[Any]) -> None:

@@ -20,7 +20,7 @@ from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import longest_event, too_large, too_many_calls
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
-from musterd.models.openai_http_pool import limit_waits, read_tail
+from musterd.models.openai_http_pool import read_tail
 from musterd.models.openai_sse import DONE, EventParser, EventTooLarge, as_chunk, event_error, merged, read_event
 
 AHEAD_SECONDS = 0.002
@@ -37,15 +37,13 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     """The chunks of one answer, with the interface of the SDK's streams.
 
     :param answer: the response after its head has arrived with status 200.
-    :param chunk_seconds: the longest wait between two reads. None for no limit.
     :raises ModelFailed: from ``anext``, when the answer is larger than ``settings`` allow.
     """
 
-    def __init__(self, answer: aiohttp.ClientResponse, settings: Settings, chunk_seconds: float | None) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, settings: Settings) -> None:
         self._answer = answer
         self._settings = settings
         self._received_bytes = 0  # after decompression, which aiohttp does in limited slices
-        self._chunk_seconds = chunk_seconds
         self._loop = asyncio.get_running_loop()
         self._flush_at = flush_window.next_flush_at.get()
         self._parser = EventParser(longest_event(settings))
@@ -92,7 +90,6 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             self._has_more = len(data) == LARGE_READ_BYTES
             if data and self._began_at is None:
                 self._began_at = self._loop.time()
-                limit_waits(self._answer, self._chunk_seconds)
             self._count(data)
             is_done = self._parse(data)
             if is_done:

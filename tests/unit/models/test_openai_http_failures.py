@@ -19,8 +19,9 @@ from pydantic_ai.exceptions import ModelConnectionError, ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
-from musterd.core.errors import DeclarationError
+from musterd.core.errors import DeclarationError, ModelFailed
 from musterd.core.settings import Settings
+from musterd.models.call import ModelCaller
 from musterd.models.openai_http import OpenAIClient, build_client, build_model
 from tests.support.endless_server import endless
 
@@ -90,8 +91,8 @@ async def whole(client: AsyncOpenAI) -> object:
     return await client.chat.completions.create(model="m", messages=[])
 
 
-async def streamed(client: AsyncOpenAI) -> list[str]:
-    stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+async def streamed(client: AsyncOpenAI, timeout: openai.Timeout | openai.NotGiven = openai.NOT_GIVEN) -> list[str]:  # noqa: ASYNC109 - the SDK's parameter
+    stream = await client.chat.completions.create(model="m", messages=[], stream=True, timeout=timeout)
     async with stream:
         return [chunk.choices[0].delta.content or "" async for chunk in stream]
 
@@ -262,19 +263,29 @@ async def test_nobody_listens() -> None:
             await whole(client)
 
 
-WAITS: dict[str, tuple[bytes, dict[str, Any]]] = {
-    "no head": (b"", {"model_first_byte_seconds": 0.01}),
-    "no body": (SSE + b"\r\n", {"model_first_byte_seconds": 0.01}),
-    "no more": (SSE + b"\r\n" + TEXT, {"model_chunk_seconds": 0.01}),
-}
-
-
-@pytest.mark.parametrize("case", WAITS)
-async def test_silence_is_a_timeout(case: str) -> None:
-    answer, limit = WAITS[case]
-    async with wire(answer, then_waits=True, **limit) as (served, client):
+@pytest.mark.parametrize("answer", [b"", SSE + b"\r\n", SSE + b"\r\n" + TEXT], ids=["no head", "no body", "no more"])
+async def test_silence_is_a_timeout(answer: bytes) -> None:
+    async with wire(answer, then_waits=True) as (served, client):
         with pytest.raises(openai.APITimeoutError, match="timed out"):
-            await streamed(client)
+            await streamed(client, timeout=openai.Timeout(5, read=0.01))
+        await served.client_is_gone.wait()
+
+
+@pytest.mark.parametrize("answer", [b"", SSE + b"\r\n" + TEXT], ids=["before the head", "in the stream"])
+async def test_the_settings_limit_silence_through_the_caller(answer: bytes) -> None:
+    limits = {"model_first_byte_seconds": 0.05, "model_chunk_seconds": 0.05, "model_tries": 1}
+    settings = Settings.model_validate(limits)
+    async with wire(answer, then_waits=True) as (served, client):
+        call = ModelCaller(settings).stream(
+            build_model("m", client),
+            QUESTION,
+            ModelRequestParameters(),
+            None,
+            on_text=lambda *_: None,
+            on_retry=lambda *_: None,
+        )
+        with pytest.raises(ModelFailed, match=r"for 0\.05 s$"):
+            await call
         await served.client_is_gone.wait()
 
 
