@@ -1,8 +1,10 @@
 """A client of a musterd server: start runs, wait for them, follow and steer them. It imports nothing of the server."""
 
-from musterd.client.client import AsyncClient, Client
-from musterd.client.decisions import Decision, Requirement
-from musterd.client.errors import (
+from .approvals import Approval
+from .client import AsyncClient, Client
+from .components import Component
+from .decisions import Decision, Requirement
+from .errors import (
     AnswerError,
     CannotConnect,
     ClientError,
@@ -19,10 +21,16 @@ from musterd.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from musterd.client.events import Event, EventPage
-from musterd.client.records import Approval, Component, Page, Session, Trace
-from musterd.client.run_calls import File, StartOptions
-from musterd.client.runs import Run, RunError, RunMessage, RunStep, RunSummary
+from .events import Event, EventPage
+from .knowledge import Content, SearchHit
+from .memories import Memory
+from .paging import Page
+from .run_calls import StartOptions
+from .runs import Run, RunError, RunMedia, RunMessage, RunStep, RunSummary
+from .schedules import Firing, Schedule
+from .sessions import Session
+from .traces import Trace
+from .uploads import File
 
 __all__ = [
     "AnswerError",
@@ -33,12 +41,15 @@ __all__ = [
     "ClientError",
     "Component",
     "Conflict",
+    "Content",
     "Decision",
     "Event",
     "EventPage",
     "File",
+    "Firing",
     "Forbidden",
     "InvalidInput",
+    "Memory",
     "NotCompleted",
     "NotFound",
     "Page",
@@ -47,10 +58,13 @@ __all__ = [
     "RunCancelled",
     "RunError",
     "RunFailed",
+    "RunMedia",
     "RunMessage",
     "RunPaused",
     "RunStep",
     "RunSummary",
+    "Schedule",
+    "SearchHit",
     "ServerError",
     "Session",
     "StartOptions",

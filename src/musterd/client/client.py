@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import ssl
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
-from musterd.client.drivers import AsyncDriver, SyncDriver
-from musterd.client.flows import D
-from musterd.client.requests import Requests
-from musterd.client.resources import Approvals, Components, Runs, Sessions, Traces
-from musterd.client.run_calls import RunCalls
+from .approvals import Approvals
+from .components import Components
+from .drivers import AsyncDriver, SyncDriver
+from .flows import D
+from .knowledge import Knowledge
+from .memories import Memories
+from .requests import Requests
+from .run_calls import RunCalls
+from .run_lists import Runs
+from .schedules import Schedules
+from .sessions import Sessions
+from .traces import Traces
 
 DEFAULT_URL = "http://127.0.0.1:7777"
 RETRY_SECONDS = 30.0
@@ -35,6 +45,9 @@ class _AnyClient(RunCalls[D]):
         self.sessions = Sessions(driver, requests)
         self.approvals = Approvals(driver, requests)
         self.traces = Traces(driver, requests)
+        self.memories = Memories(driver, requests)
+        self.knowledge = Knowledge(driver, requests)
+        self.schedules = Schedules(driver, requests)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._driver.http.base_url.copy_with(userinfo=b''))!r})"
@@ -45,7 +58,8 @@ class Client(_AnyClient[SyncDriver]):
 
     Calls that fail for a while, as during a restart, are tried again; a run is never started twice.
 
-    :param url: of the server; by default ``MUSTERD_URL``, otherwise ``http://127.0.0.1:7777``.
+    :param url: of the server; by default ``MUSTERD_URL``, otherwise ``http://127.0.0.1:7777``. Proxies of the
+        environment (``HTTPS_PROXY`` and the like) are used, except to reach this machine.
     :param token: the server's key, or a token; by default ``MUSTERD_TOKEN``.
     :param retry_seconds: for how long a call that fails is tried again; 0: once.
     :param http: sends the requests, in place of ``url`` and ``token``: an httpx2 client with a ``base_url`` and headers
@@ -105,8 +119,20 @@ def http_options(url: str | None, token: str | None) -> dict[str, Any]:
     """How a client sends requests, unless the caller has one that does: the parameters of an httpx2 client."""
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
     token = token or os.environ.get("MUSTERD_TOKEN")
-    # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
-    verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
-    return {"base_url": url, "headers": headers, "limits": limits, "verify": verify}
+    return {
+        "base_url": url,
+        "headers": {"Authorization": f"Bearer {token}"} if token else {},
+        "limits": httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
+        # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
+        "verify": True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        # A proxy has another loopback than this machine, and would be sent the token.
+        "trust_env": not is_loopback(url),
+    }
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine by its loopback."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

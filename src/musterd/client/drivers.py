@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from musterd.client.flows import Action, Emit, Flow, Open, Read, Send, Sleep, StreamFlow
-from musterd.core import clock
+from . import clock
+from .flows import Action, Emit, Flow, Open, Read, Send, Sleep, StreamFlow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator

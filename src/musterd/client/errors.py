@@ -22,14 +22,18 @@ Messages name the request and the server's sentence, and never a token.
 from __future__ import annotations
 
 import json
+import math
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
+
+from . import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import httpx2
 
-    from musterd.client.runs import Run
+    from .runs import Run
 
 _REMEDIES = {
     401: "Give Client(token=…) the server's key or a token, or set MUSTERD_TOKEN.",
@@ -67,12 +71,14 @@ class AnswerError(ClientError):
     :param code: the server's ``error_code``, such as ``NOT_FOUND``; see the page "Errors".
     :param detail: the server's sentence.
     :param request_id: names the request in the server's log.
+    :param retry_after: the seconds after which the server invites to try again; 0 if it does not say.
     """
 
     status: int
     code: str
     detail: str
     request_id: str
+    retry_after: float
 
     @classmethod
     def of(cls, answer: httpx2.Response, detail: str | None = None) -> Self:
@@ -87,7 +93,7 @@ class AnswerError(ClientError):
         remedy, reference = _REMEDIES.get(answer.status_code), request_id and f"[request {request_id}]"
         error = cls(" ".join(filter(None, (words, remedy, reference))))
         error.status, error.detail, error.request_id = answer.status_code, detail, request_id
-        error.code = str(body.get("error_code") or "")
+        error.code, error.retry_after = str(body.get("error_code") or ""), retry_after_of(answer)
         return error
 
 
@@ -187,6 +193,16 @@ def error_of(answer: httpx2.Response, detail: str | None = None) -> AnswerError:
     if kind is None:
         kind = InvalidInput if 400 <= answer.status_code < 500 else ServerError
     return kind.of(answer, detail)
+
+
+def retry_after_of(answer: httpx2.Response) -> float:
+    """The seconds of ``Retry-After``, which is a number or a date; 0 without one."""
+    text = answer.headers.get("retry-after", "")
+    try:
+        seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - clock.now()
+    except ValueError:
+        return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 
 
 def _detail(answer: httpx2.Response) -> str:

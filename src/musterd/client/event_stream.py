@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from musterd.client.drivers import is_event_stream
-from musterd.client.errors import error_of
-from musterd.client.events import FINAL_EVENTS, PAUSE_EVENTS, Event, EventPage
-from musterd.client.flows import Emit, Sleep, open_stream, read_event
-from musterd.client.requests import path_of
+from .drivers import is_event_stream
+from .errors import error_of
+from .events import FINAL_EVENTS, PAUSE_EVENTS, Event, EventPage
+from .flows import Emit, Sleep, open_stream, read_event
+from .requests import path_of
 
 if TYPE_CHECKING:
-    from musterd.client.flows import Flow, StreamFlow
-    from musterd.client.requests import Requests
+    from .flows import Flow, StreamFlow
+    from .requests import Requests
 
 PING_SECONDS = 15
 """How often the server sends something at least, by default. A connection that is silent for longer is given up."""

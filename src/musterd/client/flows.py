@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlia
 import httpx2
 
 if TYPE_CHECKING:
-    from musterd.client.drivers import AsyncDriver, SyncDriver
-    from musterd.client.requests import Requests
+    from .drivers import AsyncDriver, SyncDriver
+    from .requests import Requests
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import httpx2
 
-from musterd.client.errors import error_of
-from musterd.client.flows import Flow, Sleep, send
-from musterd.client.retries import Retries
-from musterd.core import clock
+from . import clock
+from .errors import NotFound, error_of
+from .flows import Flow, Sleep, send
+from .retries import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,12 +51,13 @@ class Requests:
         self._http = http
         self._retry_seconds = retry_seconds
 
-    def retries(self, deadline: float = math.inf) -> Retries:
+    def retries(self, deadline: float = math.inf, *, is_repeatable: bool = True) -> Retries:
         """The retries of one call.
 
-        :param deadline: when the call must have ended, on the clock of :func:`musterd.core.clock.monotonic`.
+        :param deadline: when the call must have ended, on the clock of :func:`clock.monotonic`.
+        :param is_repeatable: whether the request may arrive twice.
         """
-        return Retries(self._retry_seconds, deadline)
+        return Retries(self._retry_seconds, deadline, is_repeatable=is_repeatable)
 
     def build(
         self,
@@ -78,14 +79,17 @@ class Requests:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         return self._http.build_request(method, path, params=params, headers=headers, timeout=timeout, **body)
 
-    def answer(self, method: str, path: str, *, deadline: float = math.inf, **options: Any) -> Flow[httpx2.Response]:
+    def answer(
+        self, method: str, path: str, *, deadline: float = math.inf, is_repeatable: bool = True, **options: Any
+    ) -> Flow[httpx2.Response]:
         """Send a request until it is answered.
 
         :param deadline: of :meth:`retries`.
+        :param is_repeatable: of :meth:`retries`.
         :param options: of :meth:`build`.
         :raises ClientError: the server refused it, or did not answer for too long.
         """
-        retries = self.retries(deadline)
+        retries = self.retries(deadline, is_repeatable=is_repeatable)
         while True:
             outcome = yield from send(self.build(method, path, **options))
             if isinstance(outcome, httpx2.Response) and outcome.is_success:
@@ -99,3 +103,10 @@ class Requests:
             return answer.json()
         except ValueError as error:
             raise error_of(answer, "The answer is not JSON. Is this the URL of a musterd server?") from error
+
+    def delete(self, path: str, **options: Any) -> Flow[None]:
+        """Delete something that may be gone, perhaps by an earlier try; parameters as of :meth:`answer`."""
+        try:
+            yield from self.answer("DELETE", path, **options)
+        except NotFound:
+            return

@@ -1,25 +1,25 @@
 """When a request is sent again.
 
-All requests of the client may be sent twice: those that start something carry an ``Idempotency-Key``, the others
-change nothing the second time. So each failure that may pass is retried, also if it is not known whether the server
-has received the request.
+Most requests may arrive twice: those that start something carry an ``Idempotency-Key``, and others change nothing the
+second time. Their failures are retried also if it is not known whether the server has received the request. The few
+that would have an effect twice are retried only if the server has surely done nothing.
 """
 
 from __future__ import annotations
 
-import math
-from email.utils import parsedate_to_datetime
-
 import httpx2
 
-from musterd.client.errors import CannotConnect, ClientError, error_of
-from musterd.client.flows import Failure
-from musterd.core import clock
+from . import clock
+from .errors import CannotConnect, ClientError, error_of, retry_after_of
+from .flows import Failure
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
 
 _PASSING = frozenset({429, 502, 503, 504})
+_NOT_DONE = frozenset({429, 503})
+"""The answers of a server that has refused to begin."""
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _LASTING = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects)
 
 
@@ -28,11 +28,13 @@ class Retries:
 
     :param seconds: for how long after the first failure requests are sent again.
     :param deadline: when the call must have ended.
+    :param is_repeatable: whether the request may arrive twice.
     """
 
-    def __init__(self, seconds: float, deadline: float) -> None:
+    def __init__(self, seconds: float, deadline: float, *, is_repeatable: bool = True) -> None:
         self._seconds = seconds
         self._deadline = deadline
+        self._may_pass = _may_pass if is_repeatable else _was_not_done
         self._count = 0
         self._failing_since: float | None = None
 
@@ -56,8 +58,9 @@ class Retries:
             self._failing_since = now
         cap = min(FIRST_WAIT_SECONDS * 2**self._count, LONGEST_WAIT_SECONDS)
         self._count += 1
-        wait = _retry_after(outcome) + clock.full_jitter(cap)
-        if not _may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
+        pause = retry_after_of(outcome) if isinstance(outcome, httpx2.Response) else 0.0
+        wait = pause + clock.full_jitter(cap)
+        if not self._may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
         return wait
 
@@ -74,11 +77,8 @@ def _may_pass(outcome: httpx2.Response | Failure) -> bool:
     return not isinstance(outcome, _LASTING)
 
 
-def _retry_after(outcome: httpx2.Response | Failure) -> float:
-    """The seconds of ``Retry-After``, which is a number or a date; 0 without one."""
-    text = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx2.Response) else ""
-    try:
-        seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - clock.now()
-    except ValueError:
-        return 0.0
-    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+def _was_not_done(outcome: httpx2.Response | Failure) -> bool:
+    """Whether the same request may succeed later, and has had no effect."""
+    if isinstance(outcome, httpx2.Response):
+        return outcome.status_code in _NOT_DONE
+    return isinstance(outcome, _NOT_SENT)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import mimetypes
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
 
-from musterd.client.decisions import Decision, decision_lists
-from musterd.client.event_stream import run_events
-from musterd.client.events import Event
-from musterd.client.flows import D, Flow, Resource, Sleep, StreamFlow, call, stream_call
-from musterd.client.requests import Requests, new_key, path_of
-from musterd.client.runs import ComponentKind, Run, RunMessage
-from musterd.core import clock
+from .decisions import Decision, decision_lists
+from .event_stream import run_events
+from .events import Event
+from .flows import D, Flow, Resource, StreamFlow, call, stream_call
+from .polling import poll
+from .requests import Requests, new_key, path_of
+from .runs import ComponentKind, Run, RunMessage
+from .uploads import AnyFile, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-POLL_SECONDS = 30.0
-"""How long a poll has the server wait for the run's end. Proxies commonly close what is silent for a minute."""
 
 
 class HasRunId(Protocol):
@@ -36,18 +32,6 @@ RunRef: TypeAlias = str | HasRunId
 """A run, or its id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file for a run.
-
-    :param mime_type: by default that of the name.
-    """
-
-    name: str
-    content: bytes
-    mime_type: str | None = None
-
-
 class StartOptions(TypedDict, total=False):
     """What a run may be started with. Fields without a description are described at ``/docs`` of a server.
 
@@ -57,7 +41,7 @@ class StartOptions(TypedDict, total=False):
         each call has a key of its own, which its retries share.
     """
 
-    files: Sequence[str | Path | File]
+    files: Sequence[AnyFile]
     arguments: Mapping[str, Any]
     idempotency_key: str
     session_id: str
@@ -193,6 +177,27 @@ class RunCalls(Resource[D]):
         )
         return RunMessage.of(raw)
 
+    @call
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> Flow[Any]:
+        """Call any other operation of the server, as ``/docs`` lists them. Returns its JSON; None if it has none.
+
+        A ``POST`` or ``PATCH`` is tried again only if the server has surely done nothing.
+
+        :param path: such as ``/webhooks/deliveries``; identifiers in it are percent-encoded.
+        :param query: parameters; those that are None are left out.
+        """
+        options: dict[str, Any] = {} if json is None else {"json": json}
+        is_repeatable = method.upper() not in ("POST", "PATCH")
+        answer = yield from self._requests.answer(method, path, query=query, is_repeatable=is_repeatable, **options)
+        return answer.json() if answer.content else None
+
 
 def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline: float = math.inf) -> Flow[Run]:
     """Read a run.
@@ -207,18 +212,11 @@ def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline:
 
 
 def _wait(requests: Requests, run_id: str, wait_seconds: float | None) -> Flow[Run]:
-    deadline = clock.monotonic() + (math.inf if wait_seconds is None else wait_seconds)
-    while True:
-        polled_at = clock.monotonic()
-        seconds = max(min(POLL_SECONDS, deadline - polled_at), 0)
-        run = yield from read_run(requests, run_id, seconds, deadline)
-        if run.is_settled:
-            return run
-        now = clock.monotonic()
-        if now >= deadline:
-            run.require_completed()
-        if now - polled_at < seconds / 2:  # a server that is stopping does not wait
-            yield Sleep(min(clock.full_jitter(1.0), deadline - now))
+    def read(seconds: float, deadline: float) -> Flow[Run]:
+        return read_run(requests, run_id, seconds, deadline)
+
+    run = yield from poll(read, lambda run: run.is_settled, wait_seconds)
+    return run if run.is_settled else run.require_completed()
 
 
 def _start(
@@ -231,26 +229,9 @@ def _start(
     fields: dict[str, Any] = {"message": message if isinstance(message, str) else json.dumps(message), **options}
     files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
     fields = {**fields, **fields.pop("arguments", {}), "background": True, "stream": False}
-    fields = {name: value for name, value in fields.items() if value is not None}
     path = path_of(f"{kind}s", component, "runs")
-    raw = yield from requests.json("POST", path, headers=new_key(key), **_body(fields, files))
+    raw = yield from requests.json("POST", path, headers=new_key(key), **body_of(fields, "files", files))
     return replace(Run.of(raw), component_kind=kind, component_id=component)
-
-
-def _body(fields: Mapping[str, Any], files: Sequence[str | Path | File]) -> dict[str, Any]:
-    """The body of a start: JSON, or a form if there are files."""
-    if not files:
-        return {"json": fields}
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return {"data": texts, "files": [("files", _upload(file)) for file in files]}
-
-
-def _upload(file: str | Path | File) -> tuple[str, bytes, str]:
-    if not isinstance(file, File):
-        path = Path(file)
-        file = File(name=path.name, content=path.read_bytes())
-    mime_type = file.mime_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    return file.name, file.content, mime_type
 
 
 def _continue(requests: Requests, run: RunRef, fields: Mapping[str, Any]) -> Flow[Run]:

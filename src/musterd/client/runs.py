@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from musterd.client.decisions import Requirement, requirements_of
-from musterd.client.errors import RunCancelled, RunFailed, RunPaused, StillRunning
-from musterd.client.wire_record import WireRecord
+from .decisions import Requirement, requirements_of
+from .errors import RunCancelled, RunFailed, RunPaused, StillRunning
+from .wire_record import WireRecord
 
 ComponentKind = Literal["team", "agent", "workflow"]
 RunStatus = Literal["PENDING", "RUNNING", "PAUSED", "COMPLETED", "ERROR", "CANCELLED"]
 
-_KINDS: tuple[ComponentKind, ...] = ("team", "agent", "workflow")
+COMPONENT_KINDS: tuple[ComponentKind, ...] = ("team", "agent", "workflow")
+_MEDIA = (("images", "image"), ("videos", "video"), ("audio", "audio"), ("files", "file"))
 _FINAL = frozenset({"COMPLETED", "ERROR", "CANCELLED"})
 
 
@@ -27,6 +28,22 @@ class RunError:
     code: str
     message: str
     retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMedia:
+    """An image, sound, video or file that a run has produced, without its content: ``Client.runs.download`` gets it.
+
+    :param kind: ``image``, ``video``, ``audio`` or ``file``.
+    :param media_id: names its content; None if it is only a link.
+    :param url: the link.
+    """
+
+    kind: str
+    media_id: str | None
+    filename: str | None
+    mime_type: str | None
+    url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +75,7 @@ class Run:
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Self:
         """The run that the server sent."""
-        kind = next((kind for kind in _KINDS if raw.get(f"{kind}_id")), None)
+        kind = next((kind for kind in COMPONENT_KINDS if raw.get(f"{kind}_id")), None)
         error = raw.get("error")
         return cls(
             run_id=raw["run_id"],
@@ -85,6 +102,21 @@ class Run:
     def is_settled(self) -> bool:
         """Whether it has finished, or waits for a person."""
         return self.is_final or self.status == "PAUSED"
+
+    @property
+    def media(self) -> tuple[RunMedia, ...]:
+        """The images, sounds, videos and files that it has produced, with those of its members."""
+        items = ((kind, item) for name, kind in _MEDIA for item in self.raw.get(name) or ())
+        return tuple(
+            RunMedia(
+                kind=kind,
+                media_id=item.get("blob"),
+                filename=item.get("filename"),
+                mime_type=item.get("mime_type"),
+                url=item.get("url"),
+            )
+            for kind, item in items
+        )
 
     def require_completed(self) -> Self:
         """The run itself, if it has completed.

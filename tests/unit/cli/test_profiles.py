@@ -10,7 +10,7 @@ import pytest
 from musterd.cli.main import main
 from musterd.cli.remote.command_failed import CommandFailed
 from musterd.cli.remote.profiles import Profile
-from musterd.cli.remote.server_options import ServerOptions, is_loopback, server_of
+from musterd.cli.remote.server_options import ServerOptions, server_of
 
 A, B = "http://a.example", "https://b.example"
 
@@ -84,14 +84,6 @@ def test_a_file_that_is_none_is_named(content: str, file: Path) -> None:
 @pytest.mark.parametrize("url", ["nothing", "ftp://x", "http://", "http://x:99999", "http://[::1"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     assert main(["profile", "add", "a", url]) == 2
-
-
-@pytest.mark.parametrize(
-    ("url", "is_own"),
-    [("http://127.0.0.1:7777", True), ("http://localhost", True), ("http://[::1]:1", True), ("http://10.0.0.1", False)],
-)
-def test_no_proxy_is_used_on_this_machine(url: str, is_own: bool) -> None:
-    assert is_loopback(url) is is_own
 
 
 def test_neither_the_token_nor_the_profile_shows_it() -> None:

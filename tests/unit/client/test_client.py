@@ -27,6 +27,20 @@ def test_without_any_the_server_is_here() -> None:
         assert "authorization" not in client._driver.http.headers
 
 
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [("http://127.0.0.1:7777", True), ("http://localhost", True), ("http://[::1]:1", True), ("http://10.0.0.1", False)],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_proxy_of_the_environment_does_not_lead_to_this_machine(
+    kind: type[Client] | type[AsyncClient], url: str, is_here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy:3128")
+    http = kind(url)._driver.http
+    way = http._transport_for_url(httpx2.URL(url))
+    assert (way is http._transport) == is_here
+
+
 def test_a_client_of_the_callers_own_sends_the_requests() -> None:
     def answered(request: httpx2.Request) -> httpx2.Response:
         assert (str(request.url), request.headers["authorization"]) == ("http://host/api/teams", "Bearer mine")

@@ -1,13 +1,31 @@
 """The errors of the client: what they say, and that they reach other processes."""
 
+import inspect
 import pickle
+import re
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from musterd.client import CannotConnect, Client, InvalidInput, Run, RunFailed, ServerError
+from musterd.client import (
+    CannotConnect,
+    Client,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Run,
+    RunFailed,
+    ServerError,
+    TooManyRequests,
+    Unauthorized,
+)
 from musterd.client.errors import error_of
 from musterd.client.runs import RunError
+from musterd.core import errors
+
+ERRORS = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 
 URL = "http://user:password@host:7777/api/runs/r%2F1?q=secret"
 HEADERS = {"authorization": "Bearer token-of-mine"}
@@ -37,6 +55,22 @@ def test_answers_of_something_else_than_the_server(options: dict[str, object], w
     error = error_of(answer(502, **options))
     assert isinstance(error, ServerError)
     assert str(error).endswith(words)
+
+
+ROWS = re.findall(r"^\| `\w+` \| `([A-Z_]+)` \| (\d{3}) \|", ERRORS.read_text(), flags=re.MULTILINE)
+KINDS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 429: TooManyRequests}
+
+
+@pytest.mark.parametrize(("code", "status"), sorted({(code, int(status)) for code, status in ROWS}))
+def test_a_program_can_tell_the_codes_of_the_server_apart(code: str, status: int) -> None:
+    error = error_of(answer(status, json={"detail": "No.", "error_code": code}, headers={"retry-after": "7"}))
+    assert type(error) is KINDS.get(status, InvalidInput if status < 500 else ServerError)
+    assert (error.code, error.status, error.retry_after) == (code, status, 7.0)
+
+
+def test_the_reference_has_the_codes_of_the_servers_errors() -> None:
+    kinds = {kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.RequestError)}
+    assert {(kind.code, kind.status) for kind in kinds} <= {(code, int(status)) for code, status in ROWS}
 
 
 def test_a_page_in_place_of_json_is_an_error_of_the_client() -> None:

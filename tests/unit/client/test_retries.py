@@ -8,13 +8,22 @@ from typing import Any
 import httpx2
 import pytest
 
-from musterd.client import AnswerError, CannotConnect, Forbidden, Run, ServerError, StillRunning, TooManyRequests
+from musterd.client import (
+    AnswerError,
+    CannotConnect,
+    ClientError,
+    Forbidden,
+    Run,
+    ServerError,
+    StillRunning,
+    TooManyRequests,
+    clock,
+)
 from musterd.client.event_stream import run_events
 from musterd.client.flows import Emit, Flow, Read, Sleep, StreamFlow
 from musterd.client.requests import Requests
 from musterd.client.retries import LONGEST_WAIT_SECONDS
 from musterd.client.run_calls import _wait
-from musterd.core import clock
 
 NOW = 1_000_000.0
 
@@ -82,6 +91,24 @@ def test_other_failures_are_not(outside: Outside, status: int) -> None:
     assert (caught.value.status, caught.value.detail, caught.value.request_id) == (status, "Words.", "q1")
     assert outside.sleeps == []
     assert isinstance(caught.value, Forbidden) == (status == 403)
+
+
+BROKEN = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_tried_again"),
+    [(refused(), True), (answer(429), True), (answer(503), True), (answer(502), False), (BROKEN, False)],
+)
+def test_what_must_not_happen_twice_is_tried_again_only_if_it_did_not_happen(
+    outside: Outside, failure: Any, is_tried_again: bool
+) -> None:
+    flow = outside.client_requests.answer("POST", "/x", is_repeatable=False)
+    if is_tried_again:
+        assert outside.drive(flow, iter([failure, answer(200)])).status_code == 200
+    else:
+        with pytest.raises(ClientError):
+            outside.drive(flow, iter([failure, answer(200)]))
 
 
 def test_a_url_that_is_none_is_not_tried_again(outside: Outside) -> None:
@@ -160,10 +187,9 @@ def followed(outside: Outside, *outcomes: Any) -> tuple[list[int], list[str]]:
 
 
 def test_a_stream_begins_where_the_last_one_broke(outside: Outside) -> None:
-    broken = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
     came, begun = followed(
         outside,
-        *(opened(), event(0), event(3), broken),
+        *(opened(), event(0), event(3), BROKEN),
         refused(),
         answer(503),
         *(opened(), event(3), event(4), None),  # the server stopped
@@ -189,9 +215,6 @@ def test_a_run_that_is_at_work_for_longer_than_retries_is_followed(outside: Outs
 def page(status: str, *events: dict[str, Any]) -> httpx2.Response:
     ends = {"last_event_index": 9, "has_more": False, "is_final": False}
     return httpx2.Response(200, json={"status": status, "events": events, **ends})
-
-
-BROKEN = httpx2.ReadError("reset", request=httpx2.Request("GET", "http://host/x"))
 
 
 @pytest.mark.parametrize("end", [None, BROKEN])

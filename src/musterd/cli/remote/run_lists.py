@@ -1,6 +1,6 @@
 """Runs in lists, and a run by its id."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from musterd.cli.remote.output import Column, ago, print_json, print_table, took
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run, RunSummary
-    from musterd.client.resources import RunFilters
+    from musterd.client.run_lists import RunFilters
 
 LIST = "musterd runs ls"
 PAGE = 100
@@ -43,18 +43,7 @@ def newest(client: "Client", limit: int, team: str | None, filters: "RunFilters"
     if team is not None:
         row = component_of(client, team)
         values[f"{row.kind}_id"] = row.component.id
-    return list(islice(all_runs(client, values, min(PAGE, limit)), limit))
-
-
-def all_runs(client: "Client", filters: "RunFilters", page_size: int = PAGE) -> Iterator["RunSummary"]:
-    """All runs that fit, newest first. Each page is read when it is needed."""
-    query: RunFilters = {**filters, "limit": page_size, "cursor": None}
-    while True:
-        page = client.runs.list(**query)
-        yield from page
-        if page.next_cursor is None:
-            return
-        query["cursor"] = page.next_cursor
+    return list(islice(client.runs.all(page_size=min(PAGE, limit), **values), limit))
 
 
 def print_runs(rows: Sequence["RunSummary"], *, as_json: bool) -> None:

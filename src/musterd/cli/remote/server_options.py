@@ -1,12 +1,10 @@
 """The options with which commands name a server, and the connection to it."""
 
 import contextlib
-import ipaddress
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter
 
@@ -79,16 +77,10 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
 
     :param retry_seconds: for how long a call that fails is tried again.
     """
-    import httpx2
-
     from musterd.client import AnswerError, CannotConnect, Client, InvalidInput
-    from musterd.client.client import http_options
 
     server = server_of(options)
-    http = None
-    if is_loopback(server.url):  # a proxy does not reach it
-        http = httpx2.Client(**http_options(server.url, server.token), trust_env=False)
-    with Client(server.url, token=server.token, retry_seconds=retry_seconds, http=http) as client:
+    with Client(server.url, token=server.token, retry_seconds=retry_seconds) as client:
         try:
             yield client
         except CannotConnect as error:
@@ -102,14 +94,6 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error)) from error
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine by its loopback."""
-    host = urlsplit(url).hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 _REMEDIES = {

@@ -21,7 +21,6 @@ from musterd.cli.remote.output import (
     with_iso_times,
 )
 from musterd.cli.remote.questions import can_ask
-from musterd.cli.remote.run_lists import all_runs
 
 if TYPE_CHECKING:
     from musterd.client import Client, Session
@@ -68,12 +67,10 @@ def session_of(client: "Client", name: str) -> "Session":
 
 def print_session(session: "Session") -> None:
     """Print a session and its messages."""
-    raw = session.raw
-    component = next((raw[f"{kind}_id"] for kind in ("team", "agent", "workflow") if raw.get(f"{kind}_id")), None)
     facts = (
         ("session", session.session_id),
         ("name", session.session_name),
-        ("team", component),
+        ("team", session.component_id),
         ("created", ago(session.created_at)),
         ("used", ago(session.updated_at)),
         ("state", session.session_state),
@@ -88,7 +85,7 @@ def print_session(session: "Session") -> None:
 
 def exported(client: "Client", session: "Session") -> bytes:
     """A session and the exports of its runs, oldest first."""
-    run_ids = [row.run_id for row in all_runs(client, {"session_id": session.session_id})]
+    run_ids = [row.run_id for row in client.runs.all(session_id=session.session_id)]
     head = json.dumps({"format": FORMAT, "session": with_iso_times(session.raw)}, ensure_ascii=False)
     runs = b",".join(client.runs.export(run_id).strip() for run_id in reversed(run_ids))
     return head[:-1].encode() + b', "runs": [' + runs + b"]}\n"
