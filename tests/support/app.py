@@ -14,7 +14,7 @@ import uvicorn
 from pydantic_ai.models import Model
 from starlette.applications import Starlette
 
-from musterd import Agent, Settings, Team, ToolContext, Workflow, create_app, tool
+from musterd import Agent, Knowledge, Settings, Team, ToolContext, Workflow, create_app, tool
 from musterd.http.server import Server
 from musterd.http.uvicorn_protocol import protocol_options
 from tests.support import scanned
@@ -39,6 +39,7 @@ class Sample:
     teams: list[Team]
     agents: list[Agent]
     workflows: list[Workflow] = field(default_factory=list)
+    knowledge: list[Knowledge] = field(default_factory=list)
 
 
 def sample(model: str | Model = "scripted") -> Sample:
@@ -81,6 +82,7 @@ def app_on(
         teams=served.teams,
         agents=served.agents,
         workflows=served.workflows,
+        knowledge=served.knowledge,
         settings=settings_for(db, **changes),
         is_loopback=is_loopback,
     )

@@ -34,17 +34,24 @@ class EitherClient:
 
         return called
 
-    async def follow(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Event, None]:
+    def follow(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Event, None]:
         """The events of ``Client.stream``."""
-        events = self.client.stream(*args, **kwargs)
-        if isinstance(events, AsyncGenerator):
-            async with contextlib.aclosing(events) as stream:
-                async for event in stream:
-                    yield event
-            return
-        while (item := await asyncio.to_thread(next, events, END)) is not END:
-            assert isinstance(item, Event)
-            yield item
+        return _iterated(self.client.stream(*args, **kwargs))
+
+    def all(self, name: str, **filters: Any) -> AsyncGenerator[Any, None]:
+        """All items of a list, such as ``runs``."""
+        return _iterated(getattr(self.client, name).all(**filters))
+
+
+async def _iterated(items: Any) -> AsyncGenerator[Any, None]:
+    """The items of an iterator. A blocking one is read in a thread."""
+    if isinstance(items, AsyncGenerator):
+        async with contextlib.aclosing(items) as stream:
+            async for item in stream:
+                yield item
+        return
+    while (item := await asyncio.to_thread(next, items, END)) is not END:
+        yield item
 
 
 Connect = Callable[..., contextlib.AbstractAsyncContextManager[tuple[ServerClient, EitherClient]]]

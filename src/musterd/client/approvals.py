@@ -47,12 +47,12 @@ class ApprovalFilters(TypedDict, total=False):
     """
 
     status: str | None
-    run_id: str
-    team_id: str
-    agent_id: str
-    workflow_id: str
-    user_id: str
-    pause_type: str
+    run_id: str | None
+    team_id: str | None
+    agent_id: str | None
+    workflow_id: str | None
+    user_id: str | None
+    pause_type: str | None
 
 
 _LIST = PagedList("/approvals", Approval, "id")

@@ -84,10 +84,10 @@ class ContentFilters(TypedDict, total=False):
     :param metadata: those whose metadata match, such as ``{"year": 2026}``.
     """
 
-    knowledge_id: str
-    status: str
-    name: str
-    metadata: Mapping[str, Any]
+    knowledge_id: str | None
+    status: str | None
+    name: str | None
+    metadata: Mapping[str, Any] | None
 
 
 class SearchOptions(TypedDict, total=False):
@@ -98,8 +98,8 @@ class SearchOptions(TypedDict, total=False):
     :param filters: ``{"key": "value"}`` of the metadata, an expression, or a list of them.
     """
 
-    knowledge_id: str
-    search_type: str
+    knowledge_id: str | None
+    search_type: str | None
     filters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 

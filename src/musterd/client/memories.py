@@ -40,11 +40,11 @@ class MemoryFilters(TypedDict, total=False):
     :param text: those that contain this.
     """
 
-    user_id: str
-    agent_id: str
-    team_id: str
-    topics: Sequence[str]
-    text: str
+    user_id: str | None
+    agent_id: str | None
+    team_id: str | None
+    topics: Sequence[str] | None
+    text: str | None
 
 
 _LIST = PagedList("/memories", Memory, "memory_id")

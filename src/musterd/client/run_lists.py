@@ -22,14 +22,14 @@ class RunScope(TypedDict, total=False):
     :param q: those with this text in their message, answer, error or id.
     """
 
-    team_id: str
-    agent_id: str
-    workflow_id: str
-    user_id: str
-    session_id: str
-    q: str
-    created_after: int
-    created_before: int
+    team_id: str | None
+    agent_id: str | None
+    workflow_id: str | None
+    user_id: str | None
+    session_id: str | None
+    q: str | None
+    created_after: int | None
+    created_before: int | None
 
 
 class RunFilters(RunScope, total=False):
@@ -39,8 +39,8 @@ class RunFilters(RunScope, total=False):
     :param needs_you: those that wait for a decision.
     """
 
-    status: Sequence[RunStatus]
-    needs_you: bool
+    status: Sequence[RunStatus] | None
+    needs_you: bool | None
 
 
 class Runs(Resource[D]):

@@ -68,10 +68,10 @@ class SessionFilters(TypedDict, total=False):
     :param text: those whose name or first message contains this.
     """
 
-    component_id: str
-    user_id: str
-    status: Sequence[str]
-    text: str
+    component_id: str | None
+    user_id: str | None
+    status: Sequence[str] | None
+    text: str | None
 
 
 _LIST = PagedList("/sessions", Session, "session_id")

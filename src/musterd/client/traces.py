@@ -38,15 +38,15 @@ class TraceFilters(TypedDict, total=False):
     :param end_time: only those until then.
     """
 
-    run_id: str
-    session_id: str
-    user_id: str
-    team_id: str
-    agent_id: str
-    workflow_id: str
-    status: str
-    start_time: str
-    end_time: str
+    run_id: str | None
+    session_id: str | None
+    user_id: str | None
+    team_id: str | None
+    agent_id: str | None
+    workflow_id: str | None
+    status: str | None
+    start_time: str | None
+    end_time: str | None
 
 
 _LIST = PagedList("/traces", Trace, "trace_id")

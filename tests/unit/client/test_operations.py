@@ -93,6 +93,35 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 """Each call, with the operation that it asks first and arguments to call it with."""
 
+BY_RUN_ID = re.compile(r"(list|get|cancel|continue|resume|send)_(agent|team|workflow)_run\w*")
+"""Operations under the path of a component, which the client calls by the id of the run alone."""
+
+ALSO_CALLED = {"create_agent_run", "create_workflow_run", "fork_agent_session", "fork_team_session"}
+ALSO_CALLED |= {"fork_workflow_session"}
+"""What a call asks depending on its arguments, or after its first request."""
+
+LEFT_OUT = {
+    # what the page and commands need, and operators
+    *("get_api_info", "health_check", "get_info", "get_config", "get_models", "get_status"),
+    *("get_liveness", "get_readiness", "get_prometheus_metrics", "follow_runs", "follow_session"),
+    *("get_metrics", "refresh_metrics", "get_metrics_refresh_status"),
+    *("migrate_all_databases", "migrate_database"),
+    *("list_webhook_deliveries", "get_webhook_delivery", "redeliver_webhook"),
+    *("list_service_accounts_service_accounts_get", "create_service_account_service_accounts_post"),
+    "revoke_service_account_service_accounts__service_account_id__delete",
+    # what another call does
+    *("resume_run_stream", "list_run_checkpoints", "get_run_checkpoint_snapshot", "delete_sessions"),
+    *("get_session_runs", "get_session_run", "get_session_run_previews", "list_active_session_runs"),
+    *("get_approval_count_approvals_count_get", "get_approval_status_approvals__approval_id__status_get"),
+    *("delete_memory", "get_content_status", "get_schedule_run_schedules__schedule_id__runs__run_id__get"),
+    # what programs rarely need
+    *("delete_approval_approvals__approval_id__delete", "get_memory_topics", "get_user_memory_stats"),
+    *("optimize_memories", "search_traces", "get_traces_filter_schema", "get_trace_stats"),
+    *("list_schedule_instants", "backfill_schedule", "update_content", "delete_all_content"),
+    *("get_knowledge_config", "upload_remote_content", "list_content_sources", "list_source_files"),
+}
+"""Operations without a call of their own; ``Client.request`` reaches them."""
+
 
 class FirstRequest(Exception):
     """The first request of a call."""
@@ -140,6 +169,12 @@ def test_a_call_asks_an_operation_of_the_server(name: str, no_server: Client, se
     operation, request = served[operation_id], caught.value.request
     assert operation.method == request.method
     assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation.path), request.url.path)
+
+
+def test_an_operation_has_a_call_or_is_left_out_on_purpose(served: dict[str, Operation]) -> None:
+    called = {operation_id for operation_id, _ in CALLS.values()} | ALSO_CALLED
+    others = {operation_id for operation_id in served if not BY_RUN_ID.fullmatch(operation_id)}
+    assert others - called == LEFT_OUT
 
 
 def test_every_call_is_known_here_and_in_the_reference(no_server: Client) -> None:
