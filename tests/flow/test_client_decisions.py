@@ -1,5 +1,6 @@
 """Both clients decide what paused runs wait for: tool calls, and steps of workflows."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +119,20 @@ async def test_a_stream_ends_at_a_pause_and_goes_on_after_it(connect: Connect) -
         whole = [event async for event in client.follow(run)]
     assert (before[-1].name, after[-1].name) == ("TeamRunPaused", "TeamRunCompleted")
     assert [event.index for event in before + after] == [event.index for event in whole]
+
+
+async def test_a_wait_and_a_stream_go_on_while_somebody_else_decides(connect: Connect) -> None:
+    async with connect(served=shop()) as (_, client):
+        run = await client.start("desk", PAY)
+        waiting = asyncio.create_task(client.wait(run, through_pauses=True))
+        names = []
+        async for event in client.follow(run, through_pauses=True):
+            names.append(event.name)
+            if event.name == "TeamRunPaused":
+                (approval,) = await client.approvals.list()
+                await client.approvals.approve(approval.id)
+        assert (names[-1], names.count("TeamRunPaused")) == ("TeamRunCompleted", 1)
+        assert (await waiting).status == "COMPLETED"
 
 
 # --- the inbox ------------------------------------------------------------------------------------------------

@@ -25,8 +25,11 @@ PING_SECONDS = 15
 """How often the server sends something at least, by default. A connection that is silent for longer is given up."""
 
 
-def run_events(requests: Requests, run_id: str, after: int) -> StreamFlow[Event]:
-    """Emit each event of a run after an index once, until the run finishes or pauses."""
+def run_events(requests: Requests, run_id: str, after: int, *, through_pauses: bool = False) -> StreamFlow[Event]:
+    """Emit each event of a run after an index once, until the run finishes or pauses.
+
+    :param through_pauses: go on when it pauses, until it finishes.
+    """
     retries = requests.retries()
     last: Event | None = None
     while True:
@@ -46,9 +49,10 @@ def run_events(requests: Requests, run_id: str, after: int) -> StreamFlow[Event]
                 retries.note_progress()
                 last, after = event, event.index
                 yield Emit(event)
-        if last is not None and (yield from _is_end(requests, run_id, last)):
+        if last is not None and (yield from _is_end(requests, run_id, last, through_pauses=through_pauses)):
             return
-        # The server stopped, or the connection broke.
+        # The server stopped, the connection broke, or the run has paused: a server that is asked for what follows the
+        # pause waits for it.
         yield Sleep(retries.wait_seconds(received or httpx2.RemoteProtocolError("the stream ended", request=request)))
 
 
@@ -57,14 +61,14 @@ def _request(requests: Requests, run_id: str, after: int) -> httpx2.Request:
     return requests.build("GET", path_of("runs", run_id, "events"), headers=headers, server_seconds=PING_SECONDS)
 
 
-def _is_end(requests: Requests, run_id: str, event: Event) -> Flow[bool]:
+def _is_end(requests: Requests, run_id: str, event: Event, *, through_pauses: bool) -> Flow[bool]:
     """Whether the run has finished or paused with an event, after which a connection ended.
 
     :param run_id: the run as the caller names it, maybe by an id of the caller's own: then it is the root.
     """
     if event.run_id != run_id and event.depth > 0:
         return False
-    if event.name not in PAUSE_EVENTS:
+    if through_pauses or event.name not in PAUSE_EVENTS:
         return event.name in FINAL_EVENTS
     # The pause may be an old one: the stream goes on after a decision, and it may have ended here for another reason.
     query = {"after": event.index, "limit": 1}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 5.0
 POLL_SECONDS = 30.0
 """How long a poll has the server wait. Proxies commonly close what is silent for a minute."""
 
@@ -36,6 +38,7 @@ def poll(read: Poll[T], is_settled: Callable[[T], bool], wait_seconds: float | N
     :param wait_seconds: for how long at most; then it is returned as it is.
     """
     deadline = clock.monotonic() + (math.inf if wait_seconds is None else wait_seconds)
+    pause = FIRST_PAUSE_SECONDS
     while True:
         polled_at = clock.monotonic()
         seconds = max(min(POLL_SECONDS, deadline - polled_at), 0)
@@ -43,5 +46,9 @@ def poll(read: Poll[T], is_settled: Callable[[T], bool], wait_seconds: float | N
         now = clock.monotonic()
         if is_settled(value) or now >= deadline:
             return value
-        if now - polled_at < seconds / 2:  # a server that is stopping does not wait
-            yield Sleep(min(clock.full_jitter(1.0), deadline - now))
+        if now - polled_at >= seconds / 2:
+            pause = FIRST_PAUSE_SECONDS
+            continue
+        # The server has not waited: it is stopping, or the run waits for a person.
+        yield Sleep(min(clock.full_jitter(pause), deadline - now))
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

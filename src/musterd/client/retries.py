@@ -7,11 +7,15 @@ that would have an effect twice are retried only if the server has surely done n
 
 from __future__ import annotations
 
+import logging
+
 import httpx2
 
 from . import clock
 from .errors import CannotConnect, ClientError, error_of, retry_after_of
 from .flows import Failure
+
+_log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
@@ -62,6 +66,8 @@ class Retries:
         wait = pause + clock.full_jitter(cap)
         if not self._may_pass(outcome) or now + wait > min(self._failing_since + self._seconds, self._deadline):
             raise self._error(outcome, now - self._failing_since)
+        request, reason = outcome.request, outcome.status_code if isinstance(outcome, httpx2.Response) else outcome
+        _log.info("%s %s failed (%s); trying again in %.1f s", request.method, request.url.path, reason, wait)
         return wait
 
     def _error(self, outcome: httpx2.Response | Failure, seconds: float) -> ClientError:

@@ -96,33 +96,39 @@ class RunCalls(Resource[D]):
         *,
         kind: ComponentKind = "team",
         wait_seconds: float | None = None,
+        through_pauses: bool = False,
         **options: Unpack[StartOptions],
     ) -> Flow[Run]:
         """Start a run and wait for it: :meth:`start` and :meth:`wait`."""
         run = yield from _start(self._requests, component, message, kind, options)
-        run = yield from _wait(self._requests, run.run_id, wait_seconds)
+        run = yield from _wait(self._requests, run.run_id, wait_seconds, through_pauses=through_pauses)
         return run
 
     @call
-    def wait(self, run: RunRef, *, wait_seconds: float | None = None) -> Flow[Run]:
+    def wait(
+        self, run: RunRef, *, wait_seconds: float | None = None, through_pauses: bool = False
+    ) -> Flow[Run]:
         """Wait until a run has finished, or pauses for a person. Restarts of the server do not matter.
 
         :param wait_seconds: the longest wait; by default as long as the run takes.
-        :raises StillRunning: it was at work all that time.
+        :param through_pauses: wait on while it has paused, because somebody else decides.
+        :raises StillRunning: it had not finished after that time.
+        :raises RunPaused: it had paused then, and was waited for through pauses.
         """
-        settled = yield from _wait(self._requests, id_of(run), wait_seconds)
-        return settled
+        run = yield from _wait(self._requests, id_of(run), wait_seconds, through_pauses=through_pauses)
+        return run
 
     @stream_call
-    def stream(self, run: RunRef, *, after: int = -1) -> StreamFlow[Event]:
+    def stream(self, run: RunRef, *, after: int = -1, through_pauses: bool = False) -> StreamFlow[Event]:
         """The events of a run and its members, from the first one on, until it finishes or pauses.
 
         If the connection breaks or the server restarts, the stream goes on where it was: each event comes once, and in
         order.
 
         :param after: only events after this index.
+        :param through_pauses: go on while it has paused, because somebody else decides.
         """
-        yield from run_events(self._requests, id_of(run), after)
+        yield from run_events(self._requests, id_of(run), after, through_pauses=through_pauses)
 
     @call
     def cancel(self, run: RunRef) -> Flow[Run]:
@@ -211,12 +217,15 @@ def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline:
     return Run.of(raw)
 
 
-def _wait(requests: Requests, run_id: str, wait_seconds: float | None) -> Flow[Run]:
+def _wait(requests: Requests, run_id: str, wait_seconds: float | None, *, through_pauses: bool = False) -> Flow[Run]:
     def read(seconds: float, deadline: float) -> Flow[Run]:
         return read_run(requests, run_id, seconds, deadline)
 
-    run = yield from poll(read, lambda run: run.is_settled, wait_seconds)
-    return run if run.is_settled else run.require_completed()
+    def is_over(run: Run) -> bool:
+        return run.is_final if through_pauses else run.is_settled
+
+    run = yield from poll(read, is_over, wait_seconds)
+    return run if is_over(run) else run.require_completed()
 
 
 def _start(

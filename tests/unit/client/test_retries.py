@@ -1,5 +1,6 @@
 """When the client sends a request again, and when it gives up: flows are driven by hand, without a network."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -14,6 +15,7 @@ from musterd.client import (
     ClientError,
     Forbidden,
     Run,
+    RunPaused,
     ServerError,
     StillRunning,
     TooManyRequests,
@@ -77,11 +79,15 @@ def refused() -> httpx2.ConnectError:
 
 
 @pytest.mark.parametrize("failure", [refused(), answer(502), answer(503), answer(504), answer(429)])
-def test_failures_that_may_pass_are_retried_with_growing_waits(outside: Outside, failure: Any) -> None:
+def test_failures_that_may_pass_are_retried_with_growing_waits(
+    outside: Outside, failure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     flow = outside.client_requests.answer("GET", "/x")
-    assert outside.drive(flow, iter([failure, failure, failure, answer(200)])).status_code == 200
+    with caplog.at_level("INFO", logger="musterd.client"):
+        assert outside.drive(flow, iter([failure, failure, failure, answer(200)])).status_code == 200
     assert outside.sleeps == [0.1, 0.2, 0.4]
     assert len(outside.requests) == 4
+    assert re.fullmatch(r"GET /x failed \((refused|4\d\d|5\d\d)\); trying again in 0.1 s", caplog.messages[0])
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
@@ -155,7 +161,7 @@ def test_a_poll_follows_the_other_until_the_run_has_settled(outside: Outside) ->
     run = wait_for(outside, None, view("PENDING"), view("RUNNING"), refused(), view("PAUSED"))
     assert run.status == "PAUSED"
     assert {request.url.query for request in outside.requests} == {b"wait=30.0"}
-    assert outside.sleeps == [1.0, 1.0, 0.1], "a server that does not wait is not asked without a pause"
+    assert outside.sleeps == [1.0, 2.0, 0.1], "a server that does not wait is not asked without a pause"
 
 
 def test_a_wait_ends_in_time_also_if_the_server_is_down(outside: Outside) -> None:
@@ -165,6 +171,14 @@ def test_a_wait_ends_in_time_also_if_the_server_is_down(outside: Outside) -> Non
     with pytest.raises(CannotConnect):
         wait_for(outside, 2.5, *[refused()] * 9)
     assert NOW + 3 < outside.time <= NOW + 5
+
+
+def test_a_wait_through_pauses(outside: Outside) -> None:
+    flow = _wait(outside.client_requests, "r1", None, through_pauses=True)
+    run = outside.drive(flow, iter([view("PAUSED"), view("PAUSED"), view("RUNNING"), view("COMPLETED")]))
+    assert run.status == "COMPLETED"
+    with pytest.raises(RunPaused):
+        outside.drive(_wait(outside.client_requests, "r1", 2, through_pauses=True), iter([view("PAUSED")] * 9))
 
 
 # --- streams --------------------------------------------------------------------------------------------------
@@ -232,6 +246,14 @@ def test_a_stream_goes_on_after_a_pause_that_is_over(
     rest = (opened(), event(8, "RunContinued"), event(9, "RunCompleted"), end)
     came, _ = followed(outside, opened(), event(7, "RunPaused"), end, now, *rest)
     assert came == [7, 8, 9]
+
+
+def test_a_stream_through_pauses_waits_for_what_follows(outside: Outside) -> None:
+    rest = (opened(), event(8, "RunContinued"), event(9, "RunCompleted"), None)
+    outcomes = iter((opened(), event(7, "RunPaused"), None, *rest))
+    came = outside.drive(run_events(outside.client_requests, "r1", -1, through_pauses=True), outcomes)
+    assert [one.index for one in came] == [7, 8, 9]
+    assert [request.headers["last-event-id"] for request in outside.requests] == ["-1", "7"]
 
 
 def test_a_connection_that_breaks_after_the_end(outside: Outside) -> None:
