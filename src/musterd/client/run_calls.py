@@ -105,9 +105,7 @@ class RunCalls(Resource[D]):
         return run
 
     @call
-    def wait(
-        self, run: RunRef, *, wait_seconds: float | None = None, through_pauses: bool = False
-    ) -> Flow[Run]:
+    def wait(self, run: RunRef, *, wait_seconds: float | None = None, through_pauses: bool = False) -> Flow[Run]:
         """Wait until a run has finished, or pauses for a person. Restarts of the server do not matter.
 
         :param wait_seconds: the longest wait; by default as long as the run takes.
