@@ -38,8 +38,13 @@ def shop() -> Sample:
         """Mail."""
         raise AssertionError("the client does it")
 
+    @tool(approval="required")
+    def hire(name: str) -> str:
+        """Hire."""
+        return f"hired {name}"
+
     clerk = Agent(id="clerk", name="Clerk", tools=[pay])
-    return Sample([Team(id="desk", members=[clerk], tools=[pay, book, mail, ask_user], model="scripted")], [])
+    return Sample([Team(id="desk", members=[clerk], tools=[pay, book, mail, hire, ask_user], model="scripted")], [])
 
 
 async def paused(client: EitherClient, message: str, component: str = "desk", kind: str = "team") -> Any:
@@ -108,6 +113,16 @@ async def test_steps_of_workflows(
         assert requirement.kind == ("failed_step" if workflow == "fail-pause" else "step")
         done = await decided(client, run, decide(requirement))
         assert (done.status, content) == (status, content and done.content)
+
+
+@pytest.mark.parametrize("is_yes", [True, False])
+async def test_a_call_that_is_decided_in_the_inbox_alone(connect: Connect, is_yes: bool) -> None:
+    async with connect(served=shop()) as (_, client):
+        run, requirement = await paused(client, '[[TOOL hire {"name": "Ana"}]]')
+        done = await decided(client, run, requirement.approve() if is_yes else requirement.reject("too soon"))
+        assert ("hired Ana" if is_yes else "too soon") in done.content
+        (approval,) = await client.approvals.list(status=None)
+        assert approval.status == ("approved" if is_yes else "rejected")
 
 
 async def test_a_stream_ends_at_a_pause_and_goes_on_after_it(connect: Connect) -> None:

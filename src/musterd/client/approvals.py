@@ -14,6 +14,8 @@ from .wire_record import WireRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .decisions import Decision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval(WireRecord):
@@ -116,6 +118,19 @@ class Approvals(Resource[D]):
 
 def _query(filters: ApprovalFilters) -> dict[str, Any]:
     return {"status": "pending", **filters}
+
+
+def resolve_as_decided(requests: Requests, decision: Decision) -> Flow[Approval]:
+    """Store a decision about a requirement as that of its approval, which has the same id."""
+    item = decision.item
+    if item.get("confirmation") is False:
+        approval = yield from _resolve(requests, item["id"], "rejected", None, {"note": item.get("confirmation_note")})
+        return approval
+    values = {entry["name"]: entry["value"] for entry in item.get("user_input_schema") or ()}
+    values |= {entry["question"]: entry["selected_options"] for entry in item.get("user_feedback_schema") or ()}
+    data = {"values": values or None, "result": item.get("external_execution_result")}
+    approval = yield from _resolve(requests, item["id"], "approved", None, data)
+    return approval
 
 
 def _resolve(

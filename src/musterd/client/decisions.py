@@ -16,10 +16,14 @@ _LISTS: tuple[RequirementList, ...] = ("requirements", "step_requirements", "err
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision about one requirement, for :meth:`musterd.Client.decide`."""
+    """A decision about one requirement, for :meth:`musterd.Client.decide`.
+
+    :param is_for_inbox: whether the server takes it as that of an approval alone.
+    """
 
     list_name: RequirementList
     item: dict[str, Any]
+    is_for_inbox: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,9 @@ class Requirement:
         return self._decision(external_execution_result=result)
 
     def _decision(self, **item: Any) -> Decision:
-        return Decision(self.list_name, {"id": self.id, **item})
+        tool = self.raw.get("tool_execution") or {}
+        is_for_inbox = tool.get("approval_type") == "required"
+        return Decision(self.list_name, {"id": self.id, **item}, is_for_inbox=is_for_inbox)
 
 
 def requirements_of(raw_run: Mapping[str, Any]) -> Iterator[Requirement]:

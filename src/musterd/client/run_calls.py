@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
 
+from .approvals import resolve_as_decided
 from .decisions import Decision, decision_lists
 from .event_stream import run_events
 from .events import Event
@@ -138,11 +139,19 @@ class RunCalls(Resource[D]):
     def decide(self, run: RunRef, *decisions: Decision) -> Flow[Run]:
         """Decide about what a paused run waits for. It goes on after the first decision, and pauses for the others.
 
+        Calls of tools with ``approval="required"`` are decided in the inbox, which needs the scope ``approvals:write``.
+
         :param decisions: made by the methods of its requirements, such as ``run.requirements[0].approve()``.
         """
         if not decisions:
             raise ValueError("give at least one decision, such as run.requirements[0].approve()")
-        decided = yield from _continue(self._requests, run, decision_lists(decisions))
+        for decision in decisions:
+            if decision.is_for_inbox:
+                yield from resolve_as_decided(self._requests, decision)
+        if others := [decision for decision in decisions if not decision.is_for_inbox]:
+            decided = yield from _continue(self._requests, run, decision_lists(others))
+        else:
+            decided = yield from read_run(self._requests, id_of(run))
         return decided
 
     @call

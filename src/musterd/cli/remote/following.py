@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from musterd.cli.page import page_url
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
-from musterd.cli.remote.deciding import decide
 from musterd.cli.remote.output import dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.screens import Screen, screen_for
@@ -46,7 +45,7 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
         if not decisions:
             return current
         try:
-            decide(client, current, decisions)
+            client.decide(current, *decisions)
         except Conflict as error:
             say(f"Not accepted: {printable(error.detail)}")
 
