@@ -1,5 +1,6 @@
 """Each call of the client is an operation of the server, and is described in the reference."""
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -183,6 +184,17 @@ def test_every_call_is_known_here_and_in_the_reference(no_server: Client) -> Non
     rows = re.findall(r"^\| `([\w.]+)\((.*)\)` \|", PAGE.read_text(), flags=re.MULTILINE)
     described = {name: re.findall(r"(\w+)(?:=[^,]*)?(?:, |$)", parameters) for name, parameters in rows}
     assert described == {name: [*inspect.signature(method_of(no_server, name)).parameters] for name in calls}
+
+
+def test_the_fields_of_results_are_in_the_reference() -> None:
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| (.*) \|$", PAGE.read_text().split("## Errors")[0], flags=re.MULTILINE)
+    assert rows
+    for name, text in rows:
+        kind = vars(client)[name]
+        properties = {attribute for attribute, value in vars(kind).items() if isinstance(value, property)}
+        fields = {field.name for field in dataclasses.fields(kind)} | properties
+        assert set(re.findall(r"`([a-z_]+)`", text)) == fields - {"raw"}, name
+        assert all(hasattr(kind, method) for method in re.findall(r"`(\w+)\(\)`", text)), name
 
 
 def test_every_name_is_in_the_reference() -> None:
