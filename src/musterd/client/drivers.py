@@ -45,6 +45,7 @@ class SyncDriver:
     def iterate(self, flow: StreamFlow[T]) -> Generator[T, None, None]:
         """Drive a flow, and yield what it emits."""
         outcome: Any = None
+        # A caller that leaves the loop early closes this generator, which closes the connection.
         with contextlib.closing(_Performer(self.http)) as performer, contextlib.closing(flow):
             while True:
                 try:
@@ -82,7 +83,8 @@ class _Performer:
             return error
 
     def _open(self, request: httpx2.Request) -> httpx2.Response:
-        self.close()
+        self.close()  # before the next one is sent: an open answer keeps its connection from the others
+        # Kept before its body is read, so that it is closed if the reading fails.
         self._stream = answer = self._http.send(request, stream=True)
         if not is_event_stream(answer):
             answer.read()

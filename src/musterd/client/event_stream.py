@@ -42,11 +42,13 @@ def run_events(requests: Requests, run_id: str, after: int, *, through_pauses: b
             return
         if not is_event_stream(answer):
             raise error_of(answer, "The answer is no stream of events. Is this the URL of a musterd server?")
+        # Only an event counts as progress: a server that accepts streams and ends them is waited for longer each time.
         retries.note_answer()
         while isinstance(received := (yield from read_event()), httpx2.ServerSentEvent):
             event = Event.of(json.loads(received.data))
             if event.index > after:
                 retries.note_progress()
+                # Before the caller gets it, which may take long or not come back: it is not to come again.
                 last, after = event, event.index
                 yield Emit(event)
         if last is not None and (yield from _is_end(requests, run_id, last, through_pauses=through_pauses)):

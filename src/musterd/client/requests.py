@@ -91,6 +91,7 @@ class Requests:
         """
         retries = self.retries(deadline, is_repeatable=is_repeatable)
         while True:
+            # All tries have the same headers, and so the same key.
             outcome = yield from send(self.build(method, path, **options))
             if isinstance(outcome, httpx2.Response) and outcome.is_success:
                 return outcome

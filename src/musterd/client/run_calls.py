@@ -145,6 +145,7 @@ class RunCalls(Resource[D]):
         """
         if not decisions:
             raise ValueError("give at least one decision, such as run.requirements[0].approve()")
+        # A request each. If this process ends in between, the run goes on with the decisions that are stored.
         for decision in decisions:
             if decision.is_for_inbox:
                 yield from resolve_as_decided(self._requests, decision)
@@ -246,6 +247,7 @@ def _start(
     files, key = fields.pop("files", ()), fields.pop("idempotency_key", None)
     fields = {**fields, **fields.pop("arguments", {}), "background": True, "stream": False}
     path = path_of(f"{kind}s", component, "runs")
+    # The key is made before the first try: a try whose answer was lost and the next one start the same run.
     raw = yield from requests.json("POST", path, headers=new_key(key), **body_of(fields, "files", files))
     return replace(Run.of(raw), component_kind=kind, component_id=component)
 
