@@ -223,3 +223,19 @@ async def test_nothing_listens_there(client_kind: str) -> None:
         ) as caught:
             await client.teams.list()
         assert "password" not in f"{caught.value} {client.client!r}"
+
+
+@pytest.mark.parametrize("size", [2_000_000, 30_000_000])
+async def test_a_body_that_is_too_long(connect: Connect, size: int) -> None:
+    """The server answers before it has read all of it."""
+    async with connect(body_bytes=1_000_000) as (_, client):
+        with pytest.raises(InvalidInput) as caught:
+            await client.start("demo-team", "hello", files=[File(name="a.txt", content=b"x" * size)])
+        assert (caught.value.status, caught.value.code) == (413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_an_address_that_is_too_long(connect: Connect) -> None:
+    async with connect() as (_, client):
+        with pytest.raises(InvalidInput) as caught:
+            await client.runs.get("x" * 20_000)
+        assert (caught.value.status, caught.value.code) == (414, "URI_TOO_LONG")
