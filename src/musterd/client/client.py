@@ -116,23 +116,28 @@ class AsyncClient(_AnyClient[AsyncDriver]):
 
 
 def http_options(url: str | None, token: str | None) -> dict[str, Any]:
-    """How a client sends requests, unless the caller has one that does: the parameters of an httpx2 client."""
+    """How a client sends requests, unless the caller has one that does: the parameters of an httpx2 client.
+
+    :raises ValueError: the URL is not one.
+    """
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not the URL of a server, such as {DEFAULT_URL}")
     token = token or os.environ.get("MUSTERD_TOKEN")
     return {
         "base_url": url,
         "headers": {"Authorization": f"Bearer {token}"} if token else {},
         "limits": httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
         # Reading the certificates of the machine takes longer than a call. Without them, no TLS connection is trusted.
-        "verify": True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        "verify": True if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         # A proxy has another loopback than this machine, and would be sent the token.
-        "trust_env": not is_loopback(url),
+        "trust_env": not is_loopback(parts.hostname),
     }
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine by its loopback."""
-    host = urlsplit(url).hostname or ""
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its loopback."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

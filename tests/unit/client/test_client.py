@@ -27,9 +27,15 @@ def test_without_any_the_server_is_here() -> None:
         assert "authorization" not in client._driver.http.headers
 
 
+@pytest.mark.parametrize("url", ["localhost:7777", "127.0.0.1", "ftp://host", "http://", "http://[::1"])
+def test_what_is_no_url_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        Client(url)
+
+
 @pytest.mark.parametrize(
     ("url", "is_here"),
-    [("http://127.0.0.1:7777", True), ("http://localhost", True), ("http://[::1]:1", True), ("http://10.0.0.1", False)],
+    [("http://127.0.0.1:7777", True), ("http://LOCALHOST", True), ("http://[::1]:1", True), ("http://10.0.0.1", False)],
 )
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_proxy_of_the_environment_does_not_lead_to_this_machine(
