@@ -123,7 +123,7 @@ def http_options(url: str | None, token: str | None) -> dict[str, Any]:
     url = url or os.environ.get("MUSTERD_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not the URL of a server, such as {DEFAULT_URL}")
+        raise ValueError(f"this is not the URL of a server, such as {DEFAULT_URL}")  # it may have a password
     token = token or os.environ.get("MUSTERD_TOKEN")
     return {
         "base_url": url,
