@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Team, ask_user, tool
-from musterd.client import Conflict, RunPaused
+from musterd.client import Conflict, RunPaused, paging
 from tests.support.app import Sample
 from tests.support.clients import Connect, EitherClient
 from tests.support.flaky_proxy import through
@@ -177,3 +177,14 @@ async def test_a_decision_whose_answer_is_lost(connect: Connect, client_kind: st
             assert (await client.approvals.approve(requirement.id)).status == "approved"
             assert proxy.cuts < 2
         assert (await direct.wait(run)).status == "COMPLETED"
+
+
+async def test_all_of_the_inbox_is_read_while_it_is_emptied(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "PAGE_SIZE", 2)
+    async with connect(served=shop()) as (_, client):
+        runs = [(await paused(client, PAY))[0].run_id for _ in range(7)]
+        decided_runs = []
+        async for approval in client.all("approvals"):
+            decided_runs.append((await client.approvals.approve(approval.id)).run_id)
+        assert sorted(decided_runs) == sorted(runs)
+        assert (await client.approvals.list()).total == 0
