@@ -1,11 +1,11 @@
 """``musterd config``: the settings, and where they come from."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from musterd.cli.env_file import FILE, is_from_file
+from musterd.cli.output import print_json, print_text
 from musterd.cli.settings import settings_from, variables_of
 from musterd.core.settings import Settings
 from musterd.store.open_database import redacted_url
@@ -36,12 +36,12 @@ def show(*, as_json: bool) -> int:
     """
     settings = list(_settings(settings_from(None)))
     if as_json:
-        print(json.dumps({"settings": [asdict(setting) for setting in settings]}))  # noqa: T201 - the output
+        print_json([asdict(setting) for setting in settings])
         return 0
     names, values = [setting.name for setting in settings], [_text(setting) for setting in settings]
     name_width, value_width = max(map(len, names)), max(map(len, values))
     for setting, value in zip(settings, values, strict=True):
-        print(f"{setting.name:{name_width}}  {value:{value_width}}  {setting.source}")  # noqa: T201
+        print_text(f"{setting.name:{name_width}}  {value:{value_width}}  {setting.source}")
     return 0
 
 

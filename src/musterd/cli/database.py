@@ -1,8 +1,8 @@
 """``musterd db``: show what a database contains, and back it up."""
 
-import json
 from pathlib import Path
 
+from musterd.cli.output import print_json, print_text, with_iso_times
 from musterd.cli.units import format_age, format_size
 from musterd.core import clock
 from musterd.core.errors import StartError
@@ -42,7 +42,10 @@ def info(settings: Settings, *, as_json: bool) -> int:
             "approvals_pending": contents.stats.approvals,
             "workers": contents.stats.workers,
         }
-    print(json.dumps(facts) if as_json else "\n".join(_lines(facts)))  # noqa: T201 - the output of the command
+    if as_json:
+        print_json(with_iso_times(facts))
+    else:
+        print_text("\n".join(_lines(facts)))
     return 0
 
 
@@ -76,5 +79,5 @@ def backup(settings: Settings, file: Path, *, force: bool) -> int:
     copy = back_up(sqlite_path(settings.db), file.absolute(), replaces=force)
     size = format_size(copy.size)
     result = f"{size}, {copy.runs} runs, integrity check passed, in {copy.seconds:.1f} s"
-    print(f"musterd: {copy.path}: {result}")  # noqa: T201
+    print_text(f"musterd: {copy.path}: {result}")
     return 0

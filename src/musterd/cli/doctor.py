@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import platform
 import sys
@@ -14,6 +13,7 @@ from musterd.cli.doctor_access import access_checks
 from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
 from musterd.cli.doctor_database import database_checks
 from musterd.cli.doctor_source import source_checks
+from musterd.cli.output import print_json, print_text
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core.errors import StartError
 
@@ -30,9 +30,9 @@ def doctor(source: str | None, *, db: str | None, host: str, port: int, connects
     worst = max((check.level for check in checks), key=[OK, WARN, FAIL].index)
     if as_json:
         report = {"level": worst, "version": musterd.__version__, "checks": [asdict(check) for check in checks]}
-        print(json.dumps(report))  # noqa: T201 - the output of the command
+        print_json(report)
     else:
-        print("\n".join(_lines(checks)))  # noqa: T201
+        print_text("\n".join(_lines(checks)))
     return EXIT_CODES[worst]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from starlette.applications import Starlette
 import musterd
 from musterd.app import FEATURES, create_app
 from musterd.cli.logs import configure
+from musterd.cli.output import print_json
 from musterd.cli.settings import settings_from
 from musterd.core.settings import Settings
 from musterd.declare import Registry, load
@@ -43,7 +43,7 @@ def openapi() -> int:
     settings = settings_from(None)
     served = operations(Server(Registry.of(), settings, FEATURES, LISTENER))
     whole = document(served, title=settings.os_name, version=musterd.__version__)
-    print(json.dumps(whole, ensure_ascii=False, indent=2))  # noqa: T201 - the output of the command
+    print_json(whole)
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from musterd.cli.offline_database import with_database
-from musterd.cli.output import print_list
+from musterd.cli.output import Column, cut, print_json, print_table, print_text, with_iso_times
 from musterd.cli.settings import settings_from
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
@@ -25,7 +25,16 @@ from musterd.store.database import Database
 
 T = TypeVar("T")
 PAGE = 1000
-SHOWN_CHARACTERS = 200
+TEXT_LENGTH = 200
+CONTENT_COLUMNS = [
+    Column("NAME"),
+    Column("KIND"),
+    Column("CHUNKS"),
+    Column("STATUS"),
+    Column("PROBLEM", is_text=True),
+    Column("ID"),
+]
+HIT_COLUMNS = [Column("SCORE"), Column("NAME"), Column("PLACE"), Column("TEXT", is_text=True)]
 _OPERATOR = Caller()
 
 
@@ -53,7 +62,11 @@ def show(base: str, *, db: str | None, as_json: bool) -> int:
         return await _all_contents(place), place.knowledge
 
     contents, knowledge = _with_base(db, base, work)
-    return print_list(contents, _line, lambda content: content_object(content, knowledge), as_json=as_json)
+    if as_json:
+        print_json(with_iso_times([content_object(content, knowledge) for content in contents]))
+    else:
+        print_table(CONTENT_COLUMNS, map(_cells, contents), empty="There are no contents.")
+    return 0
 
 
 def add(base: str, files: Sequence[Path], *, db: str | None) -> int:
@@ -74,7 +87,7 @@ def add(base: str, files: Sequence[Path], *, db: str | None) -> int:
                 raise StartError(f"{file}: is larger than MUSTERD_BODY_BYTES ({place.settings.body_bytes}) — raise it")
             new = NewContent(source=SourceKind.FILE, content=content, origin=file.name[-NAME_LENGTH:])
             added = await place.contents.add(place.knowledge, new, _OPERATOR)
-            print(f"{added.content.id}  {added.content.name}")  # noqa: T201 - the output of the command
+            print_text(f"{added.content.id}  {added.content.name}")
 
     _with_base(db, base, work)
     return 0
@@ -114,7 +127,11 @@ def search(base: str, query: str, *, limit: int, db: str | None, as_json: bool) 
         hits, knowledge = _with_base(db, base, work)
     except KnowledgeUnavailable as error:
         raise StartError(str(error)) from error
-    return print_list(hits, _hit_line, lambda hit: result_object(hit, knowledge), as_json=as_json)
+    if as_json:
+        print_json(with_iso_times([result_object(hit, knowledge) for hit in hits]))
+    else:
+        print_table(HIT_COLUMNS, map(_hit_cells, hits), empty="Nothing matches.")
+    return 0
 
 
 def sync(base: str, folder: Path, *, db: str | None) -> int:
@@ -131,20 +148,23 @@ def sync(base: str, folder: Path, *, db: str | None) -> int:
     result = _with_base(db, base, work)
     lines = [f"added  {name}" for name in result.added] + [f"removed  {name}" for name in result.removed]
     for line in (*lines, *(f"left out  {name}: {reason}" for name, reason in result.skipped.items())):
-        print(line)  # noqa: T201 - the output of the command
+        print_text(line)
     return 1 if result.skipped else 0
 
 
-def _line(content: Content) -> str:
-    words = f"  {content.status_message}" if content.status_message else ""
+def _cells(content: Content) -> tuple[object, ...]:
     return (
-        f"{content.id}  {content.name}  {content.kind or '-'}  {content.chunks} chunks  {content.status.value}{words}"
+        content.name,
+        content.kind,
+        content.chunks,
+        content.status.value,
+        content.status_message,
+        content.id,
     )
 
 
-def _hit_line(hit: Hit) -> str:
-    place = "" if hit.place is None else f" ({hit.place})"
-    return f"{hit.score:.2f}  {hit.name}{place}: {' '.join(hit.text.split())[:SHOWN_CHARACTERS]}"
+def _hit_cells(hit: Hit) -> tuple[object, ...]:
+    return f"{hit.score:.2f}", hit.name, hit.place, cut(hit.text, TEXT_LENGTH)
 
 
 async def _all_contents(place: _Place) -> list[Content]:

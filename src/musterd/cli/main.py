@@ -22,7 +22,7 @@ START = "start"
 DATABASE = Annotated[
     str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
 ]
-JSON = Annotated[bool, Parameter(help="Print one line of JSON instead of text.")]
+JSON = Annotated[bool, Parameter(help="Print JSON: an array, or one object.")]
 
 app = App(
     name="musterd",

@@ -3,7 +3,7 @@
 from itertools import islice
 
 from musterd.cli.offline_database import with_database
-from musterd.cli.output import print_list
+from musterd.cli.output import Column, print_json, print_table, print_text, with_iso_times
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.callers import Caller
@@ -17,13 +17,25 @@ from musterd.store.database import Database, Tx
 
 PAGE = 1000
 INSTANTS = 10
+COLUMNS = [
+    Column("NAME"),
+    Column("TIMES"),
+    Column("ZONE"),
+    Column("NEXT"),
+    Column("ENDPOINT", is_text=True),
+    Column("ID"),
+]
 _EVERYBODY = Caller()
 
 
 def show(*, db: str | None, as_json: bool) -> int:
     """Print all schedules."""
     schedules = with_database(settings_from(db), _all_schedules)
-    return print_list(schedules, _line, lambda schedule: schedule_object(schedule, EVERYTHING), as_json=as_json)
+    if as_json:
+        print_json(with_iso_times([schedule_object(schedule, EVERYTHING) for schedule in schedules]))
+    else:
+        print_table(COLUMNS, map(_cells, schedules), empty="There are no schedules.")
+    return 0
 
 
 def trigger(name: str, *, db: str | None) -> int:
@@ -39,7 +51,7 @@ def trigger(name: str, *, db: str | None) -> int:
         schedule = await database.read(lambda tx: _named(tx, name))
         return await Schedules(database).trigger(schedule.id, _EVERYBODY)
 
-    print(with_database(settings_from(db), work).id)  # noqa: T201 - the output of the command
+    print_text(with_database(settings_from(db), work).id)
     return 0
 
 
@@ -55,7 +67,7 @@ def enable(name: str, *, enabled: bool, db: str | None) -> int:
         schedule = await database.read(lambda tx: _named(tx, name))
         return await Schedules(database).set_enabled(schedule.id, enabled, _EVERYBODY)
 
-    print(_line(with_database(settings_from(db), work)))  # noqa: T201 - the output of the command
+    print_table(COLUMNS, [_cells(with_database(settings_from(db), work))], empty="")
     return 0
 
 
@@ -68,12 +80,12 @@ def show_cron(expression: str, timezone: str, *, as_json: bool) -> int:
         cron = Cron.parse(expression, timezone)
     except InvalidCron as error:
         raise StartError(str(error)) from error
-    return print_list(
-        islice(cron.all_after(clock.now()), INSTANTS),
-        lambda instant: local_time(instant, timezone),
-        lambda instant: instant_object(instant, timezone),
-        as_json=as_json,
-    )
+    instants = list(islice(cron.all_after(clock.now()), INSTANTS))
+    if as_json:
+        print_json(with_iso_times([instant_object(instant, timezone) for instant in instants]))
+    for instant in () if as_json else instants:
+        print_text(local_time(instant, timezone))
+    return 0
 
 
 async def _all_schedules(database: Database) -> list[Schedule]:
@@ -96,11 +108,8 @@ async def _named(tx: Tx, name: str) -> Schedule:
     return schedules[0]
 
 
-def _line(schedule: Schedule) -> str:
-    definition = schedule.definition
+def _cells(schedule: Schedule) -> tuple[str, ...]:
+    definition, next_run_at = schedule.definition, schedule.next_run_at
+    following = "disabled" if next_run_at is None else local_time(next_run_at, definition.timezone)
     times = definition.cron_expr or "once"
-    if schedule.next_run_at is None:
-        following = "disabled"
-    else:
-        following = f"next {local_time(schedule.next_run_at, definition.timezone)}"
-    return f"{schedule.id}  {schedule.name}  {times}  {definition.timezone}  {following}  {definition.endpoint}"
+    return schedule.name, times, definition.timezone, following, definition.endpoint, schedule.id

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from musterd.cli.offline_database import with_database
-from musterd.cli.output import print_list
+from musterd.cli.output import Column, print_json, print_table, print_text, with_iso_times
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
@@ -22,6 +22,7 @@ from musterd.features.accounts.service import AccountService
 
 T = TypeVar("T")
 PAGE = 100
+COLUMNS = [Column("TOKEN"), Column("NAME"), Column("STATE"), Column("SCOPES", is_text=True)]
 
 
 def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str | None) -> int:
@@ -38,14 +39,18 @@ def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str
             raise StartError(f"--scope {scope}: invalid scope — use resource:action or resource:id:action")
     account = NewAccount(name=name, scopes=Scopes.of(granted), days=days)
     created = _with_accounts(db, lambda accounts: accounts.create(account, None), creates_database=True)
-    print(created.token)  # noqa: T201 - the output of the command
+    print_text(created.token)
     return 0
 
 
 def show(*, db: str | None, as_json: bool) -> int:
     """Print all accounts."""
     accounts, now = _with_accounts(db, _all_accounts), clock.now()
-    return print_list(accounts, lambda account: _line(account, now), account_object, as_json=as_json)
+    if as_json:
+        print_json(with_iso_times(list(map(account_object, accounts))))
+    else:
+        print_table(COLUMNS, [_cells(account, now) for account in accounts], empty="There are no service accounts.")
+    return 0
 
 
 def revoke(name: str, *, db: str | None) -> int:
@@ -77,9 +82,9 @@ def _with_accounts(
     return with_database(settings, lambda database: action(AccountService(database)), creates_database=creates_database)
 
 
-def _line(account: ServiceAccount, now: float) -> str:
+def _cells(account: ServiceAccount, now: float) -> tuple[str, ...]:
     scopes = " ".join(sorted(account.scopes.granted))
-    return f"{account.token_prefix}…  {account.name}  {_state(account, now)}  {scopes}"
+    return f"{account.token_prefix}…", account.name, _state(account, now), scopes
 
 
 def _state(account: ServiceAccount, now: float) -> str:

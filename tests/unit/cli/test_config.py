@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> Shown:
     def show() -> dict[str, dict[str, Any]]:
         assert main(["config", "show", "--json"]) == 0
-        return {setting["name"]: setting for setting in json.loads(capsys.readouterr().out)["settings"]}
+        return {setting["name"]: setting for setting in json.loads(capsys.readouterr().out)}
 
     return show
 

@@ -45,11 +45,11 @@ def test_files_are_added_listed_and_removed(db: str, tmp_path: Path, capsys: pyt
     ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert main(["knowledge", "ls", "docs", "--db", db]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{ids[0]}  a.md  markdown  0 chunks  queued",
-        f"{ids[1]}  b.txt  text  0 chunks  queued",
+        f"a.md\tmarkdown\t0\tqueued\t\t{ids[0]}",
+        f"b.txt\ttext\t0\tqueued\t\t{ids[1]}",
     ]
     assert main(["knowledge", "ls", "docs", "--json", "--db", db]) == 0
-    contents = json.loads(capsys.readouterr().out)["data"]
+    contents = json.loads(capsys.readouterr().out)
     assert [(content["id"], content["name"]) for content in contents] == [(ids[0], "a.md"), (ids[1], "b.txt")]
     assert main(["knowledge", "rm", "docs", "a.md", "--db", db]) == 0
     assert main(["knowledge", "ls", "docs", "--db", db]) == 0
@@ -74,7 +74,7 @@ def test_a_search_without_contents_prints_nothing(db: str, capsys: pytest.Captur
     assert main(["knowledge", "search", "docs", "apples", "--db", db]) == 0
     assert capsys.readouterr().out == ""
     assert main(["knowledge", "search", "docs", "apples", "--json", "--db", db]) == 0
-    assert json.loads(capsys.readouterr().out) == {"data": []}
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize(

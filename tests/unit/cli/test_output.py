@@ -6,8 +6,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from musterd.cli.remote import output
-from musterd.cli.remote.output import (
+from musterd.cli import output
+from musterd.cli.output import (
     Column,
     ago,
     call_text,

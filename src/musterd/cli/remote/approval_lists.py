@@ -3,10 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.following import command
-from musterd.cli.remote.lookups import look_up
-from musterd.cli.remote.output import (
+from musterd.cli.output import (
     Column,
     ago,
     call_text,
@@ -18,6 +15,9 @@ from musterd.cli.remote.output import (
     say,
     with_iso_times,
 )
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.following import command
+from musterd.cli.remote.lookups import look_up
 from musterd.cli.remote.questions import json_or_text
 from musterd.cli.remote.server_options import ServerOptions, connected
 from musterd.core import clock

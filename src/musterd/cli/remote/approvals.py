@@ -53,8 +53,8 @@ def show_approval(approval: ApprovalName, /, *, json: bool = False, server: Serv
     json
         Print an object.
     """
+    from musterd.cli.output import print_json, with_iso_times
     from musterd.cli.remote.approval_lists import approval_of, print_approval
-    from musterd.cli.remote.output import print_json, with_iso_times
 
     with connected(server) as client:
         view = approval_of(client, approval)

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from musterd.cli.output import say
 from musterd.cli.remote.local_server import server_for
 from musterd.cli.remote.new_runs import attend
-from musterd.cli.remote.output import say
 from musterd.cli.remote.server_options import ServerOptions, connected
 from musterd.cli.remote.starting import Start, chosen, started
 from musterd.core import clock

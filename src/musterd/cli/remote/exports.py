@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.output import say
 from musterd.cli.units import format_size
 
 

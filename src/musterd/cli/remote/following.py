@@ -4,9 +4,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from musterd.cli.output import dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.page import page_url
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
-from musterd.cli.remote.output import dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.screens import Screen, screen_for
 from musterd.cli.remote.server_options import ServerOptions, StartedServer

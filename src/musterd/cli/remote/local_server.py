@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from musterd.cli.child_server import ServerDidNotStart, child_server
+from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.output import say
 from musterd.cli.remote.server_options import ServerOptions, StartedServer
 
 _SUFFIXES = (".py", ".yaml", ".yml")

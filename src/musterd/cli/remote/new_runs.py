@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from musterd.cli.output import print_text, say
 from musterd.cli.remote.following import follow_and_print, print_receipt
-from musterd.cli.remote.output import print_text, say
 from musterd.cli.remote.run_lists import run_id_of
 from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, ServerOptions, connected, server_of
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from musterd.cli.output import Column, print_json, print_table, say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.output import Column, print_json, print_table, say
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
 
 profile = App(name="profile", help="Keep the URLs and tokens of servers under names.")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.output import call_text, one_line, say
+from musterd.cli.output import call_text, one_line, say
 
 if TYPE_CHECKING:
     from musterd.client import Decision, Requirement, Run

@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.command_failed import CommandFailed
-from musterd.cli.remote.output import (
+from musterd.cli.output import (
     Column,
     ago,
     dollars,
@@ -19,6 +18,7 @@ from musterd.cli.remote.output import (
     took,
     with_iso_times,
 )
+from musterd.cli.remote.command_failed import CommandFailed
 from musterd.cli.remote.run_progress import RunProgress, line_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from musterd.cli.output import Column, ago, print_json, print_table, took, with_iso_times
 from musterd.cli.remote.components import component_of
 from musterd.cli.remote.lookups import look_up
-from musterd.cli.remote.output import Column, ago, print_json, print_table, took, with_iso_times
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run, RunSummary

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.output import call_text, cut, duration, one_line
+from musterd.cli.output import call_text, cut, duration, one_line
 
 if TYPE_CHECKING:
     from musterd.client import Event

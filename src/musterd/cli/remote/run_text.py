@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.following import command
-from musterd.cli.remote.output import (
+from musterd.cli.output import (
     ago,
     call_text,
     cut,
@@ -17,6 +16,7 @@ from musterd.cli.remote.output import (
     say,
     took,
 )
+from musterd.cli.remote.following import command
 
 if TYPE_CHECKING:
     from musterd.cli.remote.server_options import ServerOptions

@@ -60,7 +60,7 @@ def show_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO_
     json
         Print the whole run as an object.
     """
-    from musterd.cli.remote.output import print_json, with_iso_times
+    from musterd.cli.output import print_json, with_iso_times
     from musterd.cli.remote.run_lists import run_of
     from musterd.cli.remote.run_text import print_run
 
@@ -84,9 +84,9 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
     json
         Print each event as a line of JSON, and not the answer.
     """
+    from musterd.cli.output import print_json_line, with_iso_times
     from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
     from musterd.cli.remote.following import follow_and_print
-    from musterd.cli.remote.output import print_json_line, with_iso_times
     from musterd.cli.remote.run_lists import run_of
 
     with connected(server) as client:
@@ -162,7 +162,7 @@ def cancel_run(run: RunName, /, *runs: str, server: ServerOptions = NO_OPTIONS) 
     runs
         More runs.
     """
-    from musterd.cli.remote.output import say
+    from musterd.cli.output import say
     from musterd.cli.remote.run_lists import run_id_of
 
     with connected(server) as client:

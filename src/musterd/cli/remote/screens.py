@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from musterd.cli.remote.output import console, dollars, duration, printable, say
+from musterd.cli.output import console, dollars, duration, printable, say
 from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
 from musterd.core import clock
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from musterd.cli.output import printable
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.output import printable
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url
 
 if TYPE_CHECKING:

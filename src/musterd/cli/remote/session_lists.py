@@ -5,9 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.lookups import look_up
-from musterd.cli.remote.output import (
+from musterd.cli.output import (
     Column,
     ago,
     dollars,
@@ -20,6 +18,8 @@ from musterd.cli.remote.output import (
     say,
     with_iso_times,
 )
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.lookups import look_up
 from musterd.cli.remote.questions import can_ask
 
 if TYPE_CHECKING:

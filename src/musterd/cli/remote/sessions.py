@@ -50,7 +50,7 @@ def show_session(session: SessionName, /, *, json: bool = False, server: ServerO
     json
         Print an object.
     """
-    from musterd.cli.remote.output import print_json, with_iso_times
+    from musterd.cli.output import print_json, with_iso_times
     from musterd.cli.remote.session_lists import print_session, session_of
 
     with connected(server) as client:
@@ -71,7 +71,7 @@ def rename_session(session: SessionName, name: str, /, *, server: ServerOptions 
     name
         The new name.
     """
-    from musterd.cli.remote.output import say
+    from musterd.cli.output import say
     from musterd.cli.remote.session_lists import session_of
 
     with connected(server) as client:

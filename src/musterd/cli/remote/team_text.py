@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from musterd.cli.remote.output import one_line, print_text
+from musterd.cli.output import one_line, print_text
 
 if TYPE_CHECKING:
     from musterd.cli.remote.components import Served

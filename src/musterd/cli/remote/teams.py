@@ -22,8 +22,8 @@ def list_teams(*, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int
     json
         Print an array of objects.
     """
+    from musterd.cli.output import Column, print_json, print_table
     from musterd.cli.remote.components import served
-    from musterd.cli.remote.output import Column, print_json, print_table
 
     with connected(server) as client:
         rows = list(served(client))
@@ -59,8 +59,8 @@ def show_team(
     json
         Print an object.
     """
+    from musterd.cli.output import print_json
     from musterd.cli.remote.components import Served, component_of
-    from musterd.cli.remote.output import print_json
     from musterd.cli.remote.team_text import print_team
 
     with connected(server) as client:
