@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 from musterd import AsyncClient, Client
 from musterd.client import Event, Run
 from tests.support.process import PATIENCE_SECONDS, Deployment, until
+from tests.support.terminal import Terminal
 
 KILLS = 10
 GATES = [f"gate{number}" for number in range(KILLS)]
@@ -86,3 +88,18 @@ def test_streams_and_waits_go_on_over_ten_kills(site: Deployment) -> None:
     stored = [event.raw for event in page.events]
     assert [len(received) for received in events] == [len(stored)] * 2
     assert events == [stored] * 2, "none is lost, none comes twice"
+
+
+def test_the_live_view_says_that_it_reconnects_and_goes_on(site: Deployment, tmp_path: Path) -> None:
+    server = site.serve()
+    url, port = str(server.http.base_url), str(server.http.base_url.port)
+    environment = {"MUSTERD_URL": url, "XDG_CONFIG_HOME": str(tmp_path)}
+    with Terminal("run", "solo", '[[TOOL wait {"name": "gate"}]]', environment=environment) as terminal:
+        terminal.until('calling wait(name="gate")')
+        server.kill()
+        terminal.until("reconnecting 1.")
+        terminal.until("reconnecting 2.")
+        site.begin("serve", "--port", port).started()
+        site.release("gate")
+        code, out = terminal.end()
+    assert (code, out) == (0, "Done: waited gate\n")

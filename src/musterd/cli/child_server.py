@@ -1,4 +1,4 @@
-"""A server in a child process, for commands that need one only for themselves."""
+"""``musterd serve`` in a child process, for commands that need a server of their own."""
 
 import contextlib
 import os
@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from musterd.cli.ready_line import address_in
+from musterd.cli.waiting import waiting_for
 from musterd.core import clock
 
 START_SECONDS = 60
@@ -24,42 +25,66 @@ class ServerDidNotStart(Exception):
     """A server did not start. The message has the last lines of its log."""
 
 
+def start_server(
+    source: str,
+    *options: str,
+    on_line: Callable[[str], None],
+    variables: Mapping[str, str] | None = None,
+    log: IO[bytes] | None = None,
+) -> subprocess.Popen[str]:
+    """Start a server.
+
+    :param source: as for ``musterd serve``.
+    :param options: of ``musterd serve``.
+    :param on_line: takes each line that it prints, on a thread of its own, so that the server never blocks on its
+        output. The last one is empty.
+    :param variables: of its environment, in addition to those of this process.
+    :param log: gets its log, by default standard error.
+    """
+    server = subprocess.Popen(
+        [sys.executable, "-m", "musterd", "serve", source, *options],
+        env={**os.environ, **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        # Ctrl+C reaches this process alone, which may need the server to cancel a run, and stops it in the end.
+        process_group=0,
+    )
+    assert server.stdout is not None
+    threading.Thread(target=_read, args=(server.stdout, on_line), daemon=True).start()
+    return server
+
+
 @contextlib.contextmanager
 def child_server(
-    source: str, log_file: Path, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    source: str, log_file: Path, *options: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     """Serve a source on a free port of loopback; gives the URL.
 
-    :param source: as for ``musterd serve``.
     :param log_file: gets its log.
-    :param options: of ``musterd serve``.
-    :param variables: of its environment, in addition to those of this process.
     :raises ServerDidNotStart: it did not start.
     """
-    with _ended_by_sigterm(), log_file.open("wb") as stderr:
-        process = start_process(
-            [sys.executable, "-m", "musterd", "serve", source, "--port", "0", *options],
-            env={**os.environ, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            # Ctrl+C is for this process alone. It may need the server to cancel a run, and stops it in the end.
-            process_group=0,
-        )
+    lines: queue.Queue[str] = queue.Queue()
+    with _ended_by_sigterm(), log_file.open("wb") as log:
+        server = start_server(source, "--port", "0", *options, on_line=lines.put, variables=variables, log=log)
         try:
-            assert process.stdout is not None
-            yield _url(process.stdout, log_file)
+            yield _url(lines, log_file)
         finally:
-            process.terminate()
+            server.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                with waiting_for("the server is stopping"):
+                    server.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                server.kill()
+                server.wait()
 
 
-start_process = subprocess.Popen[str]
+def _read(output: IO[str], on_line: Callable[[str], None]) -> None:
+    with output:
+        for line in output:
+            on_line(line)
+    on_line("")
 
 
 @contextlib.contextmanager
@@ -77,20 +102,11 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _url(output: IO[str], log_file: Path) -> str:
-    """The URL that the server prints. A thread keeps reading its output, so that the server never blocks on it."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        with output:
-            for line in output:
-                lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
+def _url(lines: "queue.Queue[str]", log_file: Path) -> str:
+    """The URL that the server prints."""
     deadline = clock.monotonic() + START_SECONDS
-    with contextlib.suppress(queue.Empty):
-        while (line := lines.get(timeout=max(0.0, deadline - clock.monotonic()))) is not None:
+    with contextlib.suppress(queue.Empty), waiting_for("the server is starting"):
+        while line := lines.get(timeout=max(0.0, deadline - clock.monotonic())):
             if (address := address_in(line)) is not None:
                 return address
     log_lines = log_file.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]

@@ -10,19 +10,18 @@ import queue
 import signal
 import subprocess
 import sys
-import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
+from musterd.cli.child_server import start_server
 from musterd.cli.env_file import FILE as ENV_FILE
 from musterd.cli.page import page_url
 from musterd.cli.ready_line import address_in
 from musterd.core import clock
+from musterd.core.source_files import SUFFIXES
 
-SUFFIXES = (".py", ".yaml", ".yml")
 SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 PAUSE_SECONDS = 0.25
 """The least time between two looks at the files. A look that takes long is made less often."""
@@ -73,29 +72,17 @@ class _Reloader:
                 signal.signal(number, handler)
 
     def _start(self) -> "subprocess.Popen[str]":
-        server = subprocess.Popen(
-            [sys.executable, "-m", "musterd", "serve", self._source, "--port", str(self._port), *self._options],
-            env={**os.environ, "MUSTERD_LOG_JSON": "false"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Ctrl+C reaches this process alone, which passes it on. A second signal would stop the server at once.
-            process_group=0,
-        )
-        assert server.stdout is not None
-        threading.Thread(target=self._pass_on, args=(server.stdout,), daemon=True).start()
-        return server
+        options = ("--port", str(self._port), *self._options)
+        return start_server(self._source, *options, on_line=self._pass_on, variables={"MUSTERD_LOG_JSON": "false"})
 
-    def _pass_on(self, output: IO[str]) -> None:
-        """Print the lines of the server. With the first address open the page; the next servers get the same port."""
-        with output:
-            for line in output:
-                print(line, end="", flush=True)  # noqa: T201 - the output of the command
-                if (url := address_in(line)) is not None:
-                    self._port = int(url.rpartition(":")[2])
-                    if self._opens_page:
-                        self._opens_page = False
-                        webbrowser.open(page_url(url))
+    def _pass_on(self, line: str) -> None:
+        """Print a line of the server. With the first address open the page; the next servers get the same port."""
+        print(line, end="", flush=True)  # noqa: T201 - the output of the command
+        if (url := address_in(line)) is not None:
+            self._port = int(url.rpartition(":")[2])
+            if self._opens_page:
+                self._opens_page = False
+                webbrowser.open(page_url(url))
 
     def _wait_for_change(self, files: Snapshot, server: "subprocess.Popen[str]") -> None:
         """Wait until a file has changed, or the command is to stop."""

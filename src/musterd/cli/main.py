@@ -154,7 +154,7 @@ def work(
 
 @app.command
 def demo(*, scripted: bool = False, keep: bool | None = None, json: bool = False) -> int:
-    """Run the sample team once over HTTP and show its progress.
+    """Run the sample team once, on a server and a database of its own. Exit codes are those of run.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def demo(*, scripted: bool = False, keep: bool | None = None, json: bool = False
     keep
         Leave the server running afterwards; by default if the demo runs in a terminal.
     json
-        Print the whole run as JSON after the summary.
+        Print the whole run as an object, in place of the answer.
     """
     from musterd.cli.demo import demo as run_demo
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from musterd.core import source_files
 from musterd.core.errors import DeclarationError
 from musterd.declare.problems import reported_together
 from musterd.declare.registry import Registry
 from musterd.declare.source_location import closest_match
-
-_YAML = (".yaml", ".yml")
 
 
 def load(source: str) -> Registry:
@@ -27,13 +26,13 @@ def _read(source: str) -> Registry:
     suffix = Path(target).suffix.lower()
     if not target.strip():
         raise DeclarationError("Nothing to serve — pass a FILE.py, a module like pkg.mod, or a teams.yaml")
-    if suffix in _YAML:
+    if suffix in source_files.YAML:
         from musterd.declare.yaml_source import load_yaml
 
         return load_yaml(_existing_file(target))
     from musterd.declare import python_source
 
-    if suffix == ".py" or "/" in target or Path(target).is_dir():
+    if suffix == source_files.PYTHON or "/" in target or Path(target).is_dir():
         module = python_source.import_file(_existing_file(target))
     else:
         module = python_source.import_module(target, Path.cwd())
@@ -47,7 +46,8 @@ def _existing_file(target: str) -> Path:
     if path.is_dir():
         raise DeclarationError(f"{target}: is a folder — pass a FILE.py or a teams.yaml")
     folder = path.absolute().parent
-    names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
+    files = folder.iterdir() if folder.is_dir() else ()
+    names = [file.name for file in files if file.suffix in source_files.SUFFIXES]
     suggestion = closest_match(path.name, names)
     fix = f"did you mean '{path.with_name(suggestion)}'?" if suggestion else f"looked for it in {folder}"
     raise DeclarationError(f"{target}: the file does not exist — {fix}")

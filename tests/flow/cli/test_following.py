@@ -6,6 +6,7 @@ import pytest
 
 from musterd import Team, tool
 from musterd.cli.remote.following import follow
+from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions
 from musterd.cli.remote.screens import LineScreen
 from musterd.client import Client, Run
@@ -24,7 +25,9 @@ async def followed(server: ServerClient, kind: ComponentKind, component: str, me
     def work() -> Run:
         with Client(str(server.http.base_url)) as client:
             run = client.start(component, message, kind=kind)
-            return follow(client, run, LineScreen(), Questions(lambda _prompt: next(replies)))
+            return follow(
+                client, run, LineScreen(Outage(), silence_seconds=60), Questions(lambda _prompt: next(replies))
+            )
 
     run = await asyncio.to_thread(work)
     assert next(replies, None) is None
@@ -77,7 +80,7 @@ async def test_a_decision_that_somebody_else_has_made(
                     client.approvals.reject(approval.id, note="no")
                     return "y"
 
-                return follow(client, run, LineScreen(), Questions(reject_elsewhere))
+                return follow(client, run, LineScreen(Outage(), silence_seconds=60), Questions(reject_elsewhere))
 
         run = await asyncio.to_thread(work)
         assert run.status == "COMPLETED"

@@ -25,12 +25,13 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     servers: list[subprocess.Popen[str]] = []
+    start_server = child_server.start_server
 
-    def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[str]:
-        servers.append(subprocess.Popen(*args, **kwargs))
+    def start(*args: Any, **options: Any) -> subprocess.Popen[str]:
+        servers.append(start_server(*args, **options))
         return servers[-1]
 
-    monkeypatch.setattr(child_server, "start_process", popen)
+    monkeypatch.setattr(child_server, "start_server", start)
     assert main(["run", f"{NEWSROOM}:desk", "What is the weather in Paris?"]) == 0
     out, err = capfd.readouterr()
     assert out.startswith("Paris: 18 degrees")

@@ -3,9 +3,11 @@
 import io
 from typing import Any
 
+import httpx2
 import pytest
 from rich.console import Console
 
+from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.run_progress import RunProgress, line_of
 from musterd.cli.remote.screens import LineScreen, LiveScreen
 from musterd.client import Event
@@ -83,10 +85,52 @@ def test_the_line_of_an_event(happened: Event, line: str | None) -> None:
 
 
 def test_lines_have_the_seconds_since_the_start(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = LineScreen()
+    screen = LineScreen(Outage(), silence_seconds=60)
     screen.show(event("TeamRunStarted", 100))
     screen.show(event("RunStarted", 102, "writer", 1))
     assert capsys.readouterr().err == "   0.0 s  Desk: started\n   2.0 s    writer: started\n"
+
+
+def test_lines_say_who_works_while_nothing_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = LineScreen(Outage(), silence_seconds=60)
+    screen.show(event("TeamRunStarted", 10))
+    screen.show(event("RunStarted", 12, "writer", 1))
+    screen.show(event("ModelRequestStarted", 12, "writer", 1))
+    capsys.readouterr()
+    screen.show_work()
+    assert capsys.readouterr().err == "  65.0 s  … writer thinking\n"
+
+
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
+    """A server that has not answered for four seconds."""
+    seconds = iter([10.0, 14.0])
+    monkeypatch.setattr(clock, "monotonic", lambda: next(seconds, 14.0))
+    outage = Outage()
+    for hook in outage.hooks["request"]:
+        hook(httpx2.Request("GET", "http://x/runs/r/events"))
+    return outage
+
+
+def test_a_screen_says_that_the_server_does_not_answer(outage: Outage, capsys: pytest.CaptureFixture[str]) -> None:
+    line_screen = LineScreen(outage, silence_seconds=60)
+    line_screen.show(event("TeamRunStarted", 10))
+    capsys.readouterr()
+    line_screen.show_work()
+    assert capsys.readouterr().err == "  65.0 s  … reconnecting 4.0 s\n"
+    file = io.StringIO()
+    terminal = Console(file=file, width=80, height=24)
+    screen = LiveScreen("desk  run-1", terminal, lambda: None, outage)
+    screen.show(event("TeamRunStarted", 10))
+    terminal.print(screen.drawing())
+    assert file.getvalue().splitlines()[0].startswith("desk  run-1  reconnecting 4.0 s")
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(200, 0.0), (204, 0.0), (503, 4.0)])
+def test_an_answer_ends_the_outage_if_the_server_can_work(outage: Outage, status: int, seconds: float) -> None:
+    for hook in outage.hooks["response"]:
+        hook(httpx2.Response(status))
+    assert outage.seconds == seconds
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +143,7 @@ def drawn(members: int, width: int, height: int) -> list[str]:
     """The live screen of a team with this many members."""
     file = io.StringIO()
     terminal = Console(file=file, width=width, height=height, markup=False)
-    screen = LiveScreen("desk  run-1", terminal, read_cost=lambda: None)
+    screen = LiveScreen("desk  run-1", terminal, lambda: None, Outage())
     screen.show(event("TeamRunStarted"))
     for number in range(members):
         screen.show(event("RunContent", number, f"member-{number}", 1, content="[bold]word[/bold] " * 100))
@@ -126,7 +170,7 @@ def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([0.0, 0.5, 2.5, 2.6, 3.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
     costs = iter([0.25])
-    screen = LiveScreen("desk  run-1", Console(file=io.StringIO()), read_cost=lambda: next(costs))
+    screen = LiveScreen("desk  run-1", Console(file=io.StringIO()), lambda: next(costs), Outage())
     for index in range(3):
         screen.show(event("TeamModelRequestCompleted", index, input_tokens=1, output_tokens=1))
     assert screen.progress.cost == 0.25
@@ -135,5 +179,5 @@ def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_waits_to_start_is_shown() -> None:
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
-    terminal.print(LiveScreen("desk  run-1", terminal, read_cost=lambda: None).drawing())
+    terminal.print(LiveScreen("desk  run-1", terminal, lambda: None, Outage()).drawing())
     assert file.getvalue().splitlines()[0].startswith("desk  run-1  waiting to start")

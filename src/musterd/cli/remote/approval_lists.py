@@ -16,10 +16,9 @@ from musterd.cli.output import (
     with_iso_times,
 )
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
-from musterd.cli.remote.following import command
 from musterd.cli.remote.lookups import look_up
 from musterd.cli.remote.questions import json_or_text
-from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.server_options import ServerOptions, command, connected
 from musterd.core import clock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from musterd.cli.output import say
 from musterd.cli.remote.local_server import server_for
 from musterd.cli.remote.new_runs import attend
-from musterd.cli.remote.server_options import ServerOptions, connected
+from musterd.cli.remote.server_options import ServerOptions, command, connected
 from musterd.cli.remote.starting import Start, chosen, started
 from musterd.core import clock
 
@@ -32,8 +32,7 @@ def chat_with(team: str, session: str | None, kind: "ComponentKind | None", opti
         for message in _messages():
             start = Start(team=team, message=message, kind=kind, session=session_id)
             code = attend(started(start, server), server, detach=False) or code
-    again = f"musterd chat {team} --session {session_id}"
-    say(f"Go on with: {again}{f' --url {options.url}' if options.url else ''}")
+    say(f"Go on with: {command(f'chat {team}', f'--session {session_id}', options)}")
     return code
 
 

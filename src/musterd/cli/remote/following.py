@@ -4,12 +4,15 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from musterd.cli.output import dollars, print_json, print_text, printable, say, took, with_iso_times
+from musterd.cli.output import ID_LENGTH, dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.page import page_url
+from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
+from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
-from musterd.cli.remote.screens import Screen, screen_for
-from musterd.cli.remote.server_options import ServerOptions, StartedServer
+from musterd.cli.remote.run_text import member_line
+from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for
+from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 CANCEL_SECONDS = 1.0
 """How long after Ctrl+C a second one can still leave the run alone."""
 STOP_SECONDS = 15.0
+RETRY_SECONDS = 120.0
+"""For how long a run is followed over an outage of the server, as during a restart."""
 
 
 def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | None) -> "Run":
@@ -76,26 +81,35 @@ def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions
 
 
 def follow_and_print(
-    client: "Client", run: "Run", options: "ServerOptions", *, cancels: bool, as_json: bool = False
+    run: "Run",
+    options: "ServerOptions",
+    *,
+    cancels: bool,
+    as_json: bool = False,
+    silence_seconds: float = SILENCE_SECONDS,
 ) -> int:
     """Follow a run and print its answer.
 
     :param cancels: whether Ctrl+C cancels the run. Otherwise it ends the watching alone.
+    :param silence_seconds: without a terminal, the longest time without a line.
     :return: the exit code that stands for the run's end.
     """
     from musterd.client import ClientError
 
-    screen = screen_for(f"{run.component_id or 'run'}  {run.run_id}", lambda: _cost(client, run))
-    try:
-        settled = follow(client, run, screen, Questions() if can_ask() else None)
-    except KeyboardInterrupt:
-        if cancels:
-            return cancel_after_interrupt(client, run, options)
-        say(f"The run goes on. Watch it again: {command('runs watch', run.run_id, options)}")
-        return ExitCode.CANCELLED
-    except ClientError:
-        print_receipt(run.run_id, options)
-        raise
+    outage = Outage()
+    with connected(options, retry_seconds=RETRY_SECONDS, outage=outage) as client:
+        title = f"{run.component_id or 'run'}  {run.run_id[:ID_LENGTH]}"
+        screen = screen_for(title, lambda: _cost(client, run), outage, silence_seconds)
+        try:
+            settled = follow(client, run, screen, Questions() if can_ask() else None)
+        except KeyboardInterrupt:
+            if cancels:
+                return cancel_after_interrupt(client, run, options)
+            say(f"The run goes on. Watch it again: {command('runs watch', run.run_id, options)}")
+            return ExitCode.CANCELLED
+        except ClientError:
+            print_receipt(run.run_id, options)
+            raise
     if as_json:
         print_json(with_iso_times(settled.raw))
     print_end(settled, options, has_printed=as_json)
@@ -127,6 +141,8 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
             say(f"  decide     {command('approvals show', requirement.id, options)}")
     else:
         say(f"The run is {run.status}.")
+    for member in run.raw.get("members") or ():
+        say(f"  {member_line(member)}")
     say(summary(run))
 
 
@@ -164,12 +180,4 @@ def print_receipt(run_id: str, options: "ServerOptions", url: str = "") -> None:
 def _say_how_to_serve(options: "ServerOptions") -> None:
     """Say how to start the server again that ends with this command. Runs go on there."""
     if isinstance(options, StartedServer):
-        say(f"  serve it   musterd serve {options.source}")
-
-
-def command(words: str, argument: str, options: "ServerOptions") -> str:
-    """A command to type, for the same server."""
-    if isinstance(options, StartedServer):
-        return f"musterd {words} {argument}"
-    server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
-    return f"musterd {words} {argument}{server}"
+        say(f"  serve it   {program()} serve {options.source}")

@@ -2,20 +2,19 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from musterd.cli.child_server import ServerDidNotStart, child_server
 from musterd.cli.output import say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.server_options import ServerOptions, StartedServer
-
-_SUFFIXES = (".py", ".yaml", ".yml")
+from musterd.core.source_files import SUFFIXES
 
 
 def is_source(name: str) -> bool:
     """Whether a name is a file that declares teams, maybe with one of them, such as ``team.py:desk``."""
-    return Path(name.partition(":")[0]).suffix.lower() in _SUFFIXES
+    return Path(name.partition(":")[0]).suffix.lower() in SUFFIXES
 
 
 @contextlib.contextmanager
@@ -33,15 +32,26 @@ def server_for(name: str, options: ServerOptions) -> Iterator[ServerOptions]:
             ExitCode.USAGE,
         )
     say(f"Starting a server with {name} …")
+    with started_server(name) as url:
+        yield StartedServer(url=url, token=options.token or own_key(), source=name)
+
+
+@contextlib.contextmanager
+def started_server(source: str, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The URL of a server that is started for this command, and stopped at its end.
+
+    :param options: of ``musterd serve``.
+    :param variables: of its environment.
+    """
     with tempfile.TemporaryDirectory(prefix="musterd-") as folder:
         try:
-            with child_server(name, Path(folder) / "server.log") as url:
-                yield StartedServer(url=url, token=options.token or _own_key(), source=name)
+            with child_server(source, Path(folder) / "server.log", *options, variables=variables) as url:
+                yield url
         except ServerDidNotStart as error:
             raise CommandFailed(f"The server did not start.\n{error}") from error
 
 
-def _own_key() -> str | None:
+def own_key() -> str | None:
     """The key that a server has with the settings of this process."""
     from musterd.cli.settings import settings_from
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from musterd.cli.output import print_text, say
 from musterd.cli.remote.following import follow_and_print, print_receipt
 from musterd.cli.remote.run_lists import run_id_of
-from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, ServerOptions, connected, server_of
+from musterd.cli.remote.server_options import ServerOptions, connected, server_of
 
 if TYPE_CHECKING:
     from musterd.client import Client, Run
@@ -35,5 +35,4 @@ def attend(run: "Run", options: ServerOptions, *, detach: bool, as_json: bool = 
         return 0
     if not sys.stderr.isatty():
         say(f"run {run.run_id} in session {run.session_id}")
-    with connected(options, retry_seconds=FOLLOW_RETRY_SECONDS) as client:
-        return follow_and_print(client, run, options, cancels=True, as_json=as_json)
+    return follow_and_print(run, options, cancels=True, as_json=as_json)

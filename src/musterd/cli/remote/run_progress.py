@@ -68,6 +68,11 @@ class MemberProgress:
         elif kind.removeprefix("Run") in _ENDS:
             self._end(kind, event)
 
+    @property
+    def words(self) -> str:
+        """What it does."""
+        return f"{self.state} {self.doing}".strip()
+
     def _end(self, kind: str, event: "Event") -> None:
         self.doing = ""
         if kind != "RunPaused":
@@ -99,6 +104,12 @@ class RunProgress:
         if event.depth == 0:
             self.cost = event.raw.get("cost", self.cost)
         return member
+
+    def at_work(self) -> str:
+        """Who does what: the members that are at work, otherwise the run itself."""
+        members = list(self.members.values())  # copied, because another thread adds to them
+        working = [member for member in members if member.ended_at is None]
+        return ", ".join(f"{one.name} {one.words}" for one in [one for one in working if one.depth] or working)
 
 
 def kind_of(event: "Event") -> str:

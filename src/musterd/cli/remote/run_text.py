@@ -16,7 +16,7 @@ from musterd.cli.output import (
     say,
     took,
 )
-from musterd.cli.remote.following import command
+from musterd.cli.remote.server_options import command
 
 if TYPE_CHECKING:
     from musterd.cli.remote.server_options import ServerOptions
@@ -47,7 +47,7 @@ def _lines(run: "Run") -> Iterator[str]:
     yield fact_line("used", _usage(raw))
     yield fact_line("message", _input(raw))
     for member in raw.get("members") or ():
-        yield fact_line("member", _member(member))
+        yield fact_line("member", member_line(member))
     for requirement in run.requirements:
         yield fact_line("waits for", f"{call_text(requirement.name, requirement.arguments)}  approval {requirement.id}")
     if run.error:
@@ -79,7 +79,8 @@ def _input(raw: dict[str, Any]) -> Any:
     return value.get("input_content") if isinstance(value, dict) else value
 
 
-def _member(member: dict[str, Any]) -> str:
+def member_line(member: dict[str, Any]) -> str:
+    """A member's run: its name, status, time and task."""
     seconds, task = took(member.get("started_at"), member.get("ended_at")), cut(member.get("task"), TEXT_LENGTH)
     return "  ".join(str(part) for part in (member["name"], member["status"], seconds, task) if part)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 from musterd.cli.remote.arguments import Detach, RunName
-from musterd.cli.remote.server_options import FOLLOW_RETRY_SECONDS, NO_OPTIONS, ServerOptions, connected
+from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 Status = Literal["pending", "running", "paused", "completed", "error", "cancelled"]
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
@@ -86,14 +86,14 @@ def watch_run(run: RunName, /, *, json: bool = False, server: ServerOptions = NO
     """
     from musterd.cli.output import print_json_line, with_iso_times
     from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS
-    from musterd.cli.remote.following import follow_and_print
+    from musterd.cli.remote.following import RETRY_SECONDS, follow_and_print
     from musterd.cli.remote.run_lists import run_of
 
     with connected(server) as client:
         view = run_of(client, run)
-    with connected(server, retry_seconds=FOLLOW_RETRY_SECONDS) as client:
-        if not json:
-            return follow_and_print(client, view, server, cancels=False)
+    if not json:
+        return follow_and_print(view, server, cancels=False)
+    with connected(server, retry_seconds=RETRY_SECONDS) as client:
         for event in client.stream(view):
             print_json_line(with_iso_times(event.raw))
         return EXIT_CODE_OF_STATUS[client.wait(view).status]

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from musterd.cli.output import console, dollars, duration, printable, say
+from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
+from musterd.cli.waiting import Heartbeat, can_redraw
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ PANEL_WIDTH = 36
 """The least width of a member's panel."""
 TEXT_LINES = 6
 REFRESHES_PER_SECOND = 8
+WAITING = "waiting to start"
+SILENCE_SECONDS = 10.0
+"""Without a terminal, the longest time without a line: logs should not be full of them."""
 COST_SECONDS = 2.0
 """How often the cost is read, at most."""
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "dim", "paused": "yellow"}
@@ -40,11 +45,17 @@ class Screen(Protocol):
 
 
 class LineScreen:
-    """Prints a line for each change, with the seconds since the start of the run."""
+    """Prints a line for each change, with the seconds since the start of the run.
 
-    def __init__(self) -> None:
+    :param outage: whether the server answers.
+    :param silence_seconds: after how long without a change a line says who does what.
+    """
+
+    def __init__(self, outage: Outage, silence_seconds: float) -> None:
         self.progress = RunProgress()
+        self._outage = outage
         self._started_at: float | None = None
+        self._heartbeat = Heartbeat(silence_seconds, self.show_work)
 
     def show(self, event: "Event") -> None:
         """Print what has changed."""
@@ -52,13 +63,23 @@ class LineScreen:
         if self._started_at is None:
             self._started_at = event.at
         if line := line_of(event, member):
-            say(f"{event.at - self._started_at:6.1f} s  {'  ' * member.depth}{member.name}: {line}")
+            self._say(event.at, f"{'  ' * member.depth}{member.name}: {line}")
+            self._heartbeat.note()
 
     def start(self) -> None:
-        """Nothing to do."""
+        """Print from now on who does what."""
+        self._heartbeat.start()
 
     def stop(self) -> None:
-        """Nothing to do."""
+        """Print no more."""
+        self._heartbeat.stop()
+
+    def show_work(self) -> None:
+        """Print a line that says who does what."""
+        self._say(clock.now(), f"… {reconnecting(self._outage) or self.progress.at_work() or WAITING}")
+
+    def _say(self, at: float, text: str) -> None:
+        say(f"{max(at - (self._started_at or at), 0):6.1f} s  {text}")
 
 
 class LiveScreen:
@@ -69,13 +90,15 @@ class LiveScreen:
     :param title: the run, in a line above.
     :param terminal: where to draw.
     :param read_cost: reads what the run has cost so far, in US dollars: events do not have it before the end.
+    :param outage: whether the server answers.
     """
 
-    def __init__(self, title: str, terminal: "Console", read_cost: Callable[[], float | None]) -> None:
+    def __init__(self, title: str, terminal: "Console", read_cost: Callable[[], float | None], outage: Outage) -> None:
         self.progress = RunProgress()
         self._title = title
         self._terminal = terminal
         self._read_cost = read_cost
+        self._outage = outage
         self._next_cost_at = clock.monotonic() + COST_SECONDS
         self._live: Live | None = None
 
@@ -124,11 +147,18 @@ class LiveScreen:
         return Group(Text(self._headline(members), style="bold", no_wrap=True, overflow="ellipsis"), grid)
 
     def _headline(self, members: list[MemberProgress]) -> str:
+        state = reconnecting(self._outage)
         if not members:
-            return f"{self._title}  waiting to start"
+            return f"{self._title}  {state or WAITING}"
         root = members[0]
         tokens = sum(member.input_tokens + member.output_tokens for member in members)
-        parts = [self._title, root.state, self._elapsed(root), f"{tokens:,} tokens", dollars(self.progress.cost)]
+        parts = [
+            self._title,
+            state or root.state,
+            self._elapsed(root),
+            f"{tokens:,} tokens",
+            dollars(self.progress.cost),
+        ]
         return "  ".join(part for part in parts if part)
 
     def _panel(self, member: MemberProgress) -> "Panel":
@@ -138,7 +168,7 @@ class LiveScreen:
         width = max(self._terminal.width // max(1, self._terminal.width // PANEL_WIDTH) - 4, 10)
         text = Text(printable(member.text[-width * TEXT_LINES :]), overflow="fold")
         lines = text.wrap(self._terminal, width)[-TEXT_LINES:]
-        doing = Text(f"{member.state} {member.doing}".strip(), no_wrap=True, overflow="ellipsis", style="cyan")
+        doing = Text(member.words, no_wrap=True, overflow="ellipsis", style="cyan")
         tokens = f"{member.input_tokens:,} in, {member.output_tokens:,} out"
         style = _STYLES.get(member.state, "cyan")
         return Panel(
@@ -153,8 +183,13 @@ class LiveScreen:
         return duration((member.ended_at or clock.now()) - member.started_at)
 
 
-def screen_for(title: str, read_cost: Callable[[], float | None]) -> Screen:
-    """The screen that suits standard error. The parameters are those of :class:`LiveScreen`."""
-    if sys.stderr.isatty():
-        return LiveScreen(title, console(sys.stderr), read_cost)
-    return LineScreen()
+def reconnecting(outage: Outage) -> str:
+    """That the server does not answer, and for how long; empty if it does."""
+    return f"reconnecting {duration(outage.seconds)}" if outage.seconds else ""
+
+
+def screen_for(title: str, read_cost: Callable[[], float | None], outage: Outage, silence_seconds: float) -> Screen:
+    """The screen that suits standard error. The parameters are those of the screens."""
+    if can_redraw():
+        return LiveScreen(title, console(sys.stderr), read_cost, outage)
+    return LineScreen(outage, silence_seconds)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from musterd.cli.output import printable
+from musterd.cli.program import program
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
+from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ DEFAULT_URL = "http://127.0.0.1:7777"
 SERVER = Group("Server", sort_key=1)
 RETRY_SECONDS = 1.0
 """For how long a command tries to reach a server: a person waits for its answer."""
-FOLLOW_RETRY_SECONDS = 120.0
-"""For how long a command that follows a run waits for a server that restarts."""
 
 
 @Parameter(name="*", group=SERVER)
@@ -72,15 +72,22 @@ def _profile(name: str | None) -> Profile | None:
 
 
 @contextlib.contextmanager
-def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -> Iterator["Client"]:
+def connected(
+    options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS, outage: Outage | None = None
+) -> Iterator["Client"]:
     """A client of the server. Its errors end the command with a message for people.
 
     :param retry_seconds: for how long a call that fails is tried again.
+    :param outage: learns when the server does not answer.
     """
+    import httpx2
+
     from musterd.client import AnswerError, CannotConnect, Client, InvalidInput
+    from musterd.client.client import http_options
 
     server = server_of(options)
-    with Client(server.url, token=server.token, retry_seconds=retry_seconds) as client:
+    http = httpx2.Client(**http_options(server.url, server.token), event_hooks=None if outage is None else outage.hooks)
+    with Client(retry_seconds=retry_seconds, http=http) as client:
         try:
             yield client
         except CannotConnect as error:
@@ -94,6 +101,14 @@ def connected(options: ServerOptions, *, retry_seconds: float = RETRY_SECONDS) -
             raise CommandFailed(_words(error), ExitCode.USAGE) from error
         except AnswerError as error:
             raise CommandFailed(_words(error)) from error
+
+
+def command(words: str, argument: str, options: ServerOptions) -> str:
+    """A command to type, for the same server."""
+    if isinstance(options, StartedServer):
+        return f"{program()} {words} {argument}"
+    server = f" --url {options.url}" if options.url else f" --profile {options.profile}" if options.profile else ""
+    return f"{program()} {words} {argument}{server}"
 
 
 _REMEDIES = {

@@ -1,0 +1,42 @@
+"""How long a server has not answered."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from musterd.core import clock
+
+if TYPE_CHECKING:
+    import httpx2
+
+NOTICE_SECONDS = 1.0
+"""How long an answer may take before it counts as missing."""
+
+
+class Outage:
+    """How long a server has not answered, as the hooks of an HTTP client see it.
+
+    The client sends a request again until it succeeds, so the first one without a success is the beginning.
+    """
+
+    def __init__(self) -> None:
+        self._asked_at: float | None = None
+
+    @property
+    def hooks(self) -> dict[str, list[Callable[..., Any]]]:
+        """``event_hooks`` of the client."""
+        return {"request": [self._note_request], "response": [self._note_response]}
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts; 0 if the server answers."""
+        asked_at = self._asked_at  # read once, because another thread may reset it
+        seconds = 0.0 if asked_at is None else clock.monotonic() - asked_at
+        return seconds if seconds >= NOTICE_SECONDS else 0.0
+
+    def _note_request(self, request: "httpx2.Request") -> None:
+        if self._asked_at is None:
+            self._asked_at = clock.monotonic()
+
+    def _note_response(self, response: "httpx2.Response") -> None:
+        if response.is_success:
+            self._asked_at = None
