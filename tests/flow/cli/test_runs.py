@@ -191,3 +191,18 @@ async def test_a_server_that_is_not_there(musterd: Command) -> None:
 )
 async def test_wrong_usage(musterd: Command, words: list[str]) -> None:
     assert (await musterd("runs", "ls", *words)).code == 2
+
+
+async def test_runs_of_a_team_that_is_not_served_any_more(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample
+) -> None:
+    async with serve_live() as server:
+        await server.run("[[SAY one]]", run_id="r-one")
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await server.run("[[SAY two]]", run_id="r-two", to="teams/desk")
+        assert [row[0] for row in (await musterd("runs", "ls", "--team", "demo-team")).rows] == ["r-one"]
+        assert [row[0] for row in (await musterd("runs", "ls", "--team", "desk")).rows] == ["r-two"]
+        missing = await musterd("runs", "ls", "--team", "dask")
+        assert (missing.code, missing.out) == (1, "")
+        assert missing.err == 'musterd: There is no team, agent or workflow "dask". Did you mean desk?\n'

@@ -32,7 +32,7 @@ OURS = {
     "musterd.core.clock",
     "musterd.core.errors",
     "musterd.core.jsontypes",
-} | {"musterd.core.garbage_collection"}
+} | {"musterd.core.garbage_collection", "musterd.core.source_files"}
 SHELLS = ["bash", "zsh", "fish"]
 PRINT_MODULES = """\
 import contextlib, io, sys
@@ -80,11 +80,18 @@ def test_a_shell_takes_the_script_that_completes(
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [(["musterd", "sch"], ["schedules"]), (["musterd", "init", "--templ"], ["--template"])],
+    [
+        (["musterd", "sch"], ["schedules"]),
+        (["musterd", "init", "--templ"], ["--template"]),
+        ([str(Path(sys.executable).with_name("musterd")), "profile", "use", "st"], ["staging"]),
+    ],
 )
-def test_bash_completes_commands_and_options(
+def test_bash_completes_commands_options_and_names(
     words: list[str], expected: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    names = '{"profiles": {"production": {"url": "http://a"}, "staging": {"url": "http://b"}}}'
+    (tmp_path / "musterd").mkdir()
+    (tmp_path / "musterd" / "profiles.json").write_text(names)
     assert main(["completion", "bash"]) == 0
     script = tmp_path / "completion"
     script.write_text(capsys.readouterr().out)
@@ -100,6 +107,6 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PATH": os.defpath},
+        env={**os.environ, "PATH": os.defpath, "XDG_CONFIG_HOME": str(tmp_path)},
     )
     assert [word.strip() for word in done.stdout.split()] == expected, done.stderr

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from musterd.cli.remote.arguments import ApprovalName, DecidedBy
+from musterd.cli.remote.arguments import ApprovalName, DecidedBy, Run
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 Status = Literal["pending", "approved", "rejected", "expired", "cancelled", "all"]
@@ -16,7 +16,7 @@ approvals = App(name="approvals", help="List and decide what runs wait for.")
 def list_approvals(
     *,
     status: Status = "pending",
-    run: str | None = None,
+    run: Run | None = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 100,
     json: bool = False,
     server: ServerOptions = NO_OPTIONS,

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from musterd.cli.output import Column, print_json, print_table, say
+from musterd.cli.remote.arguments import ProfileName
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
 
@@ -46,14 +47,8 @@ def add(
 
 
 @profile.command(name="use")
-def use(name: str, /) -> int:
-    """Let commands that name no server use the profile NAME.
-
-    Parameters
-    ----------
-    name
-        The name of the profile.
-    """
+def use(name: ProfileName, /) -> int:
+    """Let commands that name no server use the profile NAME."""
     profiles = Profiles.load()
     chosen = profiles.get(name)
     Profiles(by_name=profiles.by_name, used=name).save()
@@ -89,14 +84,8 @@ def list_profiles(*, json: bool = False) -> int:
 
 
 @profile.command(name="rm")
-def remove(name: str, /) -> int:
-    """Remove the profile NAME with its token.
-
-    Parameters
-    ----------
-    name
-        The name of the profile.
-    """
+def remove(name: ProfileName, /) -> int:
+    """Remove the profile NAME with its token."""
     profiles = Profiles.load()
     profiles.get(name)
     profiles.without(name).save()

@@ -85,6 +85,11 @@ def profiles_path() -> Path:
     return root / "musterd" / "profiles.json"
 
 
+def complete_profiles(_context: object) -> dict[str, str]:
+    """What the shell completes for a profile: the names, with the URLs."""
+    return {name: profile.url for name, profile in Profiles.load().by_name.items()}
+
+
 def checked_url(url: str) -> str:
     """A URL of a server, without a slash at the end.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from musterd.cli.remote.arguments import ComponentKind
+from musterd.cli.remote.arguments import ComponentKind, Session, TeamOrSource
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions
 
 Files = Annotated[
@@ -15,12 +15,12 @@ Files = Annotated[
 
 
 def run(  # noqa: PLR0913 - each is an argument or an option
-    team: str,
+    team: TeamOrSource,
     message: str | None = None,
     /,
     *,
     file: Files = None,
-    session: str | None = None,
+    session: Session | None = None,
     kind: ComponentKind | None = None,
     detach: bool = False,
     json: bool = False,
@@ -57,10 +57,10 @@ def run(  # noqa: PLR0913 - each is an argument or an option
 
 
 def chat(
-    team: str,
+    team: TeamOrSource,
     /,
     *,
-    session: str | None = None,
+    session: Session | None = None,
     kind: ComponentKind | None = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:

@@ -1,5 +1,6 @@
 """Runs in lists, and a run by its id."""
 
+import heapq
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 LIST = "musterd runs ls"
 PAGE = 100
+KINDS = ("team", "agent", "workflow")
 RECENT = 100
 """How many runs a name that does not fit is compared with."""
 COLUMNS = [
@@ -37,13 +39,18 @@ def filters(*, status: Sequence[str] | None, **others: str | None) -> "RunFilter
 def newest(client: "Client", limit: int, team: str | None, filters: "RunFilters") -> list["RunSummary"]:
     """The newest runs, from as many pages as it takes.
 
-    :param team: only those of this component.
+    :param team: only those of the team, agent or workflow with this id, which need not be served any more.
+    :raises CommandFailed: there are none, and none with this id is served.
     """
-    values: Any = dict(filters)
-    if team is not None:
-        row = component_of(client, team)
-        values[f"{row.kind}_id"] = row.component.id
-    return list(islice(client.runs.all(page_size=min(PAGE, limit), **values), limit))
+    page_size = min(PAGE, limit)
+    if team is None:
+        return list(islice(client.runs.all(page_size=page_size, **filters), limit))
+    queries: list[Any] = [{**filters, f"{kind}_id": team} for kind in KINDS]
+    lists = [client.runs.all(page_size=page_size, **query) for query in queries]
+    rows = list(islice(heapq.merge(*lists, key=lambda row: row.created_at, reverse=True), limit))
+    if not rows:
+        component_of(client, team)
+    return rows
 
 
 def print_runs(rows: Sequence["RunSummary"], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from musterd.cli.remote.arguments import Detach, RunName
+from musterd.cli.remote.arguments import Detach, Run, RunName, Session, Team
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 Status = Literal["pending", "running", "paused", "completed", "error", "cancelled"]
@@ -17,9 +17,9 @@ runs = App(name="runs", help="List, show, watch and change runs.")
 @runs.command(name="ls")
 def list_runs(
     *,
-    team: str | None = None,
+    team: Team | None = None,
     status: Annotated[list[Status] | None, Parameter(negative=())] = None,
-    session: str | None = None,
+    session: Session | None = None,
     search: str | None = None,
     limit: Limit = 20,
     json: bool = False,
@@ -154,7 +154,7 @@ def list_steps(
 
 
 @runs.command(name="cancel")
-def cancel_run(run: RunName, /, *runs: str, server: ServerOptions = NO_OPTIONS) -> int:
+def cancel_run(run: RunName, /, *runs: Run, server: ServerOptions = NO_OPTIONS) -> int:
     """Cancel RUN with its members, or a member's run alone.
 
     Parameters

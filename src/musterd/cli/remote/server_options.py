@@ -12,7 +12,7 @@ from musterd.cli.output import printable
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.outage import Outage
-from musterd.cli.remote.profiles import Profile, Profiles, checked_url
+from musterd.cli.remote.profiles import Profile, Profiles, checked_url, complete_profiles
 
 if TYPE_CHECKING:
     from musterd.client import AnswerError, Client
@@ -32,7 +32,10 @@ class ServerOptions:
     token: Annotated[str | None, Parameter(help="Its key, or a token [MUSTERD_TOKEN].")] = field(
         default=None, repr=False
     )
-    profile: Annotated[str | None, Parameter(help="A profile that has both: musterd profile ls.")] = None
+    profile: Annotated[
+        str | None,
+        Parameter(help="A profile that has both: musterd profile ls.", completer=complete_profiles),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

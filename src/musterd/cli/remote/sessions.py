@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
-from musterd.cli.remote.arguments import SessionName
+from musterd.cli.remote.arguments import Session, SessionName, Team
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 sessions = App(name="sessions", help="List, show, rename, export and delete sessions.")
@@ -14,7 +14,7 @@ sessions = App(name="sessions", help="List, show, rename, export and delete sess
 @sessions.command(name="ls")
 def list_sessions(
     *,
-    team: str | None = None,
+    team: Team | None = None,
     search: str | None = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 20,
     json: bool = False,
@@ -112,7 +112,7 @@ def export_session(
 def remove_sessions(
     session: SessionName,
     /,
-    *sessions: str,
+    *sessions: Session,
     yes: Annotated[bool, Parameter(negative=())] = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from musterd.cli.remote.arguments import ComponentKind
+from musterd.cli.remote.arguments import ComponentKind, Team
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def list_teams(*, json: bool = False, server: ServerOptions = NO_OPTIONS) -> int
 
 @teams.command(name="show")
 def show_team(
-    team: str,
+    team: Team,
     /,
     *,
     kind: ComponentKind | None = None,

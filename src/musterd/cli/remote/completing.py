@@ -1,0 +1,97 @@
+"""What the shell completes: the ids that a server has, and files that declare teams.
+
+The shell waits meanwhile. So the time of a request is short, and the standard library makes it: the import of httpx2
+alone takes longer. cyclopts prints no errors.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from musterd.cli.output import call_text, cut, one_line
+from musterd.cli.remote.server_options import ServerOptions, is_loopback, server_of
+from musterd.core.source_files import SUFFIXES
+
+if TYPE_CHECKING:
+    from cyclopts.completion import CompletionContext
+
+ANSWER_SECONDS = 0.3
+LIMIT = 100
+TEXT_LENGTH = 60
+Candidates = Iterator[tuple[str, str]]
+"""Values with their descriptions."""
+
+
+def components(context: "CompletionContext") -> Candidates:
+    """Teams, agents and workflows."""
+    server = _server(context)
+    for kind in ("team", "agent", "workflow"):
+        for row in server.rows(f"/{kind}s"):
+            yield row["id"], f"{kind} {one_line(row.get('name'))}"
+
+
+def components_and_sources(context: "CompletionContext") -> Candidates:
+    """The same, and files that declare them."""
+    folder = Path(context.incomplete).parent
+    yield from ((str(path), "") for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES)
+    yield from components(context)
+
+
+def runs(context: "CompletionContext") -> Candidates:
+    """Runs, the newest first."""
+    for row in _server(context).rows("/runs", view="summary", limit=LIMIT):
+        yield row["run_id"], f"{row['status']} {row['component_id']} {cut(row.get('input'), TEXT_LENGTH)}"
+
+
+def sessions(context: "CompletionContext") -> Candidates:
+    """Sessions, the last used first."""
+    for row in _server(context).rows("/sessions", limit=LIMIT):
+        yield row["session_id"], cut(row.get("session_name"), TEXT_LENGTH)
+
+
+def approvals(context: "CompletionContext") -> Candidates:
+    """What runs wait for."""
+    for row in _server(context).rows("/approvals", status="pending", limit=LIMIT):
+        yield row["id"], cut(call_text(row.get("tool_name") or "", row.get("tool_args") or {}), TEXT_LENGTH)
+
+
+class _Server:
+    """Reads from a server."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        import urllib.request
+
+        server = server_of(options)
+        self._url = server.url
+        self._headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+        handlers = [urllib.request.ProxyHandler({})] if is_loopback(server.url) else []
+        self._opener = urllib.request.build_opener(*handlers)
+        self._is_away = False
+
+    def rows(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """The rows of a list; none if the token may not read them, or the server does not answer."""
+        import urllib.error
+        import urllib.request
+
+        if self._is_away:
+            return []
+        url = f"{self._url}{path}?{urlencode(query)}" if query else self._url + path
+        request = urllib.request.Request(url, headers=self._headers)
+        try:
+            with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
+                rows = json.load(answer)
+        except urllib.error.HTTPError:
+            return []
+        except OSError:
+            self._is_away = True
+            return []
+        return rows if isinstance(rows, list) else rows["data"]  # type: ignore[no-any-return]
+
+
+def _server(context: "CompletionContext") -> _Server:
+    """The server that the options before the cursor name."""
+    names = ("url", "token", "profile")
+    values = {name: option.raw for name in names if (option := context.get(f"--{name}")) is not None}
+    return _Server(ServerOptions(**values))
