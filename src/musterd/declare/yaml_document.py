@@ -52,6 +52,16 @@ class Document:
         node, _, depth = self._closest_node(location)
         return self.templates.get(id(node)) if depth == len(location) else None
 
+    def remove(self, field: str, index: int | None = None) -> None:
+        """Remove a field of the file, or the entry of its list, with the node that has its line."""
+        assert isinstance(self.root, yaml.MappingNode)
+        if index is None:
+            self.value.pop(field, None)
+            self.root.value = [(key, node) for key, node in self.root.value if key.value != field]
+        else:
+            del self.value[field][index]
+            del next(node for key, node in self.root.value if key.value == field).value[index]
+
     def _closest_node(self, location: Sequence[str | int]) -> tuple[yaml.Node, int, int]:
         """The node at ``location`` or its closest existing ancestor, its line, and its depth."""
         node, line, depth = self.root, self.root.start_mark.line, 0

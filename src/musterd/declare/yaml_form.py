@@ -1,6 +1,5 @@
 """Validates ``teams.yaml`` and notes a problem with its line for each invalid field."""
 
-import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -38,28 +37,31 @@ _KINDS: Mapping[str, type[Declared]] = {
 """What the entries of each list declare."""
 _NESTED: Mapping[str, type[Declared]] = {"budget": Budget, "memory_manager": MemoryManager}
 """Options of these entries that are mappings, with what each declares."""
+_NAMES = frozenset({"id", "name"})
 
 
-def checked_form(document: Document) -> Any:
-    """Validate the file. Invalid fields are noted as problems and left out.
+def checked_form(document: Document) -> tuple[Any, bool]:
+    """Validate the file. What is not valid is noted as a problem and left out.
 
-    :raises DeclarationError: the rest cannot be checked without the invalid parts.
+    :return: the form, and whether it has all entries under the ids that others know.
+    :raises DeclarationError: the file declares nothing.
     """
     if not isinstance(document.value, dict):
         raise declaration_error(
             document.place(()), "the file is not a mapping", "declare `agents:`, `teams:` and `workflows:` at its top"
         )
     has_unknown_fields = _correct_fields(document)
-    faults = {**document.unfilled, **_mcp_faults(document)}
+    is_complete = _leave_out(document, {**document.unfilled, **_mcp_faults(document)})
     try:
-        form: Any = file_form().model_validate(_without(document, faults))
+        form: Any = file_form().model_validate(document.value)
     except ValidationError as error:
-        faults |= _form_faults(document, error)
-        form = file_form().model_validate(_without(document, faults))
-    if not form.agents and not form.teams and not form.workflows and not has_unknown_fields:
+        is_complete &= _leave_out(document, _form_faults(document, error))
+        form = file_form().model_validate(document.value)
+    is_empty = not form.agents and not form.teams and not form.workflows
+    if is_empty and is_complete and not has_unknown_fields:
         fix = "list some under `agents:`, `teams:` or `workflows:`"
         raise declaration_error(document.place(()), "no agents, teams or workflows are declared", fix)
-    return form
+    return form, is_complete
 
 
 def _correct_fields(document: Document) -> bool:
@@ -80,20 +82,38 @@ def _correct_fields(document: Document) -> bool:
     return has_unknown_fields
 
 
-def _without(document: Document, faults: Faults) -> Any:
-    """The document's value without the invalid fields of its entries.
+def _leave_out(document: Document, faults: Faults) -> bool:
+    """Note the faults, and remove from the document what has them.
 
-    :raises DeclarationError: a fault is outside such a field, or in an id or name, to which other entries may refer.
+    An entry whose id is not valid gets another one, so that the rest of it is checked.
+
+    :return: whether each entry can be found under the id that others know.
     """
     for location, fault in faults.items():
         note(fault, document.place(location[:2]))
-    value = copy.deepcopy(document.value) if faults else document.value
-    for location, fault in faults.items():
-        if len(location) < 3 or location[2] in ("id", "name"):
-            raise fault
-        kind, index, option = location[:3]
-        value[kind][index].pop(option, None)
-    return value
+    is_complete = True
+    for location in sorted(faults, key=_place_in_file, reverse=True):  # the indexes of those before stay as they are
+        field, index, option = (*location, None, None)[:3]
+        entries = document.value.get(field)
+        if not isinstance(entries, list) or not isinstance(index, int):
+            document.remove(str(field))
+            is_complete = False
+        elif not isinstance(entry := entries[index], dict) or option is None:
+            document.remove(str(field), index)
+            is_complete = False
+        else:
+            entry.pop(option, None)
+            if option in _NAMES:
+                name = f"line-{document.place(location).line}-{index}"
+                entry.setdefault("name" if field == "schedules" else "id", name)
+                is_complete = False
+    return is_complete
+
+
+def _place_in_file(location: Location) -> tuple[str, int]:
+    """What faults are sorted by."""
+    index = location[1] if len(location) > 1 else 0
+    return str(location[0]), index if isinstance(index, int) else 0
 
 
 def _mcp_faults(document: Document) -> Faults:

@@ -1,6 +1,7 @@
 """Loads declarations from YAML: validates them and builds the same records as declarations in Python."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.python_source import import_object
 from musterd.declare.registry import Registry
 from musterd.declare.schedule import Schedule
-from musterd.declare.source_location import closest_match, declaration_error, placed_at, quoted_list
+from musterd.declare.source_location import Place, closest_match, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.toolkit import TOOLKITS
 from musterd.declare.workflow.steps import Step, StepOptions
@@ -47,11 +48,11 @@ def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Regis
     """
     with reported_together():
         document = read(path, environment)
-        builder = _Builder(document=document)
-        form = checked_form(document)
+        form, is_complete = checked_form(document)
+        builder = _Builder(document=document, is_complete=is_complete)
         builder.register_ids(form)
         builder.build_knowledge(form)
-        components = [builder.component(component_id, ()) for component_id in builder.entries]
+        components = list(builder.components())
         teams = [component for component in components if isinstance(component, Team)]
         agents = [component for component in components if isinstance(component, Agent)]
         workflows = [component for component in components if isinstance(component, Workflow)]
@@ -66,11 +67,19 @@ def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Regis
     return registry
 
 
+class _Missing(Exception):
+    """An entry was left out because of a problem that was noted, and may be the one that is referred to."""
+
+
 @dataclass(kw_only=True)
 class _Builder:
-    """Builds knowledge bases, agents, teams and workflows, each before what contains or uses it."""
+    """Builds knowledge bases, agents, teams and workflows, each before what contains or uses it.
+
+    :param is_complete: whether no entry was left out.
+    """
 
     document: Document
+    is_complete: bool
     entries: dict[str, tuple[Any, Location]] = field(default_factory=dict)
     built: dict[str, Agent | Team | Workflow] = field(default_factory=dict)
     knowledge: dict[str, Knowledge] = field(default_factory=dict)
@@ -91,6 +100,12 @@ class _Builder:
                     continue
                 self.entries[component_id] = (entry, (kind, index))
 
+    def components(self) -> Iterator[Agent | Team | Workflow]:
+        """Build all components. Those that have problems are left out."""
+        for component_id, (_, location) in self.entries.items():
+            with self._noting_problems(self.document.place(location)):
+                yield self.component(component_id, ())
+
     def component(self, component_id: str, leaders: tuple[str, ...]) -> Agent | Team | Workflow:
         """Build the component with this id, after what it contains."""
         entry, location = self.entries[component_id]
@@ -107,12 +122,12 @@ class _Builder:
             if fields.get("members") is not None:
                 fields["members"] = members = []
                 for index, member in enumerate(entry.members):
-                    with noting_problems(place):
+                    with self._noting_problems(place):
                         members.append(self._member(member, (*location, "members", index), (*leaders, component_id)))
             if fields.get("steps") is not None:
                 fields["steps"] = self._steps(entry.steps, (*location, "steps"), (*leaders, component_id))
             if fields.get("knowledge") is not None:
-                with noting_problems(place):
+                with self._noting_problems(place):
                     fields["knowledge"] = self._knowledge_of(fields.pop("knowledge"), (*location, "knowledge"))
             with placed_at(place):
                 self.built[component_id] = _CLASSES[str(location[0])](**fields)
@@ -138,18 +153,24 @@ class _Builder:
         for index, entry in enumerate(form.schedules or ()):
             location: Location = ("schedules", index)
             place, fields = self.document.place(location), self._fields(entry, location)
-            with noting_problems(place):
+            with self._noting_problems(place):
                 if fields.get("run") is not None:
                     fields["run"] = self._member(fields["run"], (*location, "run"), ())
                 with placed_at(place):
                     schedules.append(Schedule(**fields))
         return schedules
 
+    @contextlib.contextmanager
+    def _noting_problems(self, place: Place) -> Iterator[None]:
+        """Note the problem of what the code inside builds, and leave it out."""
+        with noting_problems(place), contextlib.suppress(_Missing):
+            yield
+
     def _steps(self, items: list[Any], location: Location, leaders: tuple[str, ...]) -> list[Any]:
         """The steps of a list, in which an id stands for a step that runs it."""
         steps = []
         for index, item in enumerate(items):
-            with noting_problems(self.document.place(location[:-1])):
+            with self._noting_problems(self.document.place(location[:-1])):
                 steps.append(self._step(item, (*location, index), leaders))
         return steps
 
@@ -175,6 +196,8 @@ class _Builder:
     def _member(self, member_id: str, location: Location, leaders: tuple[str, ...]) -> Agent | Team | Workflow:
         if member_id not in self.entries:
             suggestion = closest_match(member_id, self.entries)
+            if not suggestion and not self.is_complete:
+                raise _Missing
             fix = f"did you mean '{suggestion}'?" if suggestion else f"the file declares {quoted_list(self.entries)}"
             kinds = "agent, team or workflow" if location[0] == "workflows" else "agent or team"
             raise declaration_error(self.document.place(location), f"there is no {kinds} '{member_id}'", fix)
@@ -183,6 +206,8 @@ class _Builder:
     def _knowledge_of(self, knowledge_id: str, location: Location) -> Knowledge:
         if knowledge_id not in self.knowledge:
             suggestion = closest_match(knowledge_id, self.knowledge)
+            if not suggestion and not self.is_complete:
+                raise _Missing
             fix = f"did you mean '{suggestion}'?" if suggestion else "list it under `knowledge:`"
             raise declaration_error(self.document.place(location), f"there is no knowledge '{knowledge_id}'", fix)
         return self.knowledge[knowledge_id]

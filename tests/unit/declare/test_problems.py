@@ -121,6 +121,55 @@ def test_a_misspelt_list_of_a_yaml_file_does_not_hide_the_problems_of_its_entrie
     assert [start for start, line in zip(expected, problems, strict=True) if line.startswith(start)] == expected
 
 
+FAULTY_IDS = """
+    agents:
+      - id: 5
+        role: x
+        tools: [nowhere:lookup]
+      - just a text
+      - id: ${NOT_SET_ANYWHERE}
+        model: opnai:gpt-5-mini
+      - id: writer
+        model: scripted
+        knowledge: handbook
+    teams:
+      - name: [desk]
+        members: [writer]
+        max_turns: 0
+      - id: other
+        model: scripted
+        budget: {tokens: 0}
+        members: [the-five, writr]
+      - [a, list]
+    knowledge:
+      - id: 7
+"""
+
+
+def test_an_entry_without_a_valid_id_does_not_hide_the_other_problems(project: Project) -> None:
+    project("teams.yaml", FAULTY_IDS)
+    assert [line.partition(" — ")[0] for line in problems_of_start("teams.yaml")] == [
+        "teams.yaml:3: agent '5': 'id' is not valid",
+        "teams.yaml:5: there is no module 'nowhere'",
+        "teams.yaml:6: agent 2: 'agents' is not valid",
+        "teams.yaml:7: the environment variable NOT_SET_ANYWHERE is not set",
+        'teams.yaml:7: agent \'line-7-2\': Model "opnai:gpt-5-mini": unknown provider "opnai". Did you mean "openai"?',
+        "teams.yaml:13: team '['desk']': 'name' is not valid",
+        "teams.yaml:13: team 'line-13-0': 'max_turns' is 0",
+        "teams.yaml:18: budget: 'tokens' is 0",
+        "teams.yaml:19: there is no agent or team 'writr'",
+        "teams.yaml:20: team 3: 'teams' is not valid",
+        "teams.yaml:22: knowledge '7': 'id' is not valid",
+    ]
+
+
+@pytest.mark.parametrize("text", ["agents: 5\n", "agents: [[1]]\n", "agens:\n- id: ${NOT_SET}\n"])
+def test_a_list_that_is_none_does_not_hide_the_problems_of_others(project: Project, text: str) -> None:
+    project("teams.yaml", f"{text}teams:\n- id: a\n  model: scripted\n  members: [b]\n  max_turns: 0\n")
+    *_, last = problems_of_start("teams.yaml")
+    assert "'max_turns' is 0" in last
+
+
 def test_what_was_noted_before_a_file_fails_is_reported_with_the_failure(project: Project) -> None:
     project("app.py", "from musterd import Agent\nwriter = Agent(id='w', max_turns=0)\nother = writr\n")
     with pytest.raises(DeclarationError) as caught:
