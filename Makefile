@@ -39,6 +39,7 @@ test test-local: export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
 	@$(BIN)/python tools/install.py browser
+	@$(BIN)/python tools/install.py terminal
 	$(if $(NPM),npm --prefix ui test --silent && npm --prefix ui run size --silent)
 	$(BIN)/pytest -n 3
 

@@ -192,17 +192,23 @@ def test_without_npm_the_page_is_left_out_but_where_changes_are_checked(
     assert "npm" in installing[-1][0]
 
 
-def test_chromium_is_installed_where_it_is_missing(
-    install: ModuleType, installing: list[list[str]], page: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("part", "package"), [("browser", "chromium"), ("terminal", "tmux")])
+def test_a_program_is_installed_where_it_is_missing(
+    part: str,
+    package: str,
+    install: ModuleType,
+    installing: list[list[str]],
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert install.main(["browser"]) == 0
+    assert install.main([part]) == 0
     assert installing == []
     monkeypatch.setattr(install.shutil, "which", lambda name: "/bin/apt-get" if name == "apt-get" else None)
     monkeypatch.setattr(install.os, "geteuid", lambda: 0)
-    assert install.main(["browser"]) == 0
-    assert installing[-1][-1] == "chromium"
+    assert install.main([part]) == 0
+    assert installing[-1][-1] == package
     monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
-    assert install.main(["browser"]) == 0
+    assert install.main([part]) == 0
     assert "left out" in installing[-1][0]
 
 

@@ -8,6 +8,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
     python tools/install.py ui        build the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
     python tools/install.py browser   Debian's Chromium, which tests/ui drives
+    python tools/install.py terminal  Debian's tmux, in which tests/flow/cli runs commands
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
 """
 
@@ -43,7 +44,7 @@ UI_BUILT = ROOT / "src" / "musterd" / "ui_dist" / "index.html"
 UI_SOURCES = ("src", "public", "index.html", "vite.config.ts", "package-lock.json", "scripts")
 
 NODE_TESTS_LEFT_OUT = "the tests of the clients for Node are left out"
-MAKE_TARGET = {"ui": "setup", "clients": "test", "browser": "test"}
+MAKE_TARGET = {"ui": "setup", "clients": "test", "browser": "test", "terminal": "test"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 OLDEST = (3, 11)
@@ -253,17 +254,27 @@ def newest_change(paths: Iterable[Path]) -> float:
 
 
 def browser() -> None:
-    """Install Chromium with apt where it is missing; a machine that checks changes must have it."""
-    if any(shutil.which(name) for name in BROWSERS):
+    """Install Chromium where it is missing."""
+    debian_package("chromium", BROWSERS, "the tests of the page in a browser")
+
+
+def terminal() -> None:
+    """Install tmux where it is missing."""
+    debian_package("tmux", ("tmux",), "the tests of screens in a terminal")
+
+
+def debian_package(package: str, programs: Iterable[str], needed_for: str) -> None:
+    """Install a package with apt where its program is missing; a machine that checks changes must have it."""
+    if any(shutil.which(program) for program in programs):
         return
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         if os.environ.get("CI") == "true":
-            raise CannotInstall("Chromium is needed for tests/ui; install it with apt-get install chromium")
-        return step("Chromium is not installed: the tests of the page in a browser are left out.")
-    step("Installing Chromium (some minutes)")
+            raise CannotInstall(f"{package} is needed for {needed_for}; install it with apt-get install {package}")
+        return step(f"{package} is not installed: {needed_for} are left out.")
+    step(f"Installing {package}")
     run([apt, "update", "--quiet=2"])
-    command = [apt, "install", "--quiet=2", "--yes", "--no-install-recommends", "chromium"]
+    command = [apt, "install", "--quiet=2", "--yes", "--no-install-recommends", package]
     run(command, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
@@ -342,6 +353,7 @@ def main(arguments: Sequence[str]) -> int:
         "local": local,
         "clients": clients,
         "browser": browser,
+        "terminal": terminal,
         "lock": lock,
     }
     if name not in parts:

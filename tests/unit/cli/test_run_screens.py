@@ -120,10 +120,10 @@ def test_a_screen_says_that_the_server_does_not_answer(outage: Outage, capsys: p
     assert capsys.readouterr().err == "  65.0 s  … reconnecting 4.0 s\n"
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
-    screen = LiveScreen("desk  run-1", terminal, lambda: None, outage)
+    screen = LiveScreen("desk", "run-1", terminal, lambda: None, outage)
     screen.show(event("TeamRunStarted", 10))
     terminal.print(screen.drawing())
-    assert file.getvalue().splitlines()[0].startswith("desk  run-1  reconnecting 4.0 s")
+    assert file.getvalue().splitlines()[0].startswith("desk  reconnecting 4.0 s")
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(200, 0.0), (204, 0.0), (503, 4.0)])
@@ -143,7 +143,7 @@ def drawn(members: int, width: int, height: int) -> list[str]:
     """The live screen of a team with this many members."""
     file = io.StringIO()
     terminal = Console(file=file, width=width, height=height, markup=False)
-    screen = LiveScreen("desk  run-1", terminal, lambda: None, Outage())
+    screen = LiveScreen("desk", "run-1", terminal, lambda: None, Outage())
     screen.show(event("TeamRunStarted"))
     for number in range(members):
         screen.show(event("RunContent", number, f"member-{number}", 1, content="[bold]word[/bold] " * 100))
@@ -153,7 +153,7 @@ def drawn(members: int, width: int, height: int) -> list[str]:
 
 def test_members_stand_side_by_side_as_far_as_the_terminal_is_wide() -> None:
     lines = drawn(members=3, width=150, height=40)
-    assert lines[0].startswith("desk  run-1  started  1 min 15 s  0 tokens")
+    assert lines[0].startswith("desk  started  1 min 15 s  0 tokens  run-1")
     assert [line.count("╭") for line in lines if "╭" in line] == [4]
     assert [line.count("╭") for line in drawn(3, 80, 40) if "╭" in line] == [2, 2]
     assert "[bold]word[/bold]" in "".join(lines)
@@ -170,7 +170,7 @@ def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([0.0, 0.5, 2.5, 2.6, 3.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
     costs = iter([0.25])
-    screen = LiveScreen("desk  run-1", Console(file=io.StringIO()), lambda: next(costs), Outage())
+    screen = LiveScreen("desk", "run-1", Console(file=io.StringIO()), lambda: next(costs), Outage())
     for index in range(3):
         screen.show(event("TeamModelRequestCompleted", index, input_tokens=1, output_tokens=1))
     assert screen.progress.cost == 0.25
@@ -179,5 +179,5 @@ def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_waits_to_start_is_shown() -> None:
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
-    terminal.print(LiveScreen("desk  run-1", terminal, lambda: None, Outage()).drawing())
-    assert file.getvalue().splitlines()[0].startswith("desk  run-1  waiting to start")
+    terminal.print(LiveScreen("desk", "run-1", terminal, lambda: None, Outage()).drawing())
+    assert file.getvalue().splitlines()[0].startswith("desk  waiting to start  run-1")

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from musterd.cli.output import ID_LENGTH, dollars, print_json, print_text, printable, say, took, with_iso_times
+from musterd.cli.output import dollars, print_json, print_text, printable, say, took, with_iso_times
 from musterd.cli.page import page_url
 from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
@@ -98,8 +98,7 @@ def follow_and_print(
 
     outage = Outage()
     with connected(options, retry_seconds=RETRY_SECONDS, outage=outage) as client:
-        title = f"{run.component_id or 'run'}  {run.run_id[:ID_LENGTH]}"
-        screen = screen_for(title, lambda: _cost(client, run), outage, silence_seconds)
+        screen = screen_for(run, lambda: _cost(client, run), outage, silence_seconds)
         try:
             settled = follow(client, run, screen, Questions() if can_ask() else None)
         except KeyboardInterrupt:

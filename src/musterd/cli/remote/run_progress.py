@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from musterd.client import Event
 
 DELEGATIONS = ("delegate_task_to_member", "delegate_task_to_members")
+ASKS = "asks "
+"""What a delegation begins with, in place of a call."""
 RESULT_LENGTH = 160
 """Most characters of a result that a line shows."""
 _KINDS = ("team", "agent", "workflow")
@@ -71,7 +73,7 @@ class MemberProgress:
     @property
     def words(self) -> str:
         """What it does."""
-        return f"{self.state} {self.doing}".strip()
+        return self.doing if self.doing.startswith(ASKS) else f"{self.state} {self.doing}".strip()
 
     def _end(self, kind: str, event: "Event") -> None:
         self.doing = ""
@@ -129,7 +131,7 @@ def call_of(tool: Mapping[str, Any]) -> str:
     """A call as text; a delegation as the member and its task."""
     name, arguments = str(tool.get("tool_name")), tool.get("tool_args") or {}
     if name in DELEGATIONS:
-        return one_line(f"asks {arguments.get('member_id') or 'all members'}: {arguments.get('task')}")
+        return one_line(f"{ASKS}{arguments.get('member_id') or 'all members'}: {arguments.get('task')}")
     return call_text(name, arguments)
 
 
@@ -143,7 +145,7 @@ def line_of(event: "Event", member: MemberProgress) -> str | None:
 
 
 def _call(event: "Event", member: MemberProgress) -> str:
-    return member.doing if member.doing.startswith("asks ") else f"calls {member.doing}"
+    return member.doing if member.doing.startswith(ASKS) else f"calls {member.doing}"
 
 
 def _result(event: "Event", member: MemberProgress) -> str | None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from musterd.cli.output import console, dollars, duration, printable, say
+from musterd.cli.output import ID_LENGTH, console, dollars, duration, printable, say
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
 from musterd.cli.waiting import Heartbeat, can_redraw
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.panel import Panel
 
-    from musterd.client import Event
+    from musterd.client import Event, Run
 
 PANEL_WIDTH = 36
 """The least width of a member's panel."""
@@ -87,15 +87,19 @@ class LiveScreen:
 
     A thread of rich draws it several times in a second, also while no event comes.
 
-    :param title: the run, in a line above.
+    :param title: what runs, at the beginning of the line above.
+    :param run_id: the run. Its beginning is at the end of that line, because a narrow terminal cuts it.
     :param terminal: where to draw.
     :param read_cost: reads what the run has cost so far, in US dollars: events do not have it before the end.
     :param outage: whether the server answers.
     """
 
-    def __init__(self, title: str, terminal: "Console", read_cost: Callable[[], float | None], outage: Outage) -> None:
+    def __init__(
+        self, title: str, run_id: str, terminal: "Console", read_cost: Callable[[], float | None], outage: Outage
+    ) -> None:
         self.progress = RunProgress()
         self._title = title
+        self._run_id = run_id[:ID_LENGTH]
         self._terminal = terminal
         self._read_cost = read_cost
         self._outage = outage
@@ -149,17 +153,11 @@ class LiveScreen:
     def _headline(self, members: list[MemberProgress]) -> str:
         state = reconnecting(self._outage)
         if not members:
-            return f"{self._title}  {state or WAITING}"
+            return f"{self._title}  {state or WAITING}  {self._run_id}"
         root = members[0]
         tokens = sum(member.input_tokens + member.output_tokens for member in members)
-        parts = [
-            self._title,
-            state or root.state,
-            self._elapsed(root),
-            f"{tokens:,} tokens",
-            dollars(self.progress.cost),
-        ]
-        return "  ".join(part for part in parts if part)
+        facts = (self._elapsed(root), f"{tokens:,} tokens", dollars(self.progress.cost), self._run_id)
+        return "  ".join(part for part in (self._title, state or root.state, *facts) if part)
 
     def _panel(self, member: MemberProgress) -> "Panel":
         from rich.panel import Panel
@@ -188,8 +186,8 @@ def reconnecting(outage: Outage) -> str:
     return f"reconnecting {duration(outage.seconds)}" if outage.seconds else ""
 
 
-def screen_for(title: str, read_cost: Callable[[], float | None], outage: Outage, silence_seconds: float) -> Screen:
-    """The screen that suits standard error. The parameters are those of the screens."""
+def screen_for(run: "Run", read_cost: Callable[[], float | None], outage: Outage, silence_seconds: float) -> Screen:
+    """The screen that suits standard error. The other parameters are those of the screens."""
     if can_redraw():
-        return LiveScreen(title, console(sys.stderr), read_cost, outage)
+        return LiveScreen(run.component_id or "run", run.run_id, console(sys.stderr), read_cost, outage)
     return LineScreen(outage, silence_seconds)

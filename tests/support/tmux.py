@@ -1,0 +1,90 @@
+"""A command in a terminal of tmux, with a person who sees its screen and presses keys."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.process import until
+
+TMUX = shutil.which("tmux")
+_SETTINGS = "set -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g status off\n"
+
+
+class TmuxTerminal:
+    """Runs a command of musterd. All that it prints is on the screen.
+
+    :param words: the command.
+    :param environment: in addition to that of this process.
+    """
+
+    def __init__(
+        self,
+        *words: str,
+        environment: Mapping[str, str],
+        columns: int = 100,
+        rows: int = 40,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory()  # not tmp_path, which may be too long for the name of a socket
+        settings = Path(self._folder.name) / "tmux.conf"
+        settings.write_text(_SETTINGS)
+        self._client = [str(TMUX), "-u", "-S", f"{self._folder.name}/tmux", "-f", str(settings)]
+        command = shlex.join([sys.executable, "-m", "musterd", *words])
+        self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), f"exec {command}", environment=environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tmux("kill-server")
+        self._folder.cleanup()
+
+    def screen(self, *, with_styles: bool = False) -> str:
+        """What the terminal shows now, without the spaces at the ends of lines.
+
+        :param with_styles: with the sequences that set colors.
+        """
+        return self._tmux("capture-pane", "-p", *(["-e"] if with_styles else [])).rstrip()
+
+    def until(self, *texts: str) -> str:
+        """Wait until the screen shows these texts, and return it."""
+        try:
+            until(lambda: all(text in self.screen() for text in texts), f"{texts} on the screen")
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.screen()}") from error
+        return self.screen()
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        if line:
+            self._tmux("send-keys", "-l", "--", line)
+        self.press("Enter")
+
+    def press(self, key: str) -> None:
+        """Press a key, such as ``C-c``."""
+        self._tmux("send-keys", key)
+
+    def end(self) -> int:
+        """Wait until the command has ended; its exit code."""
+        until(lambda: self._fact("pane_dead") == "1", "the end of the command")
+        return int(self._fact("pane_dead_status"))
+
+    def _fact(self, name: str) -> str:
+        return self._tmux("display-message", "-p", f"#{{{name}}}").strip()
+
+    def _tmux(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
+        return subprocess.run(
+            [*self._client, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        ).stdout
