@@ -42,6 +42,13 @@ def test_a_member_is_shown_with_its_call_its_text_and_its_tokens() -> None:
     assert (writer.state, writer.ended_at) == ("completed", 9)
 
 
+def test_a_run_that_goes_on_after_a_pause_is_shown_as_such() -> None:
+    progress = RunProgress()
+    for index, name in enumerate(("TeamRunStarted", "TeamRunPaused", "TeamRunContinued")):
+        progress.apply(event(name, index))
+    assert progress.members["r"].words == "continued"
+
+
 def test_a_text_that_comes_again_after_a_crash_is_shown_once() -> None:
     progress = RunProgress()
     progress.apply(event("RunContent", 1, "writer", 1, content="The s"))

@@ -140,6 +140,8 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
             say(f"  decide     {command('approvals show', requirement.id, options)}")
     else:
         say(f"The run is {run.status}.")
+    if sys.stdout.isatty():  # the answer is just above
+        say("")
     for member in run.raw.get("members") or ():
         say(f"  {member_line(member)}")
     say(summary(run))

@@ -17,6 +17,7 @@ RESULT_LENGTH = 160
 _KINDS = ("team", "agent", "workflow")
 _ENDS = {"Completed": "completed", "Error": "failed", "Cancelled": "cancelled", "Paused": "paused"}
 _STATES = {
+    "RunContinued": "continued",
     "ModelRequestStarted": "thinking",
     "ModelLoadingStarted": "loading the model",
     "ModelLoadingCompleted": "thinking",
