@@ -108,10 +108,20 @@ def test_lines_say_who_works_while_nothing_changes(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "  65.0 s  … writer thinking\n"
 
 
+def test_lines_say_for_how_long_a_run_waits_to_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(clock, "monotonic", lambda: 10.0)
+    screen = LineScreen(Outage(), silence_seconds=60)
+    monkeypatch.setattr(clock, "monotonic", lambda: 12.5)
+    screen.show_work()
+    assert capsys.readouterr().err == "   2.5 s  … waiting to start\n"
+
+
 @pytest.fixture
 def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
     """A server that has not answered for four seconds."""
-    seconds = iter([10.0, 14.0])
+    seconds = iter([10.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds, 14.0))
     outage = Outage()
     for hook in outage.hooks["request"]:
@@ -174,7 +184,7 @@ def test_a_drawing_is_never_higher_than_the_terminal() -> None:
 
 
 def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.0, 0.5, 2.5, 2.6, 3.0])
+    seconds = iter([0.0, 0.0, 0.5, 2.5, 2.6, 3.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
     costs = iter([0.25])
     screen = LiveScreen("desk", "run-1", Console(file=io.StringIO()), lambda: next(costs), Outage())
@@ -187,4 +197,4 @@ def test_a_run_that_waits_to_start_is_shown() -> None:
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
     terminal.print(LiveScreen("desk", "run-1", terminal, lambda: None, Outage()).drawing())
-    assert file.getvalue().splitlines()[0].startswith("desk  waiting to start  run-1")
+    assert file.getvalue().splitlines()[0].startswith("desk  waiting to start  0.0 s  run-1")

@@ -13,6 +13,7 @@ from musterd.cli.remote.questions import Questions, can_ask
 from musterd.cli.remote.run_text import member_line
 from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for
 from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected
+from musterd.cli.waiting import waiting_for
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions
         print_receipt(run.run_id, options)
         return ExitCode.CANCELLED
     try:
-        client.cancel(run)
-        current = client.wait(run, wait_seconds=STOP_SECONDS)
+        with waiting_for("the run is stopping"):
+            client.cancel(run)
+            current = client.wait(run, wait_seconds=STOP_SECONDS)
     except Conflict:  # it has finished meanwhile
         current = client.runs.get(run)
     except (KeyboardInterrupt, StillRunning):

@@ -54,6 +54,7 @@ class LineScreen:
     def __init__(self, outage: Outage, silence_seconds: float) -> None:
         self.progress = RunProgress()
         self._outage = outage
+        self._opened_at = clock.monotonic()
         self._started_at: float | None = None
         self._heartbeat = Heartbeat(silence_seconds, self.show_work)
 
@@ -63,7 +64,7 @@ class LineScreen:
         if self._started_at is None:
             self._started_at = event.at
         if line := line_of(event, member):
-            self._say(event.at, f"{'  ' * member.depth}{member.name}: {line}")
+            _say(event.at - self._started_at, f"{'  ' * member.depth}{member.name}: {line}")
             self._heartbeat.note()
 
     def start(self) -> None:
@@ -76,10 +77,9 @@ class LineScreen:
 
     def show_work(self) -> None:
         """Print a line that says who does what."""
-        self._say(clock.now(), f"… {reconnecting(self._outage) or self.progress.at_work() or WAITING}")
-
-    def _say(self, at: float, text: str) -> None:
-        say(f"{max(at - (self._started_at or at), 0):6.1f} s  {text}")
+        started_at = self._started_at
+        seconds = clock.monotonic() - self._opened_at if started_at is None else clock.now() - started_at
+        _say(max(seconds, 0), f"… {reconnecting(self._outage) or self.progress.at_work() or WAITING}")
 
 
 class LiveScreen:
@@ -103,6 +103,7 @@ class LiveScreen:
         self._terminal = terminal
         self._read_cost = read_cost
         self._outage = outage
+        self._opened_at = clock.monotonic()
         self._next_cost_at = clock.monotonic() + COST_SECONDS
         self._live: Live | None = None
 
@@ -153,7 +154,7 @@ class LiveScreen:
     def _headline(self, members: list[MemberProgress]) -> str:
         state = reconnecting(self._outage)
         if not members:
-            return f"{self._title}  {state or WAITING}  {self._run_id}"
+            return f"{self._title}  {state or WAITING}  {duration(clock.monotonic() - self._opened_at)}  {self._run_id}"
         root = members[0]
         tokens = sum(member.input_tokens + member.output_tokens for member in members)
         facts = (self._elapsed(root), f"{tokens:,} tokens", dollars(self.progress.cost), self._run_id)
@@ -179,6 +180,10 @@ class LiveScreen:
 
     def _elapsed(self, member: MemberProgress) -> str:
         return duration((member.ended_at or clock.now()) - member.started_at)
+
+
+def _say(seconds: float, text: str) -> None:
+    say(f"{seconds:6.1f} s  {text}")
 
 
 def reconnecting(outage: Outage) -> str:
