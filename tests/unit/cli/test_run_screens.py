@@ -1,6 +1,7 @@
 """What is shown of a run while it is at work."""
 
 import io
+import re
 from typing import Any
 
 import httpx2
@@ -176,11 +177,24 @@ def test_members_stand_side_by_side_as_far_as_the_terminal_is_wide() -> None:
     assert "[bold]word[/bold]" in "".join(lines)
 
 
-def test_a_drawing_is_never_higher_than_the_terminal() -> None:
-    lines = drawn(members=30, width=80, height=24)
-    assert len(lines) < 24
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 20), (40, 11)])
+def test_a_drawing_is_never_higher_than_the_terminal(width: int, height: int) -> None:
+    lines = drawn(30, width, height)
+    assert len(lines) < height
     assert "Desk" in lines[1]
-    assert "member-29" in "".join(lines)
+
+
+def test_members_that_are_at_work_are_shown_first() -> None:
+    file = io.StringIO()
+    terminal = Console(file=file, width=80, height=24)
+    screen = LiveScreen("desk", "run-1", terminal, lambda: None, Outage())
+    screen.show(event("TeamRunStarted"))
+    for number in range(30):
+        screen.show(event("RunStarted", number, f"member-{number}", 1))
+        if number not in (3, 7):
+            screen.show(event("RunCompleted", number, f"member-{number}", 1))
+    terminal.print(screen.drawing())
+    assert re.findall(r"member-\d+|Desk", file.getvalue()) == ["Desk", "member-3", "member-7", "member-29"]
 
 
 def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PANEL_WIDTH = 36
 """The least width of a member's panel."""
 TEXT_LINES = 6
+PANEL_HEIGHT = TEXT_LINES + 3
 REFRESHES_PER_SECOND = 8
 WAITING = "waiting to start"
 SILENCE_SECONDS = 10.0
@@ -141,9 +142,9 @@ class LiveScreen:
         members = list(self.progress.members.values())  # copied, because the drawing is done by another thread
         size = self._terminal.size
         columns = max(1, min(len(members), size.width // PANEL_WIDTH))
-        # A drawing that is higher than the terminal cannot be replaced, so the last rows of panels are shown.
-        rows = max(1, (size.height - 2) // (TEXT_LINES + 4))
-        visible = members if len(members) <= rows * columns else [members[0], *members[1 - rows * columns :]]
+        # A drawing that is higher than the terminal cannot be replaced, so not all panels may be shown.
+        rows = max(1, (size.height - 1) // PANEL_HEIGHT)
+        visible = _most_interesting(members, rows * columns)
         grid = Table.grid(expand=True)
         for _ in range(columns):
             grid.add_column(ratio=1)
@@ -175,11 +176,18 @@ class LiveScreen:
             title=Text(member.name, style="bold"),
             subtitle=Text(f"{tokens}  {self._elapsed(member)}", style="dim"),
             border_style=style,
-            height=TEXT_LINES + 3,
+            height=PANEL_HEIGHT,
         )
 
     def _elapsed(self, member: MemberProgress) -> str:
         return duration((member.ended_at or clock.now()) - member.started_at)
+
+
+def _most_interesting(members: list[MemberProgress], count: int) -> list[MemberProgress]:
+    """The run itself, its members that are at work, and those that have ended last: at most a number of them."""
+    ended_first = sorted(members[1:], key=lambda member: member.ended_at is None)
+    left_out = {member.run_id for member in ended_first[: max(0, len(members) - count)]}
+    return [member for member in members if member.run_id not in left_out]
 
 
 def _say(seconds: float, text: str) -> None:
