@@ -81,10 +81,11 @@ class TmuxTerminal:
         return self._tmux("display-message", "-p", f"#{{{name}}}").strip()
 
     def _tmux(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
+        variables = {**os.environ, **(environment or {})}
         return subprocess.run(
             [*self._client, *words],
             check=True,
             capture_output=True,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env={name: value for name, value in variables.items() if name not in ("COLUMNS", "LINES")},
         ).stdout
