@@ -73,12 +73,19 @@ def create_app(  # noqa: PLR0913 - each argument is named where it is given
     :raises StartError: the settings cannot be served.
     """
     settings = settings or Settings()
-    _configure_log_level(settings)
+    configure_log_level(settings)
     registry = registry or Registry.of(
         teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=knowledge
     )
-    server = Server(registry, settings, FEATURES, process_role)
+    return application(Server(registry, settings, FEATURES, process_role), is_loopback=is_loopback)
 
+
+def application(server: Server, *, is_loopback: bool = True) -> Starlette:
+    """The application that serves this server's components: :func:`create_app` with a server of its own.
+
+    :raises StartError: the settings cannot be served.
+    """
+    settings = server.settings
     authenticator = Authenticator(settings, server.issued_tokens)
 
     @contextlib.asynccontextmanager
@@ -107,7 +114,7 @@ def keep_probes(app: Starlette) -> Starlette:
     return app
 
 
-def _configure_log_level(settings: Settings) -> None:
+def configure_log_level(settings: Settings) -> None:
     """Apply the log level of the settings, unless the application has configured structlog itself."""
     if not structlog.is_configured():
         level = getattr(logging, settings.log_level.upper())

@@ -41,6 +41,7 @@ class FlowHarness:
                 load=_nothing,
                 of=lambda component: model,
                 describe=lambda component: describe(model) if component.kind != "workflow" else NO_MODEL,
+                aside=lambda component, role, declared: model,
             ),
             settings=settings,
             threads=DaemonThreads(4, "test-step"),

@@ -24,6 +24,7 @@ from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.names import describe
+from musterd.models.resolve import resolve
 
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
 
@@ -195,6 +196,7 @@ class LoopHarness:
                 load=_nothing,
                 of=lambda component: component.model,  # type: ignore[arg-type,return-value]
                 describe=lambda component: describe(component.model),  # type: ignore[attr-defined]
+                aside=lambda component, role, model: resolve(model, settings),
             ),
             settings=settings,
             threads=self.threads,

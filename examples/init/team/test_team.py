@@ -1,20 +1,23 @@
-"""Runs the team without a network: on the scripted model, with a database of its own."""
+"""Runs the team without a network: its models are scripted, and each test has a database of its own."""
 
-import os
-
-os.environ["MODEL"] = "scripted"  # before the team is imported
-
-from starlette.testclient import TestClient
 from team import desk
 
-from musterd import Settings, create_app
+from musterd.testing import Call, TestClient, delegate
 
 
-def test_the_weather_agent_knows_the_weather(tmp_path):
-    app = create_app(teams=[desk], settings=Settings(db=f"sqlite:///{tmp_path}/test.db", security_key=""))
-    with TestClient(app, base_url="http://localhost") as client:
-        form = {"message": "What is the weather in Oslo?", "stream": "false"}
-        run = client.post("/teams/desk/runs", data=form).json()
-    assert run["status"] == "COMPLETED"
-    assert "Sunny in Oslo" in run["content"]
-    assert [call["tool_args"]["member_id"] for call in run["tools"]] == ["weather"]
+def test_the_weather_agent_knows_the_weather():
+    script = {
+        "desk": [delegate("weather", "How is the weather in Oslo?"), "It is sunny in Oslo."],
+        "weather": [Call("get_weather", city="Oslo"), "Sunny in Oslo, 21 degrees."],
+    }
+    with TestClient(desk, script=script) as client:
+        run = client.run(desk, "What is the weather in Oslo?")
+    assert run.content == "It is sunny in Oslo."
+    assert run.tasks("weather") == ["How is the weather in Oslo?"]
+    assert run.calls("get_weather") == [{"city": "Oslo"}]
+
+
+def test_a_poem_is_the_writers_work():
+    with TestClient(desk) as client:  # without a script: each member whose role fits gets a part of the message
+        run = client.run(desk, "Write a poem about rain")
+    assert run.members == ["writer"]

@@ -1,27 +1,24 @@
-"""Runs the workflow without a network: on the scripted model, with a database of its own."""
+"""Runs the workflow without a network: its model is scripted, and each test has a database of its own."""
 
-import json
-import os
-
-os.environ["MODEL"] = "scripted"  # before the workflow is imported
-
-import pytest
-from starlette.testclient import TestClient
 from workflow import article
 
-from musterd import Settings, create_app
+from musterd.testing import TestClient
+
+SCRIPT = {"writer": ["Kettles whistle."]}
 
 
-@pytest.mark.parametrize(("is_confirmed", "status"), [(True, "COMPLETED"), (False, "CANCELLED")])
-def test_the_article_is_published_with_a_persons_consent(tmp_path, is_confirmed, status):
-    app = create_app(workflows=[article], settings=Settings(db=f"sqlite:///{tmp_path}/test.db", security_key=""))
-    with TestClient(app, base_url="http://localhost") as client:
-        form = {"message": "The kettle", "stream": "false"}
-        run = client.post("/workflows/article/runs", data=form).json()
-        assert run["status"] == "PAUSED"
-        (question,) = run["step_requirements"]
-        decision = json.dumps([{"id": question["id"], "confirmed": is_confirmed}])
-        form = {"session_id": run["session_id"], "stream": "false", "step_requirements": decision}
-        run = client.post(f"/workflows/article/runs/{run['run_id']}/continue", data=form).json()
-    assert run["status"] == status
-    assert run["content"].startswith("Published:") is is_confirmed
+def test_a_confirmed_article_is_published():
+    with TestClient(article, script=SCRIPT) as client:
+        run = client.run(article, "The kettle")
+        assert [question.name for question in run.requirements] == ["publish"]
+        run = client.decide(run, run.requirements[0].approve())
+    assert run.status == "COMPLETED"
+    assert run.content == "Published:\n\nKettles whistle.\n\nThe editors"
+
+
+def test_a_rejected_article_is_not_published():
+    with TestClient(article, script=SCRIPT) as client:
+        run = client.run(article, "The kettle")
+        run = client.decide(run, run.requirements[0].reject())
+    assert run.status == "CANCELLED"
+    assert "Published" not in run.content

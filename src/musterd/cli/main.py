@@ -422,6 +422,26 @@ def doctor(
     return run_doctor(source, db=db, host=host, port=port, connects_to_mcp=mcp, as_json=json)
 
 
+@app.command
+def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
+    """Drive the agents, teams and workflows of SOURCE through the run in FILE, and show the first step that differs.
+
+    No model and no tool is called, and no database is used.
+
+    Exit codes: 0 no step differs, 1 one does, 2 the run cannot be replayed.
+
+    Parameters
+    ----------
+    file
+        The run: musterd runs export RUN --output FILE.
+    source
+        Where the agents, teams and workflows are declared.
+    """
+    from musterd.cli.replay import replay_file
+
+    return replay_file(file, source, as_json=json)
+
+
 config = App(name="config", help="Show the settings.")
 app.command(config)
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from pydantic_ai.messages import ModelMessage
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, Output, RunRow
+from musterd.core.records import ComponentKind, Input, Output, RunRow
 from musterd.declare import Agent, BaseComponent, Team
 from musterd.engine.database_retry import until_available
 from musterd.loop.conversation import earlier_messages
@@ -102,6 +103,30 @@ def history_query_of(component: BaseComponent, earlier_values: JsonObject | None
             run_ids=member_run_ids,
         ),
     )
+
+
+def recorded_history_query(prepared: JsonObject | None) -> HistoryQuery:
+    """The query for the earlier runs that a run was shown.
+
+    :param prepared: what its first step recorded; None: it was shown none yet.
+    """
+    recorded = prepared or {}
+    member_runs = recorded.get("member_history", {"members": {}, "team": []})
+    keys = [member_key(name) for name in member_runs["members"]]
+    return HistoryQuery(
+        is_enabled=False,
+        limit=0,
+        run_ids=recorded.get("history_runs", []),
+        members=MembersHistoryQuery(
+            members=dict.fromkeys(keys, 0), team_runs=len(member_runs["team"]), run_ids=member_runs
+        ),
+    )
+
+
+def member_key(name: str) -> ComponentKey:
+    """The member with this name in recorded histories, such as ``agent:writer``."""
+    kind, _, component_id = name.partition(":")
+    return cast(ComponentKind, kind), component_id
 
 
 def history_of(

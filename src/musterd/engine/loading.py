@@ -86,7 +86,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         services=resources.services,
         history=StoredHistory(resources.database, run),
         member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
-        member_runs=_members_of_fork(options),
+        member_runs=members_of_fork(options),
         approvals=recovered.questions,
         owner=run.owner,
         knowledge_bases=resources.knowledge_bases(),
@@ -96,7 +96,7 @@ async def load(attempt: Attempt) -> Loop | Walk:
         is_budgeted=budgets is not None,
         **(_stored_steps(attempt, recovered) if isinstance(component, WorkflowComponent) else {}),
     )
-    assignment = _assignment(component, run, inputs, resources.models)
+    assignment = assignment_of(component, run, inputs, resources.models)
     attempt.journal, attempt.budgets = journal, budgets
     # Only in the first attempt: later ones use the state that it stored, which passed this check.
     if earlier_values is None and "session_state" in options:
@@ -203,13 +203,13 @@ def _state_before(inputs: AttemptInput, earlier_values: JsonObject | None) -> Js
     return state
 
 
-def _members_of_fork(options: JsonObject) -> Mapping[str, str]:
+def members_of_fork(options: JsonObject) -> Mapping[str, str]:
     """The members' runs that were completed in the run that this one was forked from, by path."""
     run_ids: Mapping[str, str] = options["fork"].get("members", _NO_MEMBERS) if "fork" in options else _NO_MEMBERS
     return run_ids
 
 
-def _assignment(
+def assignment_of(
     component: Component | WorkflowComponent, run: RunRow, inputs: AttemptInput, models: Models
 ) -> Assignment[Component | WorkflowComponent]:
     """The root's run as the loop drives it."""

@@ -1,7 +1,7 @@
 """Reads what earlier attempts of a run stored, and converts journal rows to the loop's values and back."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from musterd.core import jsontext
@@ -120,9 +120,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         for (run_id, path), index in emitted.step_texts.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
-    # The run's own questions replace those of the runs that it was forked from.
-    questions |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    questions = await questions_of(tx, run, steps)
     model_calls: ModelCallStarts = {}
     note_model_calls(model_calls, stored_events)
     return Recovered(
@@ -135,20 +133,30 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         lost_characters={stream.place: stream.characters for stream in emitted.streams.values()},
         cut_off_calls=emitted.cut_off_calls,
         worked_seconds=worked_seconds(stored_events, run.run_id),
-        contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
+        contents=await blobs.several(tx, {name for step in steps.values() for name in references_of(step)}),
         questions=questions,
         model_calls=model_calls,
     )
 
 
-async def _earlier_decisions(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:
+async def questions_of(tx: Tx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
+    """The last question to a person at each path, in whatever state, with the decisions about calls that a fork copied.
+
+    :param paths: those of the stored steps.
+    """
+    questions = await _earlier_decisions(tx, run, paths) if run.forked_from is not None else {}
+    # The run's own questions replace those of the runs that it was forked from.
+    return questions | {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+
+
+async def _earlier_decisions(tx: Tx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
     """Decisions about calls that a fork copied, made in the runs that this one was forked from, by path."""
     decisions: dict[str, ApprovalRow] = {}
     origin_id = run.forked_from
     while origin_id is not None:
         rows = [row for row in await approvals.of_root(tx, origin_id) if row.state == "consumed"]
         # From the nearest origin to the furthest: a decision that was made later, nearer to this run, takes precedence.
-        decisions = {row.requirement.path: row for row in rows if row.requirement.path in steps} | decisions
+        decisions = {row.requirement.path: row for row in rows if row.requirement.path in paths} | decisions
         origin_id = await runs.origin_of(tx, origin_id)
     return decisions
 
@@ -270,7 +278,7 @@ def loaded(step: StepRow) -> JsonObject:
     return value
 
 
-def _references(step: StepRow) -> list[str]:
+def references_of(step: StepRow) -> list[str]:
     """The hashes of the media that a step's result refers to."""
     if step.kind is StepKind.MODEL:
         return references(step.result)

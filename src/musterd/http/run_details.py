@@ -147,7 +147,8 @@ async def export_run(
     root_id = details.root.run_id
     if root_id != run_id:
         details = await server.details.details(root_id)
-    parts = export_parts(server, RunRef(component, root_id, None, caller), details)
+    source = await server.details.replay_source(details.root)
+    parts = export_parts(server, RunRef(component, root_id, None, caller), details, source)
     headers = {"Content-Disposition": 'attachment; filename="run.json"'}
     return StreamingResponse(parts, media_type=JSON, headers=headers)
 

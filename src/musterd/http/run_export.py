@@ -1,19 +1,26 @@
 """A run with everything that is stored of it, written piece by piece: a long run is never in memory as a whole."""
 
+import base64
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.errors import NotFound
+from musterd.core.records import RunRow
+from musterd.core.requirements import ApprovalRow
 from musterd.core.run_summaries import DetailedRun
+from musterd.engine.recovery import references_of
 from musterd.http.run_start_answers import rendered
 from musterd.http.server import Server
+from musterd.service.run_details import ReplaySource
 from musterd.service.run_ref import RunRef
+from musterd.store.attempt_input import AttemptInput
 from musterd.wire.approvals import approval_object
 from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.run_details import run_details
-from musterd.wire.run_export import FORMAT, exported_step
+from musterd.wire.run_export import FORMAT, ReplayInput, exported_step
 from musterd.wire.runs import run_output
 from musterd.wire.sse import json_of
 from musterd.wire.steering import message_object
@@ -21,19 +28,23 @@ from musterd.wire.steering import message_object
 STEPS_AT_A_TIME = 200
 
 
-async def export_parts(server: Server, root: RunRef, details: DetailedRun) -> AsyncIterator[bytes]:
+async def export_parts(
+    server: Server, root: RunRef, details: DetailedRun, source: ReplaySource
+) -> AsyncIterator[bytes]:
     """The pieces of the JSON text of a :class:`musterd.wire.run_export.RunExport`.
 
     :param details: the same root, with all members.
+    :param source: what it began with.
     """
     view = await server.runs.view(root)
     output = await rendered(server, root.component, view, is_post=False)
     run = {**output, "waiting": details.run.waiting, **run_details(details)}
     yield f'{{"format":{FORMAT},"run":'.encode() + _json(run)
     del view, output, run
+    references = dict.fromkeys(source.inputs.blobs)
     for name, items in (
         ("members", _members(server, root, details)),
-        ("steps", _steps(server, root)),
+        ("steps", _steps(server, root, references)),
         ("events", _events(server, root)),
         ("messages", _each(map(message_object, await server.runs.steering.messages(root)))),
         ("approvals", _approvals(server, root)),
@@ -44,7 +55,37 @@ async def export_parts(server: Server, root: RunRef, details: DetailedRun) -> As
             yield item if is_first else b"," + item
             is_first = False
         yield b"]"
-    yield b"}\n"
+    yield b',"replay":' + _json(_replay_input(details.root, source.inputs, source.questions))
+    yield b',"contents":{'
+    is_first = True
+    for reference in references:
+        content = await server.details.content(reference)
+        if content is not None:
+            yield b'%s"%s":"%s"' % (b"" if is_first else b",", reference.encode(), base64.b64encode(content))
+            is_first = False
+    yield b"}}\n"
+
+
+def _replay_input(run: RunRow, inputs: AttemptInput, questions: Iterable[ApprovalRow]) -> ReplayInput:
+    """What the run began with, as it is stored."""
+    earlier = zip(inputs.history_runs, inputs.history, strict=True)
+    of_members, of_team = inputs.members_history.of_members, inputs.members_history.of_team
+    return {
+        "user_id": run.user_id,
+        "opens_session": run.seq == 0,
+        "input": inputs.input.as_json(),
+        "history": [{"run_id": run_id, "messages": jsontext.loads(messages)} for run_id, messages in earlier],
+        "member_history": {
+            ":".join(key): [jsontext.loads(text) for text in texts] for key, texts in of_members.items()
+        },
+        "team_history": [
+            {"messages": jsontext.loads(messages), "output": jsontext.loads(output)} for messages, output in of_team
+        ],
+        "questions": [
+            {"state": row.state, "requirement": row.requirement.as_json(), "decision": row.decision}
+            for row in questions
+        ],
+    }
 
 
 def _json(value: Any) -> bytes:
@@ -65,13 +106,19 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
             return
 
 
-async def _steps(server: Server, root: RunRef) -> AsyncIterator[bytes]:
+async def _steps(server: Server, root: RunRef, references: dict[str, None]) -> AsyncIterator[bytes]:
+    """The steps with their results.
+
+    :param references: gets the hashes of the media that the results refer to.
+    """
     views = await server.runs.steps(root)  # without their results, which may be long
     for start in range(0, len(views), STEPS_AT_A_TIME):
         page = views[start : start + STEPS_AT_A_TIME]
         results = await server.details.results(root.run_id, [view.step.path for view in page])
         for view in page:
-            yield _json(exported_step(view, results.get(view.step.path)))
+            result = results.get(view.step.path)
+            references.update(dict.fromkeys(references_of(replace(view.step, result=result))))
+            yield _json(exported_step(view, result))
 
 
 async def _events(server: Server, root: RunRef) -> AsyncIterator[bytes]:

@@ -73,6 +73,7 @@ class Server:
     :param features: every process on a database needs the same ones, even if it serves no requests: each process
         removes old runs, and features may have to act on that.
     :param process_role: what the process does in addition to answering; by default everything.
+    :param models: by default the declared ones.
     :raises DeclarationError: a component's model cannot be used.
     :raises StartError: the settings cannot be served.
     """
@@ -83,6 +84,7 @@ class Server:
         settings: Settings,
         features: Sequence[Feature],
         process_role: ProcessRole | None = None,
+        models: Models | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings
@@ -101,7 +103,7 @@ class Server:
             database=self.database,
             broadcaster=self.broadcaster,
             registry=registry,
-            models=self._models(),
+            models=models or self._models(),
             settings=settings,
             threads=self._threads,
             webhooks=self.webhooks,
@@ -151,7 +153,7 @@ class Server:
             await self._start_engine()
             if self._process_role.recovers:
                 self.webhooks.start()
-            resolve.warm((model for component in self.components() for model in models_of(component)), self.settings)
+            self.resources.models.warm(model for component in self.components() for model in models_of(component))
             yield
         finally:
             self.begin_stop()
@@ -196,6 +198,9 @@ class Server:
             is_loaded=lambda component: resolve.are_loaded(_models_below(component), settings),
             of=lambda component: resolve.resolve(component.model, settings),
             describe=self.describe,
+            aside=lambda component, role, model: resolve.resolve(model, settings),
+            check=lambda model: resolve.check(model, settings),
+            warm=lambda models: resolve.warm(models, settings),
         )
 
     def _check_components(self) -> None:
@@ -205,7 +210,7 @@ class Server:
             spec = component.spec
             for model in (*models_of(component), *models_of(summarizer(component))):
                 try:
-                    resolve.check(model, self.settings)
+                    self.resources.models.check(model)
                 except DeclarationError as error:
                     if error.message not in reasons:
                         reasons.add(error.message)

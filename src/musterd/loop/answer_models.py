@@ -12,7 +12,6 @@ from musterd.loop.run_tree import RunTree
 from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, prompt_messages
 from musterd.loop.structured_answers import AnswerForm, RunAnswer
 from musterd.loop.tool_results import as_text
-from musterd.models.resolve import resolve
 
 PARSER_PROMPT = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
 OUTPUT_STEP = "output"
@@ -49,7 +48,7 @@ async def _answer_of_output_model(
 ) -> RunAnswer:
     """The output model's answer to the run's conversation."""
     spec, conversation = run.component.spec, _conversation(progress)
-    model = resolve(spec.output_model, tree.settings)
+    model = tree.models.aside(run.component, "output_model", spec.output_model)
     emit = tree.emitter(run.run_id, run.at(OUTPUT_STEP))
     emit(EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "")
     progress.partial.clear()

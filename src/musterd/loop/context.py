@@ -37,6 +37,11 @@ SUMMARY_NOTE = (
     "more."
 )
 _NAME = re.compile(r"\{(\w+)\}")
+_TIME, _LOCATION = "The current time is {}.", "The user's approximate location is {}."
+_SURROUNDINGS = re.compile(
+    r"\n*(?:The current time is [^\n]*\.|The user's approximate location is [^\n]*\."
+    r"|<knowledge_filters>\n[^\n]*\n</knowledge_filters>)(?=\n|$)"
+)
 
 
 async def system_text(
@@ -107,9 +112,9 @@ def dependencies_of(tree: RunTree, run: Assignment) -> JsonObject:
 def _run_parts(tree: RunTree, run: Assignment, started_at: float, remembered: Remembered | None) -> Iterator[str]:
     spec = run.component.spec
     if spec.add_datetime_to_context:
-        yield f"The current time is {_time(started_at, spec.timezone_identifier)}."
+        yield _TIME.format(_time(started_at, spec.timezone_identifier))
     if spec.add_location_to_context and tree.settings.location:
-        yield f"The user's approximate location is {tree.settings.location}."
+        yield _LOCATION.format(tree.settings.location)
     if remembered is not None and spec.shows_memories:
         yield memories_text(remembered)
     if run.session_summary and spec.shows_summary:
@@ -120,6 +125,11 @@ def _run_parts(tree: RunTree, run: Assignment, started_at: float, remembered: Re
         yield f"<dependencies>\n{_indented(dependencies)}\n</dependencies>"
     if run.request_options.get("add_session_state_to_context", spec.add_session_state_to_context):
         yield f"<session_state>\n{_indented(run.state)}\n</session_state>"
+
+
+def without_surroundings(text: str) -> str:
+    """A system message without what depends on when and where its run began: time, location, keys of documents."""
+    return _SURROUNDINGS.sub("", text)
 
 
 def _time(timestamp: float, zone: str | None) -> str:

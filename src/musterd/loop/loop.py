@@ -227,6 +227,8 @@ class Loop:
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
+                # The session's summary changes with the end of the run; a replay reads the one that the run began with.
+                **({"session_summary": run.session_summary} if run.session_summary else {}),
                 **member_history_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**tool_digests(run.component), **extra_tools.digests},

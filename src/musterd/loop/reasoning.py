@@ -18,7 +18,6 @@ from musterd.loop.media import readable_by
 from musterd.loop.run_tree import RunTree
 from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, thinking_text
 from musterd.loop.structured_answers import AnswerForm
-from musterd.models.resolve import resolve
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -42,7 +41,7 @@ async def reason(tree: RunTree, run: Assignment, progress: Progress) -> None:
     """
     model = _model(run.component)
     reasoning_steps.begin(tree, run, progress, run.at(PLACE))
-    think = _think_natively if _has_native_thinking(model, tree) else _think_in_steps
+    think = _think_natively if _has_native_thinking(tree, run, model) else _think_in_steps
     thoughts = await think(tree, run, progress, model)
     reasoning_steps.end(tree, run, progress, run.at(PLACE))
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
@@ -62,8 +61,8 @@ def _model(component: Component) -> "str | Model":
     return model or component.model
 
 
-def _has_native_thinking(model: "str | Model", tree: RunTree) -> bool:
-    profile = resolve(model, tree.settings).profile
+def _has_native_thinking(tree: RunTree, run: Assignment, model: "str | Model") -> bool:
+    profile = tree.models.aside(run.component, ROLE, model).profile
     return bool(profile.get("thinking_always_enabled") or profile.get("thinking_enabled_by_default"))
 
 
@@ -122,7 +121,8 @@ def _messages(tree: RunTree, run: Assignment, progress: Progress, prompt: str | 
     :param prompt: replaces the run's own system message, which it then quotes; None: the conversation as it is.
     """
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
-    messages = readable_by(resolve(_model(run.component), tree.settings), progress.conversation.messages)
+    model = tree.models.aside(run.component, ROLE, _model(run.component))
+    messages = readable_by(model, progress.conversation.messages)
     if prompt is None:
         return messages
     first = messages[0]

@@ -1,7 +1,7 @@
 """The state that all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -34,13 +34,19 @@ class Models:
 
     :param load: prepares the models of a component and its members; must be awaited before ``of`` is called.
     :param is_loaded: whether ``load`` has nothing left to import.
+    :param aside: the model of a side call of a component's run, by the call's role and the model as declared.
+    :param check: raises DeclarationError if a model cannot be used; called when the server starts.
+    :param warm: begins to load models that run in this process.
     """
 
     caller: ModelCaller
     load: Callable[[BaseComponent], Awaitable[None]]
     of: Callable[[Component], Model]
     describe: Callable[[BaseComponent], ModelInfo]
+    aside: "Callable[[Component, str, str | Model], Model]"
     is_loaded: Callable[[BaseComponent], bool] = lambda component: True
+    check: "Callable[[str | Model], None]" = lambda model: None
+    warm: "Callable[[Iterable[str | Model]], None]" = lambda models: None
 
 
 S = TypeVar("S")

@@ -31,6 +31,7 @@ PROMPT = (
     "wants, what was decided, what is open. Be concise, make nothing up. Where there is an earlier summary, take over "
     "what still holds. Answer with a JSON object: summary (a text) and topics (a list of short texts)."
 )
+ROLE = "session_summary_model"
 MESSAGE_CHARACTERS = 8000
 """The summary model reads this many characters of each message."""
 _FORM = AnswerForm(
@@ -68,7 +69,7 @@ async def sum_up(tree: RunTree, run: Assignment, progress: Progress) -> None:
     try:
         info = tree.models.describe(summarizer(run.component))
         answer, _ = await tree.steps.model(run.at("summary/m"), step, info.model, lambda: _ask(tree, run, progress))
-        progress.output.count_aside("session_summary_model", info.model, info.provider, answer.spent)
+        progress.output.count_aside(ROLE, info.model, info.provider, answer.spent)
         progress.summary = {**_summary_in(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
         log_failure("session summary failed", error, run_id=run.run_id)
@@ -82,7 +83,7 @@ async def _ask(tree: RunTree, run: Assignment, progress: Progress) -> ModelAnswe
     earlier = await tree.history.unsummarised()
     component = summarizer(run.component)
     await tree.models.load(component)
-    model = tree.models.of(component)
+    model = tree.models.aside(run.component, ROLE, component.model)
     manager = run.component.spec.session_summary_manager or SessionSummaryManager()
     answer = await tree.models.caller.stream(
         model,

@@ -35,7 +35,6 @@ from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm,
 from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.names import ModelInfo, describe
-from musterd.models.resolve import resolve
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -141,7 +140,7 @@ async def ask_for_form(
     :return: the value, the answer, and its message as JSON text.
     :raises RunFailed: if the last correction does not match either.
     """
-    messages, model = list(side_call.messages), resolve(side_call.model, tree.settings)
+    messages, model = list(side_call.messages), model_of(tree, run, side_call)
     parameters = form_parameters(form, model, in_json_mode=run.component.spec.use_json_mode)
     correction = 0
     while True:
@@ -158,6 +157,11 @@ async def ask_for_form(
             messages += [response, _correction_request(response, str(problem))]
             if side_call.on_void is not None:
                 side_call.on_void()
+
+
+def model_of(tree: RunTree, run: Assignment, side_call: SideCall) -> "Model":
+    """The model that a side call is made to."""
+    return tree.models.aside(run.component, side_call.role, side_call.model)
 
 
 def prompt_messages(system: str, text: str) -> list[ModelMessage]:
@@ -190,7 +194,7 @@ async def _call(tree: RunTree, run: Assignment, side_call: SideCall, events: Mod
             events.retried(failed_try, wait_seconds, reason, is_void)
 
     answer = await tree.models.caller.stream(
-        resolve(side_call.model, tree.settings),
+        model_of(tree, run, side_call),
         list(side_call.messages),
         side_call.parameters,
         None,

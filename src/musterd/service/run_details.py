@@ -1,15 +1,34 @@
 """What a page shows of a run in addition to the run itself: its place in its tree, and the tree's members."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from musterd.core.errors import NotFound
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunRow
+from musterd.core.requirements import ApprovalRow
 from musterd.core.run_summaries import DetailedRun
+from musterd.engine.history import recorded_history_query
+from musterd.engine.recovery import questions_of
 from musterd.engine.resources import Resources
-from musterd.store import run_attempts, run_forks, run_steps, run_summaries
+from musterd.store import attempt_input, blobs, run_attempts, run_forks, run_outputs, run_steps, run_summaries
+from musterd.store.attempt_input import AttemptInput
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
 from musterd.store.runs import forks_of
 from musterd.store.runs import runs_behind as runs_behind_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySource:
+    """What a run began with.
+
+    :param questions: the last question to a person about each call.
+    """
+
+    inputs: AttemptInput
+    questions: Sequence[ApprovalRow]
 
 
 class RunDetailsService:
@@ -54,3 +73,29 @@ class RunDetailsService:
     async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
         """The results of steps of a tree by their paths, as JSON texts; None: there is none."""
         return await self._database.scan(lambda tx: run_steps.results(tx, root_id, paths))
+
+    async def replay_source(self, root: RunRow) -> ReplaySource:
+        """What a root run began with, for a replay.
+
+        :raises NotFound: it was deleted meanwhile.
+        """
+
+        async def work(tx: Tx) -> ReplaySource | None:
+            if await tx.one(run_outputs.GET_INPUT, {"run_id": root.run_id}) is None:
+                return None
+            steps = await run_steps.results(tx, root.run_id, ["p"])
+            prepared: JsonObject | None = None if (text := steps.get("p")) is None else json.loads(text)
+            paths = () if root.forked_from is None else await run_steps.page(tx, root.run_id, "", None, None)
+            return ReplaySource(
+                inputs=await attempt_input.load(tx, root, recorded_history_query(prepared)),
+                questions=list((await questions_of(tx, root, [step.path for step in paths])).values()),
+            )
+
+        source = await self._database.scan(work)
+        if source is None:
+            raise NotFound("Run not found")
+        return source
+
+    async def content(self, blob_hash: str) -> bytes | None:
+        """The content of a medium; None if it is not stored any more."""
+        return await self._database.read(lambda tx: blobs.get(tx, blob_hash))

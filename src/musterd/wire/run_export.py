@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core import jsontext
-from musterd.core.jsontypes import Json
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepView
 from musterd.wire.approvals import ApprovalResponse
 from musterd.wire.event_pages import RunEvent
@@ -27,6 +27,46 @@ class ExportedStep(RunStep):
     recorded: Annotated[Json, Field(description="The result as it is stored; null: there is none.")]
 
 
+class EarlierRun(TypedDict):
+    """An earlier run of the session."""
+
+    run_id: str
+    messages: Annotated[Json, Field(description="Its conversation as it is stored.")]
+
+
+class EarlierTeamRun(TypedDict):
+    """An earlier run of the team, of which its members are shown the message and the answer."""
+
+    messages: Annotated[Json, Field(description="Its conversation as it is stored.")]
+    output: Annotated[Json, Field(description="Its output as it is stored.")]
+
+
+class ExportedQuestion(TypedDict):
+    """A question to a person as it is stored, with the decision."""
+
+    state: str
+    requirement: JsonObject
+    decision: JsonObject | None
+
+
+class ReplayInput(TypedDict):
+    """What a run began with, in the form in which it is stored."""
+
+    user_id: str | None
+    opens_session: Annotated[bool, Field(description="Whether it was the first run of its session.")]
+    input: Annotated[JsonObject, Field(description="The message, its media by hash, and the options of the request.")]
+    history: Annotated[list[EarlierRun], Field(description="The earlier runs that it was shown, oldest first.")]
+    member_history: Annotated[
+        dict[str, list[Json]],
+        Field(description="Of each member that was shown its own earlier runs, their conversations."),
+    ]
+    team_history: Annotated[list[EarlierTeamRun], Field(description="The earlier runs that its members were shown.")]
+    questions: Annotated[
+        list[ExportedQuestion],
+        Field(description="The last question about each call; of a fork, also of the runs that it continues."),
+    ]
+
+
 class RunExport(TypedDict):
     """A run with everything that is stored of it."""
 
@@ -37,6 +77,11 @@ class RunExport(TypedDict):
     events: list[RunEvent]
     messages: list[RunMessage]
     approvals: list[ApprovalResponse]
+    replay: Annotated[ReplayInput, Field(description="What `musterd replay` needs in addition to the rest.")]
+    contents: Annotated[
+        dict[str, str],
+        Field(description="The media of the run and of its history that are still stored: base64 by SHA-256."),
+    ]
 
 
 def exported_step(view: StepView, result: str | None) -> ExportedStep:

@@ -1,0 +1,272 @@
+"""The test clients: the engine of a server, its API and its client in this process, with scripted models."""
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypeAlias, Unpack
+
+import httpx2
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from starlette.applications import Starlette
+
+from musterd.app import FEATURES, application, configure_log_level
+from musterd.client import AsyncClient, Client, Decision, StartOptions
+from musterd.client.run_calls import RunRef
+from musterd.client.runs import ComponentKind
+from musterd.core.settings import Settings
+from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow
+from musterd.http.server import Server
+from musterd.loop.run_tree import Models
+from musterd.models.call import ModelCaller
+from musterd.models.names import NO_MODEL, describe
+from musterd.testing.runs import TestRun
+from musterd.testing.script import Lines, Request, Script
+
+Declared: TypeAlias = "Agent | Team | Workflow | Registry"
+BASE_URL = "http://localhost"
+
+
+class IsolatedSettings(Settings):
+    """Settings that the environment does not change."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments."""
+        return (init_settings,)
+
+
+class _TestApplication:
+    """The application of a test, and its database.
+
+    :param declared: what it serves.
+    :param script: what the models say.
+    :param settings: settings that differ from the defaults of tests.
+    :param db: the URL of the database; None: a SQLite file that is removed afterwards.
+    """
+
+    def __init__(
+        self,
+        declared: tuple[Declared, ...],
+        script: Mapping[str, Lines] | Script | None,
+        settings: Mapping[str, Any] | None,
+        db: str | None,
+    ) -> None:
+        self.script = script if isinstance(script, Script) else Script(script)
+        self._folder = contextlib.ExitStack()
+        if db is None:
+            folder = self._folder.enter_context(tempfile.TemporaryDirectory(prefix="musterd-test-"))
+            db = f"sqlite:///{folder}/test.db"
+        defaults = {"model_retry_seconds": 0, "drain_seconds": 0, "log_level": "error", "otel": False}
+        self.settings = IsolatedSettings(**{**defaults, "db": db, **(settings or {})})
+        configure_log_level(self.settings)
+        self.registry = _registry_of(declared)
+        self.app = self._application()
+
+    def _application(self) -> Starlette:
+        models = Models(
+            caller=ModelCaller(self.settings),
+            load=_nothing_to_load,
+            of=self.script.model,
+            describe=lambda part: describe(part.model) if isinstance(part, Component) else NO_MODEL,
+            aside=self.script.aside,
+        )
+        server = Server(self.registry, self.settings, FEATURES, models=models)
+        server.prepare()
+        return application(server)
+
+    def start_of(self, component: str | Agent | Team | Workflow) -> tuple[str, ComponentKind]:
+        """The id and the kind of what is to be run.
+
+        :raises LookupError: it is not served.
+        """
+        wanted = component if isinstance(component, str) else component.id
+        served = [
+            part
+            for part in self.registry.top_level()
+            if part.id == wanted and (isinstance(component, str) or part.kind == component.kind)
+        ]
+        if not served:
+            known = ", ".join(part.id for part in self.registry.top_level()) or "nothing"
+            raise LookupError(f"{wanted} is not served; there is {known}")
+        return served[0].id, served[0].kind
+
+    def run_of(self, export: bytes) -> TestRun:
+        """The run in an export.
+
+        :raises ScriptEnded: it asked for more than the script has.
+        """
+        self.script.require_enough()
+        return TestRun.from_export(export)
+
+    def close(self) -> None:
+        """Remove the database."""
+        self._folder.close()
+
+
+def _registry_of(declared: tuple[Declared, ...]) -> Registry:
+    if len(declared) == 1 and isinstance(declared[0], Registry):
+        return declared[0]
+    return Registry.of(
+        teams=[item for item in declared if isinstance(item, Team)],
+        agents=[item for item in declared if isinstance(item, Agent)],
+        workflows=[item for item in declared if isinstance(item, Workflow)],
+    )
+
+
+async def _nothing_to_load(component: BaseComponent) -> None:
+    """Scripted models need no SDK."""
+
+
+class TestClient:
+    """Runs teams, agents and workflows in a test, whose calls block.
+
+    ``with TestClient(desk, script={"desk": ["Hello."]}) as client``: their runs are driven as a server drives them, on
+    a database of their own, and their models say what the script says. ``api`` is a :class:`musterd.Client` with all of
+    its calls; its streams come when their run has finished or paused. ``http`` sends any other request.
+
+    :param declared: the teams, agents and workflows, or what ``musterd.load`` returned.
+    :param script: the turns of each agent and team by its id; those without any follow the model ``scripted``.
+    :param settings: settings that differ, by their names. The environment is not read.
+    :param db: the URL of a database, if it is not to be a temporary SQLite file.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        *declared: Declared,
+        script: Mapping[str, Lines] | Script | None = None,
+        settings: Mapping[str, Any] | None = None,
+        db: str | None = None,
+    ) -> None:
+        self._application = _TestApplication(declared, script, settings, db)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        app = self._application.app
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._application.close)
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            stack.enter_context(portal.wrap_async_context_manager(app.router.lifespan_context(app)))
+            transport = _PortalTransport(app, portal)
+            self.http = stack.enter_context(httpx2.Client(transport=transport, base_url=BASE_URL, timeout=None))
+            self.api = Client(http=self.http, retry_seconds=0)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def requests(self) -> list[Request]:
+        """What the models were asked, in order."""
+        return self._application.script.requests
+
+    def run(
+        self,
+        component: str | Agent | Team | Workflow,
+        message: str | Mapping[str, Any],
+        **options: Unpack[StartOptions],
+    ) -> TestRun:
+        """Run a team, agent or workflow until it has finished or waits for a person.
+
+        :raises ScriptEnded: a model was asked for more turns than its script has.
+        """
+        component_id, kind = self._application.start_of(component)
+        return self.wait(self.api.start(component_id, message, kind=kind, **options))
+
+    def decide(self, run: RunRef, *decisions: Decision) -> TestRun:
+        """Decide about what a run waits for, and wait until it has finished or waits again."""
+        return self.wait(self.api.decide(run, *decisions))
+
+    def wait(self, run: RunRef) -> TestRun:
+        """Wait until a run has finished or waits for a person."""
+        return self._application.run_of(self.api.runs.export(self.api.wait(run)))
+
+
+class AsyncTestClient:
+    """The same with calls that are awaited: ``async with AsyncTestClient(desk) as client``."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        *declared: Declared,
+        script: Mapping[str, Lines] | Script | None = None,
+        settings: Mapping[str, Any] | None = None,
+        db: str | None = None,
+    ) -> None:
+        self._application = _TestApplication(declared, script, settings, db)
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        app = self._application.app
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._application.close)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL, timeout=None)
+            self.http = await stack.enter_async_context(http)
+            self.api = AsyncClient(http=self.http, retry_seconds=0)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def requests(self) -> list[Request]:
+        """What the models were asked, in order."""
+        return self._application.script.requests
+
+    async def run(
+        self,
+        component: str | Agent | Team | Workflow,
+        message: str | Mapping[str, Any],
+        **options: Unpack[StartOptions],
+    ) -> TestRun:
+        """Run a team, agent or workflow until it has finished or waits for a person.
+
+        :raises ScriptEnded: a model was asked for more turns than its script has.
+        """
+        component_id, kind = self._application.start_of(component)
+        return await self.wait(await self.api.start(component_id, message, kind=kind, **options))
+
+    async def decide(self, run: RunRef, *decisions: Decision) -> TestRun:
+        """Decide about what a run waits for, and wait until it has finished or waits again."""
+        return await self.wait(await self.api.decide(run, *decisions))
+
+    async def wait(self, run: RunRef) -> TestRun:
+        """Wait until a run has finished or waits for a person."""
+        return self._application.run_of(await self.api.runs.export(await self.api.wait(run)))
+
+
+class _PortalTransport(httpx2.BaseTransport):
+    """Sends the requests of a blocking client to an application on the event loop of another thread."""
+
+    def __init__(self, app: Starlette, portal: BlockingPortal) -> None:
+        self._transport = httpx2.ASGITransport(app)
+        self._portal = portal
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and return the answer when it is complete."""
+        return self._portal.call(self._send, request)
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        content = request.read()
+        copy = httpx2.Request(request.method, request.url, headers=request.headers, content=content)
+        answer = await self._transport.handle_async_request(copy)
+        body = b"".join([chunk async for chunk in answer.aiter_raw()])
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=body)

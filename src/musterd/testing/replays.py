@@ -1,0 +1,194 @@
+"""Replays: today's code driven through the journal of an exported run, without calling a model or a tool."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from musterd.core import clock
+from musterd.core.errors import RunFailed, RunRejected
+from musterd.core.records import Output
+from musterd.core.settings import Settings
+from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow, WorkflowComponent
+from musterd.engine.history import member_history_of
+from musterd.engine.loading import assignment_of, members_of_fork
+from musterd.flow.walk import drivable
+from musterd.loop.dynamic_members import with_dynamic_members
+from musterd.loop.pausing import Waits
+from musterd.loop.run_tree import Models, RunTree
+from musterd.models.names import NO_MODEL, describe
+from musterd.testing.differences import Difference, Differs, diff_of, shown
+from musterd.testing.recording import Recording, ReplayImpossible, Source
+from musterd.testing.replay_steps import RecordedCaller, ReplaySteps
+from musterd.testing.stand_ins import NoKnowledge, NoMemories, stand_in
+
+Replayed = Agent | Team | Workflow | Registry
+"""What is replayed: a declaration, or several of which one is that of the run."""
+
+
+class ReplayDiffers(AssertionError):
+    """Today's code does something else than the recorded run.
+
+    :param difference: the first step that differs.
+    """
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(str(difference))
+        self.difference = difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """A replay in which nothing differed.
+
+    :param steps: how many steps were compared.
+    :param notes: what was not compared, a sentence each.
+    """
+
+    steps: int
+    notes: tuple[str, ...] = ()
+
+
+def replay(recording: Source, *declared: Replayed, settings: Settings | None = None) -> Replay:
+    """Drive today's code through an exported run. No model and no tool is called, and nothing is stored.
+
+    :param recording: what ``musterd runs export`` or ``Client.runs.export`` wrote: a path, its bytes or the object.
+    :param declared: the team, agent or workflow of the run, or several that contain it.
+    :raises ReplayDiffers: a step differs; the message names the first one and shows the difference.
+    :raises ReplayImpossible: this run cannot be replayed; the message says why.
+    """
+    return asyncio.run(replay_async(recording, *declared, settings=settings))
+
+
+async def replay_async(recording: Source, *declared: Replayed, settings: Settings | None = None) -> Replay:
+    """As :func:`replay`, in code that is async itself."""
+    recorded = Recording.read(recording)
+    component = _component_of(recorded, declared)
+    steps = ReplaySteps(recorded)
+    with _threads() as threads:
+        tree = _tree(recorded, component, steps, settings or Settings(), threads)
+        failure = None
+        try:
+            await _drive(recorded, tree, component, steps)
+        except (Differs, RunFailed) as error:
+            failure = error
+    # Also if something of the user's code has handled the exception.
+    if steps.difference is not None:
+        raise ReplayDiffers(steps.difference) from failure
+    return Replay(steps=steps.compared, notes=tuple(steps.notes))
+
+
+def _component_of(recorded: Recording, declared: Collection[Replayed]) -> Component | WorkflowComponent:
+    """The declaration of the recorded run.
+
+    :raises ReplayImpossible: it is not among those that are declared.
+    """
+    registries = [item for item in declared if isinstance(item, Registry)]
+    registries.append(
+        Registry.of(
+            teams=[item for item in declared if isinstance(item, Team)],
+            agents=[item for item in declared if isinstance(item, Agent)],
+            workflows=[item for item in declared if isinstance(item, Workflow)],
+        )
+    )
+    kind, component_id = recorded.component_kind, recorded.component_id
+    for registry in registries:
+        component = registry.component(kind, component_id)
+        if isinstance(component, Component | WorkflowComponent):
+            return component
+    known = ", ".join(part.id for registry in registries for part in registry.top_level()) or "nothing"
+    raise ReplayImpossible(f"The run is one of the {kind} {component_id}, and declared is {known}.")
+
+
+def _tree(
+    recorded: Recording, component: BaseComponent, steps: ReplaySteps, settings: Settings, threads: Executor
+) -> RunTree:
+    options = recorded.inputs.input.options
+
+    async def read_contents(paths: Collection[str]) -> Mapping[str, str]:
+        return recorded.result_texts(paths)
+
+    async def read_media(hashes: Collection[str]) -> Mapping[str, bytes]:
+        return {name: recorded.inputs.blobs[name] for name in hashes if name in recorded.inputs.blobs}
+
+    return RunTree(
+        root_id=recorded.row.run_id,
+        session_id=recorded.row.session_id,
+        user_id=recorded.row.user_id,
+        salt=clock.new_id(),
+        steps=steps,
+        emit=lambda event: None,
+        models=Models(
+            caller=RecordedCaller(steps),
+            load=_nothing_to_load,
+            of=lambda part: stand_in(part.model, settings),
+            describe=lambda part: describe(part.model) if isinstance(part, Component) else NO_MODEL,
+            aside=lambda part, role, model: stand_in(model, settings),
+        ),
+        settings=settings,
+        threads=threads,
+        dependencies=options.get("dependencies") or {},
+        metadata=options.get("metadata") or {},
+        member_runs=members_of_fork(options),
+        approvals=recorded.questions,
+        member_history=member_history_of(recorded.inputs.members_history),
+        knowledge_bases=NoKnowledge(),
+        knowledge_filters=options.get("knowledge_filters"),
+        memories=NoMemories() if recorded.has_memories else None,
+        read_contents=read_contents,
+        read_media=read_media,
+    )
+
+
+async def _nothing_to_load(component: BaseComponent) -> None:
+    """Models are not called, so they need not be loaded."""
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[Executor]:
+    """Threads for functions of the declaration that are called again, such as the one that returns the members."""
+    with ThreadPoolExecutor(4, "musterd-replay") as threads:
+        yield threads
+
+
+async def _drive(
+    recorded: Recording, tree: RunTree, component: Component | WorkflowComponent, steps: ReplaySteps
+) -> None:
+    """Drive the run to its end, and compare its end.
+
+    :raises Differs: something differs.
+    """
+    assignment = assignment_of(component, recorded.row, recorded.inputs, tree.models)
+    try:
+        output = await drivable(tree, await with_dynamic_members(tree, assignment)).drive()
+    except Waits:
+        _note_end(recorded, steps)
+        return
+    except RunRejected:
+        if recorded.root["status"] != "CANCELLED":
+            raise steps.differ("", "failure", "today a person's rejection ends the run.") from None
+        return
+    except RunFailed as failure:
+        if recorded.root["status"] == "COMPLETED":
+            raise steps.differ("", "failure", f"it fails today: {failure.message}") from failure
+        _note_end(recorded, steps)
+        return
+    steps.require_all()
+    if recorded.root["status"] == "COMPLETED":
+        _compare_answer(recorded, output, steps)
+    else:
+        steps.note("Today's code comes to an answer after the steps that were recorded.")
+        _note_end(recorded, steps)
+
+
+def _note_end(recorded: Recording, steps: ReplaySteps) -> None:
+    error = recorded.root.get("error") or {}
+    reason = f" ({error['code']})" if error else ""
+    steps.note(f"The recorded run had the status {recorded.root['status']}{reason}; it was compared up to there.")
+
+
+def _compare_answer(recorded: Recording, output: Output, steps: ReplaySteps) -> None:
+    answer = recorded.root.get("content")
+    if output.content != answer:
+        raise steps.differ("", "answer", "the answer differs.", diff_of(shown(answer), shown(output.content)))

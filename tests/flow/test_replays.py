@@ -1,0 +1,392 @@
+"""Replays of exported runs: what today's code does in place of what was recorded."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Parallel, Settings, Step, StepInput, StepOutput, Team, Workflow, tool
+from musterd.testing import (
+    AsyncTestClient,
+    Call,
+    ReplayDiffers,
+    ReplayImpossible,
+    TestClient,
+    TestRun,
+    Turn,
+    delegate,
+    replay,
+    replay_async,
+)
+
+MODEL = "openai:gpt-5"
+"""Whose key no test has."""
+CALLED: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_called() -> Iterator[None]:
+    """Forget which tools were called."""
+    CALLED.clear()
+    yield
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Current weather in a city."""
+    CALLED.append(city)
+    return f"Sunny in {city}"
+
+
+def weather_desk(
+    instructions: str | None = None, member: dict[str, Any] | None = None, tools: Any = (get_weather,), **options: Any
+) -> Team:
+    """A team with a weather agent."""
+    weather = Agent(id="weather", role="Knows the weather", tools=list(tools), **(member or {}))
+    return Team(id="desk", members=[weather], model=MODEL, instructions=instructions, **options)
+
+
+WEATHER = {
+    "desk": [delegate("weather", "Oslo?"), "It is sunny."],
+    "weather": [Call("get_weather", city="Oslo"), "Sunny in Oslo."],
+}
+
+
+def recorded(component: Any, script: Any, message: str = "How is the weather?", **options: Any) -> TestRun:
+    """A run."""
+    with TestClient(component, script=script) as client:
+        return client.run(component, message, **options)
+
+
+def difference(run: TestRun, component: Any) -> Any:
+    """The first difference."""
+    with pytest.raises(ReplayDiffers) as raised:
+        replay(run.export, component)
+    return raised.value.difference
+
+
+def test_a_run_is_replayed_without_a_model_and_without_tools() -> None:
+    run = recorded(weather_desk(), WEATHER)
+    CALLED.clear()
+    result = replay(run.export, weather_desk())
+    assert (result.steps, result.notes) == (len(run.steps), ())
+    assert CALLED == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "aspect", "lines"),
+    [
+        (weather_desk("Be kind."), "p", "instructions", ["+Be kind."]),
+        (weather_desk(member={"instructions": "Be brief."}), "t0/c0/p", "instructions", ["+Be brief."]),
+        (weather_desk(tools=[]), "p", "instructions", ["-  Tools: get_weather"]),
+        (weather_desk(session_state={"a": 1}), "p", "state", ['+  "a": 1']),
+        (weather_desk(additional_input=["Hi"]), "t0/m", "messages", ["+Hi"]),
+        (weather_desk(pre_hooks=[lambda run_input: None]), "pre0", "additional", []),
+        (weather_desk(member={"post_hooks": [lambda run_output: None]}), "t0/c0/post0", "additional", []),
+    ],
+    ids=["leader", "member", "members-tools", "state", "examples", "hook", "members-hook"],
+)
+def test_the_first_step_that_differs(changed: Team, path: str, aspect: str, lines: list[str]) -> None:
+    first = difference(recorded(weather_desk(), WEATHER), changed)
+    assert (first.path, first.aspect) == (path, aspect)
+    assert set(lines) <= set(first.diff.splitlines())
+
+
+def test_a_difference_is_readable() -> None:
+    run = recorded(weather_desk("Be kind.", member={"instructions": "Be brief."}), WEATHER)
+    first = difference(run, weather_desk("Be kind.", member={"instructions": "Be long."}))
+    assert str(first) == (
+        "step t0/c0/p of weather: the instructions differ.\n"
+        "--- recorded\n"
+        "+++ today\n"
+        "@@ -4,4 +4,4 @@\n"
+        " \n"
+        " <instructions>\n"
+        "-Be brief.\n"
+        "+Be long.\n"
+        " </instructions>"
+    )
+
+
+def test_tools_that_the_model_is_offered() -> None:
+    @tool(name="get_weather")
+    def by_place(place: str) -> str:
+        """Current weather in a place."""
+        return place
+
+    @tool
+    def get_time() -> str:
+        """The time."""
+        return "noon"
+
+    agent = Agent(id="solo", model=MODEL, tools=[get_weather])
+    run = recorded(agent, {"solo": [Call("get_weather", city="Oslo"), "Sunny."]})
+    first = difference(run, Agent(id="solo", model=MODEL, tools=[by_place, get_time]))
+    assert (first.path, first.aspect) == ("p", "tools")
+    assert first.summary == (
+        "the tools that the model is offered differ: added get_time; changed parameters of get_weather."
+    )
+
+
+def test_a_step_that_is_not_made_any_more() -> None:
+    run = recorded(weather_desk(post_hooks=[lambda run_output: None]), WEATHER)
+    first = difference(run, weather_desk())
+    assert (first.path, first.aspect) == ("post0", "missing")
+
+
+def test_an_answer_that_is_made_otherwise() -> None:
+    def solo(**options: Any) -> Agent:
+        return Agent(id="solo", model=MODEL, tools=[tool(get_weather.function, **options)])
+
+    run = recorded(solo(), {"solo": [Call("get_weather", city="Oslo"), "Lovely."]})
+    first = difference(run, solo(show_result=True))
+    assert (first.path, first.aspect) == ("", "answer")
+    assert "+Sunny in Oslo" in first.diff
+
+
+def test_the_declared_model_does_not_matter_but_is_noted() -> None:
+    run = recorded(Agent(id="solo", model=MODEL), {"solo": ["Hello."]})
+    result = replay(run.export, Agent(id="solo", model="anthropic:claude-sonnet-4-5"))
+    assert "solo called the model gpt-5, and today claude-sonnet-4-5." in result.notes
+
+
+def test_time_and_place_do_not_matter() -> None:
+    agent = Agent(id="solo", model=MODEL, add_datetime_to_context=True, add_location_to_context=True)
+    with TestClient(agent, script={"solo": ["Hello."]}, settings={"location": "Oslo"}) as client:
+        run = client.run(agent, "hello")
+        assert "Oslo" in client.requests[0].instructions
+    assert replay(run.export, agent, settings=Settings(location="Rome")).steps == len(run.steps)
+
+
+def test_the_history_of_the_session_is_in_the_export() -> None:
+    def team(instructions: str = "") -> Team:
+        member = Agent(id="writer", add_history_to_context=True)
+        options: dict[str, Any] = {"add_history_to_context": True, "add_team_history_to_members": True}
+        return Team(id="desk", members=[member], model=MODEL, instructions=instructions, **options)
+
+    with TestClient(team(), script={"desk": lambda request: _answered(request)}) as client:
+        client.run("desk", "one", session_id="s1")
+        run = client.run("desk", "two", session_id="s1")
+        assert "one" in str(client.requests[-1].messages)
+    assert replay(run.export, team()).steps == len(run.steps)
+    assert difference(run, team("Be kind.")).path == "p"
+
+
+def _answered(request: Any) -> Any:
+    is_done = request.messages[-1]["role"] == "tool"
+    return "Done." if is_done else delegate("writer", request.message)
+
+
+# --- decisions ----------------------------------------------------------------------------------------
+
+
+def shop(**options: Any) -> Agent:
+    """An agent whose tool waits for a person."""
+
+    @tool(**options)
+    def pay(amount: int) -> str:
+        """Pay."""
+        CALLED.append(str(amount))
+        return f"paid {amount}"
+
+    return Agent(id="shop", model=MODEL, tools=[pay])
+
+
+PAY = {"shop": [Call("pay", amount=1), "Done."]}
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda question: question.approve(),
+        lambda question: question.approve({"amount": 2}),
+        lambda question: question.reject("no"),
+    ],
+    ids=["approved", "changed", "rejected"],
+)
+def test_a_decision_is_part_of_the_recording(decide: Callable[[Any], Any]) -> None:
+    agent = shop(requires_confirmation=True)
+    with TestClient(agent, script=PAY) as client:
+        paused = client.run(agent, "pay")
+        done = client.decide(paused, decide(paused.requirements[0]))
+    CALLED.clear()
+    assert replay(done.export, agent).steps == len(done.steps)
+    result = replay(paused.export, agent)
+    assert result.notes == ("The recorded run had the status PAUSED; it was compared up to there.",)
+    assert CALLED == []
+
+
+def test_a_call_that_waits_for_a_person_today() -> None:
+    run = recorded(shop(), PAY, "pay")
+    first = difference(run, shop(requires_confirmation=True))
+    assert (first.path, first.aspect) == ("t0/c0", "approval")
+
+
+# --- ends ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_failed_is_compared_up_to_its_failure() -> None:
+    run = recorded(weather_desk(), {**WEATHER, "weather": [Turn(error_status=400)]})
+    assert run.status == "COMPLETED"
+    assert replay(run.export, weather_desk()).steps == len(run.steps)
+    run = recorded(weather_desk(), {**WEATHER, "desk": [delegate("weather", "Oslo?"), Turn(error_status=400)]})
+    result = replay(run.export, weather_desk())
+    assert result.notes == ("The recorded run had the status ERROR (model_error); it was compared up to there.",)
+    assert difference(run, weather_desk(member={"instructions": "Be brief."})).path == "t0/c0/p"
+
+
+def test_a_run_that_fails_today() -> None:
+    run = recorded(weather_desk(), WEATHER)
+    first = difference(run, weather_desk(max_turns=1))
+    assert (first.path, first.aspect) == ("", "failure")
+    assert first.summary == "it fails today: The limit of 1 model calls was reached before the answer."
+
+
+async def test_a_member_that_was_cancelled() -> None:
+    begun = asyncio.Event()
+
+    @tool
+    async def wait_long() -> str:
+        """Wait."""
+        begun.set()
+        await asyncio.Event().wait()
+        return ""
+
+    def team(instructions: str = "") -> Team:
+        member = Agent(id="waiter", tools=[wait_long], instructions=instructions)
+        return Team(id="desk", members=[member], model=MODEL)
+
+    script = {"desk": [delegate("waiter", "wait"), "It was cancelled."], "waiter": [Call("wait_long")]}
+    async with AsyncTestClient(team(), script=script) as client:
+        started = await client.api.start("desk", "wait")
+        await begun.wait()
+        (member,) = (await client.api.runs.get(started)).raw["members"]
+        await client.api.cancel(member["run_id"])
+        run = await client.wait(started)
+    assert run.content == "It was cancelled."
+    assert (await replay_async(run.export, team())).steps == len(run.steps)
+    with pytest.raises(ReplayDiffers, match="step t0/c0/p of waiter"):
+        await replay_async(run.export, team("Be quick."))
+
+
+def test_a_fork_has_the_steps_that_it_took_over() -> None:
+    with TestClient(weather_desk(), script={**WEATHER, "desk": [*WEATHER["desk"], "Again."]}) as client:
+        first = client.run("desk", "How is the weather?")
+        fork = client.wait(client.api.fork(first, "t1/m"))
+    assert fork.content == "Again."
+    assert replay(fork.export, weather_desk()).steps == len(fork.steps)
+    assert difference(fork, weather_desk("Be kind.")).path == "p"
+
+
+# --- workflows ----------------------------------------------------------------------------------------
+
+
+def article(sign_name: str = "sign", instructions: str = "", **writer: Any) -> Workflow:
+    """A workflow of an agent and a function with a long result."""
+
+    def sign(step_input: StepInput) -> StepOutput:
+        CALLED.append("sign")
+        return StepOutput(content=f"{step_input.previous_step_content} " + "long " * 20_000)
+
+    draft = Agent(id="writer", model=MODEL, instructions=instructions, **writer)
+    checks = [Step(name="check", agent=Agent(id="checker", model=MODEL)), Step(name="same", executor=sign)]
+    return Workflow(
+        id="article",
+        steps=[Step(name="draft", agent=draft), Step(name=sign_name, executor=sign), Parallel(*checks, name="both")],
+    )
+
+
+ARTICLE = {"writer": ["Kettles whistle."], "checker": ["Fine."]}
+
+
+def test_a_workflow_is_replayed_with_large_results() -> None:
+    run = recorded(article(), ARTICLE, "kettles")
+    assert run.status == "COMPLETED"
+    CALLED.clear()
+    assert replay(run.export, article()).steps == len(run.steps)
+    assert CALLED == []
+
+
+def test_a_step_of_a_workflow_that_differs() -> None:
+    run = recorded(article(), ARTICLE, "kettles")
+    assert difference(run, article("seal")).aspect == "plan"
+    first = difference(run, article(instructions="Be brief."))
+    assert (first.path, first.component_id, first.aspect) == ("s0/p", "writer", "instructions")
+
+
+# --- files and messages -------------------------------------------------------------------------------
+
+
+def test_files_are_in_the_export(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Buy milk.")
+    agent = Agent(id="solo", model=MODEL)
+    with TestClient(agent, script={"solo": ["Milk."]}) as client:
+        run = client.run(agent, "What do I buy?", files=[notes])
+        assert "Buy milk." in client.requests[0].message
+    assert replay(run.export, agent).steps == len(run.steps)
+
+
+def test_files_that_are_gone_make_a_replay_impossible(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Buy milk.")
+    agent = Agent(id="solo", model=MODEL, store_media=False)
+    with TestClient(agent, script={"solo": ["Milk."]}) as client:
+        run = client.run(agent, "What do I buy?", files=[notes])
+    with pytest.raises(ReplayImpossible, match=r"content of notes\.txt was no longer stored"):
+        replay(run.export, agent)
+
+
+async def test_messages_to_a_running_run_are_replayed() -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        begun.set()
+        await goes_on.wait()
+        return "waited"
+
+    agent = Agent(id="solo", model=MODEL, tools=[wait])
+    async with AsyncTestClient(agent, script={"solo": [Call("wait"), "Done."]}) as client:
+        started = await client.api.start("solo", "hello", kind="agent")
+        await begun.wait()
+        await client.api.steer(started, "Be brief.")
+        goes_on.set()
+        run = await client.wait(started)
+        assert client.requests[-1].message == "Be brief."
+    assert (await replay_async(run.export, agent)).steps == len(run.steps)
+
+
+# --- what is no recording -----------------------------------------------------------------------------
+
+
+def test_exports_as_files_bytes_and_objects(tmp_path: Path) -> None:
+    run = recorded(weather_desk(), WEATHER)
+    run.save(tmp_path / "run.json")
+    sources = [tmp_path / "run.json", str(tmp_path / "run.json"), (tmp_path / "run.json").read_bytes(), run.export]
+    assert [replay(source, weather_desk()).steps for source in sources] == [len(run.steps)] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda export: {"format": 1}, "This is not an export of a run"),
+        (lambda export: {**export, "format": 2}, "The export has format 2, and this musterd reads up to 1."),
+        (lambda export: {name: export[name] for name in export if name != "replay"}, "A musterd without replays"),
+    ],
+    ids=["other", "newer", "older"],
+)
+def test_what_cannot_be_replayed(change: Callable[[Any], Any], message: str) -> None:
+    run = recorded(weather_desk(), WEATHER)
+    with pytest.raises(ReplayImpossible, match=message):
+        replay(json.dumps(change(run.export)).encode(), weather_desk())
+
+
+def test_another_team_is_named() -> None:
+    run = recorded(weather_desk(), WEATHER)
+    with pytest.raises(ReplayImpossible, match="The run is one of the team desk, and declared is shop"):
+        replay(run.export, shop())
