@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,9 @@ CALLED: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_called() -> Iterator[None]:
+def nothing_called() -> None:
     """Forget which tools were called."""
     CALLED.clear()
-    yield
 
 
 @tool
