@@ -4302,6 +4302,35 @@ export interface components {
             display_name: string | null;
         };
         /**
+         * EarlierRun
+         * @description An earlier run of the session.
+         */
+        EarlierRun: {
+            /** Run Id */
+            run_id: string;
+            /**
+             * Messages
+             * @description Its conversation as it is stored.
+             */
+            messages: unknown;
+        };
+        /**
+         * EarlierTeamRun
+         * @description An earlier run of the team, of which its members are shown the message and the answer.
+         */
+        EarlierTeamRun: {
+            /**
+             * Messages
+             * @description Its conversation as it is stored.
+             */
+            messages: unknown;
+            /**
+             * Output
+             * @description Its output as it is stored.
+             */
+            output: unknown;
+        };
+        /**
          * ErrorRequirement
          * @description A step that failed, and whose `on_error` is `pause`.
          */
@@ -4336,6 +4365,22 @@ export interface components {
              * @description `retry` or `skip`.
              */
             decision: string | null;
+        };
+        /**
+         * ExportedQuestion
+         * @description A question to a person as it is stored, with the decision.
+         */
+        ExportedQuestion: {
+            /** State */
+            state: string;
+            /** Requirement */
+            requirement: {
+                [key: string]: unknown;
+            };
+            /** Decision */
+            decision: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * ExportedStep
@@ -5528,6 +5573,48 @@ export interface components {
             session_name: string;
         };
         /**
+         * ReplayInput
+         * @description What a run began with, in the form in which it is stored.
+         */
+        ReplayInput: {
+            /** User Id */
+            user_id: string | null;
+            /**
+             * Opens Session
+             * @description Whether it was the first run of its session.
+             */
+            opens_session: boolean;
+            /**
+             * Input
+             * @description The message, its media by hash, and the options of the request.
+             */
+            input: {
+                [key: string]: unknown;
+            };
+            /**
+             * History
+             * @description The earlier runs that it was shown, oldest first.
+             */
+            history: components["schemas"]["EarlierRun"][];
+            /**
+             * Member History
+             * @description Of each member that was shown its own earlier runs, their conversations.
+             */
+            member_history: {
+                [key: string]: unknown[];
+            };
+            /**
+             * Team History
+             * @description The earlier runs that its members were shown.
+             */
+            team_history: components["schemas"]["EarlierTeamRun"][];
+            /**
+             * Questions
+             * @description The last question about each call; of a fork, also of the runs that it continues.
+             */
+            questions: components["schemas"]["ExportedQuestion"][];
+        };
+        /**
          * RequirementKind
          * @description Why a tool call waits for a person.
          * @enum {string}
@@ -5861,6 +5948,15 @@ export interface components {
             messages: components["schemas"]["RunMessage"][];
             /** Approvals */
             approvals: components["schemas"]["ApprovalResponse"][];
+            /** @description What `musterd replay` needs in addition to the rest. */
+            replay: components["schemas"]["ReplayInput"];
+            /**
+             * Contents
+             * @description The media of the run and of its history that are still stored: base64 by SHA-256.
+             */
+            contents: {
+                [key: string]: string;
+            };
         };
         /**
          * RunInput
