@@ -26,6 +26,8 @@ from musterd.testing.script import Lines, Request, Script
 
 Declared: TypeAlias = "Agent | Team | Workflow | Registry"
 BASE_URL = "http://localhost"
+DEFAULTS: Mapping[str, Any] = {"model_retry_seconds": 0, "drain_seconds": 0, "log_level": "error", "otel": False}
+"""Settings of test clients that differ from those of servers."""
 
 
 class IsolatedSettings(Settings):
@@ -44,14 +46,8 @@ class IsolatedSettings(Settings):
         return (init_settings,)
 
 
-class _TestApplication:
-    """The application of a test, and its database.
-
-    :param declared: what it serves.
-    :param script: what the models say.
-    :param settings: settings that differ from the defaults of tests.
-    :param db: the URL of the database; None: a SQLite file that is removed afterwards.
-    """
+class _TestServer:
+    """What a test client serves: declarations with scripted models, on a database of their own."""
 
     def __init__(
         self,
@@ -61,25 +57,28 @@ class _TestApplication:
         db: str | None,
     ) -> None:
         self.script = script if isinstance(script, Script) else Script(script)
-        self._folder = contextlib.ExitStack()
-        if db is None:
-            folder = self._folder.enter_context(tempfile.TemporaryDirectory(prefix="musterd-test-"))
-            db = f"sqlite:///{folder}/test.db"
-        defaults = {"model_retry_seconds": 0, "drain_seconds": 0, "log_level": "error", "otel": False}
-        self.settings = IsolatedSettings(**{**defaults, "db": db, **(settings or {})})
-        configure_log_level(self.settings)
         self.registry = _registry_of(declared)
-        self.app = self._application()
+        self._settings, self._db = settings or {}, db
 
-    def _application(self) -> Starlette:
+    def open(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Starlette:
+        """Create the database and the application.
+
+        :param stack: removes the database.
+        """
+        db = self._db
+        if db is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="musterd-test-"))
+            db = f"sqlite:///{folder}/test.db"
+        settings = IsolatedSettings(**{**DEFAULTS, "db": db, **self._settings})
+        configure_log_level(settings)
         models = Models(
-            caller=ModelCaller(self.settings),
+            caller=ModelCaller(settings),
             load=_nothing_to_load,
             of=self.script.model,
             describe=lambda part: describe(part.model) if isinstance(part, Component) else NO_MODEL,
             aside=self.script.aside,
         )
-        server = Server(self.registry, self.settings, FEATURES, models=models)
+        server = Server(self.registry, settings, FEATURES, models=models)
         server.prepare()
         return application(server)
 
@@ -106,10 +105,6 @@ class _TestApplication:
         """
         self.script.require_enough()
         return TestRun.from_export(export)
-
-    def close(self) -> None:
-        """Remove the database."""
-        self._folder.close()
 
 
 def _registry_of(declared: tuple[Declared, ...]) -> Registry:
@@ -148,13 +143,12 @@ class TestClient:
         settings: Mapping[str, Any] | None = None,
         db: str | None = None,
     ) -> None:
-        self._application = _TestApplication(declared, script, settings, db)
+        self._server = _TestServer(declared, script, settings, db)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        app = self._application.app
         with contextlib.ExitStack() as stack:
-            stack.callback(self._application.close)
+            app = self._server.open(stack)
             portal = stack.enter_context(start_blocking_portal("asyncio"))
             stack.enter_context(portal.wrap_async_context_manager(app.router.lifespan_context(app)))
             transport = _PortalTransport(app, portal)
@@ -171,7 +165,7 @@ class TestClient:
     @property
     def requests(self) -> list[Request]:
         """What the models were asked, in order."""
-        return self._application.script.requests
+        return self._server.script.requests
 
     def run(
         self,
@@ -183,7 +177,7 @@ class TestClient:
 
         :raises ScriptEnded: a model was asked for more turns than its script has.
         """
-        component_id, kind = self._application.start_of(component)
+        component_id, kind = self._server.start_of(component)
         return self.wait(self.api.start(component_id, message, kind=kind, **options))
 
     def decide(self, run: RunRef, *decisions: Decision) -> TestRun:
@@ -192,7 +186,7 @@ class TestClient:
 
     def wait(self, run: RunRef) -> TestRun:
         """Wait until a run has finished or waits for a person."""
-        return self._application.run_of(self.api.runs.export(self.api.wait(run)))
+        return self._server.run_of(self.api.runs.export(self.api.wait(run)))
 
 
 class AsyncTestClient:
@@ -207,13 +201,12 @@ class AsyncTestClient:
         settings: Mapping[str, Any] | None = None,
         db: str | None = None,
     ) -> None:
-        self._application = _TestApplication(declared, script, settings, db)
+        self._server = _TestServer(declared, script, settings, db)
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        app = self._application.app
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._application.close)
+            app = self._server.open(stack)
             await stack.enter_async_context(app.router.lifespan_context(app))
             http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL, timeout=None)
             self.http = await stack.enter_async_context(http)
@@ -229,7 +222,7 @@ class AsyncTestClient:
     @property
     def requests(self) -> list[Request]:
         """What the models were asked, in order."""
-        return self._application.script.requests
+        return self._server.script.requests
 
     async def run(
         self,
@@ -241,7 +234,7 @@ class AsyncTestClient:
 
         :raises ScriptEnded: a model was asked for more turns than its script has.
         """
-        component_id, kind = self._application.start_of(component)
+        component_id, kind = self._server.start_of(component)
         return await self.wait(await self.api.start(component_id, message, kind=kind, **options))
 
     async def decide(self, run: RunRef, *decisions: Decision) -> TestRun:
@@ -250,7 +243,7 @@ class AsyncTestClient:
 
     async def wait(self, run: RunRef) -> TestRun:
         """Wait until a run has finished or waits for a person."""
-        return self._application.run_of(await self.api.runs.export(await self.api.wait(run)))
+        return self._server.run_of(await self.api.runs.export(await self.api.wait(run)))
 
 
 class _PortalTransport(httpx2.BaseTransport):

@@ -11,6 +11,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
+from musterd.core import jsontext
 from musterd.core.errors import ModelFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, StepState
@@ -127,6 +128,7 @@ class ReplaySteps:
         """Compare what a run begins with, and return what is recorded."""
         recorded = loaded(self._recorded(path, StepKind.PREPARE, None, fingerprint))
         if _is_beginning(path):
+            taken = jsontext.loads(jsontext.dumps(taken))  # as it would be recorded
             if (difference := prepare_difference(recorded, taken)) is not None:
                 raise self.differ(path, *difference)
             run = self._recording.run_of(path)

@@ -133,8 +133,9 @@ class Script:
         if number == len(lines):
             turns = "1 turn" if number == 1 else f"{number} turns"
             asked = request.message if len(request.message) <= 200 else f"{request.message[:200]}…"
-            self.problem = ScriptEnded(f'The script of "{name}" has {turns}, and the run asks for one more: {asked}')
-            raise self.problem
+            problem = ScriptEnded(f'The script of "{name}" has {turns}, and the run asks for one more: {asked}')
+            self.problem = self.problem or problem  # the first one is the cause of those that follow
+            raise problem
         self._used[name] += 1
         return _turn(lines[number])
 
