@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, Parallel, Settings, Step, StepInput, StepOutput, Team, Workflow, tool
+from musterd import (
+    Agent,
+    Budget,
+    CompressionManager,
+    Parallel,
+    Settings,
+    Step,
+    StepInput,
+    StepOutput,
+    Team,
+    Workflow,
+    tool,
+)
 from musterd.testing import (
     AsyncTestClient,
     Call,
@@ -177,6 +189,28 @@ def test_the_history_of_the_session_is_in_the_export() -> None:
 def _answered(request: Any) -> Any:
     is_done = request.messages[-1]["role"] == "tool"
     return "Done." if is_done else delegate("writer", request.message)
+
+
+def test_compressed_results_are_in_full_in_the_recording() -> None:
+    @tool
+    def look() -> str:
+        """Look."""
+        return "long " * 200
+
+    agent = Agent(id="solo", model=MODEL, tools=[look], compression_manager=CompressionManager(compress_tool_results_limit=1))
+    script = {"solo": [Call("look"), Call("look"), "Done."], "solo/compression_model": ["one", "two"]}
+    with TestClient(agent, script=script) as client:
+        run = client.run(agent, "hello")
+        assert "one" in str(client.requests[-1].messages)
+    assert replay(run.export, agent).steps == len(run.steps)
+
+
+def test_a_summary_for_which_a_budget_has_no_room_is_not_missed() -> None:
+    agent = Agent(id="solo", model=MODEL, enable_session_summaries=True, budget=Budget(tokens=1000))
+    with TestClient(agent, script={"solo": [Turn(text="Hello.", input_tokens=990)]}) as client:
+        run = client.run(agent, "hello")
+    assert (run.status, run.model_calls) == ("COMPLETED", 1)
+    assert replay(run.export, agent).steps == len(run.steps)
 
 
 # --- decisions ----------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ PROMPT = (
     "and lists keep what bears on the matter. Leave out introductions, hedging, repetition, markup and advertising. "
     "Answer with the shortened result alone."
 )
+PLACE = "short"
+"""Where the calls stand in a run."""
 SHORT_CHARS = 200
 """Results up to this length are never compressed."""
 
@@ -46,7 +48,7 @@ async def compress(tree: RunTree, run: Assignment, progress: Progress, turn: int
     is_due = is_due or (manager.compress_token_limit is not None and tokens >= manager.compress_token_limit)
     if not long_results or not is_due:
         return
-    emit = tree.emitter(run.run_id, run.at(f"short/t{turn}"))
+    emit = tree.emitter(run.run_id, run.at(f"{PLACE}/t{turn}"))
     emit(EventKind.COMPRESSION_STARTED, {}, "")
     calls = [_shortened(tree, run, progress, manager, number, part) for number, part in long_results]
     # Wait for all calls before one of them may raise, so that each answer is stored and a later attempt reuses it.
@@ -76,7 +78,7 @@ async def _shortened(
     text = result_text(part)
     instructions = manager.compress_tool_call_instructions or PROMPT
     side_call = SideCall(
-        place=f"short/{number}",
+        place=f"{PLACE}/{number}",
         role="compression_model",
         model=manager.model or run.component.model,
         messages=prompt_messages(instructions, f"Tool: {part.tool_name}\nResult:\n{text}"),

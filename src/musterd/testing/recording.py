@@ -65,6 +65,8 @@ class Recording:
     :param inputs: what it began with.
     :param questions: the last question to a person about each call, by path.
     :param steering: the messages that model calls read, by the path of the call.
+    :param row: the root's row, as far as a replay needs it.
+    :param is_budgeted: whether the run or a member had a budget.
     """
 
     root: JsonObject
@@ -75,6 +77,7 @@ class Recording:
     questions: Mapping[str, ApprovalRow]
     steering: Mapping[str, Sequence[str]]
     row: RunRow
+    is_budgeted: bool
 
     @classmethod
     def read(cls, source: Source) -> "Recording":
@@ -97,6 +100,7 @@ class Recording:
             questions={row.requirement.path: row for row in questions},
             steering=_steering(export["messages"]),
             row=_row(root, kind, replay),
+            is_budgeted=any(run.get("budget") for run in (root, *export["members"])),
         )
         recording.require_replayable()
         return recording

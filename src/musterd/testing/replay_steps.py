@@ -17,6 +17,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, StepState
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.engine.recovery import answer_of, loaded, tool_step_of
+from musterd.loop.compression import PLACE as SHORT_PLACE
 from musterd.loop.pausing import Waits
 from musterd.loop.steps import NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.models.call import ModelAnswer, ModelCaller, OnLoad, OnRetry, OnText
@@ -158,6 +159,11 @@ class ReplaySteps:
         self, path: str, fingerprint: str, name: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Compare the request, and return the recorded answer."""
+        recording = self._recording
+        is_aside = not _is_turn(path, recording.run_of(path).path)
+        if path not in recording.steps and is_aside and recording.is_budgeted:
+            # A call that a budget has no room for is not recorded. Beside the turns, the run goes on without it.
+            raise ModelFailed("The recorded run had no room for this call in its budget.", retryable=False)
         step = self._recorded(path, StepKind.MODEL, name, fingerprint)
         if step.name != name:
             self.note(f"{self._recording.run_of(path).component_id} called the model {step.name}, and today {name}.")
@@ -178,7 +184,7 @@ class ReplaySteps:
         run = self._recording.run_of(step.path)
         # The conversation of a run has its turns only. What side calls read is not recorded.
         if run.messages and _is_turn(step.path, run.path) and not self._has_lost_media:
-            has_short_results = self._recording.has_steps_below(run.at("compress"))
+            has_short_results = self._recording.has_steps_below(run.at(SHORT_PLACE))
             diff = messages_difference(run.messages, messages, ignores_results=has_short_results)
             if diff is not None:
                 raise self.differ(step.path, "messages", "the messages that the model reads differ.", diff)

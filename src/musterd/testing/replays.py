@@ -58,7 +58,12 @@ def replay(recording: Source, *declared: Replayed, settings: Settings | None = N
     :raises ReplayDiffers: a step differs; the message names the first one and shows the difference.
     :raises ReplayImpossible: this run cannot be replayed; the message says why.
     """
-    return asyncio.run(replay_async(recording, *declared, settings=settings))
+    __tracebackhide__ = True  # pytest shows the line of the test
+    try:
+        return asyncio.run(replay_async(recording, *declared, settings=settings))
+    except ReplayDiffers as error:
+        difference = error.difference
+    raise ReplayDiffers(difference)
 
 
 async def replay_async(recording: Source, *declared: Replayed, settings: Settings | None = None) -> Replay:
