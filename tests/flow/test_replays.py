@@ -197,7 +197,9 @@ def test_compressed_results_are_in_full_in_the_recording() -> None:
         """Look."""
         return "long " * 200
 
-    agent = Agent(id="solo", model=MODEL, tools=[look], compression_manager=CompressionManager(compress_tool_results_limit=1))
+    agent = Agent(
+        id="solo", model=MODEL, tools=[look], compression_manager=CompressionManager(compress_tool_results_limit=1)
+    )
     script = {"solo": [Call("look"), Call("look"), "Done."], "solo/compression_model": ["one", "two"]}
     with TestClient(agent, script=script) as client:
         run = client.run(agent, "hello")

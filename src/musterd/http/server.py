@@ -86,8 +86,7 @@ class Server:
         process_role: ProcessRole | None = None,
         models: Models | None = None,
     ) -> None:
-        self.registry = registry
-        self.settings = settings
+        self.registry, self.settings = registry, settings
         self.card = _server_card(settings)
         self.metrics = Metrics()
         self._spans = spans_of(settings)

@@ -39,8 +39,8 @@ SUMMARY_NOTE = (
 _NAME = re.compile(r"\{(\w+)\}")
 _TIME, _LOCATION = "The current time is {}.", "The user's approximate location is {}."
 _SURROUNDINGS = re.compile(
-    r"\n*(?:The current time is [^\n]*\.|The user's approximate location is [^\n]*\."
-    r"|<knowledge_filters>\n[^\n]*\n</knowledge_filters>)(?=\n|$)"
+    r"(?:\A|\n\n)(?:The current time is [^\n]*\.|The user's approximate location is [^\n]*\."
+    r"|<knowledge_filters>\n[^\n]*\n</knowledge_filters>)(?=\n\n|\Z)"
 )
 
 
@@ -129,7 +129,7 @@ def _run_parts(tree: RunTree, run: Assignment, started_at: float, remembered: Re
 
 def without_surroundings(text: str) -> str:
     """A system message without what depends on when and where its run began: time, location, keys of documents."""
-    return _SURROUNDINGS.sub("", text)
+    return _SURROUNDINGS.sub("", text).strip()
 
 
 def _time(timestamp: float, zone: str | None) -> str:

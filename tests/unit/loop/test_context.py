@@ -16,6 +16,7 @@ from musterd import Agent, RunContext, Team, ToolContext, tool
 from musterd.core import clock
 from musterd.core.errors import RunFailed
 from musterd.declare import Registry
+from musterd.loop.context import without_surroundings
 from musterd.loop.conversation import earlier_messages
 from musterd.loop.prompts import system_prompt
 from tests.support.loop import Call, LoopHarness, TurnModel
@@ -152,6 +153,15 @@ async def test_time_place_dependencies_and_state(monkeypatch: pytest.MonkeyPatch
         await system_message(agent(add_datetime_to_context=True))
         == "The current time is Tuesday, 2025-11-25 19:46:40 UTC."
     )
+
+
+@pytest.mark.parametrize("instructions", [None, "The current time is important."])
+async def test_a_replay_ignores_time_and_place(instructions: str | None) -> None:
+    options: dict[str, Any] = {"instructions": instructions, "add_session_state_to_context": True}
+    here = agent(add_datetime_to_context=True, add_location_to_context=True, **options)
+    text = await system_message(here, state={"a": 1}, settings={"location": "Lisbon, Portugal"})
+    assert "Lisbon" in text
+    assert without_surroundings(text) == await system_message(agent(**options), state={"a": 1})
 
 
 async def test_without_a_place_nothing_is_said_of_it() -> None:
