@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias, Unpack
+from typing import Any, Self, Unpack
 
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -16,15 +16,15 @@ from musterd.client import AsyncClient, Client, Decision, StartOptions
 from musterd.client.run_calls import RunRef
 from musterd.client.runs import ComponentKind
 from musterd.core.settings import Settings
-from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow
+from musterd.declare import Agent, BaseComponent, Component, Team, Workflow
 from musterd.http.server import Server
 from musterd.loop.run_tree import Models
 from musterd.models.call import ModelCaller
 from musterd.models.names import NO_MODEL, describe
+from musterd.testing.declarations import Declared, registry_of
 from musterd.testing.runs import TestRun
 from musterd.testing.script import Lines, Request, Script
 
-Declared: TypeAlias = "Agent | Team | Workflow | Registry"
 BASE_URL = "http://localhost"
 DEFAULTS: Mapping[str, Any] = {"model_retry_seconds": 0, "drain_seconds": 0, "log_level": "error", "otel": False}
 """Settings of test clients that differ from those of servers."""
@@ -57,7 +57,7 @@ class _TestServer:
         db: str | None,
     ) -> None:
         self.script = script if isinstance(script, Script) else Script(script)
-        self.registry = _registry_of(declared)
+        self.registry = registry_of(declared)
         self._settings, self._db = settings or {}, db
 
     def open(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Starlette:
@@ -87,16 +87,12 @@ class _TestServer:
 
         :raises LookupError: it is not served.
         """
-        wanted = component if isinstance(component, str) else component.id
-        served = [
-            part
-            for part in self.registry.top_level()
-            if part.id == wanted and (isinstance(component, str) or part.kind == component.kind)
-        ]
-        if not served:
-            known = ", ".join(part.id for part in self.registry.top_level()) or "nothing"
-            raise LookupError(f"{wanted} is not served; there is {known}")
-        return served[0].id, served[0].kind
+        if not isinstance(component, str):
+            return component.id, component.kind
+        served = {part.id: part.kind for part in self.registry.top_level()}
+        if component not in served:
+            raise LookupError(f"{component} is not served; there is {', '.join(served) or 'nothing'}")
+        return component, served[component]
 
     def run_of(self, export: bytes) -> TestRun:
         """The run in an export.
@@ -105,16 +101,6 @@ class _TestServer:
         """
         self.script.require_enough()
         return TestRun.from_export(export)
-
-
-def _registry_of(declared: tuple[Declared, ...]) -> Registry:
-    if len(declared) == 1 and isinstance(declared[0], Registry):
-        return declared[0]
-    return Registry.of(
-        teams=[item for item in declared if isinstance(item, Team)],
-        agents=[item for item in declared if isinstance(item, Agent)],
-        workflows=[item for item in declared if isinstance(item, Workflow)],
-    )
 
 
 async def _nothing_to_load(component: BaseComponent) -> None:

@@ -63,8 +63,8 @@ def diff_of(recorded: str, today: str) -> str:
     return "\n".join(lines)
 
 
-def shown(value: Json) -> str:
-    """A value as a diff shows it: a text as it is, anything else as indented JSON."""
+def as_text(value: Json) -> str:
+    """A value in a diff: a text as it is, anything else as indented JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
@@ -80,7 +80,7 @@ def prepare_difference(recorded: JsonObject, today: JsonObject) -> tuple[str, st
         if recorded.get(name) != today.get(name):
             sentences = {"members": "the members differ.", "state": "the session state differs."}
             sentence = sentences.get(name, "the declared steps differ.")
-            return aspect, sentence, diff_of(shown(recorded.get(name)), shown(today.get(name)))
+            return aspect, sentence, diff_of(as_text(recorded.get(name)), as_text(today.get(name)))
     return None
 
 
@@ -133,5 +133,5 @@ def _transcript(messages: Sequence[JsonObject]) -> str:
         lines.append(f"{message['role']}:")
         for name in _MESSAGE_FIELDS:
             if name in message:
-                lines.append(shown(message[name]))
+                lines.append(as_text(message[name]))
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from musterd.core import clock
 from musterd.core.errors import RunFailed, RunRejected
 from musterd.core.records import Output
 from musterd.core.settings import Settings
-from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow, WorkflowComponent
+from musterd.declare import BaseComponent, Component, WorkflowComponent
 from musterd.engine.history import member_history_of
 from musterd.engine.loading import assignment_of, members_of_fork
 from musterd.flow.walk import drivable
@@ -18,13 +18,11 @@ from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.pausing import Waits
 from musterd.loop.run_tree import Models, RunTree
 from musterd.models.names import NO_MODEL, describe
-from musterd.testing.differences import Difference, Differs, diff_of, shown
+from musterd.testing.declarations import Declared, registry_of
+from musterd.testing.differences import Difference, Differs, as_text, diff_of
 from musterd.testing.recording import Recording, ReplayImpossible, Source
 from musterd.testing.replay_steps import RecordedCaller, ReplaySteps
 from musterd.testing.stand_ins import NoKnowledge, NoMemories, stand_in
-
-Replayed = Agent | Team | Workflow | Registry
-"""What is replayed: a declaration, or several of which one is that of the run."""
 
 
 class ReplayDiffers(AssertionError):
@@ -50,7 +48,7 @@ class Replay:
     notes: tuple[str, ...] = ()
 
 
-def replay(recording: Source, *declared: Replayed, settings: Settings | None = None) -> Replay:
+def replay(recording: Source, *declared: Declared, settings: Settings | None = None) -> Replay:
     """Drive today's code through an exported run. No model and no tool is called, and nothing is stored.
 
     :param recording: what ``musterd runs export`` or ``Client.runs.export`` wrote: a path, its bytes or the object.
@@ -66,7 +64,7 @@ def replay(recording: Source, *declared: Replayed, settings: Settings | None = N
     raise ReplayDiffers(difference)
 
 
-async def replay_async(recording: Source, *declared: Replayed, settings: Settings | None = None) -> Replay:
+async def replay_async(recording: Source, *declared: Declared, settings: Settings | None = None) -> Replay:
     """As :func:`replay`, in code that is async itself."""
     recorded = Recording.read(recording)
     component = _component_of(recorded, declared)
@@ -84,26 +82,19 @@ async def replay_async(recording: Source, *declared: Replayed, settings: Setting
     return Replay(steps=steps.compared, notes=tuple(steps.notes))
 
 
-def _component_of(recorded: Recording, declared: Collection[Replayed]) -> Component | WorkflowComponent:
+def _component_of(recorded: Recording, declared: Sequence[Declared]) -> Component | WorkflowComponent:
     """The declaration of the recorded run.
 
     :raises ReplayImpossible: it is not among those that are declared.
     """
-    registries = [item for item in declared if isinstance(item, Registry)]
-    registries.append(
-        Registry.of(
-            teams=[item for item in declared if isinstance(item, Team)],
-            agents=[item for item in declared if isinstance(item, Agent)],
-            workflows=[item for item in declared if isinstance(item, Workflow)],
-        )
+    registry = registry_of(declared)
+    component = registry.component(recorded.component_kind, recorded.component_id)
+    if isinstance(component, Component | WorkflowComponent):
+        return component
+    known = ", ".join(part.id for part in registry.top_level()) or "nothing"
+    raise ReplayImpossible(
+        f"The run is one of the {recorded.component_kind} {recorded.component_id}, and declared is {known}."
     )
-    kind, component_id = recorded.component_kind, recorded.component_id
-    for registry in registries:
-        component = registry.component(kind, component_id)
-        if isinstance(component, Component | WorkflowComponent):
-            return component
-    known = ", ".join(part.id for registry in registries for part in registry.top_level()) or "nothing"
-    raise ReplayImpossible(f"The run is one of the {kind} {component_id}, and declared is {known}.")
 
 
 def _tree(
@@ -196,4 +187,4 @@ def _note_end(recorded: Recording, steps: ReplaySteps) -> None:
 def _compare_answer(recorded: Recording, output: Output, steps: ReplaySteps) -> None:
     answer = recorded.root.get("content")
     if output.content != answer:
-        raise steps.differ("", "answer", "the answer differs.", diff_of(shown(answer), shown(output.content)))
+        raise steps.differ("", "answer", "the answer differs.", diff_of(as_text(answer), as_text(output.content)))

@@ -132,8 +132,8 @@ class Script:
         number = self._used[name]
         if number == len(lines):
             turns = "1 turn" if number == 1 else f"{number} turns"
-            asked = request.message if len(request.message) <= 200 else f"{request.message[:200]}…"
-            problem = ScriptEnded(f'The script of "{name}" has {turns}, and the run asks for one more: {asked}')
+            message = request.message if len(request.message) <= 200 else f"{request.message[:200]}…"
+            problem = ScriptEnded(f'The script of "{name}" has {turns}, and the run asks for one more: {message}')
             self.problem = self.problem or problem  # the first one is the cause of those that follow
             raise problem
         self._used[name] += 1
