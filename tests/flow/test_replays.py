@@ -215,6 +215,54 @@ def test_a_summary_for_which_a_budget_has_no_room_is_not_missed() -> None:
     assert replay(run.export, agent).steps == len(run.steps)
 
 
+# --- what is left out ----------------------------------------------------------------------------------
+
+
+async def pass_on(function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """A hook around tool calls."""
+    CALLED.append("hook")
+    return await function_call(**arguments)
+
+
+def test_members_behind_hooks_are_left_out() -> None:
+    run = recorded(weather_desk(tool_hooks=[pass_on]), WEATHER)
+    assert "hook" in CALLED
+    CALLED.clear()
+    result = replay(run.export, weather_desk(tool_hooks=[pass_on], member={"instructions": "Be long."}))
+    assert "delegate_task_to_member at t0/c0 has hooks around it, so its members were not compared." in result.notes
+    assert result.steps < len(run.steps)
+    assert CALLED == []
+
+
+def test_functions_of_the_declaration_are_not_called() -> None:
+    def instructions() -> str:
+        CALLED.append("instructions")
+        return f"You were asked {len(CALLED)} times."
+
+    agent = Agent(id="solo", model=MODEL, instructions=instructions)
+    run = recorded(agent, {"solo": ["Hello."]})
+    result = replay(run.export, agent)
+    assert result.notes == ("Functions in the declaration of solo were not called; what they returned is recorded.",)
+    assert CALLED == ["instructions"]
+
+
+def test_what_was_remembered_is_recorded() -> None:
+    def solo(instructions: str = "") -> Agent:
+        return Agent(id="solo", model=MODEL, update_memory_on_run=True, instructions=instructions)
+
+    script = {"solo": ["Hello Ada.", "Hello again."]}
+    with TestClient(solo(), script=script) as client:
+        client.run("solo", "I am Ada.", user_id="ada", session_id="s1")
+        run = client.run("solo", "I like tea.", user_id="ada", session_id="s2")
+        assert "I am Ada" in client.requests[-2].instructions + client.requests[-1].instructions
+    result = replay(run.export, solo())
+    assert result.notes == ("What solo remembered is recorded; its memory manager was not compared.",)
+    first = difference(run, solo("Be kind."))
+    changed = [line for line in first.diff.splitlines() if line.startswith(("+", "-"))]
+    assert "+Be kind." in changed
+    assert not [line for line in changed if "Ada" in line]
+
+
 # --- decisions ----------------------------------------------------------------------------------------
 
 
