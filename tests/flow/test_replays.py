@@ -186,6 +186,16 @@ def test_the_history_of_the_session_is_in_the_export() -> None:
     assert difference(run, team("Be kind.")).path == "p"
 
 
+def test_the_summary_is_the_one_that_the_run_began_with() -> None:
+    agent = Agent(id="solo", model=MODEL, enable_session_summaries=True, add_session_summary_to_context=True)
+    script = {"solo": ["One.", "Two."], "solo/session_summary_model": ["They count.", "They have counted."]}
+    with TestClient(agent, script=script) as client:
+        client.run(agent, "1", session_id="s1")
+        run = client.run(agent, "2", session_id="s1")
+        assert "They count." in client.requests[2].instructions
+    assert replay(run.export, agent).steps == len(run.steps)
+
+
 def _answered(request: Any) -> Any:
     is_done = request.messages[-1]["role"] == "tool"
     return "Done." if is_done else delegate("writer", request.message)
