@@ -176,6 +176,20 @@ def test_what_is_not_served_is_named() -> None:
         client.run("tesk", "hello")
 
 
+@pytest.mark.parametrize("name", ["wether", "wether/memory_model"])
+def test_a_misspelt_id_in_a_script_is_named(name: str) -> None:
+    message = '^The script names "wether", which is no agent or team here. Did you mean "weather"'
+    with pytest.raises(LookupError, match=message):
+        TestClient(desk(), script={name: ["Hello."]})
+
+
+def test_members_that_a_function_returns_have_a_script_too() -> None:
+    team = Team(id="desk", model="openai:gpt-5", members=lambda: [Agent(id="late")])
+    script = {"desk": [delegate("late", "hello"), "Done."], "late": ["Here."]}
+    with TestClient(team, script=script) as client:
+        assert client.run(team, "hello").tasks("late") == ["hello"]
+
+
 async def test_async_code_awaits_the_same_calls() -> None:
     team = desk()
     async with AsyncTestClient(team, script=ARTICLE) as client:

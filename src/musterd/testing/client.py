@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -16,7 +16,8 @@ from musterd.client import AsyncClient, Client, Decision, StartOptions
 from musterd.client.run_calls import RunRef
 from musterd.client.runs import ComponentKind
 from musterd.core.settings import Settings
-from musterd.declare import Agent, BaseComponent, Component, Team, Workflow
+from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow, WorkflowComponent
+from musterd.declare.source_location import closest_match
 from musterd.http.server import Server
 from musterd.loop.run_tree import Models
 from musterd.models.call import ModelCaller
@@ -58,6 +59,7 @@ class _TestServer:
     ) -> None:
         self.script = script if isinstance(script, Script) else Script(script)
         self.registry = registry_of(declared)
+        _require_known(self.script.component_ids, self.registry)
         self._settings, self._db = settings or {}, db
 
     def open(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> Starlette:
@@ -101,6 +103,29 @@ class _TestServer:
         """
         self.script.require_enough()
         return TestRun.from_export(export)
+
+
+def _require_known(component_ids: Collection[str], registry: Registry) -> None:
+    """Check that a script is one for these declarations: with a misspelt id, its turns would never be taken.
+
+    :raises LookupError: it names an id that is not declared.
+    """
+    components = [part for top in registry.top_level() for part in top.tree()]
+    if any(_has_unknown_members(part) for part in components):
+        return
+    known = {part.id for part in components if isinstance(part, Component)}
+    for component_id in component_ids:
+        if component_id not in known:
+            meant = closest_match(component_id, known)
+            hint = f' Did you mean "{meant}"?' if meant else ""
+            raise LookupError(f'The script names "{component_id}", which is no agent or team here.{hint}')
+
+
+def _has_unknown_members(component: BaseComponent) -> bool:
+    """Whether a function decides in a run which agents there are."""
+    if isinstance(component, WorkflowComponent):
+        return component.function is not None
+    return isinstance(component.spec, Team) and component.spec.member_function is not None
 
 
 async def _nothing_to_load(component: BaseComponent) -> None:

@@ -109,6 +109,11 @@ class Script:
         self.requests: list[Request] = []
         self.problem: ScriptEnded | None = None
 
+    @property
+    def component_ids(self) -> set[str]:
+        """The ids of the agents and teams that it has turns of."""
+        return {name.partition("/")[0] for name in self._lines}
+
     def model(self, component: Component) -> Model:
         """The model of a component's turns."""
         return ScriptModel(self, component.id, "turn", component.model)
