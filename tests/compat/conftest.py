@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,21 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(words)
     pytest.skip(words)
+
+
+@pytest.fixture(scope="module")
+def importable_agno() -> Iterator[Path]:
+    """Agno in this process, after the server's own packages; none of it is left for other tests."""
+    if not PYTHON.exists():
+        missing("AgentOS's clients are")
+    (packages,) = PYTHON.parent.parent.glob("lib/python*/site-packages")
+    before = set(sys.modules)
+    sys.path.append(str(packages))
+    yield packages
+    sys.path.remove(str(packages))
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(packages)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

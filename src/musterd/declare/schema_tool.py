@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +75,13 @@ def schema_tool(
     name: str,
     description: str,
     parameters: dict[str, Any],
-    function: Callable[[dict[str, Any], Any], Awaitable[Any]],
+    function: Callable[[dict[str, Any], Any], Any],
     place: Place,
     **options: Any,
 ) -> Tool:
     """A tool whose arguments are checked against a JSON schema.
 
-    :param function: takes the arguments and the :class:`musterd.ToolContext` of the call.
+    :param function: takes the arguments and the :class:`musterd.ToolContext` of the call; a plain one runs in a thread.
     :param options: further fields of :class:`musterd.Tool`.
     """
     return Tool(
@@ -88,7 +89,7 @@ def schema_tool(
         description=description,
         parameters=parameters,
         function=function,
-        is_async=True,
+        is_async=inspect.iscoroutinefunction(function),
         signature=SchemaSignature(parameters),
         declared_at=place,
         **options,

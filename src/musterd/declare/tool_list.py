@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from musterd.declare.library_tools import tools_per_run
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, declaration_error
@@ -63,7 +64,10 @@ def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: 
         with noting_problems(place):
             if isinstance(entry, str):
                 entry = toolkit_named(entry, label, place)
-            entry_tools = tools_in(entry, label, place)
+            if (per_run := tools_per_run(entry, label, place)) is not None:
+                sources.append(ToolFactory(function=per_run))
+            else:
+                entry_tools = tools_in(entry, label, place)
         tools += entry_tools
         instructions.append(getattr(entry, "instructions", None) if _is_toolkit(entry) else None)
         instructions += [tool.instructions for tool in entry_tools]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import musterd
+from musterd.declare.library_tools import library_tools
 from musterd.declare.problems import is_faulty, note, noting_problems
 from musterd.declare.source_location import (
     Place,
@@ -109,9 +110,11 @@ def tools_in(entry: Any, label: str, place: Place) -> list[Tool]:
 
     :raises DeclarationError: the entry is not a tool and has no public methods.
     """
+    owner = _instantiate(entry, label, place) if inspect.isclass(entry) else entry
+    if (of_library := library_tools(owner, label, place)) is not None:
+        return of_library
     if isinstance(entry, Tool | MethodTool) or (callable(entry) and not inspect.isclass(entry)):
         return [as_tool(entry, place)]
-    owner = _instantiate(entry, label, place) if inspect.isclass(entry) else entry
     root = type(owner).__module__.partition(".")[0]
     if root in _OTHER_FRAMEWORKS:
         problem = f"{label}: a tool is {describe_type(owner)}"

@@ -319,19 +319,14 @@ def _create(function: Any, *, place: Place, context_type: type = ToolContext, **
         raise declaration_error(
             location, problem, 'write it as a function with def, or name it: tool(name="…")(callable)'
         )
-    if not _TOOL_NAME.fullmatch(name):
-        raise declaration_error(
-            location,
-            f"tool '{name}' has a name that models cannot use",
-            "use letters, digits and '_', at most 64",
-        )
+    check_tool_name(name, location)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise declaration_error(
             location, f"tool '{name}' yields", "return the whole result; report progress with ToolContext.progress"
         )
     signature = read_signature(function, name, location, context_type)
     description = options.pop("description", None)
-    flags = _check_flags(name, options, signature, location)
+    flags = check_tool_options(name, options, signature.parameters, location)
     return Tool(
         name=name,
         description=signature.description if description is None else description,
@@ -344,14 +339,29 @@ def _create(function: Any, *, place: Place, context_type: type = ToolContext, **
     )
 
 
-def _check_flags(name: str, options: dict[str, Any], signature: Signature, place: Place) -> dict[str, Any]:
+def check_tool_name(name: str, place: Place) -> None:
+    """Check that models can use the name of a tool.
+
+    :raises DeclarationError: they cannot.
+    """
+    if not _TOOL_NAME.fullmatch(name):
+        problem = f"tool '{name}' has a name that models cannot use"
+        raise declaration_error(place, problem, "use letters, digits and '_', at most 64")
+
+
+def check_tool_options(name: str, options: dict[str, Any], parameters: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Check the options of ``@tool`` that are not texts, and convert them to fields of :class:`Tool`.
+
+    :param parameters: the JSON schema of the arguments.
+    :raises DeclarationError: a value is not valid, or two contradict each other.
+    """
     fields = tuple(options.pop("user_input_fields", None) or ())
     flags = {**options, "user_input_fields": fields}
     if fields:
         flags["requires_user_input"] = True
     for field_name in fields:
-        if field_name not in signature.parameters.get("properties", {}):
-            fix = f"use names from {quoted_list(signature.parameters.get('properties', {}))}"
+        if field_name not in parameters.get("properties", {}):
+            fix = f"use names from {quoted_list(parameters.get('properties', {}))}"
             raise declaration_error(
                 place, f"tool '{name}': user_input_fields names '{field_name}', which is not a parameter", fix
             )

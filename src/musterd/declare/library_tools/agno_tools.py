@@ -1,0 +1,255 @@
+"""Agno's functions and toolkits as tools."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from musterd.declare.library_tools.argument_errors import wrong_arguments
+from musterd.declare.schema_tool import SchemaSignature, schema_tool
+from musterd.declare.source_location import Place, declaration_error
+from musterd.declare.tool_errors import RetryTool, ToolFailed
+from musterd.declare.tool_result import Media, ToolResult
+from musterd.declare.tools import Tool, ToolContext, check_tool_name, check_tool_options
+
+_MEDIA = {"images": "Image", "audios": "Audio", "videos": "Video", "files": "File"}
+"""The parameters that Agno fills with the media of the request, and the classes of their items."""
+_INJECTED = frozenset({"agent", "team", "run_context", "fc", *_MEDIA})
+"""The parameters that Agno fills by their names."""
+_FLAGS = (
+    *("requires_confirmation", "requires_user_input", "user_input_fields"),
+    *("external_execution", "external_execution_silent", "stop_after_tool_call", "show_result"),
+    *("pre_hook", "post_hook", "tool_hooks", "cache_results", "cache_ttl"),
+)
+"""The fields of a function that are options of ``@tool`` under the same names."""
+
+
+def toolkit_tools(kit: Any, label: str, place: Place) -> list[Tool]:
+    """The tools of a toolkit, each with its instructions. Async variants are preferred, as in Agno's async runs.
+
+    :raises DeclarationError: musterd has its own counterpart of the toolkit.
+    """
+    names = {cls.__name__ for cls in type(kit).__mro__}
+    if names & {"MCPTools", "MultiMCPTools"}:
+        problem = f"{label}: a tool is {type(kit).__name__} of agno"
+        raise declaration_error(place, problem, "use MCPServer(…) of musterd")
+    if names & {"UserControlFlowTools", "UserFeedbackTools"}:
+        # The loops of both libraries handle the calls of these tools themselves.
+        from musterd.declare.user_input_tools import ask_user, get_user_input
+
+        return [get_user_input if "UserControlFlowTools" in names else ask_user]
+    functions = kit.get_async_functions().values()
+    instructions = kit.instructions if kit.add_instructions else None
+    tools = [function_tool(function, place) for function in functions]
+    return [_with_instructions(tool, instructions) for tool in tools] if instructions else tools
+
+
+def function_tools(function: Any, label: str, place: Place) -> list[Tool]:
+    """The tool of one function."""
+    return [function_tool(function, place)]
+
+
+def function_tool(function: Any, place: Place, owner: Any = None) -> Tool:
+    """The tool that calls one of Agno's functions.
+
+    :param owner: Agno's agent or team that has the tool, for parameters that take it.
+    :raises DeclarationError: its name or its options cannot be used.
+    """
+    function = function.model_copy(deep=True)
+    function.process_entrypoint()
+    name, entrypoint = str(function.name), function.entrypoint
+    check_tool_name(name, place)
+    parameters = _parameters(function)
+    options = {flag: value for flag in _FLAGS if (value := getattr(function, flag, None)) is not None}
+    if approval := getattr(function, "approval_type", None):
+        options["approval"] = approval
+    tool = schema_tool(
+        name,
+        function.description or "",
+        parameters,
+        _caller(function, owner) if entrypoint is not None else _without_entrypoint(name),
+        place,
+        instructions=function.instructions if function.add_instructions else None,
+        **check_tool_options(name, options, parameters, place),
+    )
+    # Agno's schemas are narrower than its functions: they leave out that an optional argument may be null, for example.
+    # So only the names are checked here. The types are checked, and converted, by Agno's wrapper of the function.
+    names = {argument: {} for argument in parameters["properties"]}
+    return replace(tool, signature=SchemaSignature({**parameters, "properties": names}))
+
+
+def _with_instructions(tool: Tool, instructions: str) -> Tool:
+    return replace(tool, instructions="\n\n".join(text for text in (instructions, tool.instructions) if text))
+
+
+def _parameters(function: Any) -> dict[str, Any]:
+    """The JSON schema of all arguments. Agno's leaves out those that only a person fills in."""
+    schema = {**function.parameters}
+    properties, required = dict(schema.get("properties", {})), list(schema.get("required", ()))
+    accepted = inspect.signature(function.entrypoint).parameters if function.entrypoint is not None else {}
+    for field in function.user_input_schema or ():
+        if field.name in (function.user_input_fields or ()) and field.name not in properties:
+            properties[field.name] = _field_schema(field)
+            has_default = field.name in accepted and accepted[field.name].default is not inspect.Parameter.empty
+            required += [] if has_default or field.name in required else [field.name]
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
+        schema.setdefault("additionalProperties", False)
+    return {**schema, "properties": properties, "required": [name for name in required if name in properties]}
+
+
+def _field_schema(field: Any) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    from musterd.declare.signature import schema_writer
+
+    schema = TypeAdapter(field.field_type).json_schema(schema_generator=schema_writer())
+    return {**schema, "description": field.description} if field.description else schema
+
+
+# --- calls ------------------------------------------------------------------------------------------
+
+
+def _without_entrypoint(name: str) -> Callable[..., Any]:
+    def call(arguments: dict[str, Any], context: ToolContext) -> Any:
+        raise ToolFailed(f"{name} has no function: its calls are executed by the client.")
+
+    return call
+
+
+def _caller(function: Any, owner: Any) -> Callable[..., Any]:
+    """The function of a tool: it takes the arguments and the context of a call."""
+    entrypoint, injected = function.entrypoint, _injected(function.entrypoint)
+
+    async def call_async(arguments: dict[str, Any], context: ToolContext) -> Any:
+        values = _values(function, arguments, context, owner, injected.values())
+        try:
+            result = entrypoint(**_named(injected, values), **arguments)
+            while inspect.isawaitable(result):  # @tool wraps an async generator in a coroutine
+                result = await result
+            if isinstance(result, AsyncIterator):
+                result = "".join([_piece(item, context) async for item in result])
+        except Exception as error:
+            raise _translated(error, entrypoint) from error
+        return _result(result, values, context)
+
+    def call(arguments: dict[str, Any], context: ToolContext) -> Any:
+        values = _values(function, arguments, context, owner, injected.values())
+        try:
+            result = entrypoint(**_named(injected, values), **arguments)
+            if isinstance(result, Iterator):
+                result = "".join([_piece(item, context) for item in result])
+        except Exception as error:
+            raise _translated(error, entrypoint) from error
+        return _result(result, values, context)
+
+    is_async = inspect.iscoroutinefunction(entrypoint) or inspect.isasyncgenfunction(entrypoint)
+    return call_async if is_async else call
+
+
+def _injected(entrypoint: Callable[..., Any]) -> dict[str, str]:
+    """The parameters that Agno fills: by their names, and by their types if these are ``Agent`` or ``Team``."""
+    injected = {name: name for name in inspect.signature(entrypoint).parameters if name in _INJECTED}
+    try:
+        hints = typing.get_type_hints(entrypoint)
+    except (NameError, TypeError):  # names that are imported for type checkers only
+        hints = {}
+    for name, hint in hints.items():
+        classes = {cls.__name__ for cls in getattr(hint, "__mro__", ()) if cls.__module__.startswith("agno.")}
+        if name not in injected and (role := classes & {"Agent", "Team"}):
+            injected[name] = role.pop().lower()
+    return injected
+
+
+def _named(injected: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {parameter: values[value] for parameter, value in injected.items()}
+
+
+def _values(function: Any, arguments: dict[str, Any], context: ToolContext, owner: Any, names: Any) -> dict[str, Any]:
+    """The values that Agno fills in, of which only those in ``names`` are created."""
+    is_team = any(cls.__name__ == "Team" for cls in type(owner).__mro__)
+    values = {"agent": None if is_team else owner, "team": owner if is_team else None}
+    if "run_context" in names:
+        values["run_context"] = run_context(context)
+    if "fc" in names:
+        from agno.tools.function import FunctionCall
+
+        values["fc"] = FunctionCall(function=function, arguments=arguments, call_id=context.tool_call_id)
+    for name, cls in _MEDIA.items():
+        if name in names:
+            from agno import media
+
+            items = context.media.get("audio" if name == "audios" else name, [])
+            values[name] = [_agno_medium(getattr(media, cls), item) for item in items]
+    return values
+
+
+def run_context(context: ToolContext) -> Any:
+    """Agno's context of a run, with the session state of ``context``."""
+    from agno.run.base import RunContext
+
+    return RunContext(
+        run_id=context.run_id,
+        session_id=context.session_id,
+        user_id=context.user_id,
+        session_state=context.session_state,
+        dependencies=context.dependencies,
+        metadata=context.metadata,
+    )
+
+
+def _agno_medium(cls: Any, medium: Media) -> Any:
+    fields = {"content": medium.content, "url": medium.url, "mime_type": medium.mime_type, "id": medium.id}
+    if cls.__name__ == "File":
+        fields["filename"] = medium.filename
+    return cls(**{name: value for name, value in fields.items() if value})
+
+
+def _piece(item: Any, context: ToolContext) -> str:
+    """One item that a function yields: an event becomes a report of its progress, anything else text of the result."""
+    if any(cls.__name__ == "CustomEvent" for cls in type(item).__mro__):
+        own = {name: value for name, value in vars(item).items() if name not in _event_fields(type(item))}
+        context.progress(str(own.pop("content", None) or ""), **own)
+        return ""
+    return str(item)
+
+
+def _event_fields(cls: type) -> set[str]:
+    """The fields that all of Agno's events have; musterd sets them itself."""
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("agno.")]
+    names = {name for base in bases for name in getattr(base, "__dataclass_fields__", {})}
+    return names - {"content"}
+
+
+def _result(result: Any, values: Mapping[str, Any], context: ToolContext) -> Any:
+    state = getattr(values.get("run_context"), "session_state", None)
+    if state is not None and state is not context.session_state:  # the function replaced the dict
+        context.session_state.clear()
+        context.session_state.update(state)
+    if any((cls.__module__, cls.__name__) == ("agno.tools.function", "ToolResult") for cls in type(result).__mro__):
+        media = {name: tuple(_medium(item) for item in getattr(result, name) or ()) for name in _MEDIA}
+        return ToolResult(content=result.content, **media)
+    return result
+
+
+def _medium(item: Any) -> Media:
+    content = None if item.url else item.get_content_bytes()
+    filename = getattr(item, "filename", None)
+    return Media(content=content, url=item.url or None, mime_type=item.mime_type or "", filename=filename, id=item.id)
+
+
+def _translated(error: Exception, entrypoint: Callable[..., Any]) -> Exception:
+    """Exceptions of Agno that tell the model something, and those about wrong arguments, as those of musterd."""
+    from pydantic import ValidationError
+
+    names = {cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "agno.exceptions"}
+    if "AgentRunException" not in names:
+        if isinstance(error, ValidationError) and error.title == getattr(entrypoint, "__qualname__", ""):
+            return wrong_arguments(error)
+        return error
+    messages = (error, getattr(error, "agent_message", None), getattr(error, "user_message", None))
+    texts = [str(getattr(message, "content", message)) for message in messages if message]
+    text = "\n".join(dict.fromkeys(texts))
+    return RetryTool(text) if "RetryAgentRun" in names else ToolFailed(text)
