@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.cli.source import load_source
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.declare import Component, Knowledge, MCPServer, Registry, load, models_of
+from musterd.declare import Component, Knowledge, MCPServer, Registry, models_of
 from musterd.declare.problems import redact_values, reported_together
 from musterd.declare.tool_errors import RetryTool
 from musterd.knowledge import embedding
@@ -31,7 +32,7 @@ async def source_checks(source: str, settings: Settings, *, connects_to_mcp: boo
     checks: list[Check] = []
     try:
         with reported_together():  # inside it, values of environment variables can be removed from texts
-            registry = load(source)
+            registry = load_source(source, settings).registry
             components = _components(registry)
             servers = {server.label: server for server in _servers(components)}
             checks += _models(components, settings)

@@ -14,8 +14,9 @@ from musterd.app import FEATURES, create_app
 from musterd.cli.logs import configure
 from musterd.cli.output import print_json
 from musterd.cli.settings import settings_from
+from musterd.cli.source import load_source
 from musterd.core.settings import Settings
-from musterd.declare import Registry, load
+from musterd.declare import Registry
 from musterd.declare.problems import reported_together
 from musterd.engine.process_role import ProcessRole
 from musterd.http.openapi.document import document
@@ -58,7 +59,7 @@ def get(source: str, path: str, *, db: str | None) -> int:
     with _existing_database(settings) as url:
         settings = settings.model_copy(update={"db": url})
         with reported_together():
-            app = create_app(registry=load(source), settings=settings, process_role=LISTENER)
+            app = create_app(registry=load_source(source, settings).registry, settings=settings, process_role=LISTENER)
         app.state.server.prepare()
         response = asyncio.run(_response(app, path))
     sys.stdout.buffer.write(response.content)

@@ -392,6 +392,22 @@ def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
 
 
 @app.command
+def inspect(source: str, /, *, json: JSON = False) -> int:
+    """Print the agents, teams and workflows of SOURCE, and what is different here if Agno's classes declare them.
+
+    Exit codes: 0 everything is served, 1 something is not served, 2 SOURCE cannot be served.
+
+    Parameters
+    ----------
+    source
+        Where the agents, teams and workflows are declared.
+    """
+    from musterd.cli.inspect import inspect as print_source
+
+    return print_source(source, as_json=json)
+
+
+@app.command
 def doctor(
     source: str | None = None,
     /,

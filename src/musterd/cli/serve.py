@@ -37,7 +37,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     """
     from musterd.app import create_app
     from musterd.cli.logs import configure
-    from musterd.declare import load
+    from musterd.cli.source import load_source, log_differences, require_declared_authorization
     from musterd.declare.problems import reported_together
     from musterd.http.uvicorn_protocol import protocol_options
 
@@ -47,7 +47,10 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
-        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, process_role=role)
+        loaded = load_source(source, settings)
+        app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_loopback, process_role=role)
+    require_declared_authorization(loaded.report, settings)
+    log_differences(loaded.report, settings)
     # Before it listens: no client connects to a server whose database cannot be used.
     app.state.server.prepare()
     listener = listen(host, port)

@@ -32,7 +32,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     """
     from musterd.app import FEATURES
     from musterd.cli.logs import configure
-    from musterd.declare import load
+    from musterd.cli.source import load_source
     from musterd.declare.problems import reported_together
 
     settings = settings_from(db)
@@ -42,7 +42,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     warn_of_unknown_variables(unknown_variables(os.environ))
     probes: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
     with reported_together():
-        registry = load(source)
+        registry = load_source(source, settings).registry
         if port is None:
             server = Server(registry, settings, FEATURES, WORKER)
         else:

@@ -206,6 +206,8 @@ class Settings(BaseSettings):
 
     # Models
 
+    model_override: str | None = None
+    """The model that every agent and team uses in place of the declared ones, to try them without accounts."""
     model_calls: Count = 1000
     """Model calls that a process makes at the same time. One run makes several if its members work in parallel."""
     provider_calls: Count = 1000

@@ -1,6 +1,9 @@
 """Loads the source that ``musterd serve`` names into a registry."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import ModuleType
+from typing import Protocol
 
 from musterd.core import source_files
 from musterd.core.errors import DeclarationError
@@ -9,19 +12,35 @@ from musterd.declare.registry import Registry
 from musterd.declare.source_location import closest_match
 
 
-def load(source: str) -> Registry:
+class Reader(Protocol):
+    """Reads what a module declares with the classes of another library."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Watch the import of the module."""
+        ...
+
+    def registry(self, module: ModuleType, name: str) -> Registry | None:
+        """The registry of what ``module`` declares, or only of its object ``name``; None: nothing of that library.
+
+        :raises DeclarationError: something cannot be served.
+        """
+        ...
+
+
+def load(source: str, reader: Reader | None = None) -> Registry:
     """Read the agents, teams and workflows that ``source`` declares.
 
     :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
+    :param reader: reads a module that declares nothing of musterd.
     :raises DeclarationError: the source is missing, does not import, or declares nothing or wrongly. The message has
         one line for each problem.
     """
     with reported_together():
-        registry = _read(source)
+        registry = _read(source, reader)
     return registry
 
 
-def _read(source: str) -> Registry:
+def _read(source: str, reader: Reader | None) -> Registry:
     target, _, name = source.partition(":")
     suffix = Path(target).suffix.lower()
     if not target.strip():
@@ -32,11 +51,15 @@ def _read(source: str) -> Registry:
         return load_yaml(_existing_file(target))
     from musterd.declare import python_source
 
-    if suffix == source_files.PYTHON or "/" in target or Path(target).is_dir():
-        module = python_source.import_file(_existing_file(target))
-    else:
-        module = python_source.import_module(target, Path.cwd())
-    return python_source.registry_of(module, source, name)
+    with reader.watching() if reader is not None else nullcontext():
+        if suffix == source_files.PYTHON or "/" in target or Path(target).is_dir():
+            module = python_source.import_file(_existing_file(target))
+        else:
+            module = python_source.import_module(target, Path.cwd())
+    registry = None
+    if reader is not None and not python_source.declares(module, name):
+        registry = reader.registry(module, name)
+    return python_source.registry_of(module, source, name) if registry is None else registry
 
 
 def _existing_file(target: str) -> Path:

@@ -66,6 +66,15 @@ def import_module(name: str, folder: Path) -> ModuleType:
     return _with_import_errors(lambda: _import_by_name(name, folder), name)
 
 
+def declares(module: ModuleType, name: str = "") -> bool:
+    """Whether ``module`` has a declaration of musterd at module level, or lacks the object ``name``."""
+    values = vars(module)
+    candidates = [values.get(name)] if name else list(values.values())
+    return (name != "" and name not in values) or any(
+        isinstance(value, Agent | Team | Workflow | Registry) for value in candidates
+    )
+
+
 def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     """The registry of the module-level declarations of ``module``, or only of its component ``name``.
 

@@ -39,7 +39,7 @@ from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
-from musterd.models.names import NO_MODEL, ModelInfo, describe
+from musterd.models.names import NO_MODEL, ModelInfo, describe, model_in_use
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import component_without_price
 from musterd.service.forks import ForkService
@@ -331,7 +331,7 @@ class Server:
             return NO_MODEL
         info = self._model_infos.get(component)
         if info is None:
-            info = self._model_infos[component] = describe(component.model)
+            info = self._model_infos[component] = describe(model_in_use(component.model, self.settings))
         return info
 
     @property

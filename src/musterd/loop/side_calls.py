@@ -34,7 +34,7 @@ from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, invalid_output
 from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
-from musterd.models.names import ModelInfo, describe
+from musterd.models.names import ModelInfo, describe, model_in_use
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -115,7 +115,7 @@ async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: Sid
     :return: the answer, and its message as JSON text.
     :raises ModelFailed: if there is no answer.
     """
-    path, info = run.at(f"{side_call.place}/m"), describe(side_call.model)
+    path, info = run.at(f"{side_call.place}/m"), describe(model_in_use(side_call.model, tree.settings))
     events = ModelCallEvents(tree=tree, run=run, info=info, path=path)
     if side_call.emits_events:
         events.started()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pydantic_ai.models import Model
 
+from musterd.core.settings import Settings
+
 LOCAL = "local"
 SCRIPTED = "scripted"
 
@@ -52,6 +54,11 @@ KINDS: dict[str, tuple[str, str]] = {
     LOCAL: ("Local", "Local"),
     SCRIPTED: ("Scripted", "Scripted"),
 }
+
+
+def model_in_use(model: str | Model, settings: Settings) -> str | Model:
+    """``model``, or the one that the settings put in place of every declared one."""
+    return settings.model_override or model
 
 
 def provider_of(system: str) -> str:

@@ -22,7 +22,7 @@ from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER
 from musterd.declare.source_location import closest_match
-from musterd.models.names import KINDS, LOCAL, SCRIPTED
+from musterd.models.names import KINDS, LOCAL, SCRIPTED, model_in_use
 
 if TYPE_CHECKING:
     from pydantic_ai.embeddings import EmbeddingModel
@@ -63,6 +63,7 @@ def resolve(model: str | Model, settings: Settings) -> Model:
         which is returned as it is.
     :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
     """
+    model = model_in_use(model, settings)
     if isinstance(model, Model):
         return model
     key = _key(model, settings)
@@ -83,6 +84,7 @@ def check(model: str | Model, settings: Settings) -> None:
 
     :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
     """
+    model = model_in_use(model, settings)
     prefix, _, model_name = model.partition(":") if isinstance(model, str) else ("", "", "")
     if prefix in _OPENAI_KINDS and model_name:
         _openai_access(f'Model "{prefix}:{model_name}"')
@@ -92,7 +94,7 @@ def check(model: str | Model, settings: Settings) -> None:
 
 def are_loaded(models: Iterable[str | Model], settings: Settings) -> bool:
     """Whether :func:`load` of ``models`` would import nothing."""
-    return all(isinstance(model, Model) or _key(model, settings) in _resolved for model in models)
+    return not _missing(models, settings)
 
 
 async def load(models: Iterable[str | Model], settings: Settings) -> None:
@@ -101,7 +103,7 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
     The imported objects are hidden from the garbage collector, which would otherwise scan all of them while the first
     runs wait.
     """
-    missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
+    missing = _missing(models, settings)
     if missing:
         holder, module_count = object(), len(sys.modules)
         garbage_collection.pause(holder)
@@ -113,9 +115,16 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
             release(holder)
 
 
+def _missing(models: Iterable[str | Model], settings: Settings) -> list[str]:
+    """The names of the models that are in use and not resolved yet."""
+    used = [model_in_use(model, settings) for model in models]
+    return [model for model in used if not isinstance(model, Model) and _key(model, settings) not in _resolved]
+
+
 def warm(models: Iterable[str | Model], settings: Settings) -> None:
     """Start loading the weights of ``local`` in the background, if it is among ``models``."""
-    if LOCAL in {model for model in models if isinstance(model, str)}:
+    used = (model_in_use(model, settings) for model in models)
+    if LOCAL in {model for model in used if isinstance(model, str)}:
         from musterd.models.local.model import LocalModel
 
         local = resolve(LOCAL, settings)

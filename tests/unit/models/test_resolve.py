@@ -12,7 +12,7 @@ from pydantic_ai.models.test import TestModel
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.names import ModelInfo, describe
-from musterd.models.resolve import close, resolve
+from musterd.models.resolve import are_loaded, check, close, resolve
 from musterd.models.scripted import ScriptedModel
 
 SETTINGS = Settings()
@@ -28,6 +28,16 @@ def test_the_same_name_is_the_same_model() -> None:
     assert isinstance(model, ScriptedModel)
     assert resolve("scripted", SETTINGS) is model
     assert resolve("scripted", Settings()) is not model
+
+
+def test_one_model_may_take_the_place_of_all() -> None:
+    settings = Settings(model_override="scripted")
+    scripted = resolve("openai:without-a-key", settings)
+    assert isinstance(scripted, ScriptedModel)
+    assert resolve(TestModel(), settings) is scripted
+    check("openai:without-a-key", settings)
+    assert are_loaded(["openai:without-a-key"], settings)
+    assert not are_loaded(["scripted"], Settings())
 
 
 @pytest.mark.anyio

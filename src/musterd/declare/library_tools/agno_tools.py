@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from musterd.declare.library_tools.argument_errors import wrong_arguments
+from musterd.declare.run_context import RunContext
 from musterd.declare.schema_tool import SchemaSignature, schema_tool
 from musterd.declare.source_location import Place, declaration_error
 from musterd.declare.tool_errors import RetryTool, ToolFailed
@@ -27,9 +28,10 @@ _FLAGS = (
 """The fields of a function that are options of ``@tool`` under the same names."""
 
 
-def toolkit_tools(kit: Any, label: str, place: Place) -> list[Tool]:
+def toolkit_tools(kit: Any, label: str, place: Place, make_tool: Callable[[Any], Tool] | None = None) -> list[Tool]:
     """The tools of a toolkit, each with its instructions. Async variants are preferred, as in Agno's async runs.
 
+    :param make_tool: makes the tool of a function; default: :func:`function_tool`.
     :raises DeclarationError: musterd has its own counterpart of the toolkit.
     """
     names = {cls.__name__ for cls in type(kit).__mro__}
@@ -43,7 +45,7 @@ def toolkit_tools(kit: Any, label: str, place: Place) -> list[Tool]:
         return [get_user_input if "UserControlFlowTools" in names else ask_user]
     functions = kit.get_async_functions().values()
     instructions = kit.instructions if kit.add_instructions else None
-    tools = [function_tool(function, place) for function in functions]
+    tools = [function_tool(function, place) if make_tool is None else make_tool(function) for function in functions]
     return [_with_instructions(tool, instructions) for tool in tools] if instructions else tools
 
 
@@ -52,10 +54,13 @@ def function_tools(function: Any, label: str, place: Place) -> list[Tool]:
     return [function_tool(function, place)]
 
 
-def function_tool(function: Any, place: Place, owner: Any = None) -> Tool:
+def function_tool(
+    function: Any, place: Place, owner: Any = None, adapt_hook: Callable[[Any], Any] = lambda hook: hook
+) -> Tool:
     """The tool that calls one of Agno's functions.
 
     :param owner: Agno's agent or team that has the tool, for parameters that take it.
+    :param adapt_hook: makes a hook for musterd of each of the function's.
     :raises DeclarationError: its name or its options cannot be used.
     """
     function = function.model_copy(deep=True)
@@ -64,6 +69,10 @@ def function_tool(function: Any, place: Place, owner: Any = None) -> Tool:
     check_tool_name(name, place)
     parameters = _parameters(function)
     options = {flag: value for flag in _FLAGS if (value := getattr(function, flag, None)) is not None}
+    for name_of_hook in ("pre_hook", "post_hook"):
+        if name_of_hook in options:
+            options[name_of_hook] = adapt_hook(options[name_of_hook])
+    options["tool_hooks"] = [adapt_hook(hook) for hook in options.get("tool_hooks", ())]
     if approval := getattr(function, "approval_type", None):
         options["approval"] = approval
     tool = schema_tool(
@@ -186,11 +195,11 @@ def _values(function: Any, arguments: dict[str, Any], context: ToolContext, owne
     return values
 
 
-def run_context(context: ToolContext) -> Any:
+def run_context(context: RunContext) -> Any:
     """Agno's context of a run, with the session state of ``context``."""
-    from agno.run.base import RunContext
+    from agno.run.base import RunContext as AgnoContext
 
-    return RunContext(
+    return AgnoContext(
         run_id=context.run_id,
         session_id=context.session_id,
         user_id=context.user_id,

@@ -1,0 +1,268 @@
+"""Converts Agno's agents and teams to declarations of musterd."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from musterd.agno.functions import is_team, with_agno_values
+from musterd.agno.hooks import converted_hooks
+from musterd.agno.models import Models
+from musterd.agno.option_table import OPTIONS
+from musterd.agno.report import Report
+from musterd.agno.tools import converted_tools
+from musterd.agno.watching import declared_at, passed_options
+from musterd.declare import Agent, MemoryManager, SessionSummaryManager, Team
+from musterd.declare.compression_manager import CompressionManager
+from musterd.declare.options import options_of
+from musterd.declare.problems import note, noting_problems
+from musterd.declare.source_location import Place, declaration_error, describe_type, placed_at
+
+_MODEL_OPTIONS = ("model", "reasoning_model", "parser_model", "output_model")
+_LEARNED = frozenset({"user_profile", "user_memory"})
+_NOT_LEARNED = ("session_context", "entity_memory", "learned_knowledge", "decision_log", "custom_stores")
+
+
+class Components:
+    """Converts agents and teams, each object once, even if several teams contain it.
+
+    :param file: the place of objects whose creation was not seen.
+    """
+
+    def __init__(self, models: Models, report: Report, file: Place) -> None:
+        self._models = models
+        self._report = report
+        self._file = file
+        self._converted: dict[int, Agent | Team] = {}
+
+    def convert(self, declared: Any, listed_at: Place | None = None) -> Agent | Team:
+        """The declaration of musterd for an agent or a team of Agno. Problems are noted.
+
+        :param listed_at: the place of what contains it.
+        :raises DeclarationError: it is neither.
+        """
+        if id(declared) not in self._converted:
+            place = declared_at(declared) or listed_at or self._file
+            self._converted[id(declared)] = self._convert(declared, place)
+        return self._converted[id(declared)]
+
+    def converted(self, declared: Any) -> Agent | Team | None:
+        """The declaration that was made of an object; None if none was."""
+        return self._converted.get(id(declared))
+
+    def _convert(self, declared: Any, place: Place) -> Agent | Team:
+        names = {cls.__name__ for cls in type(declared).__mro__ if cls.__module__.startswith("agno.")}
+        if not names & {"Agent", "Team"}:
+            raise declaration_error(place, f"there is {describe_type(declared)}", "only agents and teams are served")
+        cls = Team if is_team(declared) else Agent
+        label = f"{cls.kind} '{declared.id or declared.name}'" if declared.id or declared.name else f"this {cls.kind}"
+        if any("run" in vars(base) or "arun" in vars(base) for base in _own_classes(declared)):
+            problem = f"{label} is a subclass with its own run or arun"
+            note(declaration_error(place, problem, "use tools and hooks"), place)
+        with placed_at(place):
+            options = self._options(declared, cls, label, place)
+            return cls(**options)
+
+    def _options(self, declared: Any, cls: type[Agent] | type[Team], label: str, place: Place) -> dict[str, Any]:
+        """The options of musterd's declaration. What is different is reported, and what cannot be is noted."""
+        self._report_others(declared, label, place)
+        known = options_of(cls)
+        options = {
+            name: value
+            for name, row in OPTIONS.items()
+            if row.treatment == "carried" and name in known and (value := getattr(declared, name, None)) is not None
+        }
+        conversion = _Conversion(self, declared, label, place, options)
+        for convert in (conversion.models, conversion.prompt, conversion.tools, conversion.managers, conversion.team):
+            with noting_problems(place):
+                convert()
+        return options
+
+    def _report_others(self, declared: Any, label: str, place: Place) -> None:
+        """Report and refuse the options that are neither carried nor converted."""
+        passed = passed_options(declared)
+        defaults = inspect.signature(type(declared).__init__).parameters
+        for name, row in OPTIONS.items():
+            if row.treatment not in ("here", "not served", "refused") or name not in defaults:
+                continue
+            value = getattr(declared, name, None)
+            if (passed is not None and name not in passed) or value is None or _equals(value, defaults[name].default):
+                continue
+            if row.treatment == "refused":
+                shown = f"{name}={value!r}" if isinstance(value, str | bool | int) else name
+                note(declaration_error(place, f"{label} sets {shown}, which is not supported", row.words), place)
+            else:
+                (self._report.here if row.treatment == "here" else self._report.not_served)(name, row.words, place)
+
+
+def _own_classes(declared: Any) -> list[type]:
+    """The classes of an object that are the user's own."""
+    return [cls for cls in type(declared).__mro__ if cls.__module__.partition(".")[0] not in ("agno", "builtins")]
+
+
+def _equals(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | bool | int) and bool(value == default))
+
+
+class _Conversion:
+    """The conversion of one agent or team.
+
+    :param options: the options of musterd's declaration, which it completes.
+    """
+
+    def __init__(
+        self, components: Components, declared: Any, label: str, place: Place, options: dict[str, Any]
+    ) -> None:
+        self._components = components
+        self._declared = declared
+        self._label = label
+        self._place = place
+        self._options = options
+
+    def _set(self, name: str, value: Any) -> None:
+        if value is not None:
+            self._options[name] = value
+
+    def _model(self, model: Any) -> Any:
+        return self._components._models.convert(model, self._label, self._place)
+
+    def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return with_agno_values(function, self._declared)
+
+    def models(self) -> None:
+        """The models, and the agent that reasons."""
+        for name in _MODEL_OPTIONS:
+            with noting_problems(self._place):
+                self._set(name, self._model(getattr(self._declared, name, None)))
+        if self._declared.reasoning_agent is not None:
+            self._set("reasoning_agent", self._components.convert(self._declared.reasoning_agent, self._place))
+
+    def prompt(self) -> None:
+        """What the prompt consists of."""
+        for name in ("instructions", "system_message"):
+            value = getattr(self._declared, name, None)
+            value = getattr(value, "content", value)  # a Message of Agno
+            self._set(name, self._function(value) if callable(value) else value)
+        if dependencies := self._declared.dependencies:
+            functions = {name: value for name, value in dependencies.items() if callable(value)}
+            converted = {name: self._function(value) for name, value in functions.items()}
+            self._set("dependencies", {**dependencies, **converted})
+        if examples := self._declared.additional_input:
+            self._set("additional_input", [_example(example) for example in examples])
+
+    def tools(self) -> None:
+        """Tools, hooks, skills, and the search in knowledge."""
+        declared, place = self._declared, self._place
+        self._set("tools", converted_tools(declared.tools, declared, self._label, place))
+        self._set("tool_hooks", [self._function(hook) for hook in declared.tool_hooks or ()] or None)
+        for name in ("pre_hooks", "post_hooks"):
+            hooks = converted_hooks(getattr(declared, name), declared, self._label, place, self._components._report)
+            self._set(name, hooks or None)
+        if (skills := getattr(declared, "skills", None)) is not None:
+            more = converted_tools(skills.get_tools(), declared, self._label, place)
+            self._options["tools"] = [*self._options.get("tools", ()), *more]  # type: ignore[misc]
+            texts = (self._options.get("additional_context"), skills.get_system_prompt_snippet())
+            self._set("additional_context", "\n\n".join(text for text in texts if text))
+        self._knowledge()
+
+    def _knowledge(self) -> None:
+        retriever, knowledge = self._declared.knowledge_retriever, self._declared.knowledge
+        if retriever is not None:
+            self._set("knowledge_retriever", self._function(retriever))
+        elif knowledge is not None:
+            if callable(knowledge) and not hasattr(knowledge, "search"):
+                problem = f"{self._label}: knowledge is a function"
+                raise declaration_error(self._place, problem, "use a Knowledge object, or knowledge_retriever")
+            self._set("knowledge_retriever", _retriever(knowledge))
+
+    def managers(self) -> None:
+        """What summarizes, compresses, remembers and learns."""
+        declared = self._declared
+        if (manager := declared.session_summary_manager) is not None:
+            self._set("session_summary_manager", self._manager(SessionSummaryManager, manager))
+            self._set("enable_session_summaries", True)
+        if (manager := declared.compression_manager) is not None:
+            self._set("compression_manager", self._manager(CompressionManager, manager))
+        if (manager := declared.memory_manager) is not None:
+            self._set("memory_manager", self._manager(MemoryManager, manager))
+        if declared.learning:
+            self._learning(declared.learning)
+            if not declared.add_learnings_to_context:
+                self._set("add_memories_to_context", False)
+
+    def _manager(self, cls: type, manager: Any) -> Any:
+        """A manager of musterd with the values of Agno's manager of the same name."""
+        names = {field.name for field in dataclasses.fields(cls) if field.init}
+        values = {name: value for name in names if (value := getattr(manager, name, None)) is not None}
+        if "model" in values:
+            values["model"] = self._model(values["model"])
+        return cls(**values)
+
+    def _learning(self, learning: Any) -> None:
+        self._set("learning", True)
+        if learning is True:
+            return
+        lost = [name for name in _NOT_LEARNED if getattr(learning, name, None)]
+        if lost:
+            problem = f"{self._label}: learning sets {', '.join(lost)}, which is not supported"
+            raise declaration_error(self._place, problem, "keep user_profile and user_memory")
+        if not any(getattr(learning, name, None) for name in _LEARNED):
+            self._options.pop("learning")
+            return
+        if getattr(learning, "model", None) is not None and "memory_manager" not in self._options:
+            self._set("memory_manager", MemoryManager(model=self._model(learning.model)))
+
+    def team(self) -> None:
+        """Members and mode of a team."""
+        if not is_team(self._declared):
+            return
+        mode, members = self._declared.mode, self._declared.members
+        self._set("mode", mode.value if isinstance(mode, enum.Enum) else mode)
+        if callable(members):
+            self._set("members", _member_function(self._function(members), self._components))
+            return
+        converted = []
+        for member in members:
+            with noting_problems(self._place):
+                converted.append(self._components.convert(member, self._place))
+        self._set("members", converted)
+
+
+def _example(example: Any) -> Any:
+    """One message of ``additional_input``."""
+    if isinstance(example, str | dict):
+        return example
+    if hasattr(example, "role"):
+        return {"role": example.role, "content": example.get_content_string()}
+    return example.model_dump_json()
+
+
+def _retriever(knowledge: Any) -> Callable[..., Any]:
+    """A function that searches a knowledge base of Agno's."""
+
+    async def search(query: str, num_documents: int | None = None, filters: Any = None) -> list[dict[str, Any]]:
+        if hasattr(knowledge, "asearch"):
+            documents = await knowledge.asearch(query=query, max_results=num_documents, filters=filters)
+        elif hasattr(knowledge, "async_search"):
+            documents = await knowledge.async_search(query=query, max_results=num_documents, filters=filters)
+        else:
+            documents = knowledge.search(query=query, max_results=num_documents, filters=filters)
+        return [document if isinstance(document, dict) else document.to_dict() for document in documents or ()]
+
+    return search
+
+
+def _member_function(function: Callable[..., Any], components: Components) -> Callable[..., Any]:
+    """A function that returns the members of a run, from Agno's function for the same."""
+
+    async def members(**values: Any) -> list[Agent | Team]:
+        returned = function(**values)
+        if inspect.isawaitable(returned):
+            returned = await returned
+        return [components.convert(member) for member in returned or ()]
+
+    members.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return members

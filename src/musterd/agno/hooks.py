@@ -1,0 +1,154 @@
+"""Agno's hooks and guardrails before and after a run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from musterd.agno.functions import agno_values, is_team, keep_state
+from musterd.agno.report import Report
+from musterd.core.errors import InputCheckError, OutputCheckError
+from musterd.declare.hooks import hook_arguments, hook_function, hook_name, is_hook
+from musterd.declare.problems import note
+from musterd.declare.source_location import Place, declaration_error, describe_type
+
+
+def converted_hooks(hooks: Any, owner: Any, label: str, place: Place, report: Report) -> list[Callable[..., Any]]:
+    """The hooks of Agno's agent or team ``owner``. A problem is noted for each that cannot be used."""
+    converted = []
+    for hook in hooks or ():
+        if any(cls.__name__ == "BaseEval" for cls in type(hook).__mro__) or not is_hook(hook):
+            problem = f"{label}: a hook is {describe_type(hook)}"
+            note(declaration_error(place, problem, "evals as hooks are not supported: use a function"), place)
+            continue
+        if getattr(hook, "_agno_run_in_background", False):
+            report.here("@hook(run_in_background=True)", "hooks finish before the run does", place)
+        converted.append(_converted(hook, owner))
+    return converted
+
+
+def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
+    """A hook of musterd that calls one of Agno's with Agno's objects, and takes over what it changed."""
+    function = hook_function(hook)
+
+    # They take all values, because Agno fills more parameters by name than musterd does.
+    async def call_async(**values: Any) -> None:
+        arguments = _arguments(values, owner)
+        try:
+            await function(**hook_arguments(hook, arguments))
+        except Exception as error:
+            raise _translated(error) from error
+        _take_over(values, arguments)
+
+    def call(**values: Any) -> None:
+        arguments = _arguments(values, owner)
+        try:
+            function(**hook_arguments(hook, arguments))
+        except Exception as error:
+            raise _translated(error) from error
+        _take_over(values, arguments)
+
+    wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
+    wrapper.__name__ = hook_name(hook)
+    # A guardrail that masks personal data must not have events show the message as it was before.
+    wrapper.hides_input = bool(getattr(hook, "mask_pii", False))
+    return wrapper  # type: ignore[no-any-return]
+
+
+def _arguments(values: dict[str, Any], owner: Any) -> dict[str, Any]:
+    """The values of a call with Agno's objects."""
+    arguments = agno_values(values, owner)
+    if "run_input" in values:
+        arguments["run_input"] = _agno_input(values["run_input"], owner)
+    if "run_output" in values:
+        arguments["run_output"] = _agno_output(values, owner)
+    return arguments
+
+
+def _take_over(values: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Take over what a hook changed."""
+    keep_state(values, arguments)
+    if "run_input" in values:
+        content = arguments["run_input"].input_content
+        text = content if isinstance(content, str) else arguments["run_input"].input_content_string()
+        values["run_input"].input_content = text
+    if "run_output" in values:
+        content = arguments["run_output"].content
+        is_model = hasattr(content, "model_dump_json")
+        values["run_output"].content = json.loads(content.model_dump_json()) if is_model else content
+
+
+def _agno_input(run_input: Any, owner: Any) -> Any:
+    from agno.run.agent import RunInput
+    from agno.run.team import TeamRunInput
+
+    content: Any = run_input.input_content
+    schema = owner.input_schema
+    if isinstance(schema, type) and hasattr(schema, "model_validate_json"):
+        content = schema.model_validate_json(content)
+    cls = TeamRunInput if is_team(owner) else RunInput
+    media = {
+        name: [_agno_medium(name, item) for item in getattr(run_input, name)]
+        for name in ("images", "videos", "audios", "files")
+    }
+    return cls(input_content=content, **media)
+
+
+def _agno_medium(name: str, item: Any) -> Any:
+    from agno import media
+
+    cls = {"images": media.Image, "videos": media.Video, "audios": media.Audio, "files": media.File}[name]
+    if isinstance(item, str):
+        return media.File(content=item)
+    if (url := getattr(item, "url", None)) is not None:
+        return cls(url=url)
+    return cls(content=item.data, mime_type=item.media_type)
+
+
+def _agno_output(values: dict[str, Any], owner: Any) -> Any:
+    from agno.models.response import ToolExecution
+    from agno.run.agent import RunOutput
+    from agno.run.team import TeamRunOutput
+
+    output, kind = values["run_output"], "team" if is_team(owner) else "agent"
+    content, schema = output.content, owner.output_schema
+    if isinstance(schema, type) and not isinstance(content, str):
+        content = schema.model_validate(content)  # type: ignore[attr-defined]
+    tools = [
+        ToolExecution(
+            tool_name=tool.get("name"),
+            tool_args=tool.get("args"),
+            result=tool.get("result"),
+            tool_call_error=tool.get("is_error"),
+        )
+        for tool in output.tools
+    ]
+    cls = TeamRunOutput if kind == "team" else RunOutput
+    ids = {f"{kind}_id": owner.id, f"{kind}_name": owner.name}
+    return cls(
+        run_id=output.run_id,
+        session_id=output.session_id,
+        user_id=values.get("user_id"),
+        content=content,
+        content_type=output.content_type,
+        tools=tools,
+        session_state=values.get("session_state"),
+        metadata=values.get("metadata"),
+        **ids,
+    )
+
+
+def _translated(error: Exception) -> Exception:
+    """Agno's refusal of an input or an answer as musterd's; any other exception unchanged."""
+    names = {cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "agno.exceptions"}
+    for name, ours in (("InputCheckError", InputCheckError), ("OutputCheckError", OutputCheckError)):
+        if name in names:
+            trigger = getattr(error, "check_trigger", None)
+            return ours(
+                str(getattr(error, "message", error)),
+                check_trigger=getattr(trigger, "value", trigger),
+                additional_data=getattr(error, "additional_data", None),
+            )
+    return error

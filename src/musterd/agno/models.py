@@ -1,0 +1,230 @@
+"""Models of a file of Agno: names of musterd's models, or models of pydantic-ai if options are set."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from musterd.agno.report import Report
+from musterd.core.errors import DeclarationError
+from musterd.core.settings import Settings
+from musterd.declare.source_location import Place, declaration_error
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+DEFAULT = "openai-chat:gpt-4o"
+"""Agno's model of an agent or team that names none."""
+
+_PREFIXES = {
+    "anthropic": "anthropic",
+    "aws": "bedrock",
+    "azure": "azure",
+    "cerebras": "cerebras",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "fireworks": "fireworks",
+    "google": "google",
+    "groq": "groq",
+    "huggingface": "huggingface",
+    "mistral": "mistral",
+    "moonshot": "moonshotai",
+    "nebius": "nebius",
+    "ollama": "ollama",
+    "openrouter": "openrouter",
+    "together": "together",
+    "vercel": "vercel",
+    "xai": "xai",
+}
+"""The prefixes of musterd's names, by the packages of Agno's models, except for OpenAI, which has two."""
+
+_SETTINGS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+    "random_seed": "seed",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "logit_bias": "logit_bias",
+    "parallel_tool_calls": "parallel_tool_calls",
+    "stop": "stop_sequences",
+    "stop_sequences": "stop_sequences",
+    "timeout": "timeout",
+    "extra_headers": "extra_headers",
+    "default_headers": "extra_headers",
+    "extra_body": "extra_body",
+}
+_OPENAI_SETTINGS = {
+    "reasoning_effort": "openai_reasoning_effort",
+    "reasoning_summary": "openai_reasoning_summary",
+    "service_tier": "openai_service_tier",
+    "store": "openai_store",
+    "truncation": "openai_truncation",
+    "user": "openai_user",
+    "verbosity": "openai_text_verbosity",
+    "logprobs": "openai_logprobs",
+    "top_logprobs": "openai_top_logprobs",
+}
+_ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
+_WITHOUT_EFFECT = frozenset(
+    {
+        *("id", "name", "provider", "model_type", "supports_native_structured_outputs", "supports_json_schema_outputs"),
+        *(
+            "collect_metrics_on_completion",
+            "strict_output",
+            "tool_message_role",
+            "assistant_message_role",
+            "role_map",
+            "reverse_role_map",
+        ),
+        *(
+            "retries",
+            "delay_between_retries",
+            "exponential_backoff",
+            "retry_with_guidance",
+            "retry_with_guidance_limit",
+            "max_retries",
+        ),
+        *(
+            "client",
+            "async_client",
+            "api_key",
+            "base_url",
+            "host",
+            "vertexai",
+            "cache_dir",
+            "cache_ttl",
+            "vector_store_name",
+        ),
+    }
+)
+"""Fields that are used elsewhere, or that say how Agno makes its calls."""
+
+
+class Models:
+    """Converts models, each object once.
+
+    :param settings: ``model_override`` replaces every model.
+    """
+
+    def __init__(self, settings: Settings, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._converted: dict[int, str | Model] = {}
+
+    def convert(self, model: Any, label: str, place: Place) -> str | Model | None:
+        """The model of musterd for one of Agno's; None for None.
+
+        :raises DeclarationError: there is none.
+        """
+        if model is None:
+            return None
+        if self._settings.model_override:
+            return self._settings.model_override
+        if id(model) not in self._converted:
+            self._converted[id(model)] = self._convert(model, label, place)
+        return self._converted[id(model)]
+
+    def _convert(self, model: Any, label: str, place: Place) -> str | Model:
+        folders = [cls.__module__.split(".")[2:3] for cls in type(model).__mro__ if cls.__module__.startswith("agno.")]
+        names = {cls.__name__ for cls in type(model).__mro__}
+        folder = next((name for (name,) in (part for part in folders if part)), "")
+        options = self._options(model, place)
+        try:
+            if "OpenAIResponses" in names and folder == "openai":
+                return self._openai("openai", model, options)
+            if "OpenAIChat" in names and (folder == "openai" or folder not in _PREFIXES or model.base_url):
+                is_plain = folder in _PREFIXES and not options and _has_defaults(model, "base_url", "api_key")
+                return f"{_PREFIXES[folder]}:{model.id}" if is_plain else self._openai("openai-chat", model, options)
+            if (prefix := _PREFIXES.get(folder)) is not None:
+                is_google_cloud = prefix == "google" and getattr(model, "vertexai", False)
+                return self._of_provider("google-cloud" if is_google_cloud else prefix, model, options)
+        except (DeclarationError, ImportError) as error:
+            problem = f"{label}: its model {type(model).__name__} cannot be used"
+            raise declaration_error(place, problem, " ".join(str(error).split())) from error
+        problem = f"{label}: there is no model here for {type(model).__name__} of {type(model).__module__}"
+        raise declaration_error(place, problem, "use a model of another provider, or an OpenAILike one")
+
+    def _options(self, model: Any, place: Place) -> dict[str, Any]:
+        """The settings of pydantic-ai for the fields that are set. Those without a counterpart are reported."""
+        names = {cls.__name__ for cls in type(model).__mro__}
+        is_openai, is_claude = bool(names & {"OpenAIChat", "OpenAIResponses"}), "Claude" in names
+        known = {
+            **_SETTINGS,
+            **(_OPENAI_SETTINGS if is_openai else {}),
+            **(_ANTHROPIC_SETTINGS if is_claude else {}),
+        }
+        options: dict[str, Any] = {}
+        for field in dataclasses.fields(model):
+            value = getattr(model, field.name, None)
+            if value is None or (_is_default(field, value) and not (is_claude and field.name == "max_tokens")):
+                continue
+            if (setting := known.get(field.name)) is not None:
+                options[setting] = [value] if setting == "stop_sequences" and isinstance(value, str) else value
+            elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
+                option = f"{type(model).__name__}({field.name}=…)"
+                self._report.not_served(option, "models have no such option here", place)
+        return options
+
+    def _openai(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
+        base_url, api_key = getattr(model, "base_url", None), getattr(model, "api_key", None)
+        if not options and base_url is None and api_key is None:
+            return f"{prefix}:{model.id}"
+        from musterd.models.openai_http import build_client, build_model
+
+        api_key = api_key or os.environ.get("OPENAI_API_KEY")
+        if api_key is None and base_url is None and "OPENAI_BASE_URL" not in os.environ:
+            raise DeclarationError("set OPENAI_API_KEY")
+        client = build_client(
+            base_url=None if base_url is None else str(base_url),
+            api_key=api_key or "no-key",
+            settings=self._settings,
+        )
+        settings: Any = options or None
+        if prefix == "openai-chat":
+            return build_model(model.id, client, model_settings=settings)
+        from pydantic_ai.models.openai import OpenAIResponsesModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        return OpenAIResponsesModel(model.id, provider=OpenAIProvider(openai_client=client), settings=settings)
+
+    def _of_provider(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
+        api_key, host = getattr(model, "api_key", None), getattr(model, "host", None)
+        has_own_key = api_key is not None and api_key not in os.environ.values()
+        if not options and not has_own_key and host is None:
+            return f"{prefix}:{model.id}"
+        from pydantic_ai.exceptions import UserError
+        from pydantic_ai.models import infer_model
+        from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
+
+        providers: list[Provider[Any]] = []
+
+        def provider_of(name: str) -> Provider[Any]:
+            values: dict[str, Any] = {"api_key": api_key} if has_own_key else {}
+            if host is not None:
+                values["base_url"] = f"{str(host).rstrip('/')}/v1"
+            providers.append(infer_provider_class(name)(**values) if values else infer_provider(name))
+            return providers[-1]
+
+        try:
+            inferred: Any = infer_model(f"{prefix}:{model.id}", provider_of)
+        except (UserError, ValueError) as error:
+            raise DeclarationError(str(error)) from error
+        created: Model = type(inferred)(model.id, provider=providers[-1], settings=options or None)
+        return created
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(value == field.default_factory())
+    return field.default is not dataclasses.MISSING and bool(value == field.default)
+
+
+def _has_defaults(model: Any, *names: str) -> bool:
+    fields = {field.name: field for field in dataclasses.fields(model)}
+    return all(name in fields and _is_default(fields[name], getattr(model, name)) for name in names)

@@ -1,0 +1,138 @@
+"""Every option of Agno's ``Agent``, ``Team`` and ``AgentOS`` (2.5.6), and what becomes of it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What becomes of one option.
+
+    :param treatment: ``carried``: the option of the same name; ``converted``: see :mod:`musterd.agno.components` and
+        :mod:`musterd.agno.reader`; ``here``: musterd has it in another way; ``not served``: the rest is served without
+        it; ``refused``: the source cannot be served with it.
+    :param words: what it means here, or how to do without it.
+    """
+
+    treatment: Literal["carried", "converted", "here", "not served", "refused"]
+    words: str = ""
+
+
+def _rows(treatment: Literal["carried", "converted"], names: str) -> dict[str, Row]:
+    return {name: Row(treatment) for name in names.split()}
+
+
+_DATABASE = Row("here", "runs, events and sessions are stored in musterd's own database (--db)")
+_REQUEST = Row("here", "each request sends its own")
+_RETRIES = Row("here", "the server retries model calls (MUSTERD_MODEL_TRIES)")
+_LOG = Row("here", "the server's log says what happens (MUSTERD_LOG_LEVEL)")
+_ONCE_PER_RUN = Row("here", "functions for tools, members and knowledge are called once per run")
+_CULTURE = Row("refused", "culture is not supported: use instructions")
+_ROLE = Row("refused", "roles depend on the provider: leave it out")
+
+OPTIONS: dict[str, Row] = {
+    **_rows(
+        "carried",
+        """
+        name id role description expected_output additional_context introduction markdown
+        session_state add_session_state_to_context enable_agentic_state overwrite_db_session_state
+        search_session_history num_history_sessions read_chat_history
+        enable_session_summaries add_session_summary_to_context
+        add_dependencies_to_context metadata resolve_in_context use_instruction_tags
+        add_name_to_context add_datetime_to_context add_location_to_context timezone_identifier
+        update_memory_on_run enable_user_memories enable_agentic_memory add_memories_to_context
+        add_history_to_context num_history_runs num_history_messages max_tool_calls_from_history
+        knowledge_filters enable_agentic_knowledge_filters add_knowledge_to_context references_format
+        search_knowledge add_search_knowledge_instructions
+        tool_call_limit tool_choice compress_tool_results
+        reasoning reasoning_min_steps reasoning_max_steps
+        input_schema output_schema parser_model_prompt output_model_prompt use_json_mode
+        send_media_to_model store_media
+        respond_directly delegate_to_all_members determine_input_for_members max_iterations
+        share_member_interactions add_team_history_to_members num_team_history_runs
+        get_member_information_tool add_member_tools_to_context store_member_responses stream_member_events
+        """,
+    ),
+    **_rows(
+        "converted",
+        """
+        model reasoning_model parser_model output_model reasoning_agent members mode
+        tools tool_hooks pre_hooks post_hooks skills
+        instructions system_message dependencies additional_input
+        knowledge knowledge_retriever session_summary_manager memory_manager compression_manager
+        learning add_learnings_to_context
+        """,
+    ),
+    "db": _DATABASE,
+    "cache_session": _DATABASE,
+    "store_events": _DATABASE,
+    "events_to_skip": Row("here", "all events are stored; a request chooses those that it reads"),
+    "store_tool_messages": _DATABASE,
+    "store_history_messages": _DATABASE,
+    "stream": _REQUEST,
+    "stream_events": _REQUEST,
+    "user_id": _REQUEST,
+    "session_id": _REQUEST,
+    "retries": _RETRIES,
+    "delay_between_retries": _RETRIES,
+    "exponential_backoff": _RETRIES,
+    "debug_mode": _LOG,
+    "debug_level": _LOG,
+    "show_members_responses": _LOG,
+    "telemetry": Row("here", "musterd sends nothing anywhere"),
+    "cache_callables": _ONCE_PER_RUN,
+    "callable_tools_cache_key": _ONCE_PER_RUN,
+    "callable_knowledge_cache_key": _ONCE_PER_RUN,
+    "callable_members_cache_key": _ONCE_PER_RUN,
+    "structured_outputs": Row("here", "the schema of the answer is sent in the way that the provider supports best"),
+    "system_message_role": _ROLE,
+    "user_message_role": _ROLE,
+    "build_context": Row("refused", "the prompt is always built: use system_message to replace it"),
+    "build_user_context": Row("refused", "the user's message is always built: leave it out"),
+    "parse_response": Row("refused", "an answer of output_schema is always parsed: leave it out"),
+    "read_tool_call_history": Row("refused", "use max_tool_calls_from_history"),
+    "save_response_to_file": Row("refused", "the answer is stored: use a function in post_hooks to write it elsewhere"),
+    "update_knowledge": Row("refused", "models cannot add to Agno's knowledge here: leave it out"),
+    "culture_manager": _CULTURE,
+    "enable_agentic_culture": _CULTURE,
+    "update_cultural_knowledge": _CULTURE,
+    "add_culture_to_context": _CULTURE,
+}
+"""The options of agents and teams."""
+
+_SCHEDULES = Row("here", "schedules are always kept (/schedules)")
+_NAMES = Row("here", "MUSTERD_OS_ID, MUSTERD_OS_NAME and MUSTERD_OS_DESCRIPTION say how the server describes itself")
+_ROUTES = "serve the routes with your own application, and mount musterd below it: docs/howto/embed.md"
+
+AGENT_OS: dict[str, Row] = {
+    **_rows("converted", "agents teams authorization"),
+    "id": _NAMES,
+    "name": _NAMES,
+    "description": _NAMES,
+    "version": _NAMES,
+    "db": _DATABASE,
+    "auto_provision_dbs": _DATABASE,
+    "telemetry": Row("here", "musterd sends nothing anywhere"),
+    "tracing": Row("here", "runs are always traced (/traces)"),
+    "settings": Row("here", "settings are environment variables: docs/reference/settings.md"),
+    "cors_allowed_origins": Row("here", "set MUSTERD_CORS_ORIGINS to the same origins"),
+    "config": Row("here", "what AgentOS shows of its pages is not configured"),
+    "registry": Row("here", "models and tools are those of the agents and teams"),
+    "on_route_conflict": Row("here", "there is one application and no conflict"),
+    "scheduler": _SCHEDULES,
+    "scheduler_poll_interval": _SCHEDULES,
+    "scheduler_base_url": _SCHEDULES,
+    "internal_service_token": _SCHEDULES,
+    "authorization_config": Row("here", "JWT_VERIFICATION_KEY, JWT_JWKS_FILE and others say who may do what"),
+    "run_hooks_in_background": Row("here", "hooks finish before the run does"),
+    "workflows": Row("not served", "port them: docs/howto/from-agno.md"),
+    "knowledge": Row("not served", "agents search their own knowledge, but it has no operations over HTTP"),
+    "interfaces": Row("not served", "musterd has no interfaces to other services"),
+    "a2a_interface": Row("not served", "musterd does not speak A2A"),
+    "enable_mcp_server": Row("not served", "musterd is no MCP server"),
+    "base_app": Row("refused", _ROUTES),
+    "lifespan": Row("refused", _ROUTES),
+}
+"""The options of ``AgentOS``."""

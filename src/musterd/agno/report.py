@@ -1,0 +1,61 @@
+"""What is different if a file of Agno is served here. A start names it, and ``musterd inspect`` lists it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from musterd.declare.source_location import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One thing that the file declares and that is different here.
+
+    :param kind: ``here``: musterd has it in another way; ``not served``: it is missing.
+    :param option: the option as the file writes it: ``db``, ``AgentOS(interfaces=…)``.
+    :param text: what it means here.
+    """
+
+    kind: Literal["here", "not served"]
+    option: str
+    text: str
+    place: Place | None
+
+
+@dataclass(slots=True)
+class Report:
+    """The remarks about one source.
+
+    :param requires_authorization: the place that requires authentication; None if nothing does.
+    """
+
+    remarks: list[Remark] = field(default_factory=list)
+    requires_authorization: Place | None = None
+
+    def here(self, option: str, text: str, place: Place | None) -> None:
+        """Add an option that musterd has in another way."""
+        self.remarks.append(Remark(kind="here", option=option, text=text, place=place))
+
+    def not_served(self, option: str, text: str, place: Place | None) -> None:
+        """Add something that is missing here."""
+        self.remarks.append(Remark(kind="not served", option=option, text=text, place=place))
+
+    def lines(self) -> list[str]:
+        """The report: what is not served first, and one line for equal remarks at several places."""
+        places: dict[tuple[str, str, str], list[str]] = {}
+        for remark in sorted(self.remarks, key=lambda remark: remark.kind == "here"):
+            listed = places.setdefault((remark.kind, remark.option, remark.text), [])
+            if remark.place is not None and str(remark.place) not in listed:
+                listed.append(str(remark.place))
+        return [
+            f"{', '.join(where) or 'the file'}: {option}{' is not served' if kind == 'not served' else ''} — {text}"
+            for (kind, option, text), where in places.items()
+        ]
+
+    def start_lines(self) -> list[str]:
+        """What a start prints: a line for each thing that is not served, and one line for all others."""
+        lost = Report([remark for remark in self.remarks if remark.kind == "not served"])
+        options = sorted({remark.option for remark in self.remarks if remark.kind == "here"})
+        rest = f"different here: {', '.join(options)} (musterd inspect says how)"
+        return [*lost.lines(), *([rest] if options else [])]

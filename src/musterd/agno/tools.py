@@ -1,0 +1,110 @@
+"""The tools of agents and teams in a file of Agno."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from musterd.agno.functions import with_agno_values
+from musterd.declare import MCPServer, Tool, ToolContext
+from musterd.declare.library_tools.agno_tools import function_tool, run_context, toolkit_tools
+from musterd.declare.problems import noting_problems
+from musterd.declare.source_location import Place, declaration_error, describe_type
+
+
+def converted_tools(tools: Any, owner: Any, label: str, place: Place) -> list[Any] | Callable[..., Any]:
+    """``tools=`` for musterd. A problem is noted for each entry that cannot be used.
+
+    :param owner: Agno's agent or team that has the tools.
+    """
+    if callable(tools) and not isinstance(tools, Sequence):
+        return _factory(tools, owner, label, place)
+    converted: list[Any] = []
+    for entry in tools or ():
+        with noting_problems(place):
+            converted += _entry(entry, owner, label, place)
+    return _first_of_each_name(converted)
+
+
+def _factory(function: Callable[..., Any], owner: Any, label: str, place: Place) -> Callable[..., Any]:
+    """The function that returns the tools of a run, from Agno's function for the same."""
+    import inspect
+
+    parameters = inspect.signature(function).parameters
+
+    async def tools_of_run(context: ToolContext) -> list[Any]:
+        values = {"agent": owner, "team": owner, "session_state": context.session_state}
+        values["run_context"] = run_context(context)
+        returned = function(**{name: values[name] for name in parameters if name in values})
+        if inspect.isawaitable(returned):
+            returned = await returned
+        tools = converted_tools(list(returned or ()), owner, label, place)
+        assert isinstance(tools, list)
+        return tools
+
+    return tools_of_run
+
+
+def _entry(entry: Any, owner: Any, label: str, place: Place) -> list[Any]:
+    names = {cls.__name__ for cls in type(entry).__mro__ if cls.__module__.partition(".")[0] == "agno"}
+    if isinstance(entry, dict):
+        problem = f"{label}: a tool is the provider's own ({entry.get('type', 'a dict')})"
+        raise declaration_error(place, problem, "list a function or an MCP server instead")
+    if "MCPTools" in names:
+        return [_mcp_server(entry, label, place)]
+    if "Toolkit" in names:
+        return toolkit_tools(entry, label, place, lambda function: _function(function, owner, place))
+    if "Function" in names:
+        return [_function(entry, owner, place)]
+    if callable(entry):
+        from agno.tools.function import Function
+
+        function = Function.from_callable(entry)
+        function.approval_type = getattr(entry, "_agno_approval_type", None)
+        return [_function(function, owner, place)]
+    problem = f"{label}: a tool is {describe_type(entry)}"
+    raise declaration_error(place, problem, "list functions and toolkits")
+
+
+def _function(function: Any, owner: Any, place: Place) -> Tool:
+    return function_tool(function, place, owner, lambda hook: with_agno_values(hook, owner))
+
+
+def _first_of_each_name(tools: Iterable[Any]) -> list[Any]:
+    """The tools without those whose name an earlier one has, which Agno ignores too."""
+    kept: list[Any] = []
+    names: set[str] = set()
+    for tool in tools:
+        if isinstance(tool, Tool):
+            if tool.name in names:
+                continue
+            names.add(tool.name)
+        kept.append(tool)
+    return kept
+
+
+def _mcp_server(kit: Any, label: str, place: Place) -> MCPServer:
+    """The server of Agno's ``MCPTools``.
+
+    :raises DeclarationError: it uses what musterd's servers do not have.
+    """
+    parameters = getattr(kit, "server_params", None)
+    url = getattr(kit, "url", None) or getattr(parameters, "url", None)
+    command: Any = getattr(kit, "command", None) or getattr(parameters, "command", None)
+    if getattr(kit, "session", None) is not None or getattr(kit, "header_provider", None) is not None:
+        raise declaration_error(place, f"{label}: MCPTools with a session or a header_provider", "use url= or command=")
+    if url and getattr(kit, "transport", "") == "sse":
+        raise declaration_error(place, f"{label}: MCPTools with transport='sse'", "use transport='streamable-http'")
+    if parameters is not None and getattr(parameters, "args", None):
+        command = [command, *parameters.args]
+    options = {
+        "command": None if url else command,
+        "url": url,
+        "env": None if url else (getattr(kit, "env", None) or getattr(parameters, "env", None)),
+        "headers": getattr(parameters, "headers", None) if url else None,
+        "include_tools": kit.include_tools,
+        "exclude_tools": kit.exclude_tools,
+        "tool_name_prefix": getattr(kit, "tool_name_prefix", None),
+        "timeout_seconds": float(getattr(kit, "timeout_seconds", None) or 60),
+    }
+    return MCPServer(**{name: value for name, value in options.items() if value})

@@ -1,0 +1,162 @@
+"""Watches the import of a file: where it creates agents and teams, and what it passes to ``AgentOS``."""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from musterd.declare.source_location import Place
+
+AGENT_MODULE, TEAM_MODULE, SYSTEM_MODULE = "agno.agent.agent", "agno.team.team", "agno.os.app"
+"""The modules of Agno's classes ``Agent``, ``Team`` and ``AgentOS``."""
+_DECLARED_AT, _ARGUMENTS, _APP = "_musterd_declared_at", "_musterd_arguments", "_musterd_app"
+_Undo = Callable[[], None]
+
+
+def declared_at(declared: Any) -> Place | None:
+    """The line that created an object of Agno, if its creation was watched."""
+    place: Place | None = vars(declared).get(_DECLARED_AT)
+    return place
+
+
+def passed_options(declared: Any) -> frozenset[str] | None:
+    """The options that were passed when the object was created; None if its creation was not watched."""
+    names: frozenset[str] | None = vars(declared).get(_ARGUMENTS)
+    return names
+
+
+def app_of(system: Any) -> Any:
+    """The empty application that the file got from its ``AgentOS``; None if it asked for none."""
+    return vars(system).get(_APP)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Watch the imports inside."""
+    undo: list[_Undo] = []
+
+    def watch(module: ModuleType) -> None:
+        undo.extend(_WATCHES[module.__name__](module))
+
+    finder = _Finder(watch)
+    for name in _WATCHES:
+        if name in sys.modules:
+            watch(sys.modules[name])
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for restore in reversed(undo):
+            restore()
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of the watched classes, as the finders after it do, and has them watched once they exist."""
+
+    def __init__(self, watch: Callable[[ModuleType], None]) -> None:
+        self._watch = watch
+        self._is_asking = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in _WATCHES or self._is_asking:
+            return None
+        self._is_asking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._is_asking = False
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, self._watch)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """Executes a module with its own loader, and then has it watched."""
+
+    def __init__(self, loader: importlib.abc.Loader, watch: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._watch = watch
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The module keeps its own loader, which knows its source.
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._watch(module)
+
+
+def _replaced(cls: type, name: str, replacement: Callable[..., Any]) -> _Undo:
+    original = cls.__dict__[name]
+    setattr(cls, name, functools.wraps(original)(replacement))
+    return lambda: setattr(cls, name, original)
+
+
+def _calling_place() -> Place:
+    """The line outside Agno that is being executed."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("agno."):
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _watch_component(cls: type) -> list[_Undo]:
+    """Note the options and the place of each object of ``cls``."""
+    original = cls.__dict__["__init__"]
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        vars(self)[_DECLARED_AT] = _calling_place()
+        vars(self)[_ARGUMENTS] = frozenset(options) | ({"members"} if args else frozenset())
+        original(self, *args, **options)
+
+    return [_replaced(cls, "__init__", init)]
+
+
+def _watch_agent_os(module: ModuleType) -> list[_Undo]:
+    """Have ``AgentOS`` keep its arguments and start nothing."""
+    cls = module.AgentOS
+    signature = inspect.signature(cls.__init__)
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        bound = signature.bind(self, *args, **options)
+        place, names = _calling_place(), frozenset(bound.arguments)
+        bound.apply_defaults()
+        vars(self).update(list(bound.arguments.items())[1:])
+        vars(self).update({_DECLARED_AT: place, _ARGUMENTS: names})
+
+    def get_app(self: Any) -> Any:
+        if self.base_app is not None:
+            return self.base_app
+        app = vars(self).get(_APP)
+        if app is None:
+            from fastapi import FastAPI  # comes with agno[os]
+
+            app = vars(self)[_APP] = FastAPI(openapi_url=None)
+        return app
+
+    def serve(self: Any, *args: Any, **options: Any) -> None:
+        """The command serves."""
+
+    replacements = {"__init__": init, "get_app": get_app, "serve": serve}
+    return [_replaced(cls, name, function) for name, function in replacements.items()]
+
+
+_WATCHES: dict[str, Callable[[ModuleType], list[_Undo]]] = {
+    AGENT_MODULE: lambda module: _watch_component(module.Agent),
+    TEAM_MODULE: lambda module: _watch_component(module.Team),
+    SYSTEM_MODULE: _watch_agent_os,
+}

@@ -1,0 +1,64 @@
+"""``musterd inspect``: what a source declares, and what is different here."""
+
+from musterd.cli.settings import settings_from
+from musterd.cli.source import Source, load_source
+from musterd.core import jsontext
+from musterd.declare import BaseComponent, Component
+from musterd.models.names import describe
+
+
+def inspect(source: str, *, as_json: bool) -> int:
+    """Print the components of ``source`` and the remarks about it. Returns 1 if something is not served, otherwise 0.
+
+    :raises DeclarationError: a declaration is wrong, or cannot be served.
+    """
+    loaded = load_source(source, settings_from(None))
+    if as_json:
+        print(jsontext.dumps(_as_object(loaded)))  # noqa: T201 - the output of the command
+    else:
+        print("\n".join(_lines(loaded)))  # noqa: T201
+    return int(any(remark.kind == "not served" for remark in loaded.report.remarks))
+
+
+def _lines(loaded: Source) -> list[str]:
+    components = [_line(component) for component in loaded.registry.top_level()]
+    access = "AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start"
+    remarks = [*([access] if loaded.report.requires_authorization else []), *loaded.report.lines()]
+    return [*components, "", *(remarks or ["nothing is different here"])]
+
+
+def _line(component: BaseComponent) -> str:
+    facts = [f"{component.kind} {component.id}"]
+    if isinstance(component, Component):
+        facts.append(describe(component.model).model)
+        facts += [component.mode] if component.mode else []
+        facts += [f"tools: {', '.join(tool.name for tool in component.tools)}"] if component.tools else []
+    if component.members:
+        facts.append(f"members: {', '.join(member.id for member in component.members)}")
+    return " · ".join(facts)
+
+
+def _as_object(loaded: Source) -> dict[str, object]:
+    return {
+        "components": [
+            {
+                "kind": component.kind,
+                "id": component.id,
+                "name": component.name,
+                "model": describe(component.model).model if isinstance(component, Component) else None,
+                "tools": [tool.name for tool in component.tools] if isinstance(component, Component) else [],
+                "members": [member.id for member in component.members],
+            }
+            for component in loaded.registry.top_level()
+        ],
+        "requires_authorization": loaded.report.requires_authorization is not None,
+        "remarks": [
+            {
+                "kind": remark.kind,
+                "option": remark.option,
+                "text": remark.text,
+                "place": None if remark.place is None else str(remark.place),
+            }
+            for remark in loaded.report.remarks
+        ],
+    }

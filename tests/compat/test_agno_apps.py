@@ -1,0 +1,377 @@
+"""Files that declare their agents and teams with Agno's own classes, served as they are."""
+
+import contextlib
+import json
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Settings, create_app
+from musterd.agno import AgnoReader
+from musterd.cli import main
+from musterd.cli.source import Source, load_source, require_declared_authorization
+from musterd.core.errors import DeclarationError, StartError
+from tests.support.app import copied_file, in_process, settings_for
+from tests.support.http import ServerClient
+
+pytestmark = pytest.mark.usefixtures("importable_agno")
+
+Load = Callable[..., Source]
+
+SHOP = '''
+from agno.agent import Agent
+from agno.exceptions import CheckTrigger, InputCheckError
+from agno.guardrails import PIIDetectionGuardrail
+from agno.run import RunContext
+from agno.team import Team
+from agno.tools import Toolkit, tool
+from pydantic import BaseModel
+
+
+class Ticket(BaseModel):
+    title: str
+    priority: int
+
+
+@tool(requires_confirmation=True)
+def refund(order: str, euros: int) -> str:
+    """Pay money back."""
+    return f"{euros} euros for {order} are on their way"
+
+
+def put(run_context: RunContext, agent: Agent, item: str) -> str:
+    """Put an item into the cart."""
+    run_context.session_state["cart"].append(item)
+    return f"{agent.name}: {run_context.session_state['cart']}"
+
+
+class Calculator(Toolkit):
+    def __init__(self):
+        super().__init__(name="calculator", tools=[self.multiply], instructions="Count.", add_instructions=True)
+
+    async def multiply(self, a: float, b: float) -> str:
+        """Multiply two numbers."""
+        return str(a * b)
+
+
+def no_passwords(run_input, agent):
+    if "password" in run_input.input_content:
+        raise InputCheckError(f"{agent.name}: no passwords", check_trigger=CheckTrigger.INPUT_NOT_ALLOWED)
+
+
+async def louder(run_output, run_context):
+    run_context.session_state["said"] = run_output.content
+    run_output.content = run_output.content.upper()
+
+
+def watched(function_name, function_call, arguments, agent):
+    return f"<{agent.name}> {function_call(**arguments)}"
+
+
+def instructions(agent, session_state):
+    return f"You are {agent.name}, the cart is {session_state.get('cart')}."
+
+
+orders = Agent(
+    name="Orders",
+    role="Finds and changes orders",
+    model="openai:gpt-4o",
+    instructions=instructions,
+    tools=[refund, put, Calculator()],
+    tool_hooks=[watched],
+    pre_hooks=[no_passwords, PIIDetectionGuardrail(mask_pii=True)],
+    post_hooks=[louder],
+    session_state={"cart": []},
+    retries=3,
+    telemetry=False,
+)
+triage = Agent(output_schema=Ticket)
+desk = Team(name="Support desk", mode="route", members=[orders, triage], retries=2)
+'''
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Loads the text of a file, with every model scripted unless ``model_override`` says something else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+
+    def loading(text: str, name: str = "", **settings: Any) -> Source:
+        (tmp_path / "shop.py").write_text(textwrap.dedent(text))
+        sys.modules.pop("shop", None)
+        return load_source(f"shop.py{name}", Settings(**{"model_override": "scripted", **settings}))
+
+    yield loading
+    for module in set(sys.modules) - before:
+        if module == "shop":
+            del sys.modules[module]
+
+
+@contextlib.asynccontextmanager
+async def serving(source: Source, database: Path) -> AsyncIterator[ServerClient]:
+    settings = settings_for(database, model_override="scripted")
+    async with in_process(create_app(registry=source.registry, settings=settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path) -> Path:
+    """The test's own database."""
+    return copied_file(template, tmp_path)
+
+
+def problem(load: Load, text: str) -> str:
+    with pytest.raises(DeclarationError) as refused:
+        load(text)
+    return refused.value.message
+
+
+def test_agents_and_teams_keep_their_ids_names_and_places(load: Load) -> None:
+    loaded = load(SHOP)
+    assert list(loaded.registry.teams) == ["support-desk"]
+    assert list(loaded.registry.agents) == ["orders", "triage"]
+    desk = loaded.registry.teams["support-desk"]
+    assert (desk.name, desk.mode, [member.id for member in desk.members]) == (
+        "Support desk",
+        "route",
+        ["orders", "triage"],
+    )
+    assert desk.members[1].answer_schema is not None
+    assert desk.members[1].answer_schema[0] == "Ticket"
+    lines = loaded.report.lines()
+    assert lines[0].endswith("retries — the server retries model calls (MUSTERD_MODEL_TRIES)")
+    first, second = lines[0].partition(": retries")[0].split(", ")
+    text = SHOP.splitlines()
+    assert text[int(first.partition(":")[2]) - 1] == "orders = Agent("
+    assert text[int(second.partition(":")[2]) - 1].startswith("desk = Team(")
+    assert "telemetry" in loaded.report.start_lines()[-1]
+
+
+async def test_tools_hooks_and_functions_get_agnos_objects(load: Load, database: Path) -> None:
+    async with serving(load(SHOP), database) as client:
+        run = await client.run('[[TOOL put {"item": "tea"}]]', to="agents/orders", session_id="s1")
+        product = await client.run('[[TOOL multiply {"a": 3, "b": 4}]]', to="agents/orders", session_id="s2")
+        refused = await client.run("my password is x", to="agents/orders")
+    assert (run["status"], run["content"]) == ("COMPLETED", "DONE: <ORDERS> ORDERS: ['TEA']")
+    assert run["session_state"] == {"cart": ["tea"], "said": "Done: <Orders> Orders: ['tea']"}
+    assert product["tools"][0]["result"] == "<Orders> 12.0"
+    assert (refused["status"], refused["content"]) == ("ERROR", "Orders: no passwords")
+
+
+async def test_a_person_confirms_a_members_tool_across_a_restart(load: Load, database: Path) -> None:
+    call = '[[DELEGATE orders: <TOOL refund {"order": "A7", "euros": 20}>]]'
+    async with serving(load(SHOP), database) as client:
+        run = await client.run(call, to="teams/support-desk", session_id="s1")
+    (requirement,) = run["requirements"]
+    assert (run["status"], requirement["tool_execution"]["tool_name"]) == ("PAUSED", "refund")
+    requirement["confirmation"] = True
+    requirement["tool_execution"]["confirmed"] = True
+    async with serving(load(SHOP), database) as client:
+        answer = await client.http.post(
+            f"/teams/support-desk/runs/{run['run_id']}/continue",
+            data={"requirements": json.dumps([requirement]), "session_id": "s1", "stream": "false"},
+        )
+    assert answer.json()["status"] == "COMPLETED"
+    assert "20 EUROS FOR A7" in answer.json()["content"]
+
+
+async def test_functions_for_tools_and_members_are_called_for_each_run(load: Load, database: Path) -> None:
+    source = load(
+        """
+        from agno.agent import Agent
+        from agno.team import Team
+
+        def look() -> str:
+            "Look."
+            return "found"
+
+        def tools_of(run_context):
+            return [look] if run_context.user_id == "ann" else []
+
+        def members_of(run_context):
+            return [Agent(id="helper", role="Helps")]
+
+        solo = Agent(tools=tools_of)
+        crew = Team(members=members_of)
+        """
+    )
+    async with serving(source, database) as client:
+        run = await client.run("[[TOOL look {}]]", to="agents/solo", user_id="ann")
+        team = await client.run("[[DELEGATE helper: hello]]", to="teams/crew")
+    assert run["tools"][0]["result"] == "found"
+    assert "Echo: hello" in team["content"]
+
+
+def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
+    source = """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+
+        served, other = Agent(name="Served"), Agent(name="Other")
+        system = AgentOS(agents=[served], interfaces=[object()], tracing=True, cors_allowed_origins=["http://a.example"])
+        app = system.get_app()
+        system.serve(app="shop:app")
+    """
+    for name in ("", ":system", ":app"):
+        loaded = load(source, name)
+        assert list(loaded.registry.agents) == ["served"]
+    assert loaded.report.start_lines() == [
+        "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
+        "different here: AgentOS(cors_allowed_origins=…), AgentOS(tracing=…) (musterd inspect says how)",
+    ]
+    assert list(load(source, ":other").registry.agents) == ["other"]
+
+
+def test_authorization_is_never_lost(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        system = AgentOS(agents=[Agent(name="Served")], authorization=True)
+        """
+    )
+    with pytest.raises(StartError, match=r"^shop.py:4: AgentOS\(authorization=True\), but neither a key nor"):
+        require_declared_authorization(loaded.report, Settings())
+    require_declared_authorization(loaded.report, Settings(security_key="secret"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ("Agent(save_response_to_file='a.txt')", "sets save_response_to_file='a.txt', which is not supported — the"),
+        ("Agent(build_context=False)", "sets build_context=False, which is not supported — the prompt is always built"),
+        ("Agent(tools=[{'type': 'web_search_preview'}])", "a tool is the provider's own (web_search_preview) — list"),
+        ("Agent(learning=LearningMachine(entity_memory=True))", "learning sets entity_memory, which is not supported"),
+        ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
+        ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
+        ("AgentOS(agents=[Agent()], base_app=FastAPI())", "AgentOS(base_app=…) is not served — serve the routes"),
+        ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
+    ],
+)
+def test_what_would_change_a_run_is_refused_with_its_place(load: Load, declared: str, says: str) -> None:
+    text = f"""
+        from agno.agent import Agent, RemoteAgent
+        from agno.learn.machine import LearningMachine
+        from agno.os import AgentOS
+        from agno.team import Team
+        from fastapi import FastAPI
+
+        class Changed(Agent):
+            def run(self, *args, **options):
+                return None
+
+        it = {declared}
+    """
+    message = problem(load, text)
+    assert says in message
+    assert message.startswith("shop.py:12: ")
+
+
+def test_all_problems_are_reported_together(load: Load) -> None:
+    lines = problem(
+        load,
+        """
+        from agno.agent import Agent
+        one = Agent(save_response_to_file="a.txt", parse_response=False)
+        two = Agent(tools=[{"type": "web_search"}])
+        """,
+    ).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["shop.py:3", "shop.py:3", "shop.py:4"]
+
+
+def test_routes_that_a_file_adds_are_refused(load: Load) -> None:
+    text = """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        system = AgentOS(agents=[Agent(name="Served")])
+        app = system.get_app()
+
+        @app.get("/extra")
+        def extra():
+            return {}
+    """
+    assert "the application of AgentOS has routes of its own, which are not served" in problem(load, text)
+
+
+def test_inspect_prints_the_report_and_its_exit_code_says_whether_all_is_served(
+    load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(SHOP)
+    assert main(["inspect", "shop.py"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "team support-desk · gpt-4o · route · members: orders, triage"
+    assert "retries — the server retries model calls" in lines[4]
+    (tmp_path / "shop.py").write_text(
+        "from agno.agent import Agent\nfrom agno.os import AgentOS\n"
+        "system = AgentOS(agents=[Agent(name='A')], a2a_interface=True, authorization=True)\n"
+    )
+    sys.modules.pop("shop")
+    assert main(["inspect", "shop.py"]) == 1
+    printed = capsys.readouterr().out
+    assert "shop.py:3: AgentOS(a2a_interface=…) is not served — musterd does not speak A2A" in printed
+    assert "AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" in printed
+
+
+def test_agno_is_as_before_after_the_import(load: Load) -> None:
+    load(SHOP)
+    from agno.agent import Agent
+    from agno.os import AgentOS
+
+    assert "_musterd_declared_at" not in vars(Agent(name="later"))
+    assert AgentOS(agents=[Agent(name="later")], telemetry=False).get_app().routes
+
+
+def test_a_file_without_agno_imports_nothing_of_it(load: Load) -> None:
+    from musterd.agno import watching
+
+    forgotten = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "agno"}
+    try:
+        loaded = load("from musterd import Agent\nsolo = Agent(id='solo', model='scripted')\n")
+        assert "agno" not in sys.modules
+    finally:
+        sys.modules.update(forgotten)
+    assert list(loaded.registry.agents) == ["solo"]
+    assert loaded.report.lines() == []
+    assert not any(isinstance(finder, watching._Finder) for finder in sys.meta_path)
+
+
+def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.models.openai import OpenAIChat, OpenAIResponses
+        from agno.models.openai.like import OpenAILike
+
+        plain = Agent(model=OpenAIChat(id="gpt-5-mini"))
+        warm = Agent(model=OpenAIChat(id="gpt-5-mini", temperature=0.2, stop="END", max_completion_tokens=9, audio={}))
+        other = Agent(model=OpenAIResponses(id="gpt-5-mini", reasoning_effort="low"))
+        own = Agent(model=OpenAILike(id="small", base_url="http://127.0.0.1:9/v1"))
+        none = Agent()
+        """,
+        model_override=None,
+    )
+    models: dict[str, Any] = {name: component.model for name, component in loaded.registry.agents.items()}
+    assert (models["plain"], models["none"]) == ("openai-chat:gpt-5-mini", "openai-chat:gpt-4o")
+    assert models["warm"].settings == {"temperature": 0.2, "stop_sequences": ["END"], "max_tokens": 9}
+    assert models["other"].settings == {"openai_reasoning_effort": "low"}
+    assert (models["own"].model_name, str(models["own"].base_url)) == ("small", "http://127.0.0.1:9/v1/")
+    (lost,) = [remark for remark in loaded.report.remarks if remark.kind == "not served"]
+    assert lost.option == "OpenAIChat(audio=…)"
+
+
+def test_the_reader_leaves_musterds_own_declarations_alone(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent as AgnoAgent
+        from musterd import Agent
+        theirs, ours = AgnoAgent(name="theirs"), Agent(id="ours", model="scripted")
+        """
+    )
+    assert list(loaded.registry.agents) == ["ours"]
+    assert AgnoReader(Settings()).report.lines() == []

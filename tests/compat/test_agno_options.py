@@ -1,0 +1,42 @@
+"""The table of Agno's options: none of Agno's own is missing, and what it says is carried is there."""
+
+import inspect
+
+import pytest
+
+from musterd import Agent, Team
+from musterd.agno.option_table import AGENT_OS, OPTIONS
+from musterd.declare.options import options_of
+
+pytestmark = pytest.mark.usefixtures("importable_agno")
+
+
+def options(cls: type) -> set[str]:
+    return set(inspect.signature(cls.__init__).parameters) - {"self"}  # type: ignore[misc]
+
+
+def test_every_option_of_agents_and_teams_has_a_row() -> None:
+    from agno.agent import Agent as AgnoAgent
+    from agno.team import Team as AgnoTeam
+
+    assert options(AgnoAgent) | options(AgnoTeam) == set(OPTIONS)
+
+
+def test_every_option_of_agent_os_has_a_row() -> None:
+    from agno.os import AgentOS
+
+    assert options(AgentOS) == set(AGENT_OS)
+    assert AGENT_OS["authorization"].treatment == "converted", "it is never only reported"
+
+
+def test_carried_options_are_options_of_musterd() -> None:
+    known = set(options_of(Agent)) | set(options_of(Team))
+    carried = {name for name, row in OPTIONS.items() if row.treatment == "carried"}
+    assert carried - known == set()
+
+
+@pytest.mark.parametrize("table", [OPTIONS, AGENT_OS], ids=["agents and teams", "AgentOS"])
+def test_what_is_not_carried_says_what_it_means_here(table: dict[str, object]) -> None:
+    for name, row in table.items():
+        is_silent = row.treatment in ("carried", "converted")  # type: ignore[attr-defined]
+        assert bool(row.words) != is_silent, name  # type: ignore[attr-defined]

@@ -1,0 +1,38 @@
+"""``musterd inspect`` of a file of musterd's own; files of Agno are in ``tests/compat/test_agno_apps.py``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from musterd.cli import main
+
+TEAM = """
+from musterd import Agent, Team
+
+def look(place: str) -> str:
+    return place
+
+writer = Agent(id="writer", model="scripted", tools=[look])
+desk = Team(id="desk", model="openai:gpt-5-mini", members=[writer], mode="route")
+"""
+
+
+def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "team.py").write_text(TEAM)
+    assert main(["inspect", str(tmp_path / "team.py")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "team desk · gpt-5-mini · route · members: writer",
+        "agent writer · scripted · tools: look",
+        "",
+        "nothing is different here",
+    ]
+    assert main(["inspect", str(tmp_path / "team.py"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["requires_authorization"], printed["remarks"]) == (False, [])
+    assert printed["components"][1]["tools"] == ["look"]
+
+
+def test_a_file_that_cannot_be_served_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("")
+    assert main(["inspect", str(tmp_path / "empty.py")]) == 2
