@@ -340,6 +340,48 @@ def test_a_file_without_agno_imports_nothing_of_it(load: Load) -> None:
     assert not any(isinstance(finder, watching._Finder) for finder in sys.meta_path)
 
 
+def test_mcp_tools_become_servers_whatever_version_of_the_sdk_is_installed(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.tools.mcp import MCPTools, MultiMCPTools, StreamableHTTPClientParams
+
+        params = StreamableHTTPClientParams(url="http://127.0.0.1:9/a", headers={"X": "1"})
+        solo = Agent(
+            tools=[
+                MCPTools(command="uvx 'mcp server' --now", env={"A": "b"}, include_tools=["time"]),
+                MCPTools(url="http://127.0.0.1:9/mcp", transport="streamable-http", tool_name_prefix="web"),
+                MCPTools(server_params=params, transport="streamable-http"),
+                MultiMCPTools(commands=["one", "two"], timeout_seconds=3),
+            ]
+        )
+        """
+    )
+    servers: Any = loaded.registry.agents["solo"].spec.tool_sources
+    assert servers[0].command == ["uvx", "mcp server", "--now"]
+    assert servers[0].env["A"] == "b"
+    assert list(servers[0].include_tools) == ["time"]
+    assert (servers[1].url, servers[1].tool_name_prefix) == ("http://127.0.0.1:9/mcp", "web")
+    assert (servers[2].url, dict(servers[2].headers)) == ("http://127.0.0.1:9/a", {"X": "1"})
+    assert [server.command for server in servers[3:]] == [["one"], ["two"]]
+    assert [server.timeout_seconds for server in servers] == [10.0, 10.0, 10.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("tool", "says"),
+    [
+        (
+            "MCPTools('one', requires_confirmation_tools=['a'])",
+            "MCPTools(requires_confirmation_tools=…) is not supported",
+        ),
+        ("MCPTools(url='http://a.example', transport='sse')", "MCPTools uses SSE — use the transport streamable-http"),
+    ],
+)
+def test_mcp_tools_that_musterds_servers_are_not_are_refused(load: Load, tool: str, says: str) -> None:
+    text = f"from agno.agent import Agent\nfrom agno.tools.mcp import MCPTools\nsolo = Agent(tools=[{tool}])\n"
+    assert says in problem(load, text)
+
+
 def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     loaded = load(

@@ -8,7 +8,7 @@ import pytest
 
 from musterd import Agent, Tool, ToolContext
 from musterd.core.errors import DeclarationError
-from musterd.declare.tool_errors import RetryTool, ToolFailed
+from musterd.declare.tool_errors import RetryTool, StopRun, ToolFailed
 from musterd.declare.tool_result import Media, ToolResult
 
 pytestmark = pytest.mark.usefixtures("importable_agno")
@@ -180,7 +180,7 @@ async def test_generators_tool_results_and_exceptions_of_agno() -> None:
     assert await call(tools["draw"]) == ToolResult(
         content="a cat", images=(Media(url="http://cats.example/1.png", id="one"),)
     )
-    for error, ours in ((RetryAgentRun, RetryTool), (StopAgentRun, ToolFailed)):
+    for error, ours in ((RetryAgentRun, RetryTool), (StopAgentRun, StopRun)):
         with pytest.raises(ours, match=r"^not so$"):
             await call(tools_of(tool(failing(error)))["fail"])
 

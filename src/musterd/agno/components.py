@@ -84,7 +84,8 @@ class Components:
     def _report_others(self, declared: Any, label: str, place: Place) -> None:
         """Report and refuse the options that are neither carried nor converted."""
         passed = passed_options(declared)
-        defaults = inspect.signature(type(declared).__init__).parameters
+        agno_class = next(base for base in type(declared).__mro__ if base.__module__.startswith("agno."))
+        defaults = inspect.signature(agno_class.__init__).parameters  # type: ignore[misc]
         for name, row in OPTIONS.items():
             if row.treatment not in ("here", "not served", "refused") or name not in defaults:
                 continue

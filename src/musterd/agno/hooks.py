@@ -40,7 +40,7 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
             await function(**hook_arguments(hook, arguments))
         except Exception as error:
             raise _translated(error) from error
-        _take_over(values, arguments)
+        _take_over(values, arguments, owner)
 
     def call(**values: Any) -> None:
         arguments = _arguments(values, owner)
@@ -48,7 +48,7 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
             function(**hook_arguments(hook, arguments))
         except Exception as error:
             raise _translated(error) from error
-        _take_over(values, arguments)
+        _take_over(values, arguments, owner)
 
     wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
     wrapper.__name__ = hook_name(hook)
@@ -67,13 +67,13 @@ def _arguments(values: dict[str, Any], owner: Any) -> dict[str, Any]:
     return arguments
 
 
-def _take_over(values: dict[str, Any], arguments: dict[str, Any]) -> None:
+def _take_over(values: dict[str, Any], arguments: dict[str, Any], owner: Any) -> None:
     """Take over what a hook changed."""
     keep_state(values, arguments)
     if "run_input" in values:
-        content = arguments["run_input"].input_content
-        text = content if isinstance(content, str) else arguments["run_input"].input_content_string()
-        values["run_input"].input_content = text
+        changed = arguments["run_input"]
+        if changed.input_content != _agno_input(values["run_input"], owner).input_content:
+            values["run_input"].input_content = changed.input_content_string()
     if "run_output" in values:
         content = arguments["run_output"].content
         is_model = hasattr(content, "model_dump_json")

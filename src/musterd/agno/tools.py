@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from musterd.agno.functions import with_agno_values
-from musterd.declare import MCPServer, Tool, ToolContext
+from musterd.agno.mcp_tools import mcp_servers
+from musterd.declare import Tool, ToolContext
 from musterd.declare.library_tools.agno_tools import function_tool, run_context, toolkit_tools
 from musterd.declare.problems import noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type
@@ -46,12 +47,12 @@ def _factory(function: Callable[..., Any], owner: Any, label: str, place: Place)
 
 
 def _entry(entry: Any, owner: Any, label: str, place: Place) -> list[Any]:
-    names = {cls.__name__ for cls in type(entry).__mro__ if cls.__module__.partition(".")[0] == "agno"}
+    names = {cls.__name__ for cls in type(entry).__mro__}
     if isinstance(entry, dict):
         problem = f"{label}: a tool is the provider's own ({entry.get('type', 'a dict')})"
         raise declaration_error(place, problem, "list a function or an MCP server instead")
-    if "MCPTools" in names:
-        return [_mcp_server(entry, label, place)]
+    if names & {"MCPTools", "MultiMCPTools"}:
+        return [*mcp_servers(entry, label, place)]
     if "Toolkit" in names:
         return toolkit_tools(entry, label, place, lambda function: _function(function, owner, place))
     if "Function" in names:
@@ -67,6 +68,9 @@ def _entry(entry: Any, owner: Any, label: str, place: Place) -> list[Any]:
 
 
 def _function(function: Any, owner: Any, place: Place) -> Tool:
+    if owner.tool_hooks is not None:  # those of the agent take the place of the function's own
+        function = function.model_copy(deep=True)
+        function.tool_hooks = None
     return function_tool(function, place, owner, lambda hook: with_agno_values(hook, owner))
 
 
@@ -81,30 +85,3 @@ def _first_of_each_name(tools: Iterable[Any]) -> list[Any]:
             names.add(tool.name)
         kept.append(tool)
     return kept
-
-
-def _mcp_server(kit: Any, label: str, place: Place) -> MCPServer:
-    """The server of Agno's ``MCPTools``.
-
-    :raises DeclarationError: it uses what musterd's servers do not have.
-    """
-    parameters = getattr(kit, "server_params", None)
-    url = getattr(kit, "url", None) or getattr(parameters, "url", None)
-    command: Any = getattr(kit, "command", None) or getattr(parameters, "command", None)
-    if getattr(kit, "session", None) is not None or getattr(kit, "header_provider", None) is not None:
-        raise declaration_error(place, f"{label}: MCPTools with a session or a header_provider", "use url= or command=")
-    if url and getattr(kit, "transport", "") == "sse":
-        raise declaration_error(place, f"{label}: MCPTools with transport='sse'", "use transport='streamable-http'")
-    if parameters is not None and getattr(parameters, "args", None):
-        command = [command, *parameters.args]
-    options = {
-        "command": None if url else command,
-        "url": url,
-        "env": None if url else (getattr(kit, "env", None) or getattr(parameters, "env", None)),
-        "headers": getattr(parameters, "headers", None) if url else None,
-        "include_tools": kit.include_tools,
-        "exclude_tools": kit.exclude_tools,
-        "tool_name_prefix": getattr(kit, "tool_name_prefix", None),
-        "timeout_seconds": float(getattr(kit, "timeout_seconds", None) or 60),
-    }
-    return MCPServer(**{name: value for name, value in options.items() if value})

@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from musterd.agno import mcp_tools
 from musterd.declare.source_location import Place
 
 AGENT_MODULE, TEAM_MODULE, SYSTEM_MODULE = "agno.agent.agent", "agno.team.team", "agno.os.app"
@@ -69,7 +70,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _WATCHES or self._is_asking:
+        if fullname not in (*_WATCHES, mcp_tools.MODULE) or self._is_asking:
             return None
         self._is_asking = True
         try:
@@ -77,14 +78,14 @@ class _Finder(importlib.abc.MetaPathFinder):
         finally:
             self._is_asking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._watch)
+            spec.loader = _MCPLoader(spec.loader) if fullname == mcp_tools.MODULE else _Loader(spec.loader, self._watch)
         return spec
 
 
 class _Loader(importlib.abc.Loader):
     """Executes a module with its own loader, and then has it watched."""
 
-    def __init__(self, loader: importlib.abc.Loader, watch: Callable[[ModuleType], None]) -> None:
+    def __init__(self, loader: importlib.abc.Loader, watch: Callable[[ModuleType], None] = lambda module: None) -> None:
         self._loader = loader
         self._watch = watch
 
@@ -98,6 +99,16 @@ class _Loader(importlib.abc.Loader):
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         self._watch(module)
+
+
+class _MCPLoader(_Loader):
+    """Has declarations take the place of Agno's MCP tools if these cannot be imported."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except ImportError:
+            mcp_tools.offer_declarations(module)
 
 
 def _replaced(cls: type, name: str, replacement: Callable[..., Any]) -> _Undo:

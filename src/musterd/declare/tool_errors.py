@@ -11,5 +11,9 @@ class RetryTool(ToolFailed):
     """Nothing was done: the call may be made again. A tool with `retries` is called again, whatever else it does."""
 
 
+class StopRun(ToolFailed):
+    """The run ends with this call, and the message is its answer. Raised for Agno's exception of that meaning."""
+
+
 class OutcomeUnknown(MusterdError):
     """The tool cannot say whether it took effect: the call is treated as one that a crash cut off."""

@@ -13,7 +13,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
 from musterd.declare import BaseComponent, Tool, ToolContext
-from musterd.declare.tool_errors import OutcomeUnknown, ToolFailed
+from musterd.declare.tool_errors import OutcomeUnknown, StopRun, ToolFailed
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.builtin_tools import Rejected, ToolCallContext
@@ -45,6 +45,7 @@ async def call_function(
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
+    stops_run = False
     deadline, is_abandoned = asyncio.timeout(None), False
 
     def on_abandoned() -> None:
@@ -72,6 +73,7 @@ async def call_function(
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         message = error_text(_message_of(error), tree.settings.tool_result_stored_bytes)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(message)
+        stops_run = isinstance(error, StopRun)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if deadline.expired():  # the cancelled function may have had its effect before
@@ -89,8 +91,14 @@ async def call_function(
         state=step_state,
         state_delta=None if is_error else change,
         media=media,
-        details=(context.details or None) if isinstance(context, ToolCallContext) else None,
+        details=_details(context, stops_run=stops_run),
     )
+
+
+def _details(context: ToolContext | ToolCallContext, *, stops_run: bool) -> JsonObject | None:
+    """What the journal keeps of a call in addition to its text."""
+    details = context.details if isinstance(context, ToolCallContext) else {}
+    return {**details, "stops_run": True} if stops_run else details or None
 
 
 def _own_context(

@@ -184,8 +184,8 @@ class Toolbox:
         call = plan.call
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
-        call.stops_run = call.stops_run and not step.is_error
         details = step.details or {}
+        call.stops_run = (call.stops_run and not step.is_error) or "stops_run" in details
         if plan.tool is not None and "asides" in details:  # model calls of a tool of the loop
             self._progress.output.count_asides(details["asides"])
         self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media, details.get("references"))

@@ -11,6 +11,7 @@ import pytest
 from musterd import Agent, ToolContext, tool
 from musterd.core.events import EventKind
 from musterd.core.records import StepState
+from musterd.declare.tool_errors import StopRun
 from tests.support.loop import Call, LoopHarness, TurnModel
 
 
@@ -473,3 +474,15 @@ async def test_a_shown_result_that_ends_the_run_is_the_answer_once() -> None:
 
     harness = LoopHarness(Agent(id="solo", model=TurnModel([Call("table")]), tools=[table]))
     assert (await harness.drive()).content == "| a |"
+
+
+async def test_a_tool_can_end_the_run_with_its_message() -> None:
+    def leave() -> str:
+        raise StopRun("no more of this")
+
+    model = TurnModel([Call("leave"), Call("leave")])
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[leave]))
+    output = await harness.drive()
+    assert output.content == "no more of this\nno more of this"
+    assert [(call.is_error, call.stops_run) for call in output.tools] == [(True, True)] * 2
+    assert harness.steps.results["t0/c0"].details == {"stops_run": True}, "a later attempt ends there too"

@@ -12,7 +12,7 @@ from musterd.declare.library_tools.argument_errors import wrong_arguments
 from musterd.declare.run_context import RunContext
 from musterd.declare.schema_tool import SchemaSignature, schema_tool
 from musterd.declare.source_location import Place, declaration_error
-from musterd.declare.tool_errors import RetryTool, ToolFailed
+from musterd.declare.tool_errors import RetryTool, StopRun, ToolFailed
 from musterd.declare.tool_result import Media, ToolResult
 from musterd.declare.tools import Tool, ToolContext, check_tool_name, check_tool_options
 
@@ -218,10 +218,14 @@ def _agno_medium(cls: Any, medium: Media) -> Any:
 
 def _piece(item: Any, context: ToolContext) -> str:
     """One item that a function yields: an event becomes a report of its progress, anything else text of the result."""
-    if any(cls.__name__ == "CustomEvent" for cls in type(item).__mro__):
+    names = {cls.__name__ for cls in type(item).__mro__ if cls.__module__.startswith("agno.run.")}
+    if "CustomEvent" in names:
         own = {name: value for name, value in vars(item).items() if name not in _event_fields(type(item))}
         context.progress(str(own.pop("content", None) or ""), **own)
         return ""
+    if names:  # an event of another agent's run, of which the text counts
+        content = item.content if names & {"RunContentEvent", "TeamRunContentEvent"} else None
+        return str(content or "")
     return str(item)
 
 
@@ -261,4 +265,6 @@ def _translated(error: Exception, entrypoint: Callable[..., Any]) -> Exception:
     messages = (error, getattr(error, "agent_message", None), getattr(error, "user_message", None))
     texts = [str(getattr(message, "content", message)) for message in messages if message]
     text = "\n".join(dict.fromkeys(texts))
+    if "StopAgentRun" in names:
+        return StopRun(text)
     return RetryTool(text) if "RetryAgentRun" in names else ToolFailed(text)
