@@ -207,6 +207,79 @@ async def test_functions_for_tools_and_members_are_called_for_each_run(load: Loa
     assert "Echo: hello" in team["content"]
 
 
+WORKFLOWS = """
+from agno.agent import Agent
+from agno.workflow import Condition, Loop, Parallel, Router, Step, Steps, StepInput, StepOutput, Workflow
+
+
+def shout(step_input: StepInput) -> StepOutput:
+    return StepOutput(content=step_input.get_last_step_content().upper())
+
+
+def count(step_input, run_context):
+    run_context.session_state["count"] = run_context.session_state.get("count", 0) + 1
+    return f"round {run_context.session_state['count']}"
+
+
+async def words(step_input):
+    yield "one "
+    yield StepOutput(content="one two")
+
+
+def is_long(step_input: StepInput) -> bool:
+    return len(step_input.input) > 3
+
+
+def route(step_input: StepInput):
+    return [loud]
+
+
+def done(outputs) -> bool:
+    return outputs[-1].content == "round 2"
+
+
+writer = Agent(name="Writer", instructions="Write.")
+loud = Step(name="loud", executor=shout)
+news = Workflow(
+    name="News",
+    steps=[
+        Step(name="draft", agent=writer),
+        Parallel(Step(name="left", executor=words), Step(name="right", executor=count), name="both"),
+        Condition(name="long?", evaluator=is_long, steps=[loud]),
+        Loop(name="again", steps=[count], end_condition=done, max_iterations=3),
+        Router(name="choose", choices=[loud, Step(name="other", executor=count)], selector=route),
+        Steps(name="last", steps=[Step(name="ask", executor=count, requires_confirmation=True)]),
+    ],
+    session_state={},
+    store_events=True,
+)
+whole = Workflow(id="whole", steps=lambda workflow, execution_input: f"whole {execution_input.input}")
+"""
+
+
+async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Load, database: Path) -> None:
+    loaded = load(WORKFLOWS)
+    assert list(loaded.registry.workflows) == ["news", "whole"]
+    assert list(loaded.registry.agents) == ["writer"]
+    async with serving(loaded, database) as client:
+        run = await client.run("hello", to="workflows/news", session_id="s1")
+        (question,) = run["step_requirements"]
+        decision = json.dumps([{"id": question["id"], "confirmed": True}])
+        answer = await client.http.post(
+            f"/workflows/news/runs/{run['run_id']}/continue",
+            data={"session_id": "s1", "stream": "false", "step_requirements": decision},
+        )
+        other = await client.run("x", to="workflows/whole")
+    assert run["status"] == "PAUSED"
+    contents = {step["step_name"]: step["content"] for step in run["step_results"] if step.get("steps") is None}
+    assert contents["draft"] == "Echo: hello"
+    nested = {part["step_name"]: part["content"] for step in run["step_results"] for part in step.get("steps") or ()}
+    assert (nested["left"], nested["right"], nested["count"]) == ("one two", "round 1", "round 2")
+    assert nested["loud"] == "ROUND 2"
+    assert (answer.json()["status"], answer.json()["content"]) == ("COMPLETED", "round 3")
+    assert other["content"] == "whole x"
+
+
 def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
     source = """
         from agno.agent import Agent

@@ -4,8 +4,9 @@ import inspect
 
 import pytest
 
-from musterd import Agent, Team
-from musterd.agno.option_table import AGENT_OS, OPTIONS
+from musterd import Agent, Team, Workflow
+from musterd.agno.option_table import AGENT_OS, OPTIONS, WORKFLOW, Row
+from musterd.agno.workflows import _KINDS
 from musterd.declare.options import options_of
 
 pytestmark = pytest.mark.usefixtures("importable_agno")
@@ -22,6 +23,23 @@ def test_every_option_of_agents_and_teams_has_a_row() -> None:
     assert options(AgnoAgent) | options(AgnoTeam) == set(OPTIONS)
 
 
+def test_every_option_of_workflows_has_a_row() -> None:
+    from agno.workflow import Workflow as AgnoWorkflow
+
+    assert options(AgnoWorkflow) == set(WORKFLOW)
+    carried = {name for name, row in WORKFLOW.items() if row.treatment == "carried"}
+    assert carried - set(options_of(Workflow)) == set()
+
+
+@pytest.mark.parametrize("kind", sorted(_KINDS))
+def test_every_option_of_a_step_is_one_of_musterd(kind: str) -> None:
+    import agno.workflow
+
+    cls, ours = getattr(agno.workflow, kind), set(options_of(_KINDS[kind]))
+    lost = options(cls) - ours - {"args"}
+    assert lost == ({"user_input_schema"} if kind == "Router" else set()), "of a router it is refused"
+
+
 def test_every_option_of_agent_os_has_a_row() -> None:
     from agno.os import AgentOS
 
@@ -35,8 +53,8 @@ def test_carried_options_are_options_of_musterd() -> None:
     assert carried - known == set()
 
 
-@pytest.mark.parametrize("table", [OPTIONS, AGENT_OS], ids=["agents and teams", "AgentOS"])
-def test_what_is_not_carried_says_what_it_means_here(table: dict[str, object]) -> None:
+@pytest.mark.parametrize("table", [OPTIONS, WORKFLOW, AGENT_OS], ids=["agents", "workflows", "AgentOS"])
+def test_what_is_not_carried_says_what_it_means_here(table: dict[str, Row]) -> None:
     for name, row in table.items():
-        is_silent = row.treatment in ("carried", "converted")  # type: ignore[attr-defined]
-        assert bool(row.words) != is_silent, name  # type: ignore[attr-defined]
+        is_silent = row.treatment in ("carried", "converted")
+        assert bool(row.words) != is_silent, name

@@ -11,10 +11,10 @@ from typing import Any
 from musterd.agno.functions import is_team, with_agno_values
 from musterd.agno.hooks import converted_hooks
 from musterd.agno.models import Models
-from musterd.agno.option_table import OPTIONS
+from musterd.agno.option_table import OPTIONS, report_others
 from musterd.agno.report import Report
 from musterd.agno.tools import converted_tools
-from musterd.agno.watching import declared_at, passed_options
+from musterd.agno.watching import declared_at
 from musterd.declare import Agent, MemoryManager, SessionSummaryManager, Team
 from musterd.declare.compression_manager import CompressionManager
 from musterd.declare.options import options_of
@@ -49,6 +49,11 @@ class Components:
             self._converted[id(declared)] = self._convert(declared, place)
         return self._converted[id(declared)]
 
+    @property
+    def all(self) -> list[Agent | Team]:
+        """All declarations that were made."""
+        return list(self._converted.values())
+
     def converted(self, declared: Any) -> Agent | Team | None:
         """The declaration that was made of an object; None if none was."""
         return self._converted.get(id(declared))
@@ -68,7 +73,7 @@ class Components:
 
     def _options(self, declared: Any, cls: type[Agent] | type[Team], label: str, place: Place) -> dict[str, Any]:
         """The options of musterd's declaration. What is different is reported, and what cannot be is noted."""
-        self._report_others(declared, label, place)
+        report_others(declared, OPTIONS, label, place, self._report)
         known = options_of(cls)
         options = {
             name: value
@@ -81,31 +86,10 @@ class Components:
                 convert()
         return options
 
-    def _report_others(self, declared: Any, label: str, place: Place) -> None:
-        """Report and refuse the options that are neither carried nor converted."""
-        passed = passed_options(declared)
-        agno_class = next(base for base in type(declared).__mro__ if base.__module__.startswith("agno."))
-        defaults = inspect.signature(agno_class.__init__).parameters  # type: ignore[misc]
-        for name, row in OPTIONS.items():
-            if row.treatment not in ("here", "not served", "refused") or name not in defaults:
-                continue
-            value = getattr(declared, name, None)
-            if (passed is not None and name not in passed) or value is None or _equals(value, defaults[name].default):
-                continue
-            if row.treatment == "refused":
-                shown = f"{name}={value!r}" if isinstance(value, str | bool | int) else name
-                note(declaration_error(place, f"{label} sets {shown}, which is not supported", row.words), place)
-            else:
-                (self._report.here if row.treatment == "here" else self._report.not_served)(name, row.words, place)
-
 
 def _own_classes(declared: Any) -> list[type]:
     """The classes of an object that are the user's own."""
     return [cls for cls in type(declared).__mro__ if cls.__module__.partition(".")[0] not in ("agno", "builtins")]
-
-
-def _equals(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, str | bool | int) and bool(value == default))
 
 
 class _Conversion:

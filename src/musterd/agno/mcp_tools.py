@@ -1,7 +1,7 @@
 """Agno's ``MCPTools`` as servers of musterd.
 
-Agno's own classes need version 1 of the MCP SDK. With version 2, ``agno.tools.mcp`` cannot be imported. Classes with the
-same constructors that only keep their arguments then take their place: the connections are musterd's in any case.
+Agno's own classes need version 1 of the MCP SDK; with version 2, ``agno.tools.mcp`` cannot be imported. Classes with
+the same constructors then take their place, which only keep their arguments: the connections are musterd's anyway.
 """
 
 from __future__ import annotations

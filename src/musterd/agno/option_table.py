@@ -1,9 +1,16 @@
-"""Every option of Agno's ``Agent``, ``Team`` and ``AgentOS`` (2.5.6), and what becomes of it here."""
+"""Every option of Agno's ``Agent``, ``Team``, ``Workflow`` and ``AgentOS`` (2.5.6), and what becomes of it here."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from musterd.agno.report import Report
+from musterd.agno.watching import passed_options
+from musterd.declare.problems import note
+from musterd.declare.source_location import Place, declaration_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +109,31 @@ OPTIONS: dict[str, Row] = {
 }
 """The options of agents and teams."""
 
+WORKFLOW: dict[str, Row] = {
+    **_rows(
+        "carried",
+        """
+        id name description session_state overwrite_db_session_state input_schema metadata
+        stream_executor_events store_executor_outputs add_workflow_history_to_steps num_history_runs
+        """,
+    ),
+    **_rows("converted", "steps agent"),
+    **{
+        name: OPTIONS[name]
+        for name in (
+            *("db", "cache_session", "store_events", "events_to_skip", "stream", "stream_events", "user_id"),
+            *("session_id", "debug_mode", "debug_level", "telemetry"),
+        )
+    },
+}
+"""The options of workflows."""
+
 _SCHEDULES = Row("here", "schedules are always kept (/schedules)")
 _NAMES = Row("here", "MUSTERD_OS_ID, MUSTERD_OS_NAME and MUSTERD_OS_DESCRIPTION say how the server describes itself")
 _ROUTES = "serve the routes with your own application, and mount musterd below it: docs/howto/embed.md"
 
 AGENT_OS: dict[str, Row] = {
-    **_rows("converted", "agents teams authorization"),
+    **_rows("converted", "agents teams workflows authorization"),
     "id": _NAMES,
     "name": _NAMES,
     "description": _NAMES,
@@ -127,7 +153,6 @@ AGENT_OS: dict[str, Row] = {
     "internal_service_token": _SCHEDULES,
     "authorization_config": Row("here", "JWT_VERIFICATION_KEY, JWT_JWKS_FILE and others say who may do what"),
     "run_hooks_in_background": Row("here", "hooks finish before the run does"),
-    "workflows": Row("not served", "port them: docs/howto/from-agno.md"),
     "knowledge": Row("not served", "agents search their own knowledge, but it has no operations over HTTP"),
     "interfaces": Row("not served", "musterd has no interfaces to other services"),
     "a2a_interface": Row("not served", "musterd does not speak A2A"),
@@ -136,3 +161,25 @@ AGENT_OS: dict[str, Row] = {
     "lifespan": Row("refused", _ROUTES),
 }
 """The options of ``AgentOS``."""
+
+
+def report_others(declared: Any, table: Mapping[str, Row], label: str, place: Place, report: Report) -> None:
+    """Report and refuse the options of an object that are neither carried nor converted."""
+    passed = passed_options(declared)
+    agno_class = next(base for base in type(declared).__mro__ if base.__module__.startswith("agno."))
+    defaults = inspect.signature(agno_class.__init__).parameters  # type: ignore[misc]
+    for name, row in table.items():
+        if row.treatment not in ("here", "not served", "refused") or name not in defaults:
+            continue
+        value = getattr(declared, name, None)
+        if (passed is not None and name not in passed) or value is None or _equals(value, defaults[name].default):
+            continue
+        if row.treatment == "refused":
+            shown = f"{name}={value!r}" if isinstance(value, str | bool | int) else name
+            note(declaration_error(place, f"{label} sets {shown}, which is not supported", row.words), place)
+        else:
+            (report.here if row.treatment == "here" else report.not_served)(name, row.words, place)
+
+
+def _equals(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | bool | int) and bool(value == default))

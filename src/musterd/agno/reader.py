@@ -15,18 +15,18 @@ from musterd.agno.watching import (
     AGENT_MODULE,
     SYSTEM_MODULE,
     TEAM_MODULE,
+    WORKFLOW_MODULE,
     app_of,
     declared_at,
     passed_options,
     watched,
 )
+from musterd.agno.workflows import Workflows
 from musterd.core.settings import Settings
-from musterd.declare import Agent, Registry, Team
+from musterd.declare import Agent, Registry, Team, Workflow
 from musterd.declare.default_ids import assign_ids_from_variables
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error
-
-_WORKFLOW = "agno.workflow.workflow"
 
 
 class AgnoReader:
@@ -55,31 +55,23 @@ class AgnoReader:
             systems = [system for system in systems if values[name] in (system, app_of(system))]
         if systems:
             return self._of_systems(systems, values)
-        declared = [
-            value
-            for value in objects.values()
-            if _is_a(value, AGENT_MODULE, "Agent") or _is_a(value, TEAM_MODULE, "Team")
-        ]
-        workflows = [value for value in objects.values() if _is_a(value, _WORKFLOW, "Workflow")]
-        if not declared and not workflows:
+        declared = [value for value in objects.values() if _is_declaration(value)]
+        if not declared:
             return None
-        place = Place(module.__file__ or module.__name__)
-        if workflows:
-            self._not_served("workflows", declared, place)
-        return self._registry(_distinct(declared), values, place)
+        return self._registry(declared, values, Place(module.__file__ or module.__name__))
 
     def _of_systems(self, systems: list[Any], values: dict[str, Any]) -> Registry:
         declared: list[Any] = []
         for system in systems:
             place = declared_at(system) or Place("AgentOS")
-            declared += [*(system.teams or ()), *(system.agents or ())]
+            declared += _listed(system)
             self._report_options(system, place)
             if system.authorization:
                 self.report.requires_authorization = place
             if getattr(app_of(system), "routes", None):
                 problem = "the application of AgentOS has routes of its own, which are not served"
                 note(declaration_error(place, problem, AGENT_OS["base_app"].words), place)
-        return self._registry(_distinct(declared), values, declared_at(systems[0]) or Place("AgentOS"))
+        return self._registry(declared, values, declared_at(systems[0]) or Place("AgentOS"))
 
     def _report_options(self, system: Any, place: Place) -> None:
         passed = passed_options(system) or frozenset()
@@ -90,7 +82,7 @@ class AgnoReader:
             if row.treatment == "here":
                 self.report.here(f"AgentOS({name}=…)", row.words, place)
             elif row.treatment == "not served":
-                self._not_served(name, [*(system.teams or ()), *(system.agents or ())], place)
+                self._not_served(name, _listed(system), place)
             else:
                 problem = f"AgentOS({name}=…) is not served"
                 note(declaration_error(place, problem, row.words), place)
@@ -99,29 +91,35 @@ class AgnoReader:
         """Report an option that is not served. It is a problem if nothing is left to serve."""
         words = AGENT_OS[name].words
         if declared:
-            self.report.not_served(f"AgentOS({name}=…)" if name != "workflows" else "a workflow", words, place)
+            self.report.not_served(f"AgentOS({name}=…)", words, place)
         else:
             note(
                 declaration_error(place, f"there are only {name.replace('_', ' ')}, which are not served", words), place
             )
 
     def _registry(self, declared: list[Any], values: dict[str, Any], place: Place) -> Registry:
-        components = Components(Models(self._settings, self.report), self.report, place)
-        converted: dict[int, Agent | Team] = {}
+        models = Models(self._settings, self.report)
+        components = Components(models, self.report, place)
+        workflows = Workflows(components, models, self.report, place)
+        converted: dict[int, Agent | Team | Workflow] = {}
         for value in declared:
             with noting_problems(place):
-                converted[id(value)] = components.convert(value)
-        variables = {name: spec for name, value in values.items() if (spec := components.converted(value)) is not None}
-        assign_ids_from_variables(variables)
-        self._assign_default_model(list(converted.values()))
-        teams = [spec for spec in converted.values() if isinstance(spec, Team)]
-        agents = [spec for spec in converted.values() if isinstance(spec, Agent)]
-        return Registry.of(teams=teams, agents=agents)
+                converter = workflows if _is_a(value, WORKFLOW_MODULE, "Workflow") else components
+                converted.setdefault(id(value), converter.convert(value))
+        specs = {name: converted.get(id(value)) or components.converted(value) for name, value in values.items()}
+        assign_ids_from_variables({name: spec for name, spec in specs.items() if spec is not None})
+        self._assign_default_model(components.all)
+        return Registry.of(
+            teams=[spec for spec in converted.values() if isinstance(spec, Team)],
+            agents=[spec for spec in converted.values() if isinstance(spec, Agent)],
+            workflows=[spec for spec in converted.values() if isinstance(spec, Workflow)],
+        )
 
-    def _assign_default_model(self, top_level: list[Agent | Team]) -> None:
+    def _assign_default_model(self, specs: list[Agent | Team]) -> None:
         """Give Agno's default model to those that have none, unless they are members, which have their leader's."""
-        members = {id(member) for spec in top_level if isinstance(spec, Team) for member in _members_below(spec)}
-        for spec in top_level:
+        teams = [spec for spec in specs if isinstance(spec, Team)]
+        members = {id(member) for team in teams for member in team.members}  # type: ignore[union-attr]
+        for spec in specs:
             if spec.model is None and id(spec) not in members:
                 model = self._settings.model_override or DEFAULT
                 object.__setattr__(spec, "model", model)
@@ -129,16 +127,20 @@ class AgnoReader:
                     self.report.here("a missing model", f"it is Agno's default, {DEFAULT}", spec.declared_at)
 
 
-def _members_below(team: Team) -> list[Agent | Team]:
-    members = [] if callable(team.members) else list(team.members)
-    return [*members, *(below for member in members if isinstance(member, Team) for below in _members_below(member))]
+def _listed(system: Any) -> list[Any]:
+    """What an ``AgentOS`` serves."""
+    return [*(system.teams or ()), *(system.agents or ()), *(system.workflows or ())]
+
+
+def _is_declaration(value: Any) -> bool:
+    """Whether ``value`` can be served. The agent of a workflow is served with its workflow."""
+    if any(cls.__name__ == "WorkflowAgent" for cls in type(value).__mro__):
+        return False
+    classes = ((AGENT_MODULE, "Agent"), (TEAM_MODULE, "Team"), (WORKFLOW_MODULE, "Workflow"))
+    return any(_is_a(value, module, name) for module, name in classes)
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:
     """Whether ``value`` is an object of a class of Agno, which is not imported for that."""
     cls = getattr(sys.modules.get(module), name, None)
     return cls is not None and isinstance(value, cls)
-
-
-def _distinct(declared: list[Any]) -> list[Any]:
-    return list({id(value): value for value in declared}.values())

@@ -16,8 +16,9 @@ from typing import Any
 from musterd.agno import mcp_tools
 from musterd.declare.source_location import Place
 
-AGENT_MODULE, TEAM_MODULE, SYSTEM_MODULE = "agno.agent.agent", "agno.team.team", "agno.os.app"
-"""The modules of Agno's classes ``Agent``, ``Team`` and ``AgentOS``."""
+AGENT_MODULE, TEAM_MODULE = "agno.agent.agent", "agno.team.team"
+WORKFLOW_MODULE, SYSTEM_MODULE = "agno.workflow.workflow", "agno.os.app"
+"""The modules of Agno's classes ``Agent``, ``Team``, ``Workflow`` and ``AgentOS``."""
 _DECLARED_AT, _ARGUMENTS, _APP = "_musterd_declared_at", "_musterd_arguments", "_musterd_app"
 _Undo = Callable[[], None]
 
@@ -128,10 +129,11 @@ def _calling_place() -> Place:
 def _watch_component(cls: type) -> list[_Undo]:
     """Note the options and the place of each object of ``cls``."""
     original = cls.__dict__["__init__"]
+    names = [name for name in inspect.signature(original).parameters if name != "self"]
 
     def init(self: Any, *args: Any, **options: Any) -> None:
         vars(self)[_DECLARED_AT] = _calling_place()
-        vars(self)[_ARGUMENTS] = frozenset(options) | ({"members"} if args else frozenset())
+        vars(self)[_ARGUMENTS] = frozenset((*names[: len(args)], *options))
         original(self, *args, **options)
 
     return [_replaced(cls, "__init__", init)]
@@ -169,5 +171,6 @@ def _watch_agent_os(module: ModuleType) -> list[_Undo]:
 _WATCHES: dict[str, Callable[[ModuleType], list[_Undo]]] = {
     AGENT_MODULE: lambda module: _watch_component(module.Agent),
     TEAM_MODULE: lambda module: _watch_component(module.Team),
+    WORKFLOW_MODULE: lambda module: _watch_component(module.Workflow),
     SYSTEM_MODULE: _watch_agent_os,
 }

@@ -242,9 +242,14 @@ def _result(result: Any, values: Mapping[str, Any], context: ToolContext) -> Any
         context.session_state.clear()
         context.session_state.update(state)
     if any((cls.__module__, cls.__name__) == ("agno.tools.function", "ToolResult") for cls in type(result).__mro__):
-        media = {name: tuple(_medium(item) for item in getattr(result, name) or ()) for name in _MEDIA}
+        media = {name: tuple(musterd_media(getattr(result, name)) or ()) for name in _MEDIA}
         return ToolResult(content=result.content, **media)
     return result
+
+
+def musterd_media(items: Any) -> list[Media] | None:
+    """Agno's images, sounds, videos or files as those of musterd; None if there are none."""
+    return [_medium(item) for item in items] if items else None
 
 
 def _medium(item: Any) -> Media:

@@ -1,0 +1,220 @@
+"""Converts Agno's workflows, with their steps and functions, to declarations of musterd."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from musterd.agno.components import Components
+from musterd.agno.functions import agno_values, keep_state
+from musterd.agno.models import Models
+from musterd.agno.option_table import WORKFLOW, report_others
+from musterd.agno.report import Report
+from musterd.agno.watching import declared_at
+from musterd.declare import (
+    Condition,
+    Loop,
+    Parallel,
+    Router,
+    Step,
+    StepOutput,
+    Steps,
+    Workflow,
+    WorkflowAgent,
+    pause,
+)
+from musterd.declare.library_tools.agno_tools import musterd_media
+from musterd.declare.options import options_of
+from musterd.declare.problems import note
+from musterd.declare.source_location import Place, declaration_error, describe_type, is_from_agno, placed_at
+
+_KINDS: dict[str, type[Any]] = {
+    "Step": Step,
+    "Steps": Steps,
+    "Parallel": Parallel,
+    "Condition": Condition,
+    "Loop": Loop,
+    "Router": Router,
+}
+"""The kinds of steps, by the names of Agno's classes for them."""
+_LISTS = frozenset({"steps", "else_steps", "choices"})
+_FUNCTIONS = frozenset({"executor", "evaluator", "end_condition"})
+_DEFAULT_INSTRUCTIONS = "You are a workflow orchestration agent."
+"""How the default instructions of Agno's ``WorkflowAgent`` begin."""
+
+
+class Workflows:
+    """Converts workflows.
+
+    :param components: converts the agents and teams of their steps.
+    """
+
+    def __init__(self, components: Components, models: Models, report: Report, file: Place) -> None:
+        self._components = components
+        self._models = models
+        self._report = report
+        self._file = file
+
+    def convert(self, declared: Any) -> Workflow:
+        """The declaration of musterd for a workflow of Agno. Problems are noted.
+
+        :raises DeclarationError: it is none.
+        """
+        place = declared_at(declared) or self._file
+        if not any(cls.__name__ == "Workflow" for cls in type(declared).__mro__):
+            raise declaration_error(place, f"there is {describe_type(declared)}", "list workflows of this file")
+        label = f"workflow '{declared.id or declared.name or ''}'"
+        report_others(declared, WORKFLOW, label, place, self._report)
+        known = options_of(Workflow)
+        options = {
+            name: value
+            for name, row in WORKFLOW.items()
+            if row.treatment == "carried" and name in known and (value := getattr(declared, name)) is not None
+        }
+        with placed_at(place):
+            steps = declared.steps
+            is_function = callable(steps) and type(steps).__name__ not in _KINDS
+            if is_function:
+                options["steps"] = _step_function(steps)
+            else:
+                listed = [steps] if type(steps).__name__ in _KINDS else steps or ()
+                options["steps"] = [self._step(step, place) for step in listed]
+            if declared.agent is not None:
+                options["agent"] = self._agent(declared.agent, label, place)
+            return Workflow(**options)
+
+    def _agent(self, agent: Any, label: str, place: Place) -> WorkflowAgent:
+        instructions = agent.instructions
+        if isinstance(instructions, str) and instructions.startswith(_DEFAULT_INSTRUCTIONS):
+            instructions = None
+        return WorkflowAgent(
+            model=self._models.convert(agent.model, label, place),
+            instructions=instructions,
+            add_workflow_history=agent.add_workflow_history,
+            num_history_runs=agent.num_history_runs,
+        )
+
+    def _step(self, declared: Any, place: Place) -> Any:
+        """A step for an entry of a list of steps."""
+        if isinstance(declared, list | tuple):  # a group among the choices of a router
+            return [self._step(step, place) for step in declared]
+        cls = _KINDS.get(type(declared).__name__) if is_from_agno(type(declared)) else None
+        if cls is not None:
+            return cls(**self._options(declared, cls, place))
+        if callable(declared):
+            return _step_function(declared)
+        return self._components.convert(declared, place)
+
+    def _options(self, declared: Any, cls: type[Any], place: Place) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        for name in options_of(cls):
+            value = getattr(declared, name, None)
+            if value is None:
+                continue
+            if name in _LISTS:
+                options[name] = [self._step(step, place) for step in value]
+            elif name in ("agent", "team"):
+                options[name] = self._components.convert(value, place)
+            elif name in _FUNCTIONS and callable(value):
+                options[name] = _step_function(value)
+            elif name == "selector" and callable(value):
+                options[name] = _selector(value)
+            else:
+                options[name] = value.value if isinstance(value, enum.Enum) else value
+        if getattr(declared, "user_input_schema", None) and "user_input_schema" not in options_of(cls):
+            problem = f"the {cls.__name__.lower()} '{declared.name}' sets user_input_schema, which is not supported"
+            note(declaration_error(place, problem, "leave it out: a person chooses from the names of the steps"), place)
+        return options
+
+
+def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a workflow, which may return Agno's ``StepOutput``, for musterd."""
+
+    async def call_async(*first: Any, **values: Any) -> Any:
+        arguments = agno_values(values, None)
+        returned = _converted(await function(*first, **arguments))
+        keep_state(values, arguments)
+        return returned
+
+    def call(*first: Any, **values: Any) -> Any:
+        arguments = agno_values(values, None)
+        returned = function(*first, **arguments)
+        if inspect.isgenerator(returned):
+            return _items(returned, values, arguments)
+        if inspect.isasyncgen(returned):
+            return _async_items(returned, values, arguments)
+        keep_state(values, arguments)
+        return _converted(returned)
+
+    wrapper: Any = call_async if inspect.iscoroutinefunction(function) else call
+    wrapper.__signature__ = inspect.signature(function)
+    wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
+    wrapper.__doc__ = function.__doc__
+    asks = {name: getattr(function, f"_hitl_{name}", None) for name in inspect.signature(pause).parameters}
+    if any(asks.values()):
+        pause(**{name: value for name, value in asks.items() if value is not None})(wrapper)
+    return wrapper  # type: ignore[no-any-return]
+
+
+def _items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[Any]:
+    """What a generator yields and returns, for musterd."""
+    while True:
+        try:
+            item = next(generator)
+        except StopIteration as end:
+            keep_state(values, arguments)
+            return _converted(end.value)
+        yield _converted(item)
+
+
+async def _async_items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
+    async for item in generator:
+        yield _converted(item)
+    keep_state(values, arguments)
+
+
+def _converted(returned: Any) -> Any:
+    """What a function returned, with Agno's results as those of musterd."""
+    if not is_from_agno(type(returned)):
+        return returned
+    names = {cls.__name__ for cls in type(returned).__mro__}
+    if "StepOutput" in names:
+        return StepOutput(
+            content=returned.content,
+            success=returned.success,
+            error=returned.error,
+            stop=returned.stop,
+            images=musterd_media(returned.images),
+            videos=musterd_media(returned.videos),
+            audio=musterd_media(returned.audio),
+            files=musterd_media(returned.files),
+        )
+    if any(name.endswith("Event") for name in names):  # of a run that the function itself drives
+        return returned.content if names & {"RunContentEvent", "TeamRunContentEvent"} else None
+    return getattr(returned, "content", str(returned))  # the output of such a run
+
+
+def _selector(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that chooses steps: what it returns is musterd's steps, or the names of Agno's."""
+
+    def names(chosen: Any) -> Any:
+        if isinstance(chosen, list | tuple):
+            return [names(step) for step in chosen]
+        is_name = chosen is None or isinstance(chosen, str) or type(chosen).__module__.startswith("musterd.")
+        return chosen if is_name else getattr(chosen, "name", None) or getattr(chosen, "__name__", None)
+
+    async def select_async(*first: Any, **values: Any) -> Any:
+        return names(await _call(*first, **values))
+
+    def select(*first: Any, **values: Any) -> Any:
+        return names(_call(*first, **values))
+
+    def _call(*first: Any, **values: Any) -> Any:
+        return function(*first, **agno_values(values, None))
+
+    selector: Any = select_async if inspect.iscoroutinefunction(function) else select
+    selector.__signature__ = inspect.signature(function)
+    selector.__name__ = getattr(function, "__name__", type(function).__name__)
+    return selector  # type: ignore[no-any-return]
