@@ -280,6 +280,29 @@ async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Lo
     assert other["content"] == "whole x"
 
 
+async def test_knowledge_is_searched_through_agnos_object(load: Load, database: Path) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.filters import EQ
+        from agno.knowledge.document import Document
+
+        class Shelf:
+            max_results = 3
+
+            async def aretrieve(self, query, max_results=None, filters=None):
+                said = f"{query} {max_results} {[expression.to_dict() for expression in filters]}"
+                return [Document(name="tea", content=said)]
+
+        reader = Agent(name="Reader", knowledge=Shelf(), knowledge_filters=[EQ("kind", "tea")])
+        """
+    )
+    async with serving(loaded, database) as client:
+        run = await client.run('[[TOOL search_knowledge_base {"query": "green"}]]', to="agents/reader")
+    (found,) = run["references"][0]["references"]
+    assert (found["name"], found["content"]) == ("tea", "green 3 [{'op': 'EQ', 'key': 'kind', 'value': 'tea'}]")
+
+
 def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
     source = """
         from agno.agent import Agent
@@ -322,7 +345,7 @@ def test_authorization_is_never_lost(load: Load) -> None:
         ("Agent(learning=LearningMachine(entity_memory=True))", "learning sets entity_memory, which is not supported"),
         ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
         ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
-        ("AgentOS(agents=[Agent()], base_app=FastAPI())", "AgentOS(base_app=…) is not served — serve the routes"),
+        ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve the routes without a token"),
         ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
     ],
 )
@@ -357,18 +380,56 @@ def test_all_problems_are_reported_together(load: Load) -> None:
     assert [line.partition(": ")[0] for line in lines] == ["shop.py:3", "shop.py:3", "shop.py:4"]
 
 
-def test_routes_that_a_file_adds_are_refused(load: Load) -> None:
-    text = """
-        from agno.agent import Agent
-        from agno.os import AgentOS
-        system = AgentOS(agents=[Agent(name="Served")])
-        app = system.get_app()
+OWN_ROUTES = """
+    from contextlib import asynccontextmanager
+    from agno.agent import Agent
+    from agno.os import AgentOS
+    from fastapi import FastAPI
 
-        @app.get("/extra")
-        def extra():
-            return {}
-    """
-    assert "the application of AgentOS has routes of its own, which are not served" in problem(load, text)
+    begun = []
+
+    @asynccontextmanager
+    async def lifespan(app):
+        begun.append(app)
+        yield
+
+    {app}
+
+    @app.get("/extra")
+    async def extra():
+        return {{"begun": len(begun)}}
+
+    @app.get("/health")
+    async def health():
+        return {{"status": "mine"}}
+"""
+SERVED = 'agents=[Agent(name="Served")]'
+
+
+@pytest.mark.parametrize(
+    ("app", "health"),
+    [
+        (f"system = AgentOS({SERVED}, lifespan=lifespan); app = system.get_app()", "ok"),
+        (f"app = FastAPI(lifespan=lifespan); system = AgentOS({SERVED}, base_app=app)", "ok"),
+        (
+            f"app = FastAPI(lifespan=lifespan); "
+            f"system = AgentOS({SERVED}, base_app=app, on_route_conflict='preserve_base_app')",
+            "mine",
+        ),
+    ],
+)
+async def test_musterd_is_served_inside_a_files_own_application(
+    load: Load, database: Path, app: str, health: str
+) -> None:
+    loaded = load(OWN_ROUTES.format(app=app))
+    assert loaded.report.host is not None
+    inner = create_app(registry=loaded.registry, settings=settings_for(database, model_override="scripted"))
+    async with in_process(loaded.report.host.serve_inside(inner)) as client:
+        run = await client.run("hello", to="agents/served")
+        assert run["content"] == "Echo: hello"
+        assert await client.get("/extra") == {"begun": 1}
+        assert (await client.get("/health"))["status"] == health
+        assert (await client.http.get("/nowhere")).json()["error_code"] == "NOT_FOUND"
 
 
 def test_inspect_prints_the_report_and_its_exit_code_says_whether_all_is_served(

@@ -130,10 +130,9 @@ WORKFLOW: dict[str, Row] = {
 
 _SCHEDULES = Row("here", "schedules are always kept (/schedules)")
 _NAMES = Row("here", "MUSTERD_OS_ID, MUSTERD_OS_NAME and MUSTERD_OS_DESCRIPTION say how the server describes itself")
-_ROUTES = "serve the routes with your own application, and mount musterd below it: docs/howto/embed.md"
 
 AGENT_OS: dict[str, Row] = {
-    **_rows("converted", "agents teams workflows authorization"),
+    **_rows("converted", "agents teams workflows authorization base_app lifespan on_route_conflict"),
     "id": _NAMES,
     "name": _NAMES,
     "description": _NAMES,
@@ -146,7 +145,6 @@ AGENT_OS: dict[str, Row] = {
     "cors_allowed_origins": Row("here", "set MUSTERD_CORS_ORIGINS to the same origins"),
     "config": Row("here", "what AgentOS shows of its pages is not configured"),
     "registry": Row("here", "models and tools are those of the agents and teams"),
-    "on_route_conflict": Row("here", "there is one application and no conflict"),
     "scheduler": _SCHEDULES,
     "scheduler_poll_interval": _SCHEDULES,
     "scheduler_base_url": _SCHEDULES,
@@ -157,8 +155,6 @@ AGENT_OS: dict[str, Row] = {
     "interfaces": Row("not served", "musterd has no interfaces to other services"),
     "a2a_interface": Row("not served", "musterd does not speak A2A"),
     "enable_mcp_server": Row("not served", "musterd is no MCP server"),
-    "base_app": Row("refused", _ROUTES),
-    "lifespan": Row("refused", _ROUTES),
 }
 """The options of ``AgentOS``."""
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from musterd.agno.components import Components
+from musterd.agno.hosting import HostApplication
 from musterd.agno.models import DEFAULT, Models
 from musterd.agno.option_table import AGENT_OS
 from musterd.agno.report import Report
@@ -68,10 +69,21 @@ class AgnoReader:
             self._report_options(system, place)
             if system.authorization:
                 self.report.requires_authorization = place
-            if getattr(app_of(system), "routes", None):
-                problem = "the application of AgentOS has routes of its own, which are not served"
-                note(declaration_error(place, problem, AGENT_OS["base_app"].words), place)
+            self._find_host(system, place)
         return self._registry(declared, values, declared_at(systems[0]) or Place("AgentOS"))
+
+    def _find_host(self, system: Any, place: Place) -> None:
+        """Note the application in which musterd is to be served, if the file has something in one."""
+        app = app_of(system, is_needed=system.lifespan is not None)
+        if system.base_app is None and system.lifespan is None and not (app and (app.routes or app.user_middleware)):
+            return
+        if system.authorization:
+            problem = "AgentOS(authorization=True) and routes or a lifespan of its own"
+            fix = "musterd would serve the routes without a token: serve them with an application of their own"
+            note(declaration_error(place, problem, fix), place)
+        if system.base_app is not None and system.lifespan is not None:
+            self.report.here("AgentOS(lifespan=…)", "the lifespan of base_app counts", place)
+        self.report.host = HostApplication(app, own_routes_first=system.on_route_conflict == "preserve_base_app")
 
     def _report_options(self, system: Any, place: Place) -> None:
         passed = passed_options(system) or frozenset()
@@ -81,11 +93,8 @@ class AgnoReader:
                 continue
             if row.treatment == "here":
                 self.report.here(f"AgentOS({name}=…)", row.words, place)
-            elif row.treatment == "not served":
-                self._not_served(name, _listed(system), place)
             else:
-                problem = f"AgentOS({name}=…) is not served"
-                note(declaration_error(place, problem, row.words), place)
+                self._not_served(name, _listed(system), place)
 
     def _not_served(self, name: str, declared: list[Any], place: Place) -> None:
         """Report an option that is not served. It is a problem if nothing is left to serve."""

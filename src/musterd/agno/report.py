@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from musterd.agno.hosting import HostApplication
 from musterd.declare.source_location import Place
 
 
@@ -28,10 +29,12 @@ class Report:
     """The remarks about one source.
 
     :param requires_authorization: the place that requires authentication; None if nothing does.
+    :param host: the file's own application, in which musterd is served; None if it has none.
     """
 
     remarks: list[Remark] = field(default_factory=list)
     requires_authorization: Place | None = None
+    host: HostApplication | None = None
 
     def here(self, option: str, text: str, place: Place | None) -> None:
         """Add an option that musterd has in another way."""

@@ -35,9 +35,23 @@ def passed_options(declared: Any) -> frozenset[str] | None:
     return names
 
 
-def app_of(system: Any) -> Any:
-    """The empty application that the file got from its ``AgentOS``; None if it asked for none."""
+def app_of(system: Any, *, is_needed: bool = False) -> Any:
+    """The application of an ``AgentOS``: its ``base_app``, or an empty one that is created when it is needed."""
+    if system.base_app is not None:
+        return system.base_app
+    if _APP not in vars(system) and is_needed:
+        from fastapi import FastAPI  # comes with agno[os]
+
+        vars(system)[_APP] = FastAPI(openapi_url=None, lifespan=_lifespan(system))
     return vars(system).get(_APP)
+
+
+def _lifespan(system: Any) -> Any:
+    """The lifespan that was passed to an ``AgentOS``, which may take the ``AgentOS`` as well."""
+    lifespan = system.lifespan
+    if lifespan is not None and "agent_os" in inspect.signature(lifespan).parameters:
+        return functools.partial(lifespan, agent_os=system)
+    return lifespan
 
 
 @contextmanager
@@ -152,14 +166,7 @@ def _watch_agent_os(module: ModuleType) -> list[_Undo]:
         vars(self).update({_DECLARED_AT: place, _ARGUMENTS: names})
 
     def get_app(self: Any) -> Any:
-        if self.base_app is not None:
-            return self.base_app
-        app = vars(self).get(_APP)
-        if app is None:
-            from fastapi import FastAPI  # comes with agno[os]
-
-            app = vars(self)[_APP] = FastAPI(openapi_url=None)
-        return app
+        return app_of(self, is_needed=True)
 
     def serve(self: Any, *args: Any, **options: Any) -> None:
         """The command serves."""

@@ -49,6 +49,8 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     with reported_together():
         loaded = load_source(source, settings)
         app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_loopback, process_role=role)
+        if loaded.report.host is not None:
+            app = loaded.report.host.serve_inside(app)
     require_declared_authorization(loaded.report, settings)
     log_differences(loaded.report, settings)
     # Before it listens: no client connects to a server whose database cannot be used.

@@ -1,0 +1,58 @@
+"""Serves musterd inside the application of a file: its ``base_app``, or what it got from ``AgentOS.get_app()``.
+
+So the routes, the middleware and the lifespan of that application stay in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+
+@dataclass(frozen=True, slots=True)
+class HostApplication:
+    """The application of a file.
+
+    :param own_routes_first: whether its own routes take precedence over those of musterd with the same path.
+    """
+
+    app: Any
+    own_routes_first: bool
+
+    def serve_inside(self, server_app: Starlette) -> Starlette:
+        """The application with the operations of ``server_app``, whose lifespan becomes part of its own."""
+        host: Starlette = self.app
+        router, own_lifespan = host.router, host.router.lifespan_context
+
+        @contextlib.asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[Any]:
+            async with server_app.router.lifespan_context(server_app), own_lifespan(app) as state:
+                yield state
+
+        router.lifespan_context = lifespan
+        if not self.own_routes_first:
+            router.routes.insert(0, _Operations(server_app))
+        router.default = server_app  # also for its answers to unknown paths
+        host.state.server = server_app.state.server
+        return host
+
+
+class _Operations(BaseRoute):
+    """All operations of an application as one route of another."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        routes = self._app.router.routes
+        is_known = any(route.matches(scope)[0] is not Match.NONE for route in routes)
+        return (Match.FULL if is_known else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
