@@ -17,6 +17,7 @@ from musterd.cli.source import Source, load_source, require_declared_authorizati
 from musterd.core.errors import DeclarationError, StartError
 from tests.support.app import copied_file, in_process, settings_for
 from tests.support.http import ServerClient
+from tests.support.process import Deployment, deployment_of, until
 
 pytestmark = pytest.mark.usefixtures("importable_agno")
 
@@ -301,6 +302,31 @@ async def test_knowledge_is_searched_through_agnos_object(load: Load, database: 
         run = await client.run('[[TOOL search_knowledge_base {"query": "green"}]]', to="agents/reader")
     (found,) = run["references"][0]["references"]
     assert (found["name"], found["content"]) == ("tea", "green 3 [{'op': 'EQ', 'key': 'kind', 'value': 'tea'}]")
+
+
+@pytest.fixture
+def shop(importable_agno: Path, tmp_path: Path, database: Path) -> Iterator[Deployment]:
+    """Processes that serve the shop. Before its text is only the path to Agno, which they have not installed."""
+    text = f"import sys\nsys.path.append({str(importable_agno)!r})\n{SHOP}"
+    (tmp_path / "shop.py").write_text(text)
+    yield from deployment_of(f"sqlite:///{database}", tmp_path, tmp_path / "shop.py")
+
+
+def test_a_killed_process_loses_no_run_of_a_file_of_agno(shop: Deployment) -> None:
+    first = shop.serve(model_override="scripted")
+    first.accepted('[[TOOL refund {"order": "A7", "euros": 20}]]', "paused", "agents/orders")
+    waiting = first.ended("paused", "agents/orders")
+    first.accepted("[[WORDS 20 100]]", "long", "agents/orders", "s2")
+    until(lambda: shop.state("long") == "running", "the long run to begin")
+    first.kill()
+    second = shop.serve(model_override="scripted")
+    (requirement,) = waiting["requirements"]
+    requirement["confirmation"] = requirement["tool_execution"]["confirmed"] = True
+    form = {"requirements": json.dumps([requirement]), "session_id": "s1", "stream": "false"}
+    answer = second.http.post("/agents/orders/runs/paused/continue", data=form).json()
+    assert (answer["status"], answer["content"]) == ("COMPLETED", "DONE: <ORDERS> 20 EUROS FOR A7 ARE ON THEIR WAY")
+    assert second.ended("long", "agents/orders", "s2")["status"] == "COMPLETED"
+    assert shop.run("long")["attempt"] == 2
 
 
 def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
