@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
+from musterd.cli.source import Source, load_source
 from musterd.core import clock
 from musterd.core.settings import Settings
+from tests.support.agno_apps import Load
+from tests.support.app import copied_file
 from tests.support.client_drivers import Driver
 from tests.support.process import Deployment, Process
 
@@ -51,6 +55,30 @@ def importable_agno() -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(packages)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def load(importable_agno: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Loads the text of a file, with every model scripted unless ``model_override`` says something else."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+
+    def loading(text: str, name: str = "", **settings: Any) -> Source:
+        (tmp_path / "shop.py").write_text(textwrap.dedent(text))
+        sys.modules.pop("shop", None)
+        return load_source(f"shop.py{name}", Settings(**{"model_override": "scripted", **settings}))
+
+    yield loading
+    for module in set(sys.modules) - before:
+        if module == "shop":
+            del sys.modules[module]
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path) -> Path:
+    """The test's own database."""
+    return copied_file(template, tmp_path)
 
 
 @pytest.fixture(scope="session")

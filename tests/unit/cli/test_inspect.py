@@ -1,4 +1,4 @@
-"""``musterd inspect`` of a file of musterd's own; files of Agno are in ``tests/compat/test_agno_apps.py``."""
+"""``musterd inspect`` of a file of musterd's own; files of Agno are in ``tests/compat/test_agno_sources.py``."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,240 @@
+"""Files that declare their agents and teams with Agno's own classes: their runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musterd import create_app
+from tests.support.agno_apps import SHOP, Load, serving
+from tests.support.app import in_process, settings_for
+from tests.support.process import Deployment, deployment_of, until
+
+
+async def test_tools_hooks_and_functions_get_agnos_objects(load: Load, database: Path) -> None:
+    async with serving(load(SHOP), database) as client:
+        run = await client.run('[[TOOL put {"item": "tea"}]]', to="agents/orders", session_id="s1")
+        product = await client.run('[[TOOL multiply {"a": 3, "b": 4}]]', to="agents/orders", session_id="s2")
+        refused = await client.run("my password is x", to="agents/orders")
+    assert (run["status"], run["content"]) == ("COMPLETED", "DONE: <ORDERS> ORDERS: ['TEA']")
+    assert run["session_state"] == {"cart": ["tea"], "said": "Done: <Orders> Orders: ['tea']"}
+    assert product["tools"][0]["result"] == "<Orders> 12.0"
+    assert (refused["status"], refused["content"]) == ("ERROR", "Orders: no passwords")
+
+
+async def test_a_person_confirms_a_members_tool_across_a_restart(load: Load, database: Path) -> None:
+    call = '[[DELEGATE orders: <TOOL refund {"order": "A7", "euros": 20}>]]'
+    async with serving(load(SHOP), database) as client:
+        run = await client.run(call, to="teams/support-desk", session_id="s1")
+    (requirement,) = run["requirements"]
+    assert (run["status"], requirement["tool_execution"]["tool_name"]) == ("PAUSED", "refund")
+    requirement["confirmation"] = True
+    requirement["tool_execution"]["confirmed"] = True
+    async with serving(load(SHOP), database) as client:
+        answer = await client.http.post(
+            f"/teams/support-desk/runs/{run['run_id']}/continue",
+            data={"requirements": json.dumps([requirement]), "session_id": "s1", "stream": "false"},
+        )
+    assert answer.json()["status"] == "COMPLETED"
+    assert "20 EUROS FOR A7" in answer.json()["content"]
+
+
+async def test_functions_for_tools_and_members_are_called_for_each_run(load: Load, database: Path) -> None:
+    source = load(
+        """
+        from agno.agent import Agent
+        from agno.team import Team
+
+        def look() -> str:
+            "Look."
+            return "found"
+
+        def tools_of(run_context):
+            return [look] if run_context.user_id == "ann" else []
+
+        def members_of(run_context):
+            return [Agent(id="helper", role="Helps")]
+
+        solo = Agent(tools=tools_of)
+        crew = Team(members=members_of)
+        """
+    )
+    async with serving(source, database) as client:
+        run = await client.run("[[TOOL look {}]]", to="agents/solo", user_id="ann")
+        team = await client.run("[[DELEGATE helper: hello]]", to="teams/crew")
+    assert run["tools"][0]["result"] == "found"
+    assert "Echo: hello" in team["content"]
+
+
+WORKFLOWS = """
+from agno.agent import Agent
+from agno.workflow import Condition, Loop, Parallel, Router, Step, Steps, StepInput, StepOutput, Workflow
+
+
+def shout(step_input: StepInput) -> StepOutput:
+    return StepOutput(content=step_input.get_last_step_content().upper())
+
+
+def count(step_input, run_context):
+    run_context.session_state["count"] = run_context.session_state.get("count", 0) + 1
+    return f"round {run_context.session_state['count']}"
+
+
+async def words(step_input):
+    yield "one "
+    yield StepOutput(content="one two")
+
+
+def is_long(step_input: StepInput) -> bool:
+    return len(step_input.input) > 3
+
+
+def route(step_input: StepInput):
+    return [loud]
+
+
+def done(outputs) -> bool:
+    return outputs[-1].content == "round 2"
+
+
+writer = Agent(name="Writer", instructions="Write.")
+loud = Step(name="loud", executor=shout)
+news = Workflow(
+    name="News",
+    steps=[
+        Step(name="draft", agent=writer),
+        Parallel(Step(name="left", executor=words), Step(name="right", executor=count), name="both"),
+        Condition(name="long?", evaluator=is_long, steps=[loud]),
+        Loop(name="again", steps=[count], end_condition=done, max_iterations=3),
+        Router(name="choose", choices=[loud, Step(name="other", executor=count)], selector=route),
+        Steps(name="last", steps=[Step(name="ask", executor=count, requires_confirmation=True)]),
+    ],
+    session_state={},
+    store_events=True,
+)
+whole = Workflow(id="whole", steps=lambda workflow, execution_input: f"whole {execution_input.input}")
+"""
+
+
+async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Load, database: Path) -> None:
+    loaded = load(WORKFLOWS)
+    assert list(loaded.registry.workflows) == ["news", "whole"]
+    assert list(loaded.registry.agents) == ["writer"]
+    async with serving(loaded, database) as client:
+        run = await client.run("hello", to="workflows/news", session_id="s1")
+        (question,) = run["step_requirements"]
+        decision = json.dumps([{"id": question["id"], "confirmed": True}])
+        answer = await client.http.post(
+            f"/workflows/news/runs/{run['run_id']}/continue",
+            data={"session_id": "s1", "stream": "false", "step_requirements": decision},
+        )
+        other = await client.run("x", to="workflows/whole")
+    assert run["status"] == "PAUSED"
+    contents = {step["step_name"]: step["content"] for step in run["step_results"] if step.get("steps") is None}
+    assert contents["draft"] == "Echo: hello"
+    nested = {part["step_name"]: part["content"] for step in run["step_results"] for part in step.get("steps") or ()}
+    assert (nested["left"], nested["right"], nested["count"]) == ("one two", "round 1", "round 2")
+    assert nested["loud"] == "ROUND 2"
+    assert (answer.json()["status"], answer.json()["content"]) == ("COMPLETED", "round 3")
+    assert other["content"] == "whole x"
+
+
+async def test_knowledge_is_searched_through_agnos_object(load: Load, database: Path) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.filters import EQ
+        from agno.knowledge.document import Document
+
+        class Shelf:
+            max_results = 3
+
+            async def aretrieve(self, query, max_results=None, filters=None):
+                said = f"{query} {max_results} {[expression.to_dict() for expression in filters]}"
+                return [Document(name="tea", content=said)]
+
+        reader = Agent(name="Reader", knowledge=Shelf(), knowledge_filters=[EQ("kind", "tea")])
+        """
+    )
+    async with serving(loaded, database) as client:
+        run = await client.run('[[TOOL search_knowledge_base {"query": "green"}]]', to="agents/reader")
+    (found,) = run["references"][0]["references"]
+    assert (found["name"], found["content"]) == ("tea", "green 3 [{'op': 'EQ', 'key': 'kind', 'value': 'tea'}]")
+
+
+@pytest.fixture
+def shop(importable_agno: Path, tmp_path: Path, database: Path) -> Iterator[Deployment]:
+    """Processes that serve the shop. Before its text is only the path to Agno, which they have not installed."""
+    text = f"import sys\nsys.path.append({str(importable_agno)!r})\n{SHOP}"
+    (tmp_path / "shop.py").write_text(text)
+    yield from deployment_of(f"sqlite:///{database}", tmp_path, tmp_path / "shop.py")
+
+
+def test_a_killed_process_loses_no_run_of_a_file_of_agno(shop: Deployment) -> None:
+    first = shop.serve(model_override="scripted")
+    first.accepted('[[TOOL refund {"order": "A7", "euros": 20}]]', "paused", "agents/orders")
+    waiting = first.ended("paused", "agents/orders")
+    first.accepted("[[WORDS 20 100]]", "long", "agents/orders", "s2")
+    until(lambda: shop.state("long") == "running", "the long run to begin")
+    first.kill()
+    second = shop.serve(model_override="scripted")
+    (requirement,) = waiting["requirements"]
+    requirement["confirmation"] = requirement["tool_execution"]["confirmed"] = True
+    form = {"requirements": json.dumps([requirement]), "session_id": "s1", "stream": "false"}
+    answer = second.http.post("/agents/orders/runs/paused/continue", data=form).json()
+    assert (answer["status"], answer["content"]) == ("COMPLETED", "DONE: <ORDERS> 20 EUROS FOR A7 ARE ON THEIR WAY")
+    assert second.ended("long", "agents/orders", "s2")["status"] == "COMPLETED"
+    assert shop.run("long")["attempt"] == 2
+
+
+OWN_ROUTES = """
+    from contextlib import asynccontextmanager
+    from agno.agent import Agent
+    from agno.os import AgentOS
+    from fastapi import FastAPI
+
+    begun = []
+
+    @asynccontextmanager
+    async def lifespan(app):
+        begun.append(app)
+        yield
+
+    {app}
+
+    @app.get("/extra")
+    async def extra():
+        return {{"begun": len(begun)}}
+
+    @app.get("/health")
+    async def health():
+        return {{"status": "mine"}}
+"""
+SERVED = 'agents=[Agent(name="Served")]'
+
+
+@pytest.mark.parametrize(
+    ("app", "health"),
+    [
+        (f"system = AgentOS({SERVED}, lifespan=lifespan); app = system.get_app()", "ok"),
+        (f"app = FastAPI(lifespan=lifespan); system = AgentOS({SERVED}, base_app=app)", "ok"),
+        (
+            f"app = FastAPI(lifespan=lifespan); "
+            f"system = AgentOS({SERVED}, base_app=app, on_route_conflict='preserve_base_app')",
+            "mine",
+        ),
+    ],
+)
+async def test_musterd_is_served_inside_a_files_own_application(
+    load: Load, database: Path, app: str, health: str
+) -> None:
+    loaded = load(OWN_ROUTES.format(app=app))
+    assert loaded.report.host is not None
+    inner = create_app(registry=loaded.registry, settings=settings_for(database, model_override="scripted"))
+    async with in_process(loaded.report.host.serve_inside(inner)) as client:
+        run = await client.run("hello", to="agents/served")
+        assert run["content"] == "Echo: hello"
+        assert await client.get("/extra") == {"begun": 1}
+        assert (await client.get("/health"))["status"] == health
+        assert (await client.http.get("/nowhere")).json()["error_code"] == "NOT_FOUND"

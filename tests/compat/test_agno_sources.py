@@ -1,0 +1,239 @@
+"""Files that declare their agents and teams with Agno's own classes: what is served of them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Settings
+from musterd.agno import AgnoReader
+from musterd.cli import main
+from musterd.cli.source import require_declared_authorization
+from musterd.core.errors import DeclarationError, StartError
+from tests.support.agno_apps import SHOP, Load
+
+
+def problem(load: Load, text: str) -> str:
+    with pytest.raises(DeclarationError) as refused:
+        load(text)
+    return refused.value.message
+
+
+def test_agents_and_teams_keep_their_ids_names_and_places(load: Load) -> None:
+    loaded = load(SHOP)
+    assert list(loaded.registry.teams) == ["support-desk"]
+    assert list(loaded.registry.agents) == ["orders", "triage"]
+    desk = loaded.registry.teams["support-desk"]
+    assert (desk.name, desk.mode, [member.id for member in desk.members]) == (
+        "Support desk",
+        "route",
+        ["orders", "triage"],
+    )
+    assert desk.members[1].answer_schema is not None
+    assert desk.members[1].answer_schema[0] == "Ticket"
+    lines = loaded.report.lines()
+    assert lines[0].endswith("retries — the server retries model calls (MUSTERD_MODEL_TRIES)")
+    first, second = lines[0].partition(": retries")[0].split(", ")
+    text = SHOP.splitlines()
+    assert text[int(first.partition(":")[2]) - 1] == "orders = Agent("
+    assert text[int(second.partition(":")[2]) - 1].startswith("desk = Team(")
+    assert "telemetry" in loaded.report.start_lines()[-1]
+
+
+def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
+    source = """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+
+        served, other = Agent(name="Served"), Agent(name="Other")
+        system = AgentOS(agents=[served], interfaces=[object()], tracing=True, cors_allowed_origins=["http://a.example"])
+        app = system.get_app()
+        system.serve(app="shop:app")
+    """
+    for name in ("", ":system", ":app"):
+        loaded = load(source, name)
+        assert list(loaded.registry.agents) == ["served"]
+    assert loaded.report.start_lines() == [
+        "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
+        "different here: AgentOS(cors_allowed_origins=…), AgentOS(tracing=…) (musterd inspect says how)",
+    ]
+    assert list(load(source, ":other").registry.agents) == ["other"]
+
+
+def test_authorization_is_never_lost(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        system = AgentOS(agents=[Agent(name="Served")], authorization=True)
+        """
+    )
+    with pytest.raises(StartError, match=r"^shop.py:4: AgentOS\(authorization=True\), but neither a key nor"):
+        require_declared_authorization(loaded.report, Settings())
+    require_declared_authorization(loaded.report, Settings(security_key="secret"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ("Agent(save_response_to_file='a.txt')", "sets save_response_to_file='a.txt', which is not supported — the"),
+        ("Agent(build_context=False)", "sets build_context=False, which is not supported — the prompt is always built"),
+        ("Agent(tools=[{'type': 'web_search_preview'}])", "a tool is the provider's own (web_search_preview) — list"),
+        ("Agent(learning=LearningMachine(entity_memory=True))", "learning sets entity_memory, which is not supported"),
+        ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
+        ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
+        ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve the routes without a token"),
+        ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
+    ],
+)
+def test_what_would_change_a_run_is_refused_with_its_place(load: Load, declared: str, says: str) -> None:
+    text = f"""
+        from agno.agent import Agent, RemoteAgent
+        from agno.learn.machine import LearningMachine
+        from agno.os import AgentOS
+        from agno.team import Team
+        from fastapi import FastAPI
+
+        class Changed(Agent):
+            def run(self, *args, **options):
+                return None
+
+        it = {declared}
+    """
+    message = problem(load, text)
+    assert says in message
+    assert message.startswith("shop.py:12: ")
+
+
+def test_all_problems_are_reported_together(load: Load) -> None:
+    lines = problem(
+        load,
+        """
+        from agno.agent import Agent
+        one = Agent(save_response_to_file="a.txt", parse_response=False)
+        two = Agent(tools=[{"type": "web_search"}])
+        """,
+    ).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["shop.py:3", "shop.py:3", "shop.py:4"]
+
+
+def test_inspect_prints_the_report_and_its_exit_code_says_whether_all_is_served(
+    load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(SHOP)
+    assert main(["inspect", "shop.py"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "team support-desk · gpt-4o · route · members: orders, triage"
+    assert "retries — the server retries model calls" in lines[4]
+    (tmp_path / "shop.py").write_text(
+        "from agno.agent import Agent\nfrom agno.os import AgentOS\n"
+        "system = AgentOS(agents=[Agent(name='A')], a2a_interface=True, authorization=True)\n"
+    )
+    sys.modules.pop("shop")
+    assert main(["inspect", "shop.py"]) == 1
+    printed = capsys.readouterr().out
+    assert "shop.py:3: AgentOS(a2a_interface=…) is not served — musterd does not speak A2A" in printed
+    assert "AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" in printed
+
+
+def test_agno_is_as_before_after_the_import(load: Load) -> None:
+    load(SHOP)
+    from agno.agent import Agent
+    from agno.os import AgentOS
+
+    assert "_musterd_declared_at" not in vars(Agent(name="later"))
+    assert AgentOS(agents=[Agent(name="later")], telemetry=False).get_app().routes
+
+
+def test_a_file_without_agno_imports_nothing_of_it(load: Load) -> None:
+    from musterd.agno import watching
+
+    forgotten = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "agno"}
+    try:
+        loaded = load("from musterd import Agent\nsolo = Agent(id='solo', model='scripted')\n")
+        assert "agno" not in sys.modules
+    finally:
+        sys.modules.update(forgotten)
+    assert list(loaded.registry.agents) == ["solo"]
+    assert loaded.report.lines() == []
+    assert not any(isinstance(finder, watching._Finder) for finder in sys.meta_path)
+
+
+def test_mcp_tools_become_servers_whatever_version_of_the_sdk_is_installed(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.tools.mcp import MCPTools, MultiMCPTools, StreamableHTTPClientParams
+
+        params = StreamableHTTPClientParams(url="http://127.0.0.1:9/a", headers={"X": "1"})
+        solo = Agent(
+            tools=[
+                MCPTools(command="uvx 'mcp server' --now", env={"A": "b"}, include_tools=["time"]),
+                MCPTools(url="http://127.0.0.1:9/mcp", transport="streamable-http", tool_name_prefix="web"),
+                MCPTools(server_params=params, transport="streamable-http"),
+                MultiMCPTools(commands=["one", "two"], timeout_seconds=3),
+            ]
+        )
+        """
+    )
+    servers: Any = loaded.registry.agents["solo"].spec.tool_sources
+    assert servers[0].command == ["uvx", "mcp server", "--now"]
+    assert servers[0].env["A"] == "b"
+    assert list(servers[0].include_tools) == ["time"]
+    assert (servers[1].url, servers[1].tool_name_prefix) == ("http://127.0.0.1:9/mcp", "web")
+    assert (servers[2].url, dict(servers[2].headers)) == ("http://127.0.0.1:9/a", {"X": "1"})
+    assert [server.command for server in servers[3:]] == [["one"], ["two"]]
+    assert [server.timeout_seconds for server in servers] == [10.0, 10.0, 10.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("tool", "says"),
+    [
+        (
+            "MCPTools('one', requires_confirmation_tools=['a'])",
+            "MCPTools(requires_confirmation_tools=…) is not supported",
+        ),
+        ("MCPTools(url='http://a.example', transport='sse')", "MCPTools uses SSE — use the transport streamable-http"),
+    ],
+)
+def test_mcp_tools_that_musterds_servers_are_not_are_refused(load: Load, tool: str, says: str) -> None:
+    text = f"from agno.agent import Agent\nfrom agno.tools.mcp import MCPTools\nsolo = Agent(tools=[{tool}])\n"
+    assert says in problem(load, text)
+
+
+def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.models.openai import OpenAIChat, OpenAIResponses
+        from agno.models.openai.like import OpenAILike
+
+        plain = Agent(model=OpenAIChat(id="gpt-5-mini"))
+        warm = Agent(model=OpenAIChat(id="gpt-5-mini", temperature=0.2, stop="END", max_completion_tokens=9, audio={}))
+        other = Agent(model=OpenAIResponses(id="gpt-5-mini", reasoning_effort="low"))
+        own = Agent(model=OpenAILike(id="small", base_url="http://127.0.0.1:9/v1"))
+        none = Agent()
+        """,
+        model_override=None,
+    )
+    models: dict[str, Any] = {name: component.model for name, component in loaded.registry.agents.items()}
+    assert (models["plain"], models["none"]) == ("openai-chat:gpt-5-mini", "openai-chat:gpt-4o")
+    assert models["warm"].settings == {"temperature": 0.2, "stop_sequences": ["END"], "max_tokens": 9}
+    assert models["other"].settings == {"openai_reasoning_effort": "low"}
+    assert (models["own"].model_name, str(models["own"].base_url)) == ("small", "http://127.0.0.1:9/v1/")
+    (lost,) = [remark for remark in loaded.report.remarks if remark.kind == "not served"]
+    assert lost.option == "OpenAIChat(audio=…)"
+
+
+def test_the_reader_leaves_musterds_own_declarations_alone(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent as AgnoAgent
+        from musterd import Agent
+        theirs, ours = AgnoAgent(name="theirs"), Agent(id="ours", model="scripted")
+        """
+    )
+    assert list(loaded.registry.agents) == ["ours"]
+    assert AgnoReader(Settings()).report.lines() == []
