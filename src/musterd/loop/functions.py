@@ -45,8 +45,7 @@ async def call_function(
         context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
-    stops_run = False
-    deadline, is_abandoned = asyncio.timeout(None), False
+    deadline, is_abandoned, stops_run = asyncio.timeout(None), False, False
 
     def on_abandoned() -> None:
         nonlocal is_abandoned
@@ -72,10 +71,8 @@ async def call_function(
         if not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         message = error_text(_message_of(error), tree.settings.tool_result_stored_bytes)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(message)
-        stops_run = isinstance(error, StopRun)
-        if isinstance(error, OutcomeUnknown):
-            step_state = StepState.UNKNOWN
+        step_state = StepState.UNKNOWN if isinstance(error, OutcomeUnknown) else StepState.FAILED
+        is_error, stops_run, media, result = True, isinstance(error, StopRun), (), jsontext.storable(message)
         if deadline.expired():  # the cancelled function may have had its effect before
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; its outcome is unknown."
