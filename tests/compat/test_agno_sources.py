@@ -9,7 +9,7 @@ import pytest
 from musterd import Settings
 from musterd.agno import AgnoReader
 from musterd.cli import main
-from musterd.cli.source import require_declared_authorization
+from musterd.cli.source import require_declared_access
 from musterd.core.errors import DeclarationError, StartError
 from tests.support.agno_apps import SHOP, Load
 
@@ -61,17 +61,31 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
     assert list(load(source, ":other").registry.agents) == ["other"]
 
 
-def test_authorization_is_never_lost(load: Load) -> None:
+@pytest.mark.parametrize(
+    ("system", "option"),
+    [
+        ("system = AgentOS(agents=[served], authorization=True)", "authorization=True"),
+        ("app = AgentOS(agents=[served], authorization=True).get_app()", "authorization=True"),
+        ("AgentOS(agents=[served], settings=AgnoAPISettings(os_security_key='x'))", "settings=os_security_key"),
+    ],
+)
+@pytest.mark.parametrize("name", ["", ":served"])
+def test_authorization_is_never_lost(load: Load, system: str, option: str, name: str) -> None:
     loaded = load(
-        """
+        f"""
         from agno.agent import Agent
         from agno.os import AgentOS
-        system = AgentOS(agents=[Agent(name="Served")], authorization=True)
-        """
+        from agno.os.settings import AgnoAPISettings
+        served, other = Agent(name="Served"), Agent(name="Other")
+        {system}
+        """,
+        name,
     )
-    with pytest.raises(StartError, match=r"^shop.py:4: AgentOS\(authorization=True\), but neither a key nor"):
-        require_declared_authorization(loaded.report, Settings())
-    require_declared_authorization(loaded.report, Settings(security_key="secret"))
+    assert list(loaded.registry.agents) == ["served"]
+    with pytest.raises(StartError) as refused:
+        require_declared_access(loaded.report, Settings())
+    assert refused.value.message.startswith(f"shop.py:6: AgentOS({option}), but neither a key nor token keys are set")
+    require_declared_access(loaded.report, Settings(security_key="secret"))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +148,7 @@ def test_inspect_prints_the_report_and_its_exit_code_says_whether_all_is_served(
     assert main(["inspect", "shop.py"]) == 1
     printed = capsys.readouterr().out
     assert "shop.py:3: AgentOS(a2a_interface=…) is not served — musterd does not speak A2A" in printed
-    assert "AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" in printed
+    assert "shop.py:3: AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" in printed
 
 
 def test_agno_is_as_before_after_the_import(load: Load) -> None:
@@ -204,15 +218,18 @@ def test_mcp_tools_that_musterds_servers_are_not_are_refused(load: Load, tool: s
 
 def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "y")
     loaded = load(
         """
         from agno.agent import Agent
         from agno.models.openai import OpenAIChat, OpenAIResponses
+        from agno.models.deepseek import DeepSeek
         from agno.models.openai.like import OpenAILike
 
         plain = Agent(model=OpenAIChat(id="gpt-5-mini"))
         warm = Agent(model=OpenAIChat(id="gpt-5-mini", temperature=0.2, stop="END", max_completion_tokens=9, audio={}))
         other = Agent(model=OpenAIResponses(id="gpt-5-mini", reasoning_effort="low"))
+        deep = Agent(model=DeepSeek(id="deepseek-chat", top_p=0.5))
         own = Agent(model=OpenAILike(id="small", base_url="http://127.0.0.1:9/v1"))
         none = Agent()
         """,
@@ -223,8 +240,34 @@ def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatc
     assert models["warm"].settings == {"temperature": 0.2, "stop_sequences": ["END"], "max_tokens": 9}
     assert models["other"].settings == {"openai_reasoning_effort": "low"}
     assert (models["own"].model_name, str(models["own"].base_url)) == ("small", "http://127.0.0.1:9/v1/")
+    assert (models["deep"].system, models["deep"].client.api_key) == ("deepseek", "y")
+    assert models["deep"].settings == {"top_p": 0.5}
     (lost,) = [remark for remark in loaded.report.remarks if remark.kind == "not served"]
     assert lost.option == "OpenAIChat(audio=…)"
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("DeepSeek(id='deepseek-chat')", "its model DeepSeek cannot be used — its API key is missing"),
+        ("Odd(id='odd')", "there is no model here for Odd of shop — use a model of another provider"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(load: Load, model: str, says: str) -> None:
+    text = f"""
+        from agno.agent import Agent
+        from agno.models.base import Model
+        from agno.models.deepseek import DeepSeek
+
+        class Odd(Model):
+            invoke = ainvoke = invoke_stream = ainvoke_stream = None
+            _parse_provider_response = _parse_provider_response_delta = None
+
+        solo = Agent(name="Solo", model={model})
+    """
+    with pytest.raises(DeclarationError) as refused:
+        load(text, model_override=None)
+    assert refused.value.message.startswith(f"shop.py:10: agent 'Solo': {says}")
 
 
 def test_the_reader_leaves_musterds_own_declarations_alone(load: Load) -> None:

@@ -35,7 +35,6 @@ _PREFIXES = {
     "openrouter": "openrouter",
     "together": "together",
     "vercel": "vercel",
-    "xai": "xai",
 }
 """The prefixes of musterd's names, by the packages of Agno's models, except for OpenAI, which has two."""
 
@@ -138,9 +137,8 @@ class Models:
         try:
             if "OpenAIResponses" in names and folder == "openai":
                 return self._openai("openai", model, options)
-            if "OpenAIChat" in names and (folder == "openai" or folder not in _PREFIXES or model.base_url):
-                is_plain = folder in _PREFIXES and not options and _has_defaults(model, "base_url", "api_key")
-                return f"{_PREFIXES[folder]}:{model.id}" if is_plain else self._openai("openai-chat", model, options)
+            if "OpenAIChat" in names:
+                return self._openai("openai-chat", model, options, _PREFIXES.get(folder))
             if (prefix := _PREFIXES.get(folder)) is not None:
                 is_google_cloud = prefix == "google" and getattr(model, "vertexai", False)
                 return self._of_provider("google-cloud" if is_google_cloud else prefix, model, options)
@@ -171,15 +169,24 @@ class Models:
                 self._report.not_served(option, "models have no such option here", place)
         return options
 
-    def _openai(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
-        base_url, api_key = getattr(model, "base_url", None), getattr(model, "api_key", None)
-        if not options and base_url is None and api_key is None:
-            return f"{prefix}:{model.id}"
+    def _openai(
+        self, prefix: str, model: Any, options: dict[str, Any], provider_name: str | None = None
+    ) -> str | Model:
+        """A model of OpenAI, or of a provider with the same API.
+
+        :param provider_name: the prefix of that provider in pydantic-ai, which knows what its models support.
+        """
+        base_url, api_key = model.base_url, model.api_key
+        if base_url is None:
+            if not options and api_key is None:
+                return f"{prefix}:{model.id}"
+            api_key = api_key or os.environ.get("OPENAI_API_KEY")
+        if api_key is None and (base_url is not None or "OPENAI_BASE_URL" not in os.environ):
+            raise DeclarationError("its API key is missing")
+        from pydantic_ai.providers import infer_provider_class
+
         from musterd.models.openai_http import build_client, build_model
 
-        api_key = api_key or os.environ.get("OPENAI_API_KEY")
-        if api_key is None and base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            raise DeclarationError("set OPENAI_API_KEY")
         client = build_client(
             base_url=None if base_url is None else str(base_url),
             api_key=api_key or "no-key",
@@ -187,7 +194,8 @@ class Models:
         )
         settings: Any = options or None
         if prefix == "openai-chat":
-            return build_model(model.id, client, model_settings=settings)
+            provider = None if provider_name is None else infer_provider_class(provider_name)(openai_client=client)
+            return build_model(model.id, client, provider=provider, model_settings=settings)
         from pydantic_ai.models.openai import OpenAIResponsesModel
         from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -195,6 +203,8 @@ class Models:
 
     def _of_provider(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
         api_key, host = getattr(model, "api_key", None), getattr(model, "host", None)
+        if prefix == "ollama" and host is None and "OLLAMA_BASE_URL" not in os.environ:
+            host = os.environ.get("OLLAMA_HOST") or "http://localhost:11434"
         has_own_key = api_key is not None and api_key not in os.environ.values()
         if not options and not has_own_key and host is None:
             return f"{prefix}:{model.id}"
@@ -223,8 +233,3 @@ def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
     if field.default_factory is not dataclasses.MISSING:
         return bool(value == field.default_factory())
     return field.default is not dataclasses.MISSING and bool(value == field.default)
-
-
-def _has_defaults(model: Any, *names: str) -> bool:
-    fields = {field.name: field for field in dataclasses.fields(model)}
-    return all(name in fields and _is_default(fields[name], getattr(model, name)) for name in names)

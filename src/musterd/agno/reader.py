@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -39,10 +40,14 @@ class AgnoReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.report = Report()
+        self._created: list[Any] = []
 
-    def watching(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def watching(self) -> Iterator[None]:
         """Watch the import of the module."""
-        return watched()
+        with watched() as systems:
+            self._created = systems
+            yield
 
     def registry(self, module: ModuleType, name: str) -> Registry | None:
         """The registry of what ``module`` declares with Agno's classes, or only its object ``name``; None: nothing.
@@ -51,7 +56,8 @@ class AgnoReader:
         """
         values = vars(module)
         objects = {name: values[name]} if name else values
-        systems = [value for value in values.values() if _is_a(value, SYSTEM_MODULE, "AgentOS")]
+        self._note_access()
+        systems = [value for value in values.values() if _is_a(value, SYSTEM_MODULE, "AgentOS")] or self._created
         if name:  # the AgentOS itself, or the application that the file got from it
             systems = [system for system in systems if values[name] in (system, app_of(system))]
         if systems:
@@ -67,18 +73,22 @@ class AgnoReader:
             place = declared_at(system) or Place("AgentOS")
             declared += _listed(system)
             self._report_options(system, place)
-            if system.authorization:
-                self.report.requires_authorization = place
             self._find_host(system, place)
         return self._registry(declared, values, declared_at(systems[0]) or Place("AgentOS"))
+
+    def _note_access(self) -> None:
+        """Note whether an ``AgentOS`` asks for a key or a token, whatever part of the file is served."""
+        for system in self._created:
+            if (option := _access_option(system)) is not None:
+                self.report.requires_access = f"{declared_at(system)}: AgentOS({option})"
 
     def _find_host(self, system: Any, place: Place) -> None:
         """Note the application in which musterd is to be served, if the file has something in one."""
         app = app_of(system, is_needed=system.lifespan is not None)
         if system.base_app is None and system.lifespan is None and not (app and (app.routes or app.user_middleware)):
             return
-        if system.authorization:
-            problem = "AgentOS(authorization=True) and routes or a lifespan of its own"
+        if (option := _access_option(system)) is not None:
+            problem = f"AgentOS({option}) and routes or a lifespan of its own"
             fix = "musterd would serve the routes without a token: serve them with an application of their own"
             note(declaration_error(place, problem, fix), place)
         if system.base_app is not None and system.lifespan is not None:
@@ -134,6 +144,16 @@ class AgnoReader:
                 object.__setattr__(spec, "model", model)
                 if model == DEFAULT:
                     self.report.here("a missing model", f"it is Agno's default, {DEFAULT}", spec.declared_at)
+
+
+def _access_option(system: Any) -> str | None:
+    """The option by which an ``AgentOS`` asks for a key or a token."""
+    if system.authorization:
+        return "authorization=True"
+    for name in ("authorization_enabled", "os_security_key"):
+        if getattr(system.settings, name, None):
+            return f"settings={name}"
+    return None
 
 
 def _listed(system: Any) -> list[Any]:

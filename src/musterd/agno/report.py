@@ -28,12 +28,12 @@ class Remark:
 class Report:
     """The remarks about one source.
 
-    :param requires_authorization: the place that requires authentication; None if nothing does.
+    :param requires_access: what asks for a key or a token, with its place; None if nothing does.
     :param host: the file's own application, in which musterd is served; None if it has none.
     """
 
     remarks: list[Remark] = field(default_factory=list)
-    requires_authorization: Place | None = None
+    requires_access: str | None = None
     host: HostApplication | None = None
 
     def here(self, option: str, text: str, place: Place | None) -> None:

@@ -55,12 +55,13 @@ def _lifespan(system: Any) -> Any:
 
 
 @contextmanager
-def watched() -> Iterator[None]:
-    """Watch the imports inside."""
+def watched() -> Iterator[list[Any]]:
+    """Watch the imports inside. The list is filled with each ``AgentOS`` that they create."""
     undo: list[_Undo] = []
+    systems: list[Any] = []
 
     def watch(module: ModuleType) -> None:
-        undo.extend(_WATCHES[module.__name__](module))
+        undo.extend(_WATCHES[module.__name__](module, systems))
 
     finder = _Finder(watch)
     for name in _WATCHES:
@@ -68,7 +69,7 @@ def watched() -> Iterator[None]:
             watch(sys.modules[name])
     sys.meta_path.insert(0, finder)
     try:
-        yield
+        yield systems
     finally:
         sys.meta_path.remove(finder)
         for restore in reversed(undo):
@@ -153,8 +154,11 @@ def _watch_component(cls: type) -> list[_Undo]:
     return [_replaced(cls, "__init__", init)]
 
 
-def _watch_agent_os(module: ModuleType) -> list[_Undo]:
-    """Have ``AgentOS`` keep its arguments and start nothing."""
+def _watch_agent_os(module: ModuleType, systems: list[Any]) -> list[_Undo]:
+    """Have ``AgentOS`` keep its arguments and start nothing.
+
+    :param systems: gets each object.
+    """
     cls = module.AgentOS
     signature = inspect.signature(cls.__init__)
 
@@ -164,6 +168,7 @@ def _watch_agent_os(module: ModuleType) -> list[_Undo]:
         bound.apply_defaults()
         vars(self).update(list(bound.arguments.items())[1:])
         vars(self).update({_DECLARED_AT: place, _ARGUMENTS: names})
+        systems.append(self)
 
     def get_app(self: Any) -> Any:
         return app_of(self, is_needed=True)
@@ -175,9 +180,9 @@ def _watch_agent_os(module: ModuleType) -> list[_Undo]:
     return [_replaced(cls, name, function) for name, function in replacements.items()]
 
 
-_WATCHES: dict[str, Callable[[ModuleType], list[_Undo]]] = {
-    AGENT_MODULE: lambda module: _watch_component(module.Agent),
-    TEAM_MODULE: lambda module: _watch_component(module.Team),
-    WORKFLOW_MODULE: lambda module: _watch_component(module.Workflow),
+_WATCHES: dict[str, Callable[[ModuleType, list[Any]], list[_Undo]]] = {
+    AGENT_MODULE: lambda module, _: _watch_component(module.Agent),
+    TEAM_MODULE: lambda module, _: _watch_component(module.Team),
+    WORKFLOW_MODULE: lambda module, _: _watch_component(module.Workflow),
     SYSTEM_MODULE: _watch_agent_os,
 }

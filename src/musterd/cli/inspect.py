@@ -22,8 +22,8 @@ def inspect(source: str, *, as_json: bool) -> int:
 
 def _lines(loaded: Source) -> list[str]:
     components = [_line(component) for component in loaded.registry.top_level()]
-    access = "AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start"
-    remarks = [*([access] if loaded.report.requires_authorization else []), *loaded.report.lines()]
+    access = f"{loaded.report.requires_access}: needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start"
+    remarks = [*([access] if loaded.report.requires_access else []), *loaded.report.lines()]
     return [*components, "", *(remarks or ["nothing is different here"])]
 
 
@@ -51,7 +51,7 @@ def _as_object(loaded: Source) -> dict[str, object]:
             }
             for component in loaded.registry.top_level()
         ],
-        "requires_authorization": loaded.report.requires_authorization is not None,
+        "requires_access": loaded.report.requires_access is not None,
         "remarks": [
             {
                 "kind": remark.kind,

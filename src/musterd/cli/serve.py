@@ -37,7 +37,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     """
     from musterd.app import create_app
     from musterd.cli.logs import configure
-    from musterd.cli.source import load_source, log_differences, require_declared_authorization
+    from musterd.cli.source import load_source, log_differences, require_declared_access
     from musterd.declare.problems import reported_together
     from musterd.http.uvicorn_protocol import protocol_options
 
@@ -51,7 +51,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
         app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_loopback, process_role=role)
         if loaded.report.host is not None:
             app = loaded.report.host.serve_inside(app)
-    require_declared_authorization(loaded.report, settings)
+    require_declared_access(loaded.report, settings)
     log_differences(loaded.report, settings)
     # Before it listens: no client connects to a server whose database cannot be used.
     app.state.server.prepare()

@@ -33,14 +33,14 @@ def load_source(source: str, settings: Settings) -> Source:
     return Source(load(source, reader), reader.report)
 
 
-def require_declared_authorization(report: Report, settings: Settings) -> None:
-    """Refuse to serve a source without authentication if it declares that it needs it.
+def require_declared_access(report: Report, settings: Settings) -> None:
+    """Refuse to serve a source without authentication if it asks for a key or a token.
 
     :raises StartError: neither a key nor token keys are set.
     """
-    if report.requires_authorization is not None and auth_mode(settings) == "none":
+    if report.requires_access is not None and auth_mode(settings) == "none":
         raise StartError(
-            f"{report.requires_authorization}: AgentOS(authorization=True), but neither a key nor token keys are set — "
+            f"{report.requires_access}, but neither a key nor token keys are set — "
             "set JWT_VERIFICATION_KEY or OS_SECURITY_KEY"
         )
 

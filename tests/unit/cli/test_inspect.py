@@ -29,7 +29,7 @@ def test_what_a_file_declares_is_listed(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     assert main(["inspect", str(tmp_path / "team.py"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert (printed["requires_authorization"], printed["remarks"]) == (False, [])
+    assert (printed["requires_access"], printed["remarks"]) == (False, [])
     assert printed["components"][1]["tools"] == ["look"]
 
 
