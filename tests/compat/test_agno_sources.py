@@ -8,6 +8,7 @@ import pytest
 
 from musterd import Settings
 from musterd.agno import AgnoReader
+from musterd.agno.system_settings import with_declared
 from musterd.cli import main
 from musterd.cli.source import require_declared_access
 from musterd.core.errors import DeclarationError, StartError
@@ -56,7 +57,7 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
         assert list(loaded.registry.agents) == ["served"]
     assert loaded.report.start_lines() == [
         "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
-        "different here: AgentOS(cors_allowed_origins=…), AgentOS(tracing=…) (musterd inspect says how)",
+        "different here: AgentOS(tracing=…) (musterd inspect says how)",
     ]
     assert list(load(source, ":other").registry.agents) == ["other"]
 
@@ -149,6 +150,49 @@ def test_inspect_prints_the_report_and_its_exit_code_says_whether_all_is_served(
     printed = capsys.readouterr().out
     assert "shop.py:3: AgentOS(a2a_interface=…) is not served — musterd does not speak A2A" in printed
     assert "shop.py:3: AgentOS(authorization=True): needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" in printed
+
+
+def test_what_agent_os_says_of_the_server_are_settings_unless_the_environment_has_them(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        from agno.os.config import AuthorizationConfig
+        config = AuthorizationConfig(verification_keys=["secret"], algorithm="HS256", verify_audience=True)
+        system = AgentOS(
+            id="shop",
+            name="Shop",
+            agents=[Agent(name="A")],
+            cors_allowed_origins=["http://a.example"],
+            authorization=True,
+            authorization_config=config,
+        )
+        """
+    )
+    settings = with_declared(Settings(os_name="Mine"), loaded.report.settings)
+    assert (settings.os_id, settings.os_name, settings.jwt_algorithms) == ("shop", "Mine", ("HS256",))
+    assert (settings.jwt_verification_key, settings.jwt_audience) == ("secret", ("shop",))
+    assert settings.cors_origins[-1] == "http://a.example"
+    require_declared_access(loaded.report, settings)
+    own = with_declared(Settings(security_key="key"), loaded.report.settings)
+    assert (own.security_key, own.jwt_verification_key) == ("key", "")
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("verification_keys=['a', 'b']", "AgentOS verifies tokens with several keys — put them into a key set"),
+        ("verification_keys=['a'], algorithm='PS512'", "AgentOS verifies tokens with PS512 — use one of RS256"),
+    ],
+)
+def test_tokens_that_cannot_be_verified_in_that_way(load: Load, config: str, says: str) -> None:
+    text = f"""
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        from agno.os.config import AuthorizationConfig
+        system = AgentOS(agents=[Agent()], authorization=True, authorization_config=AuthorizationConfig({config}))
+    """
+    assert problem(load, text).startswith(f"shop.py:5: {says}")
 
 
 def test_agno_is_as_before_after_the_import(load: Load) -> None:

@@ -129,27 +129,27 @@ WORKFLOW: dict[str, Row] = {
 """The options of workflows."""
 
 _SCHEDULES = Row("here", "schedules are always kept (/schedules)")
-_NAMES = Row("here", "MUSTERD_OS_ID, MUSTERD_OS_NAME and MUSTERD_OS_DESCRIPTION say how the server describes itself")
 
 AGENT_OS: dict[str, Row] = {
-    **_rows("converted", "agents teams workflows authorization base_app lifespan on_route_conflict"),
-    "id": _NAMES,
-    "name": _NAMES,
-    "description": _NAMES,
-    "version": _NAMES,
+    **_rows(
+        "converted",
+        """
+        agents teams workflows base_app lifespan on_route_conflict
+        id name description cors_allowed_origins authorization authorization_config
+        """,
+    ),
+    "version": Row("here", "the version that clients see is musterd's"),
     "db": _DATABASE,
     "auto_provision_dbs": _DATABASE,
     "telemetry": Row("here", "musterd sends nothing anywhere"),
     "tracing": Row("here", "runs are always traced (/traces)"),
     "settings": Row("here", "settings are environment variables: docs/reference/settings.md"),
-    "cors_allowed_origins": Row("here", "set MUSTERD_CORS_ORIGINS to the same origins"),
     "config": Row("here", "what AgentOS shows of its pages is not configured"),
     "registry": Row("here", "models and tools are those of the agents and teams"),
     "scheduler": _SCHEDULES,
     "scheduler_poll_interval": _SCHEDULES,
     "scheduler_base_url": _SCHEDULES,
     "internal_service_token": _SCHEDULES,
-    "authorization_config": Row("here", "JWT_VERIFICATION_KEY, JWT_JWKS_FILE and others say who may do what"),
     "run_hooks_in_background": Row("here", "hooks finish before the run does"),
     "knowledge": Row("not served", "agents search their own knowledge, but it has no operations over HTTP"),
     "interfaces": Row("not served", "musterd has no interfaces to other services"),

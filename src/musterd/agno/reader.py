@@ -13,6 +13,7 @@ from musterd.agno.hosting import HostApplication
 from musterd.agno.models import DEFAULT, Models
 from musterd.agno.option_table import AGENT_OS
 from musterd.agno.report import Report
+from musterd.agno.system_settings import declared_settings
 from musterd.agno.watching import (
     AGENT_MODULE,
     SYSTEM_MODULE,
@@ -73,6 +74,8 @@ class AgnoReader:
             place = declared_at(system) or Place("AgentOS")
             declared += _listed(system)
             self._report_options(system, place)
+            with noting_problems(place):
+                self.report.settings.update(declared_settings(system, place))
             self._find_host(system, place)
         return self._registry(declared, values, declared_at(systems[0]) or Place("AgentOS"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from musterd.agno.hosting import HostApplication
 from musterd.declare.source_location import Place
@@ -29,11 +29,13 @@ class Report:
     """The remarks about one source.
 
     :param requires_access: what asks for a key or a token, with its place; None if nothing does.
+    :param settings: the settings that the file declares.
     :param host: the file's own application, in which musterd is served; None if it has none.
     """
 
     remarks: list[Remark] = field(default_factory=list)
     requires_access: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     host: HostApplication | None = None
 
     def here(self, option: str, text: str, place: Place | None) -> None:

@@ -1,9 +1,11 @@
 """``musterd inspect``: what a source declares, and what is different here."""
 
+from musterd.agno.system_settings import with_declared
 from musterd.cli.settings import settings_from
 from musterd.cli.source import Source, load_source
 from musterd.core import jsontext
 from musterd.declare import BaseComponent, Component
+from musterd.http.auth.modes import auth_mode
 from musterd.models.names import describe
 
 
@@ -12,18 +14,21 @@ def inspect(source: str, *, as_json: bool) -> int:
 
     :raises DeclarationError: a declaration is wrong, or cannot be served.
     """
-    loaded = load_source(source, settings_from(None))
+    settings = settings_from(None)
+    loaded = load_source(source, settings)
+    is_open = auth_mode(with_declared(settings, loaded.report.settings)) == "none"
     if as_json:
         print(jsontext.dumps(_as_object(loaded)))  # noqa: T201 - the output of the command
     else:
-        print("\n".join(_lines(loaded)))  # noqa: T201
+        print("\n".join(_lines(loaded, is_open=is_open)))  # noqa: T201
     return int(any(remark.kind == "not served" for remark in loaded.report.remarks))
 
 
-def _lines(loaded: Source) -> list[str]:
+def _lines(loaded: Source, *, is_open: bool) -> list[str]:
     components = [_line(component) for component in loaded.registry.top_level()]
-    access = f"{loaded.report.requires_access}: needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start"
-    remarks = [*([access] if loaded.report.requires_access else []), *loaded.report.lines()]
+    needs = "needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" if is_open else "requests need a key or a token"
+    access = [f"{loaded.report.requires_access}: {needs}"] if loaded.report.requires_access else []
+    remarks = [*access, *loaded.report.lines()]
     return [*components, "", *(remarks or ["nothing is different here"])]
 
 

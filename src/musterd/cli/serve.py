@@ -35,6 +35,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     :raises DeclarationError: a declaration is wrong.
     :raises StartError: the server cannot start with these settings.
     """
+    from musterd.agno.system_settings import with_declared
     from musterd.app import create_app
     from musterd.cli.logs import configure
     from musterd.cli.source import load_source, log_differences, require_declared_access
@@ -48,6 +49,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
         loaded = load_source(source, settings)
+        settings = with_declared(settings, loaded.report.settings)
         app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_loopback, process_role=role)
         if loaded.report.host is not None:
             app = loaded.report.host.serve_inside(app)
