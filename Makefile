@@ -40,7 +40,7 @@ test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
 	@$(BIN)/python tools/install.py browser
 	@$(BIN)/python tools/install.py terminal
-	$(if $(NPM),npm --prefix ui test --silent && npm --prefix ui run size --silent)
+	$(if $(NPM),npm --prefix clients/ts test --silent && npm --prefix ui test --silent && npm --prefix ui run size --silent)
 	$(BIN)/pytest -n 3
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
@@ -55,7 +55,7 @@ lint: setup ## Check format, rules and layers
 
 types: setup ## Check types
 	$(BIN)/mypy
-	$(if $(NPM),$(BIN)/python tools/ui_types.py --check && npm --prefix ui run types --silent)
+	$(if $(NPM),$(BIN)/python tools/client_types.py --check && npm --prefix ui run types --silent)
 
 bench: setup ## Measure, beside the peer where it can be installed
 	$(BIN)/python -m bench
@@ -63,5 +63,5 @@ bench: setup ## Measure, beside the peer where it can be installed
 ci: lint types test ## Do all that a change must pass
 
 clean: ## Remove .venv, caches and builds; never a database
-	rm -rf .venv .venv-clients tests/compat/node/node_modules ui/node_modules src/musterd/ui_dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf .venv .venv-clients tests/compat/node/node_modules ui/node_modules clients/ts/node_modules clients/ts/dist src/musterd/ui_dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

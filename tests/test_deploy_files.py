@@ -85,7 +85,7 @@ LEFT_BEHIND = [
     *("examples/desk.db", "examples/desk.db.worker-0f3a", "serve.log", ".env"),
     *(".venv/bin/python", ".venv-clients/bin/python", "src/musterd/__pycache__/x.pyc", ".mypy_cache/x.json"),
     *(".pytest_cache/README.md", ".ruff_cache/x", ".hypothesis/x", "tests/compat/node/node_modules/x.js"),
-    "ui/node_modules/react/index.js",
+    *("ui/node_modules/react/index.js", "clients/ts/node_modules/x/index.js", "clients/ts/dist/index.js"),
 ]
 """What runs, tests and tools leave in a checkout."""
 

@@ -149,11 +149,8 @@ def page(install: ModuleType, installing: list[list[str]], tmp_path: Path, monke
             index.touch()
 
     monkeypatch.setattr(install, "run", run)
-    monkeypatch.setattr(install, "UI", tmp_path)
-    monkeypatch.setattr(install, "UI_LOCK", tmp_path / "package-lock.json")
-    monkeypatch.setattr(install, "UI_MODULES_STAMP", tmp_path / "node_modules" / ".installed")
-    monkeypatch.setattr(install, "UI_BUILT", index)
-    monkeypatch.setattr(install, "UI_SOURCES", ("src",))
+    package = install.NodePackage(name="the page", packages="", folder=tmp_path, built=index, sources=("src",))
+    monkeypatch.setattr(install, "NODE_PACKAGES", (package,))
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "main.tsx").touch()
     return tmp_path
@@ -174,6 +171,12 @@ def test_the_page_is_built_once_and_again_after_a_change(
     os.utime(page / "src" / "main.tsx", (later, later))
     assert install.main(["ui"]) == 0
     assert npm_commands(installing) == ["ci", "build", "build"]
+
+
+def test_the_page_is_built_after_the_client_that_it_is_built_from(install: ModuleType) -> None:
+    client, page = install.NODE_PACKAGES
+    sources = [(page.folder / name).resolve() for name in page.sources]
+    assert client.built.parent in sources
 
 
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
@@ -219,7 +222,9 @@ def test_locks_name_no_index() -> None:
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text, lock.name
         assert "index-url" not in text, lock.name
-    assert '"resolved"' not in (ROOT / "ui" / "package-lock.json").read_text(encoding="utf-8")
+    for folder in ("ui", "clients/ts"):
+        text = (ROOT / folder / "package-lock.json").read_text(encoding="utf-8")
+        assert '"resolved": "http' not in text, folder
 
 
 # Signs of life

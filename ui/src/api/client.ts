@@ -1,28 +1,11 @@
 /** Requests to the server that served this page. */
-import { authHeaders, authState, reportRefused } from "./auth";
+import { createApi, problemOf } from "musterd-client";
+import { authState, reportRefused } from "./auth";
 import { noteReachable } from "./reachable";
 import { noteServerDate } from "./serverClock";
 
 export type QueryValue = string | number | boolean | null | undefined;
 export type Query = Record<string, QueryValue | readonly string[]>;
-
-export interface RequestOptions {
-  method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
-  query?: Query;
-  /** A JSON body. */
-  json?: unknown;
-  /** A multipart body; file parts included. */
-  form?: FormData;
-  headers?: Record<string, string>;
-  signal?: AbortSignal;
-}
-
-interface ErrorBody {
-  detail?: unknown;
-  error_code?: string;
-  request_id?: string;
-  errors?: { loc?: (string | number)[]; msg?: string }[];
-}
 
 /** An answer that is no success. `status` is 0 where no answer came. */
 export class ApiError extends Error {
@@ -46,9 +29,15 @@ export class ApiError extends Error {
   }
 }
 
-/** The URL of an operation: `path` begins with a slash. The page is at `<prefix>/ui/`, the API at `<prefix>/`. */
+/** The page is at `<prefix>/ui/`, the API at `<prefix>/`. */
+const BASE = new URL("..", document.baseURI.replace(/#.*$/, "")).href;
+
+/** The server's operations; one that fails throws an `ApiError`. */
+export const api = createApi({ url: BASE, headers: { Accept: "application/json" }, fetch: send });
+
+/** The URL of an operation: `path` begins with a slash. */
 export function apiUrl(path: string, query: Query = {}): string {
-  const url = new URL(`..${path}`, document.baseURI.replace(/#.*$/, ""));
+  const url = new URL(path.slice(1), BASE);
   for (const [name, value] of Object.entries(query)) {
     if (Array.isArray(value)) for (const item of value) url.searchParams.append(name, item);
     else if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, String(value));
@@ -61,25 +50,12 @@ export function segment(id: string): string {
   return encodeURIComponent(id);
 }
 
-export async function send(path: string, options: RequestOptions = {}): Promise<Response> {
-  const { method = "GET", query, json, form, headers, signal } = options;
+async function send(request: Request): Promise<Response> {
   const usedKey = authState().key;
-  const init: RequestInit = {
-    method,
-    headers: {
-      Accept: "application/json",
-      ...authHeaders(),
-      ...(json === undefined ? {} : { "Content-Type": "application/json" }),
-      ...headers,
-    },
-    credentials: "same-origin",
-  };
-  if (json !== undefined) init.body = JSON.stringify(json);
-  if (form) init.body = form;
-  if (signal) init.signal = signal;
+  if (usedKey) request.headers.set("Authorization", `Bearer ${usedKey}`);
   let response: Response;
   try {
-    response = await fetch(apiUrl(path, query), init);
+    response = await fetch(request);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError("The server cannot be reached.", 0, "network_error");
@@ -91,30 +67,11 @@ export async function send(path: string, options: RequestOptions = {}): Promise<
   return response;
 }
 
-/** Send a request and read its JSON answer; undefined for an answer without a body. */
-export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
-  const response = await send(path, options);
-  const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
-}
-
 export async function errorOf(response: Response): Promise<ApiError> {
-  const requestId = response.headers.get("X-Request-ID");
-  let body: ErrorBody | null = null;
-  try {
-    body = (await response.json()) as ErrorBody;
-  } catch {
-    // A proxy's own error page: its text says nothing about this server.
-  }
-  const message = messageOf(body) ?? statusText(response.status);
-  return new ApiError(message, response.status, body?.error_code ?? "", body?.request_id ?? requestId, body);
-}
-
-function messageOf(body: ErrorBody | null): string | null {
-  if (typeof body?.detail === "string" && body.detail) return body.detail;
-  const problems = Array.isArray(body?.detail) ? (body.detail as ErrorBody["errors"]) : body?.errors;
-  if (!problems?.length) return null;
-  return problems.map((problem) => `${(problem.loc ?? []).slice(1).join(".")}: ${problem.msg ?? "invalid"}`).join("; ");
+  const { detail, fields, code, requestId, body } = await problemOf(response);
+  const problems = Object.entries(fields).map(([place, words]) => `${place}: ${words}`);
+  const message = detail || problems.join("; ") || statusText(response.status);
+  return new ApiError(message, response.status, code, requestId || null, body);
 }
 
 function statusText(status: number): string {

@@ -1,8 +1,8 @@
 /** The query cache, and the queries that several pages share. */
 import { QueryClient, queryOptions } from "@tanstack/react-query";
+import { dataOf } from "musterd-client";
 import { authState, onAuthChange } from "./auth";
-import { ApiError, request } from "./client";
-import type { Me } from "./types";
+import { ApiError, api } from "./client";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -27,7 +27,7 @@ onAuthChange(() => {
 
 export const meQuery = queryOptions({
   queryKey: ["me"],
-  queryFn: ({ signal }) => request<Me>("/me", { signal }),
+  queryFn: ({ signal }) => dataOf(api.GET("/me", { signal })),
   staleTime: 5 * 60_000,
   retry: false,
 });
@@ -35,7 +35,7 @@ export const meQuery = queryOptions({
 export const pendingApprovalsQuery = queryOptions({
   queryKey: ["approvals", "count"],
   queryFn: async ({ signal }) => {
-    const answer = await request<{ count: number }>("/approvals/count", { signal });
-    return answer.count;
+    const { count } = await dataOf(api.GET("/approvals/count", { signal }));
+    return count;
   },
 });

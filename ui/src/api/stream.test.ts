@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { send } from "./client";
+import { api } from "./client";
 import { openStream, retryDelay, type Stream, type StreamState } from "./stream";
 
 const fetchMock = vi.fn<typeof fetch>();
@@ -65,8 +65,10 @@ test("a stream that waits for its next try goes on once the server answers anoth
   });
   await vi.advanceTimersByTimeAsync(40_000);
   expect(states.at(-1)).toBe("reconnecting");
-  fetchMock.mockResolvedValue(new Response(new ReadableStream(), { status: 200 }));
-  await send("/runs");
+  fetchMock.mockImplementation(async (request) =>
+    request instanceof Request ? new Response("{}") : new Response(new ReadableStream(), { status: 200 }),
+  );
+  await api.GET("/-/live");
   await vi.advanceTimersByTimeAsync(0);
   expect(states.at(-1)).toBe("live");
 });

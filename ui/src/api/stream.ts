@@ -4,7 +4,7 @@
  * A stream goes on after the last `id:` that it has seen, so nothing is lost or shown twice. It rests while the tab is
  * hidden, because browsers allow six connections per host, and resumes when the tab is shown.
  */
-import { createParser, type EventSourceMessage } from "eventsource-parser";
+import { createEventParser, type ServerSentEvent } from "musterd-client";
 import { authHeaders, authState, onAuthChange, reportRefused } from "./auth";
 import { type ApiError, apiUrl, errorOf, type Query } from "./client";
 import { noteReachable, onReachable } from "./reachable";
@@ -22,7 +22,7 @@ export interface StreamOptions {
   query?: Query;
   /** Resume after this id. */
   lastEventId?: string | null;
-  onMessage: (message: EventSourceMessage) => void;
+  onMessage: (message: ServerSentEvent) => void;
   onState?: (state: StreamState) => void;
   /** Whether a stream that the server closed is over (as after a run's last event); otherwise it is opened again. */
   isOver?: () => boolean;
@@ -114,11 +114,9 @@ export function openStream(options: StreamOptions): Stream {
         }
         return retry(response.status < 500);
       }
-      const parser = createParser({
-        onEvent: (message) => {
-          if (message.id !== undefined) lastEventId = message.id;
-          options.onMessage(message);
-        },
+      const parser = createEventParser((message) => {
+        if (message.id !== undefined) lastEventId = message.id;
+        options.onMessage(message);
       });
       tries = 0;
       lostAt = 0;

@@ -1,10 +1,8 @@
 /**
- * The shapes that several pages read, from the server's OpenAPI document (`schema.d.ts`, by `tools/ui_types.py`). Times
- * are unix seconds with fractions; unknown values are null.
+ * The shapes that several pages read, from the server's OpenAPI document (`musterd-client`). Times are unix seconds with
+ * fractions; unknown values are null.
  */
-import type { components } from "./schema";
-
-type Schemas = components["schemas"];
+import type { Schemas } from "musterd-client";
 
 export type RunStatus = Schemas["RunStatus"];
 export type ComponentKind = Schemas["RunSummary"]["component_kind"];

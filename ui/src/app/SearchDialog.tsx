@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useDeferredValue, useId, useState } from "react";
-import { request } from "../api/client";
-import type { Page, RunSummary } from "../api/types";
+import { listRuns } from "../api/runs";
+import type { RunSummary } from "../api/types";
 import { Dialog } from "../shared/Dialog";
 import { StatusIcon } from "../shared/Status";
 import { STATUS_TONE, shownStatus } from "../shared/status";
@@ -25,8 +25,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
   const query = useDeferredValue(text.trim());
   const { data } = useQuery({
     queryKey: ["runs", "search", query],
-    queryFn: ({ signal }) =>
-      request<Page<RunSummary>>("/runs", { query: { view: "summary", q: query, limit: 8 }, signal }),
+    queryFn: ({ signal }) => listRuns({ q: query, limit: 8 }, signal),
     enabled: query.length > 1,
     placeholderData: keepPreviousData,
   });

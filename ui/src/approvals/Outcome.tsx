@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { request, segment } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
+import { readResult, readSummary } from "../api/runs";
 import type { RunDetail } from "../api/types";
 import { Status } from "../shared/Status";
 import { isFinal, shownStatus } from "../shared/status";
@@ -35,12 +35,9 @@ function useOutcome(approval: Approval): { run: RunDetail; result: string | null
   return useQuery({
     queryKey,
     queryFn: async ({ signal }) => {
-      const [run, steps] = await Promise.all([
-        request<RunDetail>(`/runs/${segment(id)}`, { query: { view: "summary" }, signal }),
-        request<{ result?: string | null }[]>(`/runs/${segment(id)}/steps`, { query: { path }, signal }),
-      ]);
+      const [run, result] = await Promise.all([readSummary(id, signal), readResult(id, path, signal)]);
       // A result that a person entered is shown with the decision.
-      return { run, result: approval.resolution_data?.result ? null : (steps[0]?.result ?? null) };
+      return { run, result: approval.resolution_data?.result ? null : result };
     },
     refetchInterval: ({ state }) => (state.data && isFinal(state.data.run.status) ? false : interval),
   }).data;

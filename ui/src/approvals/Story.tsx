@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { ApiError, request, segment } from "../api/client";
-import type { RunDetail } from "../api/types";
+import { ApiError } from "../api/client";
+import { readResult, readSummary } from "../api/runs";
 import type { Approval } from "./approval";
 import { storyOf } from "./story";
 
@@ -11,8 +11,7 @@ const STALE_MS = 60_000;
 export function Story({ approval }: { approval: Approval }) {
   const run = useQuery({
     queryKey: ["runs", "one", approval.run_id, "summary"],
-    queryFn: ({ signal }) =>
-      request<RunDetail>(`/runs/${segment(approval.run_id)}`, { query: { view: "summary" }, signal }),
+    queryFn: ({ signal }) => readSummary(approval.run_id, signal),
     staleTime: STALE_MS,
   });
   // For a call of the run itself the task is the person's message, and longer than the summary's.
@@ -57,11 +56,7 @@ function useStepTexts(runId: string, paths: readonly string[]): ReadonlyMap<stri
 /** "" if the step is not there: the question does not depend on it. */
 async function stepText(runId: string, path: string, signal: AbortSignal): Promise<string> {
   try {
-    const steps = await request<{ result?: string | null }[]>(`/runs/${segment(runId)}/steps`, {
-      query: { path },
-      signal,
-    });
-    return steps[0]?.result ?? "";
+    return (await readResult(runId, path, signal)) ?? "";
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return "";
     throw error;

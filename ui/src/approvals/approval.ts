@@ -1,7 +1,5 @@
 /** Approvals as `GET /approvals` lists them: tool calls that wait, or waited, for a person. */
-import type { components } from "../api/schema";
-
-type Schemas = components["schemas"];
+import type { Schemas } from "musterd-client";
 
 export type ApprovalStatus = Schemas["ApprovalResponse"]["status"];
 

@@ -1,6 +1,7 @@
 /** Reading approvals, and deciding. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { ApiError, request, segment } from "../api/client";
+import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
+import { ApiError, api } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { Approval, ApprovalPage } from "./approval";
 import { type Decision, resolveBody } from "./question/decision";
@@ -25,10 +26,10 @@ export function useRunApprovals(runId: string) {
   return useApprovals({ run_id: runId, limit: PENDING_LIMIT });
 }
 
-function useApprovals(query: { status?: string; run_id?: string; limit: number }) {
+function useApprovals(query: ApprovalFilters) {
   return useQuery({
     queryKey: [...LISTS, query],
-    queryFn: ({ signal }) => request<ApprovalPage>("/approvals", { query, signal }),
+    queryFn: async ({ signal }) => (await dataOf(api.GET("/approvals", { params: { query }, signal }))) as ApprovalPage,
     refetchInterval: usePollInterval(POLL_MS),
   });
 }
@@ -38,7 +39,10 @@ export function useApproval(id: string | undefined) {
   useApprovalChanges();
   return useQuery({
     queryKey: ["approvals", "one", id],
-    queryFn: ({ signal }) => request<Approval>(`/approvals/${segment(id ?? "")}`, { signal }),
+    queryFn: async ({ signal }) => {
+      const params = { path: { approval_id: id ?? "" } };
+      return (await dataOf(api.GET("/approvals/{approval_id}", { params, signal }))) as Approval;
+    },
     enabled: id !== undefined,
     refetchInterval: usePollInterval(POLL_MS),
   });
@@ -48,8 +52,13 @@ export function useApproval(id: string | undefined) {
 export function useResolve(approval: Approval) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (decision: Decision) =>
-      request<Approval>(`/approvals/${segment(approval.id)}/resolve`, { method: "POST", json: resolveBody(decision) }),
+    mutationFn: async (decision: Decision) => {
+      const init = {
+        params: { path: { approval_id: approval.id } },
+        body: resolveBody(decision) as Schemas["ApprovalResolve"],
+      };
+      return (await dataOf(api.POST("/approvals/{approval_id}/resolve", init))) as Approval;
+    },
     onSuccess: (decided) => {
       client.setQueryData(["approvals", "one", approval.id], decided);
       client.setQueriesData<ApprovalPage>({ queryKey: LISTS }, (page) => page && withApproval(page, decided));

@@ -25,16 +25,16 @@ export type Answers = Record<string, unknown | ((request: SentRequest) => FakeAn
 
 export function fakeServer(answers: Answers): SentRequest[] {
   const requests: SentRequest[] = [];
-  vi.stubGlobal("fetch", async (address: string, init: RequestInit = {}) => {
-    const url = new URL(address);
-    const method = init.method ?? "GET";
-    const body = typeof init.body === "string" ? JSON.parse(init.body) : init.body;
+  vi.stubGlobal("fetch", async (request: Request) => {
+    const url = new URL(request.url);
+    const { method, headers } = request;
+    const text = await request.text();
     const sent: SentRequest = {
       method,
       path: decodeURIComponent(url.pathname),
       query: url.searchParams,
-      body,
-      headers: new Headers(init.headers),
+      body: text === "" ? undefined : JSON.parse(text),
+      headers,
     };
     requests.push(sent);
     const answer = answers[`${method} ${sent.path}`];

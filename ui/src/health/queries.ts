@@ -1,7 +1,7 @@
 /** Reading the state of the server. */
 import { useQuery } from "@tanstack/react-query";
-import { ApiError, request } from "../api/client";
-import type { components } from "../api/schema";
+import { dataOf, type Schemas } from "musterd-client";
+import { ApiError, api } from "../api/client";
 import type { Readiness, ServerStatus } from "./status";
 
 const STATUS_MS = 5_000;
@@ -10,7 +10,7 @@ const STATUS_MS = 5_000;
 export function useServerStatus() {
   return useQuery({
     queryKey: ["server", "status"],
-    queryFn: ({ signal }) => request<ServerStatus>("/-/status", { signal }),
+    queryFn: async ({ signal }) => (await dataOf(api.GET("/-/status", { signal }))) as ServerStatus,
     refetchInterval: (query) => (isForbidden(query.state.error) ? false : STATUS_MS),
   });
 }
@@ -21,7 +21,7 @@ export function useReadiness(isEnabled: boolean) {
     queryKey: ["server", "ready"],
     queryFn: async ({ signal }): Promise<Readiness> => {
       try {
-        return await request<Readiness>("/-/ready", { signal });
+        return (await dataOf(api.GET("/-/ready", { signal }))) as Readiness;
       } catch (error) {
         if (error instanceof ApiError && hasChecks(error.body)) return error.body;
         throw error;
@@ -40,7 +40,7 @@ export function useUsageToday() {
       const today = new Date().toISOString().slice(0, 10);
       try {
         const query = { starting_date: today, ending_date: today };
-        const answer = await request<{ metrics: DayUsage[] }>("/metrics", { query, signal });
+        const answer = await dataOf(api.GET("/metrics", { params: { query }, signal }));
         return answer.metrics.find((day) => day.date.startsWith(today)) ?? null;
       } catch (error) {
         if (isForbidden(error)) return null;
@@ -51,7 +51,7 @@ export function useUsageToday() {
   });
 }
 
-export type DayUsage = components["schemas"]["DayAggregatedMetrics"];
+export type DayUsage = Schemas["DayAggregatedMetrics"];
 
 export function isForbidden(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 403 || error.status === 404);

@@ -1,7 +1,5 @@
 /** The state of the server, as `GET /-/status` and `GET /-/ready` tell it. */
-import type { components } from "../api/schema";
-
-type Schemas = components["schemas"];
+import type { Schemas } from "musterd-client";
 
 export type ServerStatus = Schemas["StatusResponse"];
 export type ServerProcess = Schemas["ProcessStatus"];

@@ -1,7 +1,8 @@
 /** Reading a run: the run with its members, its steps, one step with its texts. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
-import { request, segment } from "../api/client";
+import { api } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
 import type { RunSummary } from "../api/types";
 import type { RunDetail, RunStep } from "./model/types";
@@ -16,7 +17,8 @@ export const runKey = (runId: string) => ["run", runId] as const;
 const stepsKey = (runId: string) => ["run-steps", runId] as const;
 
 async function readRun(runId: string, signal: AbortSignal): Promise<RunDetail> {
-  const run = await request<RunDetail>(`/runs/${segment(runId)}`, { query: { view: "full" }, signal });
+  const params = { path: { run_id: runId }, query: { view: "full" as const } };
+  const run = (await dataOf(api.GET("/runs/{run_id}", { params, signal }))) as RunDetail;
   return { ...run, totals: run.totals ?? null, activity: run.activity ?? null };
 }
 
@@ -72,8 +74,8 @@ async function readSteps(runId: string, signal: AbortSignal): Promise<RunStep[]>
   const steps: RunStep[] = [];
   let after: string | null = null;
   for (;;) {
-    const query = { limit: STEPS_PAGE, after_path: after };
-    const page: RunStep[] = await request<RunStep[]>(`/runs/${segment(runId)}/steps`, { query, signal });
+    const params = { path: { run_id: runId }, query: { limit: STEPS_PAGE, after_path: after } };
+    const page: RunStep[] = await dataOf(api.GET("/runs/{run_id}/steps", { params, signal }));
     for (const step of page) steps.push(step);
     const last = page.at(-1)?.path ?? null;
     // A page that is not full is the last one; a server without pages sends everything at once.
@@ -124,7 +126,8 @@ export function useStep(runId: string, path: string | null, version: string) {
   return useQuery({
     queryKey: ["run-step", runId, path, version],
     queryFn: async ({ signal }) => {
-      const [step] = await request<RunStep[]>(`/runs/${segment(runId)}/steps`, { query: { path }, signal });
+      const params = { path: { run_id: runId }, query: { path } };
+      const [step] = await dataOf(api.GET("/runs/{run_id}/steps", { params, signal }));
       if (step === undefined) throw new Error("The step is not stored.");
       return step;
     },

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { request } from "../api/client";
+import { dataOf } from "musterd-client";
+import { api } from "../api/client";
 import type { ComponentKind, RunCounts, RunSummary } from "../api/types";
 import type { ParamChanges } from "../app/hashLocation";
 import { Chip } from "../shared/Chip";
@@ -94,7 +95,7 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
 function useComponents(kind: ComponentKind): { value: string; label: string }[] {
   const { data = [] } = useQuery({
     queryKey: ["components", kind, "names"],
-    queryFn: ({ signal }) => request<ComponentItem[]>(`/${kind}s`, { signal }),
+    queryFn: ({ signal }) => dataOf<ComponentItem[]>(api.GET(`/${kind}s`, { signal })),
     staleTime: 60_000,
   });
   return data.flatMap(({ id, name }) => (id ? [{ value: `${kind}:${id}`, label: name || id }] : []));

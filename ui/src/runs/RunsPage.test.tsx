@@ -34,8 +34,8 @@ function answerTo(url: URL): unknown {
 beforeEach(() => {
   requests.length = 0;
   window.location.href = "https://host.example/ui/#/runs";
-  vi.stubGlobal("fetch", async (input: string) => {
-    const url = new URL(input);
+  vi.stubGlobal("fetch", async (request: Request) => {
+    const url = new URL(request.url);
     requests.push(url);
     return new Response(JSON.stringify(answerTo(url)), { status: 200 });
   });

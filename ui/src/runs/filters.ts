@@ -1,5 +1,5 @@
 /** The filters of the Runs page: in the URL, and as the server's query. */
-import type { Query } from "../api/client";
+import type { RunFilters } from "musterd-client";
 import type { ComponentKind, RunCounts, RunStatus, RunSummary } from "../api/types";
 import type { Tone } from "../shared/status";
 
@@ -74,16 +74,18 @@ export function sinceSeconds(since: SinceName | null, now: Date): number | null 
   return minute - (since === "hour" ? 3600 : 7 * 86_400);
 }
 
+type RunCountFilters = Omit<RunFilters, "status" | "needs_you" | "limit" | "cursor">;
+
 /** The query of the counts: all filters but the state. */
-export function countsQuery(filters: Filters, now: Date): Query {
+export function countsQuery(filters: Filters, now: Date): RunCountFilters {
   const [kind, id] = componentOf(filters.component);
   return {
-    team_id: kind === "team" ? id : null,
-    agent_id: kind === "agent" ? id : null,
-    workflow_id: kind === "workflow" ? id : null,
-    user_id: filters.user,
-    session_id: filters.session,
-    q: filters.text,
+    team_id: kind === "team" ? id || null : null,
+    agent_id: kind === "agent" ? id || null : null,
+    workflow_id: kind === "workflow" ? id || null : null,
+    user_id: filters.user || null,
+    session_id: filters.session || null,
+    q: filters.text || null,
     created_after: sinceSeconds(filters.since, now),
   };
 }

@@ -1,8 +1,10 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { dataOf, type RunFilters } from "musterd-client";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { type Query, request } from "../api/client";
+import { api } from "../api/client";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
-import type { Page, RunCounts, RunStatus, RunSummary } from "../api/types";
+import { listRuns } from "../api/runs";
+import type { RunStatus, RunSummary } from "../api/types";
 import { ACTIVE_STATUSES, countsQuery, FINAL_STATUSES, type Filters, matches, stateFilter } from "./filters";
 import { changedRows, EMPTY_CHANGES, withChanges } from "./runList";
 
@@ -11,16 +13,12 @@ const ACTIVE_LIMIT = 100;
 const POLL_MS = 3_000;
 const COUNTS_MS = 2_000;
 
-function fetchRuns(query: Query, signal: AbortSignal): Promise<Page<RunSummary>> {
-  return request<Page<RunSummary>>("/runs", { query: { view: "summary", ...query }, signal });
-}
-
 /** The statuses of `among` that the chip shows; null where it shows none of them. */
-function statusQuery(filters: Filters, among: RunStatus[]): Query | null {
+function statusQuery(filters: Filters, among: RunStatus[]): RunFilters | null {
   const { statuses } = stateFilter(filters.state);
   const shown = statuses.length ? among.filter((status) => statuses.includes(status)) : among;
   if (shown.length === 0) return null;
-  return { status: shown, needs_you: filters.state === "needs_you" ? true : null };
+  return { status: shown, ...(filters.state === "needs_you" && { needs_you: true }) };
 }
 
 /** The runs and counts of the filters, kept current by the feed, or by asking again where there is none. */
@@ -35,7 +33,7 @@ export function useRunList(filters: Filters) {
 
   const active = useQuery({
     queryKey: ["runs", "list", "active", base, activeQuery],
-    queryFn: ({ signal }) => fetchRuns({ ...base, ...activeQuery, limit: ACTIVE_LIMIT }, signal),
+    queryFn: ({ signal }) => listRuns({ ...base, ...activeQuery, limit: ACTIVE_LIMIT }, signal),
     enabled: activeQuery !== null,
     staleTime: Number.POSITIVE_INFINITY, // the feed brings what changes; a refetch would move rows
     refetchOnMount: "always",
@@ -43,7 +41,7 @@ export function useRunList(filters: Filters) {
   const ended = useInfiniteQuery({
     queryKey: ["runs", "list", "ended", base, endedQuery],
     queryFn: ({ pageParam, signal }) =>
-      fetchRuns({ ...base, ...endedQuery, limit: PAGE_SIZE, cursor: pageParam }, signal),
+      listRuns({ ...base, ...endedQuery, limit: PAGE_SIZE, cursor: pageParam }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.meta.next_cursor,
     enabled: endedQuery !== null,
@@ -52,7 +50,7 @@ export function useRunList(filters: Filters) {
   });
   const counts = useQuery({
     queryKey: ["runs", "counts", base],
-    queryFn: ({ signal }) => request<RunCounts>("/runs/counts", { query: base, signal }),
+    queryFn: ({ signal }) => dataOf(api.GET("/runs/counts", { params: { query: base }, signal })),
     refetchInterval: interval,
     placeholderData: (previous) => previous,
   });
@@ -108,8 +106,8 @@ export function useRunList(filters: Filters) {
     queryKey: ["runs", "probe", base],
     queryFn: async ({ signal }) => {
       const [newest, working] = await Promise.all([
-        fetchRuns({ ...base, limit: PAGE_SIZE }, signal),
-        fetchRuns({ ...base, status: ACTIVE_STATUSES, limit: ACTIVE_LIMIT }, signal),
+        listRuns({ ...base, limit: PAGE_SIZE }, signal),
+        listRuns({ ...base, status: ACTIVE_STATUSES, limit: ACTIVE_LIMIT }, signal),
       ]);
       return [...newest.data, ...working.data];
     },

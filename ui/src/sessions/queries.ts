@@ -1,8 +1,11 @@
 /** Reading sessions, and changing them. */
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { dataOf } from "musterd-client";
 import { useEffect, useRef } from "react";
-import { request, segment } from "../api/client";
+import { api } from "../api/client";
+import { forkSession } from "../api/components";
 import { useFeed, usePollInterval } from "../api/feed";
+import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
 import type { SessionDetail, SessionFilter, SessionItem, SessionPage, SessionRun } from "./session";
@@ -18,11 +21,12 @@ export function useSessionList({ text, status }: SessionFilter) {
   useListChanges();
   return useInfiniteQuery({
     queryKey: ["sessions", "list", text, status],
-    queryFn: ({ pageParam, signal }) =>
-      request<SessionPage>("/sessions", {
-        query: { q: text, status, sort_by: "updated_at", sort_order: "desc", limit: LIST_LIMIT, page: pageParam },
-        signal,
-      }),
+    queryFn: ({ pageParam, signal }) => {
+      const filters = { ...(text && { q: text }), ...(status && { status: [status] }) };
+      const order = { sort_by: "updated_at", sort_order: "desc" as const };
+      const query = { ...filters, ...order, limit: LIST_LIMIT, page: pageParam };
+      return dataOf(api.GET("/sessions", { params: { query }, signal }));
+    },
     initialPageParam: 1,
     getNextPageParam: (page) => (page.meta.page < page.meta.total_pages ? page.meta.page + 1 : undefined),
     placeholderData: keepPreviousData,
@@ -48,7 +52,10 @@ function useListChanges(): void {
 export function useSession(id: string | undefined) {
   return useQuery({
     queryKey: ["sessions", "one", id],
-    queryFn: ({ signal }) => request<SessionDetail>(`/sessions/${segment(id ?? "")}`, { signal }),
+    queryFn: async ({ signal }) => {
+      const params = { path: { session_id: id ?? "" } };
+      return (await dataOf(api.GET("/sessions/{session_id}", { params, signal }))) as SessionDetail;
+    },
     enabled: id !== undefined,
   });
 }
@@ -67,20 +74,15 @@ export function useConversation(id: string) {
   const interval = usePollInterval(POLL_MS);
   const figures = useQuery({
     queryKey: ["sessions", "figures", id],
-    queryFn: ({ signal }) =>
-      request<Page<RunSummary>>("/runs", {
-        query: { view: "summary", session_id: id, limit: SUMMARY_LIMIT },
-        signal,
-      }),
+    queryFn: ({ signal }) => listRuns({ session_id: id, limit: SUMMARY_LIMIT }, signal),
     refetchInterval: interval,
   });
   const runs = useInfiniteQuery({
     queryKey: ["sessions", "runs", id],
-    queryFn: ({ pageParam, signal }) =>
-      request<SessionRun[]>(`/sessions/${segment(id)}/runs`, {
-        query: { limit: RUNS_LIMIT, before: pageParam },
-        signal,
-      }),
+    queryFn: async ({ pageParam, signal }) => {
+      const params = { path: { session_id: id }, query: { limit: RUNS_LIMIT, before: pageParam || null } };
+      return (await dataOf(api.GET("/sessions/{session_id}/runs", { params, signal }))) as SessionRun[];
+    },
     initialPageParam: "",
     getNextPageParam: (page) => {
       const roots = page.filter((run) => !run.parent_run_id);
@@ -92,15 +94,17 @@ export function useConversation(id: string) {
 }
 
 export function useRename(id: string) {
-  return useSessionChange(id, (name: string) =>
-    request<SessionDetail>(`/sessions/${segment(id)}/rename`, { method: "POST", json: { session_name: name } }),
-  );
+  return useSessionChange(id, async (name: string) => {
+    const init = { params: { path: { session_id: id } }, body: { session_name: name } };
+    return (await dataOf(api.POST("/sessions/{session_id}/rename", init))) as SessionDetail;
+  });
 }
 
 export function useChangeState(id: string) {
-  return useSessionChange(id, (state: JsonObject) =>
-    request<SessionDetail>(`/sessions/${segment(id)}`, { method: "PATCH", json: { session_state: state } }),
-  );
+  return useSessionChange(id, async (state: JsonObject) => {
+    const init = { params: { path: { session_id: id } }, body: { session_state: state } };
+    return (await dataOf(api.PATCH("/sessions/{session_id}", init))) as SessionDetail;
+  });
 }
 
 function useSessionChange<T>(id: string, change: (value: T) => Promise<SessionDetail>) {
@@ -117,7 +121,7 @@ function useSessionChange<T>(id: string, change: (value: T) => Promise<SessionDe
 export function useDeleteSession(id: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: () => request<undefined>(`/sessions/${segment(id)}`, { method: "DELETE" }),
+    mutationFn: () => dataOf(api.DELETE("/sessions/{session_id}", { params: { path: { session_id: id } } })),
     onSuccess: () => {
       client.removeQueries({ queryKey: ["sessions", "one", id] });
       client.removeQueries({ queryKey: ["sessions", "runs", id] });
@@ -133,11 +137,9 @@ export function useFork(session: SessionDetail | undefined) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: () => {
-      const owner = session?.team_id
-        ? `teams/${segment(session.team_id)}`
-        : `agents/${segment(session?.agent_id ?? "")}`;
-      const path = `/${owner}/sessions/${segment(session?.session_id ?? "")}/fork`;
-      return request<{ session_id: string }>(path, { method: "POST" });
+      const kind = session?.team_id ? "team" : "agent";
+      const id = session?.team_id ?? session?.agent_id ?? "";
+      return forkSession(kind, id, session?.session_id ?? "");
     },
     onSuccess: () => void client.invalidateQueries({ queryKey: ["sessions", "list"] }),
   });

@@ -1,10 +1,8 @@
 /** Sessions and their runs, as `GET /sessions` and below tell them. */
 
-import type { components } from "../api/schema";
+import type { Schemas } from "musterd-client";
 import type { RunStatus, Search } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
-
-type Schemas = components["schemas"];
 
 export type SessionItem = Schemas["SessionSchema"];
 

@@ -1,12 +1,12 @@
 /** Starting a run: the same key for the same request, so that a repeated attempt never starts a second run. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { newKey, type Schemas, sendStart } from "musterd-client";
 import { useRef } from "react";
-import { request } from "../api/client";
-import type { components } from "../api/schema";
+import { api } from "../api/client";
 import type { JsonObject } from "../approvals/approval";
-import { type RunTarget, runsPath, type StartForm, startBody } from "./startRequest";
+import { type RunTarget, type StartForm, startBody } from "./startRequest";
 
-export type StartedRun = components["schemas"]["RunReceipt"];
+export type StartedRun = Schemas["RunReceipt"];
 
 export function useStart(onStarted: (run: StartedRun) => void) {
   const client = useQueryClient();
@@ -17,9 +17,8 @@ export function useStart(onStarted: (run: StartedRun) => void) {
       const body = startBody(form, values);
       const fingerprint = fingerprintOf(target, form);
       if (last.current?.request !== fingerprint) last.current = { request: fingerprint, key: newKey() };
-      const headers = { "Idempotency-Key": last.current.key };
-      const content = body instanceof FormData ? { form: body } : { json: body };
-      return request<StartedRun>(runsPath(target), { method: "POST", headers, ...content });
+      const { kind, id: component } = target;
+      return sendStart(api, { kind, component, body, idempotencyKey: last.current.key });
     },
     onSuccess: (run) => {
       last.current = null;
@@ -33,10 +32,4 @@ export function useStart(onStarted: (run: StartedRun) => void) {
 function fingerprintOf(target: RunTarget, form: StartForm): string {
   const files = form.files.map((file) => [file.name, file.size, file.lastModified]);
   return JSON.stringify([target, { ...form, files }]);
-}
-
-/** A random key; `crypto.randomUUID` does not exist without HTTPS. */
-function newKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `ui-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

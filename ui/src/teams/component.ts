@@ -1,6 +1,6 @@
 /** Teams, agents and workflows, as `GET /teams`, `GET /agents` and `GET /workflows` list them. */
 
-import type { components } from "../api/schema";
+import type { Schemas } from "musterd-client";
 import type { ComponentKind } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
 
@@ -15,11 +15,11 @@ export interface ToolSpec {
 
 /** A team, an agent or a workflow; the document of the API leaves tools open. */
 export type Component = Pick<
-  components["schemas"]["AgentResponse"],
+  Schemas["AgentResponse"],
   "id" | "name" | "description" | "role" | "mode" | "input_schema"
 > & {
   /** A workflow has none of its own. */
-  model?: components["schemas"]["AgentResponse"]["model"];
+  model?: Schemas["AgentResponse"]["model"];
   tools?: { tools: ToolSpec[] } | null;
   /** Of teams only. */
   members?: Component[];

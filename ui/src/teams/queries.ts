@@ -1,8 +1,10 @@
 /** Reading what the server declares: teams, agents, workflows and their last runs. */
 import { useQuery } from "@tanstack/react-query";
+import { dataOf } from "musterd-client";
 import { useMemo } from "react";
-import { ApiError, request, segment } from "../api/client";
-import type { ComponentKind, Page, RunSummary } from "../api/types";
+import { ApiError, api } from "../api/client";
+import { listRuns } from "../api/runs";
+import type { ComponentKind } from "../api/types";
 import { type Component, toDirectory } from "./component";
 import type { Workflow } from "./workflow";
 
@@ -13,17 +15,17 @@ const LAST_RUNS = 5;
 export function useDirectory() {
   const teams = useQuery({
     queryKey: ["components", "teams"],
-    queryFn: ({ signal }) => listVisible("/teams", signal),
+    queryFn: ({ signal }) => ifVisible(dataOf(api.GET("/teams", { signal }))),
     staleTime: STALE_MS,
   });
   const agents = useQuery({
     queryKey: ["components", "agents"],
-    queryFn: ({ signal }) => listVisible("/agents", signal),
+    queryFn: ({ signal }) => ifVisible(dataOf(api.GET("/agents", { signal }))),
     staleTime: STALE_MS,
   });
   const workflows = useQuery({
     queryKey: ["components", "workflows"],
-    queryFn: ({ signal }) => listVisible("/workflows", signal),
+    queryFn: ({ signal }) => ifVisible(dataOf(api.GET("/workflows", { signal }))),
     staleTime: STALE_MS,
   });
   const directory = useMemo(() => {
@@ -42,7 +44,10 @@ export function useDirectory() {
 export function useWorkflow(id: string | null) {
   return useQuery({
     queryKey: ["components", "workflow", id],
-    queryFn: ({ signal }) => request<Workflow>(`/workflows/${segment(id ?? "")}`, { signal }),
+    queryFn: async ({ signal }) => {
+      const params = { path: { workflow_id: id ?? "" } };
+      return (await dataOf(api.GET("/workflows/{workflow_id}", { params, signal }))) as Workflow;
+    },
     enabled: id !== null,
     staleTime: STALE_MS,
   });
@@ -51,14 +56,13 @@ export function useWorkflow(id: string | null) {
 export function useLastRuns(kind: ComponentKind, id: string) {
   return useQuery({
     queryKey: ["runs", "of", kind, id],
-    queryFn: ({ signal }) =>
-      request<Page<RunSummary>>("/runs", { query: { view: "summary", [`${kind}_id`]: id, limit: LAST_RUNS }, signal }),
+    queryFn: ({ signal }) => listRuns({ [`${kind}_id`]: id, limit: LAST_RUNS }, signal),
   });
 }
 
-async function listVisible(path: string, signal: AbortSignal): Promise<Component[]> {
+async function ifVisible(list: Promise<unknown[]>): Promise<Component[]> {
   try {
-    return await request<Component[]>(path, { signal });
+    return (await list) as Component[];
   } catch (error) {
     if (error instanceof ApiError && error.status === 403) return [];
     throw error;

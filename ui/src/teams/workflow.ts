@@ -1,10 +1,8 @@
 /** A workflow's declared steps, as `GET /workflows/{workflow_id}` shows them. */
 
-import type { components } from "../api/schema";
+import type { Schemas } from "musterd-client";
 import type { ComponentKind } from "../api/types";
 import { plural } from "../shared/format";
-
-type Schemas = components["schemas"];
 
 /** The document of the API leaves nested steps open. */
 export type WorkflowStep = Omit<Schemas["WorkflowStep"], "steps" | "else_steps"> & {

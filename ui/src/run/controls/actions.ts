@@ -1,26 +1,14 @@
 /** What a reader can do with a run. Each request has a key of its own, so that sending it twice does it once. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { dataOf, newKey, type RunReceipt, type Schemas } from "musterd-client";
 import { useEffect } from "react";
-import { ApiError, request, segment, send } from "../../api/client";
+import { ApiError, api, segment } from "../../api/client";
+import { forkSession } from "../../api/components";
 import { navigate } from "../../app/hashLocation";
 import { componentOf, isFinal, type RunDetail } from "../model/types";
 import { runKey } from "../queries";
 
-interface Receipt {
-  run_id: string;
-  session_id: string;
-  status: string;
-}
-
-/** Also without HTTPS, where the browser has no `randomUUID`. */
-function newKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function post<T>(path: string, json: unknown = {}): Promise<T> {
-  return request<T>(path, { method: "POST", json, headers: { "Idempotency-Key": newKey() } });
-}
+type Receipt = Pick<RunReceipt, "run_id">;
 
 function reportNotCancelled(error: unknown): never {
   if (!(error instanceof ApiError)) throw error;
@@ -30,13 +18,18 @@ function reportNotCancelled(error: unknown): never {
 
 export function useRunActions(run: RunDetail) {
   const client = useQueryClient();
-  const path = `/runs/${segment(run.run_id)}`;
+  /** The parameters of a request that is done once. */
+  const once = () => ({ path: { run_id: run.run_id }, header: { "Idempotency-Key": newKey() } });
+  const goOn = (fields: Partial<Schemas["ContinueAnyForm"]>): Promise<Receipt> => {
+    const body = { session_id: run.session_id, background: true, stream: false, ...fields };
+    return dataOf(api.POST("/runs/{run_id}/continue", { params: once(), body }));
+  };
   const reread = () => client.invalidateQueries({ queryKey: runKey(run.run_id) });
   const open = (receipt: Receipt) => navigate(`/runs/${segment(receipt.run_id)}`);
   const { kind, id } = componentOf(run);
 
   const cancel = useMutation({
-    mutationFn: () => post<Receipt>(`${path}/cancel`).catch(reportNotCancelled),
+    mutationFn: () => dataOf(api.POST("/runs/{run_id}/cancel", { params: once() })).catch(reportNotCancelled),
     onSettled: reread,
   });
   const { reset: forgetCancel } = cancel;
@@ -48,26 +41,26 @@ export function useRunActions(run: RunDetail) {
   return {
     cancel,
     message: useMutation({
-      mutationFn: (message: { text: string; memberRunId: string | null }) =>
-        post(`${path}/messages`, {
-          message: message.text,
-          ...(message.memberRunId === null ? {} : { member_run_id: message.memberRunId }),
-        }),
+      mutationFn: (message: { text: string; memberRunId: string | null }) => {
+        const body = { message: message.text, member_run_id: message.memberRunId };
+        return dataOf(api.POST("/runs/{run_id}/messages", { params: once(), body }));
+      },
     }),
-    rerun: useMutation({ mutationFn: () => post<Receipt>(`${path}/rerun`), onSuccess: open }),
+    rerun: useMutation({
+      mutationFn: (): Promise<Receipt> => dataOf(api.POST("/runs/{run_id}/rerun", { params: once() })),
+      onSuccess: open,
+    }),
     resume: useMutation({
-      mutationFn: () => post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true }),
+      mutationFn: () => goOn({}),
       onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
     }),
     /** Forks the run from the turn of a step. */
     forkFrom: useMutation({
-      mutationFn: (step: string) =>
-        post<Receipt>(`${path}/continue`, { session_id: run.session_id, background: true, from_step: step }),
+      mutationFn: (step: string) => goOn({ from_step: step }),
       onSuccess: (receipt) => Promise.all([open(receipt), reread()]),
     }),
     fork: useMutation({
-      mutationFn: () =>
-        post<{ session_id: string }>(`/${kind}s/${segment(id)}/sessions/${segment(run.session_id)}/fork`),
+      mutationFn: () => forkSession(kind, id, run.session_id),
       onSuccess: (forked) => navigate(`/sessions/${segment(forked.session_id)}`),
     }),
     export: useMutation({ mutationFn: () => download(run.run_id) }),
@@ -75,8 +68,8 @@ export function useRunActions(run: RunDetail) {
 }
 
 async function download(runId: string): Promise<void> {
-  const response = await send(`/runs/${segment(runId)}/export`);
-  const url = URL.createObjectURL(await response.blob());
+  const params = { path: { run_id: runId } };
+  const url = URL.createObjectURL(await dataOf(api.GET("/runs/{run_id}/export", { params, parseAs: "blob" })));
   const link = document.createElement("a");
   link.href = url;
   link.download = `run-${runId.replace(/[^\w-]+/g, "_").slice(0, 60)}.json`;

@@ -1,10 +1,7 @@
+import { dataOf } from "musterd-client";
 import { useCallback, useRef, useState } from "react";
-import { request, segment } from "../../api/client";
+import { api } from "../../api/client";
 import type { RunEvent } from "../model/types";
-
-interface EventsPage {
-  events: RunEvent[];
-}
 
 /** How many indexes one request covers. */
 const PAGE = 1000;
@@ -30,10 +27,11 @@ export function useOlderEvents(runId: string, first: number | null): OlderEvents
     setError(null);
     try {
       const after = Math.max(-1, before - 1 - PAGE);
-      const query = { after, limit: PAGE };
-      const page = await request<EventsPage>(`/runs/${segment(runId)}/events`, { query });
+      const params = { path: { run_id: runId }, query: { after, limit: PAGE } };
+      const page = await dataOf(api.GET("/runs/{run_id}/events", { params }));
       reached.current = after + 1;
-      const older = page.events.filter((event) => event.event_index < before);
+      const events: RunEvent[] = page.events;
+      const older = events.filter((event) => event.event_index < before);
       setEvents((known) => [...older, ...known]);
     } catch (problem) {
       setError(problem);

@@ -1,14 +1,12 @@
 /**
- * The shapes of a run that the Run page reads, from the server's OpenAPI document (`api/schema.d.ts`). Times are unix
+ * The shapes of a run that the Run page reads, from the server's OpenAPI document (`musterd-client`). Times are unix
  * seconds with fractions.
  */
 
-import type { components } from "@/api/schema";
+import type { Schemas } from "musterd-client";
 import type { Activity, ComponentKind, MemberRun, RunAttempt, RunStatus, Search, Totals } from "@/api/types";
 
 export type { ComponentKind, MemberRun, RunAttempt, RunStatus, Totals };
-
-type Schemas = components["schemas"];
 
 /** A step that was in progress when its run was cancelled. */
 export type CutOffStep = Schemas["CutOffStep"];

@@ -1,7 +1,7 @@
-"""Write ui/src/api/schema.d.ts: TypeScript types of the server's OpenAPI document. Needs the packages of ui/.
+"""Write clients/ts/src/schema.ts: TypeScript types of the server's OpenAPI document. Needs the packages of clients/ts.
 
-python tools/ui_types.py           write them
-python tools/ui_types.py --check   fail if the file differs
+python tools/client_types.py           write them
+python tools/client_types.py --check   fail if the file differs
 """
 
 import json
@@ -15,9 +15,9 @@ from musterd.core.settings import Settings
 from musterd.http.docs import Docs
 from musterd.http.routes import operations
 
-UI = Path(__file__).resolve().parent.parent / "ui"
-TYPES = UI / "src" / "api" / "schema.d.ts"
-GENERATOR = UI / "node_modules" / ".bin" / "openapi-typescript"
+CLIENT = Path(__file__).resolve().parent.parent / "clients" / "ts"
+TYPES = CLIENT / "src" / "schema.ts"
+GENERATOR = CLIENT / "node_modules" / ".bin" / "openapi-typescript"
 
 
 def document() -> str:
@@ -31,22 +31,24 @@ def document() -> str:
 def types() -> str:
     """The types, as the generator writes them."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "openapi.json", Path(folder) / "schema.d.ts"
+        source, target = Path(folder) / "openapi.json", Path(folder) / "schema.ts"
         source.write_text(document(), encoding="utf-8")
-        subprocess.run([GENERATOR, source, "--output", target], cwd=UI, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([GENERATOR, source, "--output", target], cwd=CLIENT, check=True, stdout=subprocess.DEVNULL)
         return target.read_text(encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:
     """Write or check the file; return the exit status."""
     if not GENERATOR.exists():
-        print("The packages of ui/ are not installed: python tools/install.py ui", file=sys.stderr)
+        print("The packages of clients/ts are not installed: python tools/install.py ui", file=sys.stderr)
         return 1
     text = types()
     if arguments != ["--check"]:
         TYPES.write_text(text, encoding="utf-8")
     elif not TYPES.exists() or TYPES.read_text(encoding="utf-8") != text:
-        print("ui/src/api/schema.d.ts differs from the OpenAPI document: python tools/ui_types.py", file=sys.stderr)
+        print(
+            "clients/ts/src/schema.ts differs from the OpenAPI document: python tools/client_types.py", file=sys.stderr
+        )
         return 1
     return 0
 

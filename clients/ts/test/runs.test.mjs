@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Client, RunPaused, requireCompleted, requirementsOf, StillRunning } from "../dist/index.js";
+import { json, scripted } from "./server.mjs";
+
+const run = (status, more = {}) => ({ run_id: "r1", session_id: "s1", status, ...more });
+const tool = { id: "q1", kind: "user_input", tool_execution: { tool_name: "paint", tool_args: { thing: "door" } } };
+
+function clientOf(server) {
+  return new Client({ url: "https://teams.example.org", fetch: server.fetch });
+}
+
+test("a wait polls until the run has finished", async () => {
+  const server = scripted(json(run("RUNNING")), json(run("COMPLETED")));
+  assert.equal((await clientOf(server).wait("r1")).status, "COMPLETED");
+  assert.match(server.requests[0].url, /\/runs\/r1\?wait=30$/);
+});
+
+test("a wait that is over says so", async () => {
+  await assert.rejects(clientOf(scripted(json(run("RUNNING")))).wait("r1", { waitSeconds: 0.1 }), StillRunning);
+});
+
+test("a paused run names what it waits for", () => {
+  const paused = run("PAUSED", { requirements: [tool] });
+  assert.throws(
+    () => requireCompleted(paused),
+    (error) => error instanceof RunPaused && error.run === paused && /decision about paint/.test(error.message),
+  );
+});
+
+test("each kind of requirement has its decisions", () => {
+  const feedback = { ...tool, id: "q2", user_feedback_schema: [{ question: "Which?" }] };
+  const step = { id: "w1", step_name: "publish" };
+  const [input, question, held, failed] = requirementsOf(
+    run("PAUSED", {
+      requirements: [tool, feedback],
+      step_requirements: [step],
+      error_requirements: [{ ...step, id: "w2" }],
+    }),
+  );
+  assert.deepEqual([input.kind, input.name, held.kind, failed.kind], ["user_input", "paint", "step", "failed_step"]);
+  const items = (...decisions) => decisions.map(({ list, item }) => [list, item]);
+  assert.deepEqual(items(input.fillIn({ color: "red" }), question.fillIn({ "Which?": ["a"] })), [
+    ["requirements", { id: "q1", user_input_schema: [{ name: "color", value: "red" }] }],
+    ["requirements", { id: "q2", user_feedback_schema: [{ question: "Which?", selected_options: ["a"] }] }],
+  ]);
+  assert.deepEqual(
+    items(held.approve(), held.fillIn({ a: 1 }), held.choose(["b"]), failed.approve(), failed.reject()),
+    [
+      ["step_requirements", { id: "w1", confirmed: true }],
+      ["step_requirements", { id: "w1", user_input: { a: 1 } }],
+      ["step_requirements", { id: "w1", selected_choices: ["b"] }],
+      ["error_requirements", { id: "w2", decision: "retry" }],
+      ["error_requirements", { id: "w2", decision: "skip" }],
+    ],
+  );
+});
+
+test("decisions are sent in one request", async () => {
+  let body;
+  const server = scripted(async (request) => {
+    body = await request.json();
+    return json(run("RUNNING"));
+  });
+  const [requirement] = requirementsOf(run("PAUSED", { requirements: [tool] }));
+  await clientOf(server).decide("r1", [requirement.reject("no"), requirement.giveResult("done")]);
+  assert.deepEqual(body.requirements, [
+    { id: "q1", confirmation: false, confirmation_note: "no" },
+    { id: "q1", external_execution_result: "done" },
+  ]);
+  await assert.rejects(clientOf(server).decide("r1", []), /give at least one decision/);
+});
+
+test("a decision whose answer was lost counts as made", async () => {
+  const approval = { id: "a1", status: "approved", resolved_by: "ida" };
+  const conflict = json({ detail: "Already resolved" }, 409);
+  const lost = scripted(conflict, json(approval));
+  assert.deepEqual(await clientOf(lost).approvals.approve("a1", { resolvedBy: "ida" }), approval);
+  await assert.rejects(clientOf(scripted(conflict, json(approval))).approvals.reject("a1"), { name: "Conflict" });
+});
