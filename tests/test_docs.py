@@ -1,10 +1,10 @@
 """The docs can be typed: what they declare loads, what they type is answered as they show, what they list is complete.
 
-A page is a small script. Blocks of Python and YAML that begin with ``# name`` are files; in blocks of ``sh`` the lines
-that serve start a server (the one before it stops) and those with ``curl`` are executed, at the server's own port. A
-block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in order; ``…`` stands for
-anything. Blocks of ``bash`` start several processes: one shell executes them all, and what such a block answers is what
-it prints last.
+A page is a small script. Blocks of Python, YAML and JavaScript that begin with ``# name`` are files; in blocks of
+``sh`` the lines that serve start a server (the one before it stops) and those with ``curl`` are executed, at the
+server's own port. A block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in
+order; ``…`` stands for anything. Blocks of ``bash`` start several processes: one shell executes them all, and what
+such a block answers is what it prints last.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from musterd.declare.python_source import import_file
 from musterd.wire.states import STATUS
 from tests.support import scanned
 from tests.support.postgres import start_patiently
+from tests.support.typescript import install_in, node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,9 @@ def needs_terminal(page: Path) -> bool:
 def files(page: Path) -> dict[str, str]:
     """The files that the page asks its reader to write."""
     named = (
-        (re.match(r"# ([\w.]+)\n", text), text) for language, text in blocks(page) if language in ("python", "yaml")
+        (re.match(r"(?:#|//) ([\w.]+)\n", text), text)
+        for language, text in blocks(page)
+        if language in ("python", "yaml", "js")
     )
     return {match[1]: text for match, text in named if match}
 
@@ -140,6 +143,10 @@ class Terminal:
             self._serve([sys.executable, "-m", Path(words[0]).name, *words[1:]], variables)
         if Path(words[0]).name == "python":
             return self._run([sys.executable, *words[1:]])
+        if words[0] == "node":
+            return self._run([node(), *words[1:]])
+        if words[0] == "npm":
+            install_in(self._folder)
         return None
 
     def _serve(self, words: list[str], variables: dict[str, str]) -> None:
