@@ -29,13 +29,13 @@ const REMEDIES: Record<number, string> = {
 
 /** A call of the client failed. */
 export class ClientError extends Error {
-  override get name(): string {
-    return this.constructor.name;
-  }
+  override name = "ClientError"; // not that of the class, which bundlers change
 }
 
 /** The server did not answer: nothing listens there, or the connection broke, and retries did not help. */
 export class CannotConnect extends ClientError {
+  override name = "CannotConnect";
+
   /** @param seconds for how long the request was sent again. */
   static of(request: Request, cause: unknown, seconds: number): CannotConnect {
     const tries = seconds >= 1 ? ` (tried for ${Math.round(seconds)} s)` : "";
@@ -56,6 +56,7 @@ function reasonOf(failure: unknown): string {
 
 /** The server refused the request. */
 export class AnswerError extends ClientError {
+  override name = "AnswerError";
   /** The HTTP status. */
   readonly status: number;
   /** The server's `error_code`, such as `NOT_FOUND`; see the page "Errors". */
@@ -81,28 +82,43 @@ export class AnswerError extends ClientError {
 }
 
 /** The token is missing, wrong or expired. */
-export class Unauthorized extends AnswerError {}
+export class Unauthorized extends AnswerError {
+  override name = "Unauthorized";
+}
 
 /** The token lacks the scope. */
-export class Forbidden extends AnswerError {}
+export class Forbidden extends AnswerError {
+  override name = "Forbidden";
+}
 
 /** There is no such thing, or this token may not see it. */
-export class NotFound extends AnswerError {}
+export class NotFound extends AnswerError {
+  override name = "NotFound";
+}
 
 /** The request does not fit the state of what it names, such as a decision about a run that has finished. */
-export class Conflict extends AnswerError {}
+export class Conflict extends AnswerError {
+  override name = "Conflict";
+}
 
 /** A value of the request is wrong: see `fields`. */
-export class InvalidInput extends AnswerError {}
+export class InvalidInput extends AnswerError {
+  override name = "InvalidInput";
+}
 
 /** The server accepts no more requests or runs of this caller for now, and retries did not help. */
-export class TooManyRequests extends AnswerError {}
+export class TooManyRequests extends AnswerError {
+  override name = "TooManyRequests";
+}
 
 /** The server, or a proxy before it, failed. */
-export class ServerError extends AnswerError {}
+export class ServerError extends AnswerError {
+  override name = "ServerError";
+}
 
 /** A run did not complete. */
 export class NotCompleted extends ClientError {
+  override name = "NotCompleted";
   /** The run as it was last read. */
   readonly run: Run;
 
@@ -114,16 +130,24 @@ export class NotCompleted extends ClientError {
 }
 
 /** A run ended in ERROR. `run.error` has the code, and whether the same run may succeed another time. */
-export class RunFailed extends NotCompleted {}
+export class RunFailed extends NotCompleted {
+  override name = "RunFailed";
+}
 
 /** A run was cancelled. */
-export class RunCancelled extends NotCompleted {}
+export class RunCancelled extends NotCompleted {
+  override name = "RunCancelled";
+}
 
 /** A run waits for a person: see `requirementsOf(run)`. */
-export class RunPaused extends NotCompleted {}
+export class RunPaused extends NotCompleted {
+  override name = "RunPaused";
+}
 
 /** A run had not finished when the time to wait for it was over. It goes on. */
-export class StillRunning extends NotCompleted {}
+export class StillRunning extends NotCompleted {
+  override name = "StillRunning";
+}
 
 const BY_STATUS: Record<number, typeof AnswerError> = {
   401: Unauthorized,
