@@ -75,7 +75,7 @@ def _run(server: ServerOptions, url: str, *, keep: bool, as_json: bool) -> int:
         say(f"  keep the server       {program()} demo --keep")
     say(f"  write your own team   {program()} init my-team")
     if keep:
-        say("The server keeps running until you press Ctrl+C.")
         with contextlib.suppress(KeyboardInterrupt):
+            say("The server keeps running until you press Ctrl+C.")
             threading.Event().wait()
     return code

@@ -207,7 +207,8 @@ def test_the_cost_is_read_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen.progress.cost == 0.25
 
 
-def test_a_run_that_waits_to_start_is_shown() -> None:
+def test_a_run_that_waits_to_start_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "monotonic", lambda: 10.0)
     file = io.StringIO()
     terminal = Console(file=file, width=80, height=24)
     terminal.print(LiveScreen("desk", "run-1", terminal, lambda: None, Outage()).drawing())

@@ -87,7 +87,7 @@ class _Server:
         except OSError:
             self._is_away = True
             return []
-        return rows if isinstance(rows, list) else rows["data"]  # type: ignore[no-any-return]
+        return rows if isinstance(rows, list) else rows["data"]
 
 
 def _server(context: "CompletionContext") -> _Server:
