@@ -459,8 +459,9 @@ async def test_messages_to_a_running_run_are_replayed() -> None:
 
 def test_exports_as_files_bytes_and_objects(tmp_path: Path) -> None:
     run = recorded(weather_desk(), WEATHER)
-    run.save(tmp_path / "run.json")
-    sources = [tmp_path / "run.json", str(tmp_path / "run.json"), (tmp_path / "run.json").read_bytes(), run.export]
+    path = tmp_path / "run.json"
+    run.save(path)
+    sources: list[Any] = [path, str(path), path.read_bytes(), run.export]
     assert [replay(source, weather_desk()).steps for source in sources] == [len(run.steps)] * 4
 
 

@@ -176,6 +176,13 @@ def test_what_is_not_served_is_named() -> None:
         client.run("tesk", "hello")
 
 
+def test_what_is_no_turn_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"and not 3$"):
+        Script({"desk": ["One.", 3]})
+    with pytest.raises(TypeError, match=r'^the script of "desk" is a list of turns'):
+        Script({"desk": "One."})
+
+
 @pytest.mark.parametrize("name", ["wether", "wether/memory_model"])
 def test_a_misspelt_id_in_a_script_is_named(name: str) -> None:
     message = '^The script names "wether", which is no agent or team here. Did you mean "weather"'

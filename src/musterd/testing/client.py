@@ -8,14 +8,12 @@ from typing import Any, Self, Unpack
 
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from starlette.applications import Starlette
 
 from musterd.app import FEATURES, application, configure_log_level
 from musterd.client import AsyncClient, Client, Decision, StartOptions
 from musterd.client.run_calls import RunRef
 from musterd.client.runs import ComponentKind
-from musterd.core.settings import Settings
 from musterd.declare import Agent, BaseComponent, Component, Registry, Team, Workflow, WorkflowComponent
 from musterd.declare.source_location import closest_match
 from musterd.http.server import Server
@@ -24,27 +22,12 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import NO_MODEL, describe
 from musterd.testing.declarations import Declared, registry_of
 from musterd.testing.runs import TestRun
-from musterd.testing.script import Lines, Request, Script
+from musterd.testing.script import Request, Script
+from musterd.testing.settings import IsolatedSettings
 
 BASE_URL = "http://localhost"
 DEFAULTS: Mapping[str, Any] = {"model_retry_seconds": 0, "drain_seconds": 0, "log_level": "error", "otel": False}
 """Settings of test clients that differ from those of servers."""
-
-
-class IsolatedSettings(Settings):
-    """Settings that the environment does not change."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments."""
-        return (init_settings,)
 
 
 class _TestServer:
@@ -53,7 +36,7 @@ class _TestServer:
     def __init__(
         self,
         declared: tuple[Declared, ...],
-        script: Mapping[str, Lines] | Script | None,
+        script: Mapping[str, object] | Script | None,
         settings: Mapping[str, Any] | None,
         db: str | None,
     ) -> None:
@@ -91,7 +74,7 @@ class _TestServer:
         """
         if not isinstance(component, str):
             return component.id, component.kind
-        served = {part.id: part.kind for part in self.registry.top_level()}
+        served: dict[str, ComponentKind] = {part.id: part.kind for part in self.registry.top_level()}
         if component not in served:
             raise LookupError(f"{component} is not served; there is {', '.join(served) or 'nothing'}")
         return component, served[component]
@@ -150,7 +133,7 @@ class TestClient:
     def __init__(
         self,
         *declared: Declared,
-        script: Mapping[str, Lines] | Script | None = None,
+        script: Mapping[str, object] | Script | None = None,
         settings: Mapping[str, Any] | None = None,
         db: str | None = None,
     ) -> None:
@@ -208,7 +191,7 @@ class AsyncTestClient:
     def __init__(
         self,
         *declared: Declared,
-        script: Mapping[str, Lines] | Script | None = None,
+        script: Mapping[str, object] | Script | None = None,
         settings: Mapping[str, Any] | None = None,
         db: str | None = None,
     ) -> None:

@@ -22,6 +22,7 @@ from musterd.testing.declarations import Declared, registry_of
 from musterd.testing.differences import Difference, Differs, as_text, diff_of
 from musterd.testing.recording import Recording, ReplayImpossible, Source
 from musterd.testing.replay_steps import RecordedCaller, ReplaySteps
+from musterd.testing.settings import IsolatedSettings
 from musterd.testing.stand_ins import NoKnowledge, NoMemories, stand_in
 
 
@@ -53,6 +54,7 @@ def replay(recording: Source, *declared: Declared, settings: Settings | None = N
 
     :param recording: what ``musterd runs export`` or ``Client.runs.export`` wrote: a path, its bytes or the object.
     :param declared: the team, agent or workflow of the run, or several that contain it.
+    :param settings: by default those of a server with an empty environment.
     :raises ReplayDiffers: a step differs; the message names the first one and shows the difference.
     :raises ReplayImpossible: this run cannot be replayed; the message says why.
     """
@@ -70,7 +72,7 @@ async def replay_async(recording: Source, *declared: Declared, settings: Setting
     component = _component_of(recorded, declared)
     steps = ReplaySteps(recorded)
     with _threads() as threads:
-        tree = _tree(recorded, component, steps, settings or Settings(), threads)
+        tree = _tree(recorded, component, steps, settings or IsolatedSettings(), threads)
         failure = None
         try:
             await _drive(recorded, tree, component, steps)

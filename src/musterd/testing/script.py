@@ -86,9 +86,7 @@ class Request:
         return [tool["function"]["name"] for tool in self.tools]
 
 
-Said: TypeAlias = "str | Call | Sequence[Call] | Turn"
-"""An answer, a call, several calls, or a turn with everything that may be set."""
-Lines: TypeAlias = "Sequence[Said] | Callable[[Request], Said]"
+Lines: TypeAlias = "Sequence[Turn] | Callable[[Request], object]"
 """The turns of a model in their order, or a function that is asked for each."""
 
 
@@ -101,10 +99,11 @@ class Script:
 
     :param lines: the turns of each agent and team by its id; of calls beside the turns by ``id/role``, such as
         ``desk/memory_model``. All others follow the model ``scripted``.
+    :raises TypeError: something in it is no turn.
     """
 
-    def __init__(self, lines: Mapping[str, Lines] | None = None) -> None:
-        self._lines = dict(lines or {})
+    def __init__(self, lines: Mapping[str, object] | None = None) -> None:
+        self._lines = {name: _lines_of(name, said) for name, said in (lines or {}).items()}
         self._used = dict.fromkeys(self._lines, 0)
         self.requests: list[Request] = []
         self.problem: ScriptEnded | None = None
@@ -142,7 +141,7 @@ class Script:
             self.problem = self.problem or problem  # the first one is the cause of those that follow
             raise problem
         self._used[name] += 1
-        return _turn(lines[number])
+        return lines[number]
 
     def require_enough(self) -> None:
         """Check that no run asked for more than the script has.
@@ -154,12 +153,24 @@ class Script:
             raise problem
 
 
-def _turn(said: Said) -> Turn:
+def _lines_of(name: str, said: object) -> Lines:
+    if callable(said):
+        return said
+    if isinstance(said, list | tuple):
+        return [_turn(item) for item in said]
+    raise TypeError(f'the script of "{name}" is a list of turns or a function, and not {said!r}')
+
+
+def _turn(said: object) -> Turn:
+    """A text, a call, several calls, or a turn with everything that may be set."""
     if isinstance(said, Turn):
         return said
     if isinstance(said, str):
         return Turn(text=said)
-    return Turn(calls=[said] if isinstance(said, Call) else said)
+    calls: Sequence[Any] = said if isinstance(said, list | tuple) else [said]
+    if any(not isinstance(call, Call) for call in calls):
+        raise TypeError(f"a turn is a text, a Call, a list of calls or a Turn, and not {said!r}")
+    return Turn(calls=calls)
 
 
 def _planned(request: Request) -> Turn:

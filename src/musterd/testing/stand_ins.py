@@ -1,13 +1,8 @@
 """What a replay has in place of models, memories and knowledge bases. None of it is called for an answer."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.models import Model
 
 from musterd.core.errors import DeclarationError
 from musterd.core.knowledge import Hits, KnowledgeUnavailable, Search
@@ -18,32 +13,12 @@ from musterd.models.resolve import resolve
 from musterd.testing.declared_model import DeclaredModel
 
 
-class StandInModel(DeclaredModel):
-    """A model whose package or key is missing here."""
-
-    @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        """Fail: nothing calls it.
-
-        :raises AssertionError: always.
-        """
-        raise AssertionError("a replay calls no model")
-        yield
-
-
 def stand_in(model: str | Model, settings: Settings) -> Model:
     """The declared model, which is asked only what it can read; without its package or key, one that reads all."""
     try:
         return resolve(model, settings)
     except DeclarationError:
-        assert isinstance(model, str), "a model that is an object needs nothing else"
-        return StandInModel(model)
+        return DeclaredModel(model)
 
 
 class NoMemories:
