@@ -113,15 +113,14 @@ async def test_one_that_has_said_farewell_is_not_announced_again(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A beat that finds its row gone, late in a stop, is no reason to come back."""
-    engine, write, beating = harness.engine, harness.database.write, list[bool]()
+    engine, bus, write, beating = harness.engine, harness.server.bus, harness.database.write, list[bool]()
 
     async def then_beat(work: Any) -> Any:
         result = await write(work)
         if isinstance(result, Released):
-            beating.append(engine._heartbeat is not None and engine._heartbeat._thread.is_alive())
-            engine._on_heartbeat_lost()
-            while engine._tasks:
-                await asyncio.wait(engine._tasks)
+            beating.append(bus._heartbeat is not None and bus._heartbeat._thread.is_alive())
+            bus._on_heartbeat_lost()
+            assert bus._rejoining is None
         return result
 
     monkeypatch.setattr(harness.database, "write", then_beat)

@@ -171,7 +171,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
         reader = asyncio.ensure_future(read_all(reading))
-        await second.engine.peer_watcher.look()
+        await second.engine.look()
         sent: list[str] = []
         send_to_store = second.broadcaster.send_to_store
 
@@ -182,7 +182,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         monkeypatch.setattr(second.broadcaster, "send_to_store", send_and_note)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
-            await second.engine.peer_watcher.look()
+            await second.engine.look()
         assert sent == []
         hold.release()
         await first.end_of("r1")
@@ -222,12 +222,11 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
         await hold.reached.wait()
         await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", ADA), -1)
-        peer_watcher = second.engine.peer_watcher
-        await peer_watcher.look()
+        await second.engine.look()
         events = [event async for flush in reading.available() for event in flush.events]
         assert events
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(second.database, "has_changed", lambda: False)
+            patch.setattr(second.server.bus, "_has_changed", lambda: False)
             hold.release()
             await first.sessions.delete("s1", ADA)
             await first.idle()
@@ -235,6 +234,6 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
                 pass
             await start_as(first, BOB, "r1", "s2", "secret")
             await first.idle()
-            await peer_watcher.look()
+            await second.engine.look()
         assert reading.is_closed
         assert [event async for flush in reading.available() for event in flush.events] == []

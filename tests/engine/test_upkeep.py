@@ -192,7 +192,7 @@ async def test_it_goes_on_whatever_happens(
 
     monkeypatch.setattr(probes, "due", fail_first)
     await harness.records.accept("r1", row={"component_id": "other"})
-    upkeep = Upkeep(harness.engine._resources, harness.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
+    upkeep = Upkeep(harness.engine._resources, ["agent:other"], Nobody())
     repeating = asyncio.create_task(upkeep.repeat(0))
     await done.wait()
     repeating.cancel()

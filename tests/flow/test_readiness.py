@@ -89,7 +89,7 @@ async def test_a_development_version_s_file_was_put_in_its_place(client: ServerC
 
 
 async def test_a_process_that_does_not_show_that_it_lives(client: ServerClient) -> None:
-    heartbeat = client.server.engine._heartbeat
+    heartbeat = client.server.bus._heartbeat
     assert heartbeat is not None
     heartbeat.stop()
     heartbeat.join()

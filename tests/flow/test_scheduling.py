@@ -34,8 +34,8 @@ async def upkeep(client: ServerClient, ahead_seconds: float = 0) -> None:
         moved = await database.write(lambda tx, move=move: move(tx, clock.now() + ahead_seconds))  # type: ignore[misc]
         for done in moved.stopped:
             engine.run_cancelled(done.run.run_id, done)
-        if moved.has_ready:
-            engine.wake()
+        for run in moved.ready:
+            client.server.bus.ready(run)
 
 
 # On busy

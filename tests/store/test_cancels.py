@@ -7,7 +7,7 @@ from musterd.core.records import StepKind, StepState
 from musterd.core.states import RunState
 from musterd.store import run_outputs, steering, workers
 from tests.store.test_pauses import asks, pause
-from tests.support.store import HERE, Records, member_of, step
+from tests.support.store import HERE, Records, member_of, promoted_id, step
 
 
 async def test_no_such_run(records: Records) -> None:
@@ -22,7 +22,7 @@ async def test_a_queued_run_ends_at_once_and_holds_up_nobody(records: Records) -
     assert done is not None
     assert (done.run.state, done.promoted) == (RunState.CANCELLED, None)
     assert await records.states() == {"r1": "running", "r2": "cancelled", "r3": "queued"}
-    assert (await records.settle(holder)).promoted == "r3"
+    assert promoted_id(await records.settle(holder)) == "r3"
 
 
 async def test_a_ready_run_frees_the_line(records: Records) -> None:
@@ -30,7 +30,7 @@ async def test_a_ready_run_frees_the_line(records: Records) -> None:
         await records.accept(name)
     done = await records.cancel("r1", by="alice")
     assert done is not None
-    assert done.promoted == "r2"
+    assert promoted_id(done) == "r2"
     row = await records.row("r1")
     assert (row.state, row.holder, row.ended_at, row.cancel_by) == (RunState.CANCELLED, None, records.now, "alice")
     assert await records.states() == {"r1": "cancelled", "r2": "ready", "r3": "queued"}
@@ -126,7 +126,7 @@ async def test_a_gone_workers_runs_are_ready_or_cancelled(records: Records) -> N
     await records.database.write(lambda tx: workers.add(tx, "w1", [], HERE))
     released = await records.database.write(lambda tx: workers.release_runs(tx, "w1", 300.0, crashed=True))
     assert (mine, [run.run_id for run in released.ready]) == ([], ["r1", "r3"])
-    assert [(done.run.run_id, done.promoted) for done in released.ended] == [("r2", "r4")]
+    assert [(done.run.run_id, promoted_id(done)) for done in released.ended] == [("r2", "r4")]
     assert await records.states() == {"r1": "ready", "r2": "cancelled", "r3": "ready", "r4": "ready"}
     row = await records.row("r1")
     assert (row.worker, row.holder, row.attempt, row.crashes) == (None, "s1", 1, 1)

@@ -12,7 +12,7 @@ from musterd.core.states import RunState
 from musterd.store import blobs, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import CancelStored
-from tests.support.store import Records, delta, member_of
+from tests.support.store import Records, delta, member_of, promoted_id
 
 
 async def lines(records: Records) -> dict[str, list[str]]:
@@ -110,7 +110,7 @@ async def test_a_worker_that_two_take_over_is_taken_over_once(records: Records) 
     ]
     results = await asyncio.gather(*take_over)
     assert sorted(run.run_id for released in results for run in released.ready) == ["r0", "r2", "r3", "r5"]
-    assert sorted(str(done.promoted) for released in results for done in released.ended) == ["next1", "next4"]
+    assert sorted(str(promoted_id(done)) for released in results for done in released.ended) == ["next1", "next4"]
     assert {row["crashes"] for row in await records.select("SELECT crashes FROM runs WHERE state = 'ready'")} == {0, 1}
     await assert_sound(records)
 

@@ -9,7 +9,7 @@ from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import delays
 from musterd.store.delays import Moved
-from tests.support.store import Records
+from tests.support.store import Records, promoted_id
 
 
 async def delayed(records: Records, run_id: str, at: float, session_id: str = "s1", **row: Any) -> None:
@@ -45,17 +45,17 @@ async def test_it_joins_at_the_end_of_its_line_when_due(records: Records) -> Non
     assert await records.position("r1") == 2
     assert await is_any_due(records, 500.0)
     moved = await due(records, 500.0)
-    assert ([run.run_id for run in moved.joined], moved.stopped, moved.has_ready) == (["r1"], [], False)
+    assert ([run.run_id for run in moved.joined], moved.stopped, moved.ready) == (["r1"], [], [])
     row = await records.row("r1")
     assert (row, row.state, row.queued_at) == (moved.joined[0], RunState.QUEUED, 500.0)
     assert await records.position("r1") == 2
-    assert (await records.settle(holder)).promoted == "r3"
+    assert promoted_id(await records.settle(holder)) == "r3"
 
 
 async def test_it_is_ready_where_the_line_is_free(records: Records) -> None:
     await delayed(records, "r1", 500.0)
     moved = await due(records, 501.0)
-    assert moved.has_ready
+    assert moved.ready
     row = await records.row("r1")
     assert (row.state, row.holder) == (RunState.READY, "s1")
     records.now = 600.0
@@ -124,7 +124,7 @@ async def test_pending_runs_end_at_their_deadline(records: Records) -> None:
     assert await is_any_due(records, 300.0)
     moved = await expire(records, 300.0)
     assert sorted(done.run.run_id for done in moved.stopped) == ["delayed", "queued", "ready"]
-    assert moved.has_ready
+    assert "next" in [promoted_id(done) for done in moved.stopped]
     states = await records.states()
     assert states == {"ready": "error", "queued": "error", "delayed": "error", "next": "ready"}
     for done in moved.stopped:

@@ -21,7 +21,7 @@ from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import run_params
 from musterd.store.user_limits import UserLimits
-from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run
+from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run, promoted_id
 
 T = TypeVar("T")
 WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -136,7 +136,7 @@ async def test_an_end_promotes_the_run_that_is_just_being_accepted(records: Reco
     async with held(records, accepting(records, "r2")) as accepted:
         ending = await waiting(records, records.settle(run))
     assert (await accepted).run.state is RunState.QUEUED
-    assert (await ending).promoted == "r2"
+    assert promoted_id(await ending) == "r2"
 
 
 async def test_a_run_that_is_being_cancelled_is_not_promoted(records: Records) -> None:
@@ -145,7 +145,7 @@ async def test_a_run_that_is_being_cancelled_is_not_promoted(records: Records) -
         await records.accept(name)
     async with held(records, cancelling("r2")):
         ending = await waiting(records, records.settle(run))
-    assert (await ending).promoted == "r3"
+    assert promoted_id(await ending) == "r3"
     assert await records.states() == {"r1": "completed", "r2": "cancelled", "r3": "ready"}
 
 
@@ -157,7 +157,7 @@ async def test_a_run_that_is_being_promoted_is_cancelled_as_what_it_is_then(reco
         cancel = await waiting(records, records.cancel("r2"))
     done = await cancel
     assert done is not None
-    assert done.promoted == "r3"
+    assert promoted_id(done) == "r3"
     assert await records.states() == {"r1": "completed", "r2": "cancelled", "r3": "ready"}
 
 

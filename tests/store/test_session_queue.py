@@ -13,7 +13,7 @@ from musterd.store import attempts, decisions, pauses, session_queue
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch
 from musterd.store.pauses import Pause
-from tests.support.store import Records, lease_of
+from tests.support.store import Records, lease_of, promoted_id
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
 
@@ -86,7 +86,7 @@ async def test_the_end_of_a_parallel_run_moves_nobody(records: Records) -> None:
     await records.accept("r3")
     assert (await records.settle(beside)).promoted is None
     assert await records.states() == {"r1": "running", "r2": "completed", "r3": "queued"}
-    assert (await records.settle(holder)).promoted == "r3"
+    assert promoted_id(await records.settle(holder)) == "r3"
 
 
 # Interrupt
@@ -105,7 +105,7 @@ async def test_the_run_at_work_is_flagged_and_the_interrupter_comes_before_those
         session_queue.INTERRUPTED,
         RunState.RUNNING,
     )
-    assert (await records.settle(holder, RunState.CANCELLED)).promoted == "r3"
+    assert promoted_id(await records.settle(holder, RunState.CANCELLED)) == "r3"
     assert await records.states() == {"r1": "cancelled", "r2": "queued", "r3": "ready"}
 
 
@@ -116,7 +116,7 @@ async def test_interrupters_come_one_after_the_other(records: Records) -> None:
     second = await ask(records, "r4", OnBusy.INTERRUPT)
     assert (first.interrupted is not None, second.interrupted) == (True, None), "it is told once"
     order = []
-    while (promoted := (await records.settle(holder, RunState.CANCELLED)).promoted) is not None:
+    while (promoted := promoted_id(await records.settle(holder, RunState.CANCELLED))) is not None:
         order.append(promoted)
         (holder,) = await records.claim()
     assert order == ["r3", "r4", "r2"]
@@ -127,7 +127,7 @@ async def test_a_run_that_was_not_begun_ends_at_once_and_the_interrupter_is_read
     await records.accept("r2")
     done = await ask(records, "r3", OnBusy.INTERRUPT, slot="w1")
     assert done.interrupted is not None
-    assert (done.interrupted.promoted, done.run.state, done.run.holder) == ("r3", RunState.READY, "s1")
+    assert (promoted_id(done.interrupted), done.run.state, done.run.holder) == ("r3", RunState.READY, "s1")
     assert await records.row("r3") == done.run
     assert await records.states() == {"r1": "cancelled", "r2": "queued", "r3": "ready"}
     assert [event.kind for _, event in await records.events("r1")] == [EventKind.RUN_CANCELLED]
@@ -166,7 +166,7 @@ async def test_a_paused_run_leaves_the_line_and_comes_back_by_its_old_place(reco
     assert (await records.row("r1")).state is RunState.QUEUED
     assert [await records.position(name) for name in ("r1", "r3")] == [1, 2]
     (second,) = await records.claim()
-    assert (await records.settle(second)).promoted == "r1"
+    assert promoted_id(await records.settle(second)) == "r1"
 
 
 async def test_a_paused_run_may_hold_the_line(records: Records) -> None:
@@ -188,7 +188,7 @@ async def test_a_paused_run_that_holds_the_line_frees_it_when_cancelled(records:
     await pause(records, "r1")
     done = await records.cancel("r1")
     assert done is not None
-    assert done.promoted == "r2"
+    assert promoted_id(done) == "r2"
 
 
 async def test_a_parallel_run_that_paused_goes_on_beside_the_line(records: Records) -> None:

@@ -30,7 +30,7 @@ from musterd.store.pauses import DecisionStored, Pause
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import RUN_COLUMNS, run_row
 from musterd.store.sqlite import SqliteDatabase
-from tests.support.store import COMPONENTS, TABLES, Records, delta, lease_of, member_of, step
+from tests.support.store import COMPONENTS, TABLES, Records, delta, lease_of, member_of, promoted_id, step
 
 T = TypeVar("T")
 RUNS = Statement("test_runs", f"SELECT {RUN_COLUMNS}, expires_at FROM runs")  # noqa: S608 - constants
@@ -251,7 +251,7 @@ class Runs(RuleBasedStateMachine):
             self.refused(CancelStored, lambda tx: attempts.settle(tx, lease_of(run), batch, end))
             return
         settled = self.write(lambda tx: attempts.settle(tx, lease_of(run), batch, end))
-        assert settled.promoted == (self.now.next_in(run.session_id) if run.holder else None)
+        assert promoted_id(settled) == (self.now.next_in(run.session_id) if run.holder else None)
 
     def pause(self, run: RunRow, number: int) -> None:
         batch, how = Batch(opened=[asks(run, self.name("t0/c"))]), self.wait(run.session_id)
@@ -261,7 +261,7 @@ class Runs(RuleBasedStateMachine):
             return
         settled = self.write(lambda tx: pauses.pause(tx, lease_of(run), batch, how))
         is_freed = run.holder is not None and not run.hold_paused
-        assert settled.promoted == (self.now.next_in(run.session_id) if is_freed else None)
+        assert promoted_id(settled) == (self.now.next_in(run.session_id) if is_freed else None)
 
     def wait(self, session_id: str) -> Pause:
         at = self.records.now

@@ -12,6 +12,7 @@ from musterd.core.callers import Caller
 from musterd.core.events import Event
 from musterd.core.records import Input, RunRow, RunView
 from musterd.declare import BaseComponent, Registry
+from musterd.engine.process_role import ProcessRole
 from musterd.engine.worker import Worker
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
@@ -31,8 +32,10 @@ PATIENCE_SECONDS = 30.0
 class EngineHarness:
     """An engine with the services that surround it in a server."""
 
-    def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
-        self.server = Server(registry, settings, FEATURES)
+    def __init__(
+        self, registry: Registry, settings: Settings, model: HeldModel, role: ProcessRole | None = None
+    ) -> None:
+        self.server = Server(registry, settings, FEATURES, role)
         self.registry, self.settings, self.model = registry, settings, model
         self.database, self.broadcaster, self.engine = self.server.database, self.server.broadcaster, self.server.engine
         self.runs, self.sessions = self.server.runs, self.server.sessions
@@ -189,13 +192,14 @@ def harness_on(
     workflows: Iterable[Workflow] = (),
     *,
     model: HeldModel | None = None,
+    role: ProcessRole | None = None,
     **settings: Any,
 ) -> EngineHarness:
     """An engine with the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams), workflows=list(workflows))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
     all_settings = Settings(**{"db": url, **quick, **settings})
-    return EngineHarness(registry, all_settings, model or HeldModel())
+    return EngineHarness(registry, all_settings, model or HeldModel(), role)
 
 
 @contextlib.asynccontextmanager

@@ -47,6 +47,11 @@ def statements_of(module: ModuleType) -> Iterator[Statement]:
         yield from (member for member in members if isinstance(member, Statement))
 
 
+def promoted_id(done: Settled | Cancelled) -> str | None:
+    """The id of the run that an end, a pause or a cancel has promoted."""
+    return None if done.promoted is None else done.promoted.run_id
+
+
 def new_run(run_id: str, session_id: str = "s1", **changes: Any) -> RunRow:
     """A root run as the service creates it."""
     values: dict[str, Any] = {

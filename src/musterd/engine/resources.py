@@ -11,6 +11,7 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Registry
 from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.bus import Bus
 from musterd.engine.memory_hook import MemoryHook
 from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 class Resources:
     """What attempts share in one process.
 
+    :param bus: wakes other processes, and says which of them are alive.
     :param threads: runs the tools that are plain functions.
     :param webhooks: sends deliveries.
     :param servers: the MCP servers of the components.
@@ -41,6 +43,7 @@ class Resources:
 
     database: Database
     broadcaster: Broadcaster
+    bus: Bus
     registry: Registry
     models: Models
     settings: Settings

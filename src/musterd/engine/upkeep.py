@@ -2,8 +2,8 @@
 
 Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
 too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
-of deleted sessions and old runs, and do what features have to do. Every process does upkeep; the transactions make sure
-that each thing is done once.
+of deleted sessions and old runs, and do what features have to do. The bus says when it is this process's turn. Several
+processes may do upkeep at once; the transactions make sure that each thing is done once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
-from musterd.engine.heartbeat import HeartbeatObserver
+from musterd.engine.bus import Bus
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
@@ -45,19 +45,9 @@ class UpkeepListener(Protocol):
 
 
 class Upkeep:
-    """One process's upkeep.
+    """One process's upkeep."""
 
-    :param release_lock: removes the lock that a dead worker has left on this host.
-    """
-
-    def __init__(
-        self,
-        resources: Resources,
-        observer: HeartbeatObserver,
-        components: Sequence[str],
-        listener: UpkeepListener,
-        release_lock: Callable[[str], None],
-    ) -> None:
+    def __init__(self, resources: Resources, components: Sequence[str], listener: UpkeepListener) -> None:
         self._database = resources.database
         self._metrics = resources.metrics
         self._user_limit = resources.settings.user_concurrency
@@ -65,10 +55,9 @@ class Upkeep:
         self.retention = Retention(resources, slices)
         in_removal = [hook.in_transaction for hook in resources.run_removal_hooks]
         self.deletions = SessionDeletions(resources.database, slices, in_removal)
-        self._observer = observer
+        self._bus = resources.bus
         self._components = components
         self._listener = listener
-        self._release_lock = release_lock
         self.duties: list[Duty] = []
         """What features have to do in every period."""
         self.last_done_at: float | None = None
@@ -78,7 +67,7 @@ class Upkeep:
         """Repeat upkeep until cancelled. What may take long has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
             for once in (self.once, self.retention.once, self.deletions.once, *self.duties):
-                tasks.create_task(_repeat(once, period_seconds))
+                tasks.create_task(_repeat(once, self._bus, period_seconds))
 
     async def once(self) -> None:
         """Do everything that is due now.
@@ -86,18 +75,18 @@ class Upkeep:
         One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
         again for itself: another process may have come first.
         """
-        own, user_limit = self._observer.own, self._user_limit
+        own, user_limit = self._bus.worker_id, self._user_limit
         due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, user_limit))
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
-        # Also for a run whose wake-up was lost: the one of a process that died after its commit, or a missed NOTIFY.
+        # Also for a run whose hint was lost, with a process that died after its commit or on the way.
         if due.has_ready:
             self._listener.wake()
         self._listener.suspects_ready(is_any=due.has_suspect)
         self.last_done_at = clock.now()
 
     async def _reassign_dead(self, due: Due) -> None:
-        for worker in self._observer.dead(due.beats):
+        for worker in self._bus.dead(due.beats):
             await self._reassign_runs_of(worker)
 
     async def _reassign_runs_of(self, worker: str) -> None:
@@ -107,13 +96,13 @@ class Upkeep:
         released = await self._database.write(lambda tx: workers.release_runs(tx, worker, clock.now(), crashed=True))
         faults.point("taken_over")
         # Only after the commit: a missing lock marks a worker as dead, even one that only stood still and goes on.
-        self._release_lock(worker)
+        self._bus.bury(worker)
         for run in released.ready:
             self._metrics.recoveries.add()
             log.warning("run reassigned from a dead worker", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._notify(released.ended)
-        if released.ready:
-            self._listener.wake()
+        for run in released.ready:
+            self._bus.ready(run)
 
     async def _move_scheduled(self, due: Due) -> None:
         if not due.has_scheduled:
@@ -123,8 +112,8 @@ class Upkeep:
 
     def _notify_moved(self, moved: Moved) -> None:
         self._notify(moved.stopped)
-        if moved.has_ready:
-            self._listener.wake()
+        for run in moved.ready:
+            self._bus.ready(run)
 
     async def _expire(self, due: Due) -> None:
         if due.has_expired:
@@ -141,9 +130,9 @@ class Upkeep:
             self._listener.run_cancelled(cancellation.run.run_id, cancellation)
 
 
-async def _repeat(once: Duty, period_seconds: float) -> None:
+async def _repeat(once: Duty, bus: Bus, period_seconds: float) -> None:
     while True:
-        await clock.sleep(period_seconds)
+        await bus.turn(period_seconds)
         try:
             await once()
         except StoreUnavailable as error:

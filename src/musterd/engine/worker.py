@@ -17,10 +17,9 @@ from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.attempt_execution import Unsettled, execute
 from musterd.engine.broadcaster import Flush
-from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
+from musterd.engine.changed_rows import ChangedRows
 from musterd.engine.log_context import context_of
 from musterd.engine.model_imports import ModelImports
-from musterd.engine.peer_watcher import PeerWatcher
 from musterd.engine.probation import Probation
 from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
@@ -29,16 +28,12 @@ from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, suspects, workers
 from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Locks
 from musterd.store.schema import OLDEST_WRITER
 from musterd.store.workers import WorkerProcess
 
 log = structlog.get_logger("musterd.engine")
 
 RETRY_SECONDS = 1.0
-# How often the database is asked whether it has changed, and so how late a cancel that another process stored is
-# noticed. On SQLite a poll reads one counter.
-PEER_POLL_SECONDS = 0.02
 CUT_SECONDS = 1.0
 """How long tasks may take to end after they were cancelled in a stop."""
 CLAIMED_AT_ONCE = 32
@@ -52,15 +47,12 @@ class _LiveAttempt:
 
 
 class Worker:
-    """Claims runs of the components that this process serves, and drives them to their end or pause.
+    """Claims runs of the components that this process serves, and drives them to their end or pause."""
 
-    :param locks: the OS locks that show which workers of this host are alive.
-    """
-
-    def __init__(self, resources: Resources, locks: Locks, role: ProcessRole | None = None) -> None:
-        self.worker_id = clock.new_id()
+    def __init__(self, resources: Resources, role: ProcessRole | None = None) -> None:
         self._resources = resources
-        self._locks = locks
+        self._bus = resources.bus
+        self.worker_id = self._bus.worker_id
         self._role = role or ProcessRole()
         self._slots = Slots(resources.settings.concurrency)
         self._probation = Probation(self._slots, resources.database, self._spawn, self.wake)
@@ -72,7 +64,6 @@ class Worker:
         self._claimer: asyncio.Task[None] | None = None
         self._periodic: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heartbeat: Heartbeat | None = None
         self._is_stopping = False
         self._drain_ends_at = 0.0
         driven = self._role.driven(resources.registry)
@@ -80,29 +71,19 @@ class Worker:
         self._imports = ModelImports(resources, driven)
         self.is_ready = False
         self.instance_id = ""
-        settings, database = resources.settings, resources.database
-        self._observer = HeartbeatObserver(self.worker_id, locks.is_free, settings.dead_seconds)
-        self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
-        self.peer_watcher = PeerWatcher(database, resources.broadcaster, self._observer, self, self._on_lock_freed)
+        self.upkeep = Upkeep(resources, self._components, self)
+        self._changed_rows = ChangedRows(resources.database, resources.broadcaster, self)
 
     async def start(self) -> None:
         """Announce this worker, reassign the runs of dead workers, and begin to claim."""
         settings, database, now = self._resources.settings, self._resources.database, clock.now()
-        # Locked before the row is written: an observer that sees a row whose lock is free takes the worker for dead.
-        self._locks.hold(self.worker_id)
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
-        # Announced before the heartbeat starts: a beat that does not find the row reports that the heartbeat was lost.
-        await self._announce()
-        # The heartbeat's thread calls it, and the rejoin has to run on the event loop.
-        on_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._on_heartbeat_lost)
-        self._heartbeat = Heartbeat(database, self.worker_id, settings.beat_seconds, on_lost)
-        self._heartbeat.start()
+        await self._bus.join(self, self._announce)
         if self._role.recovers:
             # Now, and not after the first period: after a restart on SQLite the lock of the previous process is free,
             # and its runs continue at once.
             await self.upkeep.once()
             self._periodic.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
-        self._periodic.append(asyncio.create_task(self.peer_watcher.repeat(PEER_POLL_SECONDS, settings.upkeep_seconds)))
         self.is_ready = not self._is_stopping  # a stop may have begun during one of the awaits above
         self._claimer = asyncio.create_task(self._claim_until_stopped())
         self._wake.set()
@@ -126,8 +107,8 @@ class Worker:
         self._wake.set()  # the claimer reads the flag and ends
         for task in self._periodic:
             task.cancel()
-        # The watcher has stopped with the other periodic tasks. A cancel that another process stores from now on is
-        # found by the transaction that releases or ends the run.
+        # A cancel that another process stores from now on is found by the transaction that releases or ends the run.
+        self._bus.begin_stop()
         for live in self._live.values():
             live.attempt.hand_over()
 
@@ -139,8 +120,6 @@ class Worker:
         """Let steps under way finish for the drain time, then release the remaining runs to other workers."""
         self.begin_stop()
         await self._wait_for_steps()
-        # Before the row is removed: a beat that misses it would announce this worker again.
-        await self._stop_heartbeat()
         tasks = {live.task for live in self._live.values()}
         # A cancelled attempt writes nothing more and keeps its run, which is released below with all others.
         for task in tasks:
@@ -152,21 +131,20 @@ class Worker:
             if stuck:
                 log.warning("some tools did not stop; their runs are released anyway", tasks=len(stuck))
         # Safe even if a task is stuck: the release takes the runs out of state 'running', so the fence refuses what the
-        # task still writes. If the release fails, the runs are reassigned once this worker is found dead.
+        # task still writes.
+        await self._bus.leave(self._release_all)
+
+    async def _release_all(self) -> None:
+        # If the release fails, the runs are reassigned once this worker is found dead.
         try:
-            await self._resources.database.write(
+            released = await self._resources.database.write(
                 lambda tx: workers.release_runs(tx, self.worker_id, clock.now(), crashed=False)
             )
         except StoreUnavailable:
             log.warning("runs could not be released; they are reassigned later", worker=self.worker_id)
-        # Last: with the lock free and the row still there, another process would count these runs as crashed.
-        self._locks.release(self.worker_id)
-
-    async def _stop_heartbeat(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
-            joined = asyncio.get_running_loop().run_in_executor(None, self._heartbeat.join)
-            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may occupy every thread of the executor
+            return
+        for run in released.ready:
+            self._bus.ready(run)
 
     async def _wait_for_steps(self) -> None:
         async def all_steps_ended() -> None:
@@ -195,6 +173,8 @@ class Worker:
             return
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
+        for ready in released.ready:
+            self._bus.ready(ready)
         # The release found a stored cancel, or one crash too many, and has ended the run.
         for cancellation in released.ended:
             self.run_cancelled(run.run_id, cancellation)
@@ -206,21 +186,16 @@ class Worker:
         """Whether this process claims runs, or serves no component whose runs it could claim."""
         return not self._components or (self._claimer is not None and not self._claimer.done())
 
-    @property
-    def silent_seconds(self) -> float:
-        """How long ago the heartbeat was last stored."""
-        return 0.0 if self._heartbeat is None else clock.monotonic() - self._heartbeat.last_beat_at
-
-    def last_beat_at(self, worker: str) -> float | None:
-        """When a worker's heartbeat last advanced, as far as this process knows, in unix seconds."""
-        seconds = self.silent_seconds if worker == self.worker_id else self._observer.silent_seconds(worker)
-        return None if seconds is None else clock.now() - seconds
-
     async def unserved(self) -> list[str]:
         """The components that have ready runs and that no process drives."""
         return await self._resources.database.scan(workers.unserved)
 
-    def _on_lock_freed(self) -> None:
+    async def look(self) -> None:
+        """Act on what other processes have stored about the runs that are driven or awaited here."""
+        await self._changed_rows.look()
+
+    def worker_died(self) -> None:
+        """Do upkeep now, if this process does it: another worker seems to be dead."""
         if self._role.recovers:
             self._spawn(self._upkeep_now())
 
@@ -229,23 +204,6 @@ class Worker:
             await self.upkeep.once()
         except StoreUnavailable:
             log.warning("upkeep is waiting for the database", worker=self.worker_id)
-
-    def _on_heartbeat_lost(self) -> None:
-        log.warning("heartbeat lost; runs were reassigned to other workers", worker=self.worker_id)
-        if not self._is_stopping:  # a stopping process must not announce itself again
-            self._spawn(self._rejoin())
-
-    async def _rejoin(self) -> None:
-        """Announce this worker again, and stop the attempts whose runs were reassigned."""
-        # Held again before the row is written, as in start(): the process that reassigned the runs removed the lock.
-        self._locks.hold(self.worker_id)
-        try:
-            await self._announce()
-            # The fence refuses what those attempts write, but only this stops the calls that they make.
-            await self.peer_watcher.look()
-        except StoreUnavailable:
-            # The next beat finds no row either, and calls _on_heartbeat_lost() again.
-            log.warning("the worker could not register again; retrying", worker=self.worker_id)
 
     def live_attempts(self) -> dict[str, Attempt]:
         """The attempts that this process drives, by root run id."""
@@ -392,17 +350,23 @@ class Worker:
             log.exception("the end of a run could not be stored; the run is retried", run_id=run.run_id, exc_info=error)
             await self._hand_over(run, crashed=True)
         finally:
-            del self._live[run.run_id]
             self._slots.live -= 1
-            # However the attempt ended: while a run is on probation, this process begins no other run.
-            self._probation.passed(run.run_id)
+            live = self._live.get(run.run_id)
+            # An attempt that has lost its run may end after this process has claimed the run again.
+            if live is not None and live.attempt is attempt:
+                del self._live[run.run_id]
+                # However the attempt ended: while a run is on probation, this process begins no other run.
+                self._probation.passed(run.run_id)
             self._slot_freed()
             # Last: a waiter that starts the next run finds the slot free.
-            self._resources.broadcaster.wake_waiters(run.run_id)
+            if isinstance(end, Settled):
+                self._resources.broadcaster.wake_waiters(run.run_id)
+            else:  # another attempt goes on with the run, possibly in another process
+                self._resources.broadcaster.send_to_store(run.run_id)
         if not isinstance(end, Settled):
             return
         if end.promoted is not None:
-            self._wake.set()
+            self._bus.ready(end.promoted)
         # The removal skips a session with a live run; this run may have been the last one.
         if end.is_session_deleted:
             self._spawn(self._remove_session(run.session_id))
@@ -429,12 +393,12 @@ class Worker:
         elif cancellation.run.state is RunState.RUNNING and cancellation.run.worker == self.worker_id:
             self._early_cancels.add(root_id)  # claimed, but its attempt does not exist yet
         if cancellation.promoted is not None:
-            self._wake.set()
+            self._bus.ready(cancellation.promoted)
 
     def signalled(self, run: RunRow) -> None:
         """Act on a stored message or member's cancel: the attempt that drives the run here reads it.
 
-        If another process drives the run, its peer watcher notices the signal.
+        If another process drives the run, that one reads it from the run's row.
         """
         if (live := self._live.get(run.run_id)) is not None:
             live.attempt.signalled(run.signals)
@@ -442,7 +406,7 @@ class Worker:
             self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
         elif run.state is RunState.READY:
             # The run was paused, and a member's cancel has resumed it.
-            self._wake.set()
+            self._bus.ready(run)
 
     def session_deleted(self, session_id: str) -> "asyncio.Task[None]":
         """Remove the rows of a deleted session. If one of its runs is live, the end of that run removes them."""

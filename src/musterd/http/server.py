@@ -20,6 +20,7 @@ from musterd.declare import BaseComponent, Component, MCPServer, Registry, model
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.bus_local import LocalBus
 from musterd.engine.daemon_threads import DaemonThreads
 from musterd.engine.event_loop_lag import EventLoopLag
 from musterd.engine.process_role import ProcessRole, component_key
@@ -92,18 +93,46 @@ class Server:
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self.database.metrics = self.metrics
+        self.bus = LocalBus(self.database, settings)
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.metrics)
         # Weak keys, because some components live for one run only.
         self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
         self.webhooks = Webhooks(self.database, settings, self.metrics)
-        self.resources = resources = Resources(
+        self.resources = resources = self._resources(features, models or self._models())
+        with reported_together():
+            self._check_components()
+        self._process_role = process_role or ProcessRole()
+        self.engine = Worker(resources, self._process_role)
+        self.runs = RunService(resources, self.engine)
+        self.frames = FramesOfRuns(self.runs)
+        self.forks = ForkService(resources, self.engine, self.runs)
+        self.reruns = RerunService(self.runs)
+        self.lists = RunLists(resources)
+        self.details = RunDetailsService(resources)
+        self.feed = RunFeed(resources)
+        self.history = History(resources, self.runs)
+        self.sessions = SessionService(resources, self.engine, self.runs)
+        self.approvals = ApprovalService(resources)
+        self.deliveries = WebhookService(resources)
+        self.features = features
+        self._feature_services = [feature.service(self) for feature in features]
+        services = (*self._feature_services, Readiness(self), MetricsOperations(self))
+        self._services: dict[type[object], object] = {type(service): service for service in services}
+        self.lag = EventLoopLag(self.metrics)
+        self.is_stopping = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._unknown_ids: set[str] = set()
+
+    def _resources(self, features: Sequence[Feature], models: Models) -> Resources:
+        return Resources(
             database=self.database,
             broadcaster=self.broadcaster,
-            registry=registry,
-            models=models or self._models(),
-            settings=settings,
+            bus=self.bus,
+            registry=self.registry,
+            models=models,
+            settings=self.settings,
             threads=self._threads,
             webhooks=self.webhooks,
             servers=self._servers,
@@ -114,29 +143,6 @@ class Server:
             run_removal_hooks=[feature.run_removal_hook for feature in features if feature.run_removal_hook],
             memory_hook=next((feature.memory_hook for feature in features if feature.memory_hook), None),
         )
-        with reported_together():
-            self._check_components()
-        self._process_role = process_role or ProcessRole()
-        self.engine = Worker(resources, self.database.locks(), self._process_role)
-        self.runs = RunService(resources, self.engine)
-        self.frames = FramesOfRuns(self.runs)
-        self.forks = ForkService(resources, self.engine, self.runs)
-        self.reruns = RerunService(self.runs)
-        self.lists = RunLists(resources)
-        self.details = RunDetailsService(resources)
-        self.feed = RunFeed(resources)
-        self.history = History(resources, self.runs)
-        self.sessions = SessionService(resources, self.engine, self.runs)
-        self.approvals = ApprovalService(resources, self.engine)
-        self.deliveries = WebhookService(resources)
-        self.features = features
-        self._feature_services = [feature.service(self) for feature in features]
-        services = (*self._feature_services, Readiness(self), MetricsOperations(self))
-        self._services: dict[type[object], object] = {type(service): service for service in services}
-        self.lag = EventLoopLag(self.metrics)
-        self.is_stopping = False
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._unknown_ids: set[str] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 import musterd
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.engine.worker import Worker
+from musterd.engine.bus import Bus
 from musterd.http.auth.scopes import principal_of
 from musterd.http.operation import operation
 from musterd.http.readiness import SERVED, Readiness
@@ -62,7 +62,7 @@ async def get_status(server: Server, readiness: Readiness, request: Request) -> 
         "started_at": round(server.card.started_at, 3),
         "now": round(clock.now(), 3),
         "checks": [{"name": name, "ok": name not in problems, "problem": problems.get(name)} for name in names],
-        "processes": [] if stored is None else [_process(worker, engine) for worker in stored.workers],
+        "processes": [] if stored is None else [_process(worker, server.bus) for worker in stored.workers],
         "slots": {"used": len(engine.live_attempts()), "limit": settings.concurrency},
         "queue": None if stored is None else queue_status(stored.stats),
         "database": database_status(
@@ -95,8 +95,8 @@ async def _stored(server: Server) -> _Stored | None:
         return None
 
 
-def _process(worker: AnnouncedWorker, engine: Worker) -> ProcessStatus:
-    is_this, last_beat_at = worker.id == engine.worker_id, engine.last_beat_at(worker.id)
+def _process(worker: AnnouncedWorker, bus: Bus) -> ProcessStatus:
+    is_this, last_beat_at = worker.id == bus.worker_id, bus.last_beat_at(worker.id)
     return process_status(worker, is_this=is_this, last_beat_at=last_beat_at)
 
 

@@ -4,10 +4,10 @@ from musterd.core import clock, jsontext
 from musterd.core.approvals import Approval, ApprovalFilter, Resolution
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
+from musterd.core.records import RunRow
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.resources import Resources
-from musterd.engine.worker import Worker
 from musterd.store import approval_inbox, cancels
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
@@ -16,9 +16,8 @@ from musterd.store.decisions import DecisionSource, decide
 class ApprovalService:
     """The use cases of approvals."""
 
-    def __init__(self, resources: Resources, engine: Worker) -> None:
+    def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._engine = engine
 
     async def search(self, approval_filter: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
         """One page of approvals, newest first, and the total number of matches."""
@@ -46,18 +45,18 @@ class ApprovalService:
         by = caller.user_id or resolution.by or "client"
         deciding = DecisionSource(by=by, now=clock.now(), in_inbox=True, data=data)
 
-        async def work(tx: Tx) -> tuple[Approval, RunState]:
+        async def work(tx: Tx) -> tuple[Approval, RunRow]:
             approval = await _get(tx, approval_id, caller)
             await cancels.lock_unless_deleted(tx, approval.root_id)
             # Read it again under the lock: the transaction that held the run may have decided it or ended the run.
             approval = await _get(tx, approval_id, caller)
             _require_pending(approval)
             run = await decide(tx, approval.root_id, [_decision(approval, resolution)], deciding)
-            return await _get(tx, approval_id, caller), run.state
+            return await _get(tx, approval_id, caller), run
 
-        approval, state = await self._resources.database.write(work)
-        if state is RunState.READY:
-            self._engine.wake()
+        approval, run = await self._resources.database.write(work)
+        if run.state is RunState.READY:
+            self._resources.bus.ready(run)
         return approval
 
     async def delete(self, approval_id: str, caller: Caller) -> None:

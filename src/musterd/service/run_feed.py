@@ -24,7 +24,7 @@ log = structlog.get_logger("musterd.service")
 
 LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 5.0
-"""How long no look is made if nothing seems to have been written: a database's notification may be lost."""
+"""How long no look is made if nothing seems to have been written: a hint of the bus may be lost."""
 OVERLAP_SECONDS = 10.0
 """How far each look goes back behind the one before. A run's times are taken before its commit, by the clock of the
 process that writes; so a run may become visible some time after its end."""
@@ -109,6 +109,7 @@ class RunFeed:
 
     def __init__(self, resources: Resources) -> None:
         self._database = resources.database
+        self._bus = resources.bus
         self.metrics = resources.metrics
         self._readers: set[FeedReader] = set()
         self._looking = asyncio.Lock()
@@ -197,12 +198,12 @@ class RunFeed:
                 log.exception("looking for changed runs failed", exc_info=error)
 
     def _is_due(self) -> bool:
-        return self._database.change_count() != self._change_count or clock.monotonic() >= self._next_look
+        return self._bus.change_count() != self._change_count or clock.monotonic() >= self._next_look
 
     async def _look(self) -> None:
         """Look once, and push what has changed since the last look to the readers."""
         # Noted before the read: what is written during it leads to another look.
-        change_count, now = self._database.change_count(), clock.now()
+        change_count, now = self._bus.change_count(), clock.now()
         before = self._seen
         looked_at = now if before is None else self._looked_at
 

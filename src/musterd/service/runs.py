@@ -180,7 +180,7 @@ class RunService:
                     is_launched = True
                     self._engine.launch(run)
                 elif run.state is RunState.READY:
-                    self._engine.wake()
+                    self._resources.bus.ready(run)
             # The transaction that queued this run also cancelled the one that holds the session; its attempt may be in
             # this process.
             if accepted.interrupted is not None:
@@ -346,7 +346,7 @@ class RunService:
 
         result = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
         if result.run.state is RunState.READY:
-            self._engine.wake()
+            self._resources.bus.ready(result.run)
         return result
 
     async def steps(self, ref: RunRef, after: str | None = None, limit: int | None = None) -> Sequence[StepView]:

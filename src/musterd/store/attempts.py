@@ -200,12 +200,12 @@ class Settled:
     """The result of finishing or pausing a run.
 
     :param first_index: the index of the batch's first event.
-    :param promoted: the id of the run that became the head of the session's queue.
+    :param promoted: the run that became the head of the session's queue.
     :param is_session_deleted: whether the session is marked as deleted.
     """
 
     first_index: int
-    promoted: str | None
+    promoted: RunRow | None
     is_session_deleted: bool
 
 
@@ -341,13 +341,13 @@ async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float,
     await deliveries.add(tx, notice)
 
 
-async def promote(tx: Tx, session_id: str) -> str | None:
+async def promote(tx: Tx, session_id: str) -> RunRow | None:
     """Make the next queued run the head of its session's queue, if the queue has none: interrupters first, then by seq.
 
-    :return: its id, or None. The caller holds the session's lock.
+    :return: the run, or None. The caller holds the session's lock.
     """
     row = await tx.one(transitions.PROMOTE, {"lane": session_id})
-    return None if row is None else str(row["run_id"])
+    return None if row is None else run_row(row)
 
 
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:

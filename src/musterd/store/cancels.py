@@ -32,12 +32,12 @@ class Cancelled:
     """The result of a cancel request.
 
     :param run: the run as it is now.
-    :param promoted: the id of the run that became the head of the session's queue, if any.
+    :param promoted: the run that became the head of the session's queue, if any.
     :param end_event: the event that finished the run, with its index; None if the run did not finish here.
     """
 
     run: RunRow
-    promoted: str | None = None
+    promoted: RunRow | None = None
     end_event: tuple[int, Event] | None = None
 
 

@@ -215,10 +215,12 @@ class Locks(Protocol):
 class Database(Protocol):
     """A database. Every method raises StoreUnavailable if the database is unavailable.
 
-    ``metrics`` is where its commits are counted.
+    ``metrics`` is where its commits are counted. ``unnoticed_seconds`` is how long a change may be missing in
+    :meth:`change_count`; infinite if none is ever missing.
     """
 
     metrics: Metrics
+    unnoticed_seconds: float
 
     def upgrade(self) -> None:
         """Bring the schema up to date, on the calling thread, before anything else is started.
@@ -263,12 +265,8 @@ class Database(Protocol):
         """A connection for a thread other than the event loop's, opened when it is first used."""
         ...
 
-    def has_changed(self) -> bool:
-        """Whether any process has written since the last call. Cheap."""
-        ...
-
     def change_count(self) -> int:
-        """A number that is another one after any process has written, unless a notification was lost. Cheap."""
+        """A number that is another one after any process has written. Cheap."""
         ...
 
 

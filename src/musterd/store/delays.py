@@ -45,9 +45,9 @@ class Moved:
     stopped: list[Cancelled] = field(default_factory=list)
 
     @property
-    def has_ready(self) -> bool:
-        """Whether there may be a run to claim."""
-        return any(run.state is RunState.READY for run in self.joined) or any(end.promoted for end in self.stopped)
+    def ready(self) -> list[RunRow]:
+        """The runs that were made ready, apart from those that an end has promoted."""
+        return [run for run in self.joined if run.state is RunState.READY]
 
 
 async def is_any_due(tx: Tx, now: float) -> bool:

@@ -42,7 +42,7 @@ DOWN_SECONDS = 0.5
 RECONNECT_SECONDS = 3.0
 CHANGES = "musterd_changes"
 """The channel on which every process announces its commits."""
-LOOK_SECONDS = 1.0
+UNNOTICED_SECONDS = 1.0
 """How long a lost wake-up can go unnoticed."""
 ASK_SECONDS = 0.2
 """The pause between two queries for the outcome of a commit."""
@@ -101,7 +101,7 @@ class PostgresDatabase:
         prepares: bool = True,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        self.url, self.metrics = url, Metrics()
+        self.url, self.metrics, self.unnoticed_seconds = url, Metrics(), UNNOTICED_SECONDS
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
@@ -113,9 +113,7 @@ class PostgresDatabase:
         self._refusal: psycopg.Error | None = None
         self._notifications = Notifications(self._connect, self._send)
         self._listener: asyncio.Task[None] | None = None
-        self._was_notified = True
         self._notification_count = 0
-        self._looked_at = 0.0
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -232,16 +230,6 @@ class PostgresDatabase:
         """A connection for a thread other than the event loop's, opened when it is first used."""
         return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
 
-    def has_changed(self) -> bool:
-        """Whether any process has written since the last call. Also true once a second, as wake-ups may be lost."""
-        self._require_open()
-        now = clock.monotonic()
-        # Reset before the caller looks, so that a notification which arrives during its look leads to another one.
-        changed = self._was_notified or now - self._looked_at >= LOOK_SECONDS
-        if changed:
-            self._was_notified, self._looked_at = False, now
-        return changed
-
     def change_count(self) -> int:
         """A number that is another one after any process has written, unless a notification was lost. Cheap."""
         self._require_open()
@@ -249,7 +237,6 @@ class PostgresDatabase:
 
     async def _listen_for_changes(self) -> None:
         async for _ in self._notifications.listen(CHANGES):
-            self._was_notified = True
             self._notification_count += 1
 
     async def _write(self, work: Work[T]) -> T:

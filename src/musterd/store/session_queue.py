@@ -61,7 +61,7 @@ async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled 
     if head is None or head.state is RunState.PAUSED or head.cancel_requested_at is not None:
         return None
     cancelled = await cancels.request(tx, at_work, INTERRUPTED, now)
-    if cancelled is not None and cancelled.promoted == run.run_id:
+    if cancelled is not None and cancelled.promoted is not None and cancelled.promoted.run_id == run.run_id:
         run.state, run.holder, run.version = RunState.READY, run.lane, run.version + 1
     return cancelled
 

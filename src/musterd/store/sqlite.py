@@ -7,6 +7,7 @@ affect the others.
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -62,11 +63,11 @@ class SqliteDatabase:
         self._scan_txs: deque[SqliteTx] = deque()
         self._read_tx: SqliteTx | None = None
         self._version_connection: sqlite3.Connection | None = None
-        self._version: int | None = None
         self._file: tuple[int, int] | None = None
         self._is_open = False
         self._has_fault = False
         self.metrics = Metrics()
+        self.unnoticed_seconds = math.inf
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -145,11 +146,6 @@ class SqliteDatabase:
     def locks(self) -> WorkerLocks:
         """Locks next to the file: all processes that share a SQLite file are on this host."""
         return WorkerLocks(self.path)
-
-    def has_changed(self) -> bool:
-        """Whether any process has written since the last call. Cheap."""
-        before, self._version = self._version, self.change_count()
-        return before != self._version
 
     def change_count(self) -> int:
         """A number that is another one after any process has written. Cheap."""

@@ -111,13 +111,13 @@ PROMOTE = transition(
     "queue_promote",
     [RunState.QUEUED],
     RunState.READY,
-    """UPDATE runs SET NEW_STATE, holder = lane
+    f"""UPDATE runs SET NEW_STATE, holder = lane
        WHERE run_id = COALESCE(
            (SELECT run_id FROM runs WHERE lane = :lane AND OLD_STATE AND on_busy = 'interrupt'
             ORDER BY seq LIMIT 1),
            (SELECT run_id FROM runs WHERE lane = :lane AND OLD_STATE ORDER BY seq LIMIT 1))
          AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane)
-       RETURNING run_id""",
+       RETURNING {RUN_COLUMNS}""",
 )
 
 

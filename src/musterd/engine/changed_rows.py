@@ -1,30 +1,19 @@
-"""Notices what other processes store, as far as it concerns this one.
+"""Acts on what other processes have stored, as far as it concerns this one.
 
 A cancel that was stored elsewhere must reach the attempt, a run that became ready must be claimed, and subscribers and
-waiters must learn of runs that another process drives. While other workers are announced, the watcher asks the database
-many times a second whether it has changed. If it has not, nothing more is read.
+waiters must learn of runs that another process drives. The bus says when there may be something to see.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Protocol
 
-import structlog
-
 from musterd.core import clock
-from musterd.core.errors import StoreUnavailable
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.broadcaster import Broadcaster
-from musterd.engine.heartbeat import HeartbeatObserver
 from musterd.store import probes
 from musterd.store.database import Database, Tx
 from musterd.store.probes import RunSnapshot
-
-log = structlog.get_logger("musterd.engine")
-
-# With 20 ms between polls, a process that died on this host is noticed after a tenth of a second.
-LOCK_LOOKS_EVERY = 5
-"""After how many polls the locks of the other workers are checked."""
 
 
 class LocalAttempts(Protocol):
@@ -45,45 +34,15 @@ class LocalAttempts(Protocol):
         """Look for ready runs soon."""
 
 
-class PeerWatcher:
-    """Watches the database for what other processes do.
+class ChangedRows:
+    """Reads the rows that concern this process, and passes on what has changed in them."""
 
-    :param on_lock_freed: called when a lock shows that a worker of this host has died.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        broadcaster: Broadcaster,
-        observer: HeartbeatObserver,
-        local: LocalAttempts,
-        on_lock_freed: Callable[[], object],
-    ) -> None:
+    def __init__(self, database: Database, broadcaster: Broadcaster, local: LocalAttempts) -> None:
         self._database = database
         self._broadcaster = broadcaster
-        self._observer = observer
         self._local = local
-        self._on_lock_freed = on_lock_freed
         self._seen: dict[str, RunSnapshot] = {}
         """The state of awaited runs at the last look."""
-
-    async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
-        """Look until cancelled: every ``period_seconds``, or every ``alone_seconds`` while there is no other worker."""
-        count = 0
-        while True:
-            await clock.sleep(period_seconds if self._observer.others else alone_seconds)
-            count += 1
-            try:
-                if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
-                    self._on_lock_freed()
-                # Asking consumes the change. If the look fails, another one follows within about a second: on SQLite
-                # the next heartbeat of a worker is a change, and on Postgres this is true once a second in any case.
-                if self._database.has_changed():
-                    await self.look()
-            except StoreUnavailable as error:
-                log.debug("database cannot be polled for changes", reason=error.message)
-            except Exception as error:
-                log.exception("checking other processes failed", exc_info=error)
 
     async def look(self) -> None:
         """Act on what other processes have stored."""

@@ -1,0 +1,182 @@
+"""The bus of processes that have nothing in common but their database.
+
+Hints need no messages: while other workers are announced, a process asks the database many times a second whether it
+has changed. If it has not, nothing more is read. On SQLite that is one counter; Postgres counts the notifications that
+each process sends after its commits.
+
+A process shows that it is alive by a counter in its row of ``workers`` and, if all processes are on this host, by an OS
+lock.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
+from musterd.core.records import RunRow
+from musterd.core.settings import Settings
+from musterd.engine.bus import BusListener
+from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
+from musterd.engine.wakeup import Wakeup
+from musterd.store.database import Database
+
+log = structlog.get_logger("musterd.engine")
+
+POLL_SECONDS = 0.02
+"""How often the database is asked whether it has changed, and so how late a cancel of another process is noticed."""
+# With 20 ms between polls, a process that died on this host is noticed after a tenth of a second.
+LOCK_LOOKS_EVERY = 5
+"""After how many polls the locks of the other workers are checked."""
+CUT_SECONDS = 1.0
+"""How long the heartbeat's thread may take to end."""
+
+
+class LocalBus:
+    """The bus of one process.
+
+    :ivar worker_id: the id under which this process is known to the others.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.worker_id = clock.new_id()
+        self._database = database
+        self._settings = settings
+        self._locks = database.locks()
+        self._observer = HeartbeatObserver(self.worker_id, self._locks.is_free, settings.dead_seconds)
+        self._heartbeat: Heartbeat | None = None
+        self._listener: BusListener | None = None
+        self._announce: Callable[[], Awaitable[None]] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._rejoining: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self._has_company = Wakeup()
+        self._seen_count: int | None = None
+        self._next_look = 0.0
+
+    # --- from start to stop -----------------------------------------------------------------------
+
+    async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
+        """Show that this process is alive, until :meth:`leave`, and call the listener from now on."""
+        self._listener, self._announce = listener, announce
+        # Locked before the row is written: an observer that sees a row whose lock is free takes the worker for dead.
+        self._locks.hold(self.worker_id)
+        # Announced before the heartbeat starts: a beat that does not find the row reports that the heartbeat was lost.
+        await announce()
+        # The heartbeat's thread calls it, and the rejoin has to run on the event loop.
+        on_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._on_heartbeat_lost)
+        self._heartbeat = Heartbeat(self._database, self.worker_id, self._settings.beat_seconds, on_lost)
+        self._heartbeat.start()
+        if not self._is_stopping:  # a stop may have begun while the row was being stored
+            self._watching = asyncio.create_task(self._watch(listener))
+
+    def begin_stop(self) -> None:
+        """Call the listener no more. The process still shows that it is alive."""
+        self._is_stopping = True
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Stop showing that this process is alive, and call ``release`` in between."""
+        self.begin_stop()
+        # Before the row is removed: a beat that misses it would announce this worker again.
+        await self._stop_heartbeat()
+        if tasks := [task for task in (self._watching, self._rejoining) if task is not None]:
+            await asyncio.wait(tasks, timeout=CUT_SECONDS)
+        await release()
+        # Last: with the lock free and the row still there, another process would count these runs as crashed.
+        self._locks.release(self.worker_id)
+
+    async def _stop_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            joined = asyncio.get_running_loop().run_in_executor(None, self._heartbeat.join)
+            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may occupy every thread of the executor
+
+    def _on_heartbeat_lost(self) -> None:
+        log.warning("heartbeat lost; runs were reassigned to other workers", worker=self.worker_id)
+        # A stopping process must not announce itself again.
+        if not self._is_stopping and (self._rejoining is None or self._rejoining.done()):
+            self._rejoining = asyncio.create_task(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        """Announce this worker again, and stop the attempts whose runs were reassigned."""
+        assert self._listener is not None
+        assert self._announce is not None
+        # Held again before the row is written, as in join(): the process that reassigned the runs removed the lock.
+        self._locks.hold(self.worker_id)
+        try:
+            await self._announce()
+            # The fence refuses what those attempts write, but only this stops the calls that they make.
+            await self._listener.look()
+        except StoreUnavailable:
+            # The next beat finds no row either, and calls _on_heartbeat_lost() again.
+            log.warning("the worker could not register again; retrying", worker=self.worker_id)
+
+    # --- hints ------------------------------------------------------------------------------------
+
+    def ready(self, run: RunRow) -> None:
+        """Have this process look for ready runs. Others find the run when they see that the database has changed."""
+        if self._listener is not None:
+            self._listener.wake()
+
+    def change_count(self) -> int:
+        """A number that is another one after any process has written, unless a hint was lost. Cheap."""
+        return self._database.change_count()
+
+    async def _watch(self, listener: BusListener) -> None:
+        """Call the listener whenever the database has changed; seldom while there is no other worker."""
+        count = 0
+        while True:
+            await self._has_company.wait(POLL_SECONDS if self._observer.others else self._settings.upkeep_seconds)
+            count += 1
+            try:
+                if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
+                    listener.worker_died()
+                # Asking consumes the change. If the look fails, another one follows within about a second: on SQLite
+                # the next heartbeat of a worker is a change, and Postgres is looked at once a second in any case.
+                if self._has_changed():
+                    await listener.look()
+            except StoreUnavailable as error:
+                log.debug("database cannot be polled for changes", reason=error.message)
+            except Exception as error:
+                log.exception("checking other processes failed", exc_info=error)
+
+    def _has_changed(self) -> bool:
+        """Whether any process may have written since the last call."""
+        # Noted before the caller looks, so that a change during its look leads to another one.
+        change_count, now = self._database.change_count(), clock.monotonic()
+        if change_count == self._seen_count and now < self._next_look:
+            return False
+        self._seen_count, self._next_look = change_count, now + self._database.unnoticed_seconds
+        return True
+
+    # --- upkeep and liveness ----------------------------------------------------------------------
+
+    async def turn(self, period_seconds: float) -> None:
+        """Wait for a period. Every process does upkeep; the transactions make sure that each thing is done once."""
+        await clock.sleep(period_seconds)
+
+    def dead(self, workers: Mapping[str, int | None]) -> list[str]:
+        """The workers among these whose lock is free, or whose counter has stood still for too long."""
+        was_alone = not self._observer.others
+        dead = self._observer.dead(workers)
+        if was_alone and self._observer.others:
+            self._has_company.ring()
+        return dead
+
+    def bury(self, worker: str) -> None:
+        """Remove the lock that a dead worker has left on this host."""
+        self._locks.release(worker)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the heartbeat was last stored."""
+        return 0.0 if self._heartbeat is None else clock.monotonic() - self._heartbeat.last_beat_at
+
+    def last_beat_at(self, worker: str) -> float | None:
+        """When a worker's heartbeat last advanced, as far as this process knows, in unix seconds."""
+        seconds = self.silent_seconds if worker == self.worker_id else self._observer.silent_seconds(worker)
+        return None if seconds is None else clock.now() - seconds
