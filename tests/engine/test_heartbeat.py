@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from musterd.engine.bus_local import LocalBus
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.workers import Released
@@ -114,6 +115,7 @@ async def test_one_that_has_said_farewell_is_not_announced_again(
 ) -> None:
     """A beat that finds its row gone, late in a stop, is no reason to come back."""
     engine, bus, write, beating = harness.engine, harness.server.bus, harness.database.write, list[bool]()
+    assert isinstance(bus, LocalBus)
 
     async def then_beat(work: Any) -> Any:
         result = await write(work)

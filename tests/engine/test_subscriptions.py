@@ -99,7 +99,7 @@ def check_void(events: list[tuple[int, Event]]) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(ACTS, max_size=40))
 async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: list[tuple[str, str, str]]) -> None:
-    database, broadcaster = open_database(database_url), Broadcaster(1_000_000)
+    database, broadcaster = open_database(database_url), Broadcaster(1_000_000, Alone())
     await database.open()
     try:
         records = Records(database)
@@ -126,6 +126,16 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
         check_void(stored)
     finally:
         await database.close()
+
+
+class Alone:
+    """There are no other processes."""
+
+    def stored(self, root_id: str) -> None: ...
+
+    def hear(self, root_id: str) -> None: ...
+
+    def forget(self, root_id: str) -> None: ...
 
 
 class _Resources:
@@ -186,7 +196,7 @@ async def test_nothing_is_kept_for_readers_that_have_gone(harness: EngineHarness
 
 
 async def test_a_wake_while_the_row_is_read_is_not_lost() -> None:
-    broadcaster = Broadcaster(1000)
+    broadcaster = Broadcaster(1000, Alone())
     waiter = EndWaiter(broadcaster, "r1", "member")
     broadcaster.publish("r1", Flush(0, [Event(EventKind.RUN_COMPLETED, "member", 0.0)]))
     async with asyncio.timeout(10):

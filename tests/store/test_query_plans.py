@@ -159,6 +159,14 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "least_crashes": 0,
         "most_crashes": 1,
     },
+    transitions.CLAIM_NAMED: {
+        "run_ids": '["r7", "r8"]',
+        "worker": "w",
+        "now": 1.0,
+        "components": '["agent:solo"]',
+        "least_crashes": 0,
+        "most_crashes": 1,
+    },
     attempts.GUARD: {
         "root": "r70",
         "attempt": 1,
@@ -575,6 +583,7 @@ STEPS = 5_000  # a look at each of 1,000 rows takes more
         (runs.VIEW, HOT[runs.VIEW]),
         (runs.AHEAD, {"lane": "s7", "seq": 9017}),
         (transitions.CLAIM, HOT[transitions.CLAIM]),
+        (transitions.CLAIM_NAMED, HOT[transitions.CLAIM_NAMED]),
         (transitions.PROMOTE, HOT[transitions.PROMOTE]),
         (runs.HISTORY, HOT[runs.HISTORY]),
         (events.AFTER, {"root_id": "r70", "start": 9_900, "limit": 50}),

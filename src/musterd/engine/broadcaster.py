@@ -9,6 +9,7 @@ import functools
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from musterd.core.events import END_EVENTS, Event
 from musterd.core.jsontypes import Json
@@ -184,15 +185,30 @@ class _Audience:
     page: "tuple[int, asyncio.Task[Stored]] | None" = None
 
 
+class OtherProcesses(Protocol):
+    """The other processes that drive runs or await them; the bus (:mod:`musterd.engine.bus`)."""
+
+    def stored(self, root_id: str) -> None:
+        """Have the processes in which the run is awaited read its row: more of it is stored."""
+
+    def hear(self, root_id: str) -> None:
+        """Have this process look at the run whenever another one may have stored more of it."""
+
+    def forget(self, root_id: str) -> None:
+        """Look at the run no more."""
+
+
 class Broadcaster:
     """The subscribers of this process by root run, and the callers that wait for a run to settle.
 
     :param buffer_bytes: how many bytes may wait for a subscriber before it is dropped.
+    :param others: hear of what is published here, and are heard while a run is awaited here.
     :param metrics: counts dropped subscribers.
     """
 
-    def __init__(self, buffer_bytes: int, metrics: Metrics | None = None) -> None:
+    def __init__(self, buffer_bytes: int, others: OtherProcesses, metrics: Metrics | None = None) -> None:
         self.buffer_bytes = buffer_bytes
+        self._others = others
         self.metrics = metrics or Metrics()
         self._audiences: dict[str, _Audience] = {}
         self._waiters: defaultdict[str, set[EndWaiter]] = defaultdict(set)
@@ -201,6 +217,7 @@ class Broadcaster:
     def subscribe(self, root_id: str, bell: Wakeup | None = None) -> Subscription:
         """Subscribe to a run's events from now on; parameters as of :class:`Subscription`."""
         subscription = Subscription(self, root_id, bell or Wakeup())
+        self._others.hear(root_id)
         self._audiences.setdefault(root_id, _Audience()).subscriptions.add(subscription)
         return subscription
 
@@ -211,6 +228,11 @@ class Broadcaster:
             audience.subscriptions.discard(subscription)
             if not audience.subscriptions:
                 del self._audiences[subscription.root_id]
+                self._forget_unless_awaited(subscription.root_id)
+
+    def _forget_unless_awaited(self, root_id: str) -> None:
+        if root_id not in self._audiences and root_id not in self._waiters:
+            self._others.forget(root_id)
 
     @property
     def subscriber_count(self) -> int:
@@ -222,10 +244,13 @@ class Broadcaster:
         return root_id in self._audiences
 
     def publish(self, root_id: str, flush: Flush) -> None:
-        """Push a stored flush to the run's subscribers, and wake waiters for members that ended or paused in it.
+        """Push a stored flush to the run's subscribers, here and in other processes.
+
+        Waiters for members that ended or paused in it are woken.
 
         Waiters for the root itself are woken by :meth:`wake_waiters`, when its slot is free again.
         """
+        self._others.stored(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None  # it was read before this flush was stored
             for subscription in tuple(audience.subscriptions):  # a copy: a subscriber that is dropped removes itself
@@ -312,13 +337,14 @@ class Broadcaster:
 
     def wake_waiters(self, root_id: str) -> None:
         """Wake the callers that wait for the root or its members: the root ended or paused."""
-        # Removed from the dictionary, so that the run counts as awaited no longer and the peer watcher stops reading
-        # its row.
+        # Removed from the dictionary, so that the run counts as awaited no longer, and its row is not read any more.
         for waiter in self._waiters.pop(root_id, ()):
             waiter.finish()
+        self._forget_unless_awaited(root_id)
 
     def add_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
         """Wake ``waiter`` when its run may have ended or paused."""
+        self._others.hear(root_id)
         self._waiters[root_id].add(waiter)
 
     def remove_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
@@ -329,6 +355,7 @@ class Broadcaster:
             waiters.discard(waiter)
             if not waiters:
                 del self._waiters[root_id]
+                self._forget_unless_awaited(root_id)
 
     def close(self) -> None:
         """End every subscription: the process stops, and clients continue elsewhere or later."""

@@ -7,7 +7,7 @@ A hint is given after the commit of what it is about. A process that got one ear
 be woken again.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from musterd.core.records import RunRow
@@ -16,17 +16,51 @@ from musterd.core.records import RunRow
 class BusListener(Protocol):
     """What the bus calls in its process, on the event loop; the worker of the process."""
 
-    def wake(self) -> None:
-        """Look for ready runs soon."""
+    @property
+    def components(self) -> Sequence[str]:
+        """The components whose runs this process drives, in the form that workers announce."""
+        ...
 
-    async def look(self) -> None:
-        """Read the rows of the runs that are driven or awaited here: any of them may have changed.
+    @property
+    def has_room(self) -> bool:
+        """Whether this process could begin another run now."""
+        ...
+
+    def drives(self, root_id: str) -> bool:
+        """Whether this process drives the run."""
+        ...
+
+    def wake(self) -> None:
+        """Look for any ready run soon."""
+
+    def hinted(self) -> None:
+        """Take the hints that have come, soon."""
+
+    async def look(self, run_ids: Collection[str] | None = None) -> None:
+        """Read the rows of runs that are driven or awaited here, because they may have changed.
+
+        :param run_ids: the runs that may have; by default any.
 
         :raises StoreUnavailable: they cannot be read now; the bus calls again.
         """
 
     def worker_died(self) -> None:
         """Do upkeep soon: another worker seems to be dead."""
+
+
+class Hints(Protocol):
+    """Hints that name ready runs. They come again, here or in another process, if this one dies before :meth:`done`."""
+
+    @property
+    def run_ids(self) -> Sequence[str]:
+        """The runs."""
+        ...
+
+    def done(self) -> None:
+        """The runs are claimed, or need not be."""
+
+    def give_back(self) -> None:
+        """The runs could not be claimed now: have another process try."""
 
 
 class Bus(Protocol):
@@ -61,6 +95,27 @@ class Bus(Protocol):
 
     def ready(self, run: RunRow) -> None:
         """Have a process that drives the component look for this run: it can be claimed."""
+
+    async def take(self, limit: int) -> Hints | None:
+        """Take at most ``limit`` hints of :meth:`ready` that have come; None: hints name no runs, so look for any.
+
+        If there are fewer, the listener is called when the next one comes.
+        """
+
+    def tell(self, run: RunRow) -> None:
+        """Have the process that drives the run, if it is another one, read its row: a cancel or a message is stored."""
+
+    def stored(self, root_id: str) -> None:
+        """Have the processes in which the run is awaited read its row: more of it is stored."""
+
+    def hear(self, root_id: str) -> None:
+        """Have the listener look at the run whenever another process may have stored more of it, until :meth:`forget`.
+
+        What is stored after this call is seen, also if it is stored at once. Calling it again changes nothing.
+        """
+
+    def forget(self, root_id: str) -> None:
+        """Look at the run no more."""
 
     def change_count(self) -> int:
         """A number that is another one after any process has written, unless a hint was lost. Cheap."""

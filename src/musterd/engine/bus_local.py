@@ -18,7 +18,7 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
-from musterd.engine.bus import BusListener
+from musterd.engine.bus import BusListener, Hints
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.engine.wakeup import Wakeup
 from musterd.store.database import Database
@@ -121,6 +121,22 @@ class LocalBus:
         """Have this process look for ready runs. Others find the run when they see that the database has changed."""
         if self._listener is not None:
             self._listener.wake()
+
+    async def take(self, limit: int) -> Hints | None:
+        """No hints: the worker looks for any ready run."""
+        return None
+
+    def tell(self, run: RunRow) -> None:
+        """Do nothing: the process that drives the run sees that the database has changed."""
+
+    def stored(self, root_id: str) -> None:
+        """Do nothing: the processes in which the run is awaited see that the database has changed."""
+
+    def hear(self, root_id: str) -> None:
+        """Do nothing: each look reads the rows of all runs that are awaited here."""
+
+    def forget(self, root_id: str) -> None:
+        """Do nothing."""
 
     def change_count(self) -> int:
         """A number that is another one after any process has written, unless a hint was lost. Cheap."""

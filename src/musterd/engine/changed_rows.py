@@ -4,7 +4,7 @@ A cancel that was stored elsewhere must reach the attempt, a run that became rea
 waiters must learn of runs that another process drives. The bus says when there may be something to see.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Protocol
 
 from musterd.core import clock
@@ -44,12 +44,21 @@ class ChangedRows:
         self._seen: dict[str, RunSnapshot] = {}
         """The state of awaited runs at the last look."""
 
-    async def look(self) -> None:
-        """Act on what other processes have stored."""
+    async def look(self, run_ids: Collection[str] | None = None) -> None:
+        """Act on what other processes have stored.
+
+        :param run_ids: the runs that may have changed; by default any, and a run may have become ready.
+        """
         live = self._local.live_attempts()
         # Runs that this process drives are left out: their subscribers get each flush from the outbox.
         awaited = self._broadcaster.awaited_runs() - live.keys()
         components = self._local.claimable_components()
+        self._seen = {root_id: self._seen[root_id] for root_id in awaited & self._seen.keys()}
+        if run_ids is not None:
+            live = {root_id: live[root_id] for root_id in run_ids if root_id in live}
+            awaited, components = awaited.intersection(run_ids), []
+        if not (live or awaited or components):
+            return
 
         async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], bool]:
             # Read without locks, so only a hint: the fence and the claims decide again in their own transactions.
@@ -65,9 +74,8 @@ class ChangedRows:
 
     def _notify_subscribers(self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot]) -> None:
         """Send subscribers to the store if more is stored, and wake waiters whose run has settled or is gone."""
-        previous, self._seen = self._seen, {}
         for root_id in awaited:
-            snapshot, last = snapshots.get(root_id), previous.get(root_id)
+            snapshot, last = snapshots.get(root_id), self._seen.pop(root_id, None)
             # Another salt: the run was deleted, and a new run has its id.
             if snapshot is None or (last is not None and last.salt != snapshot.salt):
                 self._broadcaster.run_removed(root_id)

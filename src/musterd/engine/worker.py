@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,7 @@ from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, suspects, workers
 from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
+from musterd.store.database import Tx
 from musterd.store.schema import OLDEST_WRITER
 from musterd.store.workers import WorkerProcess
 
@@ -59,7 +60,12 @@ class Worker:
         self._live: dict[str, _LiveAttempt] = {}
         self._early_cancels: set[str] = set()
         self._early_signals: dict[str, int] = {}
+        self._early_looks: set[str] = set()
+        """Runs at which to look again once their attempts exist."""
         self._wake = asyncio.Event()
+        self._has_claim_under_way = False
+        self._any_may_be_ready = True
+        """Whether the next claim looks for any ready run, and not only for those that hints name."""
         self._cut_off = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
         self._periodic: list[asyncio.Task[None]] = []
@@ -67,11 +73,11 @@ class Worker:
         self._is_stopping = False
         self._drain_ends_at = 0.0
         driven = self._role.driven(resources.registry)
-        self._components = [component_key(component.kind, component.id) for component in driven]
+        self.components = [component_key(component.kind, component.id) for component in driven]
         self._imports = ModelImports(resources, driven)
         self.is_ready = False
         self.instance_id = ""
-        self.upkeep = Upkeep(resources, self._components, self)
+        self.upkeep = Upkeep(resources, self.components, self)
         self._changed_rows = ChangedRows(resources.database, resources.broadcaster, self)
 
     async def start(self) -> None:
@@ -96,7 +102,7 @@ class Worker:
             version=musterd.__version__,
             role=self._role.name,
         )
-        await self._resources.database.write(lambda tx: workers.add(tx, self.worker_id, self._components, process))
+        await self._resources.database.write(lambda tx: workers.add(tx, self.worker_id, self.components, process))
 
     def begin_stop(self) -> None:
         """Claim nothing more, and hand every run over at its next step. Calling it again changes nothing."""
@@ -184,15 +190,24 @@ class Worker:
     @property
     def is_claiming(self) -> bool:
         """Whether this process claims runs, or serves no component whose runs it could claim."""
-        return not self._components or (self._claimer is not None and not self._claimer.done())
+        return not self.components or (self._claimer is not None and not self._claimer.done())
 
     async def unserved(self) -> list[str]:
         """The components that have ready runs and that no process drives."""
         return await self._resources.database.scan(workers.unserved)
 
-    async def look(self) -> None:
-        """Act on what other processes have stored about the runs that are driven or awaited here."""
-        await self._changed_rows.look()
+    async def look(self, run_ids: Collection[str] | None = None) -> None:
+        """Act on what other processes have stored about runs that are driven or awaited here; by default about any."""
+        if run_ids is not None and self._slots.reserved:
+            # One of them may just be claimed or accepted here, and its attempt does not exist yet.
+            self._early_looks.update(set(run_ids) - self._live.keys())
+        await self._changed_rows.look(run_ids)
+
+    async def _look_at_begun(self, run_id: str) -> None:
+        try:
+            await self.look([run_id])
+        except StoreUnavailable as error:
+            log.debug("a run that has just begun cannot be read", run_id=run_id, reason=error.message)
 
     def worker_died(self) -> None:
         """Do upkeep now, if this process does it: another worker seems to be dead."""
@@ -209,9 +224,18 @@ class Worker:
         """The attempts that this process drives, by root run id."""
         return {root_id: live.attempt for root_id, live in self._live.items()}
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another run could be begun now that is not a suspect, as far as is known during a claim."""
+        return self.is_ready and (self._slots.free > 0 or self._has_claim_under_way)
+
+    def drives(self, root_id: str) -> bool:
+        """Whether this process drives the run."""
+        return root_id in self._live
+
     def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""
-        return self._components if self.is_ready and self._slots.free > 0 else []
+        return self.components if self.is_ready and self._slots.free > 0 else []
 
     def lease_lost(self, root_id: str) -> None:
         """Stop the attempt that drives this run here: another attempt owns the run now."""
@@ -236,12 +260,13 @@ class Worker:
         """
         # Reserved before the acceptance is stored, so that the run is stored as running, with attempt 1, in the same
         # transaction. Not before the imports are done: a crash during an import would count against the run.
-        is_reserved = self.is_ready and bool(self._components) and self._imports.are_done and self._slots.reserve()
+        is_reserved = self.is_ready and bool(self.components) and self._imports.are_done and self._slots.reserve()
         return self.worker_id if is_reserved else None
 
     def unreserve(self) -> None:
         """Give a reserved slot back: the run was not accepted as running."""
         self._slots.unreserve()
+        self._forget_early_looks()
         self._slot_freed()
 
     def launch(self, run: RunRow) -> None:
@@ -249,9 +274,19 @@ class Worker:
         # The run is stored as running already. A crash before the attempt exists leaves it to be reassigned.
         self._slots.unreserve()  # no await until the run counts as live: the slot cannot go to another run in between
         self._begin(run)
+        self._forget_early_looks()
+
+    def _forget_early_looks(self) -> None:
+        if not self._slots.reserved:  # no further run is about to begin
+            self._early_looks.clear()
 
     def wake(self) -> None:
-        """Look for ready runs soon."""
+        """Look for any ready run soon."""
+        self._any_may_be_ready = True
+        self._wake.set()
+
+    def hinted(self) -> None:
+        """Claim the runs that hints of the bus name, soon."""
         self._wake.set()
 
     def suspects_ready(self, *, is_any: bool) -> None:
@@ -264,13 +299,13 @@ class Worker:
             await self._wake.wait()
             self._wake.clear()  # before the claim: a wake-up during it leads to another claim
             try:
-                if self.is_ready and self._components:
+                if self.is_ready and self.components:
                     await self._claim()
             except Exception as error:
                 if not isinstance(error, StoreUnavailable):
                     log.exception("claiming failed", worker=self.worker_id, exc_info=error)
                 await clock.sleep(RETRY_SECONDS)
-                self._wake.set()
+                self.wake()
 
     async def _claim(self) -> None:
         """Claim runs until no slot is free or no run is ready."""
@@ -279,47 +314,69 @@ class Worker:
             return
         if self.is_ready and self._probation.is_due:
             await self._claim_suspects()
+        # A share that was full is free again when any run of its user ends, and no hint says so.
+        looks_for_any = self._any_may_be_ready or self._resources.settings.user_concurrency > 0
+        self._any_may_be_ready = False  # before the claim, as above
         while self.is_ready and (free := slots.free) > 0:  # a stop may have begun during the imports or the last claim
             slots.reserved += free  # acceptance must not give these slots away during the transaction
+            self._has_claim_under_way = True
             # A few at a time, so that other processes' claims come in between and the ready runs are shared.
             limit = min(free, CLAIMED_AT_ONCE)
             try:
-                runs = await self._claim_up_to(limit)
+                runs, is_any_left = await self._claim_up_to(limit, looks_for_any=looks_for_any)
             finally:
                 slots.reserved -= free
+                self._has_claim_under_way = False
             # No await between the release of the slots and this loop: the runs take their slots before anything else.
             for run in runs:
                 self._begin(run)
-            if len(runs) < limit:
-                # No ready run is left. If users have a limit, though, some of their runs may wait however many slots
-                # are free.
+            self._forget_early_looks()
+            if not is_any_left:
+                # If users have a limit, though, some of their runs may wait however many slots are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
         # The slots ran out before the ready runs did, or a stop began. New runs have to wait behind the ready ones.
         slots.has_backlog = True
+        self._any_may_be_ready |= looks_for_any
 
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
         room, user_limit = self._slots.room, self._resources.settings.user_concurrency
         claimed = await self._resources.database.write(
-            lambda tx: suspects.claim(tx, self.worker_id, self._components, room, clock.now(), user_limit)
+            lambda tx: suspects.claim(tx, self.worker_id, self.components, room, clock.now(), user_limit)
         )
         self._probation.begin(claimed)  # before the attempts exist: each one reports its first stored step to it
         for run in claimed.runs:
             self._begin(run)
 
-    async def _claim_up_to(self, limit: int) -> list[RunRow]:
-        faults.point("claiming")
-        user_limit = self._resources.settings.user_concurrency
-        runs = await self._resources.database.write(
-            lambda tx: attempts.claim(
-                tx, self.worker_id, self._components, limit, clock.now(), most_of_owner=user_limit
-            )
-        )
-        # A crash from here on leaves the runs 'running' under this worker's id; they are reassigned once it is dead.
+    async def _claim_up_to(self, limit: int, *, looks_for_any: bool) -> tuple[list[RunRow], bool]:
+        """Claim ready runs, and say whether there may be more of them."""
+        hints = await self._bus.take(limit)
+        run_ids = None if hints is None or looks_for_any else hints.run_ids
+        try:
+            runs = await self._claim_ready(limit, run_ids) if run_ids is None or run_ids else []
+        except BaseException:
+            if hints is not None:
+                hints.give_back()
+            raise
+        # After the commit: if this process dies before it, another one gets the hints. A crash from here on leaves the
+        # runs 'running' under this worker's id; they are reassigned once it is dead.
+        if hints is not None:
+            hints.done()
         if runs:
             faults.point("claimed")
-        return runs
+        return runs, len(runs if run_ids is None else run_ids) == limit
+
+    async def _claim_ready(self, limit: int, run_ids: Sequence[str] | None) -> list[RunRow]:
+        faults.point("claiming")
+        worker, components, user_limit = self.worker_id, self.components, self._resources.settings.user_concurrency
+
+        async def work(tx: Tx) -> list[RunRow]:
+            if run_ids is not None:
+                return await attempts.claim_named(tx, worker, components, run_ids, clock.now())
+            return await attempts.claim(tx, worker, components, limit, clock.now(), most_of_owner=user_limit)
+
+        return await self._resources.database.write(work)
 
     def _begin(self, run: RunRow) -> None:
         if self._is_stopping:  # the stop began while the claim or the acceptance was being stored
@@ -333,8 +390,12 @@ class Worker:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
+        if run.run_id in self._early_looks:
+            self._spawn(self._look_at_begun(run.run_id))
         if self._probation.is_on(run.run_id):
             attempt.on_step_stored(partial(self._probation.passed, run.run_id))
+        # If this process lost the run and has claimed it again, no look finds the older attempt any more.
+        self.lease_lost(run.run_id)
         self._slots.live += 1
         task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
         self._live[run.run_id] = _LiveAttempt(attempt, task)
@@ -392,6 +453,8 @@ class Worker:
             live.attempt.cancel()
         elif cancellation.run.state is RunState.RUNNING and cancellation.run.worker == self.worker_id:
             self._early_cancels.add(root_id)  # claimed, but its attempt does not exist yet
+        elif cancellation.run.state is RunState.RUNNING:
+            self._bus.tell(cancellation.run)
         if cancellation.promoted is not None:
             self._bus.ready(cancellation.promoted)
 
@@ -404,6 +467,8 @@ class Worker:
             live.attempt.signalled(run.signals)
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
             self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
+        elif run.state is RunState.RUNNING:
+            self._bus.tell(run)
         elif run.state is RunState.READY:
             # The run was paused, and a member's cancel has resumed it.
             self._bus.ready(run)

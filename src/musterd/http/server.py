@@ -20,9 +20,9 @@ from musterd.declare import BaseComponent, Component, MCPServer, Registry, model
 from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
-from musterd.engine.bus_local import LocalBus
 from musterd.engine.daemon_threads import DaemonThreads
 from musterd.engine.event_loop_lag import EventLoopLag
+from musterd.engine.open_bus import open_bus
 from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
 from musterd.engine.tracing import spans_of
@@ -93,10 +93,10 @@ class Server:
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self.database.metrics = self.metrics
-        self.bus = LocalBus(self.database, settings)
+        self.bus = open_bus(self.database, settings)
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
-        self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.metrics)
+        self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.bus, self.metrics)
         # Weak keys, because some components live for one run only.
         self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
         self.webhooks = Webhooks(self.database, settings, self.metrics)

@@ -127,24 +127,32 @@ BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.
                                                 FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
 """The start time of a claimed run, in SQL. It is never before the last end in the session: the claimer read its clock
 before the transaction, which may have waited for that end to commit."""
+
+
 # A claim locks no session. A stored cancel wins over it. Two workers may claim at the same time: LOCK_FREE_ROWS makes
 # each skip the rows that the other has locked, so a run is claimed once and no claim waits. A cancel that has the lock
 # is skipped as well, and one that committed first has moved the run out of `ready`. MATERIALIZED stops Postgres from
 # evaluating the locking subquery more than once.
-CLAIM = transition(
-    "runs_claim",
-    [RunState.READY],
-    RunState.RUNNING,
-    f"""WITH picked AS MATERIALIZED (
-          SELECT run_id FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL
+def _claim(name: str, condition: str, order: str) -> Transition:
+    return transition(
+        name,
+        [RunState.READY],
+        RunState.RUNNING,
+        f"""WITH picked AS MATERIALIZED (
+          SELECT run_id FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL {condition}
           AND IN_LIST(component_kind || ':' || component_id, :components)
           AND crashes BETWEEN :least_crashes AND :most_crashes AND {HAS_WAITED}
-          ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
+          {order} LOCK_FREE_ROWS)
         UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
                         started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
-)
+    )
+
+
+CLAIM = _claim("runs_claim", "", "ORDER BY priority DESC, queued_at LIMIT :limit")
+# All of these runs are claimed, so they need no order.
+CLAIM_NAMED = _claim("runs_claim_named", "AND IN_LIST(run_id, :run_ids)", "")
 # Used if the number of a user's running runs is limited; such claims run one at a time (`user_limits.TURN`). Suspects
 # come first in their user's share; otherwise other runs of the user could keep them waiting for ever. `chosen` locks
 # nothing, and a cancel may commit after it was evaluated, so `picked` checks the state once more when it locks the

@@ -43,7 +43,8 @@ async def test_the_runs_of_a_session_follow_each_other(processes: Processes) -> 
 
 async def test_a_hint_follows_the_commit_of_its_run(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with processes(API, WORKER) as (api, worker):
-        connection, seen = api.database.thread_connection(), []
+        connection = api.database.thread_connection()
+        seen: list[str | None] = []
 
         def checked_ready(harness: EngineHarness) -> Any:
             ready = harness.server.bus.ready

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from musterd.core.states import RunState
+from musterd.engine.bus_local import LocalBus
 from musterd.store import workers
 from tests.engine.bus_conformance.conftest import API, WORKER, Processes
 from tests.support.engine import EngineHarness
@@ -21,6 +22,7 @@ async def dead(harness: EngineHarness) -> list[str]:
 async def die(harness: EngineHarness) -> None:
     """Stop a process as a kill does: nothing more is stored, and nothing is released."""
     bus = harness.server.bus
+    assert isinstance(bus, LocalBus)
     harness.engine.is_ready = False
     bus.begin_stop()
     assert bus._heartbeat is not None

@@ -1,11 +1,14 @@
 """Cancels and messages reach the process that drives a run, and its readers and waiters hear of it on every process."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from musterd import Agent, Team
 from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
-from musterd.core.records import StepState
+from musterd.core.records import RunRow, StepState
 from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
@@ -49,6 +52,53 @@ async def test_a_cancel_that_was_lost_on_the_way_wins_at_the_end(processes: Proc
         await api.ask_to_cancel("r1")
         hold.release()
         await worker.idle()
+        assert (await api.end_of("r1")).row.state is RunState.CANCELLED
+
+
+async def test_a_cancel_reaches_a_run_whose_attempt_does_not_exist_yet(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.hold("wait")
+    async with processes(API, WORKER) as (api, worker):
+        write, is_claimed, goes_on = worker.database.write, asyncio.Event(), asyncio.Event()
+
+        async def write_and_wait(work: Any) -> Any:
+            result = await write(work)
+            if isinstance(result, list) and result and isinstance(result[0], RunRow):
+                is_claimed.set()
+                await goes_on.wait()
+            return result
+
+        monkeypatch.setattr(worker.database, "write", write_and_wait)
+        await api.start("wait", "r1")
+        await is_claimed.wait()
+        look, has_looked = worker.engine.look, asyncio.Event()
+
+        async def noted_look(run_ids: Any = None) -> None:
+            await look(run_ids)
+            has_looked.set()
+
+        monkeypatch.setattr(worker.engine, "look", noted_look)
+        await api.ask_to_cancel("r1")
+        await has_looked.wait()
+        goes_on.set()
+        assert (await api.end_of("r1")).row.state is RunState.CANCELLED
+
+
+async def test_lost_hints_delay_a_cancel_and_a_wait_but_lose_neither(
+    processes: Processes, model: HeldModel, bus_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bus_kind == "nats":
+        monkeypatch.setattr("musterd.engine.bus_nats.SWEEP_SECONDS", 0.1)
+    hold = model.hold("wait")
+    async with processes(API, WORKER) as (api, worker):
+        for harness in (api, worker):
+            monkeypatch.setattr(harness.server.bus, "tell", lambda run: None)
+            monkeypatch.setattr(harness.server.bus, "stored", lambda root_id: None)
+            monkeypatch.setattr(harness.server.bus, "_next_sweep", 0.0, raising=False)
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        await api.ask_to_cancel("r1")
         assert (await api.end_of("r1")).row.state is RunState.CANCELLED
 
 

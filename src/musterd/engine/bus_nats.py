@@ -1,0 +1,236 @@
+"""The bus on NATS: hints as messages, which name a run and wake only the processes that they concern.
+
+A run that became ready is a message of a stream, which one process that drives its component and has a free slot gets.
+It claims the run by its id, and acknowledges the message after that. Everything else is core NATS: a process is told of
+runs that it drives, and hears of runs that are awaited there.
+
+Whether a process is alive is still shown in the database, and upkeep is done by every process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from urllib.parse import urlsplit
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from musterd.core import clock
+from musterd.core.errors import StartError, StoreUnavailable
+from musterd.core.records import RunRow
+from musterd.core.settings import Settings
+from musterd.engine.bus import BusListener, Hints
+from musterd.engine.bus_local import LocalBus
+from musterd.engine.nats_ready import ReadyRuns
+from musterd.engine.nats_subjects import Subjects
+from musterd.store.database import Database
+
+log = structlog.get_logger("musterd.engine")
+
+CONNECT_SECONDS = 10.0
+RECONNECT_SECONDS = 1
+OLDEST_VERSION = (2, 12)
+SWEEP_SECONDS = 5.0
+"""How long a lost hint about a run that is driven or awaited here can go unnoticed."""
+SEND_SECONDS = 1.0
+"""How long a stop waits until its last hints are sent."""
+
+
+class NatsBus(LocalBus):
+    """The bus of one process."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        super().__init__(database, settings)
+        self._servers = [server.strip() for server in settings.bus.split(",")]
+        self._subjects = Subjects(settings.bus_prefix)
+        self._connection = Client()
+        self._has_connected = False
+        self._ready: ReadyRuns | None = None
+        self._heard: dict[str, Subscription | None] = {}
+        self._changed: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._next_sweep = clock.monotonic() + SWEEP_SECONDS
+
+    # --- from start to stop -----------------------------------------------------------------------
+
+    async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
+        """Connect, and show that this process is alive."""
+        await self._connect(listener)
+        await super().join(listener, announce)
+        await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
+        ready = ReadyRuns(self._connection, self._subjects, listener, self._send)
+        try:
+            await ready.open()
+        except (TimeoutError, NatsError) as error:
+            raise StartError(f"NATS refuses the stream {self._subjects.stream} ({error}) — enable JetStream") from error
+        self._ready = ready
+        for root_id in self._heard:  # awaited since before there was a connection
+            self._send(self._subscribe(root_id))
+
+    async def _connect(self, listener: BusListener) -> None:
+        places = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or "…" for server in self._servers)
+
+        async def reconnected() -> None:
+            log.info("NATS is back", servers=places)
+            self._send(self._after_gap(listener))
+
+        async def disconnected() -> None:
+            if not self._is_stopping:
+                log.warning("NATS connection lost; runs are found in the database meanwhile", servers=places)
+
+        async def failed(error: Exception) -> None:
+            log.debug("NATS reported an error", servers=places, error=str(error))
+
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._connection.connect(
+                    self._servers,
+                    name=f"musterd {self.worker_id}",
+                    no_echo=True,  # this process knows what it stores itself
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_SECONDS,
+                    disconnected_cb=disconnected,
+                    reconnected_cb=reconnected,
+                    error_cb=failed,
+                )
+        except (TimeoutError, OSError, NatsError) as error:
+            raise StartError(f"NATS at {places} cannot be reached ({error}) — check MUSTERD_BUS") from error
+        self._has_connected = True
+        version = self._connection.connected_server_version
+        if (version.major, version.minor) < OLDEST_VERSION:
+            raise StartError(f"NATS at {places} is version {version} — musterd needs 2.12 or newer")
+
+    async def _after_gap(self, listener: BusListener) -> None:
+        """Look for everything: hints were lost while the connection was."""
+        listener.wake()
+        if self._ready is not None:
+            self._ready.reopen()
+        try:
+            await listener.look()
+        except StoreUnavailable as error:
+            log.debug("rows cannot be read after a reconnection", reason=error.message)
+
+    def begin_stop(self) -> None:
+        """Call the listener no more."""
+        super().begin_stop()
+        if self._ready is not None:
+            self._ready.close()
+
+    async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
+        """Release the runs of this process, give the hints about them, and disconnect."""
+        await super().leave(release)
+        if self._sending:
+            await asyncio.wait(set(self._sending), timeout=SEND_SECONDS)
+        if self._looking is not None:
+            self._looking.cancel()
+        if not self._has_connected:
+            return
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._connection.close()
+        except (NatsError, OSError, TimeoutError) as error:  # it writes what is left, also while NATS is away
+            log.debug("the connection to NATS could not be closed in order", error=str(error))
+
+    # --- hints ------------------------------------------------------------------------------------
+
+    def ready(self, run: RunRow) -> None:
+        """Publish a message that names the run. While NATS is away, this process looks for ready runs itself."""
+        if self._ready is not None and self._connection.is_connected:
+            self._send(self._ready.publish(run))
+        else:
+            super().ready(run)
+
+    async def take(self, limit: int) -> Hints | None:
+        """The ready runs that messages name. While NATS is away: look for any."""
+        if self._ready is None or not self._connection.is_connected:
+            return None
+        try:
+            return await self._ready.take(limit)
+        except NatsError as error:
+            log.debug("hints cannot be taken", error=str(error))
+            return None
+
+    def tell(self, run: RunRow) -> None:
+        """Have the process that drives the run read its row."""
+        if run.worker is not None:
+            self._publish(self._subjects.worker(run.worker), run.run_id)
+
+    def stored(self, root_id: str) -> None:
+        """Have the processes in which the run is awaited read its row."""
+        self._publish(self._subjects.run(root_id), root_id)
+
+    def hear(self, root_id: str) -> None:
+        """Hear of what other processes store for the run, from now on."""
+        if root_id not in self._heard:
+            self._heard[root_id] = None
+            if self._ready is not None:
+                self._send(self._subscribe(root_id))
+
+    async def _subscribe(self, root_id: str) -> None:
+        subscription = await self._connection.subscribe(self._subjects.run(root_id), cb=self._on_changed)
+        # Forgotten meanwhile, and possibly heard again with a subscription of its own.
+        if self._heard.get(root_id, subscription) is not None:
+            await subscription.unsubscribe()
+            return
+        self._heard[root_id] = subscription
+        # What was stored before NATS knew of this subscription has been published to no one here: look once.
+        await self._connection.flush()
+        if self._listener is not None and not self._listener.drives(root_id):
+            self._look_at(root_id)
+
+    def forget(self, root_id: str) -> None:
+        """Hear of the run no more."""
+        subscription = self._heard.pop(root_id, None)
+        if subscription is not None and not self._connection.is_closed:
+            self._send(subscription.unsubscribe())
+
+    async def _on_changed(self, message: Msg) -> None:
+        self._look_at(message.data.decode())
+
+    def _look_at(self, root_id: str) -> None:
+        if self._is_stopping or self._listener is None:
+            return
+        self._changed.add(root_id)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_at_changed(self._listener))
+
+    async def _look_at_changed(self, listener: BusListener) -> None:
+        # There is no await between the last check and the end of the task, so _look_at() leaves nothing behind.
+        while self._changed:
+            # Taken before the read: what changes during it is read again.
+            root_ids, self._changed = self._changed, set()
+            try:
+                await listener.look(root_ids)
+            except StoreUnavailable as error:
+                # The attempts and readers find out themselves once the database answers, or with the next hint.
+                log.debug("changed rows cannot be read", reason=error.message)
+
+    def _has_changed(self) -> bool:
+        """Whether to look at the database: often while NATS is away, otherwise seldom, because hints may be lost."""
+        if not self._connection.is_connected:
+            return super()._has_changed()
+        now = clock.monotonic()
+        if now < self._next_sweep:
+            return False
+        self._next_sweep = now + SWEEP_SECONDS
+        return True
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _publish(self, subject: str, text: str) -> None:
+        if self._connection.is_connected:
+            self._send(self._connection.publish(subject, text.encode()))
+
+    def _send(self, sending: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(self._sent(sending))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _sent(self, sending: Coroutine[object, object, None]) -> None:
+        try:
+            await sending
+        except (NatsError, TimeoutError, OSError) as error:  # a hint may be lost: upkeep finds what it was about
+            log.debug("a hint could not be sent", error=str(error) or type(error).__name__)

@@ -1,0 +1,205 @@
+"""Ready runs on NATS: a stream of messages that name them, and a consumer for each component and class of priority.
+
+A process pulls. For each consumer it keeps a request that waits for the next message; when one comes, the worker is
+called, and takes as many as it has room for. A message is acknowledged after its run was claimed. So it is delivered to
+another process if this one dies before, and no harm is done: a run that is driven cannot be claimed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import api
+from nats.js.errors import BadRequestError, NoStreamResponseError
+
+from musterd.core.records import RunRow
+from musterd.engine.bus import BusListener
+from musterd.engine.nats_consumer import NatsConsumer, Send
+from musterd.engine.nats_subjects import Subjects
+from musterd.engine.process_role import component_key
+
+CLASSES = ("high", "normal", "low")
+"""Priorities above 0, of 0, and below it. Within a class runs are claimed in the order in which they became ready."""
+KEPT_SECONDS = 0.2
+"""After how long a message that the worker did not take is given back."""
+RETRY_SECONDS = 1.0
+AGE_SECONDS = 3600.0
+"""How long a message is kept. Upkeep has found its run long before."""
+ACK, GIVE_BACK = b"+ACK", b"-NAK"
+
+
+class NatsHints:
+    """Messages that name ready runs."""
+
+    def __init__(self, messages: Sequence[Msg], answer: Callable[[Sequence[Msg], bytes], None]) -> None:
+        self._messages = messages
+        self._answer = answer
+        self.run_ids = [message.data.decode() for message in messages]
+
+    def done(self) -> None:
+        """Acknowledge the messages: their runs are claimed, or need not be."""
+        self._answer(self._messages, ACK)
+
+    def give_back(self) -> None:
+        """Have the messages delivered again, to any process."""
+        self._answer(self._messages, GIVE_BACK)
+
+
+class ReadyRuns:
+    """The stream, as one process uses it.
+
+    :param listener: drives runs of ``listener.components``, and is called when a message has come.
+    """
+
+    def __init__(self, connection: Client, subjects: Subjects, listener: BusListener, send: Send) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._listener = listener
+        self._send = send
+        self._jetstream = connection.jetstream()
+        self._consumers = {
+            name: {component: self._consumer(component, name) for component in listener.components} for name in CLASSES
+        }
+        self._kept: dict[str, list[Msg]] = {name: [] for name in CLASSES}
+        """Messages that the worker has not taken yet, by class of priority."""
+        self._is_reopening = self._is_closed = False
+
+    def _consumer(self, component: str, priority_class: str) -> NatsConsumer:
+        name = f"{self._subjects.token(component)}-{priority_class}"
+        return NatsConsumer(
+            self._connection,
+            self._subjects.stream,
+            name,
+            self._send,
+            partial(self._keep, priority_class),
+            self._reopen_soon,
+        )
+
+    # --- open and close ---------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Create what does not exist yet, and begin to wait for messages.
+
+        :raises NatsError: NATS does not answer, or refuses it.
+        """
+        await self._create_stream()
+        for name, consumers in self._consumers.items():
+            for component, consumer in consumers.items():
+                await consumer.open(self._subjects.ready(component, name), f"{component}, priority {name}")
+        self._wait_for_next()
+
+    async def _create_stream(self) -> None:
+        try:
+            await self._jetstream.add_stream(
+                name=self._subjects.stream,
+                subjects=[self._subjects.all_ready],
+                retention=api.RetentionPolicy.WORK_QUEUE,
+                max_age=AGE_SECONDS,
+            )
+        except BadRequestError:
+            # It exists with other settings, such as more replicas, which an operator has chosen.
+            await self._jetstream.stream_info(self._subjects.stream)
+
+    def reopen(self) -> None:
+        """Open it again, after the connection, the stream or a consumer was lost; try until it works."""
+        if not self._is_reopening and not self._is_closed:
+            self._is_reopening = True
+            self._send(self._open_again())
+
+    async def _open_again(self) -> None:
+        self._is_reopening = False
+        for consumer in self._all_consumers():
+            consumer.end_wait()  # NATS knows nothing of its request any more
+        try:
+            await self.open()
+        except (NatsError, TimeoutError):
+            self._reopen_soon()
+            raise
+
+    def _reopen_soon(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reopen)
+
+    def close(self) -> None:
+        """Take no more messages, and give back those that have come."""
+        if not self._is_closed:
+            self._is_closed = True
+            for consumer in self._all_consumers():
+                consumer.close()
+            for kept in self._kept.values():
+                self._answer(kept.copy(), GIVE_BACK)
+                kept.clear()
+
+    def _all_consumers(self) -> list[NatsConsumer]:
+        return [consumer for consumers in self._consumers.values() for consumer in consumers.values()]
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def publish(self, run: RunRow) -> None:
+        """Publish the message that names a run.
+
+        :raises NatsError: it was not stored; upkeep finds the run.
+        """
+        component = component_key(run.component_kind, run.component_id)
+        subject = self._subjects.ready(component, _class_of(run.priority))
+        try:
+            await self._jetstream.publish(subject, run.run_id.encode())
+        except NoStreamResponseError:  # NATS has lost the stream
+            await self._create_stream()
+            await self._jetstream.publish(subject, run.run_id.encode())
+
+    async def take(self, limit: int) -> NatsHints:
+        """Take at most ``limit`` of the messages that are there, those of high priority first."""
+        messages: list[Msg] = []
+        for name, consumers in self._consumers.items():
+            if len(messages) >= limit:
+                break
+            messages += self._kept[name]
+            self._kept[name].clear()
+            if (left := limit - len(messages)) > 0:
+                fetches = [consumer.fetch(left) for consumer in consumers.values() if not consumer.is_waiting]
+                for fetched in await asyncio.gather(*fetches):
+                    messages += fetched
+        # Each component may have had as many as there is room for.
+        self._answer(messages[limit:], GIVE_BACK)
+        if len(messages) < limit:  # otherwise there may be no room for the next one
+            self._wait_for_next()
+        return NatsHints(messages[:limit], self._answer)
+
+    def _wait_for_next(self) -> None:
+        if not self._is_closed:
+            for consumer in self._all_consumers():
+                consumer.wait_for_next()
+
+    def _keep(self, name: str, message: Msg) -> None:
+        """Keep a message for the worker, if it has room for the run."""
+        if self._listener.has_room and not self._is_closed:
+            self._kept[name].append(message)
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._give_back, name, message)
+        else:
+            self._answer([message], GIVE_BACK)
+        # Also without room: then the worker knows that runs wait, and takes them once it has some.
+        self._listener.hinted()
+
+    def _give_back(self, name: str, message: Msg) -> None:
+        # The worker may wait for the database, or the room is taken since.
+        if message in self._kept[name]:
+            self._kept[name].remove(message)
+            self._answer([message], GIVE_BACK)
+            self._listener.hinted()
+
+    def _answer(self, messages: Sequence[Msg], answer: bytes) -> None:
+        if messages:
+            self._send(self._answer_each(messages, answer))
+
+    async def _answer_each(self, messages: Sequence[Msg], answer: bytes) -> None:
+        for message in messages:
+            await self._connection.publish(message.reply, answer)
+
+
+def _class_of(priority: int) -> str:
+    if priority == 0:
+        return "normal"
+    return "high" if priority > 0 else "low"

@@ -1,0 +1,41 @@
+"""The names of subjects and streams on NATS, all below one prefix."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The subjects of one database's processes.
+
+    :param prefix: what they begin with, so that several databases can share one NATS.
+    """
+
+    prefix: str
+
+    @property
+    def stream(self) -> str:
+        """The stream of ready runs."""
+        return f"{self.prefix.replace('.', '_')}_ready"
+
+    @property
+    def all_ready(self) -> str:
+        """The subjects of :meth:`ready`."""
+        return f"{self.prefix}.ready.>"
+
+    def ready(self, component: str, priority_class: str) -> str:
+        """Where ready runs of a component are named."""
+        return f"{self.prefix}.ready.{self.token(component)}.{priority_class}"
+
+    def worker(self, worker_id: str) -> str:
+        """Where a process is told of runs that it drives."""
+        return f"{self.prefix}.worker.{worker_id}"
+
+    def run(self, root_id: str) -> str:
+        """Where those who await a run hear that more of it is stored."""
+        return f"{self.prefix}.run.{self.token(root_id)}"
+
+    @staticmethod
+    def token(name: str) -> str:
+        """A name as a single part of a subject. Names of users may have dots and spaces."""
+        return blake2b(name.encode(), digest_size=12).hexdigest()

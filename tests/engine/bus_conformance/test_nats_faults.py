@@ -1,0 +1,93 @@
+"""NATS is away, or comes back without what it has stored: runs go on, and hints come again."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from musterd.core.errors import StartError
+from musterd.core.states import RunState
+from tests.engine.bus_conformance.conftest import API, WORKER, Processes
+from tests.support.engine import EngineHarness
+from tests.support.held_model import HeldModel
+from tests.support.nats import NatsServer
+
+
+@pytest.fixture(params=["nats"])
+def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def own_nats_server() -> Iterator[NatsServer]:
+    server = NatsServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bus_settings(own_nats_server: NatsServer) -> dict[str, Any]:
+    return {"bus": own_nats_server.url}
+
+
+async def connected(*harnesses: EngineHarness, is_connected: bool = True) -> None:
+    """Wait until the processes know whether NATS is there."""
+    async with asyncio.timeout(60):
+        for harness in harnesses:
+            while harness.server.bus._connection.is_connected is not is_connected:  # type: ignore[attr-defined]
+                await harness.written()
+
+
+async def test_a_start_without_nats_fails_with_the_reason(
+    processes: Processes, own_nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.engine.bus_nats.CONNECT_SECONDS", 0.2)
+    own_nats_server.kill()
+    with pytest.raises(StartError, match="cannot be reached"):
+        async with processes(WORKER):
+            pass
+
+
+async def test_runs_go_on_while_nats_is_away(
+    processes: Processes, model: HeldModel, own_nats_server: NatsServer
+) -> None:
+    hold = model.hold("wait")
+    async with processes(API, WORKER) as (api, worker):
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        own_nats_server.kill()
+        await connected(api, worker, is_connected=False)
+        await api.start("hi", "r2", "s2")
+        await worker.engine.upkeep.once()
+        assert (await api.end_of("r2")).row.state is RunState.COMPLETED
+        await api.ask_to_cancel("r1")
+        row = (await api.end_of("r1")).row
+        assert (row.state, row.attempt) == (RunState.CANCELLED, 1)
+
+
+async def test_hints_come_again_after_nats_has_lost_everything(
+    processes: Processes, model: HeldModel, own_nats_server: NatsServer
+) -> None:
+    hold = model.hold("wait")
+    async with processes(API, WORKER) as (api, worker):
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        own_nats_server.kill(with_storage=True)
+        await connected(api, worker, is_connected=False)
+        waiting = asyncio.ensure_future(api.end_of("r1"))
+        own_nats_server.start()
+        await connected(api, worker)
+        assert (await api.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
+        hold.release()
+        assert (await waiting).row.attempt == 1
+
+
+async def test_a_stream_that_is_deleted_is_made_anew(processes: Processes, own_nats_server: NatsServer) -> None:
+    async with processes(API, WORKER) as (api, _):
+        await api.run("hi", "r1", "s1")
+        jetstream = api.server.bus._connection.jetstream()  # type: ignore[attr-defined]
+        await jetstream.delete_stream("musterd_ready")
+        for number in range(2, 5):
+            assert (await api.run("hi", f"r{number}", f"s{number}")).row.state is RunState.COMPLETED
