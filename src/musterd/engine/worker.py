@@ -149,7 +149,9 @@ class Worker:
         except StoreUnavailable:
             log.warning("runs could not be released; they are reassigned later", worker=self.worker_id)
             return
-        for run in released.ready:
+        # Those of stored cancels have ended, and may have promoted others.
+        promoted = [ended.promoted for ended in released.ended if ended.promoted is not None]
+        for run in (*released.ready, *promoted):
             self._bus.ready(run)
 
     async def _wait_for_steps(self) -> None:

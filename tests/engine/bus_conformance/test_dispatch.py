@@ -29,6 +29,14 @@ async def test_a_run_is_driven_by_another_process(processes: Processes) -> None:
         assert (view.row.state, view.row.worker) == (RunState.COMPLETED, worker.engine.worker_id)
 
 
+async def test_a_process_that_is_alone_drives_the_runs_that_it_makes_ready(processes: Processes) -> None:
+    async with processes(WORKER) as (worker,):
+        for number in range(3):
+            await worker.start("hi", f"r{number}", "s1")
+        states = [(await worker.end_of(f"r{number}")).row.state for number in range(3)]
+        assert states == [RunState.COMPLETED] * 3
+
+
 async def test_the_runs_of_a_session_follow_each_other(processes: Processes) -> None:
     async with processes(API, WORKER, WORKER) as (api, *_):
         for number in range(4):
