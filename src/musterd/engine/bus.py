@@ -1,7 +1,8 @@
 """The bus: how the processes on one database wake each other, and notice that one of them has died.
 
 The database's rows are the truth. What the bus carries is a hint that something was committed: it may be late, arrive
-twice, or be lost. So whoever gets a hint reads the row and decides by that, and upkeep finds what no hint has reported.
+twice, or be lost. So a process that gets a hint reads the row and decides by that, and upkeep finds what no hint has
+reported.
 
 A hint is given after the commit of what it is about. A process that got one earlier would find nothing, and would not
 be woken again.

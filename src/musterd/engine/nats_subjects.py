@@ -32,7 +32,7 @@ class Subjects:
         return f"{self.prefix}.worker.{worker_id}"
 
     def run(self, root_id: str) -> str:
-        """Where those who await a run hear that more of it is stored."""
+        """Where processes in which a run is awaited hear that more of it is stored."""
         return f"{self.prefix}.run.{self.token(root_id)}"
 
     @staticmethod
