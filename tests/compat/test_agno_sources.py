@@ -42,7 +42,8 @@ def test_agents_and_teams_keep_their_ids_names_and_places(load: Load) -> None:
     assert "telemetry" in loaded.report.start_lines()[-1]
 
 
-def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
+@pytest.mark.parametrize("name", ["", ":system", ":app"])
+def test_agent_os_says_what_is_served_and_creates_nothing(load: Load, name: str) -> None:
     source = """
         from agno.agent import Agent
         from agno.os import AgentOS
@@ -52,9 +53,8 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load) -> None:
         app = system.get_app()
         system.serve(app="shop:app")
     """
-    for name in ("", ":system", ":app"):
-        loaded = load(source, name)
-        assert list(loaded.registry.agents) == ["served"]
+    loaded = load(source, name)
+    assert list(loaded.registry.agents) == ["served"]
     assert loaded.report.start_lines() == [
         "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
         "different here: AgentOS(tracing=…) (musterd inspect says how)",

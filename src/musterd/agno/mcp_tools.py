@@ -42,7 +42,7 @@ def offer_declarations(module: ModuleType) -> None:
             kept = {name: options.pop(name, None) for name in (*_FLAGS, "include_tools", "exclude_tools")}
             own = {name: options.pop(name, None) for name in ("instructions", "add_instructions") if name in options}
             super().__init__(name=type(self).__name__, **own)
-            vars(self).update({**kept, "tool_name_prefix": None, "timeout_seconds": 10, **options})
+            self.__dict__.update({**kept, "tool_name_prefix": None, "timeout_seconds": 10, **options})
 
     class MCPTools(_Declared):
         def __init__(self, command: str | None = None, *, url: str | None = None, **options: Any) -> None:

@@ -194,7 +194,8 @@ class Models:
         )
         settings: Any = options or None
         if prefix == "openai-chat":
-            provider = None if provider_name is None else infer_provider_class(provider_name)(openai_client=client)
+            provider_class: Any = infer_provider_class(provider_name or "openai")
+            provider = provider_class(openai_client=client)
             return build_model(model.id, client, provider=provider, model_settings=settings)
         from pydantic_ai.models.openai import OpenAIResponsesModel
         from pydantic_ai.providers.openai import OpenAIProvider

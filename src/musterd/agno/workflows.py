@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Any
 
 from musterd.agno.components import Components
@@ -114,11 +114,14 @@ class Workflows:
             if value is None:
                 continue
             if name in _LISTS:
-                options[name] = [self._step(step, place) for step in value]
+                listed = value if isinstance(value, list | tuple) else [value]
+                options[name] = [self._step(step, place) for step in listed]
             elif name in ("agent", "team"):
                 options[name] = self._components.convert(value, place)
             elif name in _FUNCTIONS and callable(value):
                 options[name] = _step_function(value)
+            elif name == "user_input_schema":
+                options[name] = _fields(value)
             elif name == "selector" and callable(value):
                 options[name] = _selector(value)
             else:
@@ -127,6 +130,11 @@ class Workflows:
             problem = f"the {cls.__name__.lower()} '{declared.name}' sets user_input_schema, which is not supported"
             note(declaration_error(place, problem, "leave it out: a person chooses from the names of the steps"), place)
         return options
+
+
+def _fields(schema: Any) -> list[Any]:
+    """The values that a person fills in, of which Agno has a class."""
+    return [field.to_dict() if hasattr(field, "to_dict") else field for field in schema]
 
 
 def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,12 +161,14 @@ def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
     wrapper.__doc__ = function.__doc__
     asks = {name: getattr(function, f"_hitl_{name}", None) for name in inspect.signature(pause).parameters}
+    if asks["user_input_schema"]:
+        asks["user_input_schema"] = _fields(asks["user_input_schema"])
     if any(asks.values()):
         pause(**{name: value for name, value in asks.items() if value is not None})(wrapper)
     return wrapper  # type: ignore[no-any-return]
 
 
-def _items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[Any]:
+def _items(generator: Any, values: Mapping[str, Any], arguments: Mapping[str, Any]) -> Generator[Any, None, Any]:
     """What a generator yields and returns, for musterd."""
     while True:
         try:

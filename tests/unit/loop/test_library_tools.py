@@ -81,7 +81,7 @@ async def test_a_toolset_that_depends_on_the_run_is_listed_for_each_run() -> Non
     async def only_for_somebody(ctx: RunContext[ToolContext], definition: ToolDefinition) -> ToolDefinition | None:
         return definition if ctx.deps.user_id == "somebody" else None
 
-    guarded = PydanticTool(greet, prepare=only_for_somebody)
+    guarded: Any = PydanticTool[ToolContext](greet, prepare=only_for_somebody)
     toolset = FunctionToolset([add], instructions="Count with it.").prefixed("maths")
     model = TurnModel([Call("greet", {"name": "Ada"}), Call("maths_add", {"a": 1})], "answer")
     harness = LoopHarness(Agent(id="solo", model=model, tools=[guarded, toolset]))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from musterd.core.jsontypes import JsonObject
 from musterd.declare.library_tools.argument_errors import wrong_arguments
 from musterd.declare.run_context import RunContext
 from musterd.declare.schema_tool import SchemaSignature, schema_tool
@@ -86,7 +87,7 @@ def function_tool(
     )
     # Agno's schemas are narrower than its functions: they leave out that an optional argument may be null, for example.
     # So only the names are checked here. The types are checked, and converted, by Agno's wrapper of the function.
-    names = {argument: {} for argument in parameters["properties"]}
+    names: dict[str, JsonObject] = {argument: {} for argument in parameters["properties"]}
     return replace(tool, signature=SchemaSignature({**parameters, "properties": names}))
 
 
