@@ -161,7 +161,7 @@ def test_an_answer_that_is_made_otherwise() -> None:
 def test_the_declared_model_does_not_matter_but_is_noted() -> None:
     run = recorded(Agent(id="solo", model=MODEL), {"solo": ["Hello."]})
     result = replay(run.export, Agent(id="solo", model="anthropic:claude-sonnet-4-5"))
-    assert "solo called the model gpt-5, and today claude-sonnet-4-5." in result.notes
+    assert "solo called the model gpt-5, and calls claude-sonnet-4-5 today." in result.notes
 
 
 def test_time_and_place_do_not_matter() -> None:
@@ -252,7 +252,9 @@ def test_functions_of_the_declaration_are_not_called() -> None:
     agent = Agent(id="solo", model=MODEL, instructions=instructions)
     run = recorded(agent, {"solo": ["Hello."]})
     result = replay(run.export, agent)
-    assert result.notes == ("Functions in the declaration of solo were not called; what they returned is recorded.",)
+    assert result.notes == (
+        "Functions in the declaration of solo were not called; their results are the recorded ones.",
+    )
     assert CALLED == ["instructions"]
 
 
@@ -266,7 +268,7 @@ def test_what_was_remembered_is_recorded() -> None:
         run = client.run("solo", "I like tea.", user_id="ada", session_id="s2")
         assert "I am Ada" in client.requests[-2].instructions + client.requests[-1].instructions
     result = replay(run.export, solo())
-    assert result.notes == ("What solo remembered is recorded; its memory manager was not compared.",)
+    assert result.notes == ("Memories of solo are the recorded ones; its memory manager was not compared.",)
     first = difference(run, solo("Be kind."))
     changed = [line for line in first.diff.splitlines() if line.startswith(("+", "-"))]
     assert "+Be kind." in changed
@@ -308,7 +310,7 @@ def test_a_decision_is_part_of_the_recording(decide: Callable[[Any], Any]) -> No
     CALLED.clear()
     assert replay(done.export, agent).steps == len(done.steps)
     result = replay(paused.export, agent)
-    assert result.notes == ("The recorded run had the status PAUSED; it was compared up to there.",)
+    assert result.notes == ("The recorded run had the status PAUSED; it was compared up to that point.",)
     assert CALLED == []
 
 
@@ -327,7 +329,7 @@ def test_a_run_that_failed_is_compared_up_to_its_failure() -> None:
     assert replay(run.export, weather_desk()).steps == len(run.steps)
     run = recorded(weather_desk(), {**WEATHER, "desk": [delegate("weather", "Oslo?"), Turn(error_status=400)]})
     result = replay(run.export, weather_desk())
-    assert result.notes == ("The recorded run had the status ERROR (model_error); it was compared up to there.",)
+    assert result.notes == ("The recorded run had the status ERROR (model_error); it was compared up to that point.",)
     assert difference(run, weather_desk(member={"instructions": "Be brief."})).path == "t0/c0/p"
 
 
@@ -469,7 +471,7 @@ def test_exports_as_files_bytes_and_objects(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda export: {"format": 1}, "This is not an export of a run"),
-        (lambda export: {**export, "format": 2}, "The export has format 2, and this musterd reads up to 1."),
+        (lambda export: {**export, "format": 2}, "The export has format 2, but this musterd reads only up to 1."),
         (lambda export: {name: export[name] for name in export if name != "replay"}, "A musterd without replays"),
     ],
     ids=["other", "newer", "older"],
@@ -482,5 +484,5 @@ def test_what_cannot_be_replayed(change: Callable[[Any], Any], message: str) -> 
 
 def test_another_team_is_named() -> None:
     run = recorded(weather_desk(), WEATHER)
-    with pytest.raises(ReplayImpossible, match="The run is one of the team desk, and declared is shop"):
+    with pytest.raises(ReplayImpossible, match="The run is one of the team desk, but only shop is declared"):
         replay(run.export, shop())

@@ -172,20 +172,21 @@ def test_the_client_has_all_calls_of_a_client() -> None:
 
 
 def test_what_is_not_served_is_named() -> None:
-    with TestClient(desk()) as client, pytest.raises(LookupError, match=r"^tesk is not served; there is desk$"):
+    message = "^tesk is not served; this client serves desk$"
+    with TestClient(desk()) as client, pytest.raises(LookupError, match=message):
         client.run("tesk", "hello")
 
 
 def test_what_is_no_turn_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"and not 3$"):
+    with pytest.raises(TypeError, match=r"not 3$"):
         Script({"desk": ["One.", 3]})
-    with pytest.raises(TypeError, match=r'^the script of "desk" is a list of turns'):
+    with pytest.raises(TypeError, match=r'^the script of "desk" must be a list of turns'):
         Script({"desk": "One."})
 
 
 @pytest.mark.parametrize("name", ["wether", "wether/memory_model"])
 def test_a_misspelt_id_in_a_script_is_named(name: str) -> None:
-    message = '^The script names "wether", which is no agent or team here. Did you mean "weather"'
+    message = '^The script names "wether", but no agent or team has this id. Did you mean "weather"'
     with pytest.raises(LookupError, match=message):
         TestClient(desk(), script={name: ["Hello."]})
 

@@ -76,7 +76,7 @@ class _TestServer:
             return component.id, component.kind
         served: dict[str, ComponentKind] = {part.id: part.kind for part in self.registry.top_level()}
         if component not in served:
-            raise LookupError(f"{component} is not served; there is {', '.join(served) or 'nothing'}")
+            raise LookupError(f"{component} is not served; this client serves {', '.join(served) or 'nothing'}")
         return component, served[component]
 
     def run_of(self, export: bytes) -> TestRun:
@@ -101,7 +101,7 @@ def _require_known(component_ids: Collection[str], registry: Registry) -> None:
         if component_id not in known:
             meant = closest_match(component_id, known)
             hint = f' Did you mean "{meant}"?' if meant else ""
-            raise LookupError(f'The script names "{component_id}", which is no agent or team here.{hint}')
+            raise LookupError(f'The script names "{component_id}", but no agent or team has this id.{hint}')
 
 
 def _has_unknown_members(component: BaseComponent) -> bool:
@@ -116,11 +116,11 @@ async def _nothing_to_load(component: BaseComponent) -> None:
 
 
 class TestClient:
-    """Runs teams, agents and workflows in a test, whose calls block.
+    """Runs teams, agents and workflows in a test. Its calls block.
 
-    ``with TestClient(desk, script={"desk": ["Hello."]}) as client``: their runs are driven as a server drives them, on
-    a database of their own, and their models say what the script says. ``api`` is a :class:`musterd.Client` with all of
-    its calls; its streams come when their run has finished or paused. ``http`` sends any other request.
+    ``with TestClient(desk, script={"desk": ["Hello."]}) as client``: runs are driven as a server drives them, on a
+    database of their own, and their models answer what the script says. ``api`` is a :class:`musterd.Client` with all
+    its calls; the events of its streams come only when the run has finished or paused. ``http`` sends any other request.
 
     :param declared: the teams, agents and workflows, or what ``musterd.load`` returned.
     :param script: the turns of each agent and team by its id; those without any follow the model ``scripted``.
@@ -184,7 +184,7 @@ class TestClient:
 
 
 class AsyncTestClient:
-    """The same with calls that are awaited: ``async with AsyncTestClient(desk) as client``."""
+    """A :class:`TestClient` whose calls are awaited: ``async with AsyncTestClient(desk) as client``."""
 
     __test__ = False
 

@@ -22,7 +22,7 @@ _MESSAGE_FIELDS = ("content", "tool_calls", "tool_name", "tool_args")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The first step at which today's code does something else than the recorded run did.
+    """The first step at which today's code differs from the recorded run.
 
     :param path: the step's place in the run tree, as ``musterd runs steps`` lists it.
     :param component_id: the team, agent or workflow whose step it is.

@@ -163,11 +163,11 @@ def _object(source: Source) -> Mapping[str, Any]:
     if not isinstance(export, Mapping) or not {"format", "run", "steps"} <= export.keys():
         raise ReplayImpossible("This is not an export of a run, which `musterd runs export RUN` writes.")
     if export["format"] > FORMAT:
-        raise ReplayImpossible(f"The export has format {export['format']}, and this musterd reads up to {FORMAT}.")
+        raise ReplayImpossible(f"The export has format {export['format']}, but this musterd reads only up to {FORMAT}.")
     if "replay" not in export:
-        raise ReplayImpossible("A musterd without replays exported this run; export it with a newer one.")
+        raise ReplayImpossible("A musterd without replays exported this run; export it again with a newer one.")
     if newer := [step["path"] for step in export["steps"] if step["codec"] > CODEC]:
-        raise ReplayImpossible(f"Step {newer[0]} was stored by a newer musterd.")
+        raise ReplayImpossible(f"Step {newer[0]} was stored by a newer version of musterd.")
     return export
 
 

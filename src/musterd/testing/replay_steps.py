@@ -35,13 +35,13 @@ _CALLED = {
     StepKind.RETRIEVE: "search of {}",
     StepKind.CHOICE: "choice of {}",
     StepKind.ASK: "question about {}",
-    StepKind.PREPARE: "reading of what the run begins with",
+    StepKind.PREPARE: "preparation of the run",
     StepKind.LOAD: "loading of the model {}",
 }
 _TAKEN = {
-    "functions": "Functions in the declaration of {} were not called; what they returned is recorded.",
-    "tools": "The tools of servers and functions that {} was offered are the recorded ones.",
-    NOTED: "What {} remembered is recorded; its memory manager was not compared.",
+    "functions": "Functions in the declaration of {} were not called; their results are the recorded ones.",
+    "tools": "Tools of {} that come from servers or functions are the recorded ones.",
+    NOTED: "Memories of {} are the recorded ones; its memory manager was not compared.",
 }
 _model_step: ContextVar[StepRow] = ContextVar("musterd_replayed_model_step")
 
@@ -117,10 +117,10 @@ class ReplaySteps:
         self._reached[path] = None
         if step.kind is not kind or (kind is not StepKind.MODEL and (step.name or "") != (name or "")):
             recorded, today = _name_of(step.kind, step.name), _name_of(kind, name)
-            raise self.differ(path, "call", f"recorded is a {recorded}, and today's code makes a {today}.")
+            raise self.differ(path, "call", f"today's code makes a {today} in place of the recorded {recorded}.")
         if step.fingerprint != fingerprint:
-            what = "has other arguments" if kind in (StepKind.TOOL, StepKind.DELEGATE) else "is another one"
-            raise self.differ(path, "call", f"the {_name_of(kind, name)} {what} than the recorded one.")
+            what = "has other arguments than" if kind in (StepKind.TOOL, StepKind.DELEGATE) else "is not"
+            raise self.differ(path, "call", f"the {_name_of(kind, name)} {what} the recorded one.")
         return step
 
     # --- what the loop calls ------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class ReplaySteps:
             raise ModelFailed("The recorded run had no room for this call in its budget.", retryable=False)
         step = self._recorded(path, StepKind.MODEL, name, fingerprint)
         if step.name != name:
-            self.note(f"{self._recording.run_of(path).component_id} called the model {step.name}, and today {name}.")
+            self.note(f"{recording.run_of(path).component_id} called the model {step.name}, and calls {name} today.")
         if step.result is None:
             if step.state is StepState.FAILED:
                 raise ModelFailed(json.loads(step.error or "{}").get("message"), retryable=False)

@@ -27,7 +27,7 @@ from musterd.testing.stand_ins import NoKnowledge, NoMemories, stand_in
 
 
 class ReplayDiffers(AssertionError):
-    """Today's code does something else than the recorded run.
+    """Today's code differs from the recorded run.
 
     :param difference: the first step that differs.
     """
@@ -67,7 +67,7 @@ def replay(recording: Source, *declared: Declared, settings: Settings | None = N
 
 
 async def replay_async(recording: Source, *declared: Declared, settings: Settings | None = None) -> Replay:
-    """As :func:`replay`, in code that is async itself."""
+    """The same as :func:`replay`, for async code."""
     recorded = Recording.read(recording)
     component = _component_of(recorded, declared)
     steps = ReplaySteps(recorded)
@@ -78,7 +78,7 @@ async def replay_async(recording: Source, *declared: Declared, settings: Setting
             await _drive(recorded, tree, component, steps)
         except (Differs, RunFailed) as error:
             failure = error
-    # Also if something of the user's code has handled the exception.
+    # Also if the user's code has handled the exception.
     if steps.difference is not None:
         raise ReplayDiffers(steps.difference) from failure
     return Replay(steps=steps.compared, notes=tuple(steps.notes))
@@ -95,7 +95,7 @@ def _component_of(recorded: Recording, declared: Sequence[Declared]) -> Componen
         return component
     known = ", ".join(part.id for part in registry.top_level()) or "nothing"
     raise ReplayImpossible(
-        f"The run is one of the {recorded.component_kind} {recorded.component_id}, and declared is {known}."
+        f"The run is one of the {recorded.component_kind} {recorded.component_id}, but only {known} is declared."
     )
 
 
@@ -176,14 +176,14 @@ async def _drive(
     if recorded.root["status"] == "COMPLETED":
         _compare_answer(recorded, output, steps)
     else:
-        steps.note("Today's code comes to an answer after the steps that were recorded.")
+        steps.note("Today's code reaches an answer after the recorded steps.")
         _note_end(recorded, steps)
 
 
 def _note_end(recorded: Recording, steps: ReplaySteps) -> None:
     error = recorded.root.get("error") or {}
     reason = f" ({error['code']})" if error else ""
-    steps.note(f"The recorded run had the status {recorded.root['status']}{reason}; it was compared up to there.")
+    steps.note(f"The recorded run had the status {recorded.root['status']}{reason}; it was compared up to that point.")
 
 
 def _compare_answer(recorded: Recording, output: Output, steps: ReplaySteps) -> None:

@@ -158,7 +158,7 @@ def _lines_of(name: str, said: object) -> Lines:
         return said
     if isinstance(said, list | tuple):
         return [_turn(item) for item in said]
-    raise TypeError(f'the script of "{name}" is a list of turns or a function, and not {said!r}')
+    raise TypeError(f'the script of "{name}" must be a list of turns or a function, not {said!r}')
 
 
 def _turn(said: object) -> Turn:
@@ -169,7 +169,7 @@ def _turn(said: object) -> Turn:
         return Turn(text=said)
     calls: Sequence[Any] = said if isinstance(said, list | tuple) else [said]
     if any(not isinstance(call, Call) for call in calls):
-        raise TypeError(f"a turn is a text, a Call, a list of calls or a Turn, and not {said!r}")
+        raise TypeError(f"a turn must be a text, a Call, a list of calls or a Turn, not {said!r}")
     return Turn(calls=calls)
 
 

@@ -59,7 +59,7 @@ async def test_notes_are_no_data(folder: Path, musterd: Command) -> None:
     (folder / "team.py").write_text(SOURCE.replace("gpt-5", "gpt-5-mini"))
     outcome = await musterd("replay", "run.json", "team.py")
     assert (outcome.code, outcome.out) == (0, "No difference in 8 steps.\n")
-    assert "desk called the model gpt-5, and today gpt-5-mini.\n" in outcome.err
+    assert "desk called the model gpt-5, and calls gpt-5-mini today.\n" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ async def test_notes_are_no_data(folder: Path, musterd: Command) -> None:
     [
         ("missing.json", "team.py", "missing.json cannot be read: No such file or directory."),
         ("team.py", "team.py", "This is not an export of a run"),
-        ("run.json", "other.py", "The run is one of the team desk, and declared is solo."),
+        ("run.json", "other.py", "The run is one of the team desk, but only solo is declared."),
     ],
 )
 async def test_what_cannot_be_replayed(folder: Path, musterd: Command, file: str, source: str, message: str) -> None:
