@@ -57,7 +57,7 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load, name: str)
     assert list(loaded.registry.agents) == ["served"]
     assert loaded.report.start_lines() == [
         "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
-        "different here: AgentOS(tracing=…) (musterd inspect says how)",
+        "different in musterd: AgentOS(tracing=…) (musterd inspect says how)",
     ]
     assert list(load(source, ":other").registry.agents) == ["other"]
 
@@ -98,7 +98,7 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
         ("Agent(learning=LearningMachine(entity_memory=True))", "learning sets entity_memory, which is not supported"),
         ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
         ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
-        ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve the routes without a token"),
+        ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve its routes without a token"),
         ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
     ],
 )
@@ -294,7 +294,7 @@ def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatc
     ("model", "says"),
     [
         ("DeepSeek(id='deepseek-chat')", "its model DeepSeek cannot be used — its API key is missing"),
-        ("Odd(id='odd')", "there is no model here for Odd of shop — use a model of another provider"),
+        ("Odd(id='odd')", "musterd has no model for Odd of shop — use a model of another provider"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_named(load: Load, model: str, says: str) -> None:

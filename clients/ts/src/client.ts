@@ -7,7 +7,7 @@ import { RunCalls } from "./runCalls.js";
 /**
  * A client of a musterd server, in Node and in browsers.
  *
- * Calls that fail for a while, as during a restart, are tried again; a run is never started twice.
+ * Calls that fail for a while, as during a restart, are retried. A run is never started twice.
  */
 export class Client extends RunCalls {
   readonly teams: Teams;
@@ -18,8 +18,8 @@ export class Client extends RunCalls {
   readonly approvals: Approvals;
   readonly traces: Traces;
   /**
-   * Every operation of the server, by its path: `const { data } = await client.api.GET("/memories")`. An answer that is no
-   * success is thrown. Requests that may be sent twice are tried again: all but POST and PATCH without an
+   * Every operation of the server, by its path: `const { data } = await client.api.GET("/memories")`. If an answer is not
+   * a success, the call throws. Requests that may be sent twice are retried: all but POST and PATCH without an
    * `Idempotency-Key`.
    */
   readonly api: Api;

@@ -10,9 +10,9 @@ export interface ClientOptions {
   url?: string;
   /** The server's key, or a token; by default `MUSTERD_TOKEN`. */
   token?: string;
-  /** For how long a call that fails is tried again, by default 30; 0: once. */
+  /** For how many seconds a failing call is retried, by default 30; 0: not at all. */
   retrySeconds?: number;
-  /** Sends a request, for certificates, proxies and the like. */
+  /** Sends a request. Set it for certificates, proxies and the like. */
   fetch?: (request: Request, init?: RequestInit) => Promise<Response>;
 }
 
@@ -23,7 +23,7 @@ export class Connection {
   readonly #url: string;
   readonly #headers: Record<string, string>;
 
-  /** @throws TypeError the URL is none of HTTP. */
+  /** @throws TypeError the URL is not one of HTTP. */
   constructor(options: ClientOptions) {
     this.#url = checkedUrl(options.url ?? environment("MUSTERD_URL") ?? DEFAULT_URL);
     const token = options.token ?? environment("MUSTERD_TOKEN");

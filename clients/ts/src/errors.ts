@@ -111,7 +111,7 @@ export class TooManyRequests extends AnswerError {
   override name = "TooManyRequests";
 }
 
-/** The server, or a proxy before it, failed. */
+/** The server, or a proxy in front of it, failed. */
 export class ServerError extends AnswerError {
   override name = "ServerError";
 }

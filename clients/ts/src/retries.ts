@@ -29,8 +29,8 @@ export class Retries {
   }
 
   /**
-   * The server has answered: the next failure is the first one. It is waited for as after the failures before, so that
-   * a server that answers and fails is not asked without a pause.
+   * The server has answered, so the next failure counts as the first one. The waits still grow, so that a server that
+   * answers and then fails is not asked without a pause.
    */
   noteAnswer(): void {
     this.#failingSince = null;

@@ -45,7 +45,7 @@ export class RunCalls {
   }
 
   /**
-   * Wait until a run has finished, or pauses for a person. Restarts of the server do not matter.
+   * Wait until a run has finished, or pauses for a person. The wait continues across restarts of the server.
    *
    * @throws StillRunning it was at work all that time.
    */

@@ -1,5 +1,5 @@
 /**
- * The stream of a run's events, which goes on over restarts and fail-overs of the server.
+ * The stream of a run's events, which continues across restarts and fail-overs of the server.
  *
  * The server stores an event before it sends it, under an index that increases within the run. So the client goes on
  * after the last index that it has seen, on whichever process answers, and leaves out what it has seen already.

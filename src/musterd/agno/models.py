@@ -145,7 +145,7 @@ class Models:
         except (DeclarationError, ImportError) as error:
             problem = f"{label}: its model {type(model).__name__} cannot be used"
             raise declaration_error(place, problem, " ".join(str(error).split())) from error
-        problem = f"{label}: there is no model here for {type(model).__name__} of {type(model).__module__}"
+        problem = f"{label}: musterd has no model for {type(model).__name__} of {type(model).__module__}"
         raise declaration_error(place, problem, "use a model of another provider, or an OpenAILike one")
 
     def _options(self, model: Any, place: Place) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Models:
                 options[setting] = [value] if setting == "stop_sequences" and isinstance(value, str) else value
             elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
                 option = f"{type(model).__name__}({field.name}=…)"
-                self._report.not_served(option, "models have no such option here", place)
+                self._report.not_served(option, "models of musterd have no such option", place)
         return options
 
     def _openai(

@@ -18,7 +18,7 @@ class Row:
     """What becomes of one option.
 
     :param treatment: ``carried``: the option of the same name; ``converted``: see :mod:`musterd.agno.components` and
-        :mod:`musterd.agno.reader`; ``here``: musterd has it in another way; ``not served``: the rest is served without
+        :mod:`musterd.agno.reader`; ``here``: musterd does it differently; ``not served``: the rest is served without
         it; ``refused``: the source cannot be served with it.
     :param words: what it means here, or how to do without it.
     """
@@ -34,7 +34,7 @@ def _rows(treatment: Literal["carried", "converted"], names: str) -> dict[str, R
 _DATABASE = Row("here", "runs, events and sessions are stored in musterd's own database (--db)")
 _REQUEST = Row("here", "each request sends its own")
 _RETRIES = Row("here", "the server retries model calls (MUSTERD_MODEL_TRIES)")
-_LOG = Row("here", "the server's log says what happens (MUSTERD_LOG_LEVEL)")
+_LOG = Row("here", "the server has its own log level (MUSTERD_LOG_LEVEL)")
 _ONCE_PER_RUN = Row("here", "functions for tools, members and knowledge are called once per run")
 _CULTURE = Row("refused", "culture is not supported: use instructions")
 _ROLE = Row("refused", "roles depend on the provider: leave it out")
@@ -75,7 +75,7 @@ OPTIONS: dict[str, Row] = {
     "db": _DATABASE,
     "cache_session": _DATABASE,
     "store_events": _DATABASE,
-    "events_to_skip": Row("here", "all events are stored; a request chooses those that it reads"),
+    "events_to_skip": Row("here", "all events are stored; each request chooses which it reads"),
     "store_tool_messages": _DATABASE,
     "store_history_messages": _DATABASE,
     "stream": _REQUEST,
@@ -93,14 +93,14 @@ OPTIONS: dict[str, Row] = {
     "callable_tools_cache_key": _ONCE_PER_RUN,
     "callable_knowledge_cache_key": _ONCE_PER_RUN,
     "callable_members_cache_key": _ONCE_PER_RUN,
-    "structured_outputs": Row("here", "the schema of the answer is sent in the way that the provider supports best"),
+    "structured_outputs": Row("here", "the schema of the answer is sent as the provider supports it best"),
     "system_message_role": _ROLE,
     "user_message_role": _ROLE,
     "build_context": Row("refused", "the prompt is always built: use system_message to replace it"),
     "build_user_context": Row("refused", "the user's message is always built: leave it out"),
     "parse_response": Row("refused", "an answer of output_schema is always parsed: leave it out"),
     "read_tool_call_history": Row("refused", "use max_tool_calls_from_history"),
-    "save_response_to_file": Row("refused", "the answer is stored: use a function in post_hooks to write it elsewhere"),
+    "save_response_to_file": Row("refused", "the answer is stored: use a function in post_hooks to write a file"),
     "update_knowledge": Row("refused", "models cannot add to Agno's knowledge here: leave it out"),
     "culture_manager": _CULTURE,
     "enable_agentic_culture": _CULTURE,
@@ -128,7 +128,7 @@ WORKFLOW: dict[str, Row] = {
 }
 """The options of workflows."""
 
-_SCHEDULES = Row("here", "schedules are always kept (/schedules)")
+_SCHEDULES = Row("here", "schedules are always available (/schedules)")
 
 AGENT_OS: dict[str, Row] = {
     **_rows(
@@ -144,17 +144,17 @@ AGENT_OS: dict[str, Row] = {
     "telemetry": Row("here", "musterd sends nothing anywhere"),
     "tracing": Row("here", "runs are always traced (/traces)"),
     "settings": Row("here", "settings are environment variables: docs/reference/settings.md"),
-    "config": Row("here", "what AgentOS shows of its pages is not configured"),
+    "config": Row("here", "the display options of AgentOS's own pages are ignored"),
     "registry": Row("here", "models and tools are those of the agents and teams"),
     "scheduler": _SCHEDULES,
     "scheduler_poll_interval": _SCHEDULES,
     "scheduler_base_url": _SCHEDULES,
     "internal_service_token": _SCHEDULES,
     "run_hooks_in_background": Row("here", "hooks finish before the run does"),
-    "knowledge": Row("not served", "agents search their own knowledge, but it has no operations over HTTP"),
+    "knowledge": Row("not served", "agents search their own knowledge, but the API cannot list or change it"),
     "interfaces": Row("not served", "musterd has no interfaces to other services"),
     "a2a_interface": Row("not served", "musterd does not speak A2A"),
-    "enable_mcp_server": Row("not served", "musterd is no MCP server"),
+    "enable_mcp_server": Row("not served", "musterd is not an MCP server"),
 }
 """The options of ``AgentOS``."""
 

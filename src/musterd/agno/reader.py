@@ -91,11 +91,11 @@ class AgnoReader:
         if system.base_app is None and system.lifespan is None and not (app and (app.routes or app.user_middleware)):
             return
         if (option := _access_option(system)) is not None:
-            problem = f"AgentOS({option}) and routes or a lifespan of its own"
-            fix = "musterd would serve the routes without a token: serve them with an application of their own"
+            problem = f"AgentOS({option}) has an application with routes or a lifespan of its own"
+            fix = "musterd would serve its routes without a token: serve it separately"
             note(declaration_error(place, problem, fix), place)
         if system.base_app is not None and system.lifespan is not None:
-            self.report.here("AgentOS(lifespan=…)", "the lifespan of base_app counts", place)
+            self.report.here("AgentOS(lifespan=…)", "the lifespan of base_app is used", place)
         self.report.host = HostApplication(app, own_routes_first=system.on_route_conflict == "preserve_base_app")
 
     def _report_options(self, system: Any, place: Place) -> None:
@@ -146,7 +146,7 @@ class AgnoReader:
                 model = self._settings.model_override or DEFAULT
                 object.__setattr__(spec, "model", model)
                 if model == DEFAULT:
-                    self.report.here("a missing model", f"it is Agno's default, {DEFAULT}", spec.declared_at)
+                    self.report.here("no model", f"Agno's default is used, {DEFAULT}", spec.declared_at)
 
 
 def _access_option(system: Any) -> str | None:

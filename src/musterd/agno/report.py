@@ -1,4 +1,4 @@
-"""What is different if a file of Agno is served here. A start names it, and ``musterd inspect`` lists it."""
+"""What musterd does differently with a file of Agno. A start names it, and ``musterd inspect`` lists it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from musterd.declare.source_location import Place
 class Remark:
     """One thing that the file declares and that is different here.
 
-    :param kind: ``here``: musterd has it in another way; ``not served``: it is missing.
+    :param kind: ``here``: musterd does it differently; ``not served``: musterd leaves it out.
     :param option: the option as the file writes it: ``db``, ``AgentOS(interfaces=…)``.
     :param text: what it means here.
     """
@@ -39,11 +39,11 @@ class Report:
     host: HostApplication | None = None
 
     def here(self, option: str, text: str, place: Place | None) -> None:
-        """Add an option that musterd has in another way."""
+        """Add an option that musterd handles differently."""
         self.remarks.append(Remark(kind="here", option=option, text=text, place=place))
 
     def not_served(self, option: str, text: str, place: Place | None) -> None:
-        """Add something that is missing here."""
+        """Add an option that musterd leaves out."""
         self.remarks.append(Remark(kind="not served", option=option, text=text, place=place))
 
     def lines(self) -> list[str]:
@@ -62,5 +62,5 @@ class Report:
         """What a start prints: a line for each thing that is not served, and one line for all others."""
         lost = Report([remark for remark in self.remarks if remark.kind == "not served"])
         options = sorted({remark.option for remark in self.remarks if remark.kind == "here"})
-        rest = f"different here: {', '.join(options)} (musterd inspect says how)"
+        rest = f"different in musterd: {', '.join(options)} (musterd inspect says how)"
         return [*lost.lines(), *([rest] if options else [])]

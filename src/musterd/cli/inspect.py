@@ -1,4 +1,4 @@
-"""``musterd inspect``: what a source declares, and what is different here."""
+"""``musterd inspect``: what a source declares, and what musterd does differently."""
 
 from musterd.agno.system_settings import with_declared
 from musterd.cli.settings import settings_from
@@ -29,7 +29,7 @@ def _lines(loaded: Source, *, is_open: bool) -> list[str]:
     needs = "needs JWT_VERIFICATION_KEY or OS_SECURITY_KEY to start" if is_open else "requests need a key or a token"
     access = [f"{loaded.report.requires_access}: {needs}"] if loaded.report.requires_access else []
     remarks = [*access, *loaded.report.lines()]
-    return [*components, "", *(remarks or ["nothing is different here"])]
+    return [*components, "", *(remarks or ["musterd does nothing differently"])]
 
 
 def _line(component: BaseComponent) -> str:

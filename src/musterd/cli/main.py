@@ -393,7 +393,7 @@ def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
 
 @app.command
 def inspect(source: str, /, *, json: JSON = False) -> int:
-    """Print the agents, teams and workflows of SOURCE, and what is different here if Agno's classes declare them.
+    """Print what SOURCE declares. If it uses Agno's classes, also print what musterd does differently.
 
     Exit codes: 0 everything is served, 1 something is not served, 2 SOURCE cannot be served.
 
@@ -449,7 +449,7 @@ def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
     Parameters
     ----------
     file
-        The run: musterd runs export RUN --output FILE.
+        The exported run: musterd runs export RUN --output FILE.
     source
         Where the agents, teams and workflows are declared.
     """

@@ -17,7 +17,7 @@ log = structlog.get_logger("musterd.cli")
 class Source:
     """What a source declares.
 
-    :param report: what is different here from what it declares with Agno's classes.
+    :param report: what musterd does differently from what it declares with Agno's classes.
     """
 
     registry: Registry
@@ -46,7 +46,7 @@ def require_declared_access(report: Report, settings: Settings) -> None:
 
 
 def log_differences(report: Report, settings: Settings) -> None:
-    """Log what is different here from what the source declares."""
+    """Log what musterd does differently from what the source declares."""
     for line in report.start_lines():
         log.warning(line)
     if settings.model_override:

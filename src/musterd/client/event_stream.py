@@ -1,4 +1,4 @@
-"""The stream of a run's events, which goes on over restarts and fail-overs of the server.
+"""The stream of a run's events, which continues across restarts and fail-overs of the server.
 
 The server stores an event before it sends it, under an index that increases within the run. So the client goes on
 after the last index that it has seen, on whichever process answers, and leaves out what it has seen already.
@@ -28,7 +28,7 @@ PING_SECONDS = 15
 def run_events(requests: Requests, run_id: str, after: int, *, through_pauses: bool = False) -> StreamFlow[Event]:
     """Emit each event of a run after an index once, until the run finishes or pauses.
 
-    :param through_pauses: go on when it pauses, until it finishes.
+    :param through_pauses: continue when it pauses, until it finishes.
     """
     retries = requests.retries()
     last: Event | None = None

@@ -25,7 +25,7 @@ class Content(WireRecord):
     :param status: ``processing``, ``completed`` or ``failed``. Searches find it once it has completed.
     :param status_message: why it failed.
     :param origin: its URL, or the name of its file.
-    :param chunks: how many pieces of it searches find.
+    :param chunks: how many chunks it has.
     :param created_at: ISO 8601.
     """
 
@@ -43,10 +43,10 @@ class Content(WireRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit(WireRecord):
-    """A piece of a content that a search has found.
+    """A chunk of a content that a search has found.
 
     :param content: its text.
-    :param name: of the content that it is a piece of.
+    :param name: that of its content.
     :param meta_data: the content's metadata, with ``chunk`` and ``similarity_score``.
     """
 
@@ -63,7 +63,7 @@ class ContentOptions(TypedDict, total=False):
 
     :param name: a content of this name is replaced; by default that of the file or the URL.
     :param metadata: searches can be limited by it.
-    :param chunk_size: the longest piece, in characters.
+    :param chunk_size: the longest chunk, in characters.
     :param idempotency_key: add it once, also if this call is made again.
     """
 
@@ -173,7 +173,7 @@ class Knowledge(Resource[D]):
 
     @call
     def refresh(self, content_id: str, *, knowledge_id: str | None = None) -> Flow[Content]:
-        """Fetch the URL of a content again. What it led to before is found until then."""
+        """Fetch the URL of a content again. Until then, searches find the version before."""
         path, query = path_of("knowledge", "content", content_id, "refresh"), {"knowledge_id": knowledge_id}
         raw = yield from self._requests.json("POST", path, query=query)
         return Content.of(raw)
@@ -186,7 +186,7 @@ class Knowledge(Resource[D]):
 
     @call
     def search(self, text: str, *, limit: int = 20, **options: Unpack[SearchOptions]) -> Flow[tuple[SearchHit, ...]]:
-        """Search a knowledge base. The best pieces come first.
+        """Search a knowledge base. The best chunks come first.
 
         :param limit: how many at most.
         :param options: :class:`SearchOptions`.

@@ -125,7 +125,7 @@ class RunCalls(Resource[D]):
         order.
 
         :param after: only events after this index.
-        :param through_pauses: go on while it has paused, because somebody else decides.
+        :param through_pauses: continue while it has paused, because somebody else decides.
         """
         yield from run_events(self._requests, id_of(run), after, through_pauses=through_pauses)
 

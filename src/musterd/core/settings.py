@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """NATS servers through which processes on one Postgres database wake each other, as ``nats://host:4222``, separated
     by commas. Empty: they look at the database. Experimental."""
     bus_prefix: str = Field(default="musterd", pattern=r"^[\w-]+(\.[\w-]+)*$")
-    """What the names of subjects on NATS begin with. Databases that share NATS need different ones."""
+    """Prefix of all subjects on NATS. Databases that share NATS need different ones."""
     os_id: str = "musterd"
     """The id in the responses of ``/``, ``/config`` and ``/info``."""
     os_name: str = "musterd"

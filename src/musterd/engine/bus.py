@@ -1,7 +1,7 @@
 """The bus: how the processes on one database wake each other, and notice that one of them has died.
 
 The database's rows are the truth. What the bus carries is a hint that something was committed: it may be late, arrive
-twice, or be lost. So a process that gets a hint reads the row and decides by that, and upkeep finds what no hint has
+twice, or be lost. So a process that gets a hint reads the row and decides by it, and upkeep finds what no hint
 reported.
 
 A hint is given after the commit of what it is about. A process that got one earlier would find nothing, and would not
@@ -77,19 +77,19 @@ class Bus(Protocol):
     async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
         """Show that this process is alive, until :meth:`leave`, and call the listener from now on.
 
-        :param announce: stores the row of this worker. It is called again if other processes took this one for dead,
-            and have removed the row.
+        :param announce: stores the row of this worker. It is called again if other processes considered this one
+            dead and removed the row.
         :raises StoreUnavailable: the row could not be stored.
         """
 
     def begin_stop(self) -> None:
-        """Call the listener no more. The process still shows that it is alive."""
+        """Stop calling the listener. The process still shows that it is alive."""
 
     async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
         """Stop showing that this process is alive.
 
         :param release: releases the runs of this worker and removes its row. It is called once nothing can announce the
-            worker again, and before others can take it for dead: they would count its runs as crashed.
+            worker again, and before others can consider it dead: they would count its runs as crashed.
         """
 
     # --- hints ------------------------------------------------------------------------------------
@@ -116,10 +116,10 @@ class Bus(Protocol):
         """
 
     def forget(self, root_id: str) -> None:
-        """Look at the run no more."""
+        """Stop looking at the run."""
 
     def change_count(self) -> int:
-        """A number that is another one after any process has written, unless a hint was lost. Cheap."""
+        """A number that changes when any process writes, unless a hint was lost. Cheap."""
         ...
 
     # --- upkeep and liveness ----------------------------------------------------------------------
@@ -133,14 +133,14 @@ class Bus(Protocol):
     def dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The workers among these that are dead, never this one. It is called once in each turn of upkeep.
 
-        A worker that is reported as dead may live: it stood still for long. The fence refuses what it still writes.
+        A worker that is reported as dead may be alive, after a long stall. The fence refuses what it still writes.
 
         :param workers: those that are announced or hold runs, with the counters of their rows.
         """
         ...
 
     def bury(self, worker: str) -> None:
-        """Remove what a dead worker has left on the bus, after its runs were released."""
+        """Remove what a dead worker left on the bus, after its runs were released."""
 
     @property
     def silent_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The bus of processes that have nothing in common but their database.
+"""The bus of processes that share only their database.
 
 Hints need no messages: while other workers are announced, a process asks the database many times a second whether it
 has changed. If it has not, nothing more is read. On SQLite that is one counter; Postgres counts the notifications that
@@ -139,7 +139,7 @@ class LocalBus:
         """Do nothing."""
 
     def change_count(self) -> int:
-        """A number that is another one after any process has written, unless a hint was lost. Cheap."""
+        """A number that changes when any process writes, unless a hint was lost. Cheap."""
         return self._database.change_count()
 
     async def _watch(self, listener: BusListener) -> None:
@@ -184,7 +184,7 @@ class LocalBus:
         return dead
 
     def bury(self, worker: str) -> None:
-        """Remove the lock that a dead worker has left on this host."""
+        """Remove the lock that a dead worker left on this host."""
         self._locks.release(worker)
 
     @property

@@ -1,8 +1,8 @@
 """The bus on NATS: hints as messages, which name a run and wake only the processes that they concern.
 
 A run that became ready is a message of a stream, which one process that drives its component and has a free slot gets.
-It claims the run by its id, and acknowledges the message after that. Everything else is core NATS: a process is told of
-runs that it drives, and hears of runs that are awaited there.
+It claims the run by its id, and then acknowledges the message. Everything else is core NATS: a process gets messages
+about the runs that it drives, and about the runs that its clients await.
 
 Whether a process is alive is still shown in the database, and upkeep is done by every process.
 """
@@ -104,7 +104,7 @@ class NatsBus(LocalBus):
             raise StartError(f"NATS at {places} is version {version} — musterd needs 2.12 or newer")
 
     async def _after_gap(self, listener: BusListener) -> None:
-        """Look for everything: hints were lost while the connection was."""
+        """Look for everything, because hints were lost with the connection."""
         listener.wake()
         if self._ready is not None:
             self._ready.reopen()
@@ -114,7 +114,7 @@ class NatsBus(LocalBus):
             log.debug("rows cannot be read after a reconnection", reason=error.message)
 
     def begin_stop(self) -> None:
-        """Call the listener no more."""
+        """Stop calling the listener."""
         super().begin_stop()
         if self._ready is not None:
             self._ready.close()
@@ -163,7 +163,7 @@ class NatsBus(LocalBus):
         self._publish(self._subjects.run(root_id), root_id)
 
     def hear(self, root_id: str) -> None:
-        """Hear of what other processes store for the run, from now on."""
+        """Hear from now on what other processes store for the run."""
         if root_id not in self._heard:
             self._heard[root_id] = None
             if self._ready is not None:
@@ -176,13 +176,13 @@ class NatsBus(LocalBus):
             await subscription.unsubscribe()
             return
         self._heard[root_id] = subscription
-        # What was stored before NATS knew of this subscription has been published to no one here: look once.
+        # Messages from before NATS knew of this subscription did not reach this process: look once.
         await self._connection.flush()
         if self._listener is not None and not self._listener.drives(root_id):
             self._look_at(root_id)
 
     def forget(self, root_id: str) -> None:
-        """Hear of the run no more."""
+        """Stop hearing of the run."""
         subscription = self._heard.pop(root_id, None)
         if subscription is not None and not self._connection.is_closed:
             self._send(subscription.unsubscribe())

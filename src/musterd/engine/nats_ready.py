@@ -1,8 +1,9 @@
 """Ready runs on NATS: a stream of messages that name them, and a consumer for each component and class of priority.
 
 A process pulls. For each consumer it keeps a request that waits for the next message; when one comes, the worker is
-called, and takes as many as it has room for. A message is acknowledged after its run was claimed. So it is delivered to
-another process if this one dies before, and no harm is done: a run that is driven cannot be claimed.
+called, and takes as many as it has room for. A message is acknowledged after its run was claimed. So if
+this process dies before, the message is delivered to another one. That does no harm: a run that is driven cannot be
+claimed.
 """
 
 import asyncio

@@ -266,7 +266,7 @@ class Database(Protocol):
         ...
 
     def change_count(self) -> int:
-        """A number that is another one after any process has written. Cheap."""
+        """A number that changes when any process writes. Cheap."""
         ...
 
 

@@ -231,7 +231,7 @@ class PostgresDatabase:
         return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
 
     def change_count(self) -> int:
-        """A number that is another one after any process has written, unless a notification was lost. Cheap."""
+        """A number that changes when any process writes, unless a notification was lost. Cheap."""
         self._require_open()
         return self._notification_count
 

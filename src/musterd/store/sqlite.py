@@ -148,7 +148,7 @@ class SqliteDatabase:
         return WorkerLocks(self.path)
 
     def change_count(self) -> int:
-        """A number that is another one after any process has written. Cheap."""
+        """A number that changes when any process writes. Cheap."""
         self._require_open()
         # `data_version` does not count the writes of its own connection. So it needs a connection that never writes, to
         # see the writes of this process too.

@@ -120,7 +120,7 @@ class TestClient:
 
     ``with TestClient(desk, script={"desk": ["Hello."]}) as client``: runs are driven as a server drives them, on a
     database of their own, and their models answer what the script says. ``api`` is a :class:`musterd.Client` with all
-    its calls; the events of its streams come only when the run has finished or paused. ``http`` sends any other request.
+    its calls; its streams deliver their events when the run has finished or paused. ``http`` sends any other request.
 
     :param declared: the teams, agents and workflows, or what ``musterd.load`` returned.
     :param script: the turns of each agent and team by its id; those without any follow the model ``scripted``.
