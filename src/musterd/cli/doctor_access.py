@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.core.errors import StartError
+from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.http.auth.modes import auth_mode
 
@@ -16,9 +17,7 @@ ANSWER_SECONDS = 2.0
 
 def access_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
     """All checks of access, in order."""
-    from musterd.cli.serve import is_loopback_host
-
-    yield _authentication(settings, host, is_local=is_loopback_host(host))
+    yield _authentication(settings, host, is_local=is_loopback(host))
     yield _port(host, port)
     if not settings.tls_verify:
         cure = "unset MUSTERD_TLS_VERIFY; name additional authorities with SSL_CERT_FILE"

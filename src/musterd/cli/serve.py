@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import math
 import os
 import signal
@@ -21,6 +20,7 @@ from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
 from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
+from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.engine.process_role import ProcessRole
 from musterd.http.auth.modes import auth_mode
@@ -43,14 +43,14 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.http.uvicorn_protocol import protocol_options
 
     settings = settings_from(db)
-    is_loopback = is_loopback_host(host)
-    require_key(settings, host, is_open=is_loopback or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
+    is_local = is_loopback(host)
+    require_key(settings, host, is_open=is_local or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
         loaded = load_source(source, settings)
         settings = with_declared(settings, loaded.report.settings)
-        app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_loopback, process_role=role)
+        app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_local, process_role=role)
         if loaded.report.host is not None:
             app = loaded.report.host.serve_inside(app)
     require_declared_access(loaded.report, settings)
@@ -143,16 +143,6 @@ class _UvicornServer(uvicorn.Server):
         # After the connections: requests that are being answered still need the database.
         await self._lifespan.__aexit__(None, None, None)
         exit_without_leftovers()
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether an address to listen on is only reachable from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def url_of(listener: socket.socket) -> str:

@@ -10,10 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
-from musterd.cli.serve import begin_stop, is_loopback_host, listen, require_key, stop_now, url_of
+from musterd.cli.serve import begin_stop, listen, require_key, stop_now, url_of
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
+from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.engine.process_role import ProcessRole
@@ -37,7 +38,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
 
     settings = settings_from(db)
     if port is not None:
-        require_key(settings, host, is_open=is_loopback_host(host))
+        require_key(settings, host, is_open=is_loopback(host))
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     probes: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
@@ -87,8 +88,8 @@ def _with_probes(
     from musterd.app import create_app, keep_probes
     from musterd.http.uvicorn_protocol import protocol_options
 
-    is_loopback = is_loopback_host(host)
-    app = create_app(registry=registry, settings=settings, is_loopback=is_loopback, process_role=WORKER)
+    is_local = is_loopback(host)
+    app = create_app(registry=registry, settings=settings, is_loopback=is_local, process_role=WORKER)
     keep_probes(app)
     listener = listen(host, port)
 

@@ -4,7 +4,6 @@ From the outside in: request id and log line, security headers, CORS, errors, Ho
 (:mod:`musterd.http.auth`), and the size of the body.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musterd.core import clock, trace_context
 from musterd.core.errors import BadRequest, Forbidden, RequestError
+from musterd.core.loopback import is_loopback
 from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.http.auth.middleware import is_open
@@ -193,7 +193,8 @@ class HostCheck:
         if not self._rules.hosts:
             return
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
-        if name not in self._rules.hosts and not _is_loopback(name):
+        # An address of the loopback cannot be used for DNS rebinding.
+        if name not in self._rules.hosts and not is_loopback(name):
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -215,11 +216,3 @@ def _host_name(host: str) -> str:
     """The name in a ``Host`` header, without port and trailing dot; "" if the header is malformed."""
     match = _HOST.fullmatch(host.strip().lower())
     return match[1].removesuffix(".") if match else ""
-
-
-def _is_loopback(name: str) -> bool:
-    """Whether the name is a loopback address. Such an address cannot be used for DNS rebinding."""
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from musterd.cli.output import call_text, cut, one_line
-from musterd.cli.remote.server_options import ServerOptions, is_loopback, server_of
+from musterd.cli.remote.server_options import ServerOptions, server_of
+from musterd.core.loopback import is_loopback
 from musterd.core.source_files import SUFFIXES
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class _Server:
         server = server_of(options)
         self._url = server.url
         self._headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
-        handlers = [urllib.request.ProxyHandler({})] if is_loopback(server.url) else []
+        # A proxy has another loopback than this machine, and would be sent the token.
+        is_local = is_loopback(urlsplit(server.url).hostname or "")
+        handlers = [urllib.request.ProxyHandler({})] if is_local else []
         self._opener = urllib.request.build_opener(*handlers)
         self._is_away = False
 

@@ -1,7 +1,6 @@
 """The sources of token verification keys: a setting, a JWKS file, or a JWKS address. Keys are cached and refreshed."""
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from yarl import URL
 
 from musterd.core import clock
 from musterd.core.errors import StartError, Unavailable
+from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.http.auth.keys import KeySet, UnusableKey, VerificationKey, from_jwks, from_text
 from musterd.http_client import BoundedConnector
@@ -139,7 +139,7 @@ def _file(path: Path, allowed: Sequence[str]) -> KeySource:
 def _address(address: str, allowed: Sequence[str]) -> KeySource:
     try:
         url = URL(address)
-        is_safe = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host or ""))
+        is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host or ""))
     except ValueError as error:
         raise StartError("MUSTERD_JWT_JWKS_URL: not a valid address — correct it") from error
     if not is_safe or not url.host:
@@ -178,10 +178,3 @@ def _read_at_startup(name: str, parse: Callable[[], KeySet]) -> KeySet:
         raise StartError(f"{name}: {error}") from error
     except OSError as error:
         raise StartError(f"{name}: cannot be read ({error.strerror}) — correct the path") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
