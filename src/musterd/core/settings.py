@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     db_prepares: bool = True
     """Whether Postgres prepares statements. Set it to false behind a connection pooler that does not support prepared
     statements."""
-    bus: str = ""
+    bus: str = Field(default="", repr=False)
     """NATS servers through which processes on one Postgres database wake each other, as ``nats://host:4222``, separated
     by commas. Empty: they look at the database. Experimental."""
     bus_prefix: str = Field(default="musterd", pattern=r"^[\w-]+(\.[\w-]+)*$")

@@ -53,6 +53,7 @@ def test_secrets_are_hidden(
 ) -> None:
     monkeypatch.setenv(variable, "topsecret")
     monkeypatch.setenv("MUSTERD_DB", "postgresql://ada:topsecret@db.example/x")
+    monkeypatch.setenv("MUSTERD_BUS", "nats://ada:topsecret@nats.example:4222")
     settings = shown()
     assert settings["OS_SECURITY_KEY"] == {
         "name": "OS_SECURITY_KEY",
