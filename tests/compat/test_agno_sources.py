@@ -294,6 +294,7 @@ def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatc
     ("model", "says"),
     [
         ("DeepSeek(id='deepseek-chat')", "its model DeepSeek cannot be used — its API key is missing"),
+        ("VLLM(id='small')", "its model VLLM cannot be used — its class chooses the address when it connects"),
         ("Odd(id='odd')", "musterd has no model for Odd of shop — use a model of another provider"),
     ],
 )
@@ -302,6 +303,7 @@ def test_a_model_that_cannot_be_used_is_named(load: Load, model: str, says: str)
         from agno.agent import Agent
         from agno.models.base import Model
         from agno.models.deepseek import DeepSeek
+        from agno.models.vllm import VLLM
 
         class Odd(Model):
             invoke = ainvoke = invoke_stream = ainvoke_stream = None
@@ -311,7 +313,7 @@ def test_a_model_that_cannot_be_used_is_named(load: Load, model: str, says: str)
     """
     with pytest.raises(DeclarationError) as refused:
         load(text, model_override=None)
-    assert refused.value.message.startswith(f"shop.py:10: agent 'Solo': {says}")
+    assert refused.value.message.startswith(f"shop.py:11: agent 'Solo': {says}")
 
 
 def test_the_reader_leaves_musterds_own_declarations_alone(load: Load) -> None:

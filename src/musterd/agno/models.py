@@ -70,6 +70,8 @@ _OPENAI_SETTINGS = {
     "top_logprobs": "openai_top_logprobs",
 }
 _ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
+_ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint"})
+"""Fields that name another address than that of the provider."""
 _WITHOUT_EFFECT = frozenset(
     {
         *("id", "name", "provider", "model_type", "supports_native_structured_outputs", "supports_json_schema_outputs"),
@@ -133,8 +135,11 @@ class Models:
         folders = [cls.__module__.split(".")[2:3] for cls in type(model).__mro__ if cls.__module__.startswith("agno.")]
         names = {cls.__name__ for cls in type(model).__mro__}
         folder = next((name for (name,) in (part for part in folders if part)), "")
-        options = self._options(model, place)
         try:
+            # No text or key goes to another address than the declared one.
+            if "OpenAIChat" in names and folder != "openai" and model.base_url is None:
+                raise DeclarationError("its class chooses the address when it connects: give it as base_url=")
+            options = self._options(model, place)
             if "OpenAIResponses" in names and folder == "openai":
                 return self._openai("openai", model, options)
             if "OpenAIChat" in names:
@@ -149,7 +154,10 @@ class Models:
         raise declaration_error(place, problem, "use a model of another provider, or an OpenAILike one")
 
     def _options(self, model: Any, place: Place) -> dict[str, Any]:
-        """The settings of pydantic-ai for the fields that are set. Those without a counterpart are reported."""
+        """The settings of pydantic-ai for the fields that are set. Those without a counterpart are reported.
+
+        :raises DeclarationError: calls would go to another address than the declared one.
+        """
         names = {cls.__name__ for cls in type(model).__mro__}
         is_openai, is_claude = bool(names & {"OpenAIChat", "OpenAIResponses"}), "Claude" in names
         known = {
@@ -162,6 +170,8 @@ class Models:
             value = getattr(model, field.name, None)
             if value is None or (_is_default(field, value) and not (is_claude and field.name == "max_tokens")):
                 continue
+            if field.name in _ADDRESSES and not is_openai:
+                raise DeclarationError(f"another address ({field.name}=) is not supported for it")
             if (setting := known.get(field.name)) is not None:
                 options[setting] = [value] if setting == "stop_sequences" and isinstance(value, str) else value
             elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
