@@ -66,7 +66,7 @@ class _Server:
 
         server = server_of(options)
         self._url = server.url
-        self._headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+        self._token = server.token
         # A proxy has another loopback than this machine, and would be sent the token.
         is_local = is_loopback(urlsplit(server.url).hostname or "")
         handlers = [urllib.request.ProxyHandler({})] if is_local else []
@@ -81,7 +81,9 @@ class _Server:
         if self._is_away:
             return []
         url = f"{self._url}{path}?{urlencode(query)}" if query else self._url + path
-        request = urllib.request.Request(url, headers=self._headers)
+        request = urllib.request.Request(url)
+        if self._token:  # of this server alone: urllib follows redirects, also to other hosts
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         try:
             with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
                 rows = json.load(answer)
