@@ -129,6 +129,15 @@ async def test_any_other_is_taken(serve: Serve, url: str, way: str) -> None:
     assert (delivery["run_id"], delivery["state"], delivery["attempts"]) == ("r1", "pending", 0)
 
 
+async def test_an_export_does_not_show_its_address(serve: Serve) -> None:
+    async with serve(webhook_secret=SECRET, upkeep_seconds=3600) as client:
+        client.server.webhooks.begin_stop()  # nothing is to leave this machine
+        await client.run("hi", run_id="r1", webhook_url="https://example.com/hooks/confidential")
+        export = await client.http.get("/runs/r1/export")
+    assert export.json()["replay"]["input"]["message"] == "hi"
+    assert "confidential" not in export.text
+
+
 async def test_without_a_secret_there_are_none(client: ServerClient) -> None:
     answer = await client.post(webhook_url="https://example.com/")
     assert wrong_fields(answer) == [("body", "webhook_url")]

@@ -67,13 +67,14 @@ async def export_parts(
 
 
 def _replay_input(run: RunRow, inputs: AttemptInput, questions: Iterable[ApprovalRow]) -> ReplayInput:
-    """What the run began with, as it is stored."""
+    """What the run began with, as it is stored, but for the address of its webhook, which may have a secret."""
+    options = {name: value for name, value in inputs.input.options.items() if name != "webhook_url"}
     earlier = zip(inputs.history_runs, inputs.history, strict=True)
     of_members, of_team = inputs.members_history.of_members, inputs.members_history.of_team
     return {
         "user_id": run.user_id,
         "opens_session": run.seq == 0,
-        "input": inputs.input.as_json(),
+        "input": replace(inputs.input, options=options).as_json(),
         "history": [{"run_id": run_id, "messages": jsontext.loads(messages)} for run_id, messages in earlier],
         "member_history": {
             ":".join(key): [jsontext.loads(text) for text in texts] for key, texts in of_members.items()
