@@ -1,9 +1,9 @@
 """``musterd inspect``: what a source declares, and what musterd does differently."""
 
 from musterd.agno.system_settings import with_declared
+from musterd.cli.output import print_json, print_text
 from musterd.cli.settings import settings_from
 from musterd.cli.source import Source, load_source
-from musterd.core import jsontext
 from musterd.declare import BaseComponent, Component
 from musterd.http.auth.modes import auth_mode
 from musterd.models.names import describe
@@ -18,9 +18,9 @@ def inspect(source: str, *, as_json: bool) -> int:
     loaded = load_source(source, settings)
     is_open = auth_mode(with_declared(settings, loaded.report.settings)) == "none"
     if as_json:
-        print(jsontext.dumps(_as_object(loaded)))  # noqa: T201 - the output of the command
+        print_json(_as_object(loaded))
     else:
-        print("\n".join(_lines(loaded, is_open=is_open)))  # noqa: T201
+        print_text("\n".join(_lines(loaded, is_open=is_open)))
     return int(any(remark.kind == "not served" for remark in loaded.report.remarks))
 
 

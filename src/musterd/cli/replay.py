@@ -1,13 +1,12 @@
 """``musterd replay``: drives today's declarations through an exported run, and shows the first step that differs."""
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
 
+from musterd.cli.output import print_json, print_text, printable, say
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.settings import settings_from
-from musterd.declare import load
+from musterd.cli.source import load_source
 from musterd.testing.recording import ReplayImpossible
 from musterd.testing.replays import Replay, ReplayDiffers, replay
 
@@ -20,7 +19,7 @@ def replay_file(file: Path, source: str, *, as_json: bool) -> int:
     """
     settings = settings_from(None)
     try:
-        result = replay(file, load(source), settings=settings)
+        result = replay(file, load_source(source, settings).registry, settings=settings)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}.", ExitCode.USAGE) from error
     except ReplayImpossible as error:
@@ -34,15 +33,15 @@ def replay_file(file: Path, source: str, *, as_json: bool) -> int:
 
 def _print_difference(error: ReplayDiffers, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"same": False, "difference": dataclasses.asdict(error.difference)}))  # noqa: T201
+        print_json({"same": False, "difference": dataclasses.asdict(error.difference)})
     else:
-        print(f"The first difference is {error}")  # noqa: T201 - the output of the command
+        print_text(printable(f"The first difference is {error}"))
 
 
 def _print_result(result: Replay, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"same": True, "steps": result.steps, "notes": result.notes}))  # noqa: T201
+        print_json({"same": True, "steps": result.steps, "notes": result.notes})
         return
     for note in result.notes:
-        print(note, file=sys.stderr)  # noqa: T201 - no data
-    print(f"No difference in {result.steps} steps.")  # noqa: T201 - the output of the command
+        say(printable(note))
+    print_text(f"No difference in {result.steps} steps.")
