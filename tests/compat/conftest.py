@@ -58,21 +58,16 @@ def importable_agno() -> Iterator[Path]:
 
 
 @pytest.fixture
-def load(importable_agno: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+def load(importable_agno: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Loads the text of a file, with every model scripted unless ``model_override`` says something else."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
 
     def loading(text: str, name: str = "", **settings: Any) -> Source:
         (tmp_path / "shop.py").write_text(textwrap.dedent(text))
         sys.modules.pop("shop", None)
         return load_source(f"shop.py{name}", Settings(**{"model_override": "scripted", **settings}))
 
-    yield loading
-    for module in set(sys.modules) - before:
-        if module == "shop":
-            del sys.modules[module]
+    return loading
 
 
 @pytest.fixture
