@@ -18,8 +18,8 @@ export class Client extends RunCalls {
   readonly approvals: Approvals;
   readonly traces: Traces;
   /**
-   * Every operation of the server, by its path: `const { data } = await client.api.GET("/memories")`. If an answer is not
-   * a success, the call throws. Requests that may be sent twice are retried: all but POST and PATCH without an
+   * Every operation of the server, by its path: `const { data } = await client.api.GET("/memories")`. If an answer is
+   * not a success, the call throws. Requests that may be sent twice are retried: all but POST and PATCH without an
    * `Idempotency-Key`.
    */
   readonly api: Api;
