@@ -101,7 +101,7 @@ OPTIONS: dict[str, Row] = {
     "parse_response": Row("refused", "an answer of output_schema is always parsed: leave it out"),
     "read_tool_call_history": Row("refused", "use max_tool_calls_from_history"),
     "save_response_to_file": Row("refused", "the answer is stored: use a function in post_hooks to write a file"),
-    "update_knowledge": Row("refused", "models cannot add to Agno's knowledge here: leave it out"),
+    "update_knowledge": Row("refused", "models cannot add to Agno's knowledge in musterd: leave it out"),
     "culture_manager": _CULTURE,
     "enable_agentic_culture": _CULTURE,
     "update_cultural_knowledge": _CULTURE,
