@@ -59,7 +59,8 @@ export class Connection {
 }
 
 function checkedUrl(url: string): string {
-  if (!/^https?:$/.test(new URL(url).protocol)) throw new TypeError(`${url} is not the URL of a server`);
+  // Not named in the error: it may have a password.
+  if (!/^https?:$/.test(new URL(url).protocol)) throw new TypeError("this is not the URL of a server");
   return url.replace(/\/+$/, "");
 }
 
