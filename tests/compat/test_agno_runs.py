@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from musterd import create_app
+from musterd import Team, create_app
 from tests.support.agno_apps import SHOP, Load, serving
 from tests.support.app import in_process, settings_for
 from tests.support.process import Deployment, deployment_of, until
@@ -65,6 +66,26 @@ async def test_functions_for_tools_and_members_are_called_for_each_run(load: Loa
         team = await client.run("[[DELEGATE helper: hello]]", to="teams/crew")
     assert run["tools"][0]["result"] == "found"
     assert "Echo: hello" in team["content"]
+
+
+async def test_each_run_has_the_members_that_were_made_for_it(load: Load) -> None:
+    source = load(
+        """
+        from agno.agent import Agent
+        from agno.team import Team
+
+        def members_of(run_context):
+            return [Agent(id="helper", instructions=f"You help {run_context.user_id}.")]
+
+        crew = Team(members=members_of)
+        """
+    )
+    spec = source.registry.teams["crew"].spec
+    assert isinstance(spec, Team)
+    assert spec.member_function is not None
+    for user_id in map(str, range(10)):
+        (helper,) = await spec.member_function(run_context=SimpleNamespace(user_id=user_id))
+        assert f"You help {user_id}." in str(helper.instructions)
 
 
 WORKFLOWS = """

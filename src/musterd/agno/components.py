@@ -36,7 +36,8 @@ class Components:
         self._models = models
         self._report = report
         self._file = file
-        self._converted: dict[int, Agent | Team] = {}
+        self._converted: dict[int, tuple[Any, Agent | Team]] = {}
+        """By the ids of Agno's objects, which are kept: the id of one that is gone may be that of another one."""
 
     def convert(self, declared: Any, listed_at: Place | None = None) -> Agent | Team:
         """The declaration of musterd for an agent or a team of Agno. Problems are noted.
@@ -46,17 +47,23 @@ class Components:
         """
         if id(declared) not in self._converted:
             place = declared_at(declared) or listed_at or self._file
-            self._converted[id(declared)] = self._convert(declared, place)
-        return self._converted[id(declared)]
+            self._converted[id(declared)] = declared, self._convert(declared, place)
+        return self._converted[id(declared)][1]
+
+    def for_one_run(self) -> Components:
+        """A copy for what a function declares during a run, which is forgotten after it."""
+        copy = Components(self._models.for_one_run(), Report(), self._file)
+        copy._converted.update(self._converted)
+        return copy
 
     @property
     def all(self) -> list[Agent | Team]:
         """All declarations that were made."""
-        return list(self._converted.values())
+        return [spec for _, spec in self._converted.values()]
 
     def converted(self, declared: Any) -> Agent | Team | None:
         """The declaration that was made of an object; None if none was."""
-        return self._converted.get(id(declared))
+        return self._converted.get(id(declared), (None, None))[1]
 
     def _convert(self, declared: Any, place: Place) -> Agent | Team:
         names = {cls.__name__ for cls in type(declared).__mro__ if cls.__module__.startswith("agno.")}
@@ -270,7 +277,8 @@ def _member_function(function: Callable[..., Any], components: Components) -> Ca
         returned = function(**values)
         if inspect.isawaitable(returned):
             returned = await returned
-        return [components.convert(member) for member in returned or ()]
+        of_run = components.for_one_run()
+        return [of_run.convert(member) for member in returned or ()]
 
     members.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return members

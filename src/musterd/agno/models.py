@@ -116,7 +116,14 @@ class Models:
     def __init__(self, settings: Settings, report: Report) -> None:
         self._settings = settings
         self._report = report
-        self._converted: dict[int, str | Model] = {}
+        self._converted: dict[int, tuple[Any, str | Model]] = {}
+        """By the ids of Agno's objects, which are kept: the id of one that is gone may be that of another one."""
+
+    def for_one_run(self) -> Models:
+        """A copy for what a function declares during a run, which is forgotten after it."""
+        copy = Models(self._settings, Report())
+        copy._converted.update(self._converted)
+        return copy
 
     def convert(self, model: Any, label: str, place: Place) -> str | Model | None:
         """The model of musterd for one of Agno's; None for None.
@@ -128,8 +135,8 @@ class Models:
         if self._settings.model_override:
             return self._settings.model_override
         if id(model) not in self._converted:
-            self._converted[id(model)] = self._convert(model, label, place)
-        return self._converted[id(model)]
+            self._converted[id(model)] = model, self._convert(model, label, place)
+        return self._converted[id(model)][1]
 
     def _convert(self, model: Any, label: str, place: Place) -> str | Model:
         folders = [cls.__module__.split(".")[2:3] for cls in type(model).__mro__ if cls.__module__.startswith("agno.")]
