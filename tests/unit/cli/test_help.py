@@ -32,7 +32,7 @@ OURS = {
     "musterd.core.clock",
     "musterd.core.errors",
     "musterd.core.jsontypes",
-} | {"musterd.core.garbage_collection", "musterd.core.source_files"}
+} | {"musterd.core.garbage_collection", "musterd.core.loopback", "musterd.core.source_files"}
 SHELLS = ["bash", "zsh", "fish"]
 PRINT_MODULES = """\
 import contextlib, io, sys
