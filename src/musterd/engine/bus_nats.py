@@ -97,7 +97,8 @@ class NatsBus(LocalBus):
                     error_cb=failed,
                 )
         except (TimeoutError, OSError, NatsError) as error:
-            raise StartError(f"NATS at {places} cannot be reached ({error}) — check MUSTERD_BUS") from error
+            reason = str(error) or f"no answer in {CONNECT_SECONDS:g} s"
+            raise StartError(f"NATS at {places} cannot be reached ({reason}) — check MUSTERD_BUS") from error
         self._has_connected = True
         version = self._connection.connected_server_version
         if (version.major, version.minor) < OLDEST_VERSION:
