@@ -326,3 +326,18 @@ def test_the_reader_leaves_musterds_own_declarations_alone(load: Load) -> None:
     )
     assert list(loaded.registry.agents) == ["ours"]
     assert AgnoReader(Settings()).report.lines() == []
+
+
+def test_authorization_counts_beside_musterds_own_declarations(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent as AgnoAgent
+        from agno.os import AgentOS
+        from musterd import Agent
+        ours = Agent(id="ours", model="scripted")
+        system = AgentOS(agents=[AgnoAgent(name="theirs")], authorization=True)
+        """
+    )
+    assert list(loaded.registry.agents) == ["ours"]
+    with pytest.raises(StartError, match="neither a key nor token keys"):
+        require_declared_access(loaded.report, Settings())

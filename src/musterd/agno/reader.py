@@ -49,6 +49,7 @@ class AgnoReader:
         with watched() as systems:
             self._created = systems
             yield
+        self._note_access()
 
     def registry(self, module: ModuleType, name: str) -> Registry | None:
         """The registry of what ``module`` declares with Agno's classes, or only its object ``name``; None: nothing.
@@ -57,7 +58,6 @@ class AgnoReader:
         """
         values = vars(module)
         objects = {name: values[name]} if name else values
-        self._note_access()
         systems = [value for value in values.values() if _is_a(value, SYSTEM_MODULE, "AgentOS")] or self._created
         if name:  # the AgentOS itself, or the application that the file got from it
             systems = [system for system in systems if values[name] in (system, app_of(system))]
