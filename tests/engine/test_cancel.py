@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from musterd import Agent, Team, tool
 from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
+from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.engine import attempt_execution, loading
 from musterd.engine.attempt import Attempt
@@ -193,15 +194,15 @@ async def test_claimed_and_not_begun(engines: Engines, monkeypatch: pytest.Monke
         await harness.start("held", "r1", "s1")
         await harness.start("ready", "r2", "s2")
         await hold.reached.wait()
-        claim = Worker._claim_up_to
+        claim = Worker._claim_ready
 
-        async def claim_and_cancel(self: Worker, limit: int, **which: bool) -> object:
-            claimed = await claim(self, limit, **which)
+        async def claim_and_cancel(self: Worker, limit: int, run_ids: Sequence[str] | None) -> list[RunRow]:
+            claimed = await claim(self, limit, run_ids)
             if any(run.run_id == "r2" for run in claimed):
                 await harness.ask_to_cancel("r2")
             return claimed
 
-        monkeypatch.setattr(Worker, "_claim_up_to", claim_and_cancel)
+        monkeypatch.setattr(Worker, "_claim_ready", claim_and_cancel)
         hold.release()
         view = await harness.end_of("r2")
         assert (view.row.state, view.row.attempt) == (RunState.CANCELLED, 1)

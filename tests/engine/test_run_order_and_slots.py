@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -67,10 +68,10 @@ async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypat
     """So that others on the same database get their share; and it goes on until nothing is ready."""
     monkeypatch.setattr("musterd.engine.worker.CLAIMED_AT_ONCE", 2)
     claimed: list[int] = []
-    claim = Worker._claim_up_to
+    claim = Worker._claim_ready
 
-    async def noted(engine: Worker, limit: int) -> list[RunRow]:
-        runs = await claim(engine, limit)
+    async def noted(engine: Worker, limit: int, run_ids: Sequence[str] | None) -> list[RunRow]:
+        runs = await claim(engine, limit, run_ids)
         claimed.append(len(runs))
         return runs
 
@@ -80,7 +81,7 @@ async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypat
         await hold.reached.wait()
         for number in range(5):
             await first.start("hello", f"r{number}", f"s{number}")
-        monkeypatch.setattr(Worker, "_claim_up_to", noted)
+        monkeypatch.setattr(Worker, "_claim_ready", noted)
         async with engines() as second:
             await asyncio.gather(*(second.end_of(f"r{number}") for number in range(5)))
         hold.release()

@@ -72,12 +72,11 @@ class _TestServer:
 
         :raises LookupError: it is not served.
         """
-        if not isinstance(component, str):
-            return component.id, component.kind
+        component_id = component if isinstance(component, str) else component.id
         served: dict[str, ComponentKind] = {part.id: part.kind for part in self.registry.top_level()}
-        if component not in served:
-            raise LookupError(f"{component} is not served; this client serves {', '.join(served) or 'nothing'}")
-        return component, served[component]
+        if component_id not in served:
+            raise LookupError(f"{component_id} is not served; this client serves {', '.join(served) or 'nothing'}")
+        return component_id, served[component_id]
 
     def run_of(self, export: bytes) -> TestRun:
         """The run in an export.
