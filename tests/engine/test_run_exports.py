@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 from musterd import Agent, Team, tool
+from musterd.core.media import REFERENCE, content_hash
 from musterd.core.requirements import Decision, Verdict
 from musterd.http.run_export import export_parts
 from musterd.service.run_ref import RunRef
+from musterd.store import blobs
 from musterd.testing import replay_async
 from tests.engine.conftest import Engines
 from tests.engine.test_run_forks import fork
@@ -59,3 +61,23 @@ async def test_decisions_about_calls_that_a_fork_took_over(engines: Engines, mod
     (question,) = export["replay"]["questions"]
     assert question["decision"]["values"] == {"amount": 2}
     assert (await replay_async(export, agent)).steps == len(export["steps"])
+
+
+async def test_only_contents_of_its_session_even_if_a_call_names_others(engines: Engines, model: HeldModel) -> None:
+    @tool
+    def look(musterd_blob: str) -> str:
+        """Look."""
+        return "seen"
+
+    agent = Agent(id="solo", model=model, tools=[look])
+    content = b"private"
+    arguments = json.dumps({REFERENCE: content_hash(content)})
+    async with engines(agents=[agent]) as harness:
+        await harness.run("Hello.", "r1", "s1")
+        await harness.database.write(lambda tx: blobs.put(tx, "r1", [content], 1.0))
+        for session_id in ("s1", "s2"):
+            await harness.run(f"Look. [[TOOL look {arguments}]]", f"look-{session_id}", session_id)
+        contents = {
+            session_id: (await exported(harness, f"look-{session_id}"))["contents"] for session_id in ("s1", "s2")
+        }
+    assert contents == {"s1": {content_hash(content): "cHJpdmF0ZQ=="}, "s2": {}}

@@ -59,7 +59,7 @@ async def export_parts(
     yield b',"contents":{'
     is_first = True
     for reference in references:
-        content = await server.details.content(reference)
+        content = await server.details.content(details.root.session_id, reference)
         if content is not None:
             yield b'%s"%s":"%s"' % (b"" if is_first else b",", reference.encode(), base64.b64encode(content))
             is_first = False

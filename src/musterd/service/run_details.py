@@ -96,6 +96,7 @@ class RunDetailsService:
             raise NotFound("Run not found")
         return source
 
-    async def content(self, blob_hash: str) -> bytes | None:
-        """The content of a medium; None if it is not stored any more."""
-        return await self._database.read(lambda tx: blobs.get(tx, blob_hash))
+    async def content(self, session_id: str, blob_hash: str) -> bytes | None:
+        """The content of a medium of a session; None if it is not stored any more."""
+        # The hash is not proof enough: the arguments of a call look like a reference if a model writes them so.
+        return await self._database.read(lambda tx: blobs.get_used(tx, blob_hash, session_id))

@@ -33,6 +33,12 @@ REMOVE_UNUSED = Statement(
        AND NOT EXISTS (SELECT 1 FROM blob_uses WHERE blob_uses.hash = blobs.hash)""",
 )
 GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
+GET_USED = Statement(
+    "blob_get_used",
+    """SELECT content FROM blobs WHERE hash = :hash AND EXISTS (
+           SELECT 1 FROM blob_uses JOIN runs ON runs.run_id = blob_uses.root_id
+           WHERE blob_uses.hash = blobs.hash AND runs.session_id = :session_id)""",
+)
 SEVERAL = Statement("blobs_get", "SELECT hash, content FROM blobs WHERE IN_LIST(hash, :names)")
 
 
@@ -90,6 +96,12 @@ async def _remove_unused(tx: Tx, names: Sequence[str]) -> None:
 async def get(tx: Tx, name: str) -> bytes | None:
     """The content of a blob."""
     row = await tx.one(GET, {"hash": name})
+    return None if row is None else bytes(row["content"])
+
+
+async def get_used(tx: Tx, name: str, session_id: str) -> bytes | None:
+    """The content of a blob that a run of the session uses."""
+    row = await tx.one(GET_USED, {"hash": name, "session_id": session_id})
     return None if row is None else bytes(row["content"])
 
 
