@@ -9,9 +9,10 @@ from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.engine import worker
+from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_each_event_once
-from tests.support.engine import EngineHarness
+from tests.support.engine import NOBODY, PATIENCE_SECONDS, EngineHarness
 from tests.support.held_model import HeldModel
 
 DRAIN: dict[str, Any] = {"drain_seconds": 30, "upkeep_seconds": 3600}
@@ -83,6 +84,22 @@ async def test_calls_that_the_model_asked_for_meanwhile_are_not_begun(
         assert (await second.end_of("r1")).row.state is RunState.COMPLETED
         assert (len(model.calls), gate.calls) == (2, ["quick"])
         check_each_event_once(await second.stored("r1"))
+
+
+async def test_a_wait_that_begins_in_the_stop_ends_when_the_run_is_handed_over(
+    engines: Engines, model: HeldModel, gate: Gate
+) -> None:
+    async with engines(agents=[Agent(id="solo", model=model, tools=[gate.tool])], **DRAIN) as harness:
+        await harness.start('[[TOOL go {"name": "slow"}]]', "r1")
+        await gate.reached.wait()
+        harness.server.begin_stop()
+        ref = RunRef(harness.component(), "r1", None, NOBODY)
+        wait = asyncio.ensure_future(harness.runs.settled_view(ref, 3600))
+        while "r1" not in harness.broadcaster.awaited_runs():
+            await harness.written()
+        gate.open.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert (await wait).row.state is RunState.READY
 
 
 async def test_members_stop_at_their_own_steps(engines: Engines, model: HeldModel, gate: Gate) -> None:

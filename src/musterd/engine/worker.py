@@ -422,7 +422,7 @@ class Worker:
                 self._probation.passed(run.run_id)
             self._slot_freed()
             # Last: a waiter that starts the next run finds the slot free.
-            if isinstance(end, Settled):
+            if isinstance(end, Settled) or self._is_stopping:  # after the stop began, nothing says how the run goes on
                 self._resources.broadcaster.wake_waiters(run.run_id)
             else:  # another attempt goes on with the run, possibly in another process
                 self._resources.broadcaster.send_to_store(run.run_id)
