@@ -101,6 +101,17 @@ async def test_a_cancel_that_nobody_obeyed_yet_is_obeyed_at_the_stop(engines: En
         assert (await second.end_of("r1")).row.state is RunState.CANCELLED
 
 
+async def test_readers_hear_of_a_cancel_that_is_obeyed_at_the_stop(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines() as harness:
+        reading = asyncio.ensure_future(read_all(harness.runs.subscribe("r1")))
+        await harness.start("held", "r1")
+        await hold.reached.wait()
+        await harness.records.cancel("r1")  # stored by another process: this one is not told
+        await harness.engine.stop()
+        assert (await reading)[-1][1].kind is EventKind.RUN_CANCELLED
+
+
 async def left_by_the_dead(harness: EngineHarness) -> None:
     """A run of a worker that is gone, and one of a worker that was never announced."""
     await harness.database.write(lambda tx: workers.add(tx, "gone", [], HERE))

@@ -30,7 +30,7 @@ from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.schema import OLDEST_WRITER
-from musterd.store.workers import WorkerProcess
+from musterd.store.workers import Released, WorkerProcess
 
 log = structlog.get_logger("musterd.engine")
 
@@ -149,10 +149,7 @@ class Worker:
         except StoreUnavailable:
             log.warning("runs could not be released; they are reassigned later", worker=self.worker_id)
             return
-        # Those of stored cancels have ended, and may have promoted others.
-        promoted = [ended.promoted for ended in released.ended if ended.promoted is not None]
-        for run in (*released.ready, *promoted):
-            self._bus.ready(run)
+        self._announce_released(released)
 
     async def _wait_for_steps(self) -> None:
         async def all_steps_ended() -> None:
@@ -181,11 +178,14 @@ class Worker:
             return
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
-        for ready in released.ready:
-            self._bus.ready(ready)
+        self._announce_released(released)
+
+    def _announce_released(self, released: Released) -> None:
+        for run in released.ready:
+            self._bus.ready(run)
         # The release found a stored cancel, or one crash too many, and has ended the run.
         for cancellation in released.ended:
-            self.run_cancelled(run.run_id, cancellation)
+            self.run_cancelled(cancellation.run.run_id, cancellation)
 
     # --- this process and other processes ---------------------------------------------------------
 
