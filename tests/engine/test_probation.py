@@ -8,8 +8,10 @@ import pytest
 from musterd import Agent
 from musterd.core import clock
 from musterd.core.events import EventKind
+from musterd.core.states import RunState
 from musterd.engine import probation
 from musterd.store import suspects
+from musterd.store.suspects import Suspects
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel, Hold
@@ -79,6 +81,26 @@ async def test_it_does_not_wait_longer_than_it_may(
         await harness.engine.upkeep.once()
         await holds["r1"].reached.wait()
         assert await harness.records.states() == {"r0": "running", "r1": "running"}
+
+
+async def test_a_cancel_of_another_process_reaches_one_whose_attempt_does_not_exist_yet(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engines(**PATIENT) as harness:
+        await add_suspects(harness, {"r1": 2})
+        write = harness.database.write
+
+        async def write_and_cancel(work: Any) -> Any:
+            result = await write(work)
+            if isinstance(result, Suspects) and result.runs:
+                await harness.records.cancel("r1")
+                await harness.engine.look(["r1"])  # the other process has told this one
+            return result
+
+        monkeypatch.setattr(harness.database, "write", write_and_cancel)
+        await harness.engine.upkeep.once()
+        assert (await harness.end_of("r1")).row.state is RunState.CANCELLED
+        await harness.idle()
 
 
 async def test_it_waits_for_a_free_slot(engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch) -> None:

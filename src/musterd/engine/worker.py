@@ -343,13 +343,18 @@ class Worker:
 
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
-        room, user_limit = self._slots.room, self._resources.settings.user_concurrency
-        claimed = await self._resources.database.write(
-            lambda tx: suspects.claim(tx, self.worker_id, self.components, room, clock.now(), user_limit)
-        )
+        slots, room, user_limit = self._slots, self._slots.room, self._resources.settings.user_concurrency
+        slots.reserved += room  # while they are reserved, look() notes runs whose attempts do not exist yet
+        try:
+            claimed = await self._resources.database.write(
+                lambda tx: suspects.claim(tx, self.worker_id, self.components, room, clock.now(), user_limit)
+            )
+        finally:
+            slots.reserved -= room
         self._probation.begin(claimed)  # before the attempts exist: each one reports its first stored step to it
         for run in claimed.runs:
             self._begin(run)
+        self._forget_early_looks()
 
     async def _claim_up_to(self, limit: int, *, looks_for_any: bool) -> tuple[list[RunRow], bool]:
         """Claim ready runs, and say whether there may be more of them."""
