@@ -144,7 +144,7 @@ def test_a_screen_says_that_the_server_does_not_answer(outage: Outage, capsys: p
     assert file.getvalue().splitlines()[0].startswith("desk  reconnecting 4.0 s")
 
 
-@pytest.mark.parametrize(("status", "seconds"), [(200, 0.0), (204, 0.0), (503, 4.0)])
+@pytest.mark.parametrize(("status", "seconds"), [(200, 0.0), (204, 0.0), (409, 0.0), (503, 4.0)])
 def test_an_answer_ends_the_outage_if_the_server_can_work(outage: Outage, status: int, seconds: float) -> None:
     for hook in outage.hooks["response"]:
         hook(httpx2.Response(status))

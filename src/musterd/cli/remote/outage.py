@@ -15,7 +15,8 @@ NOTICE_SECONDS = 1.0
 class Outage:
     """How long a server has not answered, as the hooks of an HTTP client see it.
 
-    The client sends a request again until it succeeds, so the first one without a success is the beginning.
+    It begins with the first request that gets no answer or one with a 5xx, because the client sends such a request
+    again. Every other answer ends it, also an error such as 409.
     """
 
     def __init__(self) -> None:
@@ -38,5 +39,5 @@ class Outage:
             self._asked_at = clock.monotonic()
 
     def _note_response(self, response: "httpx2.Response") -> None:
-        if response.is_success:
+        if not response.is_server_error:
             self._asked_at = None
