@@ -105,7 +105,7 @@ async def test_a_conversation(serve_live: Serve, open_terminal: Open) -> None:
             terminal.press("C-d")
             assert await asyncio.to_thread(terminal.end) == 0
             screen = terminal.screen()
-            assert "Go on with: musterd chat demo-team --session " in screen
+            assert "Continue with: musterd chat demo-team --session " in screen
 
 
 @pytest.mark.parametrize(("environment", "has_colors"), [({}, True), ({"NO_COLOR": "1"}, False)])
