@@ -37,7 +37,7 @@ def demo(scripted: bool = False, keep: bool | None = None, as_json: bool = False
     variables = {"MUSTERD_EXAMPLE_MODEL": model}
     with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
         database = f"sqlite:///{folder}/demo.db"
-        with started_server(str(sample("newsroom.py")), "--db", database, variables=variables) as url:
+        with started_server(str(sample("newsroom.py")), db=database, variables=variables) as url:
             return _run(ServerOptions(url=url, token=key), url, keep=keep, as_json=as_json)
 
 

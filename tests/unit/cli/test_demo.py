@@ -73,7 +73,7 @@ def test_it_falls_back_to_the_script_in_one_line(
     monkeypatch.setattr(weights, "missing", lambda _settings: "install it.")
     models: list[str] = []
 
-    def start(_source: str, *_options: str, variables: dict[str, str]) -> None:
+    def start(_source: str, *, db: str, variables: dict[str, str]) -> None:
         models.append(variables["MUSTERD_EXAMPLE_MODEL"])
         raise CommandFailed("It is not started here.")
 

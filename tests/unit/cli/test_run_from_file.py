@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.cli import child_server
+from musterd.cli.child_server import ServerDidNotStart
 from musterd.cli.main import main
 from musterd.cli.remote import local_server
 
@@ -37,6 +38,23 @@ def test_a_team_of_a_file_answers(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert out.startswith("Paris: 18 degrees")
     assert err.startswith(f"Starting a server with {NEWSROOM}:desk …\n")
     assert [server.returncode for server in servers] == [0]
+
+
+@pytest.mark.parametrize(
+    ("database", "bus"), [("sqlite:///own.db", ""), ("postgresql://db.example/own", "nats://nats.example:4222")]
+)
+def test_only_a_server_on_postgres_joins_the_bus(monkeypatch: pytest.MonkeyPatch, database: str, bus: str) -> None:
+    monkeypatch.setenv("MUSTERD_BUS", "nats://nats.example:4222")
+    monkeypatch.setenv("MUSTERD_DB", database)
+    environments: list[dict[str, str]] = []
+
+    def popen(_command: list[str], *, env: dict[str, str], **_options: Any) -> None:
+        environments.append(env)
+        raise ServerDidNotStart("It is not started here.")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    assert main(["run", f"{NEWSROOM}:desk", "hello"]) == 1
+    assert [environment["MUSTERD_BUS"] for environment in environments] == [bus]
 
 
 def test_a_file_that_cannot_be_served_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -37,12 +37,19 @@ def server_for(name: str, options: ServerOptions) -> Iterator[ServerOptions]:
 
 
 @contextlib.contextmanager
-def started_server(source: str, *options: str, variables: Mapping[str, str] | None = None) -> Iterator[str]:
+def started_server(source: str, *, db: str | None = None, variables: Mapping[str, str] | None = None) -> Iterator[str]:
     """The URL of a server that is started for this command, and stopped at its end.
 
-    :param options: of ``musterd serve``.
+    :param db: its database; by default that of the settings.
     :param variables: of its environment.
+    :raises StartError: an environment variable has an invalid value.
     """
+    from musterd.cli.settings import settings_from
+
+    options = () if db is None else ("--db", db)
+    # The bus of other servers is only for Postgres. Empty and not removed: the child would read it from .env again.
+    bus = {"MUSTERD_BUS": ""} if settings_from(db).db.startswith("sqlite:") else {}
+    variables = {**bus, **(variables or {})}
     with tempfile.TemporaryDirectory(prefix="musterd-") as folder:
         try:
             with child_server(source, Path(folder) / "server.log", *options, variables=variables) as url:
