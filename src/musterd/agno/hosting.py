@@ -25,6 +25,11 @@ class HostApplication:
     app: Any
     own_routes_first: bool
 
+    @property
+    def has_routes(self) -> bool:
+        """Whether it has routes of its own."""
+        return any(not isinstance(route, _Operations) for route in self.app.routes)
+
     def serve_inside(self, server_app: Starlette) -> Starlette:
         """The application with the operations of ``server_app``, whose lifespan becomes part of its own."""
         host: Starlette = self.app

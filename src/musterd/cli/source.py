@@ -49,5 +49,7 @@ def log_differences(report: Report, settings: Settings) -> None:
     """Log what musterd does differently from what the source declares."""
     for line in report.start_lines():
         log.warning(line)
+    if report.host is not None and report.host.has_routes:
+        log.warning("musterd checks neither a key nor the Host header for routes of the file's own application")
     if settings.model_override:
         log.warning(f"every agent and team uses the model {settings.model_override} (MUSTERD_MODEL_OVERRIDE)")

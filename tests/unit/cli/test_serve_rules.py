@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from structlog.testing import capture_logs
 
-from musterd import Settings
+from musterd import Agent, Settings, create_app
+from musterd.agno import Report
+from musterd.agno.hosting import HostApplication
 from musterd.cli.main import main
 from musterd.cli.serve import listen, require_key, url_of
+from musterd.cli.source import log_differences
 from musterd.core.errors import StartError
 
 
@@ -52,3 +60,18 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MUSTERD_AUTH", "")
     monkeypatch.setenv("JWT_VERIFICATION_KEY", "")
     assert Settings().auth is None
+
+
+async def answer(_request: Request) -> Response:
+    """A route of a file."""
+    return Response()
+
+
+@pytest.mark.parametrize(("routes", "lines"), [([], 0), ([Route("/own", answer)], 1)])
+def test_a_start_says_that_a_files_own_routes_need_no_key(routes: list[Route], lines: int, sqlite_file: Path) -> None:
+    settings = Settings(db=f"sqlite:///{sqlite_file}", security_key="secret")
+    host = HostApplication(Starlette(routes=routes), own_routes_first=False)
+    host.serve_inside(create_app(agents=[Agent(id="writer", model="scripted")], settings=settings))
+    with capture_logs() as log:
+        log_differences(Report(host=host), settings)
+    assert len([line for line in log if "checks neither a key nor the Host header" in line["event"]]) == lines
