@@ -57,7 +57,7 @@ export class Requirement {
   }
 
   /**
-   * Make the call, or begin the step. A failed step is tried again.
+   * Make the call, or begin the step. A failed step is retried.
    *
    * @param changed arguments of the call that are changed.
    */

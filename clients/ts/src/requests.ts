@@ -27,7 +27,7 @@ export class Requests {
   readonly #fetch: Fetch;
   readonly #retrySeconds: number;
 
-  /** @param retrySeconds for how long a call that fails is tried again. */
+  /** @param retrySeconds for how long a call that fails is retried. */
   constructor(fetch: Fetch, retrySeconds: number) {
     this.#fetch = fetch;
     this.#retrySeconds = retrySeconds;

@@ -56,12 +56,12 @@ class _AnyClient(RunCalls[D]):
 class Client(_AnyClient[SyncDriver]):
     """A client of a musterd server, whose calls block.
 
-    Calls that fail for a while, as during a restart, are tried again; a run is never started twice.
+    Calls that fail for a while, as during a restart, are retried; a run is never started twice.
 
     :param url: of the server; by default ``MUSTERD_URL``, otherwise ``http://127.0.0.1:7777``. Proxies of the
         environment (``HTTPS_PROXY`` and the like) are used, except to reach this machine.
     :param token: the server's key, or a token; by default ``MUSTERD_TOKEN``.
-    :param retry_seconds: for how long a call that fails is tried again; 0: once.
+    :param retry_seconds: for how long a call that fails is retried; 0: once.
     :param http: sends the requests, in place of ``url`` and ``token``: an httpx2 client with a ``base_url`` and headers
         of its own, for certificates, proxies and the like.
     """

@@ -68,7 +68,7 @@ class Requirement:
         )
 
     def approve(self, arguments: Mapping[str, Any] | None = None) -> Decision:
-        """Make the call, or begin the step. A failed step is tried again.
+        """Make the call, or begin the step. A failed step is retried.
 
         :param arguments: those of the call that are changed.
         """

@@ -28,7 +28,7 @@ class Poll(Protocol[T_co]):
     def __call__(self, seconds: float, deadline: float) -> Flow[T_co]:
         """Read it.
 
-        :param deadline: when a call that fails is not tried again.
+        :param deadline: when a call that fails is not retried.
         """
 
 

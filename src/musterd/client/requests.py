@@ -44,7 +44,7 @@ class Requests:
     """Builds requests, and sends them until they are answered.
 
     :param http: the client that has the server's address; drivers send with it.
-    :param retry_seconds: for how long a call that fails is tried again.
+    :param retry_seconds: for how long a call that fails is retried.
     """
 
     def __init__(self, http: httpx2.Client | httpx2.AsyncClient, retry_seconds: float) -> None:

@@ -202,7 +202,7 @@ class RunCalls(Resource[D]):
     ) -> Flow[Any]:
         """Call any other operation of the server, as ``/docs`` lists them. Returns its JSON; None if it has none.
 
-        A ``POST`` or ``PATCH`` is tried again only if the server has surely done nothing.
+        A ``POST`` or ``PATCH`` is retried only if the server has surely done nothing.
 
         :param path: such as ``/webhooks/deliveries``; identifiers in it are percent-encoded.
         :param query: parameters; those that are None are left out.
@@ -217,7 +217,7 @@ def read_run(requests: Requests, run_id: str, wait_seconds: float = 0, deadline:
     """Read a run.
 
     :param wait_seconds: how long the server waits for its end.
-    :param deadline: when a call that fails is not tried again.
+    :param deadline: when a call that fails is not retried.
     """
     query = {"wait": round(wait_seconds, 3)} if wait_seconds else None
     options: dict[str, Any] = {"query": query, "server_seconds": wait_seconds, "deadline": deadline}

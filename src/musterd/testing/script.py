@@ -215,7 +215,7 @@ class ScriptModel(DeclaredModel):
         try:
             turn = self._script.next_turn(request)
         except ScriptEnded as problem:
-            # An error that is not tried again; the test client raises the problem itself.
+            # An error that is not retried; the test client raises the problem itself.
             raise ModelHTTPError(400, self.model_name, {"message": str(problem)}) from problem
         if turn.error_status is not None:
             message = {"message": f"scripted error {turn.error_status}"}

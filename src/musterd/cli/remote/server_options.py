@@ -80,7 +80,7 @@ def connected(
 ) -> Iterator["Client"]:
     """A client of the server. Its errors end the command with a message for people.
 
-    :param retry_seconds: for how long a call that fails is tried again.
+    :param retry_seconds: for how long a call that fails is retried.
     :param outage: learns when the server does not answer.
     """
     import httpx2
