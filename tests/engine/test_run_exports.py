@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from musterd import Agent, Team, tool
-from musterd.core.media import REFERENCE, content_hash
+from musterd.core.media import content_hash
 from musterd.core.requirements import Decision, Verdict
 from musterd.http.run_export import export_parts
 from musterd.service.run_ref import RunRef
@@ -63,21 +63,12 @@ async def test_decisions_about_calls_that_a_fork_took_over(engines: Engines, mod
     assert (await replay_async(export, agent)).steps == len(export["steps"])
 
 
-async def test_only_contents_of_its_session_even_if_a_call_names_others(engines: Engines, model: HeldModel) -> None:
-    @tool
-    def look(musterd_blob: str) -> str:
-        """Look."""
-        return "seen"
-
-    agent = Agent(id="solo", model=model, tools=[look])
+async def test_an_export_has_only_contents_of_its_session(engines: Engines, model: HeldModel) -> None:
+    """A model can write what looks like a reference to another user's file."""
     content = b"private"
-    arguments = json.dumps({REFERENCE: content_hash(content)})
-    async with engines(agents=[agent]) as harness:
+    async with engines(agents=[Agent(id="solo", model=model)]) as harness:
         await harness.run("Hello.", "r1", "s1")
+        await harness.run("Hello.", "r2", "s2")
         await harness.database.write(lambda tx: blobs.put(tx, "r1", [content], 1.0))
-        for session_id in ("s1", "s2"):
-            await harness.run(f"Look. [[TOOL look {arguments}]]", f"look-{session_id}", session_id)
-        contents = {
-            session_id: (await exported(harness, f"look-{session_id}"))["contents"] for session_id in ("s1", "s2")
-        }
-    assert contents == {"s1": {content_hash(content): "cHJpdmF0ZQ=="}, "s2": {}}
+        assert await harness.server.details.content("s1", content_hash(content)) == content
+        assert await harness.server.details.content("s2", content_hash(content)) is None
