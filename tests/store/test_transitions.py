@@ -178,6 +178,7 @@ PARAMS = dict.fromkeys(["error_code", "expires_at", "first_token_at", "holder", 
     "most_of_owner": 9,
     "now": 200.0,
     "root": "r1",
+    "run_ids": '["r1"]',
     "seq": 1,
     "worker": "w2",
 }
