@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,14 +40,14 @@ class Site:
 
     @contextlib.contextmanager
     def program(self, name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Start a program; it is interrupted at the end, as by Ctrl+C."""
+        """Start a program; it is stopped at the end."""
         words = [sys.executable, str(PROGRAMS / name), *arguments]
         environment = {**os.environ, "MUSTERD_URL": self.url}
         with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 yield process
             finally:
-                process.send_signal(signal.SIGINT)
+                process.terminate()  # programs that a shell has started in the background ignore SIGINT
 
 
 @pytest.fixture
