@@ -41,7 +41,7 @@ test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py browser
 	@$(BIN)/python tools/install.py terminal
 	$(if $(NPM),npm --prefix clients/ts test --silent && npm --prefix ui test --silent && npm --prefix ui run size --silent)
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 3 --dist worksteal
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
 	@$(BIN)/python tools/install.py local
