@@ -40,12 +40,12 @@ def record(words: list[str], environment: Mapping[str, str], cast: Path) -> None
     with cast.open("w", encoding="utf-8") as file:
         print(json.dumps({"version": 2, "width": COLUMNS, "height": ROWS}), file=file)
         print(json.dumps([0.0, "o", f'$ musterd run {TEAM} "{MESSAGE}"\r\n']), file=file)
-        for text in shown(words, environment):
+        for text in output_of(words, environment):
             print(json.dumps([time.monotonic() - started, "o", text]), file=file)
 
 
-def shown(words: list[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """What a command shows, piece by piece."""
+def output_of(words: list[str], environment: Mapping[str, str]) -> Iterator[str]:
+    """The output of a command, piece by piece."""
     keyboard, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     command = [sys.executable, "-m", "musterd", *words]

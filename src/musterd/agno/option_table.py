@@ -171,8 +171,8 @@ def report_others(declared: Any, table: Mapping[str, Row], label: str, place: Pl
         if (passed is not None and name not in passed) or value is None or _equals(value, defaults[name].default):
             continue
         if row.treatment == "refused":
-            shown = f"{name}={value!r}" if isinstance(value, str | bool | int) else name
-            note(declaration_error(place, f"{label} sets {shown}, which is not supported", row.words), place)
+            setting = f"{name}={value!r}" if isinstance(value, str | bool | int) else name
+            note(declaration_error(place, f"{label} sets {setting}, which is not supported", row.words), place)
         else:
             (report.here if row.treatment == "here" else report.not_served)(name, row.words, place)
 

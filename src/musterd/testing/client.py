@@ -114,7 +114,27 @@ async def _nothing_to_load(component: BaseComponent) -> None:
     """Scripted models need no SDK."""
 
 
-class TestClient:
+class _AnyTestClient:
+    """What :class:`TestClient` and :class:`AsyncTestClient` share: the application, and what its models were asked."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        *declared: Declared,
+        script: Mapping[str, object] | Script | None = None,
+        settings: Mapping[str, Any] | None = None,
+        db: str | None = None,
+    ) -> None:
+        self._server = _TestServer(declared, script, settings, db)
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests to the models, in order."""
+        return self._server.script.requests
+
+
+class TestClient(_AnyTestClient):
     """Runs teams, agents and workflows in a test. Its calls block.
 
     ``with TestClient(desk, script={"desk": ["Hello."]}) as client``: runs are driven as a server drives them, on a
@@ -127,17 +147,7 @@ class TestClient:
     :param db: the URL of a database, if it is not to be a temporary SQLite file.
     """
 
-    __test__ = False
-
-    def __init__(
-        self,
-        *declared: Declared,
-        script: Mapping[str, object] | Script | None = None,
-        settings: Mapping[str, Any] | None = None,
-        db: str | None = None,
-    ) -> None:
-        self._server = _TestServer(declared, script, settings, db)
-        self._stack = contextlib.ExitStack()
+    _stack: contextlib.ExitStack
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -154,11 +164,6 @@ class TestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    @property
-    def requests(self) -> list[Request]:
-        """What the models were asked, in order."""
-        return self._server.script.requests
 
     def run(
         self,
@@ -182,20 +187,10 @@ class TestClient:
         return self._server.run_of(self.api.runs.export(self.api.wait(run)))
 
 
-class AsyncTestClient:
+class AsyncTestClient(_AnyTestClient):
     """A :class:`TestClient` whose calls are awaited: ``async with AsyncTestClient(desk) as client``."""
 
-    __test__ = False
-
-    def __init__(
-        self,
-        *declared: Declared,
-        script: Mapping[str, object] | Script | None = None,
-        settings: Mapping[str, Any] | None = None,
-        db: str | None = None,
-    ) -> None:
-        self._server = _TestServer(declared, script, settings, db)
-        self._stack = contextlib.AsyncExitStack()
+    _stack: contextlib.AsyncExitStack
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -211,11 +206,6 @@ class AsyncTestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._stack.aclose()
-
-    @property
-    def requests(self) -> list[Request]:
-        """What the models were asked, in order."""
-        return self._server.script.requests
 
     async def run(
         self,
