@@ -156,7 +156,7 @@ async def test_a_standby_is_named_as_such(database: PostgresDatabase, server: Ou
     assert await database.read(workers.heartbeats) == {}, "reads go on"
 
 
-async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresDatabase) -> None:
+async def test_a_cancelled_caller_does_not_stop_the_write(database: PostgresDatabase) -> None:
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def work(tx: Tx) -> None:
@@ -224,6 +224,27 @@ async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pyt
     await db.close()
 
 
+async def test_reads_do_not_wait_for_writes_that_wait_for_a_lock(postgres_url: str) -> None:
+    db = PostgresDatabase(postgres_url, connections=4)
+    await db.open()
+    begun: asyncio.Queue[None] = asyncio.Queue()
+    go, lock = asyncio.Event(), Statement("test_lock", "SELECT TURN('test') AS held")
+
+    async def hold(tx: Tx) -> None:
+        begun.put_nowait(None)
+        await tx.one(lock, {})
+        await go.wait()
+
+    writes = [asyncio.ensure_future(db.write(hold)) for _ in range(8)]
+    for _ in range(3):
+        await begun.get()
+    assert await db.read(workers.heartbeats) == {}
+    assert begun.empty(), "the fourth connection is for reads"
+    go.set()
+    await asyncio.gather(*writes)
+    await db.close()
+
+
 async def test_no_statement_is_prepared_behind_a_pooler(postgres_url: str) -> None:
     count = Statement("test_prepared", "SELECT count(*) AS n FROM pg_prepared_statements")
     for prepares in (True, False):
@@ -263,7 +284,7 @@ async def test_a_pooler_that_mixes_up_prepared_statements(database: PostgresData
     assert "set MUSTERD_DB_PREPARES=false" in logs[0]["do"]
 
 
-def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("musterd.core.clock.monotonic", lambda: now)
     complaints = Complaints("here")

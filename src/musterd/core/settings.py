@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     """The database URL: ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or
     ``postgresql://user@host/name``."""
     db_connections: Count = 10
-    """Most Postgres connections of a process, plus two for LISTEN and heartbeats."""
+    """Most Postgres connections of a process (writes use three quarters), plus two for LISTEN and heartbeats."""
     db_prepares: bool = True
     """Whether Postgres prepares statements. Set it to false behind a connection pooler that does not support prepared
     statements."""

@@ -37,6 +37,9 @@ Connection = AsyncConnection[DictRow]
 CONNECTIONS = 10
 WAIT_SECONDS = 10.0
 """How long a transaction waits for a connection."""
+WRITES = 0.75
+"""The part of the pool that writes may use. A write that waits for a lock keeps its connection: if fifty runs of one
+user end at once, their writes would otherwise use all connections, and polls would wait for them."""
 DOWN_SECONDS = 0.5
 """The same while the server refuses connections."""
 RECONNECT_SECONDS = 3.0
@@ -105,6 +108,7 @@ class PostgresDatabase:
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
+        self._write_slots = asyncio.Semaphore(max(1, int(connections * WRITES)))
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._is_closing = False
         self._writing: set[asyncio.Task[Any]] = set()
@@ -273,7 +277,7 @@ class PostgresDatabase:
             return result
 
         try:
-            return await self._use(use)
+            return await self._use(use, self._write_slots)
         except _LostCommit as lost:
             self._complaints.unavailable(lost.error)
             if await self._has_committed(lost):
@@ -301,11 +305,14 @@ class PostgresDatabase:
 
     # --- connections ------------------------------------------------------------------------------
 
-    async def _use(self, use: Callable[[Connection], Awaitable[T]]) -> T:
-        """Call ``use`` with a connection, and retry it if that is safe and may succeed."""
+    async def _use(self, use: Callable[[Connection], Awaitable[T]], slots: asyncio.Semaphore | None = None) -> T:
+        """Call ``use`` with a connection, and retry it if that is safe and may succeed.
+
+        :param slots: of which one is held while the connection is used.
+        """
         lost = collided = 0
         while True:
-            pool, connection = await self._get_connection()
+            pool, connection = await self._get_connection(slots)
             try:
                 result = await use(connection)
                 self._refusal = None
@@ -326,8 +333,13 @@ class PostgresDatabase:
                     raise
             finally:
                 await pool.putconn(connection)
+                if slots is not None:
+                    slots.release()
 
-    async def _get_connection(self) -> tuple[AsyncConnectionPool[Connection], Connection]:
+    async def _get_connection(
+        self, slots: asyncio.Semaphore | None
+    ) -> tuple[AsyncConnectionPool[Connection], Connection]:
+        """A connection of the pool, and one of ``slots``, both held by the caller."""
         pool = self._pool
         if pool is None:
             raise StoreUnavailable("The database is closed.")
@@ -336,7 +348,7 @@ class PostgresDatabase:
             try:
                 # Short waits, so that a server that refuses connections is noticed soon, while a busy pool may take
                 # WAIT_SECONDS.
-                return pool, await pool.getconn(DOWN_SECONDS)
+                return pool, await _connection_with_slot(pool, slots)
             except PoolTimeout as error:
                 if self._refusal is None and clock.monotonic() < deadline:
                     continue  # all connections are in use
@@ -385,6 +397,25 @@ class PostgresDatabase:
                 return connection
 
         return RecordingConnection
+
+
+async def _connection_with_slot(pool: AsyncConnectionPool[Connection], slots: asyncio.Semaphore | None) -> Connection:
+    """A connection of the pool, and one of ``slots``.
+
+    :raises PoolTimeout: either took longer than DOWN_SECONDS; neither is held.
+    """
+    if slots is None:
+        return await pool.getconn(DOWN_SECONDS)
+    try:
+        async with asyncio.timeout(DOWN_SECONDS if slots.locked() else None):
+            await slots.acquire()
+    except TimeoutError as error:
+        raise PoolTimeout(f"no other write ended within {DOWN_SECONDS} s") from error
+    try:
+        return await pool.getconn(DOWN_SECONDS)
+    except BaseException:
+        slots.release()
+        raise
 
 
 class _Context:
