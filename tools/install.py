@@ -8,7 +8,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
     python tools/install.py ui        build the TypeScript client and the page of ui/ where npm is installed
     python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
     python tools/install.py browser   Debian's Chromium, which tests/ui drives
-    python tools/install.py terminal  Debian's tmux, in which tests/flow/cli runs commands
+    python tools/install.py terminal  Debian's tmux, zsh and fish, in which tests/flow/cli runs commands
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
 """
 
@@ -297,8 +297,10 @@ def browser() -> None:
 
 
 def terminal() -> None:
-    """Install tmux where it is missing."""
+    """Install the terminal and the shells that are missing."""
     debian_package("tmux", ("tmux",), "the tests of screens in a terminal")
+    for shell in ("zsh", "fish"):
+        debian_package(shell, (shell,), "the tests of completion in a shell")
 
 
 def debian_package(package: str, programs: Iterable[str], needed_for: str) -> None:

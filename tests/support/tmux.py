@@ -1,4 +1,4 @@
-"""A command in a terminal of tmux, with a person who sees its screen and presses keys."""
+"""A program in a terminal of tmux, with a person who sees its screen and presses keys."""
 
 import os
 import shlex
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,19 +14,22 @@ from typing import Self
 from tests.support.process import until
 
 TMUX = shutil.which("tmux")
+MUSTERD = (sys.executable, "-m", "musterd")
 _SETTINGS = "set -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g status off\n"
 
 
 class TmuxTerminal:
-    """Runs a command of musterd. All that it prints is on the screen.
+    """Runs a program. All that it prints is on the screen.
 
-    :param words: the command.
+    :param words: the arguments of the program: by default a command of musterd.
+    :param program: the program with its first arguments.
     :param environment: in addition to that of this process.
     """
 
     def __init__(
         self,
         *words: str,
+        program: Sequence[str] = MUSTERD,
         environment: Mapping[str, str],
         columns: int = 100,
         rows: int = 40,
@@ -35,7 +38,7 @@ class TmuxTerminal:
         settings = Path(self._folder.name) / "tmux.conf"
         settings.write_text(_SETTINGS)
         self._client = [str(TMUX), "-u", "-S", f"{self._folder.name}/tmux", "-f", str(settings)]
-        command = shlex.join([sys.executable, "-m", "musterd", *words])
+        command = shlex.join([*program, *words])
         self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), f"exec {command}", environment=environment)
 
     def __enter__(self) -> Self:
@@ -62,11 +65,11 @@ class TmuxTerminal:
             raise AssertionError(f"{error}:\n{self.screen()}") from error
         return self.screen()
 
-    def type(self, line: str) -> None:
-        """Type a line."""
-        if line:
-            self._tmux("send-keys", "-l", "--", line)
-        self.press("Enter")
+    def type(self, text: str, key: str = "Enter") -> None:
+        """Type a text, and press a key after it."""
+        if text:
+            self._tmux("send-keys", "-l", "--", text)
+        self.press(key)
 
     def press(self, key: str) -> None:
         """Press a key, such as ``C-c``."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 import musterd
-from musterd.cli.remote.command_failed import CommandFailed
+from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
@@ -525,7 +525,11 @@ def backup(
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print a script that completes commands and options in SHELL.
 
-    For bash, add this line to ~/.bashrc: source <(musterd completion bash)
+    bash, in ~/.bashrc: source <(musterd completion bash)
+
+    zsh, once: musterd completion zsh > "${fpath[1]}/_cyclopts_musterd"
+
+    fish, once: musterd completion fish > ~/.config/fish/completions/musterd.fish
 
     Parameters
     ----------
@@ -563,6 +567,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.raise_signal(signal.SIGPIPE)
         raise
+    except KeyboardInterrupt:  # in a command, or in an import, that Ctrl+C does not end in its own way
+        return ExitCode.CANCELLED
     except (DeclarationError, StartError, RequestError) as error:
         print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command
         return 1 if isinstance(error, Unavailable) else 2

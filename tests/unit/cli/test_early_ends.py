@@ -1,4 +1,4 @@
-"""Commands whose output is not read to its end, as in ``musterd db info | head -1``."""
+"""Commands that end early: by ``| head -1``, which closes their output, or by Ctrl+C."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from musterd.cli.main import main
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -19,3 +21,14 @@ def test_a_command_without_a_reader_ends_like_other_programs(tmp_path: Path, opt
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_ctrl_c_during_an_import_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["musterd.cli.main"], "app", interrupted)
+    assert main(["runs", "ls"]) == 130
+    assert capsys.readouterr() == ("", "")
