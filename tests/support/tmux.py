@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,13 +57,23 @@ class TmuxTerminal:
         """
         return self._tmux("capture-pane", "-p", *(["-e"] if with_styles else [])).rstrip()
 
-    def until(self, *texts: str) -> str:
-        """Wait until the screen shows these texts, and return it."""
+    def until(self, *texts: str, is_whole: Callable[[str], bool] = bool) -> str:
+        """Wait until the screen shows these texts, and return it.
+
+        :param is_whole: whether all of a screen is drawn: a large one comes in several parts.
+        """
+        screen = ""
+
+        def shows_all() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return all(text in screen for text in texts) and is_whole(screen)
+
         try:
-            until(lambda: all(text in self.screen() for text in texts), f"{texts} on the screen")
+            until(shows_all, f"{texts} on the screen")
         except AssertionError as error:
-            raise AssertionError(f"{error}:\n{self.screen()}") from error
-        return self.screen()
+            raise AssertionError(f"{error}:\n{screen}") from error
+        return screen
 
     def type(self, text: str, key: str = "Enter") -> None:
         """Type a text, and press a key after it."""
@@ -77,7 +87,9 @@ class TmuxTerminal:
 
     def end(self) -> int:
         """Wait until the command has ended; its exit code."""
-        until(lambda: self._fact("pane_dead") == "1", "the end of the command")
+        # The output is at its end when the pane is dead; the exit code may come later.
+        until(lambda: self._fact("pane_dead") == "1", "the end of the output")
+        until(lambda: self._fact("pane_dead_status") != "", "an exit code")
         return int(self._fact("pane_dead_status"))
 
     def _fact(self, name: str) -> str:

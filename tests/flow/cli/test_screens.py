@@ -43,7 +43,9 @@ async def test_the_live_view_fits_the_terminal_and_leaves_the_answer(
         hold = server.model.hold("[[WORDS", after=2)
         with open_terminal(server, "run", "demo-team", TWO_MEMBERS, columns=columns) as terminal:
             texts = ("Demo Team", "Weather Agent", "Writer Agent", "writing", "word0 word1", "tokens")
-            screen = await asyncio.to_thread(terminal.until, *texts)
+            screen = await asyncio.to_thread(
+                terminal.until, *texts, is_whole=lambda screen: screen.count("╯") == screen.count("╭")
+            )
             lines = screen.splitlines()
             assert lines[0].startswith("demo-team  ")
             assert max(line.count("╭") for line in lines) == side_by_side
