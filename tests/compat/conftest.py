@@ -87,7 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[D
 
 @pytest.fixture(scope="session")
 def server(site: Deployment) -> Process:
-    """A server without a key, with everything as shipped; a failed model call is tried again at once."""
+    """A server without a key, with everything as shipped; a failed model call is retried at once."""
     return site.serve(model_retry_seconds=0)
 
 

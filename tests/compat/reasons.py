@@ -46,7 +46,7 @@ REASONS: dict[str, str] = {
     r"- member_responses\[\]\.events\[\]": "a member's events stand in the stream, and are not sent twice",
     r"- metrics\.time_to_first_token$": "a leader that said nothing has no first token",
     # Order
-    r"^stream of a failing (model|member): order": "a failed model call is tried again, aloud",
+    r"^stream of a failing (model|member): order": "a failed model call is retried, and an event says so",
     r"^stream without events: order": "a stream always tells how it ended",
     r"^stream of a member's pause: order": "a delegation that waits has not completed, nor has the member",
     r"^stream of a member's pause: TeamRunPaused [-+] tools\[\]": "the call that waits is shown, not the delegation",

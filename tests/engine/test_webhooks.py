@@ -1,4 +1,4 @@
-"""Deliveries: signed, tried again over hours and restarts, never by two at once, and not to where they may not go."""
+"""Deliveries: signed, retried over restarts, sent by one process at a time, and only to addresses that are allowed."""
 
 import asyncio
 import contextlib

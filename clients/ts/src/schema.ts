@@ -10258,7 +10258,7 @@ export interface components {
             max_iterations?: number;
             /**
              * Max Retries
-             * @description How often a failed step is tried again.
+             * @description How often a failed step is retried.
              */
             max_retries?: number;
             /**

@@ -321,7 +321,7 @@ class AttemptOutcome(StrEnum):
     LOST = "lost"  # its process died
     HANDED_OVER = "handed_over"  # its process was stopped
     PAUSED = "paused"  # the run waits for a person
-    RELEASED = "released"  # its end could not be stored; the run is tried again
+    RELEASED = "released"  # its end could not be stored; the run is retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

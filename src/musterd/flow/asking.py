@@ -80,7 +80,7 @@ async def ask_before(walk: "Walk", position: Position, scope: Scope) -> Answer:
 
 
 async def ask_about_error(walk: "Walk", position: Position, number: int, error: ToolStep) -> bool:
-    """Ask whether a step that failed is tried again; if not, it is skipped.
+    """Ask whether a step that failed is retried; if not, it is skipped.
 
     :param number: the number of the try that failed, from 0.
     :raises Waits: there is no decision yet.

@@ -117,7 +117,7 @@ async def _drive(walk: "Walk", position: Position, step_run: StepRun) -> ToolSte
     if deadline.is_over:
         message = f"No result after {step_run.timeout_seconds} s."
         return replace(step, result=message, details={"error_type": "TimeoutError"})
-    if tree.stops.is_stopped(child.run_id):  # by a person: nothing is tried again, and the workflow goes on
+    if tree.stops.is_stopped(child.run_id):  # by a person: nothing is retried, and the workflow goes on
         return replace(step, details={"is_stopped": True})
     error = (driven[0].progress.output.error if driven else None) or {}
     return replace(step, details={"error_type": error.get("code"), "is_final": not error.get("retryable", False)})

@@ -104,7 +104,7 @@ def _with_chosen_run_id(handler: Handler, chosen_ids: ChosenRunIds) -> Handler:
         try:
             return await handler(request)
         except NotFound:
-            # An administrator may use the id that a user chose. Only reads are tried again: other requests have bodies,
+            # An administrator may use the id that a user chose. Only reads are retried: other requests have bodies,
             # which were read already.
             session_id = request.path_params.get("session_id") or request.query_params.get("session_id", "")
             if request.method not in ("GET", "HEAD") or not is_identifier(session_id):

@@ -287,7 +287,7 @@ class SqliteDatabase:
         return tx
 
     def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
-        """Commit all of ``jobs`` together. If the database itself fails, each job is tried again in its own commit."""
+        """Commit all of ``jobs`` together. If the database itself fails, each job is retried in its own commit."""
         if len(jobs) > 1:
             begin_write(tx.connection, self._busy_seconds)
             try:

@@ -44,7 +44,7 @@ class _Nested(TypedDict, total=False):
 
 class _Flags(TypedDict, total=False):
     max_iterations: int
-    max_retries: Annotated[int, Field(description="How often a failed step is tried again.")]
+    max_retries: Annotated[int, Field(description="How often a failed step is retried.")]
     on_error: Annotated[str, Field(examples=["fail", "skip", "pause"])]
     requires_confirmation: bool
     requires_user_input: bool

@@ -77,7 +77,7 @@ def test_a_text_that_comes_again_after_a_crash_is_shown_once() -> None:
         (event("ToolCallError", tool=tool("look"), error="dark"), "look failed: dark"),
         (
             event("ModelRequestRetried", reason="busy", wait_seconds=1.5),
-            "model call failed, tried again in 1.5 s: busy",
+            "model call failed, retried in 1.5 s: busy",
         ),
         (event("StepStarted", step_name="draft"), "step draft started"),
         (event("StepError", step_name="draft", error="no"), "step draft failed: no"),

@@ -1,4 +1,4 @@
-"""A model call beside a run's turns: told, counted, tried again and corrected as a turn is."""
+"""A model call beside a run's turns: recorded, counted, retried and corrected like a turn."""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ async def ask(model: Model, **settings: Any) -> ModelAnswer:
         ModelRequestParameters(),
         None,
         on_text=lambda text, reasoning: None,
-        on_retry=lambda *retry: pytest.fail("it is not tried again"),
+        on_retry=lambda *retry: pytest.fail("it is not retried"),
     )
 
 

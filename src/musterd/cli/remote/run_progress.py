@@ -162,7 +162,7 @@ def _failed_call(event: "Event", member: MemberProgress) -> str:
 
 def _retry(event: "Event", member: MemberProgress) -> str:
     wait = event.raw.get("wait_seconds") or 0
-    return f"model call failed, tried again in {wait:.1f} s: {_cut(event.raw.get('reason'))}"
+    return f"model call failed, retried in {wait:.1f} s: {_cut(event.raw.get('reason'))}"
 
 
 def _step(words: str) -> Callable[["Event", MemberProgress], str]:

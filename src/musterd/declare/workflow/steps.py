@@ -149,7 +149,7 @@ class Step(StepOptions):
     step_id: str | None = field(
         default=None, metadata=about(TEXT, "The id in events and results; by default derived from the place.")
     )
-    max_retries: int = field(default=3, metadata=about(COUNT, "How often a failed step is tried again."))
+    max_retries: int = field(default=3, metadata=about(COUNT, "How often a failed step is retried."))
     on_error: str = field(
         default="fail",
         metadata=about(

@@ -59,7 +59,7 @@ test("a call that was out when the process was lost ends with the last sign of l
   expect(call).toMatchObject({ isCutOff: true, endedAt: START + 1 });
 });
 
-test("a model call that is tried again keeps its tries", () => {
+test("a model call that is retried keeps its tries", () => {
   const feed = new RunFeed(ROOT);
   feed.apply([
     event(0, "ModelRequestStarted", { model: "m" }),
