@@ -42,6 +42,8 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
                 after = event.index
         finally:
             screen.stop()
+        # The stream ends at a pause too. The run is read after it, because another window may have decided meanwhile:
+        # then it is at work or at its end, and the stream goes on after the last event that was shown.
         current = client.runs.get(run)
         if current.is_final:
             return current
@@ -52,7 +54,7 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
             return current
         try:
             client.decide(current, *decisions)
-        except Conflict as error:
+        except Conflict as error:  # another window was faster; the loop reads what the run waits for now
             say(f"Not accepted: {printable(error.detail)}")
 
 
@@ -61,6 +63,7 @@ def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions
     from musterd.client import Conflict, StillRunning
 
     say("Cancelling the run. Press Ctrl+C again to leave it at work.")
+    # The wait comes before the request, because a stored cancel cannot be taken back.
     try:
         clock.block(CANCEL_SECONDS)
     except KeyboardInterrupt:

@@ -62,6 +62,7 @@ def started(start: Start, options: ServerOptions) -> "Run":
         fields["session_id"] = start.session
     if start.files:
         fields["files"] = start.files
+    # If the answer of `start` is lost, the client sends it again with the same idempotency key, so there is one run.
     with connected(options) as client:
         row = chosen(client, start.team, start.kind)
         return client.start(row.component.id, start.message, kind=row.kind, **fields)
