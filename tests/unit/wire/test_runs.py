@@ -1,6 +1,7 @@
 """One run, as POST and GET answer it: the peer's keys, its order, and what is ours at the end."""
 
 import json
+import time
 import timeit
 
 import pytest
@@ -259,8 +260,8 @@ def test_every_output_is_json_without_none_but_in_tools() -> None:
 
 def test_rendering_a_small_run_is_cheap() -> None:
     view = samples.plain_view()
-    seconds = min(timeit.repeat(lambda: run_output(view), number=200, repeat=5)) / 200
-    assert seconds < 0.0002
+    cpu_seconds = min(timeit.repeat(lambda: run_output(view), timer=time.thread_time, number=200, repeat=5)) / 200
+    assert cpu_seconds < 0.0002
 
 
 def test_members_outputs_stand_in_the_run_where_the_team_keeps_them() -> None:
