@@ -62,13 +62,6 @@ ELEMENTS = """root => [...root.querySelectorAll(".prose *")].map(element => ({
 }))"""
 
 
-@pytest.fixture
-def visitor(visitor: Visitor) -> Visitor:
-    """A window whose browser reports inline styles, which it refuses while a text is parsed for sanitizing."""
-    visitor.expected_errors.append("Content Security Policy")
-    return visitor
-
-
 def say(server: Process, answers: list[str], session_id: str) -> None:
     """Have runs of a session answer these texts."""
     for number, answer in enumerate(answers):

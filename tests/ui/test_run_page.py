@@ -23,9 +23,11 @@ TRACK = '[[DELEGATE shipping: <TOOL track_parcel {{"tracking_no": "{}"}}>]]'
 REFUND = '[[DELEGATE billing: <TOOL refund_payment {"order_id": "4417", "amount_eur": 14.9, "reason": "lost"}>]]'
 HOSTILE = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><script>window.hacked = 1</script>'
 SMOOTH = 20.0
-"""Milliseconds between two frames, at the 95th percentile; a screen shows one every 16.7 ms."""
+"""Milliseconds between two frames, at the 95th percentile."""
+SCREEN_FRAME = 1000 / 60
+"""Milliseconds for which a screen shows a frame."""
 BUSY = 10.0
-"""Milliseconds of processor time for a frame, on the average."""
+"""Milliseconds of processor time for each frame of a screen, on the average."""
 COUNT_FRAMES = """() => {
   const frames = []
   let last = performance.now()
@@ -388,7 +390,8 @@ def test_a_run_of_20_000_events_stays_smooth_and_small(server: Process, visitor:
 def check_smooth(visitor: Visitor, act: Callable[[], None]) -> None:
     """Assert that frames come in time while the reader acts, and that little of each is spent on the main thread.
 
-    On a busy machine other programs take frames too: only the processor time of the page counts then.
+    On a busy machine other programs take frames too, and the page does the work of several frames in one. Only its
+    processor time counts then, for each frame that a screen would have shown.
     """
     rounds = []
     for _ in range(3):
@@ -396,7 +399,8 @@ def check_smooth(visitor: Visitor, act: Callable[[], None]) -> None:
             visitor.page.evaluate(COUNT_FRAMES)
             act()
             frames = sorted(visitor.page.evaluate("() => window.endFrames()"))
-            rounds.append((frames[int(len(frames) * 0.95)], seconds() * 1000 / len(frames)))
+            screen_frames = max(len(frames), sum(frames) / SCREEN_FRAME)
+            rounds.append((frames[int(len(frames) * 0.95)], seconds() * 1000 / screen_frames))
     assert min(milliseconds for _, milliseconds in rounds) <= BUSY, rounds
     if machine_is_quiet():
         assert min(between for between, _ in rounds) <= SMOOTH, rounds

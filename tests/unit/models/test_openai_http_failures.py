@@ -1,6 +1,7 @@
 """Each way a call can fail is one of the SDK's exceptions, and none leaves a connection or a task behind."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import shutil
@@ -55,7 +56,8 @@ class Wire:
             self.lines = head.split(b"\r\n")
             size = next(int(line[15:]) for line in self.lines if line.lower().startswith(b"content-length:"))
             await reader.readexactly(size)
-        except asyncio.IncompleteReadError:  # on a busy machine a client may give up before it has sent its request
+        # On a busy machine a client may give up before it has sent its request.
+        except (asyncio.IncompleteReadError, ConnectionError):
             self.client_is_gone.set()
             writer.close()
             return
@@ -63,7 +65,8 @@ class Wire:
         self.has_request.set()
         writer.write(self.answer)
         if self.then_waits:
-            await reader.read()
+            with contextlib.suppress(ConnectionError):  # a reset, if the client left before it read all of the answer
+                await reader.read()
             self.client_is_gone.set()
         writer.close()
 

@@ -17,6 +17,12 @@ test("links open elsewhere and tell nothing", () => {
   expect(html("[docs](https://example.com)")).toContain('rel="noopener noreferrer nofollow"');
 });
 
+test("HTML stays text, but for line breaks", () => {
+  expect(html("a <b>bold</b> word")).toContain("a &lt;b&gt;bold&lt;/b&gt; word");
+  expect(html("<div onclick='x()'>**strong**</div>")).toContain("&lt;div onclick=");
+  expect(html("| a |\n|---|\n| one<br>two |")).toMatch(/one<br\s*\/?>two/);
+});
+
 test("a text that is nested too deeply or too long stays plain", () => {
   expect(html(`${">".repeat(20_000)} deep`)).toContain("&gt;&gt;&gt;");
   expect(html(`**long** ${"word ".repeat(30_000)}`)).toContain("**long** word");

@@ -2,7 +2,18 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
-const marked = new Marked({ gfm: true, breaks: true, async: false });
+/**
+ * HTML of a model or a tool stays text. Browsers report inline event handlers to the console even in a document that is
+ * parsed only to be sanitized. Line breaks are taken, because models write them into the cells of tables.
+ */
+const onlyLineBreaks = (source: string) => (/^<br *\/?>/i.test(source) ? false : undefined); // false: as marked does it
+
+const marked = new Marked({
+  gfm: true,
+  breaks: true,
+  async: false,
+  tokenizer: { html: onlyLineBreaks, tag: onlyLineBreaks },
+});
 
 const ALLOWED_TAGS = [
   ..."p br hr strong em del s code pre blockquote ul ol li".split(" "),
