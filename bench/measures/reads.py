@@ -33,7 +33,7 @@ async def one_size(bench: Bench, sides: list[Side], size: int) -> list[Figure]:
     samples = await bench.compare(sides, read, ours=2000, peer=PEER_READS[size])
     name = f"GET of a run, {size:,} in its session"
     return [
-        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, Bar(at_most=1)),
+        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, Bar(at_most=0.4)),
         beside(f"{name}: p50", "ms", samples, lambda of: of.percentile(0.5)),
     ]
 

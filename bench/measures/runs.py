@@ -24,7 +24,7 @@ async def streamed(side: Side) -> object:
 
 
 SHAPES: dict[str, tuple[ToolCallContext, Bar]] = {
-    "leader only": (leader_only, Bar(ratio=0.35)),
+    "leader only": (leader_only, Bar(ratio=0.22)),
     "leader + member with a tool": (with_member, Bar(ratio=0.45)),
     "background + poll every 50 ms": (polled, Bar(ratio=0.35)),
     "stream": (streamed, Bar(ratio=0.35)),

@@ -29,9 +29,9 @@ async def measure(bench: Bench) -> list[Figure]:
     for is_new, title in ((False, "start"), (True, "start on a new database")):
         sides = [middle(costs_by_kind[kind, is_new]) for kind in kinds]
         figures += [
-            beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], Bar(at_most=1.5)),
+            beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], Bar(at_most=0.75)),
             beside(f"{title}: time until /health answers", "s", sides, lambda of: of[1]),
-            beside(f"{title}: memory, idle", "MB", sides, lambda of: of[2], Bar(at_most=110)),
+            beside(f"{title}: memory, idle", "MB", sides, lambda of: of[2], Bar(at_most=90)),
         ]
     return figures
 
