@@ -1,16 +1,24 @@
-"""Imports everything that a server with scripted models has imported when it is ready."""
+"""Imports and builds what a server with scripted models has imported and built after its first run."""
 
+import uvicorn.lifespan.off
+import uvicorn.loops.auto
 import uvicorn.loops.uvloop
 import uvicorn.protocols.http.httptools_impl
 import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401
 from genai_prices.data_snapshot import get_snapshot
+from pydantic_ai.messages import ModelMessagesTypeAdapter
 
+import musterd.agno.reader
 import musterd.app
+import musterd.cli.logs
 import musterd.cli.serve
+import musterd.cli.source
 import musterd.cli.worker
+import musterd.declare.python_source
 import musterd.http.uvicorn_protocol
 import musterd.models.script_tasks
 import musterd.models.scripted
 import musterd.store.postgres  # noqa: F401
 
 get_snapshot()  # the prices of models, which each model reads when it is made
+ModelMessagesTypeAdapter.rebuild()  # of messages: it is built for the first one
