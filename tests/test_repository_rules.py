@@ -94,18 +94,26 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
 # Small modules
 
 
-@pytest.mark.parametrize("module_path", MODULES, ids=name_of)
-def test_a_module_is_small(module_path: Path) -> None:
-    text = module_path.read_text()
-    assert len(text.splitlines()) < FILE_LINES, "split it by responsibility and data"
-    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
-    assert {name: lines for name, lines in lengths.items() if lines >= FUNCTION_LINES} == {}
+def long_functions(text: str) -> Iterator[str]:
+    """The functions of a module that are too long, each with its lines."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines >= FUNCTION_LINES:
+                yield f"{node.name}: {lines} lines"
 
 
-@pytest.mark.parametrize("module_path", MODULES, ids=name_of)
-def test_a_module_has_a_telling_name(module_path: Path) -> None:
-    assert module_path.stem not in {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
+def test_modules_are_small() -> None:
+    texts = {name_of(path): path.read_text() for path in MODULES}
+    assert [name for name, text in texts.items() if len(text.splitlines()) >= FILE_LINES] == [], (
+        "split them by responsibility and data"
+    )
+    assert {name: functions for name, text in texts.items() if (functions := [*long_functions(text)])} == {}
+
+
+def test_modules_have_telling_names() -> None:
+    vague = {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
+    assert [name_of(path) for path in MODULES if path.stem in vague] == []
 
 
 # The public API
@@ -123,13 +131,12 @@ def public_names() -> list[str]:
     return list(ast.literal_eval(values[0])) if values else []
 
 
-@pytest.mark.parametrize("name", public_names())
-def test_a_public_name_is_documented(name: str) -> None:
+def test_public_names_are_documented() -> None:
     musterd = module("musterd")
-    module(getattr(musterd, "_HOMES", {}).get(name, "musterd"))
-    value = getattr(musterd, name)
-    if not name.startswith("__"):
-        assert (value.__doc__ or "").strip(), f"{name} has no docstring"
+    for name in public_names():
+        module(getattr(musterd, "_HOMES", {}).get(name, "musterd"))
+    values = {name: getattr(musterd, name) for name in public_names() if not name.startswith("__")}
+    assert [name for name, value in values.items() if not (value.__doc__ or "").strip()] == [], "without a docstring"
 
 
 def test_importing_the_package_is_cheap() -> None:
@@ -181,21 +188,29 @@ def test_every_event_kind_is_documented() -> None:
     assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
 
 
-@pytest.mark.parametrize("page_path", PAGES, ids=name_of)
-def test_a_page_links_to_what_exists(page_path: Path) -> None:
+def broken_links(page_path: Path) -> list[str]:
+    """The links of a page to files that do not exist."""
     text = re.sub(r"^```.*?^```", "", page_path.read_text(), flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     near = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)]
-    assert [target for target in near if target and not (page_path.parent / target).exists()] == []
+    return [target for target in near if target and not (page_path.parent / target).exists()]
 
 
-@pytest.mark.parametrize("page_path", PAGES, ids=name_of)
-def test_a_page_names_make_targets_that_exist(page_path: Path) -> None:
+def test_pages_link_to_what_exists() -> None:
+    assert {name_of(path): links for path in PAGES if (links := broken_links(path))} == {}
+
+
+def named_make_targets(page_path: Path) -> set[str]:
+    """The targets of the Makefile that a page names."""
     text = page_path.read_text()
     code = re.findall(r"^```.*?^```", text, flags=re.DOTALL | re.MULTILINE)
     named = re.findall(r"`make ([a-z][a-z-]*)", text)
-    named += re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", "\n".join(code), flags=re.MULTILINE)
-    assert set(named) - set(make_targets()) == set()
+    return {*named, *re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", "\n".join(code), flags=re.MULTILINE)}
+
+
+def test_pages_name_make_targets_that_exist() -> None:
+    existing = set(make_targets())
+    assert {name_of(path): names for path in PAGES if (names := named_make_targets(path) - existing)} == {}
 
 
 # The Makefile, the locks, the tree
