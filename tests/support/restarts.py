@@ -1,12 +1,9 @@
-"""Real ``python -m musterd serve`` processes that are killed and restarted on one database."""
+"""Server processes of a team with a model in a process of its own, which are killed and restarted on one database."""
 
 import contextlib
 import http.client
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -15,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from musterd.core import clock
+from tests.support.forked_process import ForkedProcess
 from tests.support.process import environment_of, select, settings_for
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 
@@ -55,62 +52,45 @@ class ServerProcess:
     """One server process.
 
     :param url: of its database.
+    :param log_file: where its log output is written.
     :param env: additional environment variables.
     :param sessions: of the runs that were started so far, on any process of the database.
     """
 
     app: Path
     url: str
+    log_file: Path
     env: dict[str, str] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
-    process: "subprocess.Popen[str]" = field(init=False)
+    process: ForkedProcess = field(init=False)
     port: int = 0
 
     def start(self) -> "ServerProcess":
         """Start it and wait until it serves."""
-        command = [
-            sys.executable,
-            "-m",
-            "musterd",
-            "serve",
-            str(self.app),
-            "--port",
-            "0",
-            "--db",
-            self.url,
-        ]
-        log = self.app.with_suffix(".log").open("a")
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**os.environ, **self.env}
-        )
-        log.close()
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said.startswith("musterd: serving on "), said or self.log
-        self.port = int(said.strip().rsplit(":", 1)[1])
+        words = ["serve", str(self.app), "--port", "0", "--db", self.url]
+        self.process = ForkedProcess(words, {**os.environ, **self.env}, self.log_file)
+        line = self.process.stdout.readline()
+        assert line.startswith("musterd: serving on "), line or self.log
+        self.port = int(line.strip().rsplit(":", 1)[1])
         return self
 
     @property
     def log(self) -> str:
         """Its log output."""
-        return self.app.with_suffix(".log").read_text()
+        return self.log_file.read_text()
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
         self.process.kill()
         self.process.wait()
-        self._close()
+        self.process.stdout.close()
 
     def terminate(self) -> int:
         """Ask it to stop, wait, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         code = self.process.wait(PATIENCE_SECONDS)
-        self._close()
+        self.process.stdout.close()
         return code
-
-    def _close(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
 
     def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, Any]:
         """One request; the status and the JSON of the answer."""
@@ -164,7 +144,8 @@ class TeamDeployment:
         app = self.folder / "app.py"
         app.write_text(APP)
         own = {"TEST_MARK": str(self.mark), **environment_of(settings_for(self.url))}
-        process = ServerProcess(app, self.url, {**own, **self.env, **env}, self.sessions).start()
+        log_file = self.folder / f"log{len(self.started)}"
+        process = ServerProcess(app, self.url, log_file, {**own, **self.env, **env}, self.sessions).start()
         self.started.append(process)
         return process
 
