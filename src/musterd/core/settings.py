@@ -9,7 +9,7 @@ import ipaddress
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from musterd.core.webhook_addresses import Reach, split
 from musterd.core.webhook_secrets import keys_of
@@ -304,6 +304,18 @@ class Settings(BaseSettings):
     """Whether streams are compressed for clients that accept gzip."""
     disconnect_seconds: Seconds = 10
     """How long a run continues after its stream was abandoned, before it is cancelled."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The arguments, then the environment. A source without a file would still look at every field."""
+        return init_settings, env_settings
 
     @field_validator("auth", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from musterd.declare.problems import note
@@ -125,8 +126,18 @@ def about(
     return {**facts, "doc": f"{belongs} {doc}".strip()}
 
 
-def options_of(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
+_options_by_class: dict[type, Mapping[str, "dataclasses.Field[Any]"]] = {}
+"""A class keeps its options, and each declaration is checked by them several times."""
+
+
+def options_of(cls: type) -> Mapping[str, "dataclasses.Field[Any]"]:
     """The options of ``cls`` by name: supported ones first, and within these the options of ``cls`` itself first."""
+    if cls not in _options_by_class:
+        _options_by_class[cls] = MappingProxyType(_sorted_options(cls))
+    return _options_by_class[cls]
+
+
+def _sorted_options(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
     options = [option for option in dataclasses.fields(cls) if option.init and option.metadata]
     positions = {
         name: position for position, owner in enumerate(cls.__mro__) for name in vars(owner).get("__annotations__", ())

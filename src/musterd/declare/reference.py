@@ -7,7 +7,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,10 @@ def _table(name: str) -> Iterator[str]:
             yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
 
 
-def _other_options(name: str) -> dict[str, "dataclasses.Field[Any]"]:
+def _other_options(name: str) -> Mapping[str, "dataclasses.Field[Any]"]:
     """The options in a table that is neither of agents nor of teams."""
     every_step = options_of(StepOptions)
-    tables = {
+    tables: dict[str, Mapping[str, dataclasses.Field[Any]]] = {
         "mcp": options_of(MCPServer),
         "memory_manager": options_of(MemoryManager),
         "schedule": options_of(Schedule),
