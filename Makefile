@@ -4,6 +4,7 @@ EXAMPLE ?= newsroom
 
 BIN := .venv/bin
 STAMP := .venv/.setup
+BYTECODE := .venv/.bytecode
 # A .venv that was moved, or whose interpreter is gone, is made anew.
 SOUND := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'import uv' 2>/dev/null && echo yes)
 NPM := $(shell command -v npm)
@@ -33,8 +34,8 @@ serve: setup ## Serve the sample team, or EXAMPLE=handbook, and print its URL
 
 # The tests start hundreds of processes, so bytecode is kept even if the environment turns it off: compiling takes half
 # of the start of one.
-test test-local: export PYTHONDONTWRITEBYTECODE =
-test test-local: export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
+test test-local $(BYTECODE): export PYTHONDONTWRITEBYTECODE =
+test test-local $(BYTECODE): export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
@@ -60,7 +61,16 @@ types: setup ## Check types
 bench: setup ## Measure, beside the peer where it can be installed
 	$(BIN)/python -m bench
 
-ci: lint types test ## Do all that a change must pass
+ci: setup ## Do all that a change must pass
+	@$(MAKE) --no-print-directory --jobs 2 lint types $(BYTECODE)
+	@$(MAKE) --no-print-directory test
+
+# Made once, beside the check of types, which needs one processor: the processes of the tests start at the same time, so
+# that each of them would compile everything.
+$(BYTECODE): | setup
+	@$(BIN)/pytest --collect-only --quiet > $@.log || { cat $@.log; exit 1; }
+	@$(BIN)/python -c 'import tests.support.started_server'
+	@touch $@
 
 clean: ## Remove .venv, caches and builds; never a database
 	rm -rf .venv .venv-clients tests/compat/node/node_modules ui/node_modules clients/ts/node_modules clients/ts/dist src/musterd/ui_dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
