@@ -345,6 +345,12 @@ class RunRejected(MusterdError):
     """A person rejected a step of the workflow, and the run finishes as cancelled."""
 
 
+class LeftUnfinished(RunFailed):
+    """The run was not finished when it was imported from another server, and cannot be continued."""
+
+    run_code = "left_unfinished"
+
+
 class ReplayDiverged(RunFailed):
     """A step differs from the one that an earlier attempt stored under its path."""
 

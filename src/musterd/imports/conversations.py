@@ -1,0 +1,154 @@
+"""The conversation of a run: AgentOS's list of messages as messages of pydantic-ai, which musterd stores.
+
+A message of AgentOS has a role, and one for each tool result. A request of pydantic-ai holds all that the model reads
+before its next answer. What providers add for themselves, such as signatures of thoughts, is left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    SystemPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.usage import RequestUsage
+
+from musterd.core.jsontext import storable
+from musterd.core.jsontypes import JsonObject
+from musterd.imports.media import Contents, prompt
+from musterd.imports.values import Unreadable, count_in, number_in, object_in, objects_in, text_in, text_of, time_in
+from musterd.loop.conversation import NOTES, message_text
+
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlace:
+    """The place of a tool call in its run: the turn of the model that made it, and its number there, both from 0."""
+
+    turn: int
+    number: int
+
+
+def own_messages(run: JsonObject) -> list[JsonObject]:
+    """The messages of a run without those of earlier runs.
+
+    :raises Unreadable: they are not a list of objects.
+    """
+    return [message for message in objects_in(run, "messages") if not message.get("from_history")]
+
+
+def call_places(messages: Sequence[JsonObject]) -> dict[str, CallPlace]:
+    """The places of the tool calls in a run's own messages, by their ids.
+
+    :raises Unreadable: the calls of a message are not a list of objects.
+    """
+    places: dict[str, CallPlace] = {}
+    answers = [message for message in messages if message.get("role") == "assistant"]
+    for turn, message in enumerate(answers):
+        for number, call in enumerate(objects_in(message, "tool_calls")):
+            places[text_of(call.get("id"))] = CallPlace(turn, number)
+    return places
+
+
+def conversation(run: JsonObject, contents: Contents) -> list[str]:
+    """The messages of a run as musterd stores them: a JSON text each.
+
+    :param contents: the contents of media in the messages are added to it.
+    :raises Unreadable: a message does not have the form that AgentOS gives it.
+    """
+    return [message_text(message) for message in _messages(objects_in(run, "messages"), contents)]
+
+
+def _messages(stored: Sequence[JsonObject], contents: Contents) -> Iterator[ModelMessage]:
+    parts, from_history, at = list[ModelRequestPart](), False, None
+    names = {
+        text_of(call.get("id")): _function_name(call) for item in stored for call in objects_in(item, "tool_calls")
+    }
+    for item in stored:
+        is_answer = item.get("role") == "assistant"
+        if parts and (is_answer or bool(item.get("from_history")) != from_history):
+            yield ModelRequest(parts=parts, timestamp=at, metadata=_notes(from_history))
+            parts = []
+        from_history, at = bool(item.get("from_history")), _time(item)
+        if is_answer:
+            yield _answer(item, at, from_history)
+        else:
+            parts.append(_request_part(item, names, contents))
+    if parts:
+        yield ModelRequest(parts=parts, timestamp=at, metadata=_notes(from_history))
+
+
+def _notes(from_history: bool, **notes: float) -> JsonObject | None:
+    all_notes: JsonObject = {"from_history": True, **notes} if from_history else {**notes}
+    return {NOTES: all_notes} if all_notes else None
+
+
+def _request_part(item: JsonObject, names: dict[str, str], contents: Contents) -> ModelRequestPart:
+    role, text, at = item.get("role"), storable(text_of(item.get("content"))), _time(item)
+    if role in _SYSTEM_ROLES:
+        return SystemPromptPart(text, timestamp=at)
+    if role == "user":
+        return UserPromptPart(prompt(text, item, contents), timestamp=at)
+    if role != "tool":
+        raise Unreadable(f"a message has the role {text_of(role)[:40]!r}")
+    call_id = text_of(item.get("tool_call_id"))
+    return ToolReturnPart(
+        tool_name=text_in(item, "tool_name") or names.get(call_id, "") or "unknown",
+        content=text,
+        tool_call_id=call_id,
+        timestamp=at,
+        outcome="failed" if item.get("tool_call_error") else "success",
+    )
+
+
+def _answer(item: JsonObject, at: datetime, from_history: bool) -> ModelResponse:
+    text = storable(text_of(item.get("content")))
+    parts: list[ModelResponsePart] = [TextPart(text)] if text else []
+    for call in objects_in(item, "tool_calls"):
+        arguments = object_in(call, "function").get("arguments")
+        parts.append(
+            ToolCallPart(
+                tool_name=_function_name(call) or "unknown",
+                args=arguments if isinstance(arguments, dict) else text_of(arguments) or "{}",
+                tool_call_id=text_of(call.get("id")),
+            )
+        )
+    metrics, notes = object_in(item, "metrics"), dict[str, float]()
+    for name, key in (("seconds", "duration"), ("first_token_seconds", "time_to_first_token")):
+        if (seconds := number_in(metrics, key)) is not None:
+            notes[name] = seconds
+    return ModelResponse(
+        parts=parts or [TextPart("")],
+        usage=_usage(metrics),
+        timestamp=at,
+        metadata=_notes(from_history, **notes),
+    )
+
+
+def _usage(metrics: JsonObject) -> RequestUsage:
+    reasoning = count_in(metrics, "reasoning_tokens")
+    return RequestUsage(
+        input_tokens=count_in(metrics, "input_tokens"),
+        output_tokens=count_in(metrics, "output_tokens"),
+        cache_read_tokens=count_in(metrics, "cache_read_tokens"),
+        cache_write_tokens=count_in(metrics, "cache_write_tokens"),
+        details={"reasoning_tokens": reasoning} if reasoning else {},
+    )
+
+
+def _function_name(call: JsonObject) -> str:
+    return text_in(object_in(call, "function"), "name") or ""
+
+
+def _time(item: JsonObject) -> datetime:
+    return datetime.fromtimestamp(time_in(item, "created_at") or 0.0, UTC)

@@ -1,0 +1,149 @@
+"""The import of an AgentOS database: sessions with their runs, then memories, then approvals.
+
+Rows are read and stored one by one, so memory holds one session at a time. Nothing is remembered between two imports:
+each looks up by id what is stored already, so it goes on where the last one ended, however that ended.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from musterd.core import clock, faults
+from musterd.imports import store
+from musterd.imports.agentos import APPROVALS, MEMORIES, SESSIONS, AgentOSDatabase, Table, Tables
+from musterd.imports.approvals import imported_approval
+from musterd.imports.memories import imported_memory
+from musterd.imports.report import Report
+from musterd.imports.runs import STATES, Names
+from musterd.imports.sessions import ImportedSession, imported_session
+from musterd.imports.store import NotStored, Part, Stored
+from musterd.imports.values import Unreadable
+from musterd.store.database import Database
+
+_KINDS = {SESSIONS: "sessions", MEMORIES: "memories", APPROVALS: "approvals"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Import:
+    """One import.
+
+    :param source: the database of AgentOS.
+    :param target: the open database to store into; None: there is none yet, and this is a dry run.
+    :param writes: False: only say what would happen.
+    :param on_progress: called after each row with the number of rows that are done, and that of all rows.
+    """
+
+    source: AgentOSDatabase
+    target: Database | None
+    names: Names
+    writes: bool = True
+    on_progress: Callable[[int, int], None] = lambda done, total: None
+    report: Report = field(default_factory=Report)
+    _done: int = 0
+    _total: int = 0
+
+    async def run(self) -> Report:
+        """Import everything.
+
+        :raises StartError: AgentOS's database cannot be read, or has no table of AgentOS.
+        :raises StoreUnavailable: the target cannot be written.
+        """
+        tables = await asyncio.to_thread(self.source.tables)
+        await self._describe(tables)
+        # Approvals come last, because each needs its run.
+        for shape, take in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
+            for table in tables.by_shape[shape]:
+                async for key in self._keys(table):
+                    try:
+                        await take(table, key)
+                    except (Unreadable, NotStored) as problem:
+                        self.report.leave_out(_KINDS[shape], key, str(problem))
+                    self._done += 1
+                    self.on_progress(self._done, self._total)
+        return self.report
+
+    async def _describe(self, tables: Tables) -> None:
+        """Count the rows, and note what is not imported."""
+        for shape, shape_tables in tables.by_shape.items():
+            for table in shape_tables:
+                rows = await asyncio.to_thread(self.source.count, table)
+                self.report.counts[_KINDS[shape]].total += rows
+                self._total += rows
+                self.report.unknown_columns += [f"{table}.{column}" for column in table.unknown_columns]
+        self.report.other_tables.update(tables.others)
+
+    async def _keys(self, table: Table) -> AsyncIterator[str]:
+        pages = self.source.ids(table)
+        while page := await asyncio.to_thread(next, pages, None):
+            for key in page:
+                yield key
+
+    def _count(self, kind: str, *, is_taken: bool) -> None:
+        counts = self.report.counts[kind]
+        counts.taken += is_taken
+        counts.present += not is_taken
+
+    # --- sessions -------------------------------------------------------------------------------------
+
+    async def _session(self, table: Table, key: str) -> None:
+        session = await asyncio.to_thread(self._read_session, table, key)
+        stored = Stored()
+        for part in store.parts(session.row, session.runs.trees):
+            stored.add(await self._store_part(part))
+            faults.point("part_imported")
+        self._count("sessions", is_taken=stored.is_new)
+        self._count_runs(session, stored)
+        if self.writes:
+            await self._check(stored)
+
+    def _read_session(self, table: Table, key: str) -> ImportedSession:
+        return imported_session(self.source.row(table, key), self.names)
+
+    async def _store_part(self, part: Part) -> Stored:
+        if self.target is None:
+            return Stored(taken=part.trees, is_new=True)
+        if self.writes:
+            return await self.target.write(lambda tx: store.store_part(tx, part, clock.now()))
+        return await self.target.scan(lambda tx: store.preview(tx, part))
+
+    def _count_runs(self, session: ImportedSession, stored: Stored) -> None:
+        report = self.report
+        runs, member_runs = report.counts["runs"], report.counts["member_runs"]
+        runs.taken += len(stored.taken)
+        runs.present += len(stored.present)
+        member_runs.taken += sum(len(tree) - 1 for tree in stored.taken)
+        member_runs.present += sum(len(tree) - 1 for tree in stored.present)
+        for item in (*session.runs.left_out, *stored.left_out):
+            report.leave_out("runs", item.run_id, item.reason, session.row.session_id)
+        runs.total = runs.taken + runs.present + runs.left_out
+        member_runs.total = member_runs.taken + member_runs.present
+        for root, *_ in (*stored.taken, *stored.present):
+            report.components[root.row.component_kind, root.row.component_id] += 1
+            if root.stored_status not in STATES:
+                report.ended[root.stored_status] += 1
+
+    async def _check(self, stored: Stored) -> None:
+        """Count the runs of a session that are stored now."""
+        run_ids = [run.row.run_id for tree in (*stored.taken, *stored.present) for run in tree]
+        if self.target is not None and run_ids:
+            self.report.missing_runs += len(run_ids) - await self.target.read(lambda tx: store.count_runs(tx, run_ids))
+
+    # --- memories and approvals -----------------------------------------------------------------------
+
+    async def _memory(self, table: Table, key: str) -> None:
+        memory = imported_memory(await asyncio.to_thread(self.source.row, table, key), self.names)
+        is_taken = True
+        if self.target is not None and self.writes:
+            is_taken = await self.target.write(lambda tx: store.store_memory(tx, memory))
+        elif self.target is not None:
+            is_taken = not await self.target.read(lambda tx: store.has_memory(tx, memory))
+        self._count("memories", is_taken=is_taken)
+
+    async def _approval(self, table: Table, key: str) -> None:
+        approval = imported_approval(await asyncio.to_thread(self.source.row, table, key))
+        is_taken = True
+        if self.target is not None and self.writes:
+            is_taken = await self.target.write(lambda tx: store.store_approval(tx, approval))
+        elif self.target is not None:
+            is_taken = not await self.target.read(lambda tx: store.has_approval(tx, approval))
+        self._count("approvals", is_taken=is_taken)

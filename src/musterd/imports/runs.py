@@ -1,0 +1,350 @@
+"""One run of AgentOS as the records that musterd stores of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from musterd.core import jsontext
+from musterd.core.errors import LeftUnfinished, RunFailed
+from musterd.core.ids import is_identifier
+from musterd.core.jsontext import storable
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import ComponentKind, Input, Output, RunRow, ToolCall, Usage
+from musterd.core.requirements import RequirementKind, Verdict
+from musterd.core.states import RunState
+from musterd.core.totals import Totals
+from musterd.core.trace_ids import stored_trace_id
+from musterd.imports.conversations import conversation, own_messages
+from musterd.imports.media import INPUT_KEYS, OUTPUT_KEYS, Contents, media_in
+from musterd.imports.values import (
+    Unreadable,
+    count_in,
+    number_in,
+    object_in,
+    objects_in,
+    text_in,
+    text_of,
+    time_in,
+)
+
+STATES = {"COMPLETED": RunState.COMPLETED, "CANCELLED": RunState.CANCELLED, "ERROR": RunState.ERROR}
+"""The states of runs that have finished. Others are imported as ERROR, because nothing can continue them."""
+DELEGATIONS = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
+STATE_KEYS = frozenset({"current_user_id", "current_session_id", "current_run_id"})
+"""Keys that AgentOS adds to the session state of a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """How the imported rows are named.
+
+    :param components: new ids of agents, teams and workflows by their ids in AgentOS.
+    :param has_owners: whether sessions and memories belong to their users, as those of a server with tokens do.
+    """
+
+    components: Mapping[str, str] = field(default_factory=dict)
+    has_owners: bool = False
+
+    def component(self, component_id: str) -> str:
+        """The id of an agent, team or workflow in musterd."""
+        return self.components.get(component_id, component_id)
+
+    def owner(self, user_id: str | None) -> str | None:
+        """The owner of what belongs to a user."""
+        return user_id if self.has_owners else None
+
+
+@dataclass(slots=True, kw_only=True)
+class ImportedRun:
+    """A run with all that is stored of it.
+
+    :param stored: the run as AgentOS stores it.
+    :param messages: its conversation, a JSON text for each message.
+    :param contents: the contents of its media by their hash.
+    """
+
+    stored: JsonObject
+    row: RunRow
+    input: Input
+    output: Output
+    messages: list[str]
+    contents: Contents
+
+    @property
+    def stored_status(self) -> str:
+        """The status that AgentOS left it in."""
+        return status_of(self.stored)
+
+
+def kind_of(stored: JsonObject) -> ComponentKind | None:
+    """The kind of a run's component; None if the run names none."""
+    kinds: tuple[ComponentKind, ...] = ("agent", "team", "workflow")
+    return next((kind for kind in kinds if stored.get(f"{kind}_id")), None)
+
+
+def status_of(stored: JsonObject) -> str:
+    """The status of a run in AgentOS, in its words."""
+    return text_of(stored.get("status")).upper() or "RUNNING"
+
+
+def require_id(stored: Mapping[str, Json], name: str) -> str:
+    """An id that musterd accepts.
+
+    :raises Unreadable: it is missing, too long, or contains control characters.
+    """
+    value = stored.get(name)
+    if not isinstance(value, str) or not is_identifier(value):
+        raise Unreadable(f"its {name} is missing or not an id that musterd accepts")
+    return value
+
+
+def without_added_keys(state: JsonObject) -> JsonObject:
+    """A session state without the keys that AgentOS adds."""
+    return {name: value for name, value in state.items() if name not in STATE_KEYS}
+
+
+def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedRun:
+    """Convert one run, without its place in its tree.
+
+    :param session: a row with what runs of the session have in common.
+    :raises Unreadable: it does not have the form that AgentOS gives it.
+    """
+    kind, contents = kind_of(stored) or session.component_kind, Contents()
+    run_id = require_id(stored, "run_id")
+    component_id = text_in(stored, f"{kind}_id") or session.component_id
+    output = _output(stored, contents)
+    created_at = _created_at(stored, session.created_at)
+    first_token = output.first_token_seconds
+    row = RunRow(
+        run_id=run_id,
+        root_id=run_id,
+        parent_id=None,
+        session_id=session.session_id,
+        owner=session.owner,
+        user_id=text_in(stored, "user_id") or session.user_id,
+        component_kind=kind,
+        component_id=names.component(component_id),
+        component_name=text_in(stored, f"{kind}_name") or component_id,
+        model=text_in(stored, "model") or "",
+        model_provider=text_in(stored, "model_provider") or "",
+        state=STATES.get(status_of(stored), RunState.ERROR),
+        lane=session.session_id,
+        attempt=1,
+        created_at=created_at,
+        queued_at=created_at,
+        started_at=created_at,
+        first_token_at=None if first_token is None else created_at + first_token,
+        ended_at=created_at + (output.seconds or 0.0),
+        error_code=None if output.error is None else output.error["code"],
+        trace_id=stored_trace_id(run_id),
+    )
+    return ImportedRun(
+        stored=stored,
+        row=row,
+        input=_input(stored, kind, contents),
+        output=output,
+        messages=[] if kind == "workflow" else conversation(stored, contents),
+        contents=contents,
+    )
+
+
+def _created_at(stored: JsonObject, session_created_at: float) -> float:
+    """When a run began.
+
+    AgentOS 2.5.6 gives runs of agents the time at which its process started, so the first message is asked as well.
+    """
+    times = [time_in(message, "created_at") or 0.0 for message in own_messages(stored)[:1]]
+    return max(time_in(stored, "created_at") or 0.0, *times, 0.0) or session_created_at
+
+
+def _input(stored: JsonObject, kind: ComponentKind, contents: Contents) -> Input:
+    value, media = stored.get("input"), dict[str, list[JsonObject]]()
+    if kind != "workflow" and isinstance(value, dict):
+        media = media_in(value, INPUT_KEYS, contents)
+        value = value.get("input_content")
+    options: JsonObject = {}
+    if metadata := object_in(stored, "metadata"):
+        options["metadata"] = metadata
+    if kind == "workflow" and isinstance(value, dict | list):
+        options["has_input_schema"] = True  # its message is JSON, and clients read it as a value
+    return Input(message=storable(text_of(value)), media=media, options=options)
+
+
+def _output(stored: JsonObject, contents: Contents) -> Output:
+    content, metrics = stored.get("content"), object_in(stored, "metrics")
+    # The metrics of a workflow are those of its steps, whose runs count their own tokens.
+    usage, asides = _usage(metrics)
+    return Output(
+        content=storable(content) if isinstance(content, str) else content,
+        content_type=text_in(stored, "content_type") or "str",
+        reasoning=text_in(stored, "reasoning_content") or "",
+        usage=usage,
+        asides=asides,
+        cost=number_in(metrics, "cost"),
+        first_token_seconds=number_in(metrics, "time_to_first_token"),
+        seconds=number_in(metrics, "duration"),
+        tools=[imported_tool_call(call, number) for number, call in enumerate(objects_in(stored, "tools"))],
+        session_state=without_added_keys(object_in(stored, "session_state")) or None,
+        error=_error(stored),
+        reasoning_steps=objects_in(stored, "reasoning_steps"),
+        references=[
+            {"query": text_of(item.get("query")), "references": item.get("references") or [], "time": item.get("time")}
+            for item in objects_in(stored, "references")
+        ],
+        media=media_in(stored, OUTPUT_KEYS, contents),
+        step_results=_step_results(stored),
+    )
+
+
+def _error(stored: JsonObject) -> JsonObject | None:
+    """Why the run ended in ERROR: AgentOS's message, or that AgentOS had not finished it."""
+    status = status_of(stored)
+    if status not in STATES:
+        error: RunFailed = LeftUnfinished(f"AgentOS had left this run {status} when it was imported; start it again.")
+    elif STATES[status] is RunState.ERROR:
+        error = RunFailed(storable(text_of(stored.get("content"))) or None)
+    else:
+        return None
+    return {"code": error.code, "message": error.message, "retryable": error.retryable}
+
+
+def _usage(metrics: JsonObject) -> tuple[Usage, list[JsonObject]]:
+    """The tokens of a run, and those of them that other models than its own used."""
+    total, asides, sum_of_asides = _tokens(metrics), list[JsonObject](), Usage()
+    for role in object_in(metrics, "details"):
+        for share in objects_in(object_in(metrics, "details"), role) if role != "model" else ():
+            usage = _tokens(share)
+            sum_of_asides.add(usage)
+            model, provider = text_in(share, "id") or "", text_in(share, "provider") or ""
+            asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
+    remaining = Usage(**total.as_json())
+    remaining.subtract(sum_of_asides)
+    is_whole = min(remaining.input_tokens, remaining.output_tokens) >= 0
+    return (total, asides) if is_whole else (total, [])
+
+
+def _tokens(metrics: JsonObject) -> Usage:
+    names = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens")
+    return Usage(**{name: count_in(metrics, name) for name in names})
+
+
+def totals_text(runs: Sequence[ImportedRun]) -> str:
+    """What a run with its members has used, as JSON text."""
+    totals = Totals(cost=_sum([run.output.cost for run in runs]))
+    for run in runs:
+        answers = [message for message in own_messages(run.stored) if message.get("role") == "assistant"]
+        totals.usage.add(run.output.usage)
+        totals.model_calls += len(answers)
+        totals.tool_calls += len(run.output.tools)
+        totals.delegations += sum(call.name in DELEGATIONS for call in run.output.tools)
+        totals.failed_calls += sum(call.is_error is True for call in run.output.tools)
+    return jsontext.dumps(totals.as_json())
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
+# --- tool calls ---------------------------------------------------------------------------------------
+
+
+def imported_tool_call(call: JsonObject, number: int) -> ToolCall:
+    """Convert one tool call.
+
+    :param number: its number in the run, for calls without an id.
+    :raises Unreadable: it does not have the form that AgentOS gives it.
+    """
+    metrics = object_in(call, "metrics")
+    started_at, result = time_in(metrics, "start_time"), call.get("result")
+    is_error = call.get("tool_call_error")
+    return ToolCall(
+        id=text_in(call, "tool_call_id") or f"call-{number}",
+        name=text_in(call, "tool_name") or "unknown",
+        args=object_in(call, "tool_args"),
+        created_at=time_in(call, "created_at") or started_at or 0.0,
+        is_error=is_error if isinstance(is_error, bool) else None,
+        result=None if result is None else storable(text_of(result)),
+        started_at=started_at,
+        seconds=number_in(metrics, "duration"),
+        child_run_id=text_in(call, "child_run_id"),
+        stops_run=bool(call.get("stop_after_tool_call")),
+        approval=_approval(call),
+    )
+
+
+def _approval(call: JsonObject) -> JsonObject | None:
+    """What a person had to decide about a call, and the decision; None if no person was involved."""
+    kind = requirement_kind(call)
+    if kind is None:
+        return None
+    approval: JsonObject = {"kind": kind.value, "fields": form_fields(call)}
+    for name in ("approval_type", "approval_id"):
+        if (value := text_in(call, name)) is not None:
+            approval[name] = value
+    if (verdict := verdict_of(call, kind)) is not None:
+        approval |= {"verdict": verdict.value, "note": text_in(call, "confirmation_note")}
+    return approval
+
+
+def requirement_kind(call: JsonObject) -> RequirementKind | None:
+    """Why a call had to wait for a person; None if it had not."""
+    if call.get("requires_user_input"):
+        return RequirementKind.USER_INPUT
+    if call.get("external_execution_required"):
+        return RequirementKind.EXTERNAL_EXECUTION
+    return RequirementKind.CONFIRMATION if call.get("requires_confirmation") else None
+
+
+def verdict_of(call: JsonObject, kind: RequirementKind) -> Verdict | None:
+    """What a person decided about a call; None: nothing yet."""
+    if call.get("confirmed") is False or call.get("answered") is False:
+        return Verdict.REFUSED
+    if kind is RequirementKind.EXTERNAL_EXECUTION:
+        return None if call.get("result") is None else Verdict.HAPPENED
+    is_decided = call.get("confirmed") if kind is RequirementKind.CONFIRMATION else call.get("answered")
+    return Verdict.RUN if is_decided else None
+
+
+def form_fields(call: JsonObject) -> list[JsonObject]:
+    """The fields of a form, or the questions, that a person had to fill in."""
+    fields = objects_in(call, "user_input_schema")
+    if fields:
+        return [{**dict.fromkeys(("name", "field_type", "description", "value")), **item} for item in fields]
+    return [
+        {
+            "name": text_of(question.get("question")),
+            "header": question.get("header"),
+            "multi_select": bool(question.get("multi_select")),
+            "value": question.get("selected_options"),
+            "options": [{"label": "", **option} for option in objects_in(question, "options")],
+        }
+        for question in objects_in(call, "user_feedback_schema")
+    ]
+
+
+# --- workflows ----------------------------------------------------------------------------------------
+
+_STEP_OUTPUT = {
+    **dict.fromkeys(("content", "step_name", "step_id", "step_type", "executor_type", "executor_name", "step_run_id")),
+    **dict.fromkeys(("images", "videos", "audio", "files", "metrics")),
+    "success": True,
+    "error": None,
+    "stop": False,
+}
+
+
+def _step_results(stored: JsonObject) -> list[JsonObject]:
+    results = stored.get("step_results")
+    if results is None:
+        return []
+    if not isinstance(results, list):
+        raise Unreadable("its step_results are not a list")
+    flat = [item for result in results for item in (result if isinstance(result, list) else [result])]
+    return [_step_output(item) for item in objects_in({"step_results": flat}, "step_results")]
+
+
+def _step_output(item: JsonObject) -> JsonObject:
+    output: JsonObject = {**_STEP_OUTPUT, **{name: item[name] for name in _STEP_OUTPUT if name in item}}
+    if steps := objects_in(item, "steps"):
+        output["steps"] = [_step_output(step) for step in steps]
+    return output

@@ -1,0 +1,198 @@
+"""The runs of a session of AgentOS as trees: each root run with the runs that it started.
+
+AgentOS stores the runs of a team's members beside the team's run, inside it, or both, and does not say which tool call
+started which of them. Here each gets its path in the tree, by the member and the task that the call names.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from musterd.core import jsontext
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunRow, ToolCall
+from musterd.imports.conversations import CallPlace, call_places, own_messages
+from musterd.imports.runs import DELEGATIONS, ImportedRun, Names, imported_run, totals_text
+from musterd.imports.values import Unreadable, object_in, text_of
+
+_NESTED = ("member_responses", "step_executor_runs")
+_MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that is not imported, and why."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """The runs of a session: each tree with its root first, in the order of their start."""
+
+    trees: list[list[ImportedRun]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Trees:
+    """Convert the runs of a session.
+
+    A run that cannot be read is left out with those that it started.
+
+    :param session: a row with what runs of the session have in common.
+    """
+    runs, parents = dict[str, ImportedRun](), dict[str, str | None]()
+    result = Trees()
+    unreadable = set[str]()
+    for item, parent_id in _flat(stored, None):
+        run_id = text_of(item.get("run_id"))
+        if run_id in runs or run_id in unreadable:
+            continue  # AgentOS stores it in several places
+        parents[run_id] = parent_id or text_of(item.get("parent_run_id")) or None
+        try:
+            runs[run_id] = imported_run(item, session, names)
+        except Unreadable as problem:
+            unreadable.add(run_id)
+            result.left_out.append(LeftOut(run_id, str(problem)))
+    children: dict[str | None, list[ImportedRun]] = {}
+    for run_id, run in runs.items():
+        parent = parents[run_id]
+        # A member whose team was never stored is shown as a run of the session.
+        known_parent = parent if parent in runs or parent in unreadable else None
+        children.setdefault(known_parent, []).append(run)
+    for root in children.get(None, ()):
+        tree = [root]
+        _place_below(root, children, tree, depth=0)
+        root.row.totals = totals_text(tree)
+        result.trees.append(tree)
+    placed = {run.row.run_id for tree in result.trees for run in tree}
+    lost = [run_id for run_id in runs if run_id not in placed]
+    result.left_out.extend(LeftOut(run_id, "the run that started it cannot be imported") for run_id in lost)
+    return result
+
+
+def _flat(
+    stored: Sequence[JsonObject], parent_id: str | None, depth: int = 0
+) -> Iterator[tuple[JsonObject, str | None]]:
+    """Every run with the id of the run in which it is stored: those of the session first, then those inside them."""
+    if depth > _MAX_DEPTH:
+        return
+    for run in stored:
+        yield run, parent_id
+    for run in stored:
+        run_id = text_of(run.get("run_id"))
+        for name in _NESTED:
+            yield from _flat(_objects(run, name), run_id, depth + 1)
+        if isinstance(run.get("workflow_agent_run"), dict):
+            yield from _flat([run["workflow_agent_run"]], run_id, depth + 1)
+
+
+def _objects(run: JsonObject, name: str) -> list[JsonObject]:
+    items = run.get(name)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _place_below(
+    parent: ImportedRun, children: dict[str | None, list[ImportedRun]], tree: list[ImportedRun], depth: int
+) -> None:
+    members = children.pop(parent.row.run_id, [])
+    if depth > _MAX_DEPTH:
+        return
+    _place(parent, members)
+    for member in members:
+        row = member.row
+        row.root_id, row.parent_id, row.lane = parent.row.root_id, parent.row.run_id, None
+        row.queued_at = row.trace_id = None
+        row.attempt = 0
+        tree.append(member)
+        _place_below(member, children, tree, depth + 1)
+
+
+def _place(parent: ImportedRun, members: Sequence[ImportedRun]) -> None:
+    """Give the members their paths, and the tool calls that started them their runs."""
+    waiting = list(members)
+    prefix = f"{parent.row.path}/" if parent.row.path else ""
+    if parent.row.component_kind == "workflow":
+        _place_steps(parent, waiting, prefix)
+    else:
+        places = call_places(own_messages(parent.stored))
+        for number, call in enumerate(parent.output.tools):
+            if call.name in DELEGATIONS:
+                _place_delegated(call, places.get(call.id) or CallPlace(0, number), waiting, prefix)
+    for number, member in enumerate(waiting):
+        member.row.path = f"{prefix}m{number}"
+
+
+def _place_delegated(call: ToolCall, place: CallPlace, waiting: list[ImportedRun], prefix: str) -> None:
+    path, task = f"{prefix}t{place.turn}/c{place.number}", text_of(call.args.get("task"))
+    if call.name == "delegate_task_to_members":
+        started = [member for member in waiting if member.input.message == task] or list(waiting)
+        for number, member in enumerate(started):
+            member.row.path = f"{path}/{number}"
+            waiting.remove(member)
+        return
+    member_id = text_of(call.args.get("member_id"))
+    of_member = [member for member in waiting if _is_component(member, member_id)]
+    member = next((member for member in of_member if member.input.message == task), of_member[0] if of_member else None)
+    if member is not None:
+        member.row.path, call.child_run_id = path, member.row.run_id
+        waiting.remove(member)
+
+
+def _is_component(run: ImportedRun, member_id: str) -> bool:
+    return member_id in (run.stored.get("agent_id"), run.stored.get("team_id"), run.row.component_name)
+
+
+@dataclass(frozen=True, slots=True)
+class _StepPlace:
+    """A step's output in a workflow's run.
+
+    :param index: its number among the steps beside it, after those of the containers around it.
+    :param container_id: the id of the container around it.
+    """
+
+    step: JsonObject
+    index: tuple[int, ...]
+    container_id: str | None
+
+    @property
+    def path(self) -> str:
+        """The path of the step's run."""
+        return "/".join(f"s{number}" for number in self.index)
+
+    @property
+    def head(self) -> JsonObject:
+        """What identifies the step in a run that it started."""
+        head: JsonObject = {
+            "step_id": self.step.get("step_id"),
+            "step_name": self.step.get("step_name"),
+            "step_index": self.index[0] if len(self.index) == 1 else list(self.index),
+        }
+        return head if self.container_id is None else {**head, "parent_step_id": self.container_id}
+
+
+def _place_steps(parent: ImportedRun, waiting: list[ImportedRun], prefix: str) -> None:
+    """Give the runs of a workflow's steps their paths and their steps. The run of its agent has no step."""
+    places = list(_step_places(parent.output.step_results, (), None))
+    by_run = {text_of(place.step.get("step_run_id")): place for place in places}
+    by_step = {text_of(place.step.get("step_id")): place for place in places}
+    agent_run_id = object_in(parent.stored, "workflow_agent_run").get("run_id")
+    for member in list(waiting):
+        if member.row.run_id == agent_run_id:
+            continue
+        step_id = text_of(member.stored.get("workflow_step_id"))
+        # A step that failed and was retried has several runs, of which its output names the last one.
+        place = by_run.get(member.row.run_id) or by_step.get(step_id) or _StepPlace({"step_id": step_id}, (0,), None)
+        member.row.step = jsontext.dumps(place.head)
+        if member.row.run_id in by_run:
+            member.row.path = f"{prefix}{place.path}"
+            waiting.remove(member)
+
+
+def _step_places(
+    results: Sequence[JsonObject], above: tuple[int, ...], container_id: str | None
+) -> Iterator[_StepPlace]:
+    for number, step in enumerate(results):
+        index = (*above, number)
+        yield _StepPlace(step, index, container_id)
+        yield from _step_places(step.get("steps", []), index, step.get("step_id"))
