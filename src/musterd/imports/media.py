@@ -40,6 +40,7 @@ def _item(kind: str, stored: JsonObject, contents: Contents) -> JsonObject:
         "id": text_in(stored, "id"),
         "mime_type": mime_type if is_media_type(mime_type) else _TYPES[kind],
         "filename": None if filename is None else plain_name(filename),
+        "format": text_in(stored, "format"),
         "url": text_in(stored, "url"),
     }
     content = stored.get("content")

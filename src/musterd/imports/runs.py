@@ -33,6 +33,10 @@ STATE_KEYS = frozenset({"current_user_id", "current_session_id", "current_run_id
 """Keys that AgentOS adds to the session state of a run."""
 
 
+TICK_SECONDS = 0.001
+"""The least time between the beginnings of two runs, so that lists show them in the order in which AgentOS has them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """How the imported rows are named.
@@ -68,6 +72,19 @@ class ImportedRun:
     output: Output
     messages: list[str]
     contents: Contents
+
+    def move_after(self, created_at: float) -> float:
+        """Let the run begin after another one, if AgentOS's times, which are whole seconds, do not say so.
+
+        :param created_at: when the other one began.
+        :return: when this one began.
+        """
+        delay = created_at + TICK_SECONDS - self.row.created_at
+        if delay > 0:
+            for name in ("created_at", "queued_at", "started_at", "first_token_at", "ended_at"):
+                if (at := getattr(self.row, name)) is not None:
+                    setattr(self.row, name, at + delay)
+        return self.row.created_at
 
     @property
     def stored_status(self) -> str:
@@ -112,7 +129,7 @@ def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedR
     run_id = require_id(stored, "run_id")
     component_id = text_in(stored, f"{kind}_id") or session.component_id
     output = _output(stored, contents)
-    created_at = _created_at(stored, session.created_at)
+    created_at = _created_at(stored, kind, session.created_at)
     first_token = output.first_token_seconds
     row = RunRow(
         run_id=run_id,
@@ -147,13 +164,14 @@ def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedR
     )
 
 
-def _created_at(stored: JsonObject, session_created_at: float) -> float:
+def _created_at(stored: JsonObject, kind: ComponentKind, session_created_at: float) -> float:
     """When a run began.
 
-    AgentOS 2.5.6 gives runs of agents the time at which its process started, so the first message is asked as well.
+    AgentOS 2.5.6 gives runs of agents the time at which its process started. Their first message has the right one.
     """
-    times = [time_in(message, "created_at") or 0.0 for message in own_messages(stored)[:1]]
-    return max(time_in(stored, "created_at") or 0.0, *times, 0.0) or session_created_at
+    created_at = time_in(stored, "created_at") or session_created_at
+    messages = own_messages(stored)[:1] if kind == "agent" else ()
+    return max([created_at, *(time_in(message, "created_at") or 0.0 for message in messages)])
 
 
 def _input(stored: JsonObject, kind: ComponentKind, contents: Contents) -> Input:
@@ -288,11 +306,13 @@ def _approval(call: JsonObject) -> JsonObject | None:
 
 def requirement_kind(call: JsonObject) -> RequirementKind | None:
     """Why a call had to wait for a person; None if it had not."""
-    if call.get("requires_user_input"):
+    # AgentOS takes the flag back when it has the decision.
+    if call.get("requires_user_input") or call.get("answered") is not None:
         return RequirementKind.USER_INPUT
     if call.get("external_execution_required"):
         return RequirementKind.EXTERNAL_EXECUTION
-    return RequirementKind.CONFIRMATION if call.get("requires_confirmation") else None
+    is_confirmation = call.get("requires_confirmation") or call.get("confirmed") is not None
+    return RequirementKind.CONFIRMATION if is_confirmation else None
 
 
 def verdict_of(call: JsonObject, kind: RequirementKind) -> Verdict | None:

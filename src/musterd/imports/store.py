@@ -16,6 +16,7 @@ from musterd.core.states import RunState
 from musterd.features.memories import store as memories
 from musterd.features.memories.records import Memory
 from musterd.imports.approvals import ImportedApproval
+from musterd.imports.events import events_of
 from musterd.imports.runs import ImportedRun
 from musterd.imports.trees import LeftOut
 from musterd.store import blobs, session_forks, sessions, transitions
@@ -219,6 +220,8 @@ async def _sort(tx: Tx, part: Part) -> Stored:
 async def _add(tx: Tx, trees: Sequence[Tree], now: float) -> None:
     params_by_state: dict[RunState, list[JsonObject]] = {}
     payloads = list[JsonObject]()
+    for tree in trees:
+        tree[0].row.next_event = 2 * len(tree)  # each run of the tree has started and has ended
     for run in (run for tree in trees for run in tree):
         params_by_state.setdefault(run.row.state, []).append(run_params(run.row))
         payloads.append(_payload(run))
@@ -226,6 +229,8 @@ async def _add(tx: Tx, trees: Sequence[Tree], now: float) -> None:
         await tx.many(transitions.COPY[state], params)
     if payloads:
         await tx.many(session_forks.ADD_IO, payloads)
+    if trees:
+        await tx.many(session_forks.ADD_EVENTS, [_flush(tree) for tree in trees])
     for tree in trees:
         if contents := {name: content for run in tree for name, content in run.contents.items()}:
             await blobs.put(tx, tree[0].row.run_id, contents.values(), now)
@@ -237,6 +242,16 @@ def _payload(run: ImportedRun) -> JsonObject:
         "input": jsontext.dumps(run.input.as_json()),
         "output": jsontext.dumps(run.output.as_json()),
         "messages": "[" + ",".join(run.messages) + "]" if run.messages else None,
+    }
+
+
+def _flush(tree: Tree) -> JsonObject:
+    events = events_of(tree)
+    return {
+        "root_id": tree[0].row.run_id,
+        "first_index": 0,
+        "count": len(events),
+        "payload": jsontext.dumps(events),
     }
 
 

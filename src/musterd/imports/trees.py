@@ -60,7 +60,9 @@ def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Tre
         # A member whose team was never stored is shown as a run of the session.
         known_parent = parent if parent in runs or parent in unreadable else None
         children.setdefault(known_parent, []).append(run)
+    began_at = 0.0
     for root in children.get(None, ()):
+        began_at = root.move_after(began_at)
         tree = [root]
         _place_below(root, children, tree, depth=0)
         root.row.totals = totals_text(tree)
@@ -99,7 +101,9 @@ def _place_below(
     if depth > _MAX_DEPTH:
         return
     _place(parent, members)
+    began_at = parent.row.created_at
     for member in members:
+        began_at = member.move_after(began_at)
         row = member.row
         row.root_id, row.parent_id, row.lane = parent.row.root_id, parent.row.run_id, None
         row.queued_at = row.trace_id = None
@@ -133,8 +137,8 @@ def _place_delegated(call: ToolCall, place: CallPlace, waiting: list[ImportedRun
         return
     member_id = text_of(call.args.get("member_id"))
     of_member = [member for member in waiting if _is_component(member, member_id)]
-    member = next((member for member in of_member if member.input.message == task), of_member[0] if of_member else None)
-    if member is not None:
+    if of_member:
+        member = next((member for member in of_member if member.input.message == task), of_member[0])
         member.row.path, call.child_run_id = path, member.row.run_id
         waiting.remove(member)
 
