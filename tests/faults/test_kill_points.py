@@ -13,7 +13,8 @@ from tests.support.crashes import VisibleText, check_calls, check_each_event_onc
 from tests.support.process import Deployment, until
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
-BESIDE = ("sending", "sent", "firing", "fired")  # of webhooks and schedules: these runs have none
+# Of webhooks, schedules and imports: these runs have none.
+BESIDE = ("sending", "sent", "firing", "fired", "part_imported")
 ALONG_THE_RUN = [name for name in POINTS if name not in (*LATER, *BESIDE) and not name.startswith("content_")]
 TASK = '[[TOOL mark {"n": 1}]]'
 MESSAGE = '[[DELEGATE helper: <TOOL mark {"n": 1}>]]'

@@ -95,18 +95,25 @@ def _lines(report: Report, *, is_dry_run: bool) -> list[str]:
         for kind, counts in report.counts.items()
         if kind != "member_runs" or counts.total
     ]
-    lines += [f"{kind} {component_id}: {runs} runs" for (kind, component_id), runs in sorted(report.components.items())]
+    lines += [
+        f"{kind} {component_id}: {_counted(runs, 'run')}"
+        for (kind, component_id), runs in sorted(report.components.items())
+    ]
     for status, runs in sorted(report.ended.items()):
-        lines.append(f"ended as ERROR, because AgentOS had left them {status}: {runs} runs")
+        lines.append(f"ended as ERROR, because AgentOS had left them {status}: {_counted(runs, 'run')}")
     for row in report.left_out[:SHOWN_ROWS]:
         place = "" if row.session_id is None else f" of the session {row.session_id}"
         lines.append(f"left out: {_SINGULAR[row.kind]} {row.id}{place}: {row.reason}")
     if (hidden := sum(counts.left_out for counts in report.counts.values()) - SHOWN_ROWS) > 0:
         lines.append(f"left out: {hidden} more, which --json lists")
     for table, rows in sorted(report.other_tables.items()):
-        lines.append(f"not imported: {rows} rows of {table}: {OTHER_TABLES[table]}")
+        lines.append(f"not imported: {_counted(rows, 'row')} of {table}: {OTHER_TABLES[table]}")
     if report.unknown_columns:
         lines.append(f"not imported: columns that AgentOS 2.5 does not have: {', '.join(report.unknown_columns)}")
     if report.missing_runs:
-        lines.append(f"missing: {report.missing_runs} runs were stored and are not there now — import again")
+        lines.append(f"missing: {_counted(report.missing_runs, 'run')} of those stored, not there now — import again")
     return [one_line(line) for line in lines]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

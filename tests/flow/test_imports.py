@@ -1,0 +1,276 @@
+"""Sessions, memories and approvals of AgentOS after ``musterd import agno``, as clients and later runs read them."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Settings, Team, create_app
+from musterd.cli.main import main
+from musterd.store.database import Statement
+from tests.support.agentos_database import BEGIN, PNG, AgentOSTables, run, tool, workflow_run
+from tests.support.app import in_process
+from tests.support.http import ServerClient
+
+OWNERS = Statement(
+    "test_owners",
+    """SELECT s.owner AS session_owner, r.owner AS run_owner, m.owner AS memory_owner
+       FROM sessions s JOIN runs r ON r.session_id = s.session_id CROSS JOIN memories m""",
+)
+
+
+@pytest.fixture
+def tables(database_url: str, tmp_path: Path) -> AgentOSTables:
+    return AgentOSTables.beside(database_url, tmp_path)
+
+
+class Importing:
+    """Imports the tables into the test's database, and serves it."""
+
+    def __init__(self, tables: AgentOSTables, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._tables, self._url, self._capsys = tables, url, capsys
+
+    async def run(self, *options: str, code: int = 0) -> dict[str, Any]:
+        """Import; the report."""
+        arguments = ["import", "agno", self._tables.url, "--db", self._url, "--json", *options]
+        self._capsys.readouterr()
+        assert await asyncio.to_thread(main, arguments) == code
+        report: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        return report
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[ServerClient]:
+        """A server on the database, with components of the same ids."""
+        agent = Agent(id="weather-agent", model="scripted", add_history_to_context=True)
+        desk = Team(id="desk", model="scripted", members=[agent], add_history_to_context=True)
+        settings = Settings(db=self._url, drain_seconds=0)
+        async with in_process(create_app(teams=[desk], agents=[agent], settings=settings)) as client:
+            yield client
+
+
+@pytest.fixture
+def importing(tables: AgentOSTables, database_url: str, capsys: pytest.CaptureFixture[str]) -> Importing:
+    return Importing(tables, database_url, capsys)
+
+
+async def get(client: ServerClient, path: str) -> Any:
+    answer = await client.http.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_run_of_an_agent_is_read_as_agentos_showed_it(tables: AgentOSTables, importing: Importing) -> None:
+    weather = run("agent", "r1", "Oslo?", "Sunny", (tool("get_weather", {"city": "Oslo"}, "Sunny in Oslo"),))
+    state = {"session_state": {"seen": ["Oslo"]}, "session_name": "My chat"}
+    summary = {"summary": "About Oslo", "topics": ["weather"], "updated_at": "2026-09-21T14:13:30"}
+    tables.add_session("s1", "agent", [weather], session_data=state, metadata={"m": 1}, summary=summary)
+    report = await importing.run()
+    assert (report["sessions"]["taken"], report["runs"]["taken"], report["is_complete"]) == (1, 1, True)
+    async with importing.served() as client:
+        (item,) = (await get(client, "/sessions?type=agent&user_id=ann"))["data"]
+        assert (item["session_name"], item["session_state"]) == ("My chat", {"seen": ["Oslo"]})
+        detail = await get(client, "/sessions/s1?type=agent")
+        assert (detail["agent_id"], detail["user_id"], detail["metadata"]) == ("weather-agent", "ann", {"m": 1})
+        assert detail["session_summary"]["summary"] == "About Oslo"
+        assert [message["content"] for message in detail["chat_history"] if "content" in message] == ["Oslo?", "Sunny"]
+        (listed,) = await get(client, "/sessions/s1/runs?type=agent")
+        assert (listed["run_input"], listed["content"], listed["status"]) == ("Oslo?", "Sunny", "COMPLETED")
+        answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
+    assert (answer["model"], answer["model_provider"], answer["user_id"]) == ("gpt-5-mini", "OpenAI", "ann")
+    assert answer["metrics"] == weather["metrics"]
+    assert (answer["created_at"], answer["ended_at"]) == (BEGIN + 10, BEGIN + 12.5)
+    (call,) = answer["tools"]
+    assert (call["tool_name"], call["tool_args"], call["result"]) == ("get_weather", {"city": "Oslo"}, "Sunny in Oslo")
+    assert call["metrics"] == {"start_time": BEGIN + 1.5, "end_time": BEGIN + 1.75, "duration": 0.25}
+    roles = ["system", "user", "assistant", "tool", "assistant"]
+    assert [message["role"] for message in answer["messages"]] == roles
+    assert answer["messages"][3]["tool_args"] == {"city": "Oslo"}
+    assert "session_state" not in answer
+
+
+async def test_a_team_is_read_with_its_members(tables: AgentOSTables, importing: Importing) -> None:
+    calls = (tool("delegate_task_to_member", {"member_id": "weather-agent", "task": "Oslo?"}, "Sunny"),)
+    member = run("agent", "m1", "Oslo?", "Sunny", parent_run_id="r1")
+    # AgentOS stores a member beside the team's run, and once more inside it.
+    tables.add_session(
+        "s1", "team", [member, run("team", "r1", "Ask", "It is sunny", calls, member_responses=[member])]
+    )
+    report = await importing.run()
+    assert (report["runs"]["taken"], report["member_runs"]["taken"]) == (1, 1)
+    assert report["components"] == [{"kind": "team", "id": "desk", "runs": 1}]
+    async with importing.served() as client:
+        answer = await get(client, "/teams/desk/runs/r1?session_id=s1")
+        detailed = await get(client, "/runs/m1")
+        stream = await client.http.post("/teams/desk/runs/r1/resume", data={"session_id": "s1"})
+    assert (answer["content"], answer["tools"][0]["child_run_id"]) == ("It is sunny", "m1")
+    assert answer["totals"]["delegations"] == 1
+    assert answer["totals"]["input_tokens"] == 20
+    assert (detailed["parent_run_id"], detailed["content"]) == ("r1", "Sunny")
+    names = [line.removeprefix("event: ") for line in stream.text.splitlines() if line.startswith("event: ")]
+    assert names == ["replay", "TeamRunStarted", "RunStarted", "RunCompleted", "TeamRunCompleted"]
+
+
+async def test_a_workflow_is_read_with_the_runs_of_its_steps(tables: AgentOSTables, importing: Importing) -> None:
+    step_run = run("agent", "m1", "Write", "A text")
+    # The agent of a step stores its own session over the one of the workflow, and so changes its type.
+    tables.add_session("w1", "agent", [workflow_run("r1", step_run)], workflow_id="flow", agent_id="weather-agent")
+    await importing.run()
+    async with importing.served() as client:
+        (item,) = (await get(client, "/sessions?type=workflow"))["data"]
+        (listed,) = await get(client, "/sessions/w1/runs?type=workflow")
+    assert (item["session_id"], item["component_id"]) == ("w1", "flow")
+    assert listed["step_results"][0]["step_name"] == "write"
+    (executor,) = listed["step_executor_runs"]
+    assert (executor["run_id"], executor["workflow_step_id"], executor["content"]) == ("m1", "step-1", "A text")
+
+
+async def test_the_next_run_of_a_session_sends_its_imported_history(
+    tables: AgentOSTables, importing: Importing
+) -> None:
+    first = run("agent", "r1", "Oslo?", "Sunny", (tool("get_weather", {"city": "Oslo"}, "Sunny in Oslo"),))
+    failed = run("agent", "r2", "Fail", "the provider is down", status="ERROR")
+    tables.add_session("s1", "agent", [first, failed, run("agent", "r3", "And Rome?", "Rainy")])
+    await importing.run()
+    async with importing.served() as client:
+        data = {"message": "Where was I?", "session_id": "s1", "stream": "false", "user_id": "ann"}
+        answer = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
+    history = [message for message in answer["messages"] if message["from_history"]]
+    texts = ["Oslo?", None, "Sunny in Oslo", "Sunny", "And Rome?", "Rainy"]
+    assert [message.get("content") for message in history] == texts
+    assert history[1]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING", "PAUSED"])
+async def test_a_run_that_agentos_did_not_finish_says_so(
+    tables: AgentOSTables, importing: Importing, status: str
+) -> None:
+    tables.add_session("s1", "agent", [run("agent", "r1", "Pay", "", (tool("pay", {}),), status=status)])
+    report = await importing.run()
+    assert report["ended"] == {status: 1}
+    async with importing.served() as client:
+        answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
+        data = {"message": "Hello", "session_id": "s1", "stream": "false"}
+        later = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
+    assert (answer["status"], answer["error"]["code"]) == ("ERROR", "left_unfinished")
+    assert answer["content"] == f"AgentOS had left this run {status} when it was imported; start it again."
+    assert later["status"] == "COMPLETED", "it does not hold the session's queue"
+
+
+async def test_media_are_read_with_their_content(tables: AgentOSTables, importing: Importing) -> None:
+    image = {"id": "i1", "format": "png", "mime_type": "image/png", "content": PNG}
+    text = {"id": "f1", "mime_type": "text/plain", "filename": "a.txt", "content": "hello"}
+    looked = run("agent", "r1", "Look", "Seen", input={"input_content": "Look", "images": [image], "files": [text]})
+    looked["messages"][1]["images"] = [image]
+    tables.add_session("s1", "agent", [{**looked, "images": [image]}])
+    await importing.run()
+    async with importing.served() as client:
+        answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
+    assert answer["input"]["images"] == [image]
+    assert answer["input"]["files"] == [text]
+    assert answer["images"][0]["content"] == PNG
+
+
+async def test_memories_and_approvals_are_listed(tables: AgentOSTables, importing: Importing) -> None:
+    call = tool("refund", {"amount": 4}, "paid", confirmed=True, approval_type="required", approval_id="a1")
+    pending = run("agent", "r2", "Refund", "", (tool("refund", {"amount": 4}, requires_confirmation=True),))
+    tables.add_session("s1", "agent", [run("agent", "r1", "Refund", "Done", (call,)), {**pending, "status": "PAUSED"}])
+    tables.add_approval("a1", "r1", "approved", resolved_by="boss", resolved_at=BEGIN + 2)
+    tables.add_approval("a2", "r2", "pending")
+    tables.add_memory("k1", "Likes tea", agent_id="weather-agent")
+    report = await importing.run()
+    assert (report["approvals"]["taken"], report["memories"]["taken"]) == (2, 1)
+    async with importing.served() as client:
+        approvals = {item["id"]: item for item in (await get(client, "/approvals"))["data"]}
+        (memory,) = (await get(client, "/memories?user_id=ann"))["data"]
+        answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
+    approved, cancelled = approvals["a1"], approvals["a2"]
+    assert (approved["status"], approved["resolved_by"], approved["resolved_at"]) == ("approved", "boss", BEGIN + 2)
+    assert (approved["tool_args"], approved["run_id"], approved["run_status"]) == ({"amount": 4}, "r1", "COMPLETED")
+    assert (cancelled["status"], cancelled["run_status"]) == ("cancelled", "ERROR")
+    assert (memory["memory"], memory["topics"], memory["agent_id"]) == ("Likes tea", ["food"], "weather-agent")
+    assert (answer["tools"][0]["confirmed"], answer["tools"][0]["approval_id"]) == (True, "a1")
+
+
+async def test_a_second_import_adds_what_is_new_and_nothing_twice(tables: AgentOSTables, importing: Importing) -> None:
+    first = run("agent", "r1", "One", "1")
+    tables.add_session("s1", "agent", [first])
+    tables.add_memory("k1", "Likes tea")
+    await importing.run()
+    tables.execute("DELETE FROM {schema}agno_sessions")
+    tables.add_session("s1", "agent", [first, run("agent", "r2", "Two", "2")])
+    tables.add_session("s2", "agent", None)
+    tables.add_memory("k2", "Likes   TEA")
+    report = await importing.run()
+    assert report["sessions"] == {"total": 2, "taken": 1, "present": 1, "left_out": 0}
+    assert report["runs"] == {"total": 2, "taken": 1, "present": 1, "left_out": 0}
+    assert report["memories"] == {"total": 2, "taken": 0, "present": 2, "left_out": 0}, "the user has that text"
+    assert report["missing_runs"] == 0
+    async with importing.served() as client:
+        assert [item["run_id"] for item in await get(client, "/sessions/s1/runs?type=agent")] == ["r1", "r2"]
+        assert (await get(client, "/sessions?type=agent"))["meta"]["total_count"] == 2
+        data = {"message": "Three", "session_id": "s1", "stream": "false"}
+        await client.http.post("/agents/weather-agent/runs", data=data)
+    tables.execute("DELETE FROM {schema}agno_sessions")
+    tables.add_session("s1", "agent", [first, run("agent", "r4", "Four", "4")])
+    report = await importing.run(code=1)
+    (left_out,) = report["left_out"]
+    assert (left_out["kind"], left_out["id"]) == ("sessions", "s1")
+    assert left_out["reason"] == "it has runs that began here, after which runs of AgentOS cannot be added"
+
+
+async def test_a_dry_run_says_the_same_and_changes_nothing(tables: AgentOSTables, importing: Importing) -> None:
+    tables.add_session("s1", "agent", [run("agent", "r1", "One", "1")])
+    tables.add_memory("k1", "Likes tea")
+    tables.add_approval("a1", "r1", "approved")
+    dry = await importing.run("--dry-run")
+    async with importing.served() as client:
+        assert (await get(client, "/sessions?type=agent"))["data"] == []
+    real = await importing.run()
+    assert {**dry, "is_dry_run": False} == real
+    again = await importing.run("--dry-run")
+    assert [again[kind]["present"] for kind in ("sessions", "runs", "memories", "approvals")] == [1, 1, 1, 1]
+
+
+async def test_what_cannot_be_read_is_left_out_with_the_reason(tables: AgentOSTables, importing: Importing) -> None:
+    good = run("agent", "r1", "One", "1")
+    tables.add_session("s1", "agent", [good, {"agent_id": "x"}, run("agent", "r2", "Two", "2", messages="none")])
+    tables.add_session("s3", "agent", [run("agent", "r1", "Same id", "1")])
+    tables.add_session("s4", "agent", [])
+    # Postgres accepts only JSON, but AgentOS stores JSON text in it, which may be broken.
+    tables.execute("UPDATE {schema}agno_sessions SET runs = CAST(:runs AS {json}) WHERE session_id = 's4'", runs='"[{"')
+    tables.add_memory("k1", "x" * 6000)
+    tables.add_approval("a1", "r9", "approved")
+    tables.execute("ALTER TABLE {schema}agno_sessions ADD COLUMN colour VARCHAR")
+    tables.execute("INSERT INTO {schema}agno_knowledge VALUES ('d1', 'doc')")
+    report = await importing.run(code=1)
+    reasons = {(item["kind"], item["id"]): item["reason"] for item in report["left_out"]}
+    assert reasons == {
+        ("runs", ""): "its run_id is missing or not an id that musterd accepts",
+        ("runs", "r2"): "its messages is not a list",
+        ("runs", "r1"): "there is a run r1 in the session s1",
+        ("sessions", "s4"): "its runs is not JSON",
+        ("memories", "k1"): "it has 6000 characters; at most 5000 are stored",
+        ("approvals", "a1"): "its run r9 is not here",
+    }
+    assert report["unknown_columns"] == [f"{tables.schema}agno_sessions.colour"]
+    assert report["other_tables"][0]["table"] == "agno_knowledge"
+    async with importing.served() as client:
+        assert [item["run_id"] for item in await get(client, "/sessions/s1/runs?type=agent")] == ["r1"]
+
+
+async def test_components_get_new_ids_and_users_own_their_sessions(
+    tables: AgentOSTables, importing: Importing, database_url: str
+) -> None:
+    tables.add_session("s1", "agent", [run("agent", "r1", "One", "1")])
+    tables.add_memory("k1", "Likes tea", agent_id="weather-agent")
+    report = await importing.run("--component", "weather-agent=forecaster", "--owned")
+    assert (report["components"], report["has_owners"]) == ([{"kind": "agent", "id": "forecaster", "runs": 1}], True)
+    agent = Agent(id="forecaster", model="scripted")
+    async with in_process(create_app(agents=[agent], settings=Settings(db=database_url))) as client:
+        assert (await get(client, "/agents/forecaster/runs/r1?session_id=s1"))["agent_id"] == "forecaster"
+        (row,) = await client.server.database.scan(lambda tx: tx.all(OWNERS, {}))
+        assert (row["session_owner"], row["run_owner"], row["memory_owner"]) == ("ann", "ann", "ann")
