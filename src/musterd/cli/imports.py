@@ -57,8 +57,10 @@ def import_agno(
 
 
 def _import(source: AgentOSDatabase, settings: Settings, names: Names, *, writes: bool) -> Report:
+    tables = source.tables()  # first: no database is created if there is nothing to import
+
     def importing(target: Database | None) -> Import:
-        return Import(source=source, target=target, names=names, writes=writes, on_progress=_Progress())
+        return Import(source=source, tables=tables, target=target, names=names, writes=writes, on_progress=_Progress())
 
     if not writes and inspection.revision(settings.db) is None:
         return asyncio.run(importing(None).run())

@@ -49,6 +49,7 @@ def _started(run: ImportedRun) -> list[Json]:
 
 def _ended(run: ImportedRun, member_ids: Sequence[str]) -> list[Json]:
     row, output = run.row, run.output
+    data: JsonObject
     if row.state is RunState.COMPLETED:
         kind, data = EventKind.RUN_COMPLETED, {"output": output.as_event(), "members": list(member_ids)}
     elif row.state is RunState.ERROR:

@@ -28,12 +28,14 @@ class Import:
     """One import.
 
     :param source: the database of AgentOS.
+    :param tables: its tables.
     :param target: the open database to store into; None: there is none yet, and this is a dry run.
     :param writes: False: only say what would happen.
     :param on_progress: called after each row with the number of rows that are done, and that of all rows.
     """
 
     source: AgentOSDatabase
+    tables: Tables
     target: Database | None
     names: Names
     writes: bool = True
@@ -45,14 +47,13 @@ class Import:
     async def run(self) -> Report:
         """Import everything.
 
-        :raises StartError: AgentOS's database cannot be read, or has no table of AgentOS.
+        :raises StartError: AgentOS's database cannot be read.
         :raises StoreUnavailable: the target cannot be written.
         """
-        tables = await asyncio.to_thread(self.source.tables)
-        await self._describe(tables)
+        await self._describe()
         # Approvals come last, because each needs its run.
         for shape, take in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
-            for table in tables.by_shape[shape]:
+            for table in self.tables.by_shape[shape]:
                 async for key in self._keys(table):
                     try:
                         await take(table, key)
@@ -62,15 +63,15 @@ class Import:
                     self.on_progress(self._done, self._total)
         return self.report
 
-    async def _describe(self, tables: Tables) -> None:
+    async def _describe(self) -> None:
         """Count the rows, and note what is not imported."""
-        for shape, shape_tables in tables.by_shape.items():
+        for shape, shape_tables in self.tables.by_shape.items():
             for table in shape_tables:
                 rows = await asyncio.to_thread(self.source.count, table)
                 self.report.counts[_KINDS[shape]].total += rows
                 self._total += rows
                 self.report.unknown_columns += [f"{table}.{column}" for column in table.unknown_columns]
-        self.report.other_tables.update(tables.others)
+        self.report.other_tables.update(self.tables.others)
 
     async def _keys(self, table: Table) -> AsyncIterator[str]:
         pages = self.source.ids(table)

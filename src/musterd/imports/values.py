@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 
+END_OF_TIME = 253_402_300_800
+"""The year 10000, the end of what a date can have. A later time is none; it may be given in milliseconds."""
+
 
 class Unreadable(Exception):
     """A stored value does not have the form that AgentOS gives it. The message says which."""
@@ -101,10 +104,14 @@ def number_in(value: Mapping[str, Json], name: str) -> float | None:
 def time_in(value: Mapping[str, Json], name: str) -> float | None:
     """A time as Unix seconds. AgentOS stores numbers of seconds, and in some places ISO 8601; None if there is none."""
     item = value.get(name)
-    if not isinstance(item, str):
-        return number_in(value, name)
+    seconds = _seconds(item) if isinstance(item, str) else number_in(value, name)
+    return seconds if seconds is not None and 0 <= seconds < END_OF_TIME else None
+
+
+def _seconds(text: str) -> float | None:
     try:
-        moment = datetime.fromisoformat(item)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # Without a zone it is the local time of AgentOS's machine. Most servers use UTC.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
