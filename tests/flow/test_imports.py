@@ -240,7 +240,7 @@ async def test_what_cannot_be_read_is_left_out_with_the_reason(tables: AgentOSTa
     tables.add_session("s1", "agent", [good, {"agent_id": "x"}, run("agent", "r2", "Two", "2", messages="none")])
     tables.add_session("s3", "agent", [run("agent", "r1", "Same id", "1")])
     tables.add_session("s4", "agent", [])
-    # Postgres accepts only JSON, but AgentOS stores JSON text in it, which may be broken.
+    # A JSON text whose content is broken: Postgres accepts nothing else.
     tables.execute("UPDATE {schema}agno_sessions SET runs = CAST(:runs AS {json}) WHERE session_id = 's4'", runs='"[{"')
     tables.add_memory("k1", "x" * 6000)
     tables.add_approval("a1", "r9", "approved")

@@ -79,10 +79,9 @@ class AgentOSTables:
     def _place(self, name: str) -> str:
         return f"CAST(:{name} AS JSONB)" if self.is_postgres and name in _JSON else f":{name}"
 
-    @staticmethod
-    def _encoded(name: str, value: Any) -> Any:
-        if name in _ENCODED and value is not None:
-            return json.dumps(json.dumps(value))  # a JSON text of JSON text
+    def _encoded(self, name: str, value: Any) -> Any:
+        if name in _ENCODED and value is not None and not self.is_postgres:
+            value = json.dumps(value)  # in SQLite, AgentOS stores these as a JSON text of JSON text
         return json.dumps(value) if name in _JSON else value
 
     def add_session(self, session_id: str, kind: str, runs: list[dict[str, Any]] | None, **values: Any) -> None:

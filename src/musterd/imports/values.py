@@ -32,7 +32,7 @@ def parse(text: Json, name: str) -> Json:
 
 
 def parse_encoded(text: Json, name: str) -> Json:
-    """The same of a column whose values AgentOS encodes as JSON texts before it stores them as JSON.
+    """The same of a column whose values AgentOS encodes, in SQLite, as JSON text before it stores them as JSON.
 
     :raises Unreadable: the column does not contain JSON.
     """

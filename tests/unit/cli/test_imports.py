@@ -72,7 +72,7 @@ def test_what_is_left_out_is_printed_and_makes_the_import_fail(
         ("sqlite:///{folder}/slip.db", "does not exist"),
         ("{folder}/empty.db", "has no table of AgentOS 2.5"),
         ("{folder}/text.db", "cannot be read (file is not a database)"),
-        ("{folder}/old.db", "its table agno_sessions has no column runs"),
+        ("{folder}/old.db", "its table agno_sessions has no column agent_id, runs, team_id, updated_at"),
         ("mysql://root:secret@db/agno", "AgentOS databases of this kind cannot be read"),
     ],
 )
