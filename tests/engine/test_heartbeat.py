@@ -25,7 +25,7 @@ class Watch:
 
     def look(self, seconds: float, **beats: int | None) -> list[str]:
         self.now += seconds
-        return self.observer.dead(beats)
+        return list(self.observer.look(beats))
 
 
 def test_a_counter_that_stands_still_is_death() -> None:
@@ -57,6 +57,23 @@ def test_an_observer_that_was_stopped_itself_knows_nothing_of_the_time_it_missed
     assert watch.look(1, w=2) == []
 
 
+def test_beats_that_come_between_two_looks_count() -> None:
+    watch = Watch()
+    watch.look(0, w=1, other=1)
+    for _ in range(3):
+        watch.now += 1
+        watch.observer.note({"w": 1})
+    assert watch.look(1, w=1, other=2) == ["w"]
+
+
+def test_one_that_comes_back_is_observed_anew() -> None:
+    watch = Watch()
+    watch.look(0, w=0)
+    assert [watch.look(2, w=0) for _ in range(3)] == [[], ["w"], ["w"]], "until its runs are reassigned"
+    watch.observer.forget("w")
+    assert watch.look(1, w=0) == []
+
+
 def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
     watch = Watch()
     assert [watch.look(1.5, w=None) for _ in range(4)] == [[], [], [], ["w"]]
@@ -65,18 +82,18 @@ def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
 async def test_nobody_beats_who_is_alone(harness: EngineHarness) -> None:
     own = harness.engine.worker_id
     with_another = [{"id": own, "heartbeat": 1}, {"id": "x", "heartbeat": 0}]
-    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0)) == {own: 0}
     assert await harness.records.select("SELECT id, heartbeat FROM workers") == [{"id": own, "heartbeat": 0}]
     await harness.database.write(lambda tx: workers.add(tx, "x", [], HERE))
-    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0))
+    assert await harness.database.write(lambda tx: workers.beat(tx, own, 5.0)) == {own: 0, "x": 0}
     worker_rows = await harness.records.select("SELECT id, heartbeat FROM workers ORDER BY id = 'x'")
     assert worker_rows == with_another
-    assert not await harness.database.write(lambda tx: workers.beat(tx, "nobody", 5.0))
+    assert "nobody" not in await harness.database.write(lambda tx: workers.beat(tx, "nobody", 5.0))
 
 
 async def test_the_thread_tells_when_its_worker_was_taken_for_dead(harness: EngineHarness) -> None:
     is_lost = threading.Event()
-    beats = Heartbeat(harness.database, "gone", 0.001, is_lost.set)
+    beats = Heartbeat(harness.database, "gone", 0.001, lambda _: None, is_lost.set)
     beats.start()
     await asyncio.to_thread(is_lost.wait)
     beats.stop()

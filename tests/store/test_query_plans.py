@@ -224,6 +224,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     workers.CRASHES: {"run_id": "r70"},
     suspects.MAX_CRASHES: {"run_ids": '["r70", "r71"]'},
     suspects.SURVIVED: {"run_id": "r70", "attempt": 1},
+    probes.ANY_READY: {"now": 1.0},
     probes.READY: {"components": '["agent:solo"]', "now": 1.0},
     probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
     probes.RUNS: {"run_ids": '["r70", "r71"]'},

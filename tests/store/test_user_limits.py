@@ -106,8 +106,8 @@ async def test_nobody_makes_room_for_a_run_whose_users_share_others_drive(record
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a2'")
 
     async def has_suspect(worker: str, most: int) -> bool:
-        due_work = await records.database.scan(lambda tx: probes.due(tx, records.components, records.now, worker, most))
-        return due_work.has_suspect
+        components, now = records.components, records.now
+        return await records.database.scan(lambda tx: probes.is_suspect_ready(tx, components, now, worker, most))
 
     assert await claimed(records, most=2) == ["a1"]  # by w1
     assert [await has_suspect("w2", most) for most in (0, 1, 2)] == [True, False, True]

@@ -66,13 +66,14 @@ class Deployment:
     """A folder and a database, and the processes that share them.
 
     :param components: the Python file that they serve.
+    :param settings: of each process, in addition to those that fit the database.
     """
 
-    def __init__(self, folder: Path, url: str, components: Path) -> None:
+    def __init__(self, folder: Path, url: str, components: Path, **settings: Any) -> None:
         self.folder = folder
         self.components = components
         self._url = url
-        self._settings = settings_for(url)
+        self._settings = {**settings_for(url), **settings}
         self._processes: list[Process] = []
 
     def serve(self, *options: str, fault: str = "", **settings: Any) -> "Process":
@@ -249,8 +250,8 @@ class Process:
         self.http.close()
 
 
-def deployment_of(url: str, folder: Path, components: Path) -> Iterator[Deployment]:
+def deployment_of(url: str, folder: Path, components: Path, **settings: Any) -> Iterator[Deployment]:
     """The body of a fixture: a deployment, whose processes are killed at the end."""
-    deployment = Deployment(folder, url, components)
+    deployment = Deployment(folder, url, components, **settings)
     yield deployment
     deployment.close()

@@ -48,6 +48,9 @@ class BusListener(Protocol):
     def worker_died(self) -> None:
         """Do upkeep soon: another worker seems to be dead."""
 
+    def upkeep_done_elsewhere(self, *, is_any_ready: bool) -> None:
+        """Note that another process has done upkeep, and claim ready runs soon if it has seen any."""
+
 
 class Hints(Protocol):
     """Hints that name ready runs. They come again, here or in another process, if this one dies before :meth:`done`."""
@@ -130,12 +133,15 @@ class Bus(Protocol):
         While any process is alive one of them gets a turn, so nothing that is due depends on a certain process.
         """
 
-    def dead(self, workers: Mapping[str, int | None]) -> list[str]:
+    def upkeep_done(self, *, is_any_ready: bool) -> None:
+        """Have the other processes note that this one has done upkeep, and claim ready runs if there are any."""
+
+    async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The workers among these that are dead, never this one. It is called once in each turn of upkeep.
 
         A worker that is reported as dead may be alive, after a long stall. The fence refuses what it still writes.
 
-        :param workers: those that are announced or hold runs, with the counters of their rows.
+        :param workers: all that are announced or hold runs, with the counters of their rows.
         """
         ...
 

@@ -10,7 +10,6 @@ lock.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 
 import structlog
 
@@ -65,12 +64,22 @@ class LocalBus:
         self._locks.hold(self.worker_id)
         # Announced before the heartbeat starts: a beat that does not find the row reports that the heartbeat was lost.
         await announce()
-        # The heartbeat's thread calls it, and the rejoin has to run on the event loop.
-        on_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._on_heartbeat_lost)
-        self._heartbeat = Heartbeat(self._database, self.worker_id, self._settings.beat_seconds, on_lost)
+        self._heartbeat = self._new_heartbeat()
         self._heartbeat.start()
         if not self._is_stopping:  # a stop may have begun while the row was being stored
             self._watching = asyncio.create_task(self._watch(listener))
+
+    def _new_heartbeat(self) -> Heartbeat:
+        loop = asyncio.get_running_loop()
+
+        # The heartbeat's thread calls these two, and what they call has to run on the event loop.
+        def on_beat(beats: Mapping[str, int]) -> None:
+            loop.call_soon_threadsafe(self._note, beats)
+
+        def on_lost() -> None:
+            loop.call_soon_threadsafe(self._on_heartbeat_lost)
+
+        return Heartbeat(self._database, self.worker_id, self._settings.beat_seconds, on_beat, on_lost)
 
     def begin_stop(self) -> None:
         """Call the listener no more. The process still shows that it is alive."""
@@ -146,7 +155,7 @@ class LocalBus:
         """Call the listener whenever the database has changed; seldom while there is no other worker."""
         count = 0
         while True:
-            await self._has_company.wait(POLL_SECONDS if self._observer.others else self._settings.upkeep_seconds)
+            await self._has_company.wait(self._watch_seconds)
             count += 1
             try:
                 if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
@@ -159,6 +168,11 @@ class LocalBus:
                 log.debug("database cannot be polled for changes", reason=error.message)
             except Exception as error:
                 log.exception("checking other processes failed", exc_info=error)
+
+    @property
+    def _watch_seconds(self) -> float:
+        """How long to wait before the next look at the other processes."""
+        return POLL_SECONDS if self._observer.others else self._settings.upkeep_seconds
 
     def _has_changed(self) -> bool:
         """Whether any process may have written since the last call."""
@@ -175,17 +189,29 @@ class LocalBus:
         """Wait for a period. Every process does upkeep; the transactions make sure that each thing is done once."""
         await clock.sleep(period_seconds)
 
-    def dead(self, workers: Mapping[str, int | None]) -> list[str]:
+    def upkeep_done(self, *, is_any_ready: bool) -> None:
+        """Do nothing: every process does upkeep."""
+
+    async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The workers among these whose lock is free, or whose counter has stood still for too long."""
+        self._note(workers)
+        return await self._dead_among(self._observer.look(workers))
+
+    def _note(self, beats: Mapping[str, int | None]) -> None:
+        """Note counters of workers, and begin to watch at once if there is the first other worker."""
         was_alone = not self._observer.others
-        dead = self._observer.dead(workers)
+        self._observer.note(beats)
         if was_alone and self._observer.others:
             self._has_company.ring()
-        return dead
+
+    async def _dead_among(self, suspects: Mapping[str, float]) -> list[str]:
+        """All of them: only the database shows whether a worker is alive."""
+        return list(suspects)
 
     def bury(self, worker: str) -> None:
         """Remove the lock that a dead worker left on this host."""
         self._locks.release(worker)
+        self._observer.forget(worker)
 
     @property
     def silent_seconds(self) -> float:

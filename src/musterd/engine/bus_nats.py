@@ -4,11 +4,12 @@ A run that became ready is a message of a stream, which one process that drives 
 It claims the run by its id, and then acknowledges the message. Everything else is core NATS: a process gets messages
 about the runs that it drives, and about the runs that its clients await.
 
-Whether a process is alive is still shown in the database, and upkeep is done by every process.
+A process shows in the database that it is alive. If its heartbeat is late, it is asked over NATS before its runs are
+reassigned. One process at a time does upkeep.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from urllib.parse import urlsplit
 
 import structlog
@@ -23,8 +24,10 @@ from musterd.core.records import RunRow
 from musterd.core.settings import Settings
 from musterd.engine.bus import BusListener, Hints
 from musterd.engine.bus_local import LocalBus
+from musterd.engine.nats_questions import Questions
 from musterd.engine.nats_ready import ReadyRuns
 from musterd.engine.nats_subjects import Subjects
+from musterd.engine.nats_upkeep import UpkeepTurns
 from musterd.store.database import Database
 
 log = structlog.get_logger("musterd.engine")
@@ -34,6 +37,9 @@ RECONNECT_SECONDS = 1
 OLDEST_VERSION = (2, 12)
 SWEEP_SECONDS = 5.0
 """How long a lost hint about a run that is driven or awaited here can go unnoticed."""
+CUT_OFF_PERIODS = 5
+"""After how many times ``dead_seconds`` without a heartbeat a process is dead even if it answers: it cannot reach the
+database, so its runs cannot go on."""
 SEND_SECONDS = 1.0
 """How long a stop waits until its last hints are sent."""
 
@@ -46,6 +52,10 @@ class NatsBus(LocalBus):
         self._servers = [server.strip() for server in settings.bus.split(",")]
         self._subjects = Subjects(settings.bus_prefix)
         self._connection = Client()
+        self._questions = Questions(self._connection, self._subjects)
+        self._turns = UpkeepTurns(self._connection, self._subjects, self.worker_id)
+        self._answering: set[str] = set()
+        """The suspects that have answered in the last turn of upkeep."""
         self._has_connected = False
         self._ready: ReadyRuns | None = None
         self._heard: dict[str, Subscription | None] = {}
@@ -59,8 +69,11 @@ class NatsBus(LocalBus):
     async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
         """Connect, and show that this process is alive."""
         await self._connect(listener)
+        # Before the row is written: from then on others may ask.
+        await self._questions.answer_for(self.worker_id)
         await super().join(listener, announce)
         await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
+        await self._turns.open(self._on_upkeep_done)
         ready = ReadyRuns(self._connection, self._subjects, listener, self._send)
         try:
             await ready.open()
@@ -80,6 +93,7 @@ class NatsBus(LocalBus):
         async def disconnected() -> None:
             if not self._is_stopping:
                 log.warning("NATS connection lost; runs are found in the database meanwhile", servers=places)
+                self._has_company.ring()  # look at the database often from now on
 
         async def failed(error: Exception) -> None:
             log.debug("NATS reported an error", servers=places, error=str(error))
@@ -209,6 +223,10 @@ class NatsBus(LocalBus):
                 # The attempts and readers find out themselves once the database answers, or with the next hint.
                 log.debug("changed rows cannot be read", reason=error.message)
 
+    @property
+    def _watch_seconds(self) -> float:
+        return SWEEP_SECONDS if self._connection.is_connected else super()._watch_seconds
+
     def _has_changed(self) -> bool:
         """Whether to look at the database: often while NATS is away, otherwise seldom, because hints may be lost."""
         if not self._connection.is_connected:
@@ -218,6 +236,37 @@ class NatsBus(LocalBus):
             return False
         self._next_sweep = now + SWEEP_SECONDS
         return True
+
+    # --- upkeep and liveness ----------------------------------------------------------------------
+
+    async def turn(self, period_seconds: float) -> None:
+        """Wait for a period, and as long as another process does upkeep."""
+        await super().turn(period_seconds)
+        while self._turns.is_left_to_another(period_seconds):
+            await super().turn(period_seconds)
+
+    def upkeep_done(self, *, is_any_ready: bool) -> None:
+        """Tell the other processes."""
+        if self._connection.is_connected:
+            self._send(self._turns.say_done(is_any_ready=is_any_ready))
+
+    def _on_upkeep_done(self, is_any_ready: bool) -> None:
+        if self._listener is not None and not self._is_stopping:
+            self._listener.upkeep_done_elsewhere(is_any_ready=is_any_ready)
+
+    async def _dead_among(self, suspects: Mapping[str, float]) -> list[str]:
+        """Those that do not answer, or that have been cut off from the database for too long.
+
+        While NATS is away, all of them: then the heartbeats decide alone, as without NATS.
+        """
+        if not suspects or not self._connection.is_connected:
+            return list(suspects)
+        cut_off_seconds = CUT_OFF_PERIODS * self._settings.dead_seconds
+        may_live = [worker for worker, seconds in suspects.items() if seconds < cut_off_seconds]
+        answered_before, self._answering = self._answering, await self._questions.answering(may_live)
+        for worker in self._answering - answered_before:
+            log.warning("a worker's heartbeat is late, but it answers", worker=worker, seconds=suspects[worker])
+        return [worker for worker in suspects if worker not in self._answering]
 
     # --- sending ----------------------------------------------------------------------------------
 

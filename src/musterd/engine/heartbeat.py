@@ -5,6 +5,7 @@ yields, does not count as death. An observer uses its own clock and never compar
 between hosts and may jump.
 """
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,13 +29,22 @@ class Heartbeat:
 
     ``last_beat_at`` is when it last did so, on this process's monotonic clock.
 
+    :param on_beat: called in the thread after each beat, with the counters of all announced workers.
     :param on_lost: called in the thread after each beat that finds this worker's row gone: its runs were reassigned.
     """
 
-    def __init__(self, database: Database, worker: str, period_seconds: float, on_lost: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        period_seconds: float,
+        on_beat: Callable[[Mapping[str, int]], object],
+        on_lost: Callable[[], object],
+    ) -> None:
         self._database = database
         self._worker = worker
         self._period_seconds = period_seconds
+        self._on_beat = on_beat
         self._on_lost = on_lost
         self._is_stopped = threading.Event()
         self.last_beat_at = clock.monotonic()
@@ -57,13 +67,17 @@ class Heartbeat:
         try:
             while not self._is_stopped.wait(self._period_seconds):
                 try:
-                    is_announced = connection.do(lambda tx: workers.beat(tx, self._worker, clock.now()))
+                    beats = connection.do(lambda tx: workers.beat(tx, self._worker, clock.now()))
                 except StoreUnavailable as error:
                     log.warning("heartbeat could not be stored", worker=self._worker, reason=error.message)
                 else:
                     self.last_beat_at = clock.monotonic()
                     # A stop removes the row itself: a beat that was under way then has lost nothing.
-                    if not is_announced and not self._is_stopped.is_set():
+                    if self._is_stopped.is_set():
+                        return
+                    if self._worker in beats:
+                        self._on_beat(beats)
+                    else:
                         self._on_lost()
         finally:
             connection.close()
@@ -77,11 +91,11 @@ class _Seen:
 
 
 class HeartbeatObserver:
-    """Finds the dead workers among those that are announced.
+    """Finds the suspects among the workers that are announced: those that seem to be dead.
 
     :param own: the id of this process's worker, which is not observed.
     :param has_free_lock: whether no living process holds a worker's lock. Never true if workers may be on other hosts.
-    :param dead_seconds: how long a counter may stand still before its worker counts as dead.
+    :param dead_seconds: how long a counter may stand still before its worker is a suspect.
     """
 
     def __init__(
@@ -96,39 +110,54 @@ class HeartbeatObserver:
         self._dead_seconds = dead_seconds
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
+        self._suspects: dict[str, float] = {}
 
     @property
     def others(self) -> list[str]:
-        """The other workers that were alive at the last look."""
-        return list(self._seen)
+        """The other workers that were not suspects at the last look."""
+        return [worker for worker in self._seen if worker not in self._suspects]
 
     def silent_seconds(self, worker: str) -> float | None:
-        """How long another worker's counter has stood still; None if the last look did not find it alive."""
+        """How long another worker's counter has stood still; None if the worker is not known."""
         seen = self._seen.get(worker)
         return None if seen is None else seen.still_seconds + self._monotonic() - seen.at
 
     def has_freed_lock(self) -> bool:
         """Whether a lock shows that one of the other workers has died since the last look."""
-        return any(self._has_free_lock(worker) for worker in self._seen)
+        return any(self._has_free_lock(worker) for worker in self.others)
 
-    def dead(self, beats: Mapping[str, int | None]) -> list[str]:
-        """Note the counters of the workers, and return the workers that are dead."""
+    def look(self, beats: Mapping[str, int | None]) -> dict[str, float]:
+        """Note the counters of all workers, and return the suspects. Workers that are gone are forgotten.
+
+        :return: how long the counter of each suspect has stood still, in seconds; infinite if its lock is free.
+        """
+        for gone in self._seen.keys() - beats.keys():
+            del self._seen[gone]
+        self.note(beats)
+        still = {
+            worker: math.inf if self._has_free_lock(worker) else seen.still_seconds
+            for worker, seen in self._seen.items()
+        }
+        self._suspects = {worker: seconds for worker, seconds in still.items() if seconds >= self._dead_seconds}
+        return self._suspects
+
+    def note(self, beats: Mapping[str, int | None]) -> None:
+        """Note the counters of some workers.
+
+        A worker that holds runs but has no row in ``workers`` has no counter (None). It stands still from its first
+        look on, so its runs are released as well.
+        """
         now = self._monotonic()
-        seen, dead = self._seen, []
-        self._seen = {}
         for worker, beat in beats.items():
             if worker == self.own:
                 continue
-            previous = seen.get(worker)
-            # A worker that holds runs but has no row in `workers` has no counter (None). It stands still from its first
-            # look on, so its runs are released as well.
-            current = _Seen(beat, now)
+            previous, current = self._seen.get(worker), _Seen(beat, now)
             if previous is not None and previous.beat == beat:
                 # Bounded: if this process stood still, the other one may have stood still with it, as on a suspended
                 # host.
                 current.still_seconds = previous.still_seconds + min(now - previous.at, LONGEST_LOOK_SECONDS)
-            if self._has_free_lock(worker) or current.still_seconds >= self._dead_seconds:
-                dead.append(worker)
-            else:
-                self._seen[worker] = current
-        return dead
+            self._seen[worker] = current
+
+    def forget(self, worker: str) -> None:
+        """Observe a worker anew: if it lives after all, it announces itself again and counts from 0."""
+        self._seen.pop(worker, None)

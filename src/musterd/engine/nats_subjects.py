@@ -31,6 +31,15 @@ class Subjects:
         """Where a process is told of runs that it drives."""
         return f"{self.prefix}.worker.{worker_id}"
 
+    @property
+    def upkeep(self) -> str:
+        """Where processes say that they have done upkeep."""
+        return f"{self.prefix}.upkeep"
+
+    def question(self, worker_id: str) -> str:
+        """Where a process answers the question whether it lives."""
+        return f"{self.prefix}.question.{worker_id}"
+
     def run(self, root_id: str) -> str:
         """Where processes in which a run is awaited hear that more of it is stored."""
         return f"{self.prefix}.run.{self.token(root_id)}"

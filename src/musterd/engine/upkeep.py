@@ -2,8 +2,8 @@
 
 Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
 too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
-of deleted sessions and old runs, and do what features have to do. The bus says when it is this process's turn. Several
-processes may do upkeep at once; the transactions make sure that each thing is done once.
+of deleted sessions and old runs. The bus says when it is this process's turn. Several processes may do upkeep at once;
+the transactions make sure that each thing is done once. What features have to do is done in every process.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
-from musterd.engine.bus import Bus
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
 from musterd.engine.slices import Slices
 from musterd.store import delays, pauses, probes, session_deletion, workers
 from musterd.store.cancels import Cancelled
+from musterd.store.database import Tx
 from musterd.store.delays import Moved
 from musterd.store.probes import Due
 
@@ -58,16 +58,19 @@ class Upkeep:
         self._bus = resources.bus
         self._components = components
         self._listener = listener
+        self._is_finding_ready = False
         self.duties: list[Duty] = []
-        """What features have to do in every period."""
+        """What features have to do in every period, in every process."""
         self.last_done_at: float | None = None
-        """When upkeep was last done to its end, in unix seconds."""
+        """When upkeep was last done to its end, here or in another process, in unix seconds."""
 
     async def repeat(self, period_seconds: float) -> None:
         """Repeat upkeep until cancelled. What may take long has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
-            for once in (self.once, self.retention.once, self.deletions.once, *self.duties):
-                tasks.create_task(_repeat(once, self._bus, period_seconds))
+            for once in (self.once, self.retention.once, self.deletions.once):
+                tasks.create_task(_repeat(once, partial(self._bus.turn, period_seconds)))
+            for duty in self.duties:
+                tasks.create_task(_repeat(duty, partial(clock.sleep, period_seconds)))
 
     async def once(self) -> None:
         """Do everything that is due now.
@@ -75,18 +78,49 @@ class Upkeep:
         One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
         again for itself: another process may have come first.
         """
-        own, user_limit = self._bus.worker_id, self._user_limit
-        due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, user_limit))
+        due = await self._database.scan(lambda tx: probes.due(tx, clock.now()))
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
-        # Also for a run whose hint was lost, with a process that died after its commit or on the way.
-        if due.has_ready:
-            self._listener.wake()
-        self._listener.suspects_ready(is_any=due.has_suspect)
+        # Only now: if this process cannot do it, for example because the database refuses it alone, others have to.
+        self._bus.upkeep_done(is_any_ready=due.is_any_ready)
+        await self._find_ready(is_any=due.is_any_ready)
         self.last_done_at = clock.now()
 
+    async def done_elsewhere(self, *, is_any_ready: bool) -> None:
+        """Note that another process has done upkeep. If it has seen a ready run, look whether this one can claim it.
+
+        :raises StoreUnavailable: it cannot be seen now.
+        """
+        self.last_done_at = clock.now()
+        if self._is_finding_ready:  # the database is slow, and should not get a second look to do
+            return
+        self._is_finding_ready = True
+        try:
+            await self._find_ready(is_any=is_any_ready)
+        finally:
+            self._is_finding_ready = False
+
+    async def _find_ready(self, *, is_any: bool) -> None:
+        """Have the worker claim a run whose hint was lost, with a process that died after its commit or on the way.
+
+        Suspects, and runs of users whose share was full, have no hints.
+        """
+        components, own, user_limit = self._components, self._bus.worker_id, self._user_limit
+
+        async def work(tx: Tx) -> tuple[bool, bool]:
+            now = clock.now()
+            return (
+                await probes.is_ready(tx, components, now),
+                await probes.is_suspect_ready(tx, components, now, own, user_limit),
+            )
+
+        has_ready, has_suspect = await self._database.scan(work) if is_any and components else (False, False)
+        if has_ready:
+            self._listener.wake()
+        self._listener.suspects_ready(is_any=has_suspect)
+
     async def _reassign_dead(self, due: Due) -> None:
-        for worker in self._bus.dead(due.beats):
+        for worker in await self._bus.dead(due.beats):
             await self._reassign_runs_of(worker)
 
     async def _reassign_runs_of(self, worker: str) -> None:
@@ -130,11 +164,11 @@ class Upkeep:
             self._listener.run_cancelled(cancellation.run.run_id, cancellation)
 
 
-async def _repeat(once: Duty, bus: Bus, period_seconds: float) -> None:
+async def _repeat(duty: Duty, wait: Duty) -> None:
     while True:
-        await bus.turn(period_seconds)
+        await wait()
         try:
-            await once()
+            await duty()
         except StoreUnavailable as error:
             log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:

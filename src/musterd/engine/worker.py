@@ -214,11 +214,15 @@ class Worker:
     def worker_died(self) -> None:
         """Do upkeep now, if this process does it: another worker seems to be dead."""
         if self._role.recovers:
-            self._spawn(self._upkeep_now())
+            self._spawn(self._part_of_upkeep(self.upkeep.once()))
 
-    async def _upkeep_now(self) -> None:
+    def upkeep_done_elsewhere(self, *, is_any_ready: bool) -> None:
+        """Note that another process has done upkeep, and claim ready runs soon if it has seen any."""
+        self._spawn(self._part_of_upkeep(self.upkeep.done_elsewhere(is_any_ready=is_any_ready)))
+
+    async def _part_of_upkeep(self, work: Coroutine[object, object, None]) -> None:
         try:
-            await self.upkeep.once()
+            await work
         except StoreUnavailable:
             log.warning("upkeep is waiting for the database", worker=self.worker_id)
 

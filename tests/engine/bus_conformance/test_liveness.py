@@ -1,30 +1,22 @@
 """Dead processes are found, living ones and those that leave are not taken for dead, and one that was returns."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from musterd.core.states import RunState
-from musterd.engine.bus_local import LocalBus
 from musterd.store import workers
-from tests.engine.bus_conformance.conftest import API, WORKER, Processes
+from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
 from tests.support.engine import PATIENCE_SECONDS, EngineHarness
 from tests.support.held_model import HeldModel
 
-QUICK: dict[str, Any] = {"dead_seconds": 0.3, "beat_seconds": 0.02}
-
-
-@pytest.fixture(autouse=True)
-def several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least three looks have to find a counter unchanged, however long a busy machine takes between two of them."""
-    monkeypatch.setattr("musterd.engine.heartbeat.LONGEST_LOOK_SECONDS", 0.1)
+pytestmark = pytest.mark.usefixtures("several_looks")
 
 
 async def dead(harness: EngineHarness) -> list[str]:
     """The workers that a process holds for dead now."""
     announced = await harness.database.scan(workers.heartbeats)
-    return harness.server.bus.dead(announced)
+    return await harness.server.bus.dead(announced)
 
 
 async def both_beat(harness: EngineHarness) -> None:
@@ -33,19 +25,6 @@ async def both_beat(harness: EngineHarness) -> None:
     assert len(before) == 2
     while not before.items().isdisjoint((await harness.database.scan(workers.heartbeats)).items()):
         await harness.written()
-
-
-async def die(harness: EngineHarness) -> None:
-    """Stop a process as a kill does: nothing more is stored, and nothing is released."""
-    bus = harness.server.bus
-    assert isinstance(bus, LocalBus)
-    harness.engine.is_ready = False
-    bus.begin_stop()
-    assert bus._heartbeat is not None
-    bus._heartbeat.stop()
-    await asyncio.to_thread(bus._heartbeat.join)
-    bus._locks.release(bus.worker_id)  # the operating system does it
-    await harness.kill()
 
 
 async def test_the_runs_of_a_dead_process_are_driven_by_another(processes: Processes, model: HeldModel) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from musterd.core.errors import StartError
 from musterd.core.states import RunState
-from tests.engine.bus_conformance.conftest import API, WORKER, Processes
+from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
 from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
 from tests.support.nats import NatsServer
@@ -91,3 +91,21 @@ async def test_a_stream_that_is_deleted_is_made_anew(processes: Processes, own_n
         await jetstream.delete_stream("musterd_ready")
         for number in range(2, 5):
             assert (await api.run("hi", f"r{number}", f"s{number}")).row.state is RunState.COMPLETED
+
+
+async def test_heartbeats_alone_show_who_is_dead_while_nats_is_away(
+    processes: Processes, model: HeldModel, own_nats_server: NatsServer, several_looks: None
+) -> None:
+    hold = model.hold("wait")
+    async with processes(API, WORKER, WORKER, **QUICK) as (api, *both):
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        row = await api.records.row("r1")
+        first, second = sorted(both, key=lambda harness: harness.engine.worker_id != row.worker)
+        own_nats_server.kill()
+        await connected(api, second, is_connected=False)
+        await die(first)
+        hold.release()
+        while (await api.records.row("r1")).worker != second.engine.worker_id:
+            await second.engine.upkeep.once()
+        assert (await api.end_of("r1")).row.attempt == 2
