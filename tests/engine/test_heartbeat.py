@@ -62,8 +62,10 @@ def test_beats_that_come_between_two_looks_count() -> None:
     watch.look(0, w=1, other=1)
     for _ in range(3):
         watch.now += 1
-        watch.observer.note({"w": 1})
+        watch.observer.note({"w": 1, "other": 1})
     assert watch.look(1, w=1, other=2) == ["w"]
+    watch.observer.note({"w": 1})
+    assert watch.observer.silent_seconds("other") is None, "it has left"
 
 
 def test_one_that_comes_back_is_observed_anew() -> None:

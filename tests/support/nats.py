@@ -22,9 +22,13 @@ def binary() -> str | None:
 
 
 class NatsServer:
-    """The server; it is started when it is first asked for."""
+    """The server; it is started when it is first asked for.
 
-    def __init__(self) -> None:
+    :param options: further options of its program.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._port = -1
@@ -51,7 +55,7 @@ class NatsServer:
             old.unlink()
         where = ["-a", "127.0.0.1", "-p", str(self._port), "--ports_file_dir", str(self._folder)]
         self._process = subprocess.Popen(
-            [program, *where, "-js", "-sd", str(self._folder / "storage")],
+            [program, *where, "-js", "-sd", str(self._folder / "storage"), *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

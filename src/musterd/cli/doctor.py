@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import musterd
 from musterd.cli.doctor_access import access_checks
+from musterd.cli.doctor_bus import bus_checks
 from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
 from musterd.cli.doctor_database import database_checks
 from musterd.cli.doctor_source import source_checks
@@ -60,6 +61,7 @@ def _checks(source: str | None, db: str | None, host: str, port: int, *, connect
         cure = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
         yield warn("settings", f"{variable} is not a setting and has no effect", cure)
     yield from _results("database", lambda: database_checks(settings))
+    yield from _results("bus", lambda: bus_checks(settings))
     yield from _results("access", lambda: access_checks(settings, host, port))
     if source is not None:
         yield from _results(

@@ -49,6 +49,15 @@ class Settings(BaseSettings):
     by commas. Empty: they look at the database. Experimental."""
     bus_prefix: str = Field(default="musterd", pattern=r"^[\w-]+(\.[\w-]+)*$")
     """Prefix of all subjects on NATS. Databases that share NATS need different ones."""
+    bus_credentials_file: str = ""
+    """A file with the credentials for NATS (``.creds``: a token and its key)."""
+    bus_ca_file: str = ""
+    """A file with the certificates (PEM) that must have signed those of the NATS servers. With it, or with ``tls://``
+    in ``bus``, servers without TLS are refused. Empty: the system's certificates."""
+    bus_certificate_file: str = ""
+    """A file with this client's certificate and its key (PEM), for servers that verify clients."""
+    bus_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """How many NATS servers store each message about a ready run: 3 in a cluster. Used when the stream is created."""
     os_id: str = "musterd"
     """The id in the responses of ``/``, ``/config`` and ``/info``."""
     os_name: str = "musterd"

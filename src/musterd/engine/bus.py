@@ -9,9 +9,22 @@ be woken again.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from musterd.core.records import RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a turn of upkeep has found and leaves to the processes that can do it.
+
+    :param is_any_ready: whether any run is ready, of any component.
+    :param duties: the names of the features' duties that have something to do.
+    """
+
+    is_any_ready: bool = False
+    duties: Sequence[str] = ()
 
 
 class BusListener(Protocol):
@@ -48,8 +61,8 @@ class BusListener(Protocol):
     def worker_died(self) -> None:
         """Do upkeep soon: another worker seems to be dead."""
 
-    def upkeep_done_elsewhere(self, *, is_any_ready: bool) -> None:
-        """Note that another process has done upkeep, and claim ready runs soon if it has seen any."""
+    def upkeep_done_elsewhere(self, findings: Findings) -> None:
+        """Do soon what upkeep in another process has found, as far as this process can."""
 
 
 class Hints(Protocol):
@@ -74,6 +87,11 @@ class Bus(Protocol):
     """
 
     worker_id: str
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether hints can be sent now. While they cannot, looks at the database find what they would say."""
+        ...
 
     # --- from start to stop -----------------------------------------------------------------------
 
@@ -133,8 +151,8 @@ class Bus(Protocol):
         While any process is alive one of them gets a turn, so nothing that is due depends on a certain process.
         """
 
-    def upkeep_done(self, *, is_any_ready: bool) -> None:
-        """Have the other processes note that this one has done upkeep, and claim ready runs if there are any."""
+    def upkeep_done(self, findings: Findings) -> None:
+        """Have the other processes note that this one has done upkeep, and do what it has found."""
 
     async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The workers among these that are dead, never this one. It is called once in each turn of upkeep.

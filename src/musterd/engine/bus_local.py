@@ -17,7 +17,7 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
-from musterd.engine.bus import BusListener, Hints
+from musterd.engine.bus import BusListener, Findings, Hints
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.engine.wakeup import Wakeup
 from musterd.store.database import Database
@@ -183,13 +183,18 @@ class LocalBus:
         self._seen_count, self._next_look = change_count, now + self._database.unnoticed_seconds
         return True
 
+    @property
+    def is_connected(self) -> bool:
+        """Always: there is nothing to connect to."""
+        return True
+
     # --- upkeep and liveness ----------------------------------------------------------------------
 
     async def turn(self, period_seconds: float) -> None:
         """Wait for a period. Every process does upkeep; the transactions make sure that each thing is done once."""
         await clock.sleep(period_seconds)
 
-    def upkeep_done(self, *, is_any_ready: bool) -> None:
+    def upkeep_done(self, findings: Findings) -> None:
         """Do nothing: every process does upkeep."""
 
     async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
@@ -204,9 +209,9 @@ class LocalBus:
         if was_alone and self._observer.others:
             self._has_company.ring()
 
-    async def _dead_among(self, suspects: Mapping[str, float]) -> list[str]:
+    async def _dead_among(self, silent: Mapping[str, float]) -> list[str]:
         """All of them: only the database shows whether a worker is alive."""
-        return list(suspects)
+        return list(silent)
 
     def bury(self, worker: str) -> None:
         """Remove the lock that a dead worker left on this host."""

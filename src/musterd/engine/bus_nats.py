@@ -10,10 +10,8 @@ reassigned. One process at a time does upkeep.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from urllib.parse import urlsplit
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -22,8 +20,9 @@ from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
-from musterd.engine.bus import BusListener, Hints
+from musterd.engine.bus import BusListener, Findings, Hints
 from musterd.engine.bus_local import LocalBus
+from musterd.engine.nats_connection import NatsServers
 from musterd.engine.nats_questions import Questions
 from musterd.engine.nats_ready import ReadyRuns
 from musterd.engine.nats_subjects import Subjects
@@ -32,9 +31,6 @@ from musterd.store.database import Database
 
 log = structlog.get_logger("musterd.engine")
 
-CONNECT_SECONDS = 10.0
-RECONNECT_SECONDS = 1
-OLDEST_VERSION = (2, 12)
 SWEEP_SECONDS = 5.0
 """How long a lost hint about a run that is driven or awaited here can go unnoticed."""
 CUT_OFF_PERIODS = 5
@@ -49,13 +45,13 @@ class NatsBus(LocalBus):
 
     def __init__(self, database: Database, settings: Settings) -> None:
         super().__init__(database, settings)
-        self._servers = [server.strip() for server in settings.bus.split(",")]
+        self._servers = NatsServers(settings)
         self._subjects = Subjects(settings.bus_prefix)
-        self._connection = Client()
+        self._connection = self._servers.client()
         self._questions = Questions(self._connection, self._subjects)
         self._turns = UpkeepTurns(self._connection, self._subjects, self.worker_id)
         self._answering: set[str] = set()
-        """The suspects that have answered in the last turn of upkeep."""
+        """The silent workers that have answered in the last turn of upkeep."""
         self._has_connected = False
         self._ready: ReadyRuns | None = None
         self._heard: dict[str, Subscription | None] = {}
@@ -74,7 +70,8 @@ class NatsBus(LocalBus):
         await super().join(listener, announce)
         await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
         await self._turns.open(self._on_upkeep_done)
-        ready = ReadyRuns(self._connection, self._subjects, listener, self._send)
+        replicas = self._settings.bus_replicas
+        ready = ReadyRuns(self._connection, self._subjects, listener, self._send, replicas)
         try:
             await ready.open()
         except (TimeoutError, NatsError) as error:
@@ -84,7 +81,7 @@ class NatsBus(LocalBus):
             self._send(self._subscribe(root_id))
 
     async def _connect(self, listener: BusListener) -> None:
-        places = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or "…" for server in self._servers)
+        places = self._servers.places
 
         async def reconnected() -> None:
             log.info("NATS is back", servers=places)
@@ -98,25 +95,16 @@ class NatsBus(LocalBus):
         async def failed(error: Exception) -> None:
             log.debug("NATS reported an error", servers=places, error=str(error))
 
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._connection.connect(
-                    self._servers,
-                    name=f"musterd {self.worker_id}",
-                    no_echo=True,  # this process knows what it stores itself
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,
-                    disconnected_cb=disconnected,
-                    reconnected_cb=reconnected,
-                    error_cb=failed,
-                )
-        except (TimeoutError, OSError, NatsError) as error:
-            reason = str(error) or f"no answer in {CONNECT_SECONDS:g} s"
-            raise StartError(f"NATS at {places} cannot be reached ({reason}) — check MUSTERD_BUS") from error
+        await self._servers.connect(
+            self._connection,
+            name=f"musterd {self.worker_id}",
+            no_echo=True,  # this process knows what it stores itself
+            max_reconnect_attempts=-1,
+            disconnected_cb=disconnected,
+            reconnected_cb=reconnected,
+            error_cb=failed,
+        )
         self._has_connected = True
-        version = self._connection.connected_server_version
-        if (version.major, version.minor) < OLDEST_VERSION:
-            raise StartError(f"NATS at {places} is version {version} — musterd needs 2.12 or newer")
 
     async def _after_gap(self, listener: BusListener) -> None:
         """Look for everything, because hints were lost with the connection."""
@@ -239,34 +227,39 @@ class NatsBus(LocalBus):
 
     # --- upkeep and liveness ----------------------------------------------------------------------
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether NATS can be reached now."""
+        return self._connection.is_connected
+
     async def turn(self, period_seconds: float) -> None:
         """Wait for a period, and as long as another process does upkeep."""
         await super().turn(period_seconds)
         while self._turns.is_left_to_another(period_seconds):
             await super().turn(period_seconds)
 
-    def upkeep_done(self, *, is_any_ready: bool) -> None:
+    def upkeep_done(self, findings: Findings) -> None:
         """Tell the other processes."""
         if self._connection.is_connected:
-            self._send(self._turns.say_done(is_any_ready=is_any_ready))
+            self._send(self._turns.say_done(findings))
 
-    def _on_upkeep_done(self, is_any_ready: bool) -> None:
+    def _on_upkeep_done(self, findings: Findings) -> None:
         if self._listener is not None and not self._is_stopping:
-            self._listener.upkeep_done_elsewhere(is_any_ready=is_any_ready)
+            self._listener.upkeep_done_elsewhere(findings)
 
-    async def _dead_among(self, suspects: Mapping[str, float]) -> list[str]:
+    async def _dead_among(self, silent: Mapping[str, float]) -> list[str]:
         """Those that do not answer, or that have been cut off from the database for too long.
 
         While NATS is away, all of them: then the heartbeats decide alone, as without NATS.
         """
-        if not suspects or not self._connection.is_connected:
-            return list(suspects)
+        if not silent or not self._connection.is_connected:
+            return list(silent)
         cut_off_seconds = CUT_OFF_PERIODS * self._settings.dead_seconds
-        may_live = [worker for worker, seconds in suspects.items() if seconds < cut_off_seconds]
+        may_live = [worker for worker, seconds in silent.items() if seconds < cut_off_seconds]
         answered_before, self._answering = self._answering, await self._questions.answering(may_live)
         for worker in self._answering - answered_before:
-            log.warning("a worker's heartbeat is late, but it answers", worker=worker, seconds=suspects[worker])
-        return [worker for worker in suspects if worker not in self._answering]
+            log.warning("a worker's heartbeat is late, but it answers", worker=worker, seconds=silent[worker])
+        return [worker for worker in silent if worker not in self._answering]
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -91,11 +91,11 @@ class _Seen:
 
 
 class HeartbeatObserver:
-    """Finds the suspects among the workers that are announced: those that seem to be dead.
+    """Finds the silent ones among the workers that are announced, which seem to be dead.
 
     :param own: the id of this process's worker, which is not observed.
     :param has_free_lock: whether no living process holds a worker's lock. Never true if workers may be on other hosts.
-    :param dead_seconds: how long a counter may stand still before its worker is a suspect.
+    :param dead_seconds: how long a counter may stand still before its worker is silent.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class HeartbeatObserver:
         self._dead_seconds = dead_seconds
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
-        self._suspects: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
 
     @property
     def others(self) -> list[str]:
-        """The other workers that were not suspects at the last look."""
-        return [worker for worker in self._seen if worker not in self._suspects]
+        """The other workers that were not silent at the last look."""
+        return [worker for worker in self._seen if worker not in self._silent]
 
     def silent_seconds(self, worker: str) -> float | None:
         """How long another worker's counter has stood still; None if the worker is not known."""
@@ -127,27 +127,30 @@ class HeartbeatObserver:
         return any(self._has_free_lock(worker) for worker in self.others)
 
     def look(self, beats: Mapping[str, int | None]) -> dict[str, float]:
-        """Note the counters of all workers, and return the suspects. Workers that are gone are forgotten.
+        """Note the counters of all workers, and return the silent workers. Workers that are gone are forgotten.
 
-        :return: how long the counter of each suspect has stood still, in seconds; infinite if its lock is free.
+        :return: how long the counter of each has stood still, in seconds; infinite if its lock is free.
         """
-        for gone in self._seen.keys() - beats.keys():
+        for gone in self._seen.keys() - beats.keys():  # also those that held runs without being announced
             del self._seen[gone]
         self.note(beats)
         still = {
             worker: math.inf if self._has_free_lock(worker) else seen.still_seconds
             for worker, seen in self._seen.items()
         }
-        self._suspects = {worker: seconds for worker, seconds in still.items() if seconds >= self._dead_seconds}
-        return self._suspects
+        self._silent = {worker: seconds for worker, seconds in still.items() if seconds >= self._dead_seconds}
+        return self._silent
 
     def note(self, beats: Mapping[str, int | None]) -> None:
-        """Note the counters of some workers.
+        """Note the counters of all announced workers, and forget those that are not announced any more.
 
         A worker that holds runs but has no row in ``workers`` has no counter (None). It stands still from its first
         look on, so its runs are released as well.
         """
         now = self._monotonic()
+        announced = {worker for worker, seen in self._seen.items() if seen.beat is not None}
+        for gone in announced - beats.keys():
+            del self._seen[gone]
         for worker, beat in beats.items():
             if worker == self.own:
                 continue

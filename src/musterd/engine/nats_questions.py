@@ -39,7 +39,7 @@ class Questions:
         except NoRespondersError:  # NATS knows at once: no connection has subscribed to the question
             return False
         except (NatsError, TimeoutError, OSError) as error:
-            log.debug("a suspect has not answered", worker=worker, error=str(error) or type(error).__name__)
+            log.debug("a silent worker has not answered", worker=worker, error=str(error) or type(error).__name__)
             return False
         return True
 

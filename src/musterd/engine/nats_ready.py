@@ -53,13 +53,17 @@ class ReadyRuns:
     """The stream, as one process uses it.
 
     :param listener: drives runs of ``listener.components``, and is called when a message has come.
+    :param replicas: how many servers store each message.
     """
 
-    def __init__(self, connection: Client, subjects: Subjects, listener: BusListener, send: Send) -> None:
+    def __init__(
+        self, connection: Client, subjects: Subjects, listener: BusListener, send: Send, replicas: int = 1
+    ) -> None:
         self._connection = connection
         self._subjects = subjects
         self._listener = listener
         self._send = send
+        self._replicas = replicas
         self._jetstream = connection.jetstream()
         self._consumers = {
             name: {component: self._consumer(component, name) for component in listener.components} for name in CLASSES
@@ -99,9 +103,10 @@ class ReadyRuns:
                 subjects=[self._subjects.all_ready],
                 retention=api.RetentionPolicy.WORK_QUEUE,
                 max_age=AGE_SECONDS,
+                num_replicas=self._replicas,
             )
         except BadRequestError:
-            # It exists with other settings, such as more replicas, which an operator has chosen.
+            # It exists with other settings, which an operator has chosen.
             await self._jetstream.stream_info(self._subjects.stream)
 
     def reopen(self) -> None:

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from musterd.core import clock, jsontext
+from musterd.engine.bus import Findings
 from musterd.engine.nats_subjects import Subjects
 
 LEFT_PERIODS = 2.5
@@ -28,23 +29,23 @@ class UpkeepTurns:
         self._worker_id = worker_id
         self._heard_at: float | None = None
 
-    async def open(self, on_done: Callable[[bool], None]) -> None:
+    async def open(self, on_done: Callable[[Findings], None]) -> None:
         """Hear from the others.
 
-        :param on_done: called when another process has done upkeep, with whether it has seen a ready run.
+        :param on_done: called when another process has done upkeep.
         """
 
         async def come(message: Msg) -> None:
             done = json.loads(message.data)
             if done["worker"] < self._worker_id:
                 self._heard_at = clock.monotonic()
-            on_done(done["is_any_ready"])
+            on_done(Findings(done["is_any_ready"], done["duties"]))
 
         await self._connection.subscribe(self._subject, cb=come)
 
-    async def say_done(self, *, is_any_ready: bool) -> None:
+    async def say_done(self, findings: Findings) -> None:
         """Say that this process has done upkeep."""
-        done = {"worker": self._worker_id, "is_any_ready": is_any_ready}
+        done = {"worker": self._worker_id, "is_any_ready": findings.is_any_ready, "duties": list(findings.duties)}
         await self._connection.publish(self._subject, jsontext.dumps(done).encode())
 
     def is_left_to_another(self, period_seconds: float) -> bool:

@@ -14,11 +14,21 @@ def open_bus(database: Database, settings: Settings) -> Bus:
     """
     if not settings.bus:
         return LocalBus(database, settings)
+    require_usable(settings)
+    from musterd.engine.bus_nats import NatsBus
+
+    return NatsBus(database, settings)
+
+
+def require_usable(settings: Settings) -> None:
+    """Check that the bus of the settings fits the database, and that its client is installed.
+
+    :raises StartError: it does not, or is not.
+    """
     if settings.db.startswith("sqlite:"):
         raise StartError("MUSTERD_BUS is for several machines, which cannot share a SQLite file — use Postgres")
     try:
-        from musterd.engine.bus_nats import NatsBus
+        import nats  # noqa: F401 - only whether it is there
     except ImportError as error:
         problem = f"MUSTERD_BUS requires nats-py ({error.name} is missing)"
         raise StartError(f"{problem} — pip install 'musterd[nats]'") from error
-    return NatsBus(database, settings)

@@ -3,11 +3,14 @@
 Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
 too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
 of deleted sessions and old runs. The bus says when it is this process's turn. Several processes may do upkeep at once;
-the transactions make sure that each thing is done once. What features have to do is done in every process.
+the transactions make sure that each thing is done once.
+
+Duties of features are done in every process. A duty that can say whether it has something to do is done only then.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +18,7 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
+from musterd.engine.bus import Findings
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
@@ -28,7 +32,34 @@ from musterd.store.probes import Due
 log = structlog.get_logger("musterd.engine")
 
 
-Duty = Callable[[], Coroutine[object, object, None]]
+Work = Callable[[], Coroutine[object, object, None]]
+IsDue = Callable[[Tx, float], Awaitable[bool]]
+AHEAD_PERIODS = 2
+"""How many periods ahead a duty is due. Its process then waits for the exact time, so that it is not a period late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a feature has to do in every process.
+
+    :param name: the same in all processes.
+    :param work: does it. It is called again after it has ended.
+    :param is_due: says whether there will be something to do at a time, for this process or another one. It is called
+        in the read with which upkeep begins. None: the work is done in every period.
+    """
+
+    name: str
+    work: Work
+    is_due: IsDue | None = None
+    found: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until_due(self, period_seconds: float) -> None:
+        """Wait until there is something to do."""
+        if self.is_due is None:
+            await clock.sleep(period_seconds)
+        else:
+            await self.found.wait()
+            self.found.clear()  # before the work: what becomes due during it leads to another call
 
 
 class UpkeepListener(Protocol):
@@ -51,6 +82,7 @@ class Upkeep:
         self._database = resources.database
         self._metrics = resources.metrics
         self._user_limit = resources.settings.user_concurrency
+        self._ahead_seconds = AHEAD_PERIODS * resources.settings.upkeep_seconds
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
         in_removal = [hook.in_transaction for hook in resources.run_removal_hooks]
@@ -60,7 +92,7 @@ class Upkeep:
         self._listener = listener
         self._is_finding_ready = False
         self.duties: list[Duty] = []
-        """What features have to do in every period, in every process."""
+        """What features have to do, in every process."""
         self.last_done_at: float | None = None
         """When upkeep was last done to its end, here or in another process, in unix seconds."""
 
@@ -70,7 +102,7 @@ class Upkeep:
             for once in (self.once, self.retention.once, self.deletions.once):
                 tasks.create_task(_repeat(once, partial(self._bus.turn, period_seconds)))
             for duty in self.duties:
-                tasks.create_task(_repeat(duty, partial(clock.sleep, period_seconds)))
+                tasks.create_task(_repeat(duty.work, partial(duty.until_due, period_seconds)))
 
     async def once(self) -> None:
         """Do everything that is due now.
@@ -78,25 +110,37 @@ class Upkeep:
         One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
         again for itself: another process may have come first.
         """
-        due = await self._database.scan(lambda tx: probes.due(tx, clock.now()))
+        due, duties = await self._database.scan(self._look)
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
         # Only now: if this process cannot do it, for example because the database refuses it alone, others have to.
-        self._bus.upkeep_done(is_any_ready=due.is_any_ready)
-        await self._find_ready(is_any=due.is_any_ready)
+        findings = Findings(due.is_any_ready, duties)
+        self._bus.upkeep_done(findings)
+        self._begin(findings.duties)
+        await self._find_ready(is_any=findings.is_any_ready)
         self.last_done_at = clock.now()
 
-    async def done_elsewhere(self, *, is_any_ready: bool) -> None:
-        """Note that another process has done upkeep. If it has seen a ready run, look whether this one can claim it.
+    async def _look(self, tx: Tx) -> tuple[Due, list[str]]:
+        due, until = await probes.due(tx, clock.now()), clock.now() + self._ahead_seconds
+        return due, [duty.name for duty in self.duties if duty.is_due is not None and await duty.is_due(tx, until)]
 
-        :raises StoreUnavailable: it cannot be seen now.
+    def _begin(self, names: Sequence[str]) -> None:
+        for duty in self.duties:
+            if duty.name in names:
+                duty.found.set()
+
+    async def done_elsewhere(self, findings: Findings) -> None:
+        """Do what upkeep in another process has found, as far as this process can.
+
+        :raises StoreUnavailable: the database cannot be used now.
         """
         self.last_done_at = clock.now()
+        self._begin(findings.duties)
         if self._is_finding_ready:  # the database is slow, and should not get a second look to do
             return
         self._is_finding_ready = True
         try:
-            await self._find_ready(is_any=is_any_ready)
+            await self._find_ready(is_any=findings.is_any_ready)
         finally:
             self._is_finding_ready = False
 
@@ -164,11 +208,11 @@ class Upkeep:
             self._listener.run_cancelled(cancellation.run.run_id, cancellation)
 
 
-async def _repeat(duty: Duty, wait: Duty) -> None:
+async def _repeat(work: Work, wait: Work) -> None:
     while True:
         await wait()
         try:
-            await duty()
+            await work()
         except StoreUnavailable as error:
             log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:

@@ -17,6 +17,7 @@ from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.attempt_execution import Unsettled, execute
 from musterd.engine.broadcaster import Flush
+from musterd.engine.bus import Findings
 from musterd.engine.changed_rows import ChangedRows
 from musterd.engine.log_context import context_of
 from musterd.engine.model_imports import ModelImports
@@ -216,9 +217,9 @@ class Worker:
         if self._role.recovers:
             self._spawn(self._part_of_upkeep(self.upkeep.once()))
 
-    def upkeep_done_elsewhere(self, *, is_any_ready: bool) -> None:
-        """Note that another process has done upkeep, and claim ready runs soon if it has seen any."""
-        self._spawn(self._part_of_upkeep(self.upkeep.done_elsewhere(is_any_ready=is_any_ready)))
+    def upkeep_done_elsewhere(self, findings: Findings) -> None:
+        """Do soon what upkeep in another process has found, as far as this process can."""
+        self._spawn(self._part_of_upkeep(self.upkeep.done_elsewhere(findings)))
 
     async def _part_of_upkeep(self, work: Coroutine[object, object, None]) -> None:
         try:

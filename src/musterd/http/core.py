@@ -33,7 +33,7 @@ Checks = Annotated[
     dict[str, str],
     Field(
         description="The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, "
-        "`beats`, `event_loop`, `served`."
+        "`beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS."
     ),
 ]
 
@@ -135,8 +135,8 @@ async def get_readiness(readiness: Readiness, request: Request) -> ReadyResponse
     """Readiness probe: 200 while every check passes.
 
     This process accepts runs; the database can be written and has a schema that this version knows; the worker claims
-    and its heartbeat advances; the event loop keeps up; and no run waits for a component that is served here and that
-    no process drives. Names of components are given to administrators only.
+    and its heartbeat advances; the event loop keeps up; NATS, if it is used, can be reached; and no run waits for a
+    component that is served here and that no process drives. Names of components are given to administrators only.
     """
     look, is_admin = await readiness.look(), principal_of(request).scopes.is_admin
     problems = look.problems(with_names=is_admin)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from musterd.engine.memory_hook import MemoryHook
 from musterd.engine.run_removal_hook import RunRemovalHook
+from musterd.engine.upkeep import IsDue
 from musterd.http.auth.issued_tokens import IssuedTokens
 from musterd.loop.knowledge_bases import KnowledgeBases
 
@@ -26,8 +27,7 @@ class Feature:
     :param run_removal_hook: called when runs are removed.
     :param memory_hook: if it stores memories of users: how runs read and change them.
     :param start: called with the service before the process drives runs, in each process that does upkeep.
-    :param upkeep: each is called with the service in every period of upkeep, in each process that does upkeep, apart
-        from the others.
+    :param upkeep: what has to be done in each process that does upkeep, each in a task of its own.
     """
 
     service: "Callable[[Server], Any]"
@@ -38,4 +38,18 @@ class Feature:
     run_removal_hook: RunRemovalHook | None = None
     memory_hook: MemoryHook | None = None
     start: Callable[[Any], Awaitable[None]] | None = None
-    upkeep: Sequence[Callable[[Any], Coroutine[Any, Any, None]]] = ()
+    upkeep: "Sequence[FeatureDuty]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureDuty:
+    """A duty of upkeep; see :class:`musterd.engine.upkeep.Duty`.
+
+    :param name: the same in all processes.
+    :param work: called with the service.
+    :param is_due: None if the work is to be done in every period of upkeep.
+    """
+
+    name: str
+    work: Callable[[Any], Coroutine[Any, Any, None]]
+    is_due: IsDue | None = None

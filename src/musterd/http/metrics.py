@@ -35,6 +35,7 @@ GAUGES = {
     "approvals_pending": "Approvals that wait for a person.",
     "workers": "Registered worker processes.",
     "database_up": "Whether the database answered this scrape; if not, metrics from the database are missing.",
+    "bus_up": "Whether NATS can be reached now; always 1 without NATS.",
     "runs_driven": "Runs that this process is driving.",
     "run_slots": "Maximum number of runs that this process drives at once.",
     "readers": "Subscribers that this process is serving.",
@@ -83,6 +84,7 @@ class MetricsOperations:
         server, database_stats = self._server, self._stats
         yield _gauge("info", 1.0, version=musterd.__version__)
         yield _gauge("database_up", float(database_stats is not None))
+        yield _gauge("bus_up", float(server.bus.is_connected))
         yield _gauge("ready", float(server.engine.is_ready and not server.is_stopping))
         yield _gauge("runs_driven", float(len(server.engine.live_attempts())))
         yield _gauge("run_slots", float(server.settings.concurrency))

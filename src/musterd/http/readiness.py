@@ -81,6 +81,8 @@ class Readiness:
             return None
 
         checks = [self._accepting(), self._worker(), self._heartbeat(), self._event_loop()]
+        if self._server.settings.bus:
+            checks.append(self._bus())
         for name, check in (("database", self._writable), ("schema", self._schema), (SERVED, find_unserved)):
             checks.append(await _database_check(name, check))
         return ReadinessReport(checks, undriven, not_served)
@@ -104,6 +106,10 @@ class Readiness:
         late = self._server.lag.last_seconds
         problem = f"The event loop woke up {late:.1f} s late: something blocks it."
         return ReadinessCheck("event_loop", None if late < STUCK_SECONDS else problem)
+
+    def _bus(self) -> ReadinessCheck:
+        problem = "NATS cannot be reached now. Runs go on, but processes hear of each other up to a second later."
+        return ReadinessCheck("bus", None if self._server.bus.is_connected else problem)
 
     async def _writable(self) -> str | None:
         now, worker = clock.monotonic(), self._server.engine.worker_id

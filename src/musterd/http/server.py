@@ -26,6 +26,7 @@ from musterd.engine.open_bus import open_bus
 from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
 from musterd.engine.tracing import spans_of
+from musterd.engine.upkeep import Duty
 from musterd.engine.webhooks import Webhooks
 from musterd.engine.worker import Worker
 from musterd.http.auth.issued_tokens import IssuedTokens
@@ -253,7 +254,9 @@ class Server:
     def _add_duties(self) -> None:
         """Let upkeep do what features have to do."""
         for feature, service in zip(self.features, self._feature_services, strict=True):
-            self.engine.upkeep.duties += [partial(duty, service) for duty in feature.upkeep]
+            self.engine.upkeep.duties += [
+                Duty(duty.name, partial(duty.work, service), duty.is_due) for duty in feature.upkeep
+            ]
 
     async def _start_features(self) -> None:
         for feature, service in zip(self.features, self._feature_services, strict=True):

@@ -23,7 +23,7 @@ NO_UPKEEP: dict[str, Any] = {"upkeep_seconds": 3600}
 """What a hint does not report is found by nothing else, so a test that needs it would hang."""
 
 QUICK: dict[str, Any] = {"dead_seconds": 0.3, "beat_seconds": 0.02}
-"""A process is a suspect soon after its last heartbeat."""
+"""A process is silent soon after its last heartbeat."""
 
 
 @pytest.fixture

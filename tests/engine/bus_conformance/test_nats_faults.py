@@ -8,6 +8,7 @@ import pytest
 
 from musterd.core.errors import StartError
 from musterd.core.states import RunState
+from musterd.http.readiness import Readiness
 from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
 from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
@@ -43,7 +44,7 @@ async def connected(*harnesses: EngineHarness, is_connected: bool = True) -> Non
 async def test_a_start_without_nats_fails_with_the_reason(
     processes: Processes, own_nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musterd.engine.bus_nats.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("musterd.engine.nats_connection.CONNECT_SECONDS", 0.2)
     own_nats_server.kill()
     with pytest.raises(StartError, match="cannot be reached"):
         async with processes(WORKER):
@@ -109,3 +110,12 @@ async def test_heartbeats_alone_show_who_is_dead_while_nats_is_away(
         while (await api.records.row("r1")).worker != second.engine.worker_id:
             await second.engine.upkeep.once()
         assert (await api.end_of("r1")).row.attempt == 2
+
+
+async def test_readiness_says_that_nats_is_away(processes: Processes, own_nats_server: NatsServer) -> None:
+    async with processes(WORKER) as (worker,):
+        readiness = worker.server.service(Readiness)
+        assert "bus" not in (await readiness.look()).problems(with_names=True)
+        own_nats_server.kill()
+        await connected(worker, is_connected=False)
+        assert "NATS" in (await readiness.look()).problems(with_names=True)["bus"]

@@ -17,10 +17,10 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
     return kind
 
 
-async def reassign_runs_of(suspect: EngineHarness, other: EngineHarness) -> None:
-    """Do upkeep in the other process until it has taken the suspect for dead."""
-    suspect_id = suspect.engine.worker_id
-    while {"id": suspect_id} in await other.records.select("SELECT id FROM workers"):
+async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
+    """Do upkeep in the other process until it has taken the silent one for dead."""
+    silent_id = silent.engine.worker_id
+    while {"id": silent_id} in await other.records.select("SELECT id FROM workers"):
         await other.engine.upkeep.once()
 
 

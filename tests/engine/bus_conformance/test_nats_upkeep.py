@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from musterd.core import clock
 from musterd.core.states import RunState
+from musterd.features.schedules import store as schedules
+from musterd.features.schedules.records import OPERATOR, Definition, Schedule
 from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
 from tests.engine.bus_conformance.test_dispatch import without_hints
 from tests.support.engine import EngineHarness
@@ -64,6 +67,26 @@ async def test_a_suspect_is_claimed_after_upkeep_elsewhere(processes: Processes)
         await api.records.execute("UPDATE runs SET crashes = 2, crashes_in_all = 2")
         await api.engine.upkeep.once()
         assert (await api.end_of("r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_schedule_that_is_due_is_fired_after_upkeep_elsewhere(processes: Processes) -> None:
+    now = clock.now()
+    due = Schedule(
+        id="due",
+        owner=None,
+        name="due",
+        definition=Definition(endpoint="/agents/solo/runs", payload={"message": "hi"}, at=now),
+        maker=OPERATOR,
+        enabled=True,
+        created_at=now,
+        next_run_at=now,
+    )
+    async with processes(API, WORKER) as (api, _):
+        await api.database.write(lambda tx: schedules.add(tx, due))
+        await api.engine.upkeep.once()
+        while not (rows := await api.records.select("SELECT run_id FROM runs")):
+            await api.written()
+        assert (await api.end_of(rows[0]["run_id"])).row.state is RunState.COMPLETED
 
 
 async def test_upkeep_that_fails_is_left_to_no_one(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:

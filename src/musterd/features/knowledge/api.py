@@ -30,7 +30,7 @@ from musterd.features.knowledge.requests import (
     UploadRemoteContent,
 )
 from musterd.features.knowledge.service import KnowledgeService
-from musterd.http.feature import Feature
+from musterd.http.feature import Feature, FeatureDuty
 from musterd.http.operation import Answer, operation
 from musterd.http.request_bodies import release_body
 from musterd.http.responses import json_answer
@@ -279,6 +279,9 @@ FEATURE = Feature(
         list_source_files,
     ],
     start=KnowledgeService.start,
-    upkeep=[KnowledgeService.upkeep, KnowledgeService.index_vectors],
+    upkeep=[
+        FeatureDuty(name="ingest_contents", work=KnowledgeService.upkeep),
+        FeatureDuty(name="index_vectors", work=KnowledgeService.index_vectors),
+    ],
     close=KnowledgeService.close,
 )

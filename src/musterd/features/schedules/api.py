@@ -13,6 +13,7 @@ from musterd.core.cron import MAX_LENGTH as MAX_CRON
 from musterd.core.cron import InvalidCron, instant_of, zone_of
 from musterd.core.errors import InvalidInput
 from musterd.core.settings import Settings
+from musterd.features.schedules import store
 from musterd.features.schedules.answers import (
     WRITE,
     NextInstants,
@@ -40,7 +41,7 @@ from musterd.features.schedules.service import ScheduleService
 from musterd.http.auth.expiry import validity_of
 from musterd.http.auth.principals import Principal
 from musterd.http.auth.scopes import principal_of
-from musterd.http.feature import Feature
+from musterd.http.feature import Feature, FeatureDuty
 from musterd.http.json_bodies import read_object
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Body, JsonObjectField, PageQuery, Query, Text, validated
@@ -488,6 +489,9 @@ FEATURE = Feature(
         get_firing,
     ],
     start=ScheduleService.start,
-    upkeep=[ScheduleService.upkeep],
+    upkeep=[
+        FeatureDuty(name="fire_schedules", work=ScheduleService.fire_soon, is_due=store.is_any_due),
+        FeatureDuty(name="remove_firings", work=ScheduleService.remove_old),
+    ],
     run_removal_hook=REMOVAL_HOOK,
 )

@@ -51,9 +51,12 @@ class ScheduleService(Schedules):
         for schedule, what in changed:
             log.info(f"declared schedule {what}", schedule=schedule.name, id=schedule.id)
 
-    async def upkeep(self) -> None:
-        """Fire what is due, and remove old firings."""
+    async def fire_soon(self) -> None:
+        """Fire what is due now, and what becomes due within a period of upkeep."""
         await self.fire_due(self._server.settings.upkeep_seconds)
+
+    async def remove_old(self) -> None:
+        """Remove old firings, once an hour."""
         if clock.monotonic() >= self._old_not_before:
             before = clock.now() - KEPT_SECONDS
             removed = await self._database.write(lambda tx: store.remove_old(tx, before, REMOVED_AT_ONCE))

@@ -70,6 +70,13 @@ DUE = Statement(
 )
 WORKERS = Statement("schedules_workers", "SELECT id, components FROM workers WHERE role <> 'api' ORDER BY id")
 SEVERAL = Statement("schedules_several", "SELECT * FROM schedules WHERE IN_LIST(id, :ids)")
+ANY_DUE = Statement(
+    "schedules_any_due",
+    """SELECT 1 AS found FROM schedules WHERE due_at <= :now
+       UNION ALL SELECT 1 FROM firings f LEFT JOIN runs r ON r.run_id = f.run_id
+                 WHERE f.look_at <= :now AND (r.run_id IS NULL OR r.state IN ('completed', 'error', 'cancelled'))
+       LIMIT 1""",
+)
 NEXT_DUE = Statement(
     "schedules_next_due",
     """SELECT due_at FROM schedules WHERE due_at > :now AND (component = '' OR IN_LIST(component, :served))
@@ -262,6 +269,11 @@ async def search(tx: Tx, query: ScheduleFilter, caller: Caller) -> tuple[list[Sc
 
 
 # --- what is due --------------------------------------------------------------------------------------
+
+
+async def is_any_due(tx: Tx, now: float) -> bool:
+    """Whether a schedule or a firing is due, of any component."""
+    return await tx.one(ANY_DUE, {"now": now}) is not None
 
 
 async def look(tx: Tx, served: Collection[str], now: float, limit: int, choose: Choose) -> Look:

@@ -1,0 +1,101 @@
+"""The checks of ``musterd doctor`` on NATS. They change nothing."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.core import clock
+from musterd.core.settings import Settings
+from musterd.engine.open_bus import require_usable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+ANSWER_SECONDS = 5.0
+SKEW_SECONDS = 5.0
+NOT_FOUND = 404
+REPLICAS = 3
+"""How many servers have to store a message so that one of them may fail."""
+
+
+def bus_checks(settings: Settings) -> Iterator[Check]:
+    """All checks of NATS, in order.
+
+    :raises StartError: NATS cannot be used, so that the remaining checks are not possible.
+    """
+    if settings.bus:
+        require_usable(settings)
+        yield from asyncio.run(_checks(settings))
+
+
+async def _checks(settings: Settings) -> list[Check]:
+    # Only now: without MUSTERD_BUS the client need not be installed.
+    from musterd.engine.nats_connection import NatsServers
+    from musterd.engine.nats_subjects import Subjects
+
+    servers = NatsServers(settings)
+    connection = servers.client()
+    await servers.connect(connection, allow_reconnect=False, error_cb=_ignore)
+    try:
+        encryption = "TLS" if servers.is_encrypted else "no TLS"
+        found = f"NATS {connection.connected_server_version} at {servers.places}, {encryption}"
+        checks = [ok("bus", found)]
+        account = await _answer(connection, "$JS.API.INFO")
+        if account is None or "error" in account:
+            return [*checks, fail("streams", "JetStream is not enabled", "start nats-server with -js")]
+        name = Subjects(settings.bus_prefix).stream
+        stream = await _answer(connection, f"$JS.API.STREAM.INFO.{name}")
+        return [*checks, *_stream_checks(name, stream, len(connection.servers), settings)]
+    finally:
+        await connection.close()
+
+
+def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, settings: Settings) -> Iterator[Check]:
+    if stream is None:
+        yield fail("streams", f"NATS does not say whether {name} exists", "check the permissions of this user")
+    elif stream.get("error", {}).get("code") == NOT_FOUND:
+        replicas = settings.bus_replicas
+        found = f"none yet; the first start creates {name}, replicas: {replicas}"
+        yield _replicas(found, replicas, servers, "set MUSTERD_BUS_REPLICAS=3")
+    elif "error" in stream:
+        yield fail("streams", f"{name}: {stream['error'].get('description')}", "check the permissions of this user")
+    else:
+        replicas, state = stream["config"]["num_replicas"], stream["state"]
+        found = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
+        yield _replicas(found, replicas, servers, f"nats stream edit {name} --replicas 3")
+        if "ts" in stream:
+            yield _clock(stream["ts"])
+
+
+def _replicas(found: str, replicas: int, servers: int, cure: str) -> Check:
+    if replicas < min(servers, REPLICAS):
+        return warn("streams", f"{found}; if one server fails, runs start up to a second later", cure)
+    return ok("streams", found)
+
+
+def _clock(at: str) -> Check:
+    from datetime import datetime
+
+    skew_seconds = abs(clock.now() - datetime.fromisoformat(at).timestamp())
+    found = f"{skew_seconds:.1f} s between this machine and NATS"
+    if skew_seconds > SKEW_SECONDS:
+        return warn("bus clock", found, "synchronize both clocks")
+    return ok("bus clock", found)
+
+
+async def _answer(connection: "Client", subject: str) -> dict[str, Any] | None:
+    """The answer to a request of JetStream's API; None if there is none."""
+    from nats.errors import Error as NatsError
+
+    try:
+        message = await connection.request(subject, timeout=ANSWER_SECONDS)
+    except (NatsError, TimeoutError):
+        return None
+    answer: dict[str, Any] = json.loads(message.data)
+    return answer
+
+
+async def _ignore(error: Exception) -> None:
+    """The failed connection raises the same error."""

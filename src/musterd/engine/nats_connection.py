@@ -1,0 +1,117 @@
+"""The connection to NATS that the settings describe."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from typing import TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+
+CONNECT_SECONDS = 10.0
+RECONNECT_SECONDS = 1
+OLDEST_VERSION = (2, 12)
+
+
+class ConnectOptions(TypedDict, total=False):
+    """Options of :meth:`nats.aio.client.Client.connect`."""
+
+    name: str
+    no_echo: bool
+    allow_reconnect: bool
+    max_reconnect_attempts: int
+    disconnected_cb: Callable[[], Awaitable[None]]
+    reconnected_cb: Callable[[], Awaitable[None]]
+    error_cb: Callable[[Exception], Awaitable[None]]
+    user_credentials: str
+    tls: ssl.SSLContext
+
+
+class EncryptedClient(Client):
+    """A client that sends nothing, and no credentials, to a server that does not encrypt.
+
+    Without this, a connection is encrypted only if the server asks for it, which anyone in between can leave out.
+    """
+
+    async def _process_info(self, info: dict[str, object], initial_connection: bool = False) -> None:
+        # Called with what the server says of itself, before this client says anything; also at each reconnection.
+        if initial_connection and not info.get("tls_required"):
+            raise NatsError("the server does not use TLS")
+        await super()._process_info(info, initial_connection)
+
+
+class NatsServers:
+    """The servers, and how to connect to one of them.
+
+    :ivar places: hosts and ports, without passwords, for messages.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._urls = [url.strip() for url in settings.bus.split(",")]
+        self.places = ", ".join(urlsplit(url).netloc.rpartition("@")[2] or "…" for url in self._urls)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether only servers with TLS may be used."""
+        settings = self._settings
+        return bool(settings.bus_ca_file or settings.bus_certificate_file) or any(
+            urlsplit(url).scheme == "tls" for url in self._urls
+        )
+
+    def client(self) -> Client:
+        """A client, not connected yet."""
+        return EncryptedClient() if self.is_encrypted else Client()
+
+    async def connect(self, client: Client, **options: Unpack[ConnectOptions]) -> None:
+        """Connect, and check the server's version.
+
+        :raises StartError: no server can be reached, or it cannot be used; the message says why.
+        """
+        options = {**options, **self._credentials(), **self._tls()}
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await client.connect(self._urls, reconnect_time_wait=RECONNECT_SECONDS, **options)
+        except (TimeoutError, OSError, NatsError) as error:
+            reason = str(error) or f"no answer in {CONNECT_SECONDS:g} s"
+            raise StartError(f"NATS at {self.places} cannot be reached ({reason}) — check MUSTERD_BUS") from error
+        version = client.connected_server_version
+        if (version.major, version.minor) < OLDEST_VERSION:
+            raise StartError(f"NATS at {self.places} is version {version} — musterd needs 2.12 or newer")
+
+    def _credentials(self) -> ConnectOptions:
+        path = self._settings.bus_credentials_file
+        if not path:
+            return {}
+        if find_spec("nkeys") is None:  # the client imports it only to sign
+            raise StartError("MUSTERD_BUS_CREDENTIALS_FILE requires nkeys — pip install 'musterd[nats]'")
+        _require_readable("MUSTERD_BUS_CREDENTIALS_FILE", path)
+        return {"user_credentials": path}
+
+    def _tls(self) -> ConnectOptions:
+        if not self.is_encrypted:
+            return {}
+        settings = self._settings
+        for name in ("bus_ca_file", "bus_certificate_file"):
+            if path := getattr(settings, name):
+                _require_readable(f"MUSTERD_{name.upper()}", path)
+        try:
+            context = ssl.create_default_context(cafile=settings.bus_ca_file or None)
+            if settings.bus_certificate_file:
+                context.load_cert_chain(settings.bus_certificate_file)
+        except ssl.SSLError as error:
+            reason = error.reason or "not PEM"
+            raise StartError(f"the certificates for NATS cannot be used ({reason}) — both files must be PEM") from error
+        return {"tls": context}
+
+
+def _require_readable(variable: str, path: str) -> None:
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise StartError(f"{variable}: {path} cannot be read ({error.strerror})") from error

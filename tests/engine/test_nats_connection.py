@@ -1,0 +1,77 @@
+"""Connections to NATS: encrypted ones, and those that fail with the reason."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Settings
+from musterd.core.errors import StartError
+from tests.support.certificates import Authority
+from tests.support.nats import NatsServer
+
+pytestmark = pytest.mark.usefixtures("nats_program")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def encrypted(authority: Authority) -> Iterator[NatsServer]:
+    """A server that encrypts, and takes clients with a certificate of the authority only."""
+    own, trusted = str(authority.issue("server")), str(authority.file)
+    server = NatsServer("--tls", "--tlscert", own, "--tlskey", own, "--tlsverify", "--tlscacert", trusted)
+    yield server
+    server.close()
+
+
+async def connect(url: str, **settings: Any) -> None:
+    """Connect, and disconnect."""
+    from musterd.engine.nats_connection import NatsServers
+
+    async def ignore(error: Exception) -> None:
+        """The failed connection raises it, too."""
+
+    servers = NatsServers(Settings(bus=url, **settings))
+    client = servers.client()
+    await servers.connect(client, allow_reconnect=False, error_cb=ignore)
+    await client.close()
+
+
+async def test_both_sides_verify_each_other(encrypted: NatsServer, authority: Authority) -> None:
+    certificate = str(authority.issue("client"))
+    await connect(encrypted.url, bus_ca_file=str(authority.file), bus_certificate_file=certificate)
+
+
+async def test_a_client_without_a_certificate_is_refused(encrypted: NatsServer, authority: Authority) -> None:
+    with pytest.raises(StartError, match="cannot be reached"):
+        await connect(encrypted.url, bus_ca_file=str(authority.file))
+
+
+async def test_a_server_whose_certificate_is_not_trusted_is_refused(encrypted: NatsServer) -> None:
+    with pytest.raises(StartError, match="CERTIFICATE_VERIFY_FAILED"):
+        await connect(encrypted.url)
+
+
+@pytest.mark.parametrize("by", ["url", "file"])
+async def test_nothing_is_sent_to_a_server_that_does_not_encrypt(
+    nats_server: NatsServer, authority: Authority, by: str
+) -> None:
+    settings = {"bus_ca_file": str(authority.file)} if by == "file" else {}
+    url = nats_server.url if by == "file" else nats_server.url.replace("nats:", "tls:")
+    with pytest.raises(StartError, match="does not use TLS"):
+        await connect(url, **settings)
+
+
+async def test_files_that_cannot_be_read_are_named(nats_server: NatsServer, tmp_path: Path) -> None:
+    missing, text = str(tmp_path / "missing"), tmp_path / "text"
+    text.write_text("not PEM")
+    with pytest.raises(StartError, match=r"MUSTERD_BUS_CA_FILE: .*missing cannot be read"):
+        await connect(nats_server.url, bus_ca_file=missing)
+    with pytest.raises(StartError, match="both files must be PEM"):
+        await connect(nats_server.url, bus_ca_file=str(text))
+    with pytest.raises(StartError, match="MUSTERD_BUS_CREDENTIALS_FILE"):
+        await connect(nats_server.url, bus_credentials_file=missing)

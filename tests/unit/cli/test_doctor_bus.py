@@ -1,0 +1,66 @@
+"""What the doctor finds out about NATS."""
+
+import asyncio
+import json
+
+import pytest
+
+from musterd.cli.main import main
+from tests.support.nats import NatsServer
+
+pytestmark = pytest.mark.usefixtures("nats_program")
+
+
+@pytest.fixture
+def url(nats_server: NatsServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of NATS, which the settings name with a password that NATS does not need."""
+    monkeypatch.setenv("MUSTERD_DB", postgres_url)
+    monkeypatch.setenv("MUSTERD_BUS", nats_server.url.replace("//", "//ada:topsecret@"))
+    monkeypatch.setenv("MUSTERD_BUS_PREFIX", nats_server.prefix())
+    return nats_server.url
+
+
+def examine(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    main(["doctor", "--port", "0", "--json"])
+    text = capsys.readouterr().out
+    assert "topsecret" not in text
+    return {check["name"]: check for check in json.loads(text)["checks"]}
+
+
+def test_nats_is_there_and_has_no_stream_yet(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    checks = examine(capsys)
+    assert checks["bus"]["level"] == "ok"
+    assert checks["bus"]["found"].endswith(f"at {url.removeprefix('nats://')}, no TLS")
+    assert checks["streams"]["level"] == "ok"
+    assert checks["streams"]["found"].startswith("none yet")
+
+
+def test_the_stream_and_the_clock_are_looked_at(
+    url: str, nats_server: NatsServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nats
+
+    async def add_stream() -> None:
+        async with await nats.connect(url) as connection:
+            await connection.jetstream().add_stream(name="own_ready", subjects=["own.ready.>"])
+
+    asyncio.run(add_stream())
+    monkeypatch.setenv("MUSTERD_BUS_PREFIX", "own")
+    checks = examine(capsys)
+    assert checks["streams"]["found"] == "own_ready: 0 messages, 0 consumers, replicas: 1"
+    assert checks["bus clock"]["level"] == "ok"
+
+
+def test_nats_is_away(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.engine.nats_connection.CONNECT_SECONDS", 0.5)
+    monkeypatch.setenv("MUSTERD_BUS", "nats://127.0.0.1:9")
+    checks = examine(capsys)
+    assert checks["bus"]["level"] == "fail"
+    assert checks["bus"]["cure"] == "check MUSTERD_BUS"
+
+
+def test_nats_is_of_no_use_with_sqlite(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTERD_DB", "sqlite:///own.db")
+    assert examine(capsys)["bus"]["cure"] == "use Postgres"
