@@ -136,8 +136,8 @@ export interface paths {
          * @description Readiness probe: 200 while every check passes.
          *
          *     This process accepts runs; the database can be written and has a schema that this version knows; the worker claims
-         *     and its heartbeat advances; the event loop keeps up; and no run waits for a component that is served here and that
-         *     no process drives. Names of components are given to administrators only.
+         *     and its heartbeat advances; the event loop keeps up; NATS, if it is used, can be reached; and no run waits for a
+         *     component that is served here and that no process drives. Names of components are given to administrators only.
          */
         get: operations["get_readiness"];
         put?: never;
@@ -5232,7 +5232,7 @@ export interface components {
             request_id: string;
             /**
              * Checks
-             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`.
+             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS.
              */
             checks: {
                 [key: string]: string;
@@ -5525,7 +5525,7 @@ export interface components {
             status: "ready";
             /**
              * Checks
-             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`.
+             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS.
              */
             checks: {
                 [key: string]: string;
