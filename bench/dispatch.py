@@ -16,22 +16,20 @@ the return of the claim.
 
 import argparse
 import contextlib
-import json
 import logging
 import os
-import select
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from bench.figures import formatted, machine
+from bench.parts import PATIENCE_SECONDS, Part
 from bench.servers import ROOT, WORK, NoFigure, cpu_seconds
 from bench.stores import Postgres
 from musterd.store.postgres_upgrade import upgrade_postgres
@@ -44,7 +42,6 @@ from bench.dispatch_sides import AT_ONCE, WAYS
 
 ACCEPTERS = {"1, 50 ms apart": (1, 0.05, 0.1), "1": (1, 0.0, 1.0), "16": (16, 0.0, 1.0)}
 """How many accept at once, how long each waits between two, and which share of the dispatches is made so."""
-PATIENCE_SECONDS = 300
 SETTLE_SECONDS = 0.5
 INTRODUCTION_SECONDS = 1.5  # a process looks once a second who else is there
 JOBS = "SELECT count(*) FROM procrastinate_jobs"
@@ -52,42 +49,6 @@ ROWS = """SELECT COALESCE(sum(n_tup_ins), 0)::int, COALESCE(sum(n_tup_upd), 0)::
           FROM pg_stat_user_tables"""
 DEAD = """SELECT relname, n_dead_tup, pg_total_relation_size(relid) / 1000 FROM pg_stat_user_tables
           WHERE relname IN ('runs', 'procrastinate_jobs', 'procrastinate_events') ORDER BY 1"""
-
-
-class Part:
-    """One of the two processes."""
-
-    def __init__(self, act: str, way: str, url: str, *numbers: float) -> None:
-        words = [sys.executable, "-m", "bench.dispatch_sides", act, way, url, *map(str, numbers)]
-        self._log = (WORK / "dispatch.log").open("ab")
-        self._popen = subprocess.Popen(
-            words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
-        )
-        self.pid = self._popen.pid
-
-    def receive(self) -> Any:
-        """Return the next thing that it says."""
-        assert self._popen.stdout is not None
-        ready, _, _ = select.select([self._popen.stdout], [], [], PATIENCE_SECONDS)
-        line = self._popen.stdout.readline() if ready else ""
-        if not line:
-            raise NoFigure(f"a process of the dispatch died or came to nothing; see {self._log.name}")
-        return json.loads(line)
-
-    def go(self) -> None:
-        assert self._popen.stdin is not None
-        self._popen.stdin.write("go\n")
-        self._popen.stdin.flush()
-
-    def status(self, name: str) -> int:
-        """Return a number of /proc's status: Threads, VmRSS."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-    def end(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-        self._log.close()
 
 
 @dataclass
@@ -132,9 +93,9 @@ def one(postgres: Postgres, way: str, clients: int, apart_seconds: float, count:
         upgrade_postgres(url)
         if way != "ours":
             make_jobs(url)
-        taker = Part("take", way, url, count)
+        taker = Part("bench.dispatch_sides", "take", way, url, count)
         stack.callback(taker.end)
-        accepter = Part("accept", way, url, count, clients, apart_seconds)
+        accepter = Part("bench.dispatch_sides", "accept", way, url, count, clients, apart_seconds)
         stack.callback(accepter.end)
         assert (taker.receive(), accepter.receive()) == ("ready", "ready")
         taker.go()

@@ -41,6 +41,12 @@ class NatsServer:
             self.start()
         return f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def prefix(self) -> str:
         """A prefix that no other test has."""
         return f"test{next(self._numbers)}"

@@ -1,0 +1,59 @@
+"""Processes of a benchmark that take part in it: each is a Python module with arguments, which says JSON lines."""
+
+import json
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.servers import ROOT, WORK, NoFigure
+
+PATIENCE_SECONDS = 300
+
+
+class Part:
+    """A process that does one part of the work.
+
+    :param module: the module that it runs.
+    :param arguments: the module's arguments.
+    """
+
+    def __init__(self, module: str, *arguments: object) -> None:
+        WORK.mkdir(exist_ok=True)
+        self._log = (WORK / f"{module.rpartition('.')[2]}.log").open("ab")
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        self.pid = self._popen.pid
+
+    def receive(self) -> Any:
+        """Return the next thing that it says."""
+        assert self._popen.stdout is not None
+        ready, _, _ = select.select([self._popen.stdout], [], [], PATIENCE_SECONDS)
+        line = self._popen.stdout.readline() if ready else ""
+        if not line:
+            raise NoFigure(f"a process of the benchmark died or came to nothing; see {self._log.name}")
+        return json.loads(line)
+
+    def go(self, value: object = "go") -> None:
+        """Have it go on, with a value."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(f"{json.dumps(value)}\n")
+        self._popen.stdin.flush()
+
+    def status(self, name: str) -> int:
+        """Return a number of /proc's status: Threads, VmRSS."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+    def end(self) -> None:
+        """Kill it."""
+        self._popen.kill()
+        self._popen.wait()
+        self._log.close()

@@ -1,0 +1,129 @@
+"""The two processes of `python -m bench.readers_elsewhere`, which starts them.
+
+Each prints `ready` and waits for a line. The driving one starts its runs and prints their ids, and at the end when each
+of their events was stored. The reading one gets the ids, prints `reading`, and at the end when it had each event.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import time
+from typing import Any
+from unittest.mock import patch
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.callers import Caller
+from musterd.core.records import Input
+from musterd.core.settings import Settings
+from musterd.declare import Registry
+from musterd.declare.agent import Agent
+from musterd.engine.process_role import ProcessRole
+from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
+from musterd.service.runs import RunRequest
+from musterd.service.subscription import RunSubscription
+
+APART_MS = 50
+SETTLE_SECONDS = 2.5  # a process looks once a second who else is there
+PATIENCE_SECONDS = 300.0
+Times = dict[str, float]
+"""By run and index of the event, when it was stored or read."""
+
+
+def say(value: object) -> None:
+    print(json.dumps(value), flush=True)
+
+
+async def told() -> Any:
+    """Return the next line that the benchmark says."""
+    return json.loads(await asyncio.to_thread(sys.stdin.readline))
+
+
+async def drive(server: Server, runs: int, words: int) -> None:
+    """Drive so many runs, and say when each event was stored."""
+    stored: Times = {}
+    publish = server.broadcaster.publish
+
+    def noted(root_id: str, flush: Any) -> None:
+        now = time.perf_counter()
+        for offset in range(len(flush.events)):
+            stored[f"{root_id} {flush.first_index + offset}"] = now
+        publish(root_id, flush)
+
+    component = server.component("agent", "solo")
+    async with server.running():
+        await asyncio.sleep(SETTLE_SECONDS)
+        say("ready")
+        await told()
+        with patch.object(server.broadcaster, "publish", noted):
+            run_ids = [clock.new_id() for _ in range(runs)]
+            for run_id in run_ids:
+                words_apart = Input(message=f"[[WORDS {words} {APART_MS}]]")
+                await server.runs.start(component, RunRequest(input=words_apart, run_id=run_id), Caller())
+            say(run_ids)
+            for run_id in run_ids:
+                await server.runs.settled_view(RunRef(component, run_id, None, Caller()), PATIENCE_SECONDS)
+        say(stored)
+        await told()
+
+
+async def read(server: Server, readers: int) -> None:
+    """Read the runs that are told, and say when each event came to the first reader of its run."""
+    received: Times = {}
+    component = server.component("agent", "solo")
+
+    async def follow(run_id: str, subscription: RunSubscription, known: int) -> None:
+        while True:
+            async for flush in subscription.available():
+                now = time.perf_counter()
+                for offset, event in enumerate(flush.events):
+                    if flush.first_index + offset >= known:
+                        received.setdefault(f"{run_id} {flush.first_index + offset}", now)
+                    if event.kind == "run_completed":
+                        subscription.close()
+                        return
+            await subscription.wait(PATIENCE_SECONDS)
+
+    async with server.running():
+        await asyncio.sleep(SETTLE_SECONDS)
+        say("ready")
+        following = []
+        for run_id in await told():
+            for _ in range(readers):
+                followed, subscription = await server.runs.following.open(RunRef(component, run_id, None, Caller()), -1)
+                following.append(asyncio.create_task(follow(run_id, subscription, followed.root.next_event)))
+        say("reading")
+        await asyncio.gather(*following)
+        say(received)
+        await told()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("act", choices=("drive", "read"))
+    parser.add_argument("url")
+    parser.add_argument("bus")
+    parser.add_argument("prefix")
+    for name in ("runs", "words", "readers"):
+        parser.add_argument(name, type=int)
+    chosen = parser.parse_args()
+    logging.disable(logging.INFO)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    registry = Registry.of(agents=[Agent(id="solo", model="scripted")], teams=[])
+    settings = Settings(db=chosen.url, bus=chosen.bus, bus_prefix=chosen.prefix, concurrency=chosen.runs)
+    server = Server(registry, settings, (), ProcessRole(drives_runs=chosen.act == "drive"))
+    if chosen.act == "drive":
+        asyncio.run(drive(server, chosen.runs, chosen.words))
+    else:
+        asyncio.run(read(server, chosen.readers))
+
+
+if __name__ == "__main__":
+    main()
