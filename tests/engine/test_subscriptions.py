@@ -18,6 +18,7 @@ from musterd.service.subscription import RunSubscription
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
 from musterd.store.database import Database
+from musterd.store.events import StoredFlush
 from musterd.store.open_database import open_database
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
@@ -131,7 +132,7 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
 class Alone:
     """There are no other processes."""
 
-    def stored(self, root_id: str) -> None: ...
+    def stored(self, root_id: str, flush: StoredFlush) -> None: ...
 
     def hear(self, root_id: str) -> None: ...
 
@@ -198,7 +199,7 @@ async def test_nothing_is_kept_for_readers_that_have_gone(harness: EngineHarness
 async def test_a_wake_while_the_row_is_read_is_not_lost() -> None:
     broadcaster = Broadcaster(1000, Alone())
     waiter = EndWaiter(broadcaster, "r1", "member")
-    broadcaster.publish("r1", Flush(0, [Event(EventKind.RUN_COMPLETED, "member", 0.0)]))
+    broadcaster.push("r1", Flush(0, [Event(EventKind.RUN_COMPLETED, "member", 0.0)]))
     async with asyncio.timeout(10):
         await waiter.wait(60)
     waiter.close()

@@ -16,6 +16,7 @@ from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 from musterd.core.step_contents import characters_shown
 from musterd.engine.wakeup import Wakeup
+from musterd.store.events import StoredFlush
 
 EVENT_BYTES = 300
 """The approximate size of an event on the wire without its texts."""
@@ -188,8 +189,8 @@ class _Audience:
 class OtherProcesses(Protocol):
     """The other processes that drive runs or await them; the bus (:mod:`musterd.engine.bus`)."""
 
-    def stored(self, root_id: str) -> None:
-        """Have the processes in which the run is awaited read its row: more of it is stored."""
+    def stored(self, root_id: str, flush: StoredFlush) -> None:
+        """Have the processes in which the run is awaited pass these events on, or read its row."""
 
     def hear(self, root_id: str) -> None:
         """Have this process look at the run whenever another one may have stored more of it."""
@@ -243,14 +244,19 @@ class Broadcaster:
         """Whether the run has a subscriber in this process."""
         return root_id in self._audiences
 
-    def publish(self, root_id: str, flush: Flush) -> None:
+    def publish(self, root_id: str, flush: Flush, stored: StoredFlush) -> None:
         """Push a stored flush to the run's subscribers, here and in other processes.
 
-        Waiters for members that ended or paused in it are woken.
+        :param stored: the same as it was stored.
+        """
+        self._others.stored(root_id, stored)
+        self.push(root_id, flush)
+
+    def push(self, root_id: str, flush: Flush) -> None:
+        """Push a stored flush to the run's subscribers here, and wake waiters for members that ended or paused in it.
 
         Waiters for the root itself are woken by :meth:`wake_waiters`, when its slot is free again.
         """
-        self._others.stored(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None  # it was read before this flush was stored
             for subscription in tuple(audience.subscriptions):  # a copy: a subscriber that is dropped removes itself

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from musterd.core.records import RunRow
+from musterd.store.events import StoredFlush
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,13 @@ class BusListener(Protocol):
 
         :raises StoreUnavailable: they cannot be read now; the bus calls again.
         """
+
+    def received(self, root_id: str, stored: StoredFlush) -> bool:
+        """Pass on events of a run that is awaited here, which another process has stored and sent.
+
+        :return: False if the run has to be looked at, because it may have ended, or these may be events of another run.
+        """
+        ...
 
     def worker_died(self) -> None:
         """Do upkeep soon: another worker seems to be dead."""
@@ -127,8 +135,8 @@ class Bus(Protocol):
     def tell(self, run: RunRow) -> None:
         """Have the process that drives the run, if it is another one, read its row: a cancel or a message is stored."""
 
-    def stored(self, root_id: str) -> None:
-        """Have the processes in which the run is awaited read its row: more of it is stored."""
+    def stored(self, root_id: str, flush: StoredFlush) -> None:
+        """Have the processes in which the run is awaited pass these events on, or read its row."""
 
     def hear(self, root_id: str) -> None:
         """Have the listener look at the run whenever another process may have stored more of it, until :meth:`forget`.

@@ -21,6 +21,7 @@ from musterd.engine.bus import BusListener, Findings, Hints
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.engine.wakeup import Wakeup
 from musterd.store.database import Database
+from musterd.store.events import StoredFlush
 
 log = structlog.get_logger("musterd.engine")
 
@@ -138,7 +139,7 @@ class LocalBus:
     def tell(self, run: RunRow) -> None:
         """Do nothing: the process that drives the run sees that the database has changed."""
 
-    def stored(self, root_id: str) -> None:
+    def stored(self, root_id: str, flush: StoredFlush) -> None:
         """Do nothing: the processes in which the run is awaited see that the database has changed."""
 
     def hear(self, root_id: str) -> None:

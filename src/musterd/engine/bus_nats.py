@@ -2,7 +2,7 @@
 
 A run that became ready is a message of a stream, which one process that drives its component and has a free slot gets.
 It claims the run by its id, and then acknowledges the message. Everything else is core NATS: a process gets messages
-about the runs that it drives, and about the runs that its clients await.
+about the runs that it drives, and the stored events of runs that its clients await.
 
 A process shows in the database that it is alive. If its heartbeat is late, it is asked over NATS before its runs are
 reassigned. One process at a time does upkeep.
@@ -10,10 +10,10 @@ reassigned. One process at a time does upkeep.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 
 import structlog
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from musterd.core import clock
@@ -23,11 +23,14 @@ from musterd.core.settings import Settings
 from musterd.engine.bus import BusListener, Findings, Hints
 from musterd.engine.bus_local import LocalBus
 from musterd.engine.nats_connection import NatsServers
+from musterd.engine.nats_flushes import flush_in, message_of
 from musterd.engine.nats_questions import Questions
 from musterd.engine.nats_ready import ReadyRuns
 from musterd.engine.nats_subjects import Subjects
+from musterd.engine.nats_subscriptions import Subscriptions
 from musterd.engine.nats_upkeep import UpkeepTurns
 from musterd.store.database import Database
+from musterd.store.events import StoredFlush
 
 log = structlog.get_logger("musterd.engine")
 
@@ -54,7 +57,7 @@ class NatsBus(LocalBus):
         """The silent workers that have answered in the last turn of upkeep."""
         self._has_connected = False
         self._ready: ReadyRuns | None = None
-        self._heard: dict[str, Subscription | None] = {}
+        self._subscriptions = Subscriptions(self._connection, self._send)
         self._changed: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
@@ -77,8 +80,7 @@ class NatsBus(LocalBus):
         except (TimeoutError, NatsError) as error:
             raise StartError(f"NATS refuses the stream {self._subjects.stream} ({error}) — enable JetStream") from error
         self._ready = ready
-        for root_id in self._heard:  # awaited since before there was a connection
-            self._send(self._subscribe(root_id))
+        self._subscriptions.open()
 
     async def _connect(self, listener: BusListener) -> None:
         places = self._servers.places
@@ -159,36 +161,32 @@ class NatsBus(LocalBus):
     def tell(self, run: RunRow) -> None:
         """Have the process that drives the run read its row."""
         if run.worker is not None:
-            self._publish(self._subjects.worker(run.worker), run.run_id)
+            self._publish(self._subjects.worker(run.worker), run.run_id.encode())
 
-    def stored(self, root_id: str) -> None:
-        """Have the processes in which the run is awaited read its row."""
-        self._publish(self._subjects.run(root_id), root_id)
+    def stored(self, root_id: str, flush: StoredFlush) -> None:
+        """Send the events to the processes in which the run is awaited."""
+        if self._connection.is_connected:
+            self._publish(self._subjects.run(root_id), message_of(flush, self._connection.max_payload))
 
     def hear(self, root_id: str) -> None:
-        """Hear from now on what other processes store for the run."""
-        if root_id not in self._heard:
-            self._heard[root_id] = None
-            if self._ready is not None:
-                self._send(self._subscribe(root_id))
-
-    async def _subscribe(self, root_id: str) -> None:
-        subscription = await self._connection.subscribe(self._subjects.run(root_id), cb=self._on_changed)
-        # Forgotten meanwhile, and possibly heard again with a subscription of its own.
-        if self._heard.get(root_id, subscription) is not None:
-            await subscription.unsubscribe()
-            return
-        self._heard[root_id] = subscription
-        # Messages from before NATS knew of this subscription did not reach this process: look once.
-        await self._connection.flush()
-        if self._listener is not None and not self._listener.drives(root_id):
-            self._look_at(root_id)
+        """Receive from now on what other processes store for the run."""
+        on_message, on_known = partial(self._on_stored, root_id), partial(self._look_unless_driven, root_id)
+        self._subscriptions.hear(self._subjects.run(root_id), on_message, on_known)
 
     def forget(self, root_id: str) -> None:
-        """Stop hearing of the run."""
-        subscription = self._heard.pop(root_id, None)
-        if subscription is not None and not self._connection.is_closed:
-            self._send(subscription.unsubscribe())
+        """Receive nothing more of the run."""
+        self._subscriptions.forget(self._subjects.run(root_id))
+
+    async def _on_stored(self, root_id: str, message: Msg) -> None:
+        if self._is_stopping or self._listener is None:
+            return
+        flush = flush_in(message.data)
+        if flush is None or not self._listener.received(root_id, flush):
+            self._look_at(root_id)
+
+    def _look_unless_driven(self, root_id: str) -> None:
+        if self._listener is not None and not self._listener.drives(root_id):
+            self._look_at(root_id)
 
     async def _on_changed(self, message: Msg) -> None:
         self._look_at(message.data.decode())
@@ -263,9 +261,9 @@ class NatsBus(LocalBus):
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def _publish(self, subject: str, text: str) -> None:
+    def _publish(self, subject: str, message: bytes) -> None:
         if self._connection.is_connected:
-            self._send(self._connection.publish(subject, text.encode()))
+            self._send(self._connection.publish(subject, message))
 
     def _send(self, sending: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(self._sent(sending))

@@ -5,14 +5,17 @@ waiters must learn of runs that another process drives. The bus says when there 
 """
 
 from collections.abc import Collection, Mapping, Set
+from dataclasses import replace
 from typing import Protocol
 
 from musterd.core import clock
+from musterd.core.events import END_EVENTS
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
-from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.broadcaster import Broadcaster, Flush
 from musterd.store import probes
 from musterd.store.database import Database, Tx
+from musterd.store.events import StoredFlush, decoded
 from musterd.store.probes import RunSnapshot
 
 
@@ -72,6 +75,26 @@ class ChangedRows:
         if is_ready:
             self._local.wake()
 
+    def received(self, root_id: str, stored: StoredFlush) -> bool:
+        """Pass on events that another process has stored and sent. They may be late, double, out of order or of old.
+
+        :return: False if the run has to be looked at.
+        """
+        snapshot = self._seen.get(root_id)
+        # Another salt: the run was deleted, and its id used again. Only a row says which of the two is awaited here.
+        if snapshot is None or snapshot.salt != stored.salt:
+            return False
+        flushes = [Flush(*part) for part in decoded(stored.first_index, stored.text, stored.first_index - 1)]
+        if not flushes:  # a newer program has stored events that this one does not know
+            return False
+        # A subscriber that misses an earlier message sees that these events do not follow, and reads the store.
+        for flush in flushes:
+            self._broadcaster.push(root_id, flush)
+        # What was passed on is no news to a later look.
+        next_event = max(snapshot.next_event, flushes[-1].next_index)
+        self._seen[root_id] = replace(snapshot, next_event=next_event)
+        return not any(event.run_id == root_id and event.kind in END_EVENTS for event in flushes[-1].events)
+
     def _notify_subscribers(self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot]) -> None:
         """Send subscribers to the store if more is stored, and wake waiters whose run has settled or is gone."""
         for root_id in awaited:
@@ -80,8 +103,10 @@ class ChangedRows:
             if snapshot is None or (last is not None and last.salt != snapshot.salt):
                 self._broadcaster.run_removed(root_id)
                 continue
-            self._seen[root_id] = snapshot
-            if last is None or last.next_event != snapshot.next_event:
+            # Events that came during the read may be newer than the row that it returned.
+            is_news = last is None or last.next_event < snapshot.next_event
+            self._seen[root_id] = snapshot if is_news or last is None else replace(snapshot, next_event=last.next_event)
+            if is_news:
                 self._broadcaster.send_to_store(root_id)
             if snapshot.state.is_settled:
                 self._broadcaster.wake_waiters(root_id)

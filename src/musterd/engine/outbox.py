@@ -20,6 +20,7 @@ from musterd.engine.superseded_text import ModelCallStarts, add_void_indexes, no
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, Settle, Settled
 from musterd.store.database import Database, Work
+from musterd.store.events import StoredFlush
 
 T = TypeVar("T")
 EventKey = tuple[str, str, str]
@@ -245,7 +246,8 @@ class Outbox:
         if batch.opened and self._lease.webhooks:
             self.on_webhook_due()
         if batch.events:
-            self._broadcaster.publish(self._lease.root_id, Flush(first_index, batch.events))
+            stored = StoredFlush(self._lease.salt, first_index, batch.events_text)
+            self._broadcaster.publish(self._lease.root_id, Flush(first_index, batch.events), stored)
 
     # --- the end of the attempt -------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from musterd.store import attempts, suspects, workers
 from musterd.store.attempts import Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
+from musterd.store.events import StoredFlush, encoded
 from musterd.store.schema import OLDEST_WRITER
 from musterd.store.workers import Released, WorkerProcess
 
@@ -205,6 +206,10 @@ class Worker:
             # One of them may just be claimed or accepted here, and its attempt does not exist yet.
             self._early_looks.update(set(run_ids) - self._live.keys())
         await self._changed_rows.look(run_ids)
+
+    def received(self, root_id: str, stored: StoredFlush) -> bool:
+        """Pass on events that another process has stored; False: the run's row has to be read."""
+        return self._changed_rows.received(root_id, stored)
 
     async def _look_at_begun(self, run_id: str) -> None:
         try:
@@ -457,7 +462,8 @@ class Worker:
             self._resources.metrics.run_ended(
                 cancellation.run.component_kind, cancellation.run.component_id, cancellation.run.state.value, None
             )
-            self._resources.broadcaster.publish(root_id, Flush(index, [event]))
+            stored = StoredFlush(cancellation.run.salt, index, encoded([event]))
+            self._resources.broadcaster.publish(root_id, Flush(index, [event]), stored)
             self._resources.broadcaster.wake_waiters(root_id)
             if cancellation.run.webhooks:
                 self._resources.webhooks.wake()

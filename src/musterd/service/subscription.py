@@ -35,6 +35,7 @@ class RunSubscription:
         self._subscription = resources.broadcaster.subscribe(root_id, bell)
         self._last_index = -1
         self._stored_index = -1
+        self._after_gap: Flush | None = None
         self._is_closed_by_server = False
 
     def start_after(self, root: RunRow, after: int = -1) -> "RunSubscription":
@@ -86,7 +87,11 @@ class RunSubscription:
             if flush.next_index - 1 <= self._last_index:
                 continue
             if flush.first_index > self._last_index + 1:
-                # A gap: another process drove the run before. Read what it stored first, then this flush again.
+                if flush is self._after_gap:
+                    continue  # the store has nothing of the run any more, not even this flush: it was deleted
+                # A gap: another process drove the run before, or a message was lost. Read the store first, then this
+                # flush again.
+                self._after_gap = flush
                 self._subscription.put_back(flush)
                 self._subscription.is_behind = True
                 return None

@@ -34,6 +34,7 @@ from musterd.store import (
 )
 from musterd.store.crashes import SUSPECT_FROM
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.events import encoded
 from musterd.store.rows import run_row
 
 NO_SUSPECTS = (0, SUSPECT_FROM - 1)
@@ -97,12 +98,14 @@ class Lease:
 
     :param drops_media: whether the run's media are removed when it finishes.
     :param webhooks: the webhook URLs of the run, as stored in its row.
+    :param salt: the salt of the run's row.
     """
 
     root_id: str
     attempt: int
     drops_media: bool = False
     webhooks: str | None = None
+    salt: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,6 +145,7 @@ class Batch:
     :param totals: what the tree has used so far, if it changed.
     :param activity: what the run does now, as JSON text, if it changed.
     :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
+    :param events_text: the events as they were stored, once they were.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -157,6 +161,7 @@ class Batch:
     totals: Totals | None = None
     activity: str | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
+    events_text: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -382,7 +387,7 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         # Inside the transaction, because a transaction that is retried allocates its indexes again.
         if batch.on_indexed is not None:
             batch.on_indexed(batch, first_index)
-        await add_events(tx, lease.root_id, first_index, batch.events)
+        batch.events_text = await add_events(tx, lease.root_id, first_index, batch.events)
 
 
 async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
@@ -402,15 +407,11 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
         await run_outputs.change_input(tx, run_id, text)
 
 
-async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
-    """Store events under indexes that the caller allocated."""
-    stored = []
-    for event, following in zip(events, [*events[1:], None], strict=True):
-        # Two events that were emitted with one object: it is stored with the second of them (events.after).
-        is_shared = following is not None and following.data is event.data and not event.is_delta
-        stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
-    payload = jsontext.dumps(stored)
-    await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
+async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> str:
+    """Store events under indexes that the caller allocated; return the text that was stored."""
+    text = encoded(events)
+    await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": text})
+    return text
 
 
 def _step_params(step: StepRow) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Reading stored events, from any index."""
+"""Reading stored events, from any index, and the text form in which a flush is stored and sent to other processes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
 from musterd.store.database import Statement, Tx
 from musterd.store.event_compaction import rest_of
@@ -19,6 +21,20 @@ AFTER = Statement(
 )
 PAGE_FLUSHES = 200
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFlush:
+    """A flush as it was stored, for other processes.
+
+    :param salt: the salt of the run's row, which a later run of the same id does not have.
+    :param first_index: the index of its first event.
+    :param text: its events, :func:`encoded`.
+    """
+
+    salt: str | None
+    first_index: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +56,44 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
     Events of kinds that only a newer version knows are skipped; their indexes stay unused.
     """
     rows = await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
-    flushes: list[tuple[int, list[Event]]] = []
-    for row in rows:
-        # A flush is split where events are skipped, so that the events of each part have consecutive indexes.
-        first = int(row["first_index"])
-        events: list[Event] = []
-        stored = json.loads(row["payload"])
-        for number, (kind, run_id, at, data, place) in enumerate(stored):
-            if first + len(events) <= index or kind not in KNOWN_KINDS:
-                if events:
-                    flushes.append((first, events))
-                    first, events = first + len(events), []
-                first += 1
-                continue
-            while data is None:  # the same as that of the next event
-                number += 1
-                data = stored[number][3]
-            events.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
-        if events:
-            flushes.append((first, events))
+    flushes = [part for row in rows for part in decoded(int(row["first_index"]), row["payload"], index)]
     last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
     return Page(flushes, last_index, is_last=len(rows) < limit)
+
+
+def encoded(events: Sequence[Event]) -> str:
+    """The events of a flush as they are stored."""
+    stored = []
+    for event, following in zip(events, [*events[1:], None], strict=True):
+        # Two events that were emitted with one object: it is stored with the second of them.
+        is_shared = following is not None and following.data is event.data and not event.is_delta
+        stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
+    return jsontext.dumps(stored)
+
+
+def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple[int, list[Event]]]:
+    """The events of a stored flush that follow ``after_index``.
+
+    :return: parts of the flush, each with the index of its first event. The flush is split where events are skipped, so
+        that the events of each part have consecutive indexes.
+    """
+    parts: list[tuple[int, list[Event]]] = []
+    first, events = first_index, list[Event]()
+    stored = json.loads(text)
+    for number, (kind, run_id, at, data, place) in enumerate(stored):
+        if first + len(events) <= after_index or kind not in KNOWN_KINDS:
+            if events:
+                parts.append((first, events))
+                first, events = first + len(events), []
+            first += 1
+            continue
+        while data is None:  # the same as that of the next event
+            number += 1
+            data = stored[number][3]
+        events.append(Event(EventKind(kind), run_id, at, rest_of(data, after_index), place))
+    if events:
+        parts.append((first, events))
+    return parts
 
 
 async def every(tx: Tx, root_id: str) -> list[tuple[int, Event]]:

@@ -94,7 +94,7 @@ async def test_lost_hints_delay_a_cancel_and_a_wait_but_lose_neither(
     async with processes(API, WORKER) as (api, worker):
         for harness in (api, worker):
             monkeypatch.setattr(harness.server.bus, "tell", lambda run: None)
-            monkeypatch.setattr(harness.server.bus, "stored", lambda root_id: None)
+            monkeypatch.setattr(harness.server.bus, "stored", lambda root_id, flush: None)
             monkeypatch.setattr(harness.server.bus, "_next_sweep", 0.0, raising=False)
         await api.start("wait", "r1")
         await hold.reached.wait()

@@ -1,0 +1,89 @@
+"""On NATS the events of a run come to other processes in messages, so that these need not read the database."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from musterd.core.events import Event
+from musterd.engine.broadcaster import Flush
+from tests.engine.bus_conformance.conftest import API, WORKER, Processes
+from tests.engine.bus_conformance.test_events_elsewhere import WORDS, reader_of, until_content
+from tests.support.engine import read_all
+from tests.support.held_model import HeldModel
+
+
+@pytest.fixture(params=["nats"])
+def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
+    kind: str = request.param
+    return kind
+
+
+async def test_large_flushes_are_read_from_the_database(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.engine.nats_flushes.MOST_BYTES", 200)
+    hold = model.hold("[[WORDS", after=1)
+    async with processes(API, WORKER, API) as (api, _, other):
+        await api.start("[[WORDS 300]]", "r1", "s1")
+        await hold.reached.wait()
+        reading = await reader_of(other)
+        hold.release()
+        assert await read_all(reading) == await api.stored("r1")
+
+
+async def test_a_stream_elsewhere_reads_no_rows(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = model.hold("[[WORDS", after=1)
+    async with processes(API, WORKER, API) as (api, _, other):
+        await api.start(WORDS, "r1", "s1")
+        await hold.reached.wait()
+        reading = await reader_of(other)
+        events = await until_content(reading)
+        while "r1" not in other.engine._changed_rows._seen:  # the one look after NATS knows of the subscription
+            await other.written()
+        events += [(index, event) async for flush in reading.available() for index, event in _indexed(flush)]
+
+        async def no_read(work: Any) -> Any:
+            raise AssertionError("the database was read")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(other.database, "read", no_read)
+            hold.release()
+            texts = 0
+            while texts < 5:
+                await reading.wait(30)
+                async for flush in reading.available():
+                    events += _indexed(flush)
+                    texts += 1
+        events += await read_all(reading)
+        assert events == await api.stored("r1")
+
+
+def _indexed(flush: Flush) -> list[tuple[int, Event]]:
+    return list(enumerate(flush.events, flush.first_index))
+
+
+async def test_waits_elsewhere_read_the_row_only_when_the_run_ends(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = model.hold("[[WORDS", after=1)
+    async with processes(API, WORKER, API) as (api, _, other):
+        await api.start(WORDS, "r1", "s1")
+        await hold.reached.wait()
+        waiting = asyncio.ensure_future(other.end_of("r1"))
+        while "r1" not in other.engine._changed_rows._seen:
+            await other.written()
+        looks = 0
+        look = other.engine.look
+
+        async def counted_look(run_ids: Any = None) -> None:
+            nonlocal looks
+            looks += 1
+            await look(run_ids)
+
+        monkeypatch.setattr(other.engine, "look", counted_look)
+        hold.release()
+        assert (await waiting).row.state.is_final
+        assert looks == 1
