@@ -130,9 +130,7 @@ async def test_runs_of_another_process_are_found_and_read(
 ) -> None:
     async with (
         engines() as first,
-        running(
-            harness_on(database_url, [Agent(id="solo", model=model)], model=model, session_look_seconds=0.01)
-        ) as second,
+        running(harness_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         await first.run("hi", "r0", "s1")
         reading = second.sessions.subscribe("s1", NOBODY)

@@ -45,7 +45,7 @@ def page(process: Process, run_id: str = "r1", after: int = -1) -> list[Any]:
 
 
 def test_a_run_at_work_in_another_process_is_read_and_followed(site: Deployment) -> None:
-    first, second = site.serve(**ALL_LIVE), site.serve(session_look_seconds=0.05, **ALL_LIVE)
+    first, second = site.serve(**ALL_LIVE), site.serve(**ALL_LIVE)
     first.accepted("[[SAY over]]", "r0")
     first.ended("r0")
     follower = Listener(second, "/sessions/s1/events", ends_with="event: RunCompleted\n")

@@ -157,7 +157,7 @@ async def test_a_paused_run_is_followed_until_its_end(database: Path) -> None:
 
 async def test_a_run_that_a_late_message_begins_is_followed(serve_live: Serve) -> None:
     """No request starts it: it is there when the run has ended that the message came too late for."""
-    async with serve_live(session_look_seconds=3600) as client:
+    async with serve_live() as client:
         await held_run(client)
         async with following(client) as reader:
             await reader.until("TeamRunContent")
@@ -287,7 +287,7 @@ async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_
 
 async def test_a_delayed_run_that_was_read_to_its_end_is_not_told_again(serve_live: Serve) -> None:
     """It has moved to the end of its line meanwhile, behind the place up to which the reader knows all runs."""
-    async with serve_live(session_look_seconds=3600, upkeep_seconds=0.05) as client:
+    async with serve_live(upkeep_seconds=0.05) as client:
         async with asyncio.timeout(30):
             await client.begin("hello", session_id="s1", run_id="late", delay_seconds="0.1")
             async with following(client) as reader:

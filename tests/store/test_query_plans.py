@@ -228,6 +228,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     probes.READY: {"components": '["agent:solo"]', "now": 1.0},
     probes.READY_SUSPECT: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
     probes.RUNS: {"run_ids": '["r70", "r71"]'},
+    probes.SESSIONS: {"session_ids": '["s7", "s8"]'},
     probes.EXPIRED: {"now": 1.0},
     pauses.EXPIRED: {"now": 1.0, "limit": 100},
     attempts.CLOSE_STEPS: {"root": "r70"},

@@ -303,8 +303,6 @@ class Settings(BaseSettings):
     """How long text deltas are collected before they are stored and sent."""
     first_delta_seconds: Seconds = 0.004
     """The same for a stream that has a subscriber and has sent nothing yet."""
-    session_look_seconds: Seconds = 1
-    """How often the stream of a session looks for runs that another process accepted."""
     ping_seconds: Seconds = 15
     """Interval of comments on an idle stream."""
     stream_buffer_bytes: Bytes = 4 * 1024 * 1024

@@ -198,6 +198,15 @@ class OtherProcesses(Protocol):
     def forget(self, root_id: str) -> None:
         """Look at the run no more."""
 
+    def session_changed(self, session_id: str) -> None:
+        """Have the processes in which the session is watched look for new runs."""
+
+    def hear_session(self, session_id: str) -> None:
+        """Notify the watches of the session here whenever another process may have changed it."""
+
+    def forget_session(self, session_id: str) -> None:
+        """Watch the session no more."""
+
 
 class Broadcaster:
     """The subscribers of this process by root run, and the callers that wait for a run to settle.
@@ -325,6 +334,7 @@ class Broadcaster:
     def watch(self, session_id: str, bell: Wakeup) -> SessionWatch:
         """Watch a session, from now on, for new runs and its deletion."""
         watch = SessionWatch(self, session_id, bell)
+        self._others.hear_session(session_id)
         self._watches[session_id].add(watch)
         return watch
 
@@ -335,9 +345,19 @@ class Broadcaster:
             watches.discard(watch)
             if not watches:
                 del self._watches[watch.session_id]
+                self._others.forget_session(watch.session_id)
+
+    def watched_sessions(self) -> set[str]:
+        """The ids of the sessions that are watched in this process."""
+        return set(self._watches)
 
     def session_changed(self, session_id: str) -> None:
-        """Notify the watches of a session that it has a new run or is deleted."""
+        """Notify the watches of a session, here and in other processes, that it has a new run or is deleted."""
+        self._others.session_changed(session_id)
+        self.mark_session_changed(session_id)
+
+    def mark_session_changed(self, session_id: str) -> None:
+        """Notify the watches of a session in this process that it may have a new run, or be deleted."""
         for watch in self._watches.get(session_id, ()):
             watch.mark_changed()
 

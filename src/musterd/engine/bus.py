@@ -66,6 +66,9 @@ class BusListener(Protocol):
         """
         ...
 
+    def session_changed(self, session_id: str) -> None:
+        """Have the streams of a session look for new runs: another process may have changed it."""
+
     def worker_died(self) -> None:
         """Do upkeep soon: another worker seems to be dead."""
 
@@ -147,8 +150,29 @@ class Bus(Protocol):
     def forget(self, root_id: str) -> None:
         """Stop looking at the run."""
 
+    def session_changed(self, session_id: str) -> None:
+        """Have the processes in which the session is watched look for new runs: it has one, or is deleted."""
+
+    def hear_session(self, session_id: str) -> None:
+        """Have the listener called whenever another process may have changed the session, until :meth:`forget_session`.
+
+        Changes after this call are seen, also if they follow at once. Calling it again changes nothing.
+        """
+
+    def forget_session(self, session_id: str) -> None:
+        """Watch the session no more."""
+
+    def changed(self) -> None:
+        """Have :meth:`change_count` change in other processes soon: runs or approvals changed without another hint."""
+
+    def hear_changes(self) -> None:
+        """Have :meth:`change_count` count what other processes change, until :meth:`forget_changes`."""
+
+    def forget_changes(self) -> None:
+        """Count no more."""
+
     def change_count(self) -> int:
-        """A number that changes when any process writes, unless a hint was lost. Cheap."""
+        """A number that changes when any process changes runs or approvals, unless a hint was lost. Cheap."""
         ...
 
     # --- upkeep and liveness ----------------------------------------------------------------------

@@ -148,6 +148,24 @@ class LocalBus:
     def forget(self, root_id: str) -> None:
         """Do nothing."""
 
+    def session_changed(self, session_id: str) -> None:
+        """Do nothing: the processes in which the session is watched see that the database has changed."""
+
+    def hear_session(self, session_id: str) -> None:
+        """Do nothing: each look reads the rows of all sessions that are watched here."""
+
+    def forget_session(self, session_id: str) -> None:
+        """Do nothing."""
+
+    def changed(self) -> None:
+        """Do nothing: the others see that the database has changed."""
+
+    def hear_changes(self) -> None:
+        """Do nothing: the database counts changes in any case."""
+
+    def forget_changes(self) -> None:
+        """Do nothing."""
+
     def change_count(self) -> int:
         """A number that changes when any process writes, unless a hint was lost. Cheap."""
         return self._database.change_count()

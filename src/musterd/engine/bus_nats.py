@@ -39,6 +39,8 @@ SWEEP_SECONDS = 5.0
 CUT_OFF_PERIODS = 5
 """After how many times ``dead_seconds`` without a heartbeat a process is dead even if it answers: it cannot reach the
 database, so its runs cannot go on."""
+CHANGES_SECONDS = 0.1
+"""Within this time, changes of runs are one message to the readers of all runs."""
 SEND_SECONDS = 1.0
 """How long a stop waits until its last hints are sent."""
 
@@ -61,6 +63,8 @@ class NatsBus(LocalBus):
         self._changed: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        self._change_count = 0
+        self._telling: asyncio.TimerHandle | None = None
         self._next_sweep = clock.monotonic() + SWEEP_SECONDS
 
     # --- from start to stop -----------------------------------------------------------------------
@@ -111,6 +115,7 @@ class NatsBus(LocalBus):
     async def _after_gap(self, listener: BusListener) -> None:
         """Look for everything, because hints were lost with the connection."""
         listener.wake()
+        self._count_change()
         if self._ready is not None:
             self._ready.reopen()
         try:
@@ -127,6 +132,9 @@ class NatsBus(LocalBus):
     async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
         """Release the runs of this process, give the hints about them, and disconnect."""
         await super().leave(release)
+        if self._telling is not None:
+            self._telling.cancel()
+            self._tell_of_changes()
         if self._sending:
             await asyncio.wait(set(self._sending), timeout=SEND_SECONDS)
         if self._looking is not None:
@@ -143,6 +151,7 @@ class NatsBus(LocalBus):
 
     def ready(self, run: RunRow) -> None:
         """Publish a message that names the run. While NATS is away, this process looks for ready runs itself."""
+        self.changed()
         if self._ready is not None and self._connection.is_connected:
             self._send(self._ready.publish(run))
         else:
@@ -160,11 +169,13 @@ class NatsBus(LocalBus):
 
     def tell(self, run: RunRow) -> None:
         """Have the process that drives the run read its row."""
+        self.changed()
         if run.worker is not None:
             self._publish(self._subjects.worker(run.worker), run.run_id.encode())
 
     def stored(self, root_id: str, flush: StoredFlush) -> None:
         """Send the events to the processes in which the run is awaited."""
+        self.changed()
         if self._connection.is_connected:
             self._publish(self._subjects.run(root_id), message_of(flush, self._connection.max_payload))
 
@@ -177,7 +188,7 @@ class NatsBus(LocalBus):
         """Receive nothing more of the run."""
         self._subscriptions.forget(self._subjects.run(root_id))
 
-    async def _on_stored(self, root_id: str, message: Msg) -> None:
+    def _on_stored(self, root_id: str, message: Msg) -> None:
         if self._is_stopping or self._listener is None:
             return
         flush = flush_in(message.data)
@@ -187,6 +198,49 @@ class NatsBus(LocalBus):
     def _look_unless_driven(self, root_id: str) -> None:
         if self._listener is not None and not self._listener.drives(root_id):
             self._look_at(root_id)
+
+    def session_changed(self, session_id: str) -> None:
+        """Have the processes in which the session is watched look for new runs."""
+        self.changed()
+        self._publish(self._subjects.session(session_id), b"")
+
+    def hear_session(self, session_id: str) -> None:
+        """Hear from now on when other processes change the session."""
+        look = partial(self._look_at_session, session_id)
+        self._subscriptions.hear(self._subjects.session(session_id), look, look)
+
+    def forget_session(self, session_id: str) -> None:
+        """Hear nothing more of the session."""
+        self._subscriptions.forget(self._subjects.session(session_id))
+
+    def _look_at_session(self, session_id: str, _: Msg | None = None) -> None:
+        if self._listener is not None and not self._is_stopping:
+            self._listener.session_changed(session_id)
+
+    def changed(self) -> None:
+        """Have the readers of all runs look, here and in other processes. Those are told together, a little later."""
+        self._change_count += 1
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(CHANGES_SECONDS, self._tell_of_changes)
+
+    def _tell_of_changes(self) -> None:
+        self._telling = None
+        self._publish(self._subjects.changes, b"")
+
+    def hear_changes(self) -> None:
+        """Hear from now on that other processes change runs."""
+        self._subscriptions.hear(self._subjects.changes, self._count_change, self._count_change)
+
+    def forget_changes(self) -> None:
+        """Hear of no more changes."""
+        self._subscriptions.forget(self._subjects.changes)
+
+    def _count_change(self, _: Msg | None = None) -> None:
+        self._change_count += 1
+
+    def change_count(self) -> int:
+        """A number that changes when any process changes runs, unless a message was lost."""
+        return self._change_count if self._connection.is_connected else self._change_count + super().change_count()
 
     async def _on_changed(self, message: Msg) -> None:
         self._look_at(message.data.decode())

@@ -1,7 +1,8 @@
 """Acts on what other processes have stored, as far as it concerns this one.
 
 A cancel that was stored elsewhere must reach the attempt, a run that became ready must be claimed, and subscribers and
-waiters must learn of runs that another process drives. The bus says when there may be something to see.
+waiters must learn of runs that another process drives, or accepts in their session. The bus says when there may be
+something to see.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -16,7 +17,7 @@ from musterd.engine.broadcaster import Broadcaster, Flush
 from musterd.store import probes
 from musterd.store.database import Database, Tx
 from musterd.store.events import StoredFlush, decoded
-from musterd.store.probes import RunSnapshot
+from musterd.store.probes import RunSnapshot, SessionSnapshot
 
 
 class LocalAttempts(Protocol):
@@ -46,37 +47,51 @@ class ChangedRows:
         self._local = local
         self._seen: dict[str, RunSnapshot] = {}
         """The state of awaited runs at the last look."""
+        self._seen_sessions: dict[str, SessionSnapshot | None] = {}
+        """The same of watched sessions; None: there was no such session."""
 
     async def look(self, run_ids: Collection[str] | None = None) -> None:
         """Act on what other processes have stored.
 
-        :param run_ids: the runs that may have changed; by default any, and a run may have become ready.
+        :param run_ids: the runs that may have changed; by default any, sessions may have changed as well, and a run may
+            have become ready.
         """
         live = self._local.live_attempts()
         # Runs that this process drives are left out: their subscribers get each flush from the outbox.
         awaited = self._broadcaster.awaited_runs() - live.keys()
         components = self._local.claimable_components()
+        sessions = self._broadcaster.watched_sessions()
         self._seen = {root_id: self._seen[root_id] for root_id in awaited & self._seen.keys()}
         if run_ids is not None:
             live = {root_id: live[root_id] for root_id in run_ids if root_id in live}
-            awaited, components = awaited.intersection(run_ids), []
-        if not (live or awaited or components):
+            awaited, components, sessions = awaited.intersection(run_ids), [], set()
+        if not (live or awaited or components or sessions):
             return
 
-        async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], bool]:
+        async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], dict[str, SessionSnapshot], bool]:
             # Read without locks, so only a hint: the fence and the claims decide again in their own transactions.
-            snapshots = await probes.snapshots(tx, [*live, *awaited])
-            return snapshots, await probes.is_ready(tx, components, clock.now())
+            snapshots = await probes.snapshots(tx, [*live, *awaited]) if live or awaited else {}
+            of_sessions = await probes.session_snapshots(tx, sessions) if sessions else {}
+            return snapshots, of_sessions, await probes.is_ready(tx, components, clock.now())
 
-        snapshots, is_ready = await self._database.read(work)
+        snapshots, of_sessions, is_ready = await self._database.read(work)
+        if run_ids is None:
+            self._notify_watches({session_id: of_sessions.get(session_id) for session_id in sessions})
         for root_id, attempt in live.items():
             self._update_attempt(root_id, attempt, snapshots.get(root_id))
         self._notify_subscribers(awaited, snapshots)
         if is_ready:
             self._local.wake()
 
+    def _notify_watches(self, sessions: dict[str, SessionSnapshot | None]) -> None:
+        """Notify the watches of sessions that have changed since the last look, or that are seen for the first time."""
+        before, self._seen_sessions = self._seen_sessions, sessions
+        for session_id, snapshot in sessions.items():
+            if session_id not in before or before[session_id] != snapshot:
+                self._broadcaster.mark_session_changed(session_id)
+
     def received(self, root_id: str, stored: StoredFlush) -> bool:
-        """Pass on events that another process has stored and sent. They may be late, double, out of order or of old.
+        """Pass on events that another process has stored and sent. They may come late, twice or out of order.
 
         :return: False if the run has to be looked at.
         """

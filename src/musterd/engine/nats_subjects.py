@@ -41,8 +41,17 @@ class Subjects:
         return f"{self.prefix}.question.{worker_id}"
 
     def run(self, root_id: str) -> str:
-        """Where processes in which a run is awaited hear that more of it is stored."""
+        """Where processes in which a run is awaited receive what is stored of it."""
         return f"{self.prefix}.run.{self.token(root_id)}"
+
+    def session(self, session_id: str) -> str:
+        """Where processes in which a session is watched hear that it has changed."""
+        return f"{self.prefix}.session.{self.token(session_id)}"
+
+    @property
+    def changes(self) -> str:
+        """Where processes with a reader of all runs hear that some have changed."""
+        return f"{self.prefix}.changes"
 
     @staticmethod
     def token(name: str) -> str:

@@ -1,13 +1,13 @@
 """What a process hears on NATS beside hints about ready runs: subjects that it subscribes to and forgets again."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-OnMessage = Callable[[Msg], Awaitable[None]]
+OnMessage = Callable[[Msg], object]
 Send = Callable[[Coroutine[object, object, None]], None]
 
 
@@ -50,7 +50,10 @@ class Subscriptions:
                 self._send(self._subscribe(heard))
 
     async def _subscribe(self, heard: _Heard) -> None:
-        subscription = await self._connection.subscribe(heard.subject, cb=heard.on_message)
+        async def on_message(message: Msg) -> None:
+            heard.on_message(message)
+
+        subscription = await self._connection.subscribe(heard.subject, cb=on_message)
         # Forgotten meanwhile, and possibly heard again with a subscription of its own.
         if self._heard.get(heard.subject) is not heard:
             await subscription.unsubscribe()

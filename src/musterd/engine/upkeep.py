@@ -80,6 +80,7 @@ class Upkeep:
 
     def __init__(self, resources: Resources, components: Sequence[str], listener: UpkeepListener) -> None:
         self._database = resources.database
+        self._broadcaster = resources.broadcaster
         self._metrics = resources.metrics
         self._user_limit = resources.settings.user_concurrency
         self._ahead_seconds = AHEAD_PERIODS * resources.settings.upkeep_seconds
@@ -190,6 +191,8 @@ class Upkeep:
 
     def _notify_moved(self, moved: Moved) -> None:
         self._notify(moved.stopped)
+        for run in moved.joined:
+            self._broadcaster.session_changed(run.session_id)
         for run in moved.ready:
             self._bus.ready(run)
 

@@ -217,6 +217,10 @@ class Worker:
         except StoreUnavailable as error:
             log.debug("a run that has just begun cannot be read", run_id=run_id, reason=error.message)
 
+    def session_changed(self, session_id: str) -> None:
+        """Have the streams of a session look for new runs: another process may have changed it."""
+        self._resources.broadcaster.mark_session_changed(session_id)
+
     def worker_died(self) -> None:
         """Do upkeep now, if this process does it: another worker seems to be dead."""
         if self._role.recovers:

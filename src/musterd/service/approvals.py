@@ -57,6 +57,8 @@ class ApprovalService:
         approval, run = await self._resources.database.write(work)
         if run.state is RunState.READY:
             self._resources.bus.ready(run)
+        else:  # the run waits for more decisions
+            self._resources.bus.changed()
         return approval
 
     async def delete(self, approval_id: str, caller: Caller) -> None:

@@ -1,7 +1,7 @@
 """The feed of all runs: what changes, for readers that watch many runs at once.
 
-One task looks at the database once a second, for all readers of this process, and only if something was written since
-the last look. It runs only while there is a reader. Nothing is written for the feed, so runs do not pay for it.
+One task looks at the database at most once a second, for all readers of this process, and only if the bus says that
+something was written since the last look. It runs only while there is a reader. Nothing is written for the feed.
 """
 
 import asyncio
@@ -141,6 +141,7 @@ class RunFeed:
         # Before the first look: what that one sees is known to the reader, from the lists that it reads afterwards, and
         # every later look is pushed to it.
         self._readers.add(reader)
+        self._bus.hear_changes()
         try:
             await self._begin()
             if since is not None:
@@ -164,6 +165,8 @@ class RunFeed:
     def leave(self, reader: FeedReader) -> None:
         """Push nothing more to a reader. Without readers no more looks are made."""
         self._readers.discard(reader)
+        if not self._readers:
+            self._bus.forget_changes()
         if not self._readers and self._task is not None:
             self._task.cancel()
             self._task = self._seen = None

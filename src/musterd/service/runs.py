@@ -347,6 +347,8 @@ class RunService:
         result = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
         if result.run.state is RunState.READY:
             self._resources.bus.ready(result.run)
+        else:  # the run waits for more decisions
+            self._resources.bus.changed()
         return result
 
     async def steps(self, ref: RunRef, after: str | None = None, limit: int | None = None) -> Sequence[StepView]:

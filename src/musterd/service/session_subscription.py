@@ -3,6 +3,7 @@
 There is no order across runs. Each run has its own :class:`RunSubscription`, and all of them ring the same bell.
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,8 @@ from musterd.store.database import Tx
 log = structlog.get_logger("musterd.service")
 
 PAGE_RUNS = 100
+RETRY_SECONDS = 1.0
+"""How long after a look that failed the next one is made."""
 
 
 @dataclass(slots=True)
@@ -66,13 +69,12 @@ class SessionSubscription:
         self._following = following
         self.session_id = session_id
         self._caller = caller
-        self._look_seconds = resources.settings.session_look_seconds
         self._bell = Wakeup()
         self._watch = resources.broadcaster.watch(session_id, self._bell)
         self._position = Cursor()
         self._cursor_indexes: Mapping[str, int] = {}
         self._runs: dict[str, SubscribedRun] = {}
-        self._next_look = clock.monotonic()
+        self._retry_at = math.inf
         self._on_dropped: Callable[[], object] = lambda: None
         self._is_closed_by_server = False
 
@@ -134,7 +136,7 @@ class SessionSubscription:
 
     async def available(self) -> AsyncIterator[tuple[SubscribedRun, Flush]]:
         """The flushes that are available now, run by run. The caller calls ``note`` for each event that it sends."""
-        if self._watch.has_changed or clock.monotonic() >= self._next_look:
+        if self._watch.has_changed or clock.monotonic() >= self._retry_at:
             await self._look()
         for run in list(self._runs.values()):
             async for flush in run.subscription.available():
@@ -149,7 +151,7 @@ class SessionSubscription:
         """Wait until there may be more, or ``seconds`` have passed."""
         has_news = any(run.subscription.has_news for run in self._runs.values() if not run.has_ended)
         if not has_news and not self._watch.has_changed and not self.is_closed:
-            await self._bell.wait(max(0.0, min(seconds, self._next_look - clock.monotonic())))
+            await self._bell.wait(max(0.0, min(seconds, self._retry_at - clock.monotonic())))
 
     def close_by_server(self) -> None:
         """End the subscription although the client is still connected."""
@@ -170,8 +172,7 @@ class SessionSubscription:
         """
         ended_ids = [run_id for run_id, run in self._runs.items() if run.has_ended]
         self._watch.has_changed = False  # before reading: a change during the read sets it again
-        # A look is made from time to time in any case: a run that another process accepts does not ring the bell here.
-        self._next_look = clock.monotonic() + self._look_seconds
+        self._retry_at = math.inf
         session_id, caller, position = self.session_id, self._caller, self._position
         try:
             roots = await self._resources.database.scan(
@@ -184,6 +185,7 @@ class SessionSubscription:
             await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
         except StoreUnavailable:
             log.debug("looking for new runs of a session failed: database unavailable", session_id=session_id)
+            self._retry_at = clock.monotonic() + RETRY_SECONDS
             return
         if roots:
             # Only after all of them are subscribed to. If that fails, the next look finds them again.

@@ -37,6 +37,10 @@ READY_SUSPECT = Statement(  # not if other workers already drive as many runs as
           AND own.worker IS NOT NULL AND own.worker <> :worker))
         LIMIT 1""",
 )
+SESSIONS = Statement(
+    "look_sessions",
+    "SELECT session_id, next_seq, created_at, deleted_at FROM sessions WHERE IN_LIST(session_id, :session_ids)",
+)
 EXPIRED = Statement(
     "look_expired",
     "SELECT 1 AS found FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now LIMIT 1",
@@ -57,6 +61,15 @@ class RunSnapshot:
     signals: int = 0
     next_event: int = 0
     salt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSnapshot:
+    """The parts of a session's row that its subscribers watch: they change with each new run, and with a deletion."""
+
+    next_seq: int
+    created_at: float
+    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,5 +132,14 @@ async def snapshots(tx: Tx, run_ids: Iterable[str]) -> dict[str, RunSnapshot]:
             row["next_event"],
             row["salt"],
         )
+        for row in rows
+    }
+
+
+async def session_snapshots(tx: Tx, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
+    """Snapshots of sessions by id; those that were removed are left out."""
+    rows = await tx.all(SESSIONS, {"session_ids": jsontext.dumps(list(session_ids))})
+    return {
+        row["session_id"]: SessionSnapshot(row["next_seq"], row["created_at"], row["deleted_at"] is not None)
         for row in rows
     }

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from musterd.core.events import Event
+from musterd.core.events import Event, EventKind
 from musterd.engine.broadcaster import Flush
+from musterd.engine.nats_flushes import flush_in, message_of
+from musterd.store.events import StoredFlush, encoded
 from tests.engine.bus_conformance.conftest import API, WORKER, Processes
 from tests.engine.bus_conformance.test_events_elsewhere import WORDS, reader_of, until_content
 from tests.support.engine import read_all
@@ -87,3 +89,14 @@ async def test_waits_elsewhere_read_the_row_only_when_the_run_ends(
         hold.release()
         assert (await waiting).row.state.is_final
         assert looks == 1
+
+
+def test_a_message_says_which_flush_it_has() -> None:
+    flush = StoredFlush("salt", 7, encoded([Event(EventKind.CONTENT, "r1", 1.0, {"text": "über\nalles"})]))
+    assert flush_in(message_of(flush, 1000)) == flush
+    assert message_of(flush, 10) == b""
+
+
+@pytest.mark.parametrize("message", [b"", b'{"format":2,"first_index":0}\n[]'])
+def test_a_message_of_another_format_is_a_hint(message: bytes) -> None:
+    assert flush_in(message) is None
