@@ -21,11 +21,13 @@ from musterd.core.records import Input
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.declare.agent import Agent
+from musterd.engine.broadcaster import Flush
 from musterd.engine.process_role import ProcessRole
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.service.subscription import RunSubscription
+from musterd.store.events import StoredFlush
 
 APART_MS = 50
 SETTLE_SECONDS = 2.5  # a process looks once a second who else is there
@@ -48,11 +50,11 @@ async def drive(server: Server, runs: int, words: int) -> None:
     stored: Times = {}
     publish = server.broadcaster.publish
 
-    def noted(root_id: str, flush: Any) -> None:
+    def noted(root_id: str, flush: Flush, as_stored: StoredFlush) -> None:
         now = time.perf_counter()
         for offset in range(len(flush.events)):
             stored[f"{root_id} {flush.first_index + offset}"] = now
-        publish(root_id, flush)
+        publish(root_id, flush, as_stored)
 
     component = server.component("agent", "solo")
     async with server.running():
