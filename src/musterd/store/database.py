@@ -97,7 +97,8 @@ _POSTGRES_COUNTS = (
     r"), 0) AS bigint) AS count "
     r"FROM jsonb_array_elements_text(CAST(:\2 AS jsonb)) AS listed(word))"
 )
-_PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
+PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
+"""A parameter of a statement."""
 
 
 def for_sqlite(text: str) -> str:
@@ -132,7 +133,7 @@ def for_postgres(text: str) -> str:
     text = text.replace("DATABASE_SIZE", _POSTGRES_SIZE).replace("DATABASE_VERSION", _POSTGRES_VERSION)
     text = _TURN.sub(_turn_for_postgres, text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
-    return _PARAMETER.sub(r"%(\1)s", text)
+    return PARAMETER.sub(r"%(\1)s", text)
 
 
 def _turn_for_postgres(match: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
 """SQLite: one file in WAL mode, one writer thread with group commit, and separate connections for reads.
 
 ``synchronous`` is FULL: a committed transaction survives a crash of the machine. Transactions that wait at the same
-time share one commit, and so one flush of the disk. Each runs in a savepoint, so that the failure of one does not
-affect the others.
+time share one commit, and so one flush of the disk. If one of them fails, all are executed again, each in a savepoint,
+so that its failure does not affect the others.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,20 +288,28 @@ class SqliteDatabase:
 
     def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
         """Commit all of ``jobs`` together. If the database itself fails, each job is retried in its own commit."""
-        if len(jobs) > 1:
-            begin_write(tx.connection, self._busy_seconds)
-            try:
-                for job in jobs:
-                    _do_in_savepoint(tx, job)
-                tx.connection.execute("COMMIT")
-            except sqlite3.Error:
-                # Nothing of the group is committed, even if it was the COMMIT that failed. No result has been reported
-                # yet, so every job may run again.
-                _roll_back(tx.connection)
-            else:
-                return
+        # A job seldom fails, and a savepoint for each costs a copy of every page that it changes. So the group is tried
+        # without them first.
+        if len(jobs) > 1 and (self._commit_group(tx, jobs, _do) or self._commit_group(tx, jobs, _do_in_savepoint)):
+            return
         for job in jobs:
             self._commit_alone(tx, job)
+
+    def _commit_group(self, tx: SqliteTx, jobs: list[_Job[Any]], do: Callable[[SqliteTx, _Job[Any]], object]) -> bool:
+        """Commit ``jobs`` in one transaction; False: nothing of them is committed.
+
+        :param do: does one job; what it raises undoes the group.
+        """
+        begin_write(tx.connection, self._busy_seconds)
+        try:
+            for job in jobs:
+                do(tx, job)
+            tx.connection.execute("COMMIT")
+        except BaseException:  # noqa: BLE001 - no result has been reported yet, so every job may run again
+            # Nothing of the group is committed, even if it was the COMMIT that failed.
+            _roll_back(tx.connection)
+            return False
+        return True
 
     def _commit_alone(self, tx: SqliteTx, job: _Job[Any]) -> None:
         job.result = job.error = None
@@ -318,6 +326,10 @@ class SqliteDatabase:
             _roll_back(tx.connection)
             job.error = error
         job.is_done = True
+
+
+def _do(tx: SqliteTx, job: _Job[Any]) -> None:
+    job.result = drive(job.work(tx))
 
 
 def _do_in_savepoint(tx: SqliteTx, job: _Job[Any]) -> None:

@@ -1,9 +1,33 @@
 """A transaction on one SQLite connection."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from musterd.store.database import Params, Row, Statement, Texts, for_sqlite
+from musterd.store.database import PARAMETER, Params, Row, Statement, Texts, for_sqlite
+
+
+class _Numbered(NamedTuple):
+    """A statement whose parameters are numbered.
+
+    :param values: takes the values of these parameters, in their order, from those by name.
+    """
+
+    text: str
+    values: Callable[[Params], Sequence[Any]]
+
+
+def _numbered(text: str) -> _Numbered:
+    """A statement in SQLite's dialect, with numbers instead of names.
+
+    For each named parameter the driver releases and takes the interpreter's lock, for which the event loop competes.
+    """
+    text = for_sqlite(text)
+    names = list(dict.fromkeys(PARAMETER.findall(text)))
+    numbers = {name: f"?{number}" for number, name in enumerate(names, start=1)}
+    values = itemgetter(*names) if len(names) > 1 else lambda params: [params[name] for name in names]
+    return _Numbered(PARAMETER.sub(lambda match: numbers[match[1]], text), values)
 
 
 class SqliteTx:
@@ -13,23 +37,27 @@ class SqliteTx:
         self.connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
-        self._text = Texts(for_sqlite)
+        self._numbered = Texts(_numbered)
 
     async def run(self, statement: Statement, params: Params) -> int:
         """Execute; return the number of affected rows."""
-        return self._execute(self._text(statement), params).rowcount
+        text, values = self._numbered(statement)
+        return self._execute(text, values(params)).rowcount
 
     async def many(self, statement: Statement, params: Sequence[Params]) -> None:
         """Execute once for each of ``params``."""
-        self._executemany(self._text(statement), params)
+        text, values = self._numbered(statement)
+        self._executemany(text, map(values, params))
 
     async def one(self, statement: Statement, params: Params) -> Row | None:
         """The first row, or None."""
         # All rows, even though one is needed: a COMMIT fails while a statement with RETURNING has not been read to its
         # end.
-        rows = self._execute(self._text(statement), params).fetchall()
+        text, values = self._numbered(statement)
+        rows = self._execute(text, values(params)).fetchall()
         return rows[0] if rows else None
 
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         """All rows."""
-        return self._execute(self._text(statement), params).fetchall()
+        text, values = self._numbered(statement)
+        return self._execute(text, values(params)).fetchall()
