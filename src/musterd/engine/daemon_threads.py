@@ -1,67 +1,70 @@
 """Threads for tools that are plain functions.
 
-Like the standard library's pool, but with daemon threads: a tool that never returns must not hold up the end of the
-process, which waits for threads of every other kind.
+They are daemon threads: a tool that never returns must not hold up the end of the process, which waits for threads of
+every other kind. A call costs one queue and one wake-up of the event loop; an executor of the standard library adds a
+second future with a lock of its own.
 """
 
+import asyncio
+import contextlib
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
-P = ParamSpec("P")
+from musterd.core.jsontypes import Json
+
 T = TypeVar("T")
 
 
-class DaemonThreads(Executor):
-    """An executor that runs calls in up to ``limit`` threads, which are started when they are needed.
+class _Call(NamedTuple, Generic[T]):
+    """A call that waits for a thread."""
 
-    :param limit: how many calls run at once; further calls wait.
+    function: Callable[[], T]
+    future: "asyncio.Future[T]"
+
+
+class DaemonThreads:
+    """Makes calls in up to ``limit`` threads, which are started when they are needed.
+
+    :param limit: how many calls are made at once; further calls wait.
     :param name: prefix of the threads' names.
     """
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._calls: queue.SimpleQueue[_Call[Json] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._count = 0
+        self._idle_count = 0
         self._is_shut_down = False
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Run ``fn`` in a thread.
+    def call(self, function: Callable[[], T], /) -> "asyncio.Future[T]":
+        """Call ``function`` in a thread, with the current context variables.
 
-        :raises RuntimeError: the pool was shut down.
+        If the future is cancelled, a call that waits for a thread is not made, and one under way goes on by itself.
+
+        :raises RuntimeError: the threads were shut down.
         """
-        future: Future[T] = Future()
-
-        def call() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - raised again in the task that waits for the call
-                can_be_raised = isinstance(error, Exception | SystemExit) and not isinstance(error, StopIteration)
-                future.set_exception(error if can_be_raised else _as_runtime_error(error))
-            else:
-                future.set_result(result)
-
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        call = _Call(partial(contextvars.copy_context().run, function), future)
         # Queueing the call and counting a thread for it is one step: otherwise a shutdown in between would leave a call
         # that no thread takes, and its caller would wait forever.
         with self._lock:
             if self._is_shut_down:
-                raise RuntimeError("the pool was shut down")
+                raise RuntimeError("the threads were shut down")
             self._calls.put(call)
-            # The semaphore counts the threads that wait for a call. If it can be acquired, one of them takes this call;
-            # otherwise a new thread is started, up to the limit.
-            if not self._idle.acquire(blocking=False) and self._count < self._limit:
+            if self._idle_count:  # one of the threads that wait takes this call
+                self._idle_count -= 1
+            elif self._count < self._limit:
                 self._count += 1
                 threading.Thread(target=self._work, name=f"{self._name}-{self._count}", daemon=True).start()
         return future
 
-    def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
+    def shutdown(self) -> None:
         """Take no more calls. Calls under way go on by themselves; waiting ones are not made."""
         with self._lock:
             if self._is_shut_down:
@@ -73,10 +76,35 @@ class DaemonThreads(Executor):
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            if not self._is_shut_down:
-                call()
-            del call  # it holds the call's arguments and its result
-            self._idle.release()
+            # A future may be changed only in the event loop's thread, but its state may be read here.
+            is_due = not self._is_shut_down and not call.future.cancelled()
+            outcome = _outcome(call.function) if is_due else None
+            with self._lock:  # before the report: the caller's next call needs no further thread
+                self._idle_count += 1
+            if outcome is not None:
+                with contextlib.suppress(RuntimeError):  # the event loop is closed, so nobody waits any more
+                    call.future.get_loop().call_soon_threadsafe(_report, call.future, *outcome)
+            del call, outcome  # they hold the call's arguments and its result
+
+
+def _outcome(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """What ``function`` returns, and what it raises."""
+    # The traceback of the exception refers to this frame. So the frame must not refer to the future, which holds the
+    # exception: both would live until the garbage collector finds them.
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - raised again in the task that waits for the call
+        can_be_raised = isinstance(error, Exception | SystemExit) and not isinstance(error, StopIteration)
+        return None, error if can_be_raised else _as_runtime_error(error)
+
+
+def _report(future: "asyncio.Future[T | None]", result: T | None, error: BaseException | None) -> None:
+    if future.done():  # the caller was cancelled meanwhile
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _as_runtime_error(error: BaseException) -> RuntimeError:

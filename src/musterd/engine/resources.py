@@ -1,7 +1,6 @@
 """What attempts share in one process."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from musterd.engine.webhooks import Webhooks
 from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.run_tools import ToolServers
 from musterd.loop.run_tree import Models, Services, no_services
+from musterd.loop.user_functions import Threads
 from musterd.store.database import Database
 from musterd.store.user_limits import UserLimits
 
@@ -47,7 +47,7 @@ class Resources:
     registry: Registry
     models: Models
     settings: Settings
-    threads: Executor
+    threads: Threads
     webhooks: Webhooks
     servers: ToolServers | None = None
     metrics: Metrics = field(default_factory=Metrics)

@@ -184,7 +184,7 @@ class Server:
     async def _flush_spans(self) -> None:
         """Export the remaining spans, but wait only a short time, in case the collector is unreachable."""
         if self._spans is not None:
-            flushing = asyncio.get_running_loop().run_in_executor(self._threads, self._spans.flush)
+            flushing = self._threads.call(self._spans.flush)
             await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:

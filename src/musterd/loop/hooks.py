@@ -7,7 +7,6 @@ by a crash is called again, so it should be safe to repeat.
 import functools
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 
 from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
@@ -26,7 +25,7 @@ from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import RunAnswer
-from musterd.loop.user_functions import call
+from musterd.loop.user_functions import Threads, call
 
 
 async def run_pre_hooks(tree: RunTree, run: Assignment) -> Assignment:
@@ -67,7 +66,7 @@ async def _run_pre_hook(tree: RunTree, run: Assignment, number: int, hook: Json,
     return run
 
 
-async def check_message(threads: Executor, component: Component, text: str, context: RunContext) -> str:
+async def check_message(threads: Threads, component: Component, text: str, context: RunContext) -> str:
     """Pass a message to an active run through the component's pre-hooks. Their changes to the state are discarded.
 
     :return: the message as the hooks left it.
@@ -136,7 +135,7 @@ async def _call_and_diff_state(tree: RunTree, run: Assignment, hook: Json, subje
     return state_delta
 
 
-async def _call(threads: Executor, hook: Json, arguments: JsonObject, run_id: str) -> None:
+async def _call(threads: Threads, hook: Json, arguments: JsonObject, run_id: str) -> None:
     """Call one hook with those of the arguments that its parameters name.
 
     :raises RunFailed: the hook rejects the run, or fails.

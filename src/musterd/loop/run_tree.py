@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -20,6 +19,7 @@ from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, M
 from musterd.loop.knowledge_bases import KnowledgeBases
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.steps import Emit, Steps
+from musterd.loop.user_functions import Threads
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 
@@ -118,7 +118,7 @@ class RunTree:
     emit: Emit
     models: Models
     settings: Settings
-    threads: Executor
+    threads: Threads
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: dict[str, None] = field(default_factory=dict)

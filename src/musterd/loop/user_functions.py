@@ -1,18 +1,26 @@
 """Calls of functions in a declaration: hooks, and functions that return instructions, dependencies or tools."""
 
-import asyncio
-import contextvars
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
+from typing import Protocol, TypeVar
 
 from musterd.core.jsontypes import Json
 from musterd.loop.contained_exits import exits_contained
 from musterd.loop.task_abandonment import run_user_code
 
+T = TypeVar("T")
 
-async def call(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
+
+class Threads(Protocol):
+    """The threads of plain functions."""
+
+    def call(self, function: Callable[[], T], /) -> Awaitable[T]:
+        """Call ``function`` in a thread, with the current context variables."""
+        ...
+
+
+async def call(threads: Threads, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
     """Call ``function`` with ``values`` as keyword arguments.
 
     An async function runs on the event loop, a plain one in a thread with the current context variables. A plain
@@ -25,14 +33,13 @@ async def call(threads: Executor, function: Callable[..., Json], values: Mapping
     return await run_user_code(awaited(returned), function=name) if inspect.isawaitable(returned) else returned
 
 
-async def call_in_thread(threads: Executor, function: Callable[[], Json]) -> Json:
-    """Call a plain function in a thread with the current context variables, and return what it returns.
+async def call_in_thread(threads: Threads, function: Callable[[], Json]) -> Json:
+    """Call a plain function in a thread, and return what it returns.
 
     The wait needs no task of its own: a cancel ends it at once, and the function runs on.
     """
     with exits_contained:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, contextvars.copy_context().run, function)
+        return await threads.call(function)
 
 
 async def awaited(awaitable: Awaitable[Json]) -> Json:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from musterd.core import clock
@@ -11,6 +10,7 @@ from musterd.core.errors import RunFailed, RunRejected
 from musterd.core.records import Output
 from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component, WorkflowComponent
+from musterd.engine.daemon_threads import DaemonThreads
 from musterd.engine.history import member_history_of
 from musterd.engine.loading import assignment_of, members_of_fork
 from musterd.flow.walk import drivable
@@ -100,7 +100,7 @@ def _component_of(recorded: Recording, declared: Sequence[Declared]) -> Componen
 
 
 def _tree(
-    recorded: Recording, component: BaseComponent, steps: ReplaySteps, settings: Settings, threads: Executor
+    recorded: Recording, component: BaseComponent, steps: ReplaySteps, settings: Settings, threads: DaemonThreads
 ) -> RunTree:
     options = recorded.inputs.input.options
 
@@ -144,10 +144,13 @@ async def _nothing_to_load(component: BaseComponent) -> None:
 
 
 @contextlib.contextmanager
-def _threads() -> Iterator[Executor]:
+def _threads() -> Iterator[DaemonThreads]:
     """Threads for functions of the declaration that are called again, such as the one that returns the members."""
-    with ThreadPoolExecutor(4, "musterd-replay") as threads:
+    threads = DaemonThreads(4, "musterd-replay")
+    try:
         yield threads
+    finally:
+        threads.shutdown()
 
 
 async def _drive(

@@ -1,0 +1,113 @@
+"""Threads for plain functions: how a call ends, what waits, and what a caller that has gone away leaves."""
+
+import asyncio
+import contextvars
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from musterd.engine.daemon_threads import DaemonThreads
+
+NAME = contextvars.ContextVar("NAME", default="nobody")
+
+
+@pytest.fixture
+def threads() -> Iterator[DaemonThreads]:
+    """Two threads at most."""
+    pool = DaemonThreads(2, "test")
+    yield pool
+    pool.shutdown()
+
+
+async def test_a_call_has_the_context_variables_of_its_caller(threads: DaemonThreads) -> None:
+    NAME.set("ada")
+    assert await threads.call(lambda: (NAME.get(), threading.current_thread().daemon)) == ("ada", True)
+
+
+@pytest.mark.parametrize("error", [StopIteration("done"), KeyboardInterrupt("stop"), asyncio.CancelledError("no")])
+async def test_an_exception_that_would_end_the_event_loop_becomes_an_ordinary_one(
+    threads: DaemonThreads, error: BaseException
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(RuntimeError, match=f"{type(error).__name__}: {error}"):
+        await threads.call(fail)
+
+
+async def test_calls_over_the_limit_wait_for_a_thread(threads: DaemonThreads) -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> str:
+        begun.release()
+        release.wait()
+        return threading.current_thread().name
+
+    calls = [threads.call(hold) for _ in range(3)]
+    assert begun.acquire(timeout=30)
+    assert begun.acquire(timeout=30)
+    assert not begun.acquire(blocking=False), "the third one has no thread yet"
+    release.set()
+    assert len(set(await asyncio.gather(*calls))) == 2
+
+
+async def test_a_waiting_call_whose_caller_has_gone_is_not_made(threads: DaemonThreads) -> None:
+    release, made = threading.Event(), list[str]()
+    held = [threads.call(release.wait) for _ in range(2)]
+    waiting, last = threads.call(lambda: made.append("cancelled")), threads.call(lambda: made.append("last"))
+    waiting.cancel()
+    release.set()
+    await asyncio.gather(*held, last)
+    assert made == ["last"]
+
+
+async def test_a_call_under_way_runs_on_if_its_caller_is_cancelled(threads: DaemonThreads) -> None:
+    begun, release, ended = asyncio.Event(), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        release.wait()
+        loop.call_soon_threadsafe(ended.set)
+
+    call = threads.call(work)
+    await begun.wait()
+    call.cancel()
+    release.set()
+    await ended.wait()
+    assert await threads.call(lambda: "free again") == "free again"
+
+
+async def test_after_a_shutdown_no_call_is_made(threads: DaemonThreads) -> None:
+    await threads.call(lambda: None)
+    threads.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        await threads.call(lambda: None)
+
+
+async def test_a_result_is_not_kept_once_its_caller_has_it(threads: DaemonThreads) -> None:
+    class Large:
+        pass
+
+    def fail(large: Large) -> None:
+        raise ValueError(large)
+
+    gc.disable()  # what only the collector finds would stay for a long time
+    try:
+        argument = Large()
+        references = [weakref.ref(argument)]
+        with pytest.raises(ValueError, match="Large"):
+            await threads.call(partial(fail, argument))
+        result = await threads.call(Large)
+        references.append(weakref.ref(result))
+        del argument, result
+        for _ in range(2):  # both threads have taken a further call
+            await threads.call(lambda: None)
+        await asyncio.gather(threads.call(lambda: None), threads.call(lambda: None))
+        assert [reference() for reference in references] == [None, None]
+    finally:
+        gc.enable()
