@@ -43,8 +43,8 @@ class Totals:
                 totals.failed_calls += failed
         return totals
 
-    def count(self, step: StepRow) -> None:
-        """Add a step that has ended."""
+    def count(self, step: StepRow) -> bool:
+        """Add a step that has ended; False: a step of its kind counts nowhere."""
         if step.kind is StepKind.MODEL:
             self.model_calls += step.tries > 0
             self.failed_calls += step.state is StepState.FAILED
@@ -54,6 +54,9 @@ class Totals:
             self.tool_calls += 1
             self.delegations += step.kind is StepKind.DELEGATE
             self.failed_calls += step.kind is StepKind.TOOL and step.state is StepState.FAILED
+        else:
+            return False
+        return True
 
     def as_json(self) -> JsonObject:
         """The totals as clients read them."""

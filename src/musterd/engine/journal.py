@@ -80,6 +80,7 @@ class Journal:
         self.cut_off: list[JsonObject] = []
         self.totals = Totals.of(steps)
         self.totals.cost = self.cost_below("")
+        self._has_new_totals = True  # of a run that has none yet, they are stored with its first step
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Record the values that a run reads before its first turn, or return those that an earlier attempt stored."""
@@ -280,7 +281,9 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        await self._commit_unless(intent.is_followed)
+        # A failure is stored alone: a question about it may follow at a path below it, where the end of its run closes
+        # all questions.
+        await self._commit_unless(intent.is_followed and not outcome.is_error)
         faults.point("recorded")
         return outcome
 
@@ -474,10 +477,11 @@ class Journal:
         """Record a step that has ended with the next commit, and count it."""
         if step.kind is StepKind.MODEL and step.usage is not None:
             self._note_cost(step.path, step.cost)
-        self.totals.count(step)
+        self._has_new_totals |= self.totals.count(step)
         batch = self._outbox.batch
         batch.steps.append(step)
-        batch.totals = self.totals
+        if self._has_new_totals:
+            batch.totals, self._has_new_totals = self.totals, False
 
     def _note_cost(self, path: str, cost: float | None) -> None:
         is_first, totals = path not in self._costs, self.totals

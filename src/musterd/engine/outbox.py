@@ -58,8 +58,9 @@ class Outbox:
         self._pending: Batch | None = None  # None while a run waits: there may be thousands
         self._open_deltas: dict[str, Event] = {}
         self._lock = asyncio.Lock()
+        self._window_ends_at: float | None = None  # on the event loop's clock; None: no window is open
         self._timer: asyncio.TimerHandle | None = None
-        self._window_ends_at = 0.0
+        self._timer_fires_at = 0.0
         self._window_commit: asyncio.Task[None] | None = None
         self._commits: list[asyncio.Task[None]] = []
         self._has_flushed = False
@@ -98,8 +99,8 @@ class Outbox:
                 return
             self._open_deltas.pop(event.run_id, None)
             self.batch.events.append(event)
-        if self._timer is None and not self._gate.is_stopped:
-            self._start_timer()
+        if self._window_ends_at is None and not self._gate.is_stopped:
+            self._open_window()
 
     def _emit_delta(self, event: Event) -> None:
         last = self._open_deltas.get(event.run_id)
@@ -132,27 +133,42 @@ class Outbox:
 
     def flush_at(self) -> float | None:
         """When the pending batch will be stored and published, on the event loop's clock; None if no window is open."""
-        return None if self._timer is None else self._window_ends_at
+        return self._window_ends_at
 
-    def _start_timer(self) -> None:
+    def _open_window(self) -> None:
         # The first text of a stream is stored sooner, because somebody is waiting to see it.
         is_first = not self._has_flushed and self._broadcaster.has_subscribers(self._lease.root_id)
         seconds = self._settings.first_delta_seconds if is_first else self._settings.delta_seconds
-        loop = asyncio.get_running_loop()
-        self._window_ends_at = loop.time() + seconds
-        self._timer = loop.call_later(seconds, self._on_window_end)
+        self._window_ends_at = asyncio.get_running_loop().time() + seconds
+        # Most windows end early, with a commit. The timer runs on for the next window, and is set again when it fires.
+        if self._timer is None or self._timer_fires_at > self._window_ends_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        assert self._window_ends_at is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_fires_at = self._window_ends_at
+        self._timer = asyncio.get_running_loop().call_at(self._timer_fires_at, self._on_timer)
 
     def _stop_timer(self) -> None:
+        self._window_ends_at = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _on_window_end(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
+        if self._window_ends_at is None:
+            return
+        if self._window_ends_at > self._timer_fires_at:  # it was set for an earlier window
+            self._set_timer()
+            return
+        self._window_ends_at = None
         if self._window_commit is None:
             self._window_commit = self._start_commit()
         else:  # the previous window is still being stored: one at a time, or a slow database would collect a queue
-            self._start_timer()
+            self._open_window()
 
     # --- storing ----------------------------------------------------------------------------------
 
@@ -195,7 +211,7 @@ class Outbox:
                 raise
 
     async def _flush(self) -> None:
-        self._stop_timer()
+        self._window_ends_at = None
         batch = self._take_batch()
         faults.point("flushing")
         first_index = await self._write(lambda tx: attempts.append(tx, self._lease, batch))
