@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from musterd.declare.source_location import Place, declaration_error, quoted_list
 
@@ -47,9 +48,23 @@ def check_callable(function: Callable[..., Any], label: str, place: Place, more:
             raise declaration_error(place, f"{label} has the unknown parameter '{name}'", fix)
 
 
+# Weak keys, because some functions live for one run only. Reading a signature may cost more than the call.
+_names_of_parameters: WeakKeyDictionary[Callable[..., Any], tuple[str, ...]] = WeakKeyDictionary()
+
+
 def requested_arguments(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The items of ``values`` for which ``function`` has a parameter."""
-    return {name: values[name] for name in _parameters(function) if name in values}
+    return {name: values[name] for name in _parameter_names(function) if name in values}
+
+
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        names = _names_of_parameters.get(function)
+        if names is None:
+            names = _names_of_parameters[function] = tuple(_parameters(function))
+    except TypeError:  # an object that cannot be hashed, or that has no weak references
+        names = tuple(_parameters(function))
+    return names
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

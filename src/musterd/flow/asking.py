@@ -17,9 +17,8 @@ from musterd.core.requirements import MAX_TEXT, Requirement, RequirementKind
 from musterd.declare.workflow.steps import Condition, Router, Step
 from musterd.declare.workflow.user_input import UserInputField
 from musterd.flow.inputs import Scope, read_contents, step_input_view
-from musterd.flow.position import Position
+from musterd.flow.position import Position, step_fingerprint
 from musterd.loop.hooks import message_of
-from musterd.loop.run_tree import fingerprint
 from musterd.loop.steps import Intent, ToolStep
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ async def _ask(walk: "Walk", position: Position, question: _Question) -> Answer:
         path=path,
         kind=StepKind.ASK,
         name=node.name,
-        fingerprint=fingerprint(StepKind.ASK, walk.run.component.id, node.name, node.place),
+        fingerprint=step_fingerprint(StepKind.ASK, walk.run.component.id, node.name, node.place),
         # It has no effect: once the decision is known, writing it down may be repeated.
         is_retry_safe=True,
         asks=requirement,

@@ -14,13 +14,12 @@ from musterd.core.records import StepKind
 from musterd.declare.run_context import RunContext, requested_arguments
 from musterd.declare.workflow.cel import evaluate_cel
 from musterd.flow.inputs import read_contents
+from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import StepResult
 from musterd.loop import state, user_functions
-from musterd.loop.run_tree import fingerprint
 from musterd.loop.tool_results import check_state_change
 
 if TYPE_CHECKING:
-    from musterd.flow.position import Position
     from musterd.flow.walk import Walk
 
 Condition = Callable[..., Json] | bool | str
@@ -49,7 +48,7 @@ class Choice:
     values: JsonObject = field(default_factory=dict)
 
 
-async def choose(walk: "Walk", position: "Position", choice: Choice, session_state: JsonObject) -> Json:
+async def choose(walk: "Walk", position: Position, choice: Choice, session_state: JsonObject) -> Json:
     """Make a choice, or return what an earlier attempt stored. Its changes of the state are made in place.
 
     :raises RunFailed: the condition failed, or its value cannot be used.
@@ -69,7 +68,7 @@ async def choose(walk: "Walk", position: "Position", choice: Choice, session_sta
             raise RunFailed(message, FAILED) from error
         return {"value": value, "state_delta": change}
 
-    step = fingerprint(StepKind.CHOICE, walk.run.component.id, node.name, node.place)
+    step = step_fingerprint(StepKind.CHOICE, walk.run.component.id, node.name, node.place)
     # Stored with the intent that acts on it, or with the events that show it: an earlier commit would protect nothing.
     chosen = await walk.tree.steps.once(StepKind.CHOICE, choice.path, step, node.name, make, is_followed=True)
     state.merge(session_state, chosen["state_delta"])

@@ -7,13 +7,12 @@ from musterd.core.errors import RunFailed, StepFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare.workflow.conditions import loop_values, step_values
-from musterd.declare.workflow.resolved import StepNode
 from musterd.declare.workflow.steps import AnyStep, Condition, Loop, Router
 from musterd.flow import results
 from musterd.flow.asking import CHOICES, ask_before, takes_else
 from musterd.flow.choices import Choice, choose
 from musterd.flow.inputs import Scope, choice_input
-from musterd.flow.position import Position
+from musterd.flow.position import Position, stores_at_once
 from musterd.flow.results import StepResult, records
 from musterd.loop import state
 from musterd.loop.gather import gather
@@ -30,8 +29,8 @@ async def run_steps(walk: "Walk", position: Position, scope: Scope) -> StepResul
     node = position.node
     data: JsonObject = {"steps_count": len(node.children)}
     walk.emit(EventKind.STEPS_STARTED, position, data)
-    children = _children(position, node.children, "s")
-    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
+    children = position.row_below(node.children, "s", is_followed=position.is_followed)
+    done = await walk.sequence(children, scope.inner())
     data |= {"executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.STEPS_COMPLETED, position, data)
     return results.container(position, f"Steps {node.name} completed with {len(done)} results", done)
@@ -48,7 +47,7 @@ async def run_parallel(walk: "Walk", position: Position, scope: Scope) -> StepRe
     node = position.node
     data: JsonObject = {"parallel_step_count": len(node.children)}
     walk.emit(EventKind.PARALLEL_STARTED, position, data)
-    branches = _children(position, node.children, "b")
+    branches = [position.below(branch, f"b{number}", number) for number, branch in enumerate(node.children)]
     scopes = [scope.branch() for _ in branches]
     before = state.copied(scope.state)
     outcomes = await gather([_branch(walk, *branch) for branch in zip(branches, scopes, strict=True)])
@@ -89,8 +88,9 @@ async def run_condition(walk: "Walk", position: Position, scope: Scope) -> StepR
     holds = not is_else and await _holds(walk, position, scope)
     data: JsonObject = {"condition_result": holds}
     walk.emit(EventKind.CONDITION_STARTED, position, data)
-    children = _children(position, node.children, "s") if holds else _children(position, node.else_children, "e")
-    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
+    nodes, segment = (node.children, "s") if holds else (node.else_children, "e")
+    children = position.row_below(nodes, segment, is_followed=position.is_followed)
+    done = await walk.sequence(children, scope.inner())
     branch = "if" if holds else "else" if node.else_children else None
     data |= {"branch": branch, "executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.CONDITION_COMPLETED, position, data)
@@ -133,9 +133,10 @@ async def run_loop(walk: "Walk", position: Position, scope: Scope) -> StepResult
         inner = scope.inner()
         if spec.forward_iteration_output and previous is not None:
             inner.source, inner.media = previous.source, previous.media
-        children = _children(position, node.children, f"{segment}/s")
-        follows = children[0].stores_at_once if number < spec.max_iterations else position.is_followed
-        done = await walk.sequence(children, inner, is_followed=follows and spec.end_condition is None)
+        follows = stores_at_once(node.children[0]) if number < spec.max_iterations else position.is_followed
+        is_followed = follows and spec.end_condition is None
+        children = position.row_below(node.children, f"{segment}/s", is_followed=is_followed)
+        done = await walk.sequence(children, inner)
         iterations.append(done)
         previous = next((result for result in reversed(done) if result.source is not None), previous)
         is_stopped = any(result.output.stop for result in done)
@@ -182,8 +183,8 @@ async def run_router(walk: "Walk", position: Position, scope: Scope) -> StepResu
     by_name = {child.name: child for child in node.children}
     data: JsonObject = {"selected_steps": names}
     walk.emit(EventKind.ROUTER_STARTED, position, data)
-    children = _children(position, [by_name[name] for name in names], "s")
-    done = await walk.sequence(children, scope.inner(), is_followed=position.is_followed)
+    children = position.row_below([by_name[name] for name in names], "s", is_followed=position.is_followed)
+    done = await walk.sequence(children, scope.inner())
     data |= {"executed_steps": len(done), "outputs": records(done)}
     walk.emit(EventKind.ROUTER_COMPLETED, position, data)
     return results.container(position, f"Router {node.name} completed with {len(done)} results", done)
@@ -220,11 +221,3 @@ async def _selected(walk: "Walk", position: Position, scope: Scope) -> Json:
         values={"step_choices": [child.spec for child in node.children]},
     )
     return await choose(walk, position, choice, scope.state)
-
-
-def _children(position: Position, nodes: Sequence[StepNode], segment: str) -> list[Position]:
-    """The positions of nodes in a container.
-
-    :param segment: what each appends to the path, before its number.
-    """
-    return [position.below(node, f"{segment}{number}", number) for number, node in enumerate(nodes)]

@@ -23,7 +23,7 @@ from musterd.declare.registry import component_below
 from musterd.declare.signature import unwrapped
 from musterd.declare.workflow.resolved import STEP_IDS, StepNode, WorkflowComponent
 from musterd.flow.asking import unknown_outcome
-from musterd.flow.functions import FunctionStep, call_step
+from musterd.flow.functions import FunctionStep, call_step, step_function
 from musterd.flow.inputs import Scope, read_contents
 from musterd.flow.position import Position
 from musterd.flow.results import content_place, json_content_of
@@ -189,10 +189,8 @@ def _function_step(walk: "Walk", function: Callable[..., Json], handle: Workflow
         **{name: list(items) for name, items in run.media.items() if items},
     )
     return FunctionStep(
-        name=walk.component.name,
-        function=function,
+        function=step_function(walk.component.name, function, walk.component.spec.declared_at),
         first=(handle, execution_input),
-        declared_at=walk.component.spec.declared_at,
         on_text=partial(walk.emit_text, walk.run.at(_PLACE), None),
         values=run.request_options.get("arguments") or {},
     )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
@@ -14,7 +15,9 @@ from musterd.declare.schema_tool import SchemaSignature
 from musterd.declare.signature import unwrapped
 from musterd.declare.source_location import Place, describe_type, is_from_agno
 from musterd.declare.tool_result import ToolResult
+from musterd.declare.workflow.resolved import StepNode
 from musterd.declare.workflow.step_io import StepOutput
+from musterd.declare.workflow.steps import Step
 from musterd.flow.results import content_text
 from musterd.loop.functions import call_function
 from musterd.loop.progress import CallContext
@@ -30,23 +33,67 @@ class StateHolder(Protocol):
     session_state: JsonObject
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFunction:
+    """A function that is called as a step: what is the same in each call.
+
+    :param tool: makes a call with the arguments ``{"call": _Call}``.
+    :param is_stoppable: whether a call stops when it is cancelled; a plain function runs on in its thread.
+    """
+
+    function: Callable[..., Json]
+    tool: Tool
+    is_stoppable: bool
+
+
+# Weak keys, because the steps of a whole-workflow function live for one run only.
+_executors: WeakKeyDictionary[StepNode, StepFunction] = WeakKeyDictionary()
+
+
+def executor_of(node: StepNode) -> StepFunction:
+    """The function that a step calls."""
+    executor = _executors.get(node)
+    if executor is None:
+        spec = node.spec
+        assert isinstance(spec, Step)
+        assert spec.executor is not None
+        executor = step_function(node.name, spec.executor, spec.declared_at, spec.timeout_seconds)
+        _executors[node] = executor
+    return executor
+
+
+def step_function(
+    name: str, function: Callable[..., Json], declared_at: Place, timeout_seconds: float | None = None
+) -> StepFunction:
+    """A function as a step of this name calls it."""
+    plain = unwrapped(function)
+    is_async = inspect.iscoroutinefunction(plain)
+    tool = Tool(
+        name=name,
+        description="",
+        parameters={},
+        function=_run_async if is_async else _run,
+        is_async=is_async,
+        signature=SchemaSignature({}),
+        declared_at=declared_at,
+        timeout_seconds=timeout_seconds,
+    )
+    return StepFunction(function=function, tool=tool, is_stoppable=is_async or inspect.isasyncgenfunction(plain))
+
+
 @dataclass(slots=True, kw_only=True)
 class FunctionStep:
-    """A function that is called as a step.
+    """A call of a function as a step.
 
-    :param name: the name of the step.
     :param first: the positional arguments.
     :param values: keyword arguments, of which it gets those that it has a parameter for.
     :param on_text: emits a text that it yields, if it is a generator.
     """
 
-    name: str
-    function: Callable[..., Json]
+    function: StepFunction
     first: tuple[Json, ...]
-    declared_at: Place
     on_text: Callable[[str], object]
     values: JsonObject = field(default_factory=dict)
-    timeout_seconds: float | None = None
 
 
 async def call_step(
@@ -58,26 +105,27 @@ async def call_step(
 
     :param holder: gets the copy of the state that the function works on.
     """
-    call = _Call(step, holder)
-    is_async = inspect.iscoroutinefunction(unwrapped(step.function))
-    tool = Tool(
-        name=step.name,
-        description="",
-        parameters={},
-        function=call.run_async if is_async else call.run,
-        is_async=is_async,
-        signature=SchemaSignature({}),
-        declared_at=step.declared_at,
-        timeout_seconds=step.timeout_seconds,
-    )
+    call, tool, call_id = _Call(step, holder), step.function.tool, walk.tree.claim_call_id("", path)
     run = walk.run if walk.run.state is session_state else replace(walk.run, state=session_state)
-    result = await call_function(walk.tree, run, tool, walk.tree.claim_call_id("", path), path, {})
+    result = await call_function(walk.tree, run, tool, call_id, path, {"call": call})
     details = call.details
     if result.is_error:
         is_timeout = result.state is StepState.UNKNOWN and call.error_type in (None, "CancelledError")
         details = {"error_type": "TimeoutError" if is_timeout else call.error_type}
     known = {name: value for name, value in details.items() if value is not None}
     return replace(result, details=known) if known else result
+
+
+def _run(arguments: JsonObject, context: ToolContext) -> Json:
+    """Call a plain function, in a thread."""
+    call: _Call = arguments["call"]
+    return call.run(context)
+
+
+async def _run_async(arguments: JsonObject, context: ToolContext) -> Json:
+    """Call an async function."""
+    call: _Call = arguments["call"]
+    return await call.run_async(context)
 
 
 class _Call:
@@ -89,7 +137,7 @@ class _Call:
         self.details: JsonObject = {}
         self.error_type: str | None = None
 
-    def run(self, _arguments: JsonObject, context: ToolContext) -> Json:
+    def run(self, context: ToolContext) -> Json:
         """Call a plain function, in a thread."""
         try:
             returned = self._call(context)
@@ -101,7 +149,7 @@ class _Call:
             self.error_type = type(error).__name__
             raise
 
-    async def run_async(self, _arguments: JsonObject, context: ToolContext) -> Json:
+    async def run_async(self, context: ToolContext) -> Json:
         """Call an async function."""
         return await self._finish_awaited(self._call(context), context)
 
@@ -117,12 +165,12 @@ class _Call:
             raise
 
     def _call(self, context: ToolContext) -> Json:
-        step = self._step
+        step, function = self._step, self._step.function.function
         if self._holder is not None:
             self._holder.session_state = context.session_state
         filled = {"session_state": context.session_state, "dependencies": context.dependencies}
         values = {**step.values, **filled, "run_context": context}
-        return step.function(*step.first, **requested_arguments(step.function, values))
+        return function(*step.first, **requested_arguments(function, values))
 
     def _collected(self, generator: Iterator[Json], context: ToolContext) -> Json:
         """What a generator amounts to: its last ``StepOutput``, or else what it returns, or else its texts joined."""

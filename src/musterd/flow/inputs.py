@@ -85,7 +85,7 @@ class Scope:
 async def read_contents(walk: "Walk", results: Iterable[StepResult | None]) -> None:
     """Read media of runs and large contents that earlier attempts stored, because a step gets these results now."""
     several = [result for result in results if result is not None]
-    if hashes := {name for result in several for name in missing(result.media)}:
+    if hashes := {name for result in several if result.media for name in missing(result.media)}:
         loaded = await walk.tree.read_media(hashes)
         for result in several:
             result.fill_in_media(loaded)

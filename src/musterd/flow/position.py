@@ -1,9 +1,13 @@
 """A node of a workflow's declared tree at one place of a run. A node in a loop has one position per iteration."""
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
+from musterd.core.records import StepKind
 from musterd.declare.workflow.resolved import StepNode
+from musterd.loop.run_tree import fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +36,46 @@ class Position:
         }
         return head if self.parent_id is None else {**head, "parent_step_id": self.parent_id}
 
-    @property
-    def stores_at_once(self) -> bool:
-        """Whether it begins with the intent of a step. A choice may take long before something is stored."""
-        node = self.node
-        while node.kind in ("steps", "parallel", "loop"):
-            node = node.children[0]
-        return node.kind == "step"
-
-    def below(self, node: StepNode, segment: str, number: int) -> "Position":
+    def below(self, node: StepNode, segment: str, number: int, *, is_followed: bool = False) -> "Position":
         """The position of a node in this container.
 
         :param segment: what is appended to the path.
         :param number: its number among the nodes beside it.
         """
-        index = (*self.index, number)
-        return Position(node=node, path=f"{self.path}/{segment}", index=index, parent_id=self.node.step_id)
+        return Position(
+            node=node,
+            path=f"{self.path}/{segment}",
+            index=(*self.index, number),
+            parent_id=self.node.step_id,
+            is_followed=is_followed,
+        )
+
+    def row_below(self, nodes: Sequence[StepNode], segment: str, *, is_followed: bool) -> list["Position"]:
+        """The positions of nodes that are run in a row in this container.
+
+        :param segment: what each appends to the path, before its number.
+        :param is_followed: whether the last one is followed at once.
+        """
+        follows = followed(nodes, is_last_followed=is_followed)
+        return [
+            self.below(node, f"{segment}{number}", number, is_followed=follows[number])
+            for number, node in enumerate(nodes)
+        ]
+
+
+def followed(nodes: Sequence[StepNode], *, is_last_followed: bool) -> list[bool]:
+    """Of nodes in a row, whether each is followed at once by an intent."""
+    return [*(stores_at_once(node) for node in nodes[1:]), is_last_followed][: len(nodes)]
+
+
+def stores_at_once(node: StepNode) -> bool:
+    """Whether a node begins with the intent of a step. A choice may take long before something is stored."""
+    while node.kind in ("steps", "parallel", "loop"):
+        node = node.children[0]
+    return node.kind == "step"
+
+
+@functools.lru_cache(maxsize=4096)
+def step_fingerprint(kind: StepKind, workflow_id: str, name: str, place: str) -> str:
+    """The fingerprint of a step at a declared place of a workflow."""
+    return fingerprint(kind, workflow_id, name, place)

@@ -152,10 +152,7 @@ def succeeded(position: Position, path: str, step: ToolStep) -> StepResult:
         error=details.get("error"),
         stop=details.get("stop", False),
         metrics=details.get("metrics"),
-        images=_media_named("images", step.media),
-        videos=_media_named("videos", step.media),
-        audio=_media_named("audio", step.media),
-        files=_media_named("files", step.media),
+        **{name: _media_named(name, step.media) for name in MEDIA_NAMES if step.media},
     )
     record = _record(output, step.media)
     if (at := content_place(path, step)) is None:
@@ -316,7 +313,7 @@ def _as_media(medium: Medium) -> Media:
 
 
 def _record(output: StepOutput, media: Sequence[Medium]) -> JsonObject:
-    items = {name: [medium.item for medium in media if medium.name == name] or None for name in MEDIA_NAMES}
+    items = {name: [medium.item for medium in media if medium.name == name] or None for name in MEDIA_NAMES if media}
     return {
         "content": output.content,
         "step_name": output.step_name,
@@ -325,10 +322,10 @@ def _record(output: StepOutput, media: Sequence[Medium]) -> JsonObject:
         "executor_type": output.executor_type,
         "executor_name": output.executor_name,
         "step_run_id": output.step_run_id,
-        "images": items["images"],
-        "videos": items["videos"],
-        "audio": items["audio"],
-        "files": items["files"],
+        "images": items.get("images"),
+        "videos": items.get("videos"),
+        "audio": items.get("audio"),
+        "files": items.get("files"),
         "metrics": output.metrics,
         "success": output.success,
         "error": output.error,

@@ -1,6 +1,5 @@
 """A step that runs a function, an agent, a team or another workflow: its question, its tries, its result."""
 
-import inspect
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,17 +8,15 @@ from musterd.core.errors import StepFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
-from musterd.declare.signature import unwrapped
 from musterd.declare.workflow.steps import Step
 from musterd.flow import results
 from musterd.flow.asking import ask_about_error, ask_before, unknown_outcome
-from musterd.flow.functions import FunctionStep, call_step
+from musterd.flow.functions import FunctionStep, call_step, executor_of
 from musterd.flow.inputs import Scope, message_of_step, read_contents, step_input
-from musterd.flow.position import Position
+from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import StepResult
 from musterd.flow.step_runs import StepRun, drive_step_run
 from musterd.loop import state
-from musterd.loop.run_tree import fingerprint
 from musterd.loop.steps import Intent, ToolStep
 
 if TYPE_CHECKING:
@@ -138,30 +135,25 @@ async def _call_executor(
 ) -> ToolStep:
     tree, node, spec = walk.tree, position.node, position.node.spec
     assert isinstance(spec, Step)
-    executor = spec.executor
-    assert executor is not None
-    function = unwrapped(executor)
+    function = executor_of(node)
     intent = Intent(
         path=path,
         kind=StepKind.FUNCTION,
         name=node.name,
-        fingerprint=fingerprint(StepKind.FUNCTION, walk.run.component.id, node.name, node.place),
+        fingerprint=step_fingerprint(StepKind.FUNCTION, walk.run.component.id, node.name, node.place),
         is_retry_safe=spec.retry_safe,
         on_unknown=spec.on_unknown_effect,
         is_followed=position.is_followed,
-        is_stoppable=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        is_stoppable=function.is_stoppable,
         keeps_content_apart=True,
     )
 
     async def call() -> ToolStep:
         await read_contents(walk, scope.every_result)
         step = FunctionStep(
-            name=node.name,
-            function=executor,
+            function=function,
             first=(step_input(walk, scope, user_input),),
-            declared_at=spec.declared_at,
             on_text=partial(walk.emit_text, position.path, position.head),
-            timeout_seconds=spec.timeout_seconds,
         )
         if path != position.path:  # a further try: here, so that a replay does not wait
             await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS))

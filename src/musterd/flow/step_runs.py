@@ -16,13 +16,13 @@ from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import Component
 from musterd.declare.workflow.resolved import WorkflowComponent
 from musterd.flow.inputs import prompt_of_step
-from musterd.flow.position import Position
+from musterd.flow.position import Position, step_fingerprint
 from musterd.flow.results import JSON, class_name
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.history import member_history
 from musterd.loop.members import Drivable, drive_member, member_start
-from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, ToolStep
 from musterd.loop.tool_results import within_limit
 from musterd.wire.metrics import run_metrics
@@ -59,8 +59,9 @@ async def drive_step_run(walk: "Walk", position: Position, step_run: StepRun) ->
         path=path,
         kind=StepKind.DELEGATE,
         name=node.name,
-        fingerprint=fingerprint(StepKind.DELEGATE, walk.run.component.id, node.name, node.place),
+        fingerprint=step_fingerprint(StepKind.DELEGATE, walk.run.component.id, node.name, node.place),
         is_retry_safe=True,  # a run that was cut off goes on at its own steps
+        is_followed=position.is_followed,
         keeps_content_apart=True,
     )
     start = member_start(tree, walk.run, step_run.component, path, step_run.message, position.head)

@@ -6,8 +6,6 @@ again and gets what is stored. The runs of agents, teams and nested workflows ar
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 
 from musterd.core import clock
 from musterd.core.errors import LimitReached, ReplayDiverged
@@ -20,7 +18,7 @@ from musterd.declare.workflow.resolved import StepNode, WorkflowComponent
 from musterd.declare.workflow.step_io import WorkflowSession
 from musterd.flow import containers
 from musterd.flow.inputs import Scope, read_contents
-from musterd.flow.position import Position
+from musterd.flow.position import Position, followed
 from musterd.flow.results import StepResult, as_json
 from musterd.flow.single_step import run_step
 from musterd.loop import state
@@ -105,17 +103,21 @@ class Walk:
 
     async def _run_list(self) -> Json:
         scope = Scope(state=self.run.state)
-        positions = [self.top_position(node, number) for number, node in enumerate(self.component.steps)]
-        await self.sequence(positions, scope, self.note_result, is_followed=True)
+        follows = followed(self.component.steps, is_last_followed=True)
+        positions = [
+            self.top_position(node, number, is_followed=follows[number])
+            for number, node in enumerate(self.component.steps)
+        ]
+        await self.sequence(positions, scope, self.note_result)
         if (source := scope.source) is not None:
             await read_contents(self, [source])
             return source.output.content
         outputs = self.progress.output.step_results
         return outputs[-1]["content"] if outputs else "No steps executed"
 
-    def top_position(self, node: StepNode, number: int) -> Position:
+    def top_position(self, node: StepNode, number: int, *, is_followed: bool = False) -> Position:
         """The position of a step of the workflow itself."""
-        return Position(node=node, path=self.run.at(f"s{number}"), index=(number,))
+        return Position(node=node, path=self.run.at(f"s{number}"), index=(number,), is_followed=is_followed)
 
     def note_result(self, result: StepResult) -> None:
         """Add the result of a step of the workflow itself to the run's output."""
@@ -129,19 +131,11 @@ class Walk:
         positions: Sequence[Position],
         scope: Scope,
         on_result: Callable[[StepResult], object] | None = None,
-        *,
-        is_followed: bool,
     ) -> list[StepResult]:
-        """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result.
-
-        :param is_followed: whether an intent or the end of the run is stored at once after the last of them.
-        """
+        """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result."""
         done: list[StepResult] = []
-        for position, following in pairwise([*positions, None]):
-            assert position is not None
-            # The result of a function goes into the commit of the next step's intent, if that comes at once.
-            stores_next = is_followed if following is None else following.stores_at_once
-            result = await self.node(replace(position, is_followed=True) if stores_next else position, scope)
+        for position in positions:
+            result = await self.node(position, scope)
             if result is None:
                 continue
             scope.note(result)

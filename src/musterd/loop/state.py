@@ -12,7 +12,7 @@ from musterd.loop import tasks
 
 def copied(state: JsonObject) -> JsonObject:
     """A deep copy of the state, for one call."""
-    return copy.deepcopy(state)
+    return copy.deepcopy(state) if state else {}
 
 
 def delta(before: JsonObject, after: JsonObject) -> JsonObject | None:
