@@ -10,6 +10,7 @@ from musterd.agno.report import Report
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare.source_location import Place, declaration_error
+from musterd.models import openai_types
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -202,7 +203,8 @@ class Models:
             raise DeclarationError("its API key is missing")
         from pydantic_ai.providers import infer_provider_class
 
-        from musterd.models.openai_http import build_client, build_model
+        with openai_types.deferred():
+            from musterd.models.openai_http import build_client, build_model
 
         client = build_client(
             base_url=None if base_url is None else str(base_url),
@@ -214,6 +216,7 @@ class Models:
             provider_class: Any = infer_provider_class(provider_name or "openai")
             provider = provider_class(openai_client=client)
             return build_model(model.id, client, provider=provider, model_settings=settings)
+        openai_types.load()
         from pydantic_ai.models.openai import OpenAIResponsesModel
         from pydantic_ai.providers.openai import OpenAIProvider
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import Response, ResponseUsage
 from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
@@ -23,6 +24,10 @@ MAX_PREPARED_TOOLS = 1024
 """The most tools whose prepared schemas a model caches. When it would exceed them, the cache is cleared."""
 
 _NO_USAGE = RequestUsage()
+
+_IMPORTED_BEFORE_CALLS = (Response, ResponseUsage)
+"""pydantic-ai compares the usage of each answer with these types. Their imports may be deferred
+(:mod:`musterd.models.openai_types`), and must not be made on the event loop during the first call."""
 
 _PROFILE = ModelProfile(may_tokenize_special_tokens_in_content=False)
 """Histories for this model are not prepared (see :mod:`musterd.models.call`), so their special tokens are not marked,

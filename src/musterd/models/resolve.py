@@ -22,6 +22,7 @@ from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER
 from musterd.declare.source_location import closest_match
+from musterd.models import openai_types
 from musterd.models.names import KINDS, LOCAL, SCRIPTED, model_in_use
 
 if TYPE_CHECKING:
@@ -196,11 +197,13 @@ def _openai_access(label: str) -> tuple[str | None, str]:
 
 def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> Model:
     base_url, api_key = _openai_access(f'Model "{name}"')
-    from musterd.models.openai_http import build_client, build_model
+    with openai_types.deferred():
+        from musterd.models.openai_http import build_client, build_model
 
     client = build_client(base_url=base_url, api_key=api_key, settings=settings)
     if prefix == "openai-chat":
         return build_model(model_name, client)
+    openai_types.load()
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
