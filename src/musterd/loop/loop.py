@@ -217,6 +217,7 @@ class Loop:
         has_form = self._form is not None
         system = await system_text(self.tree, run, started_at, self._remembered, has_form=has_form)
         self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
+        digests = tool_digests(run.component)  # one for all runs of the component, as long as none has more tools
         prepared = self.tree.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
@@ -231,13 +232,13 @@ class Loop:
                 **({"session_summary": run.session_summary} if run.session_summary else {}),
                 **member_history_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
-                "tools": {**tool_digests(run.component), **extra_tools.digests},
+                "tools": {**digests, **extra_tools.digests} if extra_tools.digests else digests,
                 "retry_safe": [
                     tool.name for tool in (*run.component.tools, *extra_tools.tools.values()) if tool.retry_safe
                 ],
             },
         )
-        self._toolbox.planner.began_with = prepared
+        self._toolbox.planner.begin(prepared)
         # In place, because others hold the same dict. From the record, so that a later attempt begins with the state of
         # the first one; a copy, so that the run does not change the record.
         run.state.clear()

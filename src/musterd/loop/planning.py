@@ -1,6 +1,6 @@
 """Planning of tool calls: looks up the tool, checks the arguments and prepares the intent to store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
@@ -40,16 +40,25 @@ class PlannedCall:
 class Planner:
     """Plans the tool calls of one run.
 
-    ``began_with`` is the run's ``prepare`` step as its first attempt recorded it. ``run_tools`` are the tools that
-    the run has in addition to its component's.
+    ``run_tools`` are the tools that the run has in addition to its component's.
     """
 
     def __init__(self, tree: RunTree, run: Assignment) -> None:
         self._tree = tree
         self._run = run
         self._call_count = 0
-        self.began_with: JsonObject = {}
         self.run_tools = NO_RUN_TOOLS
+        self._first_digests: Mapping[str, str] = NO_RUN_TOOLS.digests
+        self._first_retry_safe: Sequence[str] = ()
+
+    def begin(self, prepared: JsonObject) -> None:
+        """Note the tools of the run's first attempt.
+
+        :param prepared: the run's ``prepare`` step as that attempt recorded it.
+        """
+        # Not the whole record: it holds the session's state, and thousands of runs may wait for their models.
+        self._first_digests = prepared.get("tools", self._first_digests)
+        self._first_retry_safe = prepared.get("retry_safe", ())
 
     def plan(self, turn: int, number: int, part: ToolCallPart, reason: str | None = None) -> PlannedCall:
         """Plan the tool call at position ``number`` of the turn.
@@ -173,14 +182,14 @@ class Planner:
             return True  # each step of a member is recorded once, so none is done again
         if plan.refusal is None and plan.tool is not None:
             return plan.tool.retry_safe
-        name, began_with = plan.call.name, self.began_with
-        if name in began_with.get("retry_safe", ()):
+        name = plan.call.name
+        if name in self._first_retry_safe:
             return True
         # A call that is refused now was refused by the first attempt too, and had no effect, unless a deploy has
         # removed or changed the tool since: then the first attempt may have made the call.
         digests: Mapping[str, str] = tool_digests(self._run.component)
         current_digest = digests.get(name) or self.run_tools.digests.get(name)
-        return began_with.get("tools", {}).get(name) in (None, current_digest)
+        return self._first_digests.get(name) in (None, current_digest)
 
 
 def member_intent(plan: PlannedCall, component: Component, path: str, task: str) -> Intent:

@@ -7,7 +7,7 @@ to the SDK. Parameters, body and exceptions are the same. There are no retries; 
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from typing import Any, Self, cast
 
@@ -173,28 +173,43 @@ class _Completions(AsyncCompletions):
         :raises APIConnectionError: the provider could not be reached, or its answer is malformed.
         :raises ModelFailed: the answer is larger than the settings allow.
         """
-        body = RequestPayload(parameters, extra_body)
+        streams = bool(parameters.get("stream"))
+        payload = RequestPayload(parameters, extra_body)
+        session = await self._pool.session()
+        # A call waits here for its model, and thousands may. What is not needed after the answer is therefore no local
+        # variable: pydantic-ai passes forty parameters, most of them absent.
+        del parameters
+        try:
+            answer = await self._send(session, payload, extra_query, extra_headers, timeout)
+        except (aiohttp.ClientError, OSError) as error:
+            raise connection_error(error, self._url(extra_query).with_user(None)) from error
+        try:
+            await self._check(answer)
+            if streams:
+                if answer.content_type == "application/json":
+                    raise _not_a_stream(await self._body(answer), answer.url)
+                return ChunkStream(answer, self._settings)
+            return _completion(await self._body(answer), answer.url)
+        # Also if the caller is cancelled: an answer that is not read would keep its connection.
+        except BaseException:
+            answer.close()
+            raise
+
+    def _send(
+        self,
+        session: aiohttp.ClientSession,
+        payload: RequestPayload,
+        extra_query: Mapping[str, object] | None,
+        extra_headers: Mapping[str, str | Omit] | None,
+        timeout: object,
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        """Send the request."""
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
         if url.raw_user is not None:  # as httpx does; aiohttp does not accept both
             headers["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8")
             url = url.with_user(None)
         client_timeout = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
-        session = await self._pool.session()
-        try:
-            answer = await session.post(url, data=body, headers=headers, timeout=client_timeout)
-        except (aiohttp.ClientError, OSError) as error:
-            raise connection_error(error, url) from error
-        try:
-            await self._check(answer)
-            if parameters.get("stream"):
-                if answer.content_type == "application/json":
-                    raise _not_a_stream(await self._body(answer), url)
-                return ChunkStream(answer, self._settings)
-            return _completion(await self._body(answer), url)
-        # Also if the caller is cancelled: an answer that is not read would keep its connection.
-        except BaseException:
-            answer.close()
-            raise
+        return session.post(url, data=payload, headers=headers, timeout=client_timeout)
 
     def _url(self, extra_query: Mapping[str, object] | None) -> URL:
         client = self._client

@@ -49,11 +49,10 @@ class RequestPayload(Payload):
     _autoclose = True
 
     def __init__(self, parameters: Mapping[str, Any], extra: object) -> None:
-        encoded = encode(parameters, extra)
+        self._body = body_of(parameters, extra)
+        encoded = encode(self._body)
         super().__init__(encoded, content_type="application/json")
         self._size = len(encoded)
-        self._parameters = parameters
-        self._extra = extra
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The body as text."""
@@ -69,19 +68,24 @@ class RequestPayload(Payload):
         await writer.write(encoded if content_length is None else encoded[:content_length])
 
     def _bytes(self) -> bytes:
-        return encode(self._parameters, self._extra) if self._value is None else self._value
+        return encode(self._body) if self._value is None else self._value
 
 
-def encode(parameters: Mapping[str, Any], extra: object) -> bytes:
-    """The request's body: the ``parameters`` that are set, overridden by ``extra``.
-
-    :raises TypeError: a value has no JSON form.
-    :raises ValueError: a number is not finite.
-    """
+def body_of(parameters: Mapping[str, Any], extra: object) -> dict[str, Any]:
+    """The request's body: the ``parameters`` that are set, overridden by ``extra``."""
     body = {key: value for key, value in parameters.items() if not isinstance(value, _ABSENT)}
     if extra is not None:
         body.update(cast(Mapping[str, Any], extra))
         body = {key: value for key, value in body.items() if not isinstance(value, _ABSENT)}
+    return body
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """The JSON text of a request's body.
+
+    :raises TypeError: a value has no JSON form.
+    :raises ValueError: a number is not finite.
+    """
     try:
         return _encoder.encode(body).encode()
     except _AbsentInside:

@@ -1,7 +1,7 @@
 """pydantic-ai's chat model with less repeated work.
 
-It does not prepare the tools' schemas at each call, take a lock for each chunk, or copy all parts of the answer at the
-end of each part. The results are the same.
+It does not prepare the parameters and the tools' schemas at each call, take a lock for each chunk, or copy all parts of
+the answer at the end of each part. The results are the same.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -23,11 +23,16 @@ from pydantic_ai.usage import RequestUsage
 MAX_PREPARED_TOOLS = 1024
 """The most tools whose prepared schemas a model caches. When it would exceed them, the cache is cleared."""
 
+MAX_PREPARED_REQUESTS = 64
+"""The most parameters whose preparation a model caches, likewise."""
+
 _NO_USAGE = RequestUsage()
 
 _IMPORTED_BEFORE_CALLS = (Response, ResponseUsage)
 """pydantic-ai compares the usage of each answer with these types. Their imports may be deferred
 (:mod:`musterd.models.openai_types`), and must not be made on the event loop during the first call."""
+
+_PreparedRequest = tuple[ModelSettings | None, ModelRequestParameters]
 
 _PROFILE = ModelProfile(may_tokenize_special_tokens_in_content=False)
 """Histories for this model are not prepared (see :mod:`musterd.models.call`), so their special tokens are not marked,
@@ -35,14 +40,33 @@ and answers need not be searched for the marks. The search would take 40 ms per 
 
 
 class ChatModel(OpenAIChatModel):
-    """An OpenAI chat model that prepares a tool's schema once and not at each call.
+    """An OpenAI chat model that prepares parameters and a tool's schema once and not at each call.
 
-    The cache goes by the tool object: changing a tool creates a new object, as ``dataclasses.replace`` does.
+    The caches go by the objects: changing a tool creates a new object, as ``dataclasses.replace`` does.
     """
 
     def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:
         super().__init__(name, provider=provider, settings=settings, profile=_PROFILE)
         self._prepared_tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
+        self._prepared_requests: dict[int, tuple[ModelRequestParameters, _PreparedRequest]] = {}
+
+    def prepare_request(
+        self, model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters
+    ) -> _PreparedRequest:
+        """The settings and parameters of a call. Calls with the same parameters and without settings share them.
+
+        Otherwise each call would hold a kilobyte of its own while it waits for its answer.
+        """
+        parameters, cache = model_request_parameters, self._prepared_requests
+        if model_settings is not None:
+            return super().prepare_request(model_settings, parameters)
+        entry = cache.get(id(parameters))
+        if entry is None or entry[0] is not parameters:
+            if len(cache) >= MAX_PREPARED_REQUESTS:
+                cache.clear()
+            # The entry keeps the parameters alive, so that no other object can get their id.
+            entry = cache[id(parameters)] = parameters, super().prepare_request(None, parameters)
+        return entry[1]
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
         """The parameters with the tools' schemas in the provider's format."""

@@ -129,7 +129,6 @@ async def test_without_a_user_there_are_no_other_sessions() -> None:
 
 def test_tools_that_are_not_asked_for_are_not_offered() -> None:
     harness = harness_with(Agent(id="solo", model=TurnModel()))
-    assert harness.loop._toolbox.planner.began_with == {}
     assert [tool.name for tool in harness.run.component.tools] == []
 
 
