@@ -28,9 +28,8 @@ CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
 MAX_FIELDS = 1000
 MAX_FILES = 100
 TOO_MANY_FIELDS = f"Too many fields. Maximum number of fields is {MAX_FIELDS}."
-_PIECE_BYTES = 256 * 1024
 _MAX_INVALID_ESCAPES = 10_000
-"""Percent signs in a piece that begin no escape. Each of them takes time."""
+"""Percent signs that begin no escape, in 256 KiB of a body. Each of them takes time."""
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -42,18 +41,31 @@ class UrlencodedBody(FormParser):
         bounded = _with_limited_fields(stream)
         super().__init__(request.headers, bounded, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes)
         self._limits = _limits(settings)
+        self._decoder = PercentDecoder()
+        self._value = bytearray()
+
+    def on_field_start(self) -> None:
+        """Begin a field."""
+        super().on_field_start()
+        self._value.clear()
 
     def on_field_data(self, data: bytes, start: int, end: int) -> None:
-        """Receive a piece of a field's value."""
+        """Receive a piece of a field's value. It is decoded now: the whole of a long one would take too long."""
         self.max_part_size = self._limits.get(self._field_name.decode("latin-1"), self._limits[""])
         super().on_field_data(data, start, end)
+        cut = self._field_value.rfind(b"%", max(0, len(self._field_value) - 2))
+        is_cut = cut >= 0  # in the middle of an escape
+        self._value += self._decoder.decoded(bytes(self._field_value[:cut] if is_cut else self._field_value))
+        self._field_value = self._field_value[cut:] if is_cut else bytearray()
 
     def on_field_end(self) -> None:
         """Add the field. Starlette's method decodes character by character, which is slow for long values."""
         self._current_fields += 1
         if self._current_fields > MAX_FIELDS:
             raise MultiPartException(TOO_MANY_FIELDS)
-        self._items.append((_text(self._field_name), _text(self._field_value)))
+        name = self._decoder.decoded(bytes(self._field_name))
+        self._value += self._decoder.decoded(bytes(self._field_value))
+        self._items.append((_text(name), _text(self._value)))
 
 
 class MultipartBody(MultiPartParser):
@@ -144,27 +156,31 @@ async def _with_limited_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGene
         yield piece
 
 
-def _text(encoded: bytearray) -> str:
-    """Decode a name or value piece by piece: the escapes of long media are many objects until they are joined."""
-    decoded, start = bytearray(), 0
-    while start < len(encoded):
-        end = min(start + _PIECE_BYTES, len(encoded))
-        if end < len(encoded) and (cut := encoded.rfind(b"%", end - 2, end)) > start:
-            end = cut  # not in the middle of an escape
-        decoded += _unescaped(bytes(encoded[start:end]).replace(b"+", b" "))
-        start = end
-    return decoded.decode("utf-8", "surrogateescape")
+class PercentDecoder:
+    """Decodes the percent-encoding of a body, in a time that does not depend on the number of escapes.
 
-
-def _unescaped(encoded: bytes) -> bytes:
-    """Decode percent-encoding, in a time that does not depend on the number of escapes.
-
-    The result is that of ``urllib.parse.unquote_to_bytes``. The decoder of quoted-printable does the same with ``=`` in
-    place of ``%``, and is written in C.
+    :raises MultiPartException: too many percent signs begin no escape.
     """
-    if b"%" not in encoded:
-        return encoded
-    escaped, invalid_count = _INVALID_ESCAPE.subn(b"%25", encoded)  # curl sends "100%" unescaped
-    if invalid_count > _MAX_INVALID_ESCAPES:
-        raise MultiPartException("The form has too many percent signs that escape nothing.")
-    return binascii.a2b_qp(escaped.replace(b"=", b"%3D").replace(b"%", b"="))
+
+    def __init__(self) -> None:
+        self._allowed_count = float(_MAX_INVALID_ESCAPES)
+
+    def decoded(self, encoded: bytes) -> bytes:
+        """Decode a piece that does not end in the middle of an escape.
+
+        The result is that of ``urllib.parse.unquote_to_bytes``, with spaces in place of ``+``. The decoder of
+        quoted-printable does the same with ``=`` in place of ``%``, and is written in C.
+        """
+        encoded = encoded.replace(b"+", b" ")
+        self._allowed_count += len(encoded) * _MAX_INVALID_ESCAPES / (256 * 1024)
+        if b"%" not in encoded:
+            return encoded
+        escaped, invalid_count = _INVALID_ESCAPE.subn(b"%25", encoded)  # curl sends "100%" unescaped
+        self._allowed_count -= invalid_count
+        if self._allowed_count < 0:
+            raise MultiPartException("The form has too many percent signs that escape nothing.")
+        return binascii.a2b_qp(escaped.replace(b"=", b"%3D").replace(b"%", b"="))
+
+
+def _text(decoded: bytes | bytearray) -> str:
+    return decoded.decode("utf-8", "surrogateescape")

@@ -23,6 +23,7 @@ class BodyLimits:
         self._app = app
         self._settings = settings
         self._upload_memory = UploadMemory(settings.uploads_bytes)
+        self._long_bodies = LongBodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -32,7 +33,7 @@ class BodyLimits:
         headers = Headers(scope=scope)
         if any(coding.strip().lower() not in ("", "identity") for coding in headers.getlist("content-encoding")):
             raise CodingNotTaken
-        body = ReceivedBody(receive, self._settings, self._upload_memory)
+        body = ReceivedBody(receive, self._settings, self._upload_memory, self._long_bodies)
         try:
             content_length = headers.get("content-length", "")
             if content_length.isascii() and content_length.isdigit():
@@ -66,13 +67,26 @@ class UploadMemory:
         self._free += count
 
 
+class LongBodies:
+    """How many long bodies are being read. Together they use at most half of the event loop's time, so that runs and
+    short requests go on meanwhile: after each piece there is a pause, as long as the piece took, times their number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class ReceivedBody:
     """The body of one request while it is received."""
 
-    def __init__(self, receive: Receive, settings: Settings, upload_memory: UploadMemory) -> None:
+    def __init__(
+        self, receive: Receive, settings: Settings, upload_memory: UploadMemory, long_bodies: LongBodies
+    ) -> None:
         self._receive = receive
         self._settings = settings
         self._upload_memory = upload_memory
+        self._long_bodies = long_bodies
+        self._is_long = False
+        self._passed_on_at = 0.0
         self._reserved_bytes = 0
         self._read_bytes = 0
         self._is_complete = False
@@ -99,6 +113,8 @@ class ReceivedBody:
         """
         if self._is_complete:
             return await self._receive()
+        if self._is_long:
+            await self._pause()
         try:
             async with asyncio.timeout(self._timeout_seconds()):
                 message = await self._receive()
@@ -108,12 +124,25 @@ class ReceivedBody:
             self._read_bytes += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
             self.expect(self._read_bytes)  # a chunked body does not announce its size
+            self._set_long(self._read_bytes > FREE_BYTES and not self._is_complete)
+        self._passed_on_at = clock.monotonic()
         return message
 
     def release(self) -> None:
         """Release the upload memory: the body is stored or no longer needed."""
         self._upload_memory.give_back(self._reserved_bytes)
         self._reserved_bytes = 0
+        self._set_long(False)
+
+    def _set_long(self, is_long: bool) -> None:
+        self._long_bodies.count += is_long - self._is_long
+        self._is_long = is_long
+
+    async def _pause(self) -> None:
+        """Leave the event loop to others after a piece."""
+        seconds = (clock.monotonic() - self._passed_on_at) * self._long_bodies.count
+        self._started_at += seconds  # the client does not cause the pause
+        await clock.sleep(seconds)
 
     def _timeout_seconds(self) -> float:
         """How long the next chunk may take. Both a single chunk and the body as a whole are limited."""
