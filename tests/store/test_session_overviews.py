@@ -34,6 +34,11 @@ async def test_runs_are_counted_and_their_cost_is_added(records: Records) -> Non
     assert (last.state, last.component_name) == (RunState.COMPLETED, "Solo")
     await records.execute("UPDATE runs SET copied_from = 'elsewhere' WHERE run_id = 'r2'")
     assert (await overviews(records))["s1"].cost == 0.25
+    await records.settle(await records.started("r4"))
+    await costs(records, "r4", None)
+    assert (await overviews(records))["s1"].cost == 0.25
+    await costs(records, "r4", '{"cost":null}')
+    assert (await overviews(records))["s1"].cost is None  # one of its runs has a price that is not known
 
 
 async def test_the_runs_of_members_do_not_count(records: Records) -> None:

@@ -16,13 +16,16 @@ LAST_RUNS = Statement(
                ORDER BY r.seq DESC LIMIT 1) AS run_id
        FROM sessions s WHERE IN_LIST(s.session_id, :session_ids)""",
 )
-# A copy was paid for in the session that it was copied from.
+_COST = "JSON_NUMBER(totals, 'cost')"
+_IS_UNPRICED = f"copied_from IS NULL AND totals IS NOT NULL AND {_COST} IS NULL"
+# A copy was paid for in the session that it was copied from. A sum without the runs of unknown price would be wrong.
 SUMS = Statement(
     "session_sums",
-    """SELECT session_id, count(*) AS runs,
+    f"""SELECT session_id, count(*) AS runs,
               max(CASE state WHEN 'paused' THEN 3 WHEN 'running' THEN 2 WHEN 'completed' THEN 0 WHEN 'error' THEN 0
                              WHEN 'cancelled' THEN 0 ELSE 1 END) AS liveliest,
-              sum(CASE WHEN copied_from IS NULL THEN JSON_NUMBER(totals, 'cost') END) AS cost
+              CASE count(CASE WHEN {_IS_UNPRICED} THEN 1 END) WHEN 0 THEN
+                   sum(CASE WHEN copied_from IS NULL THEN {_COST} END) END AS cost
        FROM runs WHERE IN_LIST(session_id, :session_ids) AND seq >= 0 GROUP BY session_id""",
 )
 

@@ -47,7 +47,10 @@ class SessionSchema(TypedDict):
         ),
     ]
     run_count: int
-    total_cost: Annotated[float | None, Field(description="US dollars for its runs, without copied ones.")]
+    total_cost: Annotated[
+        float | None,
+        Field(description="US dollars for its runs, without copied ones; null if the price of one is unknown."),
+    ]
     last_answer: Annotated[
         str | None,
         Field(
