@@ -122,7 +122,7 @@ async def update_by_task(context: ToolCallContext, task: str) -> str:
     """
     tree, run = context.tree, context.run
     place = f"{context.path.removeprefix(f'{run.path}/')}/memory"
-    remembered = await read_memories(tree, run, run.at(f"{place}/shown"), task)
+    remembered = await read_memories(tree, run, run.at(f"{place}/read"), task)
     if remembered is None or tree.memories is None:
         return UNKNOWN_USER
     text = task[:MESSAGE_CHARACTERS]
