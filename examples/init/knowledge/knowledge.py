@@ -15,7 +15,7 @@ documents = Knowledge(
     id="documents",
     name="Handbook",
     description="How Harbour Bikes works: holidays and expenses.",
-    folder=Path(__file__).parent / "documents",
+    folder=Path(__file__).parent / "documents",  # read at each start; PDF with pip install 'musterd[knowledge]'
     search_type="keyword",  # by words. With pip install 'musterd[knowledge]' use "hybrid", by words and by meaning
     max_results=3,
 )

@@ -9,6 +9,8 @@ from musterd.cli.samples import sample
 from musterd.core.errors import StartError
 
 Template = Literal["team", "workflow", "knowledge"]
+NOTES: dict[Template, str] = {"knowledge": "Put your documents into documents/. They are read at each start."}
+"""What the files of a template do not show."""
 RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}
 """Files that would have an effect in the folder of the samples under the names that they get."""
 
@@ -55,4 +57,5 @@ def _lines(folder: Path, template: Template, files: list[Path]) -> list[str]:
     lines = [f"  {command:{width}}  {purpose}" for command, purpose in commands]
     if folder.resolve() != Path.cwd():
         lines.insert(0, f"  cd {shlex.quote(str(folder))}")
-    return [f"Wrote {', '.join(map(str, files))}", "", "Next:", *lines]
+    notes = [NOTES[template]] if template in NOTES else []
+    return [f"Wrote {', '.join(map(str, files))}", *notes, "", "Next:", *lines]
