@@ -37,7 +37,8 @@ def info(settings: Settings, *, as_json: bool) -> int:
             "runs": contents.runs,
             "runs_not_ended": contents.stats.runs,
             "oldest_ready_seconds": round(contents.stats.oldest_ready_seconds, 3),
-            "knowledge_bases": contents.knowledge_bases,
+            "knowledge_bases": len(contents.embedders),
+            "knowledge_embedders": contents.embedders,
             "knowledge_contents": contents.knowledge_contents,
             "approvals_pending": contents.stats.approvals,
             "workers": contents.stats.workers,
@@ -57,6 +58,8 @@ def _lines(facts: dict[str, object]) -> list[str]:
 def _format(name: str, value: object) -> str:
     if value is None:
         return "none, not a musterd database" if name == "schema" else "unknown"
+    if name == "knowledge_embedders" and isinstance(value, dict):
+        return ", ".join(f"{base}: {embedder or 'words alone'}" for base, embedder in value.items()) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{count} {state}" for state, count in value.items())
     if isinstance(value, int) and name.endswith("_bytes"):

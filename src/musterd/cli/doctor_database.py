@@ -73,7 +73,7 @@ def _space(place: DatabaseStorage) -> Iterator[Check]:
 
 def _knowledge(contents: Inspected) -> Check:
     counts = ", ".join(f"{count} {status}" for status, count in contents.knowledge_contents.items() if count)
-    return ok("knowledge", f"{contents.knowledge_bases} knowledge bases, contents: {counts or 'none'}")
+    return ok("knowledge", f"{len(contents.embedders)} knowledge bases, contents: {counts or 'none'}")
 
 
 def _workers(contents: Inspected) -> Check:

@@ -18,7 +18,7 @@ IDENTITY = Statement("inspection_identity", "SELECT id, created_at FROM instance
 WORKERS = Statement("inspection_workers", "SELECT id, host, pid FROM workers ORDER BY started_at")
 SESSIONS = Statement("inspection_sessions", "SELECT count(*) AS n FROM sessions")
 RUNS = Statement("inspection_runs", "SELECT count(*) AS n FROM runs WHERE parent_id IS NULL")
-BASES = Statement("inspection_knowledge_bases", "SELECT count(*) AS n FROM knowledge_bases")
+BASES = Statement("inspection_knowledge_bases", "SELECT id, embedder FROM knowledge_bases ORDER BY id")
 CONTENTS = Statement(
     "inspection_contents", "SELECT status, count(*) AS n FROM contents WHERE status <> 'deleted' GROUP BY status"
 )
@@ -54,6 +54,7 @@ class DatabaseStorage:
 class Inspected:
     """The contents of a database.
 
+    :param embedders: the embedder with which each knowledge base is searched; None: it is searched by words alone.
     :param knowledge_contents: the contents of all knowledge bases by status, without deleted ones.
     :param late: runs that have been due for a minute, so no process does the upkeep.
     :param dead: announced workers that are dead according to the locks of this host.
@@ -64,7 +65,7 @@ class Inspected:
     created_at: float
     sessions: int
     runs: int
-    knowledge_bases: int
+    embedders: dict[str, str | None]
     knowledge_contents: dict[str, int]
     stats: DatabaseStats
     late: int
@@ -151,14 +152,14 @@ def inspect(url: str) -> Inspected:
     async def read(tx: Tx) -> tuple[Inspected, list[str]]:
         identity, late = await tx.one(IDENTITY, {}), await tx.one(LATE, {"since": now - LATE_SECONDS})
         sessions, runs = await tx.one(SESSIONS, {}), await tx.one(RUNS, {})
-        bases, contents = await tx.one(BASES, {}), await tx.all(CONTENTS, {})
+        bases, contents = await tx.all(BASES, {}), await tx.all(CONTENTS, {})
         inspected = Inspected(
             schema=await stats.schema(tx),
             instance="" if identity is None else identity["id"],
             created_at=0.0 if identity is None else identity["created_at"],
             sessions=0 if sessions is None else sessions["n"],
             runs=0 if runs is None else runs["n"],
-            knowledge_bases=0 if bases is None else bases["n"],
+            embedders={row["id"]: row["embedder"] for row in bases},
             knowledge_contents=dict.fromkeys(CONTENT_STATUSES, 0) | {row["status"]: row["n"] for row in contents},
             stats=await stats.read(tx, now),
             late=0 if late is None else late["n"],

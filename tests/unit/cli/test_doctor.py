@@ -226,21 +226,24 @@ def test_contents_of_knowledge_bases_are_counted(database_url: str, capsys: pyte
     code, checks = examine(capsys, "--db", database_url)
     assert (code, checks["knowledge"][0]["level"]) == (0, "ok")
     counts = "1 queued, 1 reading, 1 embedding, 2 completed, 1 failed"
-    assert checks["knowledge"][0]["found"] == f"1 knowledge bases, contents: {counts}"
+    assert checks["knowledge"][0]["found"] == f"2 knowledge bases, contents: {counts}"
 
     assert main(["db", "info", "--db", database_url, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["knowledge_bases"] == 1
+    assert (report["knowledge_bases"], report["knowledge_embedders"]) == (2, {"docs": None, "faq": "openai:small"})
     assert report["knowledge_contents"] == {"queued": 1, "reading": 1, "embedding": 1, "completed": 2, "failed": 1}
     assert main(["db", "info", "--db", database_url]) == 0
-    assert counts in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert counts in output
+    assert "docs: words alone, faq: openai:small" in output
 
 
 def add_contents(url: str, statuses: list[Status]) -> None:
-    """Store contents with these statuses in one knowledge base."""
+    """Store contents with these statuses in one of two knowledge bases."""
 
     async def add(tx: Tx) -> None:
         await store.ensure_base(tx, "docs", None, None, 1.0)
+        await store.ensure_base(tx, "faq", "openai:small", "openai:small", 1.0)
         for number, status in enumerate(statuses):
             new = NewContent(source=SourceKind.TEXT, name=f"text {number}", content=b"words")
             await store.add(tx, replace(Content.of(new, str(number), "docs", None, 1.0), status=status))
