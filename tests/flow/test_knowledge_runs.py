@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, Knowledge
+from musterd import Agent, Knowledge, Team
 from musterd.core.errors import StoreUnavailable
 from musterd.core.knowledge import Hits
 from musterd.features.knowledge.searching import Searcher
@@ -50,6 +50,24 @@ async def test_a_run_finds_what_was_added(serve: Serve) -> None:
         (added,) = [item for item in (await client.get("/knowledge/content"))["data"] if item["name"] == "denmark"]
         await settled(client, added["id"])
         assert names(await client.run(SEARCH, "agents/helper")) == ["denmark", "norway", "sweden"]
+
+
+async def test_the_details_of_a_team_run_name_what_its_members_found(serve: Serve) -> None:
+    base = Knowledge(id="docs")
+    helper = Agent(id="helper", model="scripted", knowledge=base)
+    desk = Team(id="desk", model="scripted", members=[helper])
+    async with serve(served=Sample([desk], [])) as client:
+        await add(client, "norway", "Oslo is the capital of Norway.", "no")
+        run = await client.run(
+            '[[DELEGATE helper: look it up <TOOL search_knowledge_base {"query": "capital"}>]]', "teams/desk"
+        )
+        assert "references" not in run
+        details = await client.get(f"/runs/{run['run_id']}")
+        assert names({"references": details["member_references"]}) == ["norway"]
+        (member,) = details["members"]
+        of_member = await client.get(f"/runs/{member['run_id']}")
+        assert names(of_member) == ["norway"]
+        assert "member_references" not in of_member
 
 
 @pytest.mark.skipif(not extra.has_minilm(), reason='needs pip install "musterd[minilm]"')

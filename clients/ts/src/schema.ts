@@ -7485,7 +7485,7 @@ export interface components {
             run_count: number;
             /**
              * Total Cost
-             * @description US dollars for its runs, without copied ones.
+             * @description US dollars for its runs, without copied ones; null if the price of one is unknown.
              */
             total_cost: number | null;
             /**
@@ -8596,6 +8596,11 @@ export interface components {
             member_responses?: {
                 [key: string]: unknown;
             }[];
+            /**
+             * Member References
+             * @description What the searches of its members found, in the order of the members, once it has settled.
+             */
+            member_references?: components["schemas"]["References"][];
             /**
              * Waiting
              * @description Pending approvals of the run and its members.
@@ -9903,6 +9908,11 @@ export interface components {
              */
             step_results: components["schemas"]["StepOutput"][];
             metrics: components["schemas"]["WorkflowMetrics"];
+            /**
+             * Member References
+             * @description What the searches of its members found, in the order of the members, once it has settled.
+             */
+            member_references?: components["schemas"]["References"][];
             /**
              * Waiting
              * @description Pending approvals of the run and its members.

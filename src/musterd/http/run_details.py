@@ -21,6 +21,7 @@ from musterd.http.run_start_answers import RunAnswers, rendered
 from musterd.http.runs import POLL_SECONDS
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
+from musterd.wire.references import member_references
 from musterd.wire.run_details import AnyRunDetails, run_details, summary_with_details
 from musterd.wire.run_export import RunExport
 from musterd.wire.runs import RunReceipt, WorkflowRunOutput
@@ -89,7 +90,8 @@ async def get_run(
         return Response(status_code=304, headers=answer_headers)
     if view is not None and not is_summary:
         output = await rendered(server, component, view, is_post=False)
-        value = {**output, "waiting": details.run.waiting, **run_details(details)}
+        members = await server.details.members_with_references(details) if details.run.state.is_settled else ()
+        value = {**output, "waiting": details.run.waiting, **run_details(details), **member_references(members)}
     return json_answer(value, headers=answer_headers)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunRow
+from musterd.core.records import Output, RunRow
 from musterd.core.requirements import ApprovalRow
 from musterd.core.run_summaries import DetailedRun
 from musterd.engine.history import recorded_history_query
@@ -69,6 +69,13 @@ class RunDetailsService:
         if details is None:
             raise NotFound("Run not found")
         return details
+
+    async def members_with_references(self, details: DetailedRun) -> list[Output]:
+        """The outputs of the members below a run that searched knowledge bases, in the order of the members."""
+        beginning = f"{details.run.path}/" if details.run.path else ""
+        ids = [one.run_id for one in details.members if one.path.startswith(beginning)]
+        ids = [run_id for run_id in ids if run_id != details.run.run_id]
+        return await self._database.fetch(lambda tx: run_outputs.with_references(tx, ids)) if ids else []
 
     async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
         """The results of steps of a tree by their paths, as JSON texts; None: there is none."""

@@ -254,8 +254,13 @@ class Database(Protocol):
         """Do ``work``, which reads single rows by key. Cheap. On a server each statement has a snapshot of its own."""
         ...
 
+    def fetch(self, work: Work[T]) -> Awaitable[T]:
+        """Do ``work``, which reads many rows, without blocking the event loop. Each statement may have a snapshot of
+        its own."""
+        ...
+
     def scan(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work``, which reads many rows, on one snapshot, without blocking the event loop."""
+        """The same on one snapshot, which costs a server two more round trips."""
         ...
 
     def locks(self) -> Locks:

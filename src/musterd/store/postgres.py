@@ -202,8 +202,12 @@ class PostgresDatabase:
 
         return await self._use(use)
 
+    def fetch(self, work: Work[T]) -> Awaitable[T]:
+        """The same as :meth:`read`, which never blocks the event loop here."""
+        return self.read(work)
+
     async def scan(self, work: Work[T]) -> T:
-        """Do ``work`` on one snapshot; meant for reads of many rows."""
+        """Do ``work`` on one snapshot; meant for reads of many rows by several statements."""
         self._require_open()
 
         async def use(connection: Connection) -> T:

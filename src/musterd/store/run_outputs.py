@@ -1,6 +1,7 @@
 """The outputs and conversations of runs, written when they finish or pause; and inputs that hooks have changed."""
 
 import json
+from collections.abc import Sequence
 
 from musterd.core import jsontext
 from musterd.core.records import Output
@@ -8,6 +9,11 @@ from musterd.store.database import Statement, Tx
 
 PUT = Statement("run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id")
 GET = Statement("run_output_get", "SELECT output FROM run_io WHERE run_id = :run_id")
+# Few members search, and the outputs of the others may be long.
+WITH_REFERENCES = Statement(
+    "run_outputs_with_references",
+    """SELECT run_id, output FROM run_io WHERE IN_LIST(run_id, :run_ids) AND strpos(output, '"references":[{') > 0""",
+)
 SET = Statement("run_output_set", "UPDATE run_io SET output = :output WHERE run_id = :run_id")
 GET_INPUT = Statement("run_input", "SELECT input FROM run_io WHERE run_id = :run_id")
 SET_INPUT = Statement("run_input_set", "UPDATE run_io SET input = :input WHERE run_id = :run_id")
@@ -23,6 +29,13 @@ async def get(tx: Tx, run_id: str) -> Output:
     """The run's output so far."""
     row = await tx.one(GET, {"run_id": run_id})
     return Output() if row is None or row["output"] is None else Output.from_json(json.loads(row["output"]))
+
+
+async def with_references(tx: Tx, run_ids: Sequence[str]) -> list[Output]:
+    """The outputs of those of the runs that searched knowledge bases, in the same order."""
+    rows = await tx.all(WITH_REFERENCES, {"run_ids": jsontext.dumps(list(run_ids))}) if run_ids else ()
+    outputs = {row["run_id"]: Output.from_json(json.loads(row["output"])) for row in rows}
+    return [outputs[run_id] for run_id in run_ids if run_id in outputs]
 
 
 async def replace(tx: Tx, run_id: str, output: Output) -> None:

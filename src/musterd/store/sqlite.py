@@ -134,6 +134,10 @@ class SqliteDatabase:
             self._close_reader()
             raise
 
+    def fetch(self, work: Work[T]) -> Awaitable[T]:
+        """The same as :meth:`scan`: a snapshot costs nothing here."""
+        return self.scan(work)
+
     async def scan(self, work: Work[T]) -> T:
         """Do ``work`` in another thread; meant for reads of many rows."""
         self._require_open()

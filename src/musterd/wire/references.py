@@ -1,5 +1,6 @@
 """What the searches of a run found, as clients read it."""
 
+from collections.abc import Iterable
 from typing import Annotated, cast
 
 from pydantic import Field
@@ -29,6 +30,15 @@ class RunReferences(TypedDict, total=False):
     references: Annotated[list[References], Field(description="What its searches of knowledge bases found.")]
 
 
+class MemberReferences(TypedDict, total=False):
+    """The sources that the members of a run name."""
+
+    member_references: Annotated[
+        list[References],
+        Field(description="What the searches of its members found, in the order of the members, once it has settled."),
+    ]
+
+
 def references_of(output: Output | None) -> list[References]:
     """What the searches of a run found; empty if it made none."""
     return cast(list[References], output.references) if output else []
@@ -37,3 +47,9 @@ def references_of(output: Output | None) -> list[References]:
 def run_references(output: Output | None) -> RunReferences:
     """The sources of a run, if it has any."""
     return {"references": references} if (references := references_of(output)) else {}
+
+
+def member_references(outputs: Iterable[Output]) -> MemberReferences:
+    """The sources of members, if they have any."""
+    references = [entry for output in outputs for entry in references_of(output)]
+    return {"member_references": references} if references else {}

@@ -8,6 +8,7 @@ from typing_extensions import TypeAliasType, TypedDict
 from musterd.core.records import ComponentKind
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, DetailedRun, SummarizedRun
 from musterd.wire.progress import AttemptEntry, attempt_list
+from musterd.wire.references import MemberReferences
 from musterd.wire.run_summaries import RunSummary, outcome_of, rounded, run_summary
 from musterd.wire.runs import RunOutput, TeamRunOutput, WorkflowRunOutput
 from musterd.wire.shapes import UnixTime
@@ -48,7 +49,7 @@ class _Waiting(TypedDict):
     waiting: Annotated[int, Field(description="Pending approvals of the run and its members.")]
 
 
-class TeamRunDetails(TeamRunOutput, _Waiting, RunDetails):
+class TeamRunDetails(TeamRunOutput, MemberReferences, _Waiting, RunDetails):
     """A run of a team, with its members."""
 
 
@@ -56,7 +57,7 @@ class AgentRunDetails(RunOutput, _Waiting, RunDetails):
     """A run of an agent, or of a member that is an agent."""
 
 
-class WorkflowRunDetails(WorkflowRunOutput, _Waiting, RunDetails):
+class WorkflowRunDetails(WorkflowRunOutput, MemberReferences, _Waiting, RunDetails):
     """A run of a workflow, with the runs of its steps."""
 
 

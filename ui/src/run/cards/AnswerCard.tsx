@@ -4,7 +4,7 @@ import { Markdown } from "../../shared/Markdown";
 import { Sources } from "../../shared/Sources";
 import type { RunDetail } from "../model/types";
 
-/** The answer of a run that has completed, or what a cancelled run had written. */
+/** The answer of a run that has completed, or what a cancelled run had written, with the sources of all its members. */
 export function AnswerCard({ run }: { run: RunDetail }) {
   const { content } = run;
   const isCancelled = run.status === "CANCELLED";
@@ -30,7 +30,7 @@ export function AnswerCard({ run }: { run: RunDetail }) {
       </div>
       <div className="card-body">
         {isText ? <Markdown text={content} /> : <CodeBlock value={content} label="Answer" />}
-        <Sources searches={run.references} />
+        <Sources searches={[...(run.references ?? []), ...(run.member_references ?? [])]} />
       </div>
     </section>
   );

@@ -15,7 +15,7 @@ type ReadKeys =
   | ("run_id" | "root_run_id" | "parent_run_id" | "session_id" | "user_id" | "input" | "content" | "model" | "status")
   | ("created_at" | "queued_at" | "started_at" | "ended_at" | "attempts" | "attempt_list" | "queue_position")
   | ("runs_behind" | "forks" | "forked_from" | "copied_from" | "cancel" | "error" | "waiting" | "members")
-  | "references";
+  | ("references" | "member_references");
 
 /** `GET /runs/{run_id}?view=full`: the keys that the page reads, of a run of a team, an agent or a workflow. */
 export type RunDetail = Omit<Pick<Schemas["TeamRunDetails"], ReadKeys | "team_id" | "team_name">, "input"> &
