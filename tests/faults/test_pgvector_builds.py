@@ -11,7 +11,7 @@ from tests.support.knowledge_contents import CONTENT
 from tests.support.pgvector import create_extension
 from tests.support.process import Deployment, Process, deployment_of, until
 
-IN_DATABASE = {"knowledge_pgvector": True, "knowledge_memory_bytes": 0}
+IN_DATABASE: dict[str, Any] = {"knowledge_pgvector": True, "knowledge_memory_bytes": 0}
 BUILDS = "SELECT phase FROM pg_stat_progress_create_index"
 INDEXES = """SELECT c.relname AS name, i.indisvalid AS is_valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
              JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'hnsw'"""

@@ -154,6 +154,7 @@ async def test_each_base_is_searched_alone_with_the_rule_of_owners(database: Dat
 async def test_chunks_are_found_when_they_are_published_and_not_before(database: Database) -> None:
     await add(database, "doc")
     first = await publish(database, ["old apples", "old pears"])
+    assert await database.fetch(store.stale) is None  # nothing was found before
     replaced = await _replace(database, first)
     assert replaced.job_version == 2
     job = await claim(database)
@@ -174,6 +175,7 @@ async def test_chunks_are_found_when_they_are_published_and_not_before(database:
 
     await database.write(end)
     assert await search(database, "apples pears") == ["new apples"]
+    assert await database.fetch(store.stale) == job.id
     await _sweep(database, job.id)
     records = Records(database)
     assert [row["text"] for row in await records.select("SELECT text FROM chunks")] == ["new apples"]

@@ -20,7 +20,10 @@ ADD = Statement(
     """INSERT INTO chunks (id, content_id, version, number, text, place, text_hash)
        VALUES (:id, :content_id, :version, :number, :text, :place, :text_hash)""",
 )
-ADD_WORDS = Statement("chunk_add_words", "INSERT INTO chunk_words (rowid, text) VALUES (:id, WORDS(:text))")
+ADD_WORDS = Statement(
+    "chunk_add_words",
+    "INSERT INTO chunk_words (rowid, text) SELECT id, WORDS(text) FROM chunks WHERE id BETWEEN :first AND :last",
+)
 # The words before the chunks: SQLite reads the text of the chunk to know which words to remove.
 REMOVE_WORDS = Statement("chunks_remove_words", "DELETE FROM chunk_words WHERE IN_NUMBERS(rowid, :ids)")
 REMOVE = Statement("chunks_remove", "DELETE FROM chunks WHERE IN_NUMBERS(id, :ids)")
@@ -131,7 +134,7 @@ async def add(tx: Tx, content: Content, first_id: int, chunks: Sequence[StoredCh
         for offset, chunk in enumerate(chunks)
     ]
     await tx.many(ADD, rows)
-    await tx.many(ADD_WORDS, [{"id": row["id"], "text": row["text"]} for row in rows])
+    await tx.run(ADD_WORDS, {"first": first_id, "last": first_id + len(rows) - 1})
 
 
 async def to_embed(tx: Tx, content: Content, embedder: str, after: int, limit: int) -> list[StoredChunk]:

@@ -118,7 +118,7 @@ class Indexes:
         """How many chunks a knowledge base has, at its version or a later one."""
         version, chunks = self._chunks.get(base.id, (-1, 0))
         if version < base.version:
-            chunks = await self._database.scan(lambda tx: store.chunks(tx, base.id))
+            chunks = await self._database.fetch(lambda tx: store.chunks(tx, base.id))
             self._chunks[base.id] = base.version, chunks
         return chunks
 
@@ -133,7 +133,7 @@ class Indexes:
         version, changed = await self._database.scan(read)
         for group in _groups(changed):
             # Contents may change again meanwhile; then the next refresh finds them.
-            rows = await self._database.scan(
+            rows = await self._database.fetch(
                 lambda tx, group=group: chunk_store.vectors(tx, index.embedder, group)  # type: ignore[misc]
             )
             old = [chunk_id for content in group for chunk_id in index.ids.pop(content, ())]

@@ -77,7 +77,7 @@ class Reembedding:
         return False
 
     async def _begin(self, knowledge_id: str) -> _Pass | None:
-        base = await self._database.scan(lambda tx: store.base(tx, knowledge_id))
+        base = await self._database.fetch(lambda tx: store.base(tx, knowledge_id))
         choice = self._places.embedders.declared(self._knowledge[knowledge_id])
         if base is None or choice.embedder is None:
             return None
@@ -86,7 +86,7 @@ class Reembedding:
     async def _step(self, walk: _Pass) -> None:
         """Embed one batch of a knowledge base, or end the walk."""
         base, embedder = walk.base, walk.embedder
-        chunks = await self._database.scan(
+        chunks = await self._database.fetch(
             lambda tx: chunk_store.to_embed_again(tx, base, embedder.name, walk.after, embedder.batch_size)
         )
         if chunks:

@@ -12,7 +12,7 @@ async def remove_unneeded(database: Database, slices: Slices) -> None:
 
     Several processes may do this at the same time: what one has removed, the others do not find.
     """
-    while (content_id := await database.scan(store.stale)) is not None:
+    while (content_id := await database.fetch(store.stale)) is not None:
         await slices.until_done(lambda tx, content_id=content_id: _slice(tx, content_id))  # type: ignore[misc]
 
 

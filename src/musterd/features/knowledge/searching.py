@@ -107,10 +107,10 @@ class Searcher:
             return None
         viewer = Viewer(search.owner)
         if search.filters is not None:  # contents are chosen before chunks are ranked
-            rows = await self._database.scan(lambda tx: store.metadata(tx, knowledge.id, viewer))
+            rows = await self._database.fetch(lambda tx: store.metadata(tx, knowledge.id, viewer))
             contents = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
         elif knowledge.per_user:
-            contents = await self._database.scan(lambda tx: store.visible(tx, knowledge.id, viewer))
+            contents = await self._database.fetch(lambda tx: store.visible(tx, knowledge.id, viewer))
         return _Scope(base, viewer, contents)
 
     async def _query(self, knowledge: Knowledge, base: StoredBase, search: Search) -> _Query:
@@ -140,7 +140,7 @@ class Searcher:
             ids = [chunk_id for chunk_id, _ in nearest.cosines]
             scores = dict(fused(by_words, ids, vector_weight=query.weight))
         best = list(scores)[: search.limit]
-        by_id = await self._database.scan(lambda tx: chunk_store.hits(tx, best, scope.viewer))
+        by_id = await self._database.fetch(lambda tx: chunk_store.hits(tx, best, scope.viewer))
         is_complete = len(by_id) == len(best) or not await self._forget(nearest.index, set(best) - by_id.keys())
         hits = tuple(_hit(by_id[chunk_id], scores[chunk_id]) for chunk_id in best if chunk_id in by_id)
         return Hits(hits=hits, version=scope.base.version, missing="vector" if is_degraded else None), is_complete
@@ -162,7 +162,7 @@ class Searcher:
                 ids = await by_words(anchors=words)
             return ids
 
-        return await self._database.scan(find)
+        return await self._database.fetch(find)
 
     async def _nearest(self, scope: _Scope, query: _Query, limit: int) -> _Nearest:
         if query.vector is None or scope.base.embedder is None:
@@ -176,7 +176,7 @@ class Searcher:
 
     async def _forget(self, index: Vectors | None, ids: Collection[int]) -> bool:
         """Drop chunks that were replaced or deleted meanwhile; return whether there were any."""
-        published = await self._database.scan(lambda tx: chunk_store.published(tx, ids))
+        published = await self._database.fetch(lambda tx: chunk_store.published(tx, ids))
         gone = [chunk_id for chunk_id in ids if chunk_id not in published]
         if index is not None and gone:
             await index.forget(gone)

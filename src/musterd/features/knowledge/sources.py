@@ -11,10 +11,15 @@ GET = Statement(
 )
 
 
+async def add(tx: Tx, content_id: str, content: bytes, now: float) -> None:
+    """Store the bytes of a content that has none."""
+    await blobs.put(tx, _use(content_id), [content], now)
+
+
 async def put(tx: Tx, content_id: str, content: bytes, now: float) -> None:
     """Store the bytes of a content, in place of others that it has."""
     await remove(tx, content_id)
-    await blobs.put(tx, _use(content_id), [content], now)
+    await add(tx, content_id, content, now)
 
 
 async def get(tx: Tx, content_id: str) -> bytes | None:

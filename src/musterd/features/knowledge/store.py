@@ -124,11 +124,12 @@ SPLIT = Statement(
     f"UPDATE contents SET status = 'embedding', chunk_total = :total, done = 0, updated_at = :now WHERE {_HELD}",
 )
 DONE = Statement("content_done", f"UPDATE contents SET done = :done, updated_at = :now WHERE {_HELD}")
+# Most contents are published once and leave no chunks, so that nothing has to look for any.
 PUBLISH = Statement(
     "content_publish",
     f"""UPDATE contents SET status = 'completed', status_message = '', published_version = job_version,
-            changed_version = :version, chunks = chunk_total, done = chunk_total, is_stale = 1, worker = NULL,
-            updated_at = :now
+            changed_version = :version, chunks = chunk_total, done = chunk_total, worker = NULL, updated_at = :now,
+            is_stale = CASE WHEN published_version > 0 THEN 1 ELSE is_stale END
         WHERE {_HELD}""",
 )
 FAIL = Statement(
@@ -152,10 +153,9 @@ ADD = Statement(
     "content_add",
     f"INSERT INTO contents ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})",
 )
-SET = Statement(
-    "content_set",
-    f"UPDATE contents SET {', '.join(f'{name} = :{name}' for name in _COLUMNS if name != 'id')} WHERE id = :id",
-)
+_VALUES = ", ".join(f"{name} = :{name}" for name in Content.__dataclass_fields__ if name != "id")
+# The mark stays until the chunks are removed.
+SET = Statement("content_set", f"UPDATE contents SET {_VALUES}, is_stale = is_stale | :is_stale WHERE id = :id")
 
 SET_DETAILS = Statement(
     "content_set_details",
