@@ -1,5 +1,6 @@
 """Knowledge bases over HTTP: contents are added, read in the background, found, changed and deleted."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,16 @@ from musterd import Knowledge
 from musterd.features.knowledge import searching
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient, problem, wrong_fields
-from tests.support.knowledge_contents import CONTENT, FakeEmbedders, ServeDocs, add, names, search, text_form
+from tests.support.knowledge_contents import (
+    CONTENT,
+    FakeEmbedders,
+    ServeDocs,
+    add,
+    names,
+    search,
+    text_form,
+    until_listed,
+)
 from tests.support.pgvector import EACH_VECTORS
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -240,6 +250,17 @@ async def test_an_idempotency_key_adds_once(docs: ServerClient) -> None:
     other = await docs.http.post(CONTENT, data=text_form("other text"), headers=headers)
     assert other.status_code == 409
     assert (await docs.get(CONTENT))["meta"]["total_count"] == 1
+
+
+async def test_long_contents_that_arrive_together_are_all_added(docs: ServerClient) -> None:
+    texts = [f"{word} " + "and other words. " * 5000 for word in ("apples", "pears", "plums")]
+    forms = [text_form(text, text.split()[0]) for text in texts]
+    answers = await asyncio.gather(*(docs.http.post(CONTENT, data=form) for form in forms))
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert await until_listed(docs, 3) == ["apples", "pears", "plums"]
+    assert "pears" in await names(docs, "pears", search_type="keyword")
+    unreadable = await docs.http.post(CONTENT, files={"file": ("x.bin", bytes(range(256)) * 1000)})
+    assert wrong_fields(unreadable) == [("body", "file")]
 
 
 async def test_contents_are_listed_in_order_and_by_filters(docs: ServerClient) -> None:

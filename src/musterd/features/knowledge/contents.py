@@ -1,5 +1,6 @@
 """The use cases of contents that need the database alone: they are the same in every process."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import Reach
 from musterd.declare.knowledge import Knowledge
+from musterd.engine.slices import Slices
 from musterd.features.knowledge import sources, store
 from musterd.features.knowledge.embedders import Choice, Embedders
 from musterd.features.knowledge.records import (
@@ -26,6 +28,9 @@ from musterd.store import idempotency
 from musterd.store.database import Database, Tx
 from musterd.store.idempotency import Performed, Request
 
+LONG_BYTES = 64 * 1024
+"""Longer contents are checked in a thread, and stored one after the other with pauses: while a megabyte is written, the
+runs of this process wait for their commits."""
 SHARED = "Only administrators change the contents that all users of this knowledge base share."
 
 
@@ -59,6 +64,7 @@ class Contents:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
+        self._slices = Slices(database)
         self._embedders = Embedders(settings)
         self._reach = Reach.of(settings.knowledge_private_hosts)
         self._on_change: Callable[[], None] = lambda: None
@@ -74,7 +80,8 @@ class Contents:
         :raises InvalidInput: it cannot be read, or its URL is not allowed. Nothing is stored.
         :raises Conflict: the key was used for another request.
         """
-        new = self._checked(new)
+        is_long = len(new.content or b"") > LONG_BYTES
+        new = await asyncio.to_thread(self._checked, new) if is_long else self._checked(new)
         owner = caller.sees_only if knowledge.per_user else None
         choice, now = self._choice(knowledge), clock.now()
         request = None
@@ -92,7 +99,8 @@ class Contents:
                 raise _not_found(content_id or "")
             return Added(content, is_replay=True)
 
-        added = await self._database.write(
+        write = self._slices.one if is_long else self._database.write
+        added = await write(
             lambda tx: idempotency.once(tx, request, lambda: perform(tx), lambda answer: repeat(tx, answer))
         )
         self._on_change()
@@ -197,14 +205,14 @@ class Contents:
     # --- checks -----------------------------------------------------------------------------------
 
     def _checked(self, new: NewContent) -> NewContent:
-        """The content with its kind, as far as its bytes are known."""
+        """The content with its kind and its hash, as far as its bytes are known."""
         if new.content is None:
             if (problem := self._reach.problem(new.origin or "")) is not None:
                 raise InvalidInput.at(("body", "url"), "value_error", problem)
             return new
         source = Source(content=new.content, file_name=new.origin, media_type=new.media_type)
         try:
-            return replace(new, kind=kind_of(source, new.splitting.reader))
+            return replace(new, kind=kind_of(source, new.splitting.reader)).hashed()
         except Unreadable as error:
             field = "text_content" if new.source is SourceKind.TEXT else "file"
             raise InvalidInput.at(("body", field), "value_error", str(error)) from error
@@ -223,7 +231,8 @@ async def _put(tx: Tx, knowledge_id: str, owner: str | None, new: NewContent, no
     if existing is None:
         content = Content.of(new, clock.new_id(), knowledge_id, owner, now)
         await store.add(tx, content)
-        await _put_source(tx, content, new, now)
+        if new.content is not None:
+            await sources.add(tx, content.id, new.content, now)
         return content
     is_same = existing.source_hash == new.hash
     if is_same and existing.status is Status.FAILED:

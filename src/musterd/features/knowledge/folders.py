@@ -44,10 +44,9 @@ async def sync(database: Database, contents: Contents, knowledge: Knowledge, fol
     stored = await database.scan(lambda tx: store.of_source(tx, knowledge.id, SourceKind.FOLDER))
     for path in await asyncio.to_thread(lambda: list(_files(folder))):
         name = path.relative_to(folder).as_posix()
-        if (content := await asyncio.to_thread(_read, path, limit)) is None:
+        if (new := await asyncio.to_thread(_read, path, name, limit)) is None:
             result.skipped[name] = f"it is larger than {limit // 1024} KiB"
             continue
-        new = NewContent(source=SourceKind.FOLDER, name=name, content=content, origin=name)
         _, before = stored.pop(name, ("", ""))
         if before == new.hash:
             continue
@@ -77,8 +76,10 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _read(path: Path, limit: int) -> bytes | None:
+def _read(path: Path, name: str, limit: int) -> NewContent | None:
     """The content of a file; None: it is too large."""
     with path.open("rb") as file:
         content = file.read(limit + 1)
-    return None if len(content) > limit else content
+    if len(content) > limit:
+        return None
+    return NewContent(source=SourceKind.FOLDER, name=name, content=content, origin=name).hashed()

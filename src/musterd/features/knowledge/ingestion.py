@@ -141,13 +141,14 @@ class _Job:
         job, source = self._job, await self._source()
         sections = await reading.read(source, reader=job.reader, limits=self._places.limits)
         faults.point("content_read")
-        kind = reading.kind_of(source, job.reader)
-        characters = job.chunk_characters or self._knowledge.chunk_characters
-        chunks = await asyncio.to_thread(
-            splitting.split,
+        return await asyncio.to_thread(self._split, sections, reading.kind_of(source, job.reader))
+
+    def _split(self, sections: Sequence[reading.Section], kind: str) -> list[StoredChunk]:
+        characters = self._job.chunk_characters or self._knowledge.chunk_characters
+        chunks = splitting.split(
             sections,
             characters=characters,
-            overlap=min(job.chunk_overlap, characters - 1),
+            overlap=min(self._job.chunk_overlap, characters - 1),
             kind=kind,
             max_chunks=self._places.max_chunks,
         )
@@ -156,7 +157,7 @@ class _Job:
     async def _source(self) -> reading.Source:
         """The bytes of the content. Those of a URL are stored first: a repetition must split the same ones."""
         job = self._job
-        content = await self._database.scan(lambda tx: sources.get(tx, job.id))
+        content = await self._database.fetch(lambda tx: sources.get(tx, job.id))
         media_type, file_name = job.media_type, job.origin
         if job.source is SourceKind.URL:
             file_name = sources.file_name(job.origin or "")
@@ -232,7 +233,7 @@ class _Job:
 
     async def _to_embed(self, embedder: Embedder, after: int) -> list[StoredChunk]:
         job, limit = self._job, embedder.batch_size
-        return await self._database.scan(lambda tx: chunk_store.to_embed(tx, job, embedder.name, after, limit))
+        return await self._database.fetch(lambda tx: chunk_store.to_embed(tx, job, embedder.name, after, limit))
 
     async def _store_vectors(self, tx: Tx, embedder: str, vectors: Mapping[str, bytes], done: int) -> None:
         await store.note_done(tx, self._job, done, clock.now())
@@ -243,13 +244,13 @@ class _Job:
         faults.point("content_publishing")
 
         async def work(tx: Tx) -> bool:
-            # Before the lock, which the publications of all contents of the base wait for. They are kept even if the
-            # base has another embedder now: they are paid.
+            # Before the base is locked, for which the publications of all its contents wait. They are kept even if it
+            # has another embedder now: they are paid.
             if embedder is not None and vectors:
                 await chunk_store.add_embeddings(tx, embedder, vectors)
-            if (await store.lock_base(tx, self._job.knowledge_id)).embedder != embedder:
-                return False
             moved = await store.move_base(tx, self._job.knowledge_id)
+            if moved.embedder != embedder:
+                return False  # a version without a change costs the next search one look
             await store.publish(tx, self._job, moved.version, clock.now())
             await sources.remove(tx, self._job.id)
             return True

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 
 from musterd.core import jsontext
@@ -82,7 +83,7 @@ class Splitting:
     overlap: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class NewContent:
     """What is added to a knowledge base.
 
@@ -112,7 +113,12 @@ class NewContent:
         words = " ".join((self.content or b"")[: 4 * NAME_CHARACTERS].decode("utf-8", "ignore").split())
         return f"{words[:NAME_CHARACTERS]} ({self.hash[:8]})"
 
-    @property
+    def hashed(self) -> Self:
+        """The same content after its hash was computed, which for a long one should happen in a thread."""
+        assert self.hash
+        return self
+
+    @cached_property
     def hash(self) -> str:
         """A text that changes with all that its chunks depend on."""
         options = [self.splitting.reader, self.splitting.characters, self.splitting.overlap]

@@ -13,7 +13,6 @@ from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.knowledge import Hits, KnowledgeUnavailable, Search
 from musterd.declare.knowledge import Knowledge
-from musterd.engine.slices import Slices
 from musterd.features.knowledge import folders, store
 from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.fetching import Fetcher
@@ -61,7 +60,6 @@ class KnowledgeService(Contents):
         self._knowledge: Mapping[str, Knowledge] = server.registry.knowledge
         self._pulse = Pulse()
         self._on_change = self._pulse.beat
-        self._slices = Slices(server.database)
         places = Places(
             database=server.database,
             slices=self._slices,
