@@ -16,6 +16,9 @@ BATCH = 50
 """How many texts the embedder of these processes takes at a time."""
 CHUNKS = 440
 """More than two slices of the database's transactions. The last batch is not full: it is stored at the publication."""
+ROWS = """SELECT (SELECT count(*) FROM contents) AS contents, (SELECT count(*) FROM chunks) AS chunks,
+                 (SELECT count(*) FROM chunk_words) AS words, (SELECT count(*) FROM embeddings) AS embeddings,
+                 (SELECT count(*) FROM blobs) AS blobs, (SELECT count(*) FROM blob_uses) AS uses"""
 SENTENCE = "This paragraph stands in a document that is long enough to be split into several chunks."
 
 
@@ -142,3 +145,17 @@ def test_a_stopping_process_leaves_its_job_to_another(site: Deployment) -> None:
     (row,) = site.select("SELECT crashes, worker, status FROM contents")
     assert row == {"crashes": 0, "worker": None, "status": "embedding"}
     check_end(site, site.serve(), content_id, paid_again=BATCH)
+
+
+@pytest.mark.parametrize(
+    "fault", ["content_read", "content_split", "content_embedding", "content_embedded", "content_publishing"]
+)
+def test_a_content_that_is_deleted_at_a_step_of_its_job_leaves_nothing(site: Deployment, fault: str) -> None:
+    first = site.serve(fault=f"{fault}:1:stop")
+    content_id = post(first, document("new"))
+    until(first.has_stopped, "its job is at work")
+    other = site.serve("--no-recover")  # it does no jobs
+    assert other.http.delete(f"{CONTENT}/{content_id}").status_code == 200
+    first.signal(signal.SIGCONT)
+    until(lambda: set(site.select(ROWS)[0].values()) == {0}, "nothing is left of it")
+    assert search(other, SENTENCE) == []
