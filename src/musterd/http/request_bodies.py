@@ -14,6 +14,8 @@ from musterd.http.middleware import SAFE_METHODS
 FREE_BYTES = 16 * 1024
 """The part of a body that does not count as upload memory, so that uploads never block messages, decisions and
 cancels."""
+MAX_PAUSE_SECONDS = 0.1
+"""The longest pause after a piece of a long body. What took longer was a wait, such as for the disk."""
 
 
 class BodyLimits:
@@ -140,7 +142,7 @@ class ReceivedBody:
 
     async def _pause(self) -> None:
         """Leave the event loop to others after a piece."""
-        seconds = (clock.monotonic() - self._passed_on_at) * self._long_bodies.count
+        seconds = min((clock.monotonic() - self._passed_on_at) * self._long_bodies.count, MAX_PAUSE_SECONDS)
         self._started_at += seconds  # the client does not cause the pause
         await clock.sleep(seconds)
 

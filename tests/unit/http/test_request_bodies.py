@@ -60,3 +60,14 @@ async def test_after_each_piece_of_a_long_body_there_is_a_pause(monkeypatch: pyt
     pauses.seconds.clear()
     await upload(limits, 1)
     assert pauses.seconds == []
+
+
+async def test_a_pause_is_short_even_if_a_piece_waited_for_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = Pauses(monkeypatch)
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pauses.work(5)
+
+    await upload(BodyLimits(read, Settings()), 3)
+    assert pauses.seconds == [0.1]
