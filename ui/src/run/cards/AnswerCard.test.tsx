@@ -9,7 +9,11 @@ function completed(changes: Partial<RunDetail>): RunDetail {
   return { status: "COMPLETED", content: "25 days.", ...changes } as RunDetail;
 }
 
-const search = (name: string) => ({ query: "holidays", references: [{ name, content: `Text of ${name}.` }], time: 0.01 });
+const search = (name: string) => ({
+  query: "holidays",
+  references: [{ name, content: `Text of ${name}.` }],
+  time: 0.01,
+});
 
 test("the answer of a team names what it found and what its members found", () => {
   render(<AnswerCard run={completed({ references: [search("rules")], member_references: [search("handbook")] })} />);
