@@ -135,12 +135,14 @@ news = Workflow(
     store_events=True,
 )
 whole = Workflow(id="whole", steps=lambda workflow, execution_input: f"whole {execution_input.input}")
+state = Workflow(id="state", steps=lambda session_state: f"state {session_state}", session_state={"a": 1})
+swapped = Workflow(id="swapped", steps=lambda execution_input, workflow: f"{workflow.id} {execution_input.input}")
 """
 
 
 async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Load, database: Path) -> None:
     loaded = load(WORKFLOWS)
-    assert list(loaded.registry.workflows) == ["news", "whole"]
+    assert list(loaded.registry.workflows) == ["news", "whole", "state", "swapped"]
     assert list(loaded.registry.agents) == ["writer"]
     async with serving(loaded, database) as client:
         run = await client.run("hello", to="workflows/news", session_id="s1")
@@ -150,7 +152,7 @@ async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Lo
             f"/workflows/news/runs/{run['run_id']}/continue",
             data={"session_id": "s1", "stream": "false", "step_requirements": decision},
         )
-        other = await client.run("x", to="workflows/whole")
+        others = [await client.run("x", to=f"workflows/{name}") for name in ("whole", "state", "swapped")]
     assert run["status"] == "PAUSED"
     contents = {step["step_name"]: step["content"] for step in run["step_results"] if step.get("steps") is None}
     assert contents["draft"] == "Echo: hello"
@@ -158,7 +160,7 @@ async def test_workflows_run_with_their_functions_and_wait_for_a_person(load: Lo
     assert (nested["left"], nested["right"], nested["count"]) == ("one two", "round 1", "round 2")
     assert nested["loud"] == "ROUND 2"
     assert (answer.json()["status"], answer.json()["content"]) == ("COMPLETED", "round 3")
-    assert other["content"] == "whole x"
+    assert [other["content"] for other in others] == ["whole x", "state {'a': 1}", "swapped x"]
 
 
 async def test_knowledge_is_searched_through_agnos_object(load: Load, database: Path) -> None:

@@ -67,7 +67,7 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load, name: str)
     [
         ("system = AgentOS(agents=[served], authorization=True)", "authorization=True"),
         ("app = AgentOS(agents=[served], authorization=True).get_app()", "authorization=True"),
-        ("AgentOS(agents=[served], settings=AgnoAPISettings(os_security_key='x'))", "settings=os_security_key"),
+        ("AgentOS(agents=[served], settings=AgnoAPISettings(authorization_enabled=True))", "settings=auth"),
     ],
 )
 @pytest.mark.parametrize("name", ["", ":served"])
@@ -85,7 +85,8 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
     assert list(loaded.registry.agents) == ["served"]
     with pytest.raises(StartError) as refused:
         require_declared_access(loaded.report, Settings())
-    assert refused.value.message.startswith(f"shop.py:6: AgentOS({option}), but neither a key nor token keys are set")
+    assert refused.value.message.startswith(f"shop.py:6: AgentOS({option}")
+    assert "but neither a key nor token keys are set" in refused.value.message
     require_declared_access(loaded.report, Settings(security_key="secret"))
 
 
@@ -176,6 +177,25 @@ def test_what_agent_os_says_of_the_server_are_settings_unless_the_environment_ha
     require_declared_access(loaded.report, settings)
     own = with_declared(Settings(security_key="key"), loaded.report.settings)
     assert (own.security_key, own.jwt_verification_key) == ("key", "")
+
+
+def test_what_the_settings_of_agno_say_of_the_server_are_settings(load: Load) -> None:
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        from agno.os.settings import AgnoAPISettings
+        from fastapi import FastAPI
+        own = AgnoAPISettings(os_security_key="key", docs_enabled=False, cors_origin_list=["http://a.example"])
+        system = AgentOS(agents=[Agent(name="A")], settings=own, base_app=FastAPI())
+        """
+    )
+    settings = with_declared(Settings(), loaded.report.settings)
+    assert (settings.security_key, settings.docs_enabled) == ("key", False)
+    assert "http://a.example" in settings.cors_origins
+    require_declared_access(loaded.report, settings)
+    own = with_declared(Settings(jwt_verification_key="k" * 32), loaded.report.settings)
+    assert own.security_key == ""
 
 
 @pytest.mark.parametrize(
@@ -290,20 +310,65 @@ def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatc
     assert lost.option == "OpenAIChat(audio=…)"
 
 
+def test_models_of_openais_protocol_go_to_the_address_that_agno_would_use(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", "v")
+    monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:9/vllm")
+    monkeypatch.setenv("XAI_API_KEY", "x")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "a")
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://shop.example")
+    loaded = load(
+        """
+        from agno.agent import Agent
+        from agno.models.azure import AzureOpenAI
+        from agno.models.ollama import OllamaResponses
+        from agno.models.openai import OpenAIChat
+        from agno.models.vllm import VLLM
+        from agno.models.xai import xAI
+        from openai import AsyncOpenAI
+
+        vllm = Agent(model=VLLM(id="small"))
+        xai = Agent(model=xAI(id="grok"))
+        azure = Agent(model=AzureOpenAI(id="gpt", temperature=0.2))
+        deployed = Agent(model=AzureOpenAI(id="gpt", azure_deployment="mine", azure_endpoint="https://other.example"))
+        ollama = Agent(model=OllamaResponses(id="small", host="http://127.0.0.1:9"))
+        paid = Agent(model=OpenAIChat(id="gpt", api_key="k", organization="o", default_query={"a": "b"}))
+        own = Agent(model=OpenAIChat(id="gpt", async_client=AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9/own")))
+        """,
+        model_override=None,
+    )
+    models: dict[str, Any] = {name: component.model for name, component in loaded.registry.agents.items()}
+    assert {name: (str(model.client.base_url), model.client.api_key) for name, model in models.items()} == {
+        "vllm": ("http://127.0.0.1:9/vllm/", "v"),
+        "xai": ("https://api.x.ai/v1/", "x"),
+        "azure": ("https://shop.example/openai/", "a"),
+        "deployed": ("https://other.example/openai/deployments/mine/", "a"),
+        "ollama": ("http://127.0.0.1:9/v1/", "ollama"),
+        "paid": ("https://api.openai.com/v1/", "k"),
+        "own": ("http://127.0.0.1:9/own/", "k"),
+    }
+    assert (models["vllm"].settings["temperature"], models["vllm"].settings["top_p"]) == (0.7, 0.8)  # Agno's defaults
+    assert (models["azure"].system, models["azure"].settings) == ("azure", {"temperature": 0.2})
+    assert models["azure"].client.max_retries == 0
+    assert (models["paid"].client.organization, dict(models["paid"].client.default_query)) == ("o", {"a": "b"})
+    assert [remark.option for remark in loaded.report.remarks if remark.kind == "not served"] == []
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ("DeepSeek(id='deepseek-chat')", "its model DeepSeek cannot be used — its API key is missing"),
-        ("VLLM(id='small')", "its model VLLM cannot be used — its class chooses the address when it connects"),
+        ("DeepSeek(id='deepseek-chat')", "its model DeepSeek cannot be used — DEEPSEEK_API_KEY not set."),
+        ("AzureOpenAI(id='gpt')", "its model AzureOpenAI cannot be used — Azure OpenAI authentication not configured"),
         ("Odd(id='odd')", "musterd has no model for Odd of shop — use a model of another provider"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_named(load: Load, model: str, says: str) -> None:
     text = f"""
         from agno.agent import Agent
+        from agno.models.azure import AzureOpenAI
         from agno.models.base import Model
         from agno.models.deepseek import DeepSeek
-        from agno.models.vllm import VLLM
 
         class Odd(Model):
             invoke = ainvoke = invoke_stream = ainvoke_stream = None

@@ -10,7 +10,6 @@ from musterd.agno.report import Report
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare.source_location import Place, declaration_error
-from musterd.models import openai_types
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -73,6 +72,9 @@ _OPENAI_SETTINGS = {
 _ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
 _ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint"})
 """Fields that name another address than that of the provider."""
+_CONNECTION = ("base_url", "api_key", "organization", "default_query", "client_params", "async_client")
+"""Fields of OpenAI's models that say with whom and as whom they talk."""
+_AZURE = ("azure_endpoint", "azure_deployment", "azure_ad_token", "azure_ad_token_provider", "api_version")
 _WITHOUT_EFFECT = frozenset(
     {
         *("id", "name", "provider", "model_type", "supports_native_structured_outputs", "supports_json_schema_outputs"),
@@ -96,7 +98,6 @@ _WITHOUT_EFFECT = frozenset(
             "client",
             "async_client",
             "api_key",
-            "base_url",
             "host",
             "vertexai",
             "cache_dir",
@@ -144,15 +145,16 @@ class Models:
         names = {cls.__name__ for cls in type(model).__mro__}
         folder = next((name for (name,) in (part for part in folders if part)), "")
         try:
-            # No text or key goes to another address than the declared one.
-            if "OpenAIChat" in names and folder != "openai" and model.base_url is None:
-                raise DeclarationError("its class chooses the address when it connects: give it as base_url=")
             options = self._options(model, place)
-            if "OpenAIResponses" in names and folder == "openai":
-                return self._openai("openai", model, options)
+            if "AzureOpenAI" in names:
+                return _azure(model, options)
+            if "OpenAIResponses" in names:
+                return self._openai("openai", model, options, folder)
             if "OpenAIChat" in names:
-                return self._openai("openai-chat", model, options, _PREFIXES.get(folder))
+                return self._openai("openai-chat", model, options, folder)
             if (prefix := _PREFIXES.get(folder)) is not None:
+                if getattr(model, "async_client", None) is not None:
+                    raise DeclarationError("a client of its own (async_client=) is not supported for it")
                 is_google_cloud = prefix == "google" and getattr(model, "vertexai", False)
                 return self._of_provider("google-cloud" if is_google_cloud else prefix, model, options)
         except (DeclarationError, ImportError) as error:
@@ -176,51 +178,56 @@ class Models:
         options: dict[str, Any] = {}
         for field in dataclasses.fields(model):
             value = getattr(model, field.name, None)
-            if value is None or (_is_default(field, value) and not (is_claude and field.name == "max_tokens")):
+            if value is None or (is_openai and field.name in (*_CONNECTION, *_AZURE)):
                 continue
-            if field.name in _ADDRESSES and not is_openai:
-                raise DeclarationError(f"another address ({field.name}=) is not supported for it")
-            if (setting := known.get(field.name)) is not None:
+            if (setting := known.get(field.name)) is not None:  # also a default, which Agno sends too
                 options[setting] = [value] if setting == "stop_sequences" and isinstance(value, str) else value
+            elif _is_default(field, value):
+                continue
+            elif field.name in _ADDRESSES:
+                raise DeclarationError(f"another address ({field.name}=) is not supported for it")
             elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
                 option = f"{type(model).__name__}({field.name}=…)"
                 self._report.not_served(option, "models of musterd have no such option", place)
         return options
 
-    def _openai(
-        self, prefix: str, model: Any, options: dict[str, Any], provider_name: str | None = None
-    ) -> str | Model:
+    def _openai(self, prefix: str, model: Any, options: dict[str, Any], folder: str) -> str | Model:
         """A model of OpenAI, or of a provider with the same API.
 
-        :param provider_name: the prefix of that provider in pydantic-ai, which knows what its models support.
+        :param folder: the package of its class in Agno.
         """
-        base_url, api_key = model.base_url, model.api_key
-        if base_url is None:
-            if not options and api_key is None:
-                return f"{prefix}:{model.id}"
-            api_key = api_key or os.environ.get("OPENAI_API_KEY")
-        if api_key is None and (base_url is not None or "OPENAI_BASE_URL" not in os.environ):
-            raise DeclarationError("its API key is missing")
-        from pydantic_ai.providers import infer_provider_class
-
-        with openai_types.deferred():
-            from musterd.models.openai_http import build_client, build_model
-
-        client = build_client(
-            base_url=None if base_url is None else str(base_url),
-            api_key=api_key or "no-key",
-            settings=self._settings,
-        )
+        is_openai = folder == "openai"
+        if is_openai and not options and not any(getattr(model, name, None) for name in _CONNECTION):
+            return f"{prefix}:{model.id}"
+        client = model.async_client or self._client(model, is_openai=is_openai)
         settings: Any = options or None
         if prefix == "openai-chat":
-            provider_class: Any = infer_provider_class(provider_name or "openai")
-            provider = provider_class(openai_client=client)
-            return build_model(model.id, client, provider=provider, model_settings=settings)
-        openai_types.load()
+            from pydantic_ai.providers import infer_provider_class
+
+            from musterd.models.openai_http import build_model
+
+            provider_class: Any = infer_provider_class(_PREFIXES.get(folder, "openai"))
+            return build_model(model.id, client, provider=provider_class(openai_client=client), model_settings=settings)
         from pydantic_ai.models.openai import OpenAIResponsesModel
         from pydantic_ai.providers.openai import OpenAIProvider
 
         return OpenAIResponsesModel(model.id, provider=OpenAIProvider(openai_client=client), settings=settings)
+
+    def _client(self, model: Any, *, is_openai: bool) -> Any:
+        """A client with the address and the credentials that Agno's own client would have."""
+        parameters = _client_parameters(model)
+        base_url = parameters.get("base_url")
+        if base_url is None and not is_openai:  # no text or key goes to another address than the declared one
+            raise DeclarationError("its class names no address: give it as base_url=")
+        from musterd.models.openai_http import build_client
+
+        return build_client(
+            base_url=None if base_url is None else str(base_url),
+            api_key=parameters["api_key"],
+            organization=parameters.get("organization"),
+            query=parameters.get("default_query"),
+            settings=self._settings,
+        )
 
     def _of_provider(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
         api_key, host = getattr(model, "api_key", None), getattr(model, "host", None)
@@ -248,6 +255,37 @@ class Models:
             raise DeclarationError(str(error)) from error
         created: Model = type(inferred)(model.id, provider=providers[-1], settings=options or None)
         return created
+
+
+def _client_parameters(model: Any) -> dict[str, Any]:
+    """What Agno creates its client with. Each class knows its address, and the variable of its key.
+
+    :raises DeclarationError: there is no key.
+    """
+    from agno.exceptions import ModelAuthenticationError
+
+    try:
+        parameters: dict[str, Any] = model._get_client_params()
+    except ModelAuthenticationError as error:
+        raise DeclarationError(error.message) from error
+    return parameters
+
+
+def _azure(model: Any, options: dict[str, Any]) -> Model:
+    """A model on Azure, with the SDK's own client, which writes Azure's addresses and renews its tokens."""
+    from openai import AsyncAzureOpenAI, OpenAIError
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.azure import AzureProvider
+
+    client = model.async_client
+    if client is None:
+        parameters = {**_client_parameters(model), "max_retries": 0}
+        try:
+            client = AsyncAzureOpenAI(**parameters)
+        except OpenAIError as error:
+            raise DeclarationError(str(error)) from error
+    settings: Any = options or None
+    return OpenAIChatModel(model.id, provider=AzureProvider(openai_client=client), settings=settings)
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -135,7 +135,7 @@ AGENT_OS: dict[str, Row] = {
         "converted",
         """
         agents teams workflows base_app lifespan on_route_conflict
-        id name description cors_allowed_origins authorization authorization_config
+        id name description settings cors_allowed_origins authorization authorization_config
         """,
     ),
     "version": Row("here", "the version that clients see is musterd's"),
@@ -143,7 +143,6 @@ AGENT_OS: dict[str, Row] = {
     "auto_provision_dbs": _DATABASE,
     "telemetry": Row("here", "musterd sends nothing anywhere"),
     "tracing": Row("here", "runs are always traced (/traces)"),
-    "settings": Row("here", "settings are environment variables: docs/reference/settings.md"),
     "config": Row("here", "the display options of AgentOS's own pages are ignored"),
     "registry": Row("here", "models and tools are those of the agents and teams"),
     "scheduler": _SCHEDULES,

@@ -31,6 +31,8 @@ from musterd.declare.default_ids import assign_ids_from_variables
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error
 
+_KEY_OPTION = "settings=os_security_key"
+
 
 class AgnoReader:
     """Reads the agents and teams of one module. Implements :class:`musterd.declare.load_source.Reader`.
@@ -90,7 +92,8 @@ class AgnoReader:
         app = app_of(system, is_needed=system.lifespan is not None)
         if system.base_app is None and system.lifespan is None and not (app and (app.routes or app.user_middleware)):
             return
-        if (option := _access_option(system)) is not None:
+        # Agno, too, asks only on its own routes for a key, but on all routes for a token.
+        if (option := _access_option(system)) is not None and option != _KEY_OPTION:
             problem = f"AgentOS({option}) has an application with routes or a lifespan of its own"
             fix = "musterd would serve its routes without a token: serve it separately"
             note(declaration_error(place, problem, fix), place)
@@ -153,10 +156,9 @@ def _access_option(system: Any) -> str | None:
     """The option by which an ``AgentOS`` asks for a key or a token."""
     if system.authorization:
         return "authorization=True"
-    for name in ("authorization_enabled", "os_security_key"):
-        if getattr(system.settings, name, None):
-            return f"settings={name}"
-    return None
+    if getattr(system.settings, "authorization_enabled", False):
+        return "settings=authorization_enabled"
+    return _KEY_OPTION if getattr(system.settings, "os_security_key", None) else None
 
 
 def _listed(system: Any) -> list[Any]:

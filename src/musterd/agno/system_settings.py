@@ -12,13 +12,20 @@ _NAMES = {"id": "os_id", "name": "os_name", "description": "os_description"}
 
 
 def declared_settings(system: Any, place: Place) -> dict[str, Any]:
-    """The settings that an ``AgentOS`` declares: its names, its origins, and the keys that verify tokens.
+    """The settings that an ``AgentOS`` declares: its names, its origins, its key, and the keys that verify tokens.
 
     :raises DeclarationError: musterd cannot verify tokens in that way.
     """
     values: dict[str, Any] = {ours: value for name, ours in _NAMES.items() if (value := getattr(system, name))}
-    if system.cors_allowed_origins:
-        values["cors_origins"] = (*Settings.model_fields["cors_origins"].default, *system.cors_allowed_origins)
+    api = system.settings
+    passed = frozenset() if api is None else api.model_fields_set
+    origins = (*(system.cors_allowed_origins or ()), *(api.cors_origin_list if "cors_origin_list" in passed else ()))
+    if origins:
+        values["cors_origins"] = tuple(dict.fromkeys((*Settings.model_fields["cors_origins"].default, *origins)))
+    if "docs_enabled" in passed:
+        values["docs_enabled"] = api.docs_enabled
+    if not system.authorization and api is not None and api.os_security_key:  # Agno, too, prefers tokens to a key
+        values["security_key"] = api.os_security_key
     if system.authorization and (config := system.authorization_config) is not None:
         values.update(_key_settings(system, config, place))
     return values
@@ -49,6 +56,7 @@ def with_declared(settings: Settings, declared: dict[str, Any]) -> Settings:
     update = {
         name: value
         for name, value in declared.items()
-        if name not in settings.model_fields_set and not (has_access and name.startswith("jwt_"))
+        if name not in settings.model_fields_set
+        and not (has_access and (name.startswith("jwt_") or name == "security_key"))
     }
     return settings.model_copy(update=update) if update else settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Any
@@ -29,6 +30,7 @@ from musterd.declare.library_tools.agno_tools import musterd_media
 from musterd.declare.options import options_of
 from musterd.declare.problems import note
 from musterd.declare.source_location import Place, declaration_error, describe_type, is_from_agno, placed_at
+from musterd.declare.workflow.function_parameters import FILLED
 
 _KINDS: dict[str, type[Any]] = {
     "Step": Step,
@@ -41,6 +43,9 @@ _KINDS: dict[str, type[Any]] = {
 """The kinds of steps, by the names of Agno's classes for them."""
 _LISTS = frozenset({"steps", "else_steps", "choices"})
 _FUNCTIONS = frozenset({"executor", "evaluator", "end_condition"})
+_FIRST = ("workflow", "execution_input")
+"""The values that a function that is a whole workflow gets first."""
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _DEFAULT_INSTRUCTIONS = "You are a workflow orchestration agent."
 """How the default instructions of Agno's ``WorkflowAgent`` begin."""
 
@@ -77,7 +82,7 @@ class Workflows:
             steps = declared.steps
             is_function = callable(steps) and type(steps).__name__ not in _KINDS
             if is_function:
-                options["steps"] = _step_function(steps)
+                options["steps"] = _whole_workflow(steps)
             else:
                 listed = [steps] if type(steps).__name__ in _KINDS else steps or ()
                 options["steps"] = [self._step(step, place) for step in listed]
@@ -135,6 +140,32 @@ class Workflows:
 def _fields(schema: Any) -> list[Any]:
     """The values that a person fills in, of which Agno has a class."""
     return [field.to_dict() if hasattr(field, "to_dict") else field for field in schema]
+
+
+def _whole_workflow(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is the whole workflow. Agno passes its values by name, and only those that it takes."""
+    parameters = inspect.signature(function).parameters
+    required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
+    if required and required[0] not in (*_FIRST, *FILLED):  # then Agno passes them by their order
+        return _step_function(function)
+
+    def by_name(*first: Any, **values: Any) -> Any:
+        taken = {name: value for name, value in zip(_FIRST, first, strict=True) if name in parameters}
+        return function(**taken, **values)
+
+    async def by_name_async(*first: Any, **values: Any) -> Any:
+        return await by_name(*first, **values)
+
+    adapted: Any = by_name_async if inspect.iscoroutinefunction(function) else by_name
+    functools.update_wrapper(adapted, function)
+    positional = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in _FIRST]
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in parameters.items()
+        if name not in _FIRST and parameter.kind in _BY_NAME
+    ]
+    adapted.__signature__ = inspect.Signature([*positional, *own])
+    return _step_function(adapted)
 
 
 def _step_function(function: Callable[..., Any]) -> Callable[..., Any]:

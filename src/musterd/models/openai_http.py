@@ -54,10 +54,19 @@ ERROR_BYTES = 64 * 1024
 """The most bytes read from the body of an error answer."""
 
 
-def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "OpenAIClient":
+def build_client(
+    *,
+    base_url: str | None,
+    api_key: str,
+    settings: Settings,
+    organization: str | None = None,
+    query: Mapping[str, object] | None = None,
+) -> "OpenAIClient":
     """A client for pydantic-ai's ``OpenAIProvider(openai_client=…)``.
 
     :param base_url: the address of the API. None for OpenAI's.
+    :param organization: the organization that pays. None for the key's own.
+    :param query: parameters that every address gets.
     :raises DeclarationError: the environment names a proxy of an unsupported kind.
     """
     tls = httpx2.create_ssl_context(verify=settings.tls_verify)
@@ -70,6 +79,8 @@ def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "
         pool=pool,
         base_url=url,
         api_key=api_key,
+        organization=organization,
+        default_query=query,
         max_retries=0,
         http_client=sdk_client,
     )
