@@ -1,13 +1,16 @@
 """Files that declare their agents and teams with Agno's own classes: their runs."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from musterd import Team, create_app
+from musterd.declare import RunContext
 from tests.support.agno_apps import SHOP, Load, serving
 from tests.support.app import in_process, settings_for
 from tests.support.process import Deployment, deployment_of, until
@@ -209,6 +212,109 @@ def test_a_killed_process_loses_no_run_of_a_file_of_agno(shop: Deployment) -> No
     assert (answer["status"], answer["content"]) == ("COMPLETED", "DONE: <ORDERS> 20 EUROS FOR A7 ARE ON THEIR WAY")
     assert second.ended("long", "agents/orders", "s2")["status"] == "COMPLETED"
     assert shop.run("long")["attempt"] == 2
+
+
+AFTERWARDS = """
+from agno.agent import Agent
+from agno.eval.base import BaseEval
+from agno.knowledge.knowledge import Knowledge
+
+
+class Judge(BaseEval):
+    def pre_check(self, run_input):
+        print("before", run_input.input_content)
+
+    def post_check(self, run_output):
+        run_output.content = f"{run_output.input.input_content}: {run_output.content}"
+
+    async_pre_check = async_post_check = None
+
+
+class Notes(Knowledge):
+    def insert(self, name, text_content, reader):
+        self.texts = [*getattr(self, "texts", ()), (name, text_content)]
+
+    async def aretrieve(self, query, max_results=None, filters=None):
+        return [{"content": text} for _, text in getattr(self, "texts", ())]
+
+
+judged = Agent(id="judged", post_hooks=[Judge()], save_response_to_file="answers/{message}-{user_id}.txt")
+curious = Agent(id="curious", knowledge=Notes(), update_knowledge=True)
+"""
+
+
+async def test_evals_check_the_answer_and_files_keep_it(load: Load, database: Path, tmp_path: Path) -> None:
+    async with serving(load(AFTERWARDS, model_override=None), database) as client:
+        run = await client.run("up/../hi", to="agents/judged", user_id="ann")
+    assert run["content"] == "up/../hi: Echo: up/../hi"
+    assert (tmp_path / "answers" / "up___hi-ann.txt").read_text() == run["content"]
+    replaced = load(AFTERWARDS)
+    assert "evals in post_hooks — they are skipped while" in "".join(replaced.report.lines())
+
+
+async def test_a_model_adds_to_the_knowledge_of_the_file(load: Load, database: Path) -> None:
+    async with serving(load(AFTERWARDS), database) as client:
+        await client.run('[[TOOL add_to_knowledge {"query": "Why?", "result": "So."}]]', to="agents/curious")
+        run = await client.run('[[TOOL search_knowledge_base {"query": "why"}]]', to="agents/curious")
+    assert "So." in run["content"]
+
+
+LEARNING = """
+from agno.agent import Agent
+from agno.learn.machine import LearningMachine
+from agno.tools.function import Function
+
+saved = {"ann": ["likes tea"]}
+
+
+class Notes:
+    learning_type, schema, was_updated = "notes", None, False
+
+    def recall(self, user_id=None, **values):
+        return saved.get(user_id)
+
+    def build_context(self, data):
+        return f"<notes>{', '.join(data)}</notes>" if data else ""
+
+    def get_tools(self, user_id=None, **values):
+        def save_note(note: str) -> str:
+            \"\"\"Save a note.\"\"\"
+            saved.setdefault(user_id, []).append(note)
+            return f"{user_id}: {note}"
+
+        return [save_note]
+
+    def process(self, messages, user_id=None, **values):
+        saved.setdefault(user_id, []).append(" > ".join(message.content for message in messages))
+
+    arecall, aget_tools, aprocess = recall, get_tools, process
+
+
+machine = LearningMachine(custom_stores={"notes": Notes()})
+noting = Agent(id="noting", instructions=["Be kind.", "Be short."], learning=machine)
+computed = Agent(id="computed", instructions=lambda run_context: f"Help {run_context.user_id}.", learning=machine)
+silent = Agent(id="silent", learning=machine, add_learnings_to_context=False)
+"""
+
+
+async def test_what_musterd_does_not_learn_itself_agno_learns(load: Load, database: Path) -> None:
+    loaded = load(LEARNING, model_override=None)
+    agents = loaded.registry.agents
+    context = RunContext(run_id="r", session_id="s", user_id="ann", session_state={}, dependencies={}, metadata={})
+    instructions: Any = {name: agent.spec.instructions for name, agent in agents.items()}
+    assert instructions["noting"](run_context=context) == "- Be kind.\n- Be short.\n\n<notes>likes tea</notes>"
+    assert instructions["computed"](run_context=context) == "Help ann.\n\n<notes>likes tea</notes>"
+    assert instructions["silent"] is None
+    assert not any(agent.spec.learning for agent in agents.values())
+    assert "shop.py:35: learning: notes — Agno learns these, in the database of the file" in "".join(
+        loaded.report.lines()
+    )
+    async with serving(loaded, database) as client:
+        run = await client.run('[[TOOL save_note {"note": "tea at five"}]]', to="agents/noting", user_id="bob")
+        assert run["content"] == "Done: bob: tea at five"
+    (saved,) = [note for note in sys.modules["shop"].saved["bob"] if ">" in note]
+    assert saved.endswith("> Done: bob: tea at five")
+    assert [hook for agent in load(LEARNING).registry.agents.values() for hook in agent.spec.post_hooks or ()] == []
 
 
 OWN_ROUTES = """

@@ -93,10 +93,9 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
 @pytest.mark.parametrize(
     ("declared", "says"),
     [
-        ("Agent(save_response_to_file='a.txt')", "sets save_response_to_file='a.txt', which is not supported — the"),
         ("Agent(build_context=False)", "sets build_context=False, which is not supported — the prompt is always built"),
         ("Agent(tools=[{'type': 'web_search_preview'}])", "a tool is the provider's own (web_search_preview) — list"),
-        ("Agent(learning=LearningMachine(entity_memory=True))", "learning sets entity_memory, which is not supported"),
+        ("Agent(pre_hooks=[RemoteAgent('http://a.example', 'b')])", "a hook is a RemoteAgent of agno"),
         ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
         ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
         ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve its routes without a token"),
@@ -106,7 +105,6 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
 def test_what_would_change_a_run_is_refused_with_its_place(load: Load, declared: str, says: str) -> None:
     text = f"""
         from agno.agent import Agent, RemoteAgent
-        from agno.learn.machine import LearningMachine
         from agno.os import AgentOS
         from agno.team import Team
         from fastapi import FastAPI
@@ -119,7 +117,7 @@ def test_what_would_change_a_run_is_refused_with_its_place(load: Load, declared:
     """
     message = problem(load, text)
     assert says in message
-    assert message.startswith("shop.py:12: ")
+    assert message.startswith("shop.py:11: ")
 
 
 def test_all_problems_are_reported_together(load: Load) -> None:
@@ -127,7 +125,7 @@ def test_all_problems_are_reported_together(load: Load) -> None:
         load,
         """
         from agno.agent import Agent
-        one = Agent(save_response_to_file="a.txt", parse_response=False)
+        one = Agent(build_context=False, parse_response=False)
         two = Agent(tools=[{"type": "web_search"}])
         """,
     ).splitlines()
@@ -177,6 +175,21 @@ def test_what_agent_os_says_of_the_server_are_settings_unless_the_environment_ha
     require_declared_access(loaded.report, settings)
     own = with_declared(Settings(security_key="key"), loaded.report.settings)
     assert (own.security_key, own.jwt_verification_key) == ("key", "")
+
+
+def test_of_several_agent_os_the_one_of_the_application_is_served(load: Load) -> None:
+    source = """
+        from agno.agent import Agent
+        from agno.os import AgentOS
+        first = AgentOS(agents=[Agent(id="same", name="First")])
+        second = AgentOS(agents=[Agent(id="same", name="Second")])
+        agent_os = second
+        app = agent_os.get_app()
+    """
+    loaded = load(source)
+    assert [agent.name for agent in loaded.registry.agents.values()] == ["Second"]
+    assert loaded.report.lines() == ["shop.py:4: another AgentOS — serve it by its name: FILE:VARIABLE"]
+    assert [agent.name for agent in load(source, ":first").registry.agents.values()] == ["First"]
 
 
 def test_what_the_settings_of_agno_say_of_the_server_are_settings(load: Load) -> None:
@@ -322,8 +335,7 @@ def test_models_of_openais_protocol_go_to_the_address_that_agno_would_use(
         """
         from agno.agent import Agent
         from agno.models.azure import AzureOpenAI
-        from agno.models.ollama import OllamaResponses
-        from agno.models.openai import OpenAIChat
+        from agno.models.openai import OpenAIChat, OpenResponses
         from agno.models.vllm import VLLM
         from agno.models.xai import xAI
         from openai import AsyncOpenAI
@@ -332,7 +344,7 @@ def test_models_of_openais_protocol_go_to_the_address_that_agno_would_use(
         xai = Agent(model=xAI(id="grok"))
         azure = Agent(model=AzureOpenAI(id="gpt", temperature=0.2))
         deployed = Agent(model=AzureOpenAI(id="gpt", azure_deployment="mine", azure_endpoint="https://other.example"))
-        ollama = Agent(model=OllamaResponses(id="small", host="http://127.0.0.1:9"))
+        responses = Agent(model=OpenResponses(id="small", base_url="http://127.0.0.1:9/v1"))
         paid = Agent(model=OpenAIChat(id="gpt", api_key="k", organization="o", default_query={"a": "b"}))
         own = Agent(model=OpenAIChat(id="gpt", async_client=AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9/own")))
         """,
@@ -344,7 +356,7 @@ def test_models_of_openais_protocol_go_to_the_address_that_agno_would_use(
         "xai": ("https://api.x.ai/v1/", "x"),
         "azure": ("https://shop.example/openai/", "a"),
         "deployed": ("https://other.example/openai/deployments/mine/", "a"),
-        "ollama": ("http://127.0.0.1:9/v1/", "ollama"),
+        "responses": ("http://127.0.0.1:9/v1/", "not-provided"),
         "paid": ("https://api.openai.com/v1/", "k"),
         "own": ("http://127.0.0.1:9/own/", "k"),
     }

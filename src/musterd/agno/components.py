@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from musterd.agno.functions import is_team, with_agno_values
-from musterd.agno.hooks import converted_hooks
+from musterd.agno.hooks import converted_hooks, file_writer
+from musterd.agno.learning import OWN_STORES, Learning
 from musterd.agno.models import Models
 from musterd.agno.option_table import OPTIONS, report_others
 from musterd.agno.report import Report
-from musterd.agno.tools import converted_tools
+from musterd.agno.tools import converted_tools, with_tools
 from musterd.agno.watching import declared_at
 from musterd.declare import Agent, MemoryManager, SessionSummaryManager, Team
 from musterd.declare.compression_manager import CompressionManager
@@ -22,8 +23,6 @@ from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type, placed_at
 
 _MODEL_OPTIONS = ("model", "reasoning_model", "parser_model", "output_model")
-_LEARNED = frozenset({"user_profile", "user_memory"})
-_NOT_LEARNED = ("session_context", "entity_memory", "learned_knowledge", "decision_log", "custom_stores")
 
 
 class Components:
@@ -150,15 +149,27 @@ class _Conversion:
         declared, place = self._declared, self._place
         self._set("tools", converted_tools(declared.tools, declared, self._label, place))
         self._set("tool_hooks", [self._function(hook) for hook in declared.tool_hooks or ()] or None)
-        for name in ("pre_hooks", "post_hooks"):
-            hooks = converted_hooks(getattr(declared, name), declared, self._label, place, self._components._report)
-            self._set(name, hooks or None)
+        self._hooks()
         if (skills := getattr(declared, "skills", None)) is not None:
-            more = converted_tools(skills.get_tools(), declared, self._label, place)
-            self._options["tools"] = [*self._options.get("tools", ()), *more]  # type: ignore[misc]
+            self._add_tools(skills.get_tools())
             texts = (self._options.get("additional_context"), skills.get_system_prompt_snippet())
             self._set("additional_context", "\n\n".join(text for text in texts if text))
         self._knowledge()
+
+    def _hooks(self) -> None:
+        declared, components = self._declared, self._components
+        skip_evals = components._models.are_replaced
+        for name in ("pre_hooks", "post_hooks"):
+            hooks = converted_hooks(name, declared, self._label, self._place, components._report, skip_evals=skip_evals)
+            self._set(name, hooks or None)
+        if pattern := getattr(declared, "save_response_to_file", None):
+            self._options["post_hooks"] = [*self._options.get("post_hooks", ()), file_writer(pattern, declared)]
+
+    def _add_tools(self, tools: Sequence[Any]) -> None:
+        """Add tools of Agno to those that are listed, or that a function returns."""
+        more = converted_tools(tools, self._declared, self._label, self._place)
+        assert isinstance(more, list)
+        self._options["tools"] = with_tools(self._options.get("tools", ()), more)
 
     def _knowledge(self) -> None:
         retriever, knowledge = self._declared.knowledge_retriever, self._declared.knowledge
@@ -169,6 +180,8 @@ class _Conversion:
                 problem = f"{self._label}: knowledge is a function"
                 raise declaration_error(self._place, problem, "use a Knowledge object, or knowledge_retriever")
             self._set("knowledge_retriever", _retriever(knowledge))
+            if self._declared.update_knowledge:
+                self._add_tools([self._declared.add_to_knowledge])
 
     def managers(self) -> None:
         """What summarizes, compresses, remembers and learns."""
@@ -193,19 +206,27 @@ class _Conversion:
             values["model"] = self._model(values["model"])
         return cls(**values)
 
-    def _learning(self, learning: Any) -> None:
-        self._set("learning", True)
-        if learning is True:
+    def _learning(self, declared: Any) -> None:
+        if declared is True:
+            self._set("learning", True)
             return
-        lost = [name for name in _NOT_LEARNED if getattr(learning, name, None)]
-        if lost:
-            problem = f"{self._label}: learning sets {', '.join(lost)}, which is not supported"
-            raise declaration_error(self._place, problem, "keep user_profile and user_memory")
-        if not any(getattr(learning, name, None) for name in _LEARNED):
-            self._options.pop("learning")
+        if any(getattr(declared, name, None) for name in OWN_STORES):
+            self._set("learning", True)
+            if declared.model is not None and "memory_manager" not in self._options:
+                self._set("memory_manager", MemoryManager(model=self._model(declared.model)))
+        learning = Learning(declared, self._declared)
+        if not learning.stores:
             return
-        if getattr(learning, "model", None) is not None and "memory_manager" not in self._options:
-            self._set("memory_manager", MemoryManager(model=self._model(learning.model)))
+        report, stores = self._components._report, ", ".join(learning.stores)
+        report.here(f"learning: {stores}", "Agno learns these, in the database of the file", self._place)
+        self._add_tools(learning.tools())
+        if self._declared.add_learnings_to_context and "system_message" not in self._options:
+            self._set("instructions", learning.with_context(self._options.get("instructions")))
+        if self._components._models.are_replaced:
+            words = "nothing is learned from conversations while MUSTERD_MODEL_OVERRIDE replaces the models"
+            report.here(f"learning: {stores}", words, self._place)
+        else:
+            self._options["post_hooks"] = [*self._options.get("post_hooks", ()), learning.after_run()]
 
     def team(self) -> None:
         """Members and mode of a team."""

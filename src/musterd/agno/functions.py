@@ -59,6 +59,11 @@ def is_team(declared: Any) -> bool:
     return any(cls.__name__ == "Team" for cls in type(declared).__mro__)
 
 
+def is_async_database(database: Any) -> bool:
+    """Whether a database of Agno has only async methods."""
+    return any(cls.__name__ == "AsyncBaseDb" for cls in type(database).__mro__)
+
+
 def keep_state(values: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     """Take over the session state that a function put in place of the dict that it was given."""
     context = values.get("run_context")

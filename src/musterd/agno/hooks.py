@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from musterd.agno.functions import agno_values, is_team, keep_state
+from musterd.agno.functions import agno_values, is_async_database, is_team, keep_state
 from musterd.agno.report import Report
 from musterd.core.errors import InputCheckError, OutputCheckError
 from musterd.declare.hooks import hook_arguments, hook_function, hook_name, is_hook
@@ -15,18 +17,63 @@ from musterd.declare.problems import note
 from musterd.declare.source_location import Place, declaration_error, describe_type
 
 
-def converted_hooks(hooks: Any, owner: Any, label: str, place: Place, report: Report) -> list[Callable[..., Any]]:
-    """The hooks of Agno's agent or team ``owner``. A problem is noted for each that cannot be used."""
+def converted_hooks(
+    name: Literal["pre_hooks", "post_hooks"], owner: Any, label: str, place: Place, report: Report, *, skip_evals: bool
+) -> list[Callable[..., Any]]:
+    """The hooks of Agno's agent or team ``owner``. A problem is noted for each that cannot be used.
+
+    :param name: the option that lists them.
+    :param skip_evals: whether evals are left out, because they call models of their own.
+    """
     converted = []
-    for hook in hooks or ():
-        if any(cls.__name__ == "BaseEval" for cls in type(hook).__mro__) or not is_hook(hook):
-            problem = f"{label}: a hook is {describe_type(hook)}"
-            note(declaration_error(place, problem, "evals as hooks are not supported: use a function"), place)
+    for hook in getattr(owner, name) or ():
+        is_eval = any(cls.__name__ == "BaseEval" for cls in type(hook).__mro__)
+        if is_eval and skip_evals:
+            report.here(f"evals in {name}", "they are skipped while MUSTERD_MODEL_OVERRIDE replaces the models", place)
             continue
-        if getattr(hook, "_agno_run_in_background", False):
-            report.here("@hook(run_in_background=True)", "hooks finish before the run does", place)
-        converted.append(_converted(hook, owner))
+        if not is_eval and not is_hook(hook):
+            problem = f"{label}: a hook is {describe_type(hook)}"
+            note(declaration_error(place, problem, "list functions, guardrails and evals"), place)
+            continue
+        if getattr(hook, "_agno_run_in_background", False) or (is_eval and getattr(hook, "run_in_background", False)):
+            report.here("run_in_background=True", "hooks finish before the run does", place)
+        converted.append(_converted(_check_of(hook, name) if is_eval else hook, owner))
     return converted
+
+
+def _check_of(evaluation: Any, name: Literal["pre_hooks", "post_hooks"]) -> Callable[..., Any]:
+    """The method by which an eval checks a run. It stores its result in the database that it was given."""
+    moment = name.removesuffix("_hooks")
+    is_async = is_async_database(getattr(evaluation, "db", None))
+    check: Callable[..., Any] = getattr(evaluation, f"async_{moment}_check" if is_async else f"{moment}_check")
+    return check
+
+
+def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
+    """A post-hook that writes the answer to a file.
+
+    :param pattern: its path, with ``{name}``, ``{session_id}``, ``{user_id}``, ``{message}`` and ``{run_id}``.
+    """
+
+    def save_response_to_file(run_output: Any, user_id: str | None) -> None:
+        values = {
+            "name": owner.name,
+            "session_id": run_output.session_id,
+            "user_id": user_id,
+            "message": run_output.input.input_content,
+            "run_id": run_output.run_id,
+        }
+        path = Path(pattern.format(**{name: _as_file_name(value) for name, value in values.items()}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = run_output.content
+        path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8")
+
+    return save_response_to_file
+
+
+def _as_file_name(value: str | None) -> str:
+    """A value as part of a path, from which no other folder can be reached."""
+    return re.sub(r"[/\\]|\.\.", "_", value or "")
 
 
 def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
@@ -131,6 +178,7 @@ def _agno_output(values: dict[str, Any], owner: Any) -> Any:
         run_id=output.run_id,
         session_id=output.session_id,
         user_id=values.get("user_id"),
+        input=_agno_input(output.input, owner),
         content=content,
         content_type=output.content_type,
         tools=tools,

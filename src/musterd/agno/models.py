@@ -127,6 +127,11 @@ class Models:
         copy._converted.update(self._converted)
         return copy
 
+    @property
+    def are_replaced(self) -> bool:
+        """Whether a setting replaces every declared model."""
+        return bool(self._settings.model_override)
+
     def convert(self, model: Any, label: str, place: Place) -> str | Model | None:
         """The model of musterd for one of Agno's; None for None.
 
@@ -199,19 +204,21 @@ class Models:
         is_openai = folder == "openai"
         if is_openai and not options and not any(getattr(model, name, None) for name in _CONNECTION):
             return f"{prefix}:{model.id}"
-        client = model.async_client or self._client(model, is_openai=is_openai)
-        settings: Any = options or None
-        if prefix == "openai-chat":
-            from pydantic_ai.providers import infer_provider_class
+        from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+        from pydantic_ai.providers import infer_provider_class
 
+        is_chat, settings = prefix == "openai-chat", _settings(options)
+        provider_class: Any = infer_provider_class(_PREFIXES.get(folder, "openai") if is_chat else "openai")
+        if model.async_client is not None:  # without its retries, because the server has its own
+            client = model.async_client.with_options(max_retries=0)
+        else:
+            client = self._client(model, is_openai=is_openai)
+        provider = provider_class(openai_client=client)
+        if is_chat and model.async_client is None:
             from musterd.models.openai_http import build_model
 
-            provider_class: Any = infer_provider_class(_PREFIXES.get(folder, "openai"))
-            return build_model(model.id, client, provider=provider_class(openai_client=client), model_settings=settings)
-        from pydantic_ai.models.openai import OpenAIResponsesModel
-        from pydantic_ai.providers.openai import OpenAIProvider
-
-        return OpenAIResponsesModel(model.id, provider=OpenAIProvider(openai_client=client), settings=settings)
+            return build_model(model.id, client, provider=provider, model_settings=settings)
+        return (OpenAIChatModel if is_chat else OpenAIResponsesModel)(model.id, provider=provider, settings=settings)
 
     def _client(self, model: Any, *, is_openai: bool) -> Any:
         """A client with the address and the credentials that Agno's own client would have."""
@@ -253,7 +260,7 @@ class Models:
             inferred: Any = infer_model(f"{prefix}:{model.id}", provider_of)
         except (UserError, ValueError) as error:
             raise DeclarationError(str(error)) from error
-        created: Model = type(inferred)(model.id, provider=providers[-1], settings=options or None)
+        created: Model = type(inferred)(model.id, provider=providers[-1], settings=_settings(options))
         return created
 
 
@@ -284,8 +291,12 @@ def _azure(model: Any, options: dict[str, Any]) -> Model:
             client = AsyncAzureOpenAI(**parameters)
         except OpenAIError as error:
             raise DeclarationError(str(error)) from error
-    settings: Any = options or None
-    return OpenAIChatModel(model.id, provider=AzureProvider(openai_client=client), settings=settings)
+    return OpenAIChatModel(model.id, provider=AzureProvider(openai_client=client), settings=_settings(options))
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    """The settings of a model of pydantic-ai; None if there are none."""
+    return options or None
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -69,7 +69,7 @@ OPTIONS: dict[str, Row] = {
         tools tool_hooks pre_hooks post_hooks skills
         instructions system_message dependencies additional_input
         knowledge knowledge_retriever session_summary_manager memory_manager compression_manager
-        learning add_learnings_to_context
+        learning add_learnings_to_context save_response_to_file update_knowledge
         """,
     ),
     "db": _DATABASE,
@@ -100,8 +100,6 @@ OPTIONS: dict[str, Row] = {
     "build_user_context": Row("refused", "the user's message is always built: leave it out"),
     "parse_response": Row("refused", "an answer of output_schema is always parsed: leave it out"),
     "read_tool_call_history": Row("refused", "use max_tool_calls_from_history"),
-    "save_response_to_file": Row("refused", "the answer is stored: use a function in post_hooks to write a file"),
-    "update_knowledge": Row("refused", "models cannot add to Agno's knowledge in musterd: leave it out"),
     "culture_manager": _CULTURE,
     "enable_agentic_culture": _CULTURE,
     "update_cultural_knowledge": _CULTURE,

@@ -60,15 +60,29 @@ class AgnoReader:
         """
         values = vars(module)
         objects = {name: values[name]} if name else values
-        systems = [value for value in values.values() if _is_a(value, SYSTEM_MODULE, "AgentOS")] or self._created
+        of_module = {id(value): value for value in values.values() if _is_a(value, SYSTEM_MODULE, "AgentOS")}
+        systems = [*of_module.values()] or self._created
         if name:  # the AgentOS itself, or the application that the file got from it
             systems = [system for system in systems if values[name] in (system, app_of(system))]
+        elif len(systems) > 1:
+            systems = self._in_use(systems, values)
         if systems:
             return self._of_systems(systems, values)
         declared = [value for value in objects.values() if _is_declaration(value)]
         if not declared:
             return None
         return self._registry(declared, values, Place(module.__file__ or module.__name__))
+
+    def _in_use(self, systems: list[Any], values: dict[str, Any]) -> list[Any]:
+        """Of several ``AgentOS``, the one whose application the file keeps, as uvicorn would serve; otherwise all."""
+        applications = {id(value) for value in values.values()}
+        in_use = [system for system in systems if (app := app_of(system)) is not None and id(app) in applications]
+        if len(in_use) != 1:
+            return systems
+        for system in systems:
+            if system not in in_use:
+                self.report.here("another AgentOS", "serve it by its name: FILE:VARIABLE", declared_at(system))
+        return in_use
 
     def _of_systems(self, systems: list[Any], values: dict[str, Any]) -> Registry:
         declared: list[Any] = []

@@ -27,6 +27,18 @@ def converted_tools(tools: Any, owner: Any, label: str, place: Place) -> list[An
     return _first_of_each_name(converted)
 
 
+def with_tools(tools: Sequence[Any] | Callable[..., Any], more: list[Any]) -> list[Any] | Callable[..., Any]:
+    """``tools``, a list or the function of :func:`converted_tools`, and ``more``."""
+    if not callable(tools):
+        return _first_of_each_name([*tools, *more])
+    of_run = tools
+
+    async def tools_of_run(context: ToolContext) -> list[Any]:
+        return _first_of_each_name([*await of_run(context), *more])
+
+    return tools_of_run
+
+
 def _factory(function: Callable[..., Any], owner: Any, label: str, place: Place) -> Callable[..., Any]:
     """The function that returns the tools of a run, from Agno's function for the same."""
     import inspect

@@ -35,6 +35,7 @@ class RunInput:
 class RunOutput:
     """The output of a run. A hook may set ``content``, which then replaces the answer.
 
+    :param input: the input of the run, as its pre-hooks left it.
     :param content: text, or a JSON value if the answer is structured.
     :param content_type: "str", or the name of the answer's schema.
     :param tools: the tool calls: ``name``, ``args``, ``result``, ``is_error``.
@@ -42,6 +43,7 @@ class RunOutput:
 
     run_id: str
     session_id: str
+    input: RunInput
     content: Any
     content_type: str = "str"
     tools: Sequence[dict[str, Any]] = ()

@@ -90,6 +90,7 @@ async def run_post_hooks(tree: RunTree, run: Assignment, progress: Progress, ans
         run_output = RunOutput(
             run_id=run.run_id,
             session_id=tree.session_id,
+            input=RunInput(input_content=message_of(run.prompt), **_media(run.prompt)),
             content=answer.content,
             content_type=answer.content_type,
             tools=[call.as_json() for call in progress.output.tools],

@@ -51,7 +51,7 @@ async def test_hooks_are_handed_what_they_name() -> None:
     assert (seen["session_state"], seen["user_id"], seen["extra"]) == ({"a": 1}, "somebody", 3)
     assert (seen["dependencies"], seen["metadata"]) == ({"own": 1, "d": 2}, {"m": 3})
     assert seen["agent"] is agent
-    assert seen["output"].content == "hi"
+    assert (seen["output"].input.input_content_string(), seen["output"].content) == ("hello", "hi")
     assert seen["more"]["run_context"].run_id == "root"
     assert harness.kinds() == AROUND
 

@@ -1,0 +1,128 @@
+"""What a ``LearningMachine`` learns in addition to profiles and memories of users, which musterd keeps itself.
+
+Agno's own object learns it and keeps it in the database that the file gives it. musterd calls it where Agno does: for a
+part of the prompt, for tools, and after a run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from musterd.agno.functions import is_async_database, is_team
+from musterd.declare.run_context import requested_arguments
+
+OWN_STORES = ("user_profile", "user_memory")
+"""What musterd keeps itself."""
+
+
+class Learning:
+    """The stores of a ``LearningMachine`` without those that musterd has itself.
+
+    :param declared: the ``LearningMachine``.
+    :param owner: Agno's agent or team that learns.
+    """
+
+    def __init__(self, declared: Any, owner: Any) -> None:
+        self._machine: Any = dataclasses.replace(
+            declared,
+            **dict.fromkeys(OWN_STORES, False),
+            db=declared.db if declared.db is not None else owner.db,
+            model=declared.model if declared.model is not None else owner.model,
+        )
+        self._owner = owner
+        self._is_async = is_async_database(self._machine.db)
+
+    @property
+    def stores(self) -> list[str]:
+        """The names of the stores; empty if nothing else is to be learned."""
+        return list(self._machine.stores)
+
+    def _of_run(self, context: Any) -> dict[str, Any]:
+        """Whose and which run's things are read and written."""
+        role = "team_id" if is_team(self._owner) else "agent_id"
+        return {"user_id": context.user_id, "session_id": context.session_id, role: self._owner.id}
+
+    def with_context(self, instructions: Any) -> Callable[..., Any]:
+        """A function that returns ``instructions``, and what was learned that concerns the run."""
+
+        async def with_learnings_async(**values: Any) -> str:
+            text = _returned(instructions, values)
+            text = await text if inspect.isawaitable(text) else text
+            return _joined(text, await self._machine.abuild_context(**self._of_run(values["run_context"])))
+
+        def with_learnings(**values: Any) -> Any:
+            text = _returned(instructions, values)
+            learned = self._machine.build_context(**self._of_run(values["run_context"]))
+            return _awaited(text, learned) if inspect.isawaitable(text) else _joined(text, learned)
+
+        function: Any = with_learnings_async if self._is_async else with_learnings
+        names = {"run_context"}
+        if callable(instructions):
+            names |= inspect.signature(instructions).parameters.keys()
+        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in sorted(names)]
+        function.__signature__ = inspect.Signature(parameters)
+        return function  # type: ignore[no-any-return]
+
+    def tools(self) -> list[Callable[..., Any]]:
+        """The tools that search and save. Each call is of the user and the session of its run."""
+        return [self._tool(function) for function in self._machine.get_tools()]
+
+    def _tool(self, declared: Callable[..., Any]) -> Callable[..., Any]:
+        name = declared.__name__
+
+        # A tool of Agno's is made for one user and one session: the one that is called is made for those of the run.
+        async def call_async(run_context: Any, **arguments: Any) -> Any:
+            result = _named(name, await self._machine.aget_tools(**self._of_run(run_context)))(**arguments)
+            return await result if inspect.isawaitable(result) else result
+
+        def call(run_context: Any, **arguments: Any) -> Any:
+            return _named(name, self._machine.get_tools(**self._of_run(run_context)))(**arguments)
+
+        tool: Any = functools.wraps(declared)(call_async if self._is_async else call)
+        signature = inspect.signature(declared)
+        run = inspect.Parameter("run_context", inspect.Parameter.KEYWORD_ONLY)
+        tool.__signature__ = signature.replace(parameters=[*signature.parameters.values(), run])
+        del tool.__wrapped__  # its signature has no context
+        return tool  # type: ignore[no-any-return]
+
+    def after_run(self) -> Callable[..., Any]:
+        """A post-hook that learns from the message and the answer."""
+
+        async def learn_async(run_output: Any, run_context: Any) -> None:
+            await self._machine.aprocess(_messages(run_output), **self._of_run(run_context))
+
+        def learn(run_output: Any, run_context: Any) -> None:
+            self._machine.process(_messages(run_output), **self._of_run(run_context))
+
+        return learn_async if self._is_async else learn
+
+
+def _returned(instructions: Any, values: dict[str, Any]) -> Any:
+    return instructions(**requested_arguments(instructions, values)) if callable(instructions) else instructions
+
+
+async def _awaited(text: Any, learned: str) -> str:
+    return _joined(await text, learned)
+
+
+def _joined(instructions: str | Sequence[str] | None, learned: str) -> str:
+    lines = [instructions] if isinstance(instructions, str) else list(instructions or ())
+    listed = lines if len(lines) < 2 else ["\n".join(f"- {line}" for line in lines)]
+    return "\n\n".join(text for text in (*listed, learned) if text)
+
+
+def _named(name: str, functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    return next(function for function in functions if function.__name__ == name)
+
+
+def _messages(run_output: Any) -> list[Any]:
+    from agno.models.message import Message
+
+    return [
+        Message(role="user", content=run_output.input.input_content_string()),
+        Message(role="assistant", content=run_output.get_content_as_string()),
+    ]
