@@ -306,15 +306,56 @@ async def test_what_musterd_does_not_learn_itself_agno_learns(load: Load, databa
     assert instructions["computed"](run_context=context) == "Help ann.\n\n<notes>likes tea</notes>"
     assert instructions["silent"] is None
     assert not any(agent.spec.learning for agent in agents.values())
-    assert "shop.py:35: learning: notes — Agno learns these, in the database of the file" in "".join(
-        loaded.report.lines()
-    )
+    assert "shop.py:35: learning: notes — kept by Agno, in the database of the file" in "".join(loaded.report.lines())
     async with serving(loaded, database) as client:
         run = await client.run('[[TOOL save_note {"note": "tea at five"}]]', to="agents/noting", user_id="bob")
         assert run["content"] == "Done: bob: tea at five"
     (saved,) = [note for note in sys.modules["shop"].saved["bob"] if ">" in note]
     assert saved.endswith("> Done: bob: tea at five")
     assert [hook for agent in load(LEARNING).registry.agents.values() for hook in agent.spec.post_hooks or ()] == []
+
+
+CULTURE = """
+from agno.agent import Agent
+from agno.culture.manager import CultureManager
+from agno.db.schemas.culture import CulturalKnowledge
+
+entries = []
+
+
+class Manager(CultureManager):
+    def get_all_knowledge(self, name=None):
+        return entries
+
+    def update_culture_task(self, task):
+        entries.append(CulturalKnowledge(name=task, content=f"Always {task}."))
+        return f"noted {task}"
+
+    def create_cultural_knowledge(self, message):
+        self.update_culture_task("greet")
+
+
+manager = Manager()
+writing = Agent(id="writing", culture_manager=manager, enable_agentic_culture=True, update_cultural_knowledge=True)
+reading = Agent(id="reading", instructions="Be kind.", culture_manager=manager)
+plain = Agent(id="plain", instructions="Be kind.", culture_manager=manager, add_culture_to_context=False)
+"""
+
+
+async def test_cultural_knowledge_is_read_and_written_through_agnos_manager(load: Load, database: Path) -> None:
+    loaded = load(CULTURE, model_override=None)
+    reading, plain = (loaded.registry.agents[name].spec.instructions for name in ("reading", "plain"))
+    context = RunContext(run_id="r", session_id="s", user_id=None, session_state={}, dependencies={}, metadata={})
+    assert callable(reading)
+    assert (reading(run_context=context), plain) == ("Be kind.", "Be kind.")
+    async with serving(loaded, database) as client:
+        run = await client.run('[[TOOL create_or_update_cultural_knowledge {"task": "test"}]]', to="agents/writing")
+    assert run["content"] == "Done: noted test"
+    text = reading(run_context=context)
+    assert text.startswith("Be kind.\n\nFollow what the agents here have agreed on:")
+    assert ("Always test." in text, "Always greet." in text) == (True, True)
+    writing = load(CULTURE).registry.agents["writing"].spec
+    assert ([tool.name for tool in writing.tools], writing.post_hooks) == ([], None)
 
 
 OWN_ROUTES = """

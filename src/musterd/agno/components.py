@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from musterd.agno.culture import OPTIONS as CULTURE_OPTIONS
+from musterd.agno.culture import Culture
 from musterd.agno.functions import is_team, with_agno_values
 from musterd.agno.hooks import converted_hooks, file_writer
 from musterd.agno.learning import OWN_STORES, Learning
@@ -22,6 +24,7 @@ from musterd.declare.options import options_of
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.source_location import Place, declaration_error, describe_type, placed_at
 
+_OF_AGNO = "kept by Agno, in the database of the file"
 _MODEL_OPTIONS = ("model", "reasoning_model", "parser_model", "output_model")
 
 
@@ -87,7 +90,8 @@ class Components:
             if row.treatment == "carried" and name in known and (value := getattr(declared, name, None)) is not None
         }
         conversion = _Conversion(self, declared, label, place, options)
-        for convert in (conversion.models, conversion.prompt, conversion.tools, conversion.managers, conversion.team):
+        conversions = (conversion.models, conversion.prompt, conversion.tools, conversion.managers, conversion.culture)
+        for convert in (*conversions, conversion.team):
             with noting_problems(place):
                 convert()
         return options
@@ -217,16 +221,39 @@ class _Conversion:
         learning = Learning(declared, self._declared)
         if not learning.stores:
             return
-        report, stores = self._components._report, ", ".join(learning.stores)
-        report.here(f"learning: {stores}", "Agno learns these, in the database of the file", self._place)
+        stores = ", ".join(learning.stores)
+        self._components._report.here(f"learning: {stores}", _OF_AGNO, self._place)
         self._add_tools(learning.tools())
-        if self._declared.add_learnings_to_context and "system_message" not in self._options:
-            self._set("instructions", learning.with_context(self._options.get("instructions")))
+        if self._declared.add_learnings_to_context:
+            self._add_to_prompt(learning.with_context)
+        self._after_run(learning.after_run(), f"learning: {stores}")
+
+    def culture(self) -> None:
+        """What Agno calls cultural knowledge."""
+        declared = self._declared
+        if not any(getattr(declared, name, None) for name in CULTURE_OPTIONS):
+            return
+        culture = Culture(declared)
+        self._components._report.here("culture", _OF_AGNO, self._place)
+        if declared.enable_agentic_culture and not self._components._models.are_replaced:
+            self._add_tools([culture.tool()])
+        if declared.add_culture_to_context is not False:
+            self._add_to_prompt(culture.with_context)
+        if declared.update_cultural_knowledge or declared.enable_agentic_culture:
+            self._after_run(culture.after_run() if declared.update_cultural_knowledge else None, "culture")
+
+    def _add_to_prompt(self, with_context: Callable[[Any], Callable[..., Any]]) -> None:
+        """Have a function add to the instructions. As in Agno, a system message takes the place of all that."""
+        if "system_message" not in self._options:
+            self._set("instructions", with_context(self._options.get("instructions")))
+
+    def _after_run(self, hook: Callable[..., Any] | None, option: str) -> None:
+        """Call a hook after each run, unless the model that it would call is replaced."""
         if self._components._models.are_replaced:
-            words = "nothing is learned from conversations while MUSTERD_MODEL_OVERRIDE replaces the models"
-            report.here(f"learning: {stores}", words, self._place)
-        else:
-            self._options["post_hooks"] = [*self._options.get("post_hooks", ()), learning.after_run()]
+            words = "nothing is added by models while MUSTERD_MODEL_OVERRIDE replaces them"
+            self._components._report.here(option, words, self._place)
+        elif hook is not None:
+            self._options["post_hooks"] = [*self._options.get("post_hooks", ()), hook]
 
     def team(self) -> None:
         """Members and mode of a team."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from musterd.agno.functions import is_async_database, is_team
-from musterd.declare.run_context import requested_arguments
+from musterd.agno.instructions import with_text_of_run
 
 OWN_STORES = ("user_profile", "user_memory")
 """What musterd keeps itself."""
@@ -49,23 +49,11 @@ class Learning:
     def with_context(self, instructions: Any) -> Callable[..., Any]:
         """A function that returns ``instructions``, and what was learned that concerns the run."""
 
-        async def with_learnings_async(**values: Any) -> str:
-            text = _returned(instructions, values)
-            text = await text if inspect.isawaitable(text) else text
-            return _joined(text, await self._machine.abuild_context(**self._of_run(values["run_context"])))
+        def read(context: Any) -> Any:
+            build = self._machine.abuild_context if self._is_async else self._machine.build_context
+            return build(**self._of_run(context))
 
-        def with_learnings(**values: Any) -> Any:
-            text = _returned(instructions, values)
-            learned = self._machine.build_context(**self._of_run(values["run_context"]))
-            return _awaited(text, learned) if inspect.isawaitable(text) else _joined(text, learned)
-
-        function: Any = with_learnings_async if self._is_async else with_learnings
-        names = {"run_context"}
-        if callable(instructions):
-            names |= inspect.signature(instructions).parameters.keys()
-        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in sorted(names)]
-        function.__signature__ = inspect.Signature(parameters)
-        return function  # type: ignore[no-any-return]
+        return with_text_of_run(instructions, read, is_async=self._is_async)
 
     def tools(self) -> list[Callable[..., Any]]:
         """The tools that search and save. Each call is of the user and the session of its run."""
@@ -99,20 +87,6 @@ class Learning:
             self._machine.process(_messages(run_output), **self._of_run(run_context))
 
         return learn_async if self._is_async else learn
-
-
-def _returned(instructions: Any, values: dict[str, Any]) -> Any:
-    return instructions(**requested_arguments(instructions, values)) if callable(instructions) else instructions
-
-
-async def _awaited(text: Any, learned: str) -> str:
-    return _joined(await text, learned)
-
-
-def _joined(instructions: str | Sequence[str] | None, learned: str) -> str:
-    lines = [instructions] if isinstance(instructions, str) else list(instructions or ())
-    listed = lines if len(lines) < 2 else ["\n".join(f"- {line}" for line in lines)]
-    return "\n\n".join(text for text in (*listed, learned) if text)
 
 
 def _named(name: str, functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

@@ -36,7 +36,6 @@ _REQUEST = Row("here", "each request sends its own")
 _RETRIES = Row("here", "the server retries model calls (MUSTERD_MODEL_TRIES)")
 _LOG = Row("here", "the server has its own log level (MUSTERD_LOG_LEVEL)")
 _ONCE_PER_RUN = Row("here", "functions for tools, members and knowledge are called once per run")
-_CULTURE = Row("refused", "culture is not supported: use instructions")
 _ROLE = Row("refused", "roles depend on the provider: leave it out")
 
 OPTIONS: dict[str, Row] = {
@@ -70,6 +69,7 @@ OPTIONS: dict[str, Row] = {
         instructions system_message dependencies additional_input
         knowledge knowledge_retriever session_summary_manager memory_manager compression_manager
         learning add_learnings_to_context save_response_to_file update_knowledge
+        culture_manager enable_agentic_culture update_cultural_knowledge add_culture_to_context
         """,
     ),
     "db": _DATABASE,
@@ -100,10 +100,6 @@ OPTIONS: dict[str, Row] = {
     "build_user_context": Row("refused", "the user's message is always built: leave it out"),
     "parse_response": Row("refused", "an answer of output_schema is always parsed: leave it out"),
     "read_tool_call_history": Row("refused", "use max_tool_calls_from_history"),
-    "culture_manager": _CULTURE,
-    "enable_agentic_culture": _CULTURE,
-    "update_cultural_knowledge": _CULTURE,
-    "add_culture_to_context": _CULTURE,
 }
 """The options of agents and teams."""
 
