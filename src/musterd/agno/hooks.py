@@ -72,8 +72,8 @@ def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
 
 
 def _as_file_name(value: str | None) -> str:
-    """A value as part of a path, from which no other folder can be reached."""
-    return re.sub(r"[/\\]|\.\.", "_", value or "")
+    """A value as part of a path: short enough for a name, and without a way to another folder."""
+    return re.sub(r"[/\\]|\.\.", "_", value or "")[:100]
 
 
 def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
