@@ -211,6 +211,18 @@ def test_what_the_settings_of_agno_say_of_the_server_are_settings(load: Load) ->
     assert own.security_key == ""
 
 
+def test_a_key_in_the_file_opens_addresses_beyond_loopback(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUSTERD_MODEL_OVERRIDE", "scripted")
+    (tmp_path / "keyed.py").write_text(
+        "from agno.agent import Agent\nfrom agno.os import AgentOS\nfrom agno.os.settings import AgnoAPISettings\n"
+        "system = AgentOS(agents=[Agent(name='A')], settings=AgnoAPISettings(os_security_key='key'))\n"
+    )
+    assert main(["serve", "keyed.py", "--host", "192.0.2.1", "--port", "0", "--db", f"sqlite:///{tmp_path}/m.db"]) == 2
+    assert "cannot listen on 192.0.2.1:0" in capsys.readouterr().err  # nobody has this address
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

@@ -44,12 +44,13 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
 
     settings = settings_from(db)
     is_local = is_loopback(host)
-    require_key(settings, host, is_open=is_local or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
         loaded = load_source(source, settings)
         settings = with_declared(settings, loaded.report.settings)
+        # After the file is loaded, because it may declare the keys.
+        require_key(settings, host, is_open=is_local or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
         app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_local, process_role=role)
         if loaded.report.host is not None:
             app = loaded.report.host.serve_inside(app)

@@ -24,6 +24,7 @@ from musterd.core.errors import StartError
 def test_beyond_loopback_something_must_be_asked_for(
     command: str, host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "team.py").write_text("from musterd import Agent\nwriter = Agent(id='writer', model='scripted')\n")
     assert main([command, str(tmp_path / "team.py"), "--host", host, "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or " in said
