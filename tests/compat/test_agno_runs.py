@@ -368,7 +368,8 @@ OWN_ROUTES = """
 
     @asynccontextmanager
     async def lifespan(app):
-        begun.append(app)
+        system.resync(app)
+        begun.append([route.path for route in app.routes])
         yield
 
     {app}
@@ -405,6 +406,6 @@ async def test_musterd_is_served_inside_a_files_own_application(
     async with in_process(loaded.report.host.serve_inside(inner)) as client:
         run = await client.run("hello", to="agents/served")
         assert run["content"] == "Echo: hello"
-        assert await client.get("/extra") == {"begun": 1}
+        assert await client.get("/extra") == {"begun": 1}, "resync would have taken the route away"
         assert (await client.get("/health"))["status"] == health
         assert (await client.http.get("/nowhere")).json()["error_code"] == "NOT_FOUND"

@@ -49,7 +49,12 @@ class HostApplication:
 
 
 class _Operations(BaseRoute):
-    """All operations of an application as one route of another."""
+    """All operations of an application as one route of another.
+
+    It has a path and a name because applications list those of their routes.
+    """
+
+    path, name = "", "musterd"
 
     def __init__(self, app: Starlette) -> None:
         self._app = app

@@ -13,6 +13,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+import structlog
+
 from musterd.agno import mcp_tools
 from musterd.declare.source_location import Place
 
@@ -20,6 +22,7 @@ AGENT_MODULE, TEAM_MODULE = "agno.agent.agent", "agno.team.team"
 WORKFLOW_MODULE, SYSTEM_MODULE = "agno.workflow.workflow", "agno.os.app"
 """The modules of Agno's classes ``Agent``, ``Team``, ``Workflow`` and ``AgentOS``."""
 _DECLARED_AT, _ARGUMENTS, _APP = "_musterd_declared_at", "_musterd_arguments", "_musterd_app"
+log = structlog.get_logger("musterd.cli")
 _Undo = Callable[[], None]
 
 
@@ -168,6 +171,8 @@ def _watch_agent_os(module: ModuleType, systems: list[Any]) -> list[_Undo]:
         bound.apply_defaults()
         vars(self).update(list(bound.arguments.items())[1:])
         vars(self).update({_DECLARED_AT: place, _ARGUMENTS: names})
+        # On the object, because a lifespan calls it after the import, when the class has its own methods again.
+        vars(self)["resync"] = functools.partial(_resync, place)
         systems.append(self)
 
     def get_app(self: Any) -> Any:
@@ -178,6 +183,11 @@ def _watch_agent_os(module: ModuleType, systems: list[Any]) -> list[_Undo]:
 
     replacements = {"__init__": init, "get_app": get_app, "serve": serve}
     return [_replaced(cls, name, function) for name, function in replacements.items()]
+
+
+def _resync(place: Place, app: Any) -> None:
+    """Takes the place of ``AgentOS.resync``, by which a file has the agents served that it added after the import."""
+    log.warning(f"{place}: AgentOS.resync() has no effect: what a file declares is read once, at the start")
 
 
 _WATCHES: dict[str, Callable[[ModuleType, list[Any]], list[_Undo]]] = {
