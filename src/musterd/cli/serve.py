@@ -17,7 +17,7 @@ from musterd.cli.file_limits import fit_to_file_limit
 from musterd.cli.main import START
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
-from musterd.core import garbage_collection, threads
+from musterd.core import garbage_collection
 from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
 from musterd.core.loopback import is_loopback
@@ -113,7 +113,6 @@ class _UvicornServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             garbage_collection.freeze_and_resume(START)
-            threads.share_evenly()
             print_startup(self._server, url_of(self._listener))
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ from musterd.cli.main import START
 from musterd.cli.serve import begin_stop, listen, require_key, stop_now, url_of
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
-from musterd.core import garbage_collection, threads
+from musterd.core import garbage_collection
 from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
 from musterd.declare import Registry
@@ -74,7 +74,6 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
         signal.signal(signal_number, in_this_process(on_signal))
     async with probes as address, server.running():  # in this order: probes are answered during the drain
         garbage_collection.freeze_and_resume(START)
-        threads.share_evenly()
         print(f"musterd: working on {redacted_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
         await stop_requested.wait()
     exit_without_leftovers()
