@@ -1,6 +1,7 @@
 """Processes of a benchmark that take part in it: each is a Python module with arguments, which says JSON lines."""
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -30,15 +31,21 @@ class Part:
             stderr=self._log,
             text=True,
         )
+        self._received = b""
         self.pid = self._popen.pid
 
     def receive(self) -> Any:
         """Return the next thing that it says."""
         assert self._popen.stdout is not None
-        ready, _, _ = select.select([self._popen.stdout], [], [], PATIENCE_SECONDS)
-        line = self._popen.stdout.readline() if ready else ""
-        if not line:
-            raise NoFigure(f"a process of the benchmark died or came to nothing; see {self._log.name}")
+        said = self._popen.stdout.fileno()
+        # Read without a buffer of Python's: select() would not see a line that is in it already.
+        while b"\n" not in self._received:
+            ready, _, _ = select.select([said], [], [], PATIENCE_SECONDS)
+            part = os.read(said, 65536) if ready else b""
+            if not part:
+                raise NoFigure(f"a process of the benchmark died or came to nothing; see {self._log.name}")
+            self._received += part
+        line, _, self._received = self._received.partition(b"\n")
         return json.loads(line)
 
     def go(self, value: object = "go") -> None:
