@@ -53,7 +53,7 @@ class Outcome:
 
     def part(self, share: float) -> float:
         """Return the latency that this share of the events does not exceed, in ms."""
-        return self.latencies[int(share * (len(self.latencies) - 1))] * 1000 if self.latencies else float("nan")
+        return self.latencies[int(share * (len(self.latencies) - 1))] * 1000 if self.latencies else 0.0
 
 
 @dataclass
