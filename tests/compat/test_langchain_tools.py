@@ -1,9 +1,8 @@
-"""LangChain's own tools in runs. Left out without ``langchain-core``, which is optional in ``.venv-clients``.
+"""LangChain's own tools in runs.
 
 ``tests/unit/loop/test_library_tools.py`` has the same cases with classes that are named and used like LangChain's.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,7 @@ import pytest
 from musterd import Agent
 from tests.support.loop import Call, LoopHarness, TurnModel
 
-
-@pytest.fixture(autouse=True)
-def langchain(importable_agno: Path) -> None:
-    if not (importable_agno / "langchain_core").exists():
-        pytest.skip("langchain-core is not installed: uv pip install --python .venv-clients/bin/python langchain-core")
+pytestmark = pytest.mark.usefixtures("importable_agno")
 
 
 async def called(tools: list[Any], *calls: Call) -> tuple[TurnModel, LoopHarness]:

@@ -28,6 +28,7 @@
     │   ├── InputCheckError       a hook rejected the input of the run
     │   │   └── OutputCheckError  a hook rejected its output
     │   ├── StepFailed            a step of the workflow failed
+    │   ├── LeftUnfinished        another server had not finished the run that was imported
     │   └── ReplayDiverged        a step differs from the one stored under its path
     ├── RunRejected               a person rejected a step, so the run finishes as cancelled
     ├── LeaseLost                 another attempt owns the run, so this one must stop
