@@ -1,4 +1,4 @@
-"""An import that is killed leaves no half session that can be seen, and the next import goes on."""
+"""After an import is killed, no partial session is visible, and the next import continues."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def rows(url: str, text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("passes", [1, 2, 3])
-def test_an_import_that_is_killed_goes_on(database_url: str, tmp_path: Path, passes: int) -> None:
+def test_an_import_continues_after_a_kill(database_url: str, tmp_path: Path, passes: int) -> None:
     tables = AgentOSTables.beside(database_url, tmp_path)
     tables.add_session("s1", "agent", [run("agent", f"r{number}", LONG, str(number)) for number in range(1, 4)])
     tables.add_session("s2", "agent", [run("agent", "r4", "Short", "4")])

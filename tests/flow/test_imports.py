@@ -63,13 +63,13 @@ async def get(client: ServerClient, path: str) -> Any:
     return answer.json()
 
 
-async def test_a_run_of_an_agent_is_read_as_agentos_showed_it(tables: AgentOSTables, importing: Importing) -> None:
+async def test_an_agents_run_reads_as_in_agentos(tables: AgentOSTables, importing: Importing) -> None:
     weather = run("agent", "r1", "Oslo?", "Sunny", (tool("get_weather", {"city": "Oslo"}, "Sunny in Oslo"),))
     state = {"session_state": {"seen": ["Oslo"]}, "session_name": "My chat"}
     summary = {"summary": "About Oslo", "topics": ["weather"], "updated_at": "2026-09-21T14:13:30"}
     tables.add_session("s1", "agent", [weather], session_data=state, metadata={"m": 1}, summary=summary)
     report = await importing.run()
-    assert (report["sessions"]["taken"], report["runs"]["taken"], report["is_complete"]) == (1, 1, True)
+    assert (report["sessions"]["imported"], report["runs"]["imported"], report["is_complete"]) == (1, 1, True)
     async with importing.served() as client:
         (item,) = (await get(client, "/sessions?type=agent&user_id=ann"))["data"]
         assert (item["session_name"], item["session_state"]) == ("My chat", {"seen": ["Oslo"]})
@@ -100,7 +100,7 @@ async def test_a_team_is_read_with_its_members(tables: AgentOSTables, importing:
         "s1", "team", [member, run("team", "r1", "Ask", "It is sunny", calls, member_responses=[member])]
     )
     report = await importing.run()
-    assert (report["runs"]["taken"], report["member_runs"]["taken"]) == (1, 1)
+    assert (report["runs"]["imported"], report["member_runs"]["imported"]) == (1, 1)
     assert report["components"] == [{"kind": "team", "id": "desk", "runs": 1}]
     async with importing.served() as client:
         answer = await get(client, "/teams/desk/runs/r1?session_id=s1")
@@ -145,22 +145,22 @@ async def test_the_next_run_of_a_session_sends_its_imported_history(
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING", "PAUSED"])
-async def test_a_run_that_agentos_did_not_finish_says_so(
+async def test_an_unfinished_run_of_agentos_becomes_an_error(
     tables: AgentOSTables, importing: Importing, status: str
 ) -> None:
     tables.add_session("s1", "agent", [run("agent", "r1", "Pay", "", (tool("pay", {}),), status=status)])
     report = await importing.run()
-    assert report["ended"] == {status: 1}
+    assert report["unfinished"] == {status: 1}
     async with importing.served() as client:
         answer = await get(client, "/agents/weather-agent/runs/r1?session_id=s1")
         data = {"message": "Hello", "session_id": "s1", "stream": "false"}
         later = (await client.http.post("/agents/weather-agent/runs", data=data)).json()
     assert (answer["status"], answer["error"]["code"]) == ("ERROR", "left_unfinished")
-    assert answer["content"] == f"AgentOS had left this run {status} when it was imported; start it again."
+    assert answer["content"] == f"This run was {status} in AgentOS when it was imported. Start it again."
     assert later["status"] == "COMPLETED", "it does not hold the session's queue"
 
 
-async def test_media_are_read_with_their_content(tables: AgentOSTables, importing: Importing) -> None:
+async def test_media_are_imported_with_their_content(tables: AgentOSTables, importing: Importing) -> None:
     image = {"id": "i1", "format": "png", "mime_type": "image/png", "content": PNG}
     text = {"id": "f1", "mime_type": "text/plain", "filename": "a.txt", "content": "hello"}
     looked = run("agent", "r1", "Look", "Seen", input={"input_content": "Look", "images": [image], "files": [text]})
@@ -182,7 +182,7 @@ async def test_memories_and_approvals_are_listed(tables: AgentOSTables, importin
     tables.add_approval("a2", "r2", "pending")
     tables.add_memory("k1", "Likes tea", agent_id="weather-agent")
     report = await importing.run()
-    assert (report["approvals"]["taken"], report["memories"]["taken"]) == (2, 1)
+    assert (report["approvals"]["imported"], report["memories"]["imported"]) == (2, 1)
     async with importing.served() as client:
         approvals = {item["id"]: item for item in (await get(client, "/approvals"))["data"]}
         (memory,) = (await get(client, "/memories?user_id=ann"))["data"]
@@ -195,7 +195,7 @@ async def test_memories_and_approvals_are_listed(tables: AgentOSTables, importin
     assert (answer["tools"][0]["confirmed"], answer["tools"][0]["approval_id"]) == (True, "a1")
 
 
-async def test_a_second_import_adds_what_is_new_and_nothing_twice(tables: AgentOSTables, importing: Importing) -> None:
+async def test_a_second_import_adds_only_new_rows(tables: AgentOSTables, importing: Importing) -> None:
     first = run("agent", "r1", "One", "1")
     tables.add_session("s1", "agent", [first])
     tables.add_memory("k1", "Likes tea")
@@ -205,9 +205,9 @@ async def test_a_second_import_adds_what_is_new_and_nothing_twice(tables: AgentO
     tables.add_session("s2", "agent", None)
     tables.add_memory("k2", "Likes   TEA")
     report = await importing.run()
-    assert report["sessions"] == {"total": 2, "taken": 1, "present": 1, "left_out": 0}
-    assert report["runs"] == {"total": 2, "taken": 1, "present": 1, "left_out": 0}
-    assert report["memories"] == {"total": 2, "taken": 0, "present": 2, "left_out": 0}, "the user has that text"
+    assert report["sessions"] == {"total": 2, "imported": 1, "present": 1, "skipped": 0}
+    assert report["runs"] == {"total": 2, "imported": 1, "present": 1, "skipped": 0}
+    assert report["memories"] == {"total": 2, "imported": 0, "present": 2, "skipped": 0}, "the text is stored already"
     assert report["missing_runs"] == 0
     async with importing.served() as client:
         assert [item["run_id"] for item in await get(client, "/sessions/s1/runs?type=agent")] == ["r1", "r2"]
@@ -217,12 +217,12 @@ async def test_a_second_import_adds_what_is_new_and_nothing_twice(tables: AgentO
     tables.execute("DELETE FROM {schema}agno_sessions")
     tables.add_session("s1", "agent", [first, run("agent", "r4", "Four", "4")])
     report = await importing.run(code=1)
-    (left_out,) = report["left_out"]
-    assert (left_out["kind"], left_out["id"]) == ("sessions", "s1")
-    assert left_out["reason"] == "it has runs that began here, after which runs of AgentOS cannot be added"
+    (row,) = report["skipped"]
+    assert (row["kind"], row["id"]) == ("sessions", "s1")
+    assert row["reason"] == "the session has runs that were started in musterd, so no runs can be imported into it"
 
 
-async def test_a_dry_run_says_the_same_and_changes_nothing(tables: AgentOSTables, importing: Importing) -> None:
+async def test_a_dry_run_reports_the_same_and_changes_nothing(tables: AgentOSTables, importing: Importing) -> None:
     tables.add_session("s1", "agent", [run("agent", "r1", "One", "1")])
     tables.add_memory("k1", "Likes tea")
     tables.add_approval("a1", "r1", "approved")
@@ -235,7 +235,7 @@ async def test_a_dry_run_says_the_same_and_changes_nothing(tables: AgentOSTables
     assert [again[kind]["present"] for kind in ("sessions", "runs", "memories", "approvals")] == [1, 1, 1, 1]
 
 
-async def test_what_cannot_be_read_is_left_out_with_the_reason(tables: AgentOSTables, importing: Importing) -> None:
+async def test_an_invalid_row_is_skipped_with_the_reason(tables: AgentOSTables, importing: Importing) -> None:
     good = run("agent", "r1", "One", "1")
     tables.add_session("s1", "agent", [good, {"agent_id": "x"}, run("agent", "r2", "Two", "2", messages="none")])
     tables.add_session("s3", "agent", [run("agent", "r1", "Same id", "1")])
@@ -247,14 +247,14 @@ async def test_what_cannot_be_read_is_left_out_with_the_reason(tables: AgentOSTa
     tables.execute("ALTER TABLE {schema}agno_sessions ADD COLUMN colour VARCHAR")
     tables.execute("INSERT INTO {schema}agno_knowledge VALUES ('d1', 'doc')")
     report = await importing.run(code=1)
-    reasons = {(item["kind"], item["id"]): item["reason"] for item in report["left_out"]}
+    reasons = {(item["kind"], item["id"]): item["reason"] for item in report["skipped"]}
     assert reasons == {
-        ("runs", ""): "its run_id is missing or not an id that musterd accepts",
-        ("runs", "r2"): "its messages is not a list",
-        ("runs", "r1"): "there is a run r1 in the session s1",
-        ("sessions", "s4"): "its runs is not JSON",
-        ("memories", "k1"): "it has 6000 characters; at most 5000 are stored",
-        ("approvals", "a1"): "its run r9 is not here",
+        ("runs", ""): "run_id is missing, too long or contains control characters",
+        ("runs", "r2"): "messages is not a list",
+        ("runs", "r1"): "session s1 already has a run r1",
+        ("sessions", "s4"): "runs is not JSON",
+        ("memories", "k1"): "the memory has 6000 characters; the limit is 5000",
+        ("approvals", "a1"): "its run r9 is not in the database",
     }
     assert report["unknown_columns"] == [f"{tables.schema}agno_sessions.colour"]
     assert report["other_tables"][0]["table"] == "agno_knowledge"

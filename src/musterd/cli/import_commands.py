@@ -22,19 +22,19 @@ def import_agno(
 ) -> int:
     """Copy sessions, runs, memories and approvals from DATABASE, the database of an AgentOS 2.5.
 
-    DATABASE is only read. Repeat the command to go on after an interruption; nothing is copied twice.
+    DATABASE is opened read-only. After an interruption, repeat the command to continue; nothing is copied twice.
 
-    Exit codes: 0 everything was copied, 1 something was left out, 2 one of the databases cannot be used.
+    Exit codes: 0 everything was copied, 1 some rows were skipped, 2 one of the databases cannot be used.
 
     Parameters
     ----------
     database
         A SQLite file, or a URL as AgentOS takes it.
     component
-        A new id of an agent, team or workflow, as old=new; may be repeated.
+        Give an agent, team or workflow another id, as old=new; may be repeated.
     owned
-        Sessions and memories belong to their users: only tokens of these users see them. By default if token keys are
-        set.
+        Sessions and memories belong to their users, and only tokens of those users can read them. The default is to do
+        so if token keys are set.
     dry_run
         Change nothing, and print what would be copied.
     """

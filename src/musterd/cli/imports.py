@@ -21,7 +21,7 @@ from musterd.store.open_database import redacted_url
 
 PROGRESS_SECONDS = 2.0
 SHOWN_ROWS = 20
-"""The most rows that are left out and printed; ``--json`` has more."""
+"""The maximum number of skipped rows that are printed; ``--json`` has more."""
 INTERRUPTED = 130
 _SINGULAR = {"sessions": "session", "runs": "run", "memories": "memory", "approvals": "approval"}
 
@@ -34,7 +34,7 @@ def import_agno(
     :param address: a file or a URL.
     :param components: new ids of components: ``old=new``.
     :param owned: whether what is imported belongs to its users; None: if the settings have token keys.
-    :raises StartError: one of the databases cannot be used, or a new id is not given as ``old=new``.
+    :raises StartError: one of the databases cannot be used, or an item of ``components`` is not ``old=new``.
     """
     settings = settings_from(db)
     has_owners = auth_mode(settings) == "jwt" if owned is None else owned
@@ -43,7 +43,7 @@ def import_agno(
     try:
         report = _import(source, settings, names, writes=not dry_run)
     except KeyboardInterrupt:
-        say("musterd: stopped; the same command goes on from here")
+        say("musterd: interrupted; run the same command again to continue")
         return INTERRUPTED
     finally:
         source.close()
@@ -57,7 +57,7 @@ def import_agno(
 
 
 def _import(source: AgentOSDatabase, settings: Settings, names: Names, *, writes: bool) -> Report:
-    tables = source.tables()  # first: no database is created if there is nothing to import
+    tables = source.tables()  # before the target is opened, so that none is created if there is nothing to import
 
     def importing(target: Database | None) -> Import:
         return Import(source=source, tables=tables, target=target, names=names, writes=writes, on_progress=_Progress())
@@ -78,7 +78,7 @@ def _new_ids(pairs: Sequence[str]) -> dict[str, str]:
 
 
 class _Progress:
-    """Says on a terminal how far the import is."""
+    """Prints the progress of the import if stderr is a terminal."""
 
     def __init__(self) -> None:
         self._next_at = clock.monotonic() + PROGRESS_SECONDS
@@ -86,14 +86,15 @@ class _Progress:
 
     def __call__(self, done: int, total: int) -> None:
         if self._is_terminal and clock.monotonic() >= self._next_at:
-            say(f"{done} of {total}")
+            say(f"{done} of {total} rows")
             self._next_at = clock.monotonic() + PROGRESS_SECONDS
 
 
 def _lines(report: Report, *, is_dry_run: bool) -> list[str]:
-    taken = "would import" if is_dry_run else "imported"
+    imported = "would import" if is_dry_run else "imported"
     lines = [
-        f"{kind.replace('_', ' ')}: {counts.taken} {taken}, {counts.present} there already, {counts.left_out} left out"
+        f"{kind.replace('_', ' ')}: {counts.imported} {imported}, {counts.present} already present, "
+        f"{counts.skipped} skipped"
         for kind, counts in report.counts.items()
         if kind != "member_runs" or counts.total
     ]
@@ -101,19 +102,20 @@ def _lines(report: Report, *, is_dry_run: bool) -> list[str]:
         f"{kind} {component_id}: {_counted(runs, 'run')}"
         for (kind, component_id), runs in sorted(report.components.items())
     ]
-    for status, runs in sorted(report.ended.items()):
-        lines.append(f"ended as ERROR, because AgentOS had left them {status}: {_counted(runs, 'run')}")
-    for row in report.left_out[:SHOWN_ROWS]:
-        place = "" if row.session_id is None else f" of the session {row.session_id}"
-        lines.append(f"left out: {_SINGULAR[row.kind]} {row.id}{place}: {row.reason}")
-    if (hidden := sum(counts.left_out for counts in report.counts.values()) - SHOWN_ROWS) > 0:
-        lines.append(f"left out: {hidden} more, which --json lists")
+    for status, runs in sorted(report.unfinished.items()):
+        were = "was" if runs == 1 else "were"
+        lines.append(f"{imported} as ERROR: {_counted(runs, 'run')} that {were} {status} in AgentOS")
+    for row in report.skipped[:SHOWN_ROWS]:
+        place = "" if row.session_id is None else f" of session {row.session_id}"
+        lines.append(f"skipped: {_SINGULAR[row.kind]} {row.id}{place}: {row.reason}")
+    if (hidden := sum(counts.skipped for counts in report.counts.values()) - SHOWN_ROWS) > 0:
+        lines.append(f"skipped: {hidden} more, which --json lists")
     for table, rows in sorted(report.other_tables.items()):
         lines.append(f"not imported: {_counted(rows, 'row')} of {table}: {OTHER_TABLES[table]}")
     if report.unknown_columns:
         lines.append(f"not imported: columns that AgentOS 2.5 does not have: {', '.join(report.unknown_columns)}")
     if report.missing_runs:
-        lines.append(f"missing: {_counted(report.missing_runs, 'run')} of those stored, not there now — import again")
+        lines.append(f"missing: {_counted(report.missing_runs, 'stored run')} cannot be read back — import again")
     return [one_line(line) for line in lines]
 
 

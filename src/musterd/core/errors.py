@@ -347,7 +347,7 @@ class RunRejected(MusterdError):
 
 
 class LeftUnfinished(RunFailed):
-    """The run was not finished when it was imported from another server, and cannot be continued."""
+    """The run was not finished when it was imported from another server, so it cannot be continued."""
 
     run_code = "left_unfinished"
 

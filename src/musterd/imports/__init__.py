@@ -1,5 +1,5 @@
-"""Copies the data of another server into a database of musterd: sessions, runs, memories and approvals of AgentOS 2.5.
+"""Copies sessions, runs, memories and approvals from an AgentOS 2.5 database into musterd's database.
 
-:mod:`.agentos` reads the tables of AgentOS, the modules beside it convert their rows to musterd's records, and
-:mod:`.importing` stores these session by session. Nothing here imports Agno, and the other database is only read.
+:mod:`.agentos` reads AgentOS's tables, :mod:`.importing` goes through their rows, :mod:`.store` stores them, and the
+other modules convert them to musterd's records. Nothing here imports Agno.
 """

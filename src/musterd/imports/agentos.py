@@ -1,6 +1,6 @@
-"""The database of an AgentOS, which is only read: its tables, and their rows one by one.
+"""Reads the tables of an AgentOS database, row by row. Nothing is written there.
 
-Tables are found by their columns, because an application may name them, and in Postgres may put them into any schema.
+Tables are recognized by their columns, because an application can choose their names and, in Postgres, their schema.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ class TableShape:
     """The columns by which a table of AgentOS is recognized.
 
     :param key: its primary key.
-    :param columns: all columns that are read. A table without one of them is of another version.
-    :param json_columns: those of them that contain JSON.
-    :param marks: the columns that no other table has together.
+    :param columns: all columns that are read. A table that lacks one of them is of another version.
+    :param json_columns: the columns that contain JSON.
+    :param marks: a set of columns that no other table has.
     """
 
     key: str
@@ -69,7 +69,7 @@ IGNORED_COLUMNS = frozenset(
     {"agent_data", "team_data", "workflow_data", "feedback", "session_id", "source_type", "source_name", "expires_at"}
     | {"agent_id", "team_id", "workflow_id", "user_id", "schedule_id", "schedule_run_id", "updated_at", "run_status"}
 )
-"""Columns of AgentOS that say nothing which the others do not say, or that musterd has no place for."""
+"""Columns of AgentOS that are redundant, or that musterd has no place for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Table:
 class Tables:
     """The tables of a database.
 
-    :param others: tables that are not imported, with the numbers of their rows.
+    :param others: tables that are not imported, with their row counts.
     """
 
     by_shape: Mapping[TableShape, list[Table]] = field(default_factory=dict)
@@ -100,9 +100,9 @@ class Tables:
 
 
 class AgentOSDatabase:
-    """An open database of an AgentOS. Use it on one thread at a time.
+    """An open AgentOS database. Use it in one thread at a time.
 
-    :param address: a file, or a URL as AgentOS takes it, with or without a driver.
+    :param address: a file, or a database URL as AgentOS accepts it, with or without a driver.
     :raises StartError: it cannot be opened.
     """
 
@@ -118,9 +118,9 @@ class AgentOSDatabase:
         self._engine.dispose()
 
     def tables(self) -> Tables:
-        """The tables that can be imported, and others of AgentOS.
+        """The tables that can be imported, and AgentOS's other tables.
 
-        :raises StartError: there is no table of AgentOS, or one is of another version.
+        :raises StartError: there is no AgentOS table, or one is of another version.
         """
         import sqlalchemy as sa
 
@@ -137,7 +137,7 @@ class AgentOSDatabase:
                     elif name in OTHER_TABLES and (rows := self._count_in(name, schema)):
                         others[name] = others.get(name, 0) + rows
         if not any(by_shape.values()):
-            raise StartError(f"{self.name}: has no table of AgentOS 2.5 — name the database that its db= names")
+            raise StartError(f"{self.name}: has no AgentOS 2.5 tables — use the database in the application's db=")
         return Tables(by_shape, others)
 
     def _schemas(self, names: Sequence[str]) -> list[str | None]:
@@ -148,14 +148,14 @@ class AgentOSDatabase:
     def _table(self, name: str, schema: str | None, shape: TableShape, columns: Sequence[str]) -> Table:
         if missing := sorted(set(shape.columns) - set(columns)):
             raise StartError(
-                f"{self.name}: its table {name} has no column {', '.join(missing)} — only tables of AgentOS 2.5 can be "
-                "imported; start AgentOS 2.5.6 on it once, which migrates it"
+                f"{self.name}: table {name} lacks the columns {', '.join(missing)} — only AgentOS 2.5 tables can be "
+                "imported; start AgentOS 2.5.6 on the database once to migrate it"
             )
         unknown = tuple(column for column in columns if column not in shape.columns and column not in IGNORED_COLUMNS)
         return Table(name, schema, shape, unknown)
 
     def count(self, table: Table) -> int:
-        """The number of rows.
+        """The number of rows of a table.
 
         :raises StartError: the database cannot be read.
         """
@@ -169,7 +169,7 @@ class AgentOSDatabase:
         return int(self._connection.execute(counted).scalar_one())
 
     def ids(self, table: Table) -> Iterator[list[str]]:
-        """The primary keys in their order, in pages: a table may have more rows than fit into memory.
+        """The primary keys in order, in pages, because a table may have more rows than fit into memory.
 
         :raises StartError: the database cannot be read.
         """
@@ -187,9 +187,9 @@ class AgentOSDatabase:
             last = page[-1]
 
     def row(self, table: Table, key: str) -> Mapping[str, Json]:
-        """One row, its JSON columns as text.
+        """One row, with its JSON columns as text.
 
-        :raises Unreadable: it has been deleted meanwhile.
+        :raises Unreadable: the row was deleted during the import.
         :raises StartError: the database cannot be read.
         """
         import sqlalchemy as sa
@@ -204,7 +204,7 @@ class AgentOSDatabase:
         with _as_start_error(self.name):
             row = self._connection.execute(query).mappings().one_or_none()
         if row is None:
-            raise Unreadable("AgentOS has deleted it meanwhile")
+            raise Unreadable("AgentOS deleted it during the import")
         return dict(row)
 
 
@@ -218,7 +218,7 @@ def _engine(address: str) -> "Engine":
     if kind == "sqlite":
         return _sqlite(sqlite_path(f"sqlite://{rest}"))
     if kind not in ("postgresql", "postgres"):
-        raise StartError(f"{redacted_url(address)}: AgentOS databases of this kind cannot be read — {_KINDS}")
+        raise StartError(f"{redacted_url(address)}: not a SQLite or Postgres database — {_ADDRESS_FORMS}")
     try:
         import psycopg  # noqa: F401 - SQLAlchemy's own error does not say what to install
     except ImportError as error:
@@ -226,21 +226,21 @@ def _engine(address: str) -> "Engine":
     try:
         url = sa.make_url(f"postgresql+psycopg://{rest}")
     except sa.exc.ArgumentError as error:
-        raise StartError(f"{redacted_url(address)}: not a database URL — {_KINDS}") from error
-    # Whatever happens here, the other server's data stay as they are.
+        raise StartError(f"{redacted_url(address)}: not a database URL — {_ADDRESS_FORMS}") from error
+    # A bug here must not change AgentOS's data.
     options = {"options": "-c default_transaction_read_only=on"}
     return sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args=options)
 
 
-_KINDS = "name a file, sqlite:///file or postgresql://user@host/database"
+_ADDRESS_FORMS = "use a file, sqlite:///file or postgresql://user@host/database"
 
 
 def _sqlite(path: Path) -> "Engine":
     import sqlalchemy as sa
 
     if not path.is_file():
-        raise StartError(f"{path}: does not exist — {_KINDS}")
-    # The thread changes with each read, but there is one at a time.
+        raise StartError(f"{path}: does not exist — {_ADDRESS_FORMS}")
+    # Reads run in changing threads, one at a time.
     options = {"uri": True, "check_same_thread": False}
     return sa.create_engine(f"sqlite:///{path.as_uri()}?mode=ro&uri=true", connect_args=options)
 

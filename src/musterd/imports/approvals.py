@@ -1,4 +1,4 @@
-"""One approval of AgentOS as a row of musterd's inbox of approvals."""
+"""Converts one approval of AgentOS to a row of musterd's approvals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ _JSON_COLUMNS = ("tool_args", "requirements", "context", "resolution_data")
 class ImportedApproval:
     """An approval whose run has ended.
 
-    :param run_id: the run whose tool call it is, the root or a member.
-    :param requirement: without what it takes from its run.
+    :param run_id: the run of the tool call; a root run or a member run.
+    :param requirement: the question; :meth:`params` adds the fields that come from the run.
     """
 
     run_id: str
@@ -33,7 +33,7 @@ class ImportedApproval:
     def params(self, run: RunRow) -> JsonObject:
         """The parameters of the statement that stores it.
 
-        :param run: its run as it is stored.
+        :param run: the stored run.
         """
         requirement = replace(
             self.requirement,
@@ -61,15 +61,15 @@ class ImportedApproval:
 
 
 def imported_approval(stored: Mapping[str, Json]) -> ImportedApproval:
-    """Convert a row of AgentOS's table of approvals. One that was pending is cancelled, because its run has ended.
+    """Convert a row of AgentOS's table of approvals. A pending approval becomes cancelled, because its run has ended.
 
-    :raises Unreadable: it does not have the form that AgentOS gives it.
+    :raises Unreadable: it does not have AgentOS's format.
     """
     approval_id = require_id(stored, "id")
     columns = {name: parse(stored.get(name), name) for name in _JSON_COLUMNS}
     status = text_of(stored.get("status"))
     if status not in STATUSES:
-        raise Unreadable(f"its status is {status[:40]!r}")
+        raise Unreadable(f"unknown status {status[:40]!r}")
     kind_name = text_of(stored.get("pause_type"))
     kind = next((kind for kind in RequirementKind if kind.value == kind_name), RequirementKind.CONFIRMATION)
     first: JsonObject = next(iter(objects_in(columns, "requirements")), {})
@@ -104,5 +104,7 @@ def imported_approval(stored: Mapping[str, Json]) -> ImportedApproval:
 def _decision(approval_id: str, status: str, kind: RequirementKind) -> JsonObject | None:
     if status not in ("approved", "rejected"):
         return None
-    made = Verdict.HAPPENED if kind is RequirementKind.EXTERNAL_EXECUTION else Verdict.RUN
-    return Decision(key=approval_id, verdict=made if status == "approved" else Verdict.REFUSED).as_json()
+    verdict = Verdict.REFUSED
+    if status == "approved":
+        verdict = Verdict.HAPPENED if kind is RequirementKind.EXTERNAL_EXECUTION else Verdict.RUN
+    return Decision(key=approval_id, verdict=verdict).as_json()

@@ -1,7 +1,7 @@
-"""The conversation of a run: AgentOS's list of messages as messages of pydantic-ai, which musterd stores.
+"""Converts the messages of an AgentOS run to pydantic-ai's messages, which musterd stores.
 
-A message of AgentOS has a role, and one for each tool result. A request of pydantic-ai holds all that the model reads
-before its next answer. What providers add for themselves, such as signatures of thoughts, is left out.
+AgentOS has one message per role and per tool result. A request of pydantic-ai holds everything that the model reads
+before its next answer. Provider-specific parts, such as reasoning signatures, are dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 @dataclass(frozen=True, slots=True)
 class CallPlace:
-    """The place of a tool call in its run: the turn of the model that made it, and its number there, both from 0."""
+    """The place of a tool call in its run: the turn, and the call's number in the turn, both from 0."""
 
     turn: int
     number: int
@@ -61,10 +61,10 @@ def call_places(messages: Sequence[JsonObject]) -> dict[str, CallPlace]:
 
 
 def conversation(run: JsonObject, contents: Contents) -> list[str]:
-    """The messages of a run as musterd stores them: a JSON text each.
+    """The messages of a run as musterd stores them, one JSON text per message.
 
-    :param contents: the contents of media in the messages are added to it.
-    :raises Unreadable: a message does not have the form that AgentOS gives it.
+    :param contents: receives the contents of media in the messages.
+    :raises Unreadable: a message does not have AgentOS's format.
     """
     return [message_text(message) for message in _messages(objects_in(run, "messages"), contents)]
 

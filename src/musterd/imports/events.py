@@ -1,7 +1,7 @@
-"""The events of an imported run: that it and its members started, and how they ended.
+"""The events of an imported run: the start and the end of the run and of each member run.
 
-AgentOS stores other events only if it is told to. With these, a client that resumes the stream of an imported run reads
-its end.
+With these a client can resume the stream of an imported run and reads its end. AgentOS stores other events only if the
+application turns that on, so they are not imported.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The import of an AgentOS database: sessions with their runs, then memories, then approvals.
 
-Rows are read and stored one by one, so memory holds one session at a time. Nothing is remembered between two imports:
-each looks up by id what is stored already, so it goes on where the last one ended, however that ended.
+Rows are read and stored one by one, so memory holds one session at a time. An import keeps no state. It looks up each
+row by its id, so it continues where an interrupted import stopped.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ _KINDS = {SESSIONS: "sessions", MEMORIES: "memories", APPROVALS: "approvals"}
 class Import:
     """One import.
 
-    :param source: the database of AgentOS.
+    :param source: AgentOS's database.
     :param tables: its tables.
-    :param target: the open database to store into; None: there is none yet, and this is a dry run.
-    :param writes: False: only say what would happen.
-    :param on_progress: called after each row with the number of rows that are done, and that of all rows.
+    :param target: the open database to store into; None in a dry run if it does not exist yet.
+    :param writes: False in a dry run.
+    :param on_progress: called after each row with the number of rows that are done and the total.
     """
 
     source: AgentOSDatabase
@@ -51,20 +51,20 @@ class Import:
         :raises StoreUnavailable: the target cannot be written.
         """
         await self._describe()
-        # Approvals come last, because each needs its run.
-        for shape, take in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
+        # Approvals come last, because each refers to its run.
+        for shape, import_row in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
             for table in self.tables.by_shape[shape]:
                 async for key in self._keys(table):
                     try:
-                        await take(table, key)
+                        await import_row(table, key)
                     except (Unreadable, NotStored) as problem:
-                        self.report.leave_out(_KINDS[shape], key, str(problem))
+                        self.report.skip(_KINDS[shape], key, str(problem))
                     self._done += 1
                     self.on_progress(self._done, self._total)
         return self.report
 
     async def _describe(self) -> None:
-        """Count the rows, and note what is not imported."""
+        """Count the rows, and record what is not imported."""
         for shape, shape_tables in self.tables.by_shape.items():
             for table in shape_tables:
                 rows = await asyncio.to_thread(self.source.count, table)
@@ -79,10 +79,10 @@ class Import:
             for key in page:
                 yield key
 
-    def _count(self, kind: str, *, is_taken: bool) -> None:
+    def _count(self, kind: str, *, is_new: bool) -> None:
         counts = self.report.counts[kind]
-        counts.taken += is_taken
-        counts.present += not is_taken
+        counts.imported += is_new
+        counts.present += not is_new
 
     # --- sessions -------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Import:
         for part in store.parts(session.row, session.runs.trees):
             stored.add(await self._store_part(part))
             faults.point("part_imported")
-        self._count("sessions", is_taken=stored.is_new)
+        self._count("sessions", is_new=stored.is_new)
         self._count_runs(session, stored)
         if self.writes:
             await self._check(stored)
@@ -102,7 +102,7 @@ class Import:
 
     async def _store_part(self, part: Part) -> Stored:
         if self.target is None:
-            return Stored(taken=part.trees, is_new=True)
+            return Stored(added=part.trees, is_new=True)
         if self.writes:
             return await self.target.write(lambda tx: store.store_part(tx, part, clock.now()))
         return await self.target.scan(lambda tx: store.preview(tx, part))
@@ -110,22 +110,22 @@ class Import:
     def _count_runs(self, session: ImportedSession, stored: Stored) -> None:
         report = self.report
         runs, member_runs = report.counts["runs"], report.counts["member_runs"]
-        runs.taken += len(stored.taken)
+        runs.imported += len(stored.added)
         runs.present += len(stored.present)
-        member_runs.taken += sum(len(tree) - 1 for tree in stored.taken)
+        member_runs.imported += sum(len(tree) - 1 for tree in stored.added)
         member_runs.present += sum(len(tree) - 1 for tree in stored.present)
-        for item in (*session.runs.left_out, *stored.left_out):
-            report.leave_out("runs", item.run_id, item.reason, session.row.session_id)
-        runs.total = runs.taken + runs.present + runs.left_out
-        member_runs.total = member_runs.taken + member_runs.present
-        for root, *_ in (*stored.taken, *stored.present):
+        for item in (*session.runs.skipped, *stored.skipped):
+            report.skip("runs", item.run_id, item.reason, session.row.session_id)
+        runs.total = runs.imported + runs.present + runs.skipped
+        member_runs.total = member_runs.imported + member_runs.present
+        for root, *_ in (*stored.added, *stored.present):
             report.components[root.row.component_kind, root.row.component_id] += 1
             if root.stored_status not in STATES:
-                report.ended[root.stored_status] += 1
+                report.unfinished[root.stored_status] += 1
 
     async def _check(self, stored: Stored) -> None:
-        """Count the runs of a session that are stored now."""
-        run_ids = [run.row.run_id for tree in (*stored.taken, *stored.present) for run in tree]
+        """Count the session's runs that cannot be read back."""
+        run_ids = [run.row.run_id for tree in (*stored.added, *stored.present) for run in tree]
         if self.target is not None and run_ids:
             self.report.missing_runs += len(run_ids) - await self.target.read(lambda tx: store.count_runs(tx, run_ids))
 
@@ -133,18 +133,18 @@ class Import:
 
     async def _memory(self, table: Table, key: str) -> None:
         memory = imported_memory(await asyncio.to_thread(self.source.row, table, key), self.names)
-        is_taken = True
+        is_new = True
         if self.target is not None and self.writes:
-            is_taken = await self.target.write(lambda tx: store.store_memory(tx, memory))
+            is_new = await self.target.write(lambda tx: store.store_memory(tx, memory))
         elif self.target is not None:
-            is_taken = not await self.target.read(lambda tx: store.has_memory(tx, memory))
-        self._count("memories", is_taken=is_taken)
+            is_new = not await self.target.read(lambda tx: store.has_memory(tx, memory))
+        self._count("memories", is_new=is_new)
 
     async def _approval(self, table: Table, key: str) -> None:
         approval = imported_approval(await asyncio.to_thread(self.source.row, table, key))
-        is_taken = True
+        is_new = True
         if self.target is not None and self.writes:
-            is_taken = await self.target.write(lambda tx: store.store_approval(tx, approval))
+            is_new = await self.target.write(lambda tx: store.store_approval(tx, approval))
         elif self.target is not None:
-            is_taken = not await self.target.read(lambda tx: store.has_approval(tx, approval))
-        self._count("approvals", is_taken=is_taken)
+            is_new = not await self.target.read(lambda tx: store.has_approval(tx, approval))
+        self._count("approvals", is_new=is_new)

@@ -1,4 +1,4 @@
-"""Images, audio, videos and files in rows of AgentOS, which stores their content as base64 text."""
+"""Converts images, audio, videos and files in rows of AgentOS, which stores their content as base64 text."""
 
 import base64
 import binascii
@@ -22,12 +22,12 @@ Contents = dict[str, bytes]
 
 
 def media_in(value: Mapping[str, Json], keys: Mapping[str, str], contents: Contents) -> dict[str, list[JsonObject]]:
-    """The media of a run or a message in musterd's form, by kind. Their contents are added to ``contents``.
+    """The media of a run or a message in musterd's format, by kind. Their contents are added to ``contents``.
 
-    A medium of which AgentOS stored a path only keeps its name and its type.
+    If AgentOS stored only the path of a medium, it keeps only its name and type.
 
     :param keys: the key of each kind in ``value``.
-    :raises Unreadable: a list of media is something else.
+    :raises Unreadable: a value that should be a list of media is not one.
     """
     media = {kind: [_item(kind, item, contents) for item in objects_in(value, key)] for kind, key in keys.items()}
     return {kind: items for kind, items in media.items() if items}
@@ -52,7 +52,7 @@ def _item(kind: str, stored: JsonObject, contents: Contents) -> JsonObject:
 
 
 def _decoded(content: str, *, is_text: bool) -> bytes:
-    """The bytes of a medium. AgentOS stores the content of text files as it is."""
+    """The bytes of a medium. AgentOS stores text files unencoded."""
     if not is_text:
         try:
             return base64.b64decode(content, validate=True)
@@ -62,9 +62,9 @@ def _decoded(content: str, *, is_text: bool) -> bytes:
 
 
 def prompt(text: str, message: Mapping[str, Json], contents: Contents) -> "str | list[UserContent]":
-    """A user's message as a model reads it: the text, and the media after it.
+    """A user's message as a model reads it: the text followed by the media.
 
-    :raises Unreadable: a list of media is something else.
+    :raises Unreadable: a value that should be a list of media is not one.
     """
     media = media_in(message, MESSAGE_KEYS, contents)
     stored = {kind: [item for item in items if "blob" in item or "url" in item] for kind, items in media.items()}

@@ -1,4 +1,4 @@
-"""One memory of AgentOS as musterd's."""
+"""Converts one memory of AgentOS."""
 
 from collections.abc import Mapping
 
@@ -9,28 +9,28 @@ from musterd.features.memories.records import Memory
 from musterd.imports.runs import Names, require_id
 from musterd.imports.values import Unreadable, parse, text_in, text_of, time_in
 
-NOBODY = "default"
-"""The user of memories that name none, in AgentOS and here."""
+DEFAULT_USER = "default"
+"""The user of memories that have no user, in AgentOS and in musterd."""
 
 
 def imported_memory(stored: Mapping[str, Json], names: Names) -> Memory:
     """Convert a row of AgentOS's table of memories.
 
-    :raises Unreadable: it does not have the form that AgentOS gives it, or it is longer than memories may be here.
+    :raises Unreadable: it does not have AgentOS's format, or it is longer than musterd allows.
     """
     memory_id = require_id(stored, "memory_id")
     text, topics = storable(text_of(parse(stored.get("memory"), "memory"))), parse(stored.get("topics"), "topics")
     if not text.strip():
-        raise Unreadable("it is empty")
+        raise Unreadable("the memory is empty")
     if len(text) > MEMORY_CHARACTERS:
-        raise Unreadable(f"it has {len(text)} characters; at most {MEMORY_CHARACTERS} are stored")
+        raise Unreadable(f"the memory has {len(text)} characters; the limit is {MEMORY_CHARACTERS}")
     user_id = text_in(stored, "user_id")
     agent_id, team_id = text_in(stored, "agent_id"), text_in(stored, "team_id")
     created_at = time_in(stored, "created_at") or 0.0
     return Memory(
         memory_id=memory_id,
         owner=names.owner(user_id),
-        user_id=user_id or NOBODY,
+        user_id=user_id or DEFAULT_USER,
         memory=text,
         topics=_topics(topics),
         agent_id=None if agent_id is None else names.component(agent_id),

@@ -1,4 +1,4 @@
-"""What an import has done: numbers, and what was left out with the reason."""
+"""The report of an import: counts, and the rows that were skipped with the reasons."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from musterd.core.jsontypes import JsonObject
 
 KINDS = ("sessions", "runs", "member_runs", "memories", "approvals")
 LISTED_ROWS = 1000
-"""The most rows that are left out and listed; further ones are only counted."""
+"""The maximum number of skipped rows that are listed; the rest are only counted."""
 _FILE = "declare agents, teams and workflows in a file"
 OTHER_TABLES = {
     "agno_knowledge": "add the documents to a knowledge base with musterd knowledge add",
@@ -18,31 +18,31 @@ OTHER_TABLES = {
     "agno_metrics": "daily usage is computed from the runs",
     "agno_traces": "traces are made from the runs",
     "agno_spans": "traces are made from the runs",
-    "agno_learnings": "of what was learned, only memories are imported",
-    "agno_culture": "musterd has no culture",
+    "agno_learnings": "memories are imported, other learnings are not",
+    "agno_culture": "an Agno file keeps using it in AgentOS's database",
     "agno_components": _FILE,
     "agno_component_configs": _FILE,
     "agno_component_links": _FILE,
 }
-"""What to do about the rows of tables that are not imported."""
+"""What a user can do about each table that is not imported."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many rows of a kind there are in AgentOS, and what became of them.
+    """How many rows of one kind AgentOS has, and what the import did with them.
 
-    :param taken: stored by this import; of a dry run: those that would be stored.
-    :param present: stored before.
+    :param imported: stored by this import, or in a dry run, rows that would be stored.
+    :param present: stored before this import.
     """
 
     total: int = 0
-    taken: int = 0
+    imported: int = 0
     present: int = 0
-    left_out: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOutRow:
+class SkippedRow:
     """A row that was not imported."""
 
     kind: str
@@ -55,30 +55,30 @@ class LeftOutRow:
 class Report:
     """The report of an import.
 
-    :param ended: how many root runs AgentOS had not finished, by their status there.
-    :param components: how many root runs there are of each component, by its kind and its id in musterd.
-    :param other_tables: the numbers of rows of tables that are not imported.
-    :param missing_runs: runs that were stored and are not there afterwards.
+    :param unfinished: how many root runs AgentOS had not finished, by their status in AgentOS.
+    :param components: how many root runs each component has, by its kind and its id in musterd.
+    :param other_tables: the row counts of tables that are not imported.
+    :param missing_runs: how many stored runs cannot be read back afterwards.
     """
 
     counts: dict[str, Counts] = field(default_factory=lambda: {kind: Counts() for kind in KINDS})
-    ended: Counter[str] = field(default_factory=Counter)
+    unfinished: Counter[str] = field(default_factory=Counter)
     components: Counter[tuple[str, str]] = field(default_factory=Counter)
-    left_out: list[LeftOutRow] = field(default_factory=list)
+    skipped: list[SkippedRow] = field(default_factory=list)
     other_tables: dict[str, int] = field(default_factory=dict)
     unknown_columns: list[str] = field(default_factory=list)
     missing_runs: int = 0
 
-    def leave_out(self, kind: str, row_id: str, reason: str, session_id: str | None = None) -> None:
-        """Count a row that is not imported, and list it with the reason."""
-        self.counts[kind].left_out += 1
-        if len(self.left_out) < LISTED_ROWS:
-            self.left_out.append(LeftOutRow(kind, row_id, session_id, reason))
+    def skip(self, kind: str, row_id: str, reason: str, session_id: str | None = None) -> None:
+        """Count a row that is not imported, and list it with its reason."""
+        self.counts[kind].skipped += 1
+        if len(self.skipped) < LISTED_ROWS:
+            self.skipped.append(SkippedRow(kind, row_id, session_id, reason))
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row that is imported at all is stored."""
-        return not self.missing_runs and not any(counts.left_out for counts in self.counts.values())
+        """Whether every row of the imported tables is stored."""
+        return not self.missing_runs and not any(counts.skipped for counts in self.counts.values())
 
     def as_json(self) -> JsonObject:
         """The report as a JSON object."""
@@ -88,12 +88,12 @@ class Report:
         return {
             **counts,
             "missing_runs": self.missing_runs,
-            "ended": dict(sorted(self.ended.items())),
+            "unfinished": dict(sorted(self.unfinished.items())),
             "components": [
                 {"kind": kind, "id": component_id, "runs": runs}
                 for (kind, component_id), runs in sorted(self.components.items())
             ],
-            "left_out": [{name: getattr(row, name) for name in LeftOutRow.__slots__} for row in self.left_out],
+            "skipped": [{name: getattr(row, name) for name in SkippedRow.__slots__} for row in self.skipped],
             "other_tables": [
                 {"table": name, "rows": rows, "hint": OTHER_TABLES.get(name)}
                 for name, rows in sorted(self.other_tables.items())

@@ -1,4 +1,4 @@
-"""One run of AgentOS as the records that musterd stores of a run."""
+"""Converts one run of AgentOS to the records that musterd stores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,22 +27,20 @@ from musterd.imports.values import (
 )
 
 STATES = {"COMPLETED": RunState.COMPLETED, "CANCELLED": RunState.CANCELLED, "ERROR": RunState.ERROR}
-"""The states of runs that have finished. Others are imported as ERROR, because nothing can continue them."""
+"""The states of finished runs. All others are imported as ERROR, because nothing can continue them."""
 DELEGATIONS = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
 STATE_KEYS = frozenset({"current_user_id", "current_session_id", "current_run_id"})
 """Keys that AgentOS adds to the session state of a run."""
-
-
 TICK_SECONDS = 0.001
-"""The least time between the beginnings of two runs, so that lists show them in the order in which AgentOS has them."""
+"""The minimum time between the starts of two runs, so that lists show them in AgentOS's order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """How the imported rows are named.
+    """The ids and owners that imported rows get.
 
-    :param components: new ids of agents, teams and workflows by their ids in AgentOS.
-    :param has_owners: whether sessions and memories belong to their users, as those of a server with tokens do.
+    :param components: new ids of agents, teams and workflows, by their ids in AgentOS.
+    :param has_owners: whether sessions and memories belong to their users, as on a server with tokens.
     """
 
     components: Mapping[str, str] = field(default_factory=dict)
@@ -53,16 +51,16 @@ class Names:
         return self.components.get(component_id, component_id)
 
     def owner(self, user_id: str | None) -> str | None:
-        """The owner of what belongs to a user."""
+        """The owner of a user's sessions and memories."""
         return user_id if self.has_owners else None
 
 
 @dataclass(slots=True, kw_only=True)
 class ImportedRun:
-    """A run with all that is stored of it.
+    """A run with all its records.
 
     :param stored: the run as AgentOS stores it.
-    :param messages: its conversation, a JSON text for each message.
+    :param messages: its conversation, as one JSON text per message.
     :param contents: the contents of its media by their hash.
     """
 
@@ -74,10 +72,10 @@ class ImportedRun:
     contents: Contents
 
     def move_after(self, created_at: float) -> float:
-        """Let the run begin after another one, if AgentOS's times, which are whole seconds, do not say so.
+        """Move the run's times so that it starts after another run. AgentOS stores whole seconds, so they may be equal.
 
-        :param created_at: when the other one began.
-        :return: when this one began.
+        :param created_at: when the other run started.
+        :return: when this run starts.
         """
         delay = created_at + TICK_SECONDS - self.row.created_at
         if delay > 0:
@@ -88,7 +86,7 @@ class ImportedRun:
 
     @property
     def stored_status(self) -> str:
-        """The status that AgentOS left it in."""
+        """The run's status in AgentOS."""
         return status_of(self.stored)
 
 
@@ -99,31 +97,31 @@ def kind_of(stored: JsonObject) -> ComponentKind | None:
 
 
 def status_of(stored: JsonObject) -> str:
-    """The status of a run in AgentOS, in its words."""
+    """The status of a run in AgentOS, as AgentOS names it."""
     return text_of(stored.get("status")).upper() or "RUNNING"
 
 
 def require_id(stored: Mapping[str, Json], name: str) -> str:
-    """An id that musterd accepts.
+    """Read a required id.
 
     :raises Unreadable: it is missing, too long, or contains control characters.
     """
     value = stored.get(name)
     if not isinstance(value, str) or not is_identifier(value):
-        raise Unreadable(f"its {name} is missing or not an id that musterd accepts")
+        raise Unreadable(f"{name} is missing, too long or contains control characters")
     return value
 
 
 def without_added_keys(state: JsonObject) -> JsonObject:
-    """A session state without the keys that AgentOS adds."""
+    """Remove the keys that AgentOS adds to a session state."""
     return {name: value for name, value in state.items() if name not in STATE_KEYS}
 
 
 def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedRun:
-    """Convert one run, without its place in its tree.
+    """Convert one run. Its path and its parent are added later (:mod:`.trees`).
 
-    :param session: a row with what runs of the session have in common.
-    :raises Unreadable: it does not have the form that AgentOS gives it.
+    :param session: a row with the values that all runs of the session share.
+    :raises Unreadable: it does not have AgentOS's format.
     """
     kind, contents = kind_of(stored) or session.component_kind, Contents()
     run_id = require_id(stored, "run_id")
@@ -165,9 +163,9 @@ def imported_run(stored: JsonObject, session: RunRow, names: Names) -> ImportedR
 
 
 def _created_at(stored: JsonObject, kind: ComponentKind, session_created_at: float) -> float:
-    """When a run began.
+    """When a run started.
 
-    AgentOS 2.5.6 gives runs of agents the time at which its process started. Their first message has the right one.
+    AgentOS 2.5.6 stores the start time of its process for runs of agents. The first message has the right time.
     """
     created_at = time_in(stored, "created_at") or session_created_at
     messages = own_messages(stored)[:1] if kind == "agent" else ()
@@ -183,13 +181,13 @@ def _input(stored: JsonObject, kind: ComponentKind, contents: Contents) -> Input
     if metadata := object_in(stored, "metadata"):
         options["metadata"] = metadata
     if kind == "workflow" and isinstance(value, dict | list):
-        options["has_input_schema"] = True  # its message is JSON, and clients read it as a value
+        options["has_input_schema"] = True  # the message is JSON, and clients see the parsed value
     return Input(message=storable(text_of(value)), media=media, options=options)
 
 
 def _output(stored: JsonObject, contents: Contents) -> Output:
     content, metrics = stored.get("content"), object_in(stored, "metrics")
-    # The metrics of a workflow are those of its steps, whose runs count their own tokens.
+    # Zero for a workflow: its metrics are those of its steps, and the runs of the steps count these tokens.
     usage, asides = _usage(metrics)
     return Output(
         content=storable(content) if isinstance(content, str) else content,
@@ -214,10 +212,10 @@ def _output(stored: JsonObject, contents: Contents) -> Output:
 
 
 def _error(stored: JsonObject) -> JsonObject | None:
-    """Why the run ended in ERROR: AgentOS's message, or that AgentOS had not finished it."""
+    """The error of a run that failed in AgentOS, or that AgentOS had not finished."""
     status = status_of(stored)
     if status not in STATES:
-        error: RunFailed = LeftUnfinished(f"AgentOS had left this run {status} when it was imported; start it again.")
+        error: RunFailed = LeftUnfinished(f"This run was {status} in AgentOS when it was imported. Start it again.")
     elif STATES[status] is RunState.ERROR:
         error = RunFailed(storable(text_of(stored.get("content"))) or None)
     else:
@@ -226,7 +224,7 @@ def _error(stored: JsonObject) -> JsonObject | None:
 
 
 def _usage(metrics: JsonObject) -> tuple[Usage, list[JsonObject]]:
-    """The tokens of a run, and those of them that other models than its own used."""
+    """The tokens of a run, and the part of them that models other than its own used."""
     total, asides, sum_of_asides = _tokens(metrics), list[JsonObject](), Usage()
     for role in object_in(metrics, "details"):
         for share in objects_in(object_in(metrics, "details"), role) if role != "model" else ():
@@ -246,7 +244,7 @@ def _tokens(metrics: JsonObject) -> Usage:
 
 
 def totals_text(runs: Sequence[ImportedRun]) -> str:
-    """What a run with its members has used, as JSON text."""
+    """The totals of a run with its members, as JSON text."""
     totals = Totals(cost=_sum([run.output.cost for run in runs]))
     for run in runs:
         answers = [message for message in own_messages(run.stored) if message.get("role") == "assistant"]
@@ -270,7 +268,7 @@ def imported_tool_call(call: JsonObject, number: int) -> ToolCall:
     """Convert one tool call.
 
     :param number: its number in the run, for calls without an id.
-    :raises Unreadable: it does not have the form that AgentOS gives it.
+    :raises Unreadable: it does not have AgentOS's format.
     """
     metrics = object_in(call, "metrics")
     started_at, result = time_in(metrics, "start_time"), call.get("result")
@@ -291,7 +289,7 @@ def imported_tool_call(call: JsonObject, number: int) -> ToolCall:
 
 
 def _approval(call: JsonObject) -> JsonObject | None:
-    """What a person had to decide about a call, and the decision; None if no person was involved."""
+    """The question to a person about a call, with the decision; None if no person was involved."""
     kind = requirement_kind(call)
     if kind is None:
         return None
@@ -305,8 +303,8 @@ def _approval(call: JsonObject) -> JsonObject | None:
 
 
 def requirement_kind(call: JsonObject) -> RequirementKind | None:
-    """Why a call had to wait for a person; None if it had not."""
-    # AgentOS takes the flag back when it has the decision.
+    """Why a call had to wait for a person; None if it did not."""
+    # AgentOS clears the flag when the decision arrives.
     if call.get("requires_user_input") or call.get("answered") is not None:
         return RequirementKind.USER_INPUT
     if call.get("external_execution_required"):
@@ -316,7 +314,7 @@ def requirement_kind(call: JsonObject) -> RequirementKind | None:
 
 
 def verdict_of(call: JsonObject, kind: RequirementKind) -> Verdict | None:
-    """What a person decided about a call; None: nothing yet."""
+    """A person's decision about a call; None if there is none yet."""
     if call.get("confirmed") is False or call.get("answered") is False:
         return Verdict.REFUSED
     if kind is RequirementKind.EXTERNAL_EXECUTION:
@@ -326,7 +324,7 @@ def verdict_of(call: JsonObject, kind: RequirementKind) -> Verdict | None:
 
 
 def form_fields(call: JsonObject) -> list[JsonObject]:
-    """The fields of a form, or the questions, that a person had to fill in."""
+    """The fields of a form, or the questions, that a person had to answer."""
     fields = objects_in(call, "user_input_schema")
     if fields:
         return [{**dict.fromkeys(("name", "field_type", "description", "value")), **item} for item in fields]
@@ -358,7 +356,7 @@ def _step_results(stored: JsonObject) -> list[JsonObject]:
     if results is None:
         return []
     if not isinstance(results, list):
-        raise Unreadable("its step_results are not a list")
+        raise Unreadable("step_results is not a list")
     flat = [item for result in results for item in (result if isinstance(result, list) else [result])]
     return [_step_output(item) for item in objects_in({"step_results": flat}, "step_results")]
 

@@ -1,4 +1,4 @@
-"""One session of AgentOS as musterd's session with its runs."""
+"""Converts one session of AgentOS, with its runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ImportedSession:
 def imported_session(stored: Mapping[str, Json], names: Names) -> ImportedSession:
     """Convert a row of AgentOS's table of sessions.
 
-    :raises Unreadable: it does not have the form that AgentOS gives it.
+    :raises Unreadable: it does not have AgentOS's format.
     """
     session_id = require_id(stored, "session_id")
     columns = {name: parse_encoded(stored.get(name), name) for name in _JSON_COLUMNS}
@@ -70,8 +70,8 @@ def imported_session(stored: Mapping[str, Json], names: Names) -> ImportedSessio
 def _component(stored: Mapping[str, Json], runs: list[JsonObject]) -> tuple[ComponentKind, str]:
     """The kind and id of the session's component.
 
-    The agent of a workflow's step stores its session in the row of the workflow's, whose type is the agent's then. So
-    the runs decide: the component is that of the row if a run is of it, otherwise that of the first run.
+    An agent that runs as a workflow's step overwrites the session type of the workflow's row with its own. So the runs
+    decide: the row's component is used if one of the runs has that kind, otherwise the component of the first run.
     """
     row_type = text_in(stored, "session_type")
     row_kind = next((kind for kind in COMPONENT_KINDS if kind == row_type), None)
@@ -79,13 +79,13 @@ def _component(stored: Mapping[str, Json], runs: list[JsonObject]) -> tuple[Comp
     run_kinds = [kind for run in roots if (kind := kind_of(run)) is not None]
     kind = row_kind if row_kind in run_kinds or not run_kinds else run_kinds[0]
     if kind is None:
-        raise Unreadable(f"its session_type is {text_of(row_type)[:40]!r}")
+        raise Unreadable(f"unknown session_type {text_of(row_type)[:40]!r}")
     ids = [text_in(stored, f"{kind}_id"), *(text_in(run, f"{kind}_id") for run in roots)]
     return kind, next((component_id for component_id in ids if component_id is not None), "")
 
 
 def _summary(summary: JsonObject) -> JsonObject | None:
-    """What was said in the session; runs that ended later are not in it."""
+    """The session's summary."""
     if (text := text_in(summary, "summary")) is None:
         return None
     topics = summary.get("topics")

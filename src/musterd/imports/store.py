@@ -1,8 +1,8 @@
-"""Storing what is imported: each session hidden until it is complete, and every row once however often it is imported.
+"""Stores imported sessions, memories and approvals. A row is stored once, even if it is imported several times.
 
-A session is stored in parts, so that no other writer waits for a long one. Until the last part is committed, its
-``deleted_at`` lies in the future, as that of a fork (:mod:`musterd.store.session_forks`): no one sees half a session.
-A later import goes on with it. If there is none, the session is removed like a deleted one once that time has come.
+A session is stored in parts, so that other writers do not wait for a long one. Until the last part is committed, its
+``deleted_at`` is in the future, which hides it, as for a fork (:mod:`musterd.store.session_forks`). A later import
+continues with it. If there is none, the session is removed at that time like a deleted one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from musterd.features.memories.records import Memory
 from musterd.imports.approvals import ImportedApproval
 from musterd.imports.events import events_of
 from musterd.imports.runs import ImportedRun
-from musterd.imports.trees import LeftOut
+from musterd.imports.trees import SkippedRun
 from musterd.store import blobs, session_forks, sessions, transitions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import GET_RUN, run_params, run_row
@@ -46,9 +46,9 @@ ADD_APPROVAL = Statement(
 )
 HAS_APPROVAL = Statement("import_has_approval", "SELECT id FROM approvals WHERE id = :id")
 HIDDEN_SECONDS = 7 * 86_400.0
-"""How long a session that is half imported waits for the import to go on."""
+"""How long a partly imported session is kept for a later import to continue."""
 PART_TREES, PART_CHARACTERS = 200, 512 * 1024
-"""How much one transaction adds at most; a larger tree is added on its own."""
+"""The maximum that one transaction adds; a larger tree gets a transaction of its own."""
 
 Tree = list[ImportedRun]
 """A root run, and the runs that it started."""
@@ -77,28 +77,29 @@ class Part:
 
 @dataclass(slots=True, kw_only=True)
 class Stored:
-    """What became of the trees of a session.
+    """The result of storing trees of a session.
 
-    :param taken: trees that were added.
-    :param present: trees that were there already.
-    :param is_new: whether the session was not there.
+    :param added: trees that were stored.
+    :param present: trees that had been stored before.
+    :param skipped: runs whose trees cannot be stored.
+    :param is_new: whether the session did not exist before.
     """
 
-    taken: list[Tree] = field(default_factory=list)
+    added: list[Tree] = field(default_factory=list)
     present: list[Tree] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    skipped: list[SkippedRun] = field(default_factory=list)
     is_new: bool = False
 
     def add(self, other: "Stored") -> None:
-        """Add what became of another part."""
-        self.taken += other.taken
+        """Add the result of another part."""
+        self.added += other.added
         self.present += other.present
-        self.left_out += other.left_out
+        self.skipped += other.skipped
         self.is_new |= other.is_new
 
 
 def parts(session: SessionRow, trees: Sequence[Tree]) -> Iterator[Part]:
-    """A session in parts; one without trees is one part."""
+    """Split a session into parts. A session without trees is one part."""
     groups: list[list[Tree]] = [[]]
     characters = 0
     for tree in trees:
@@ -124,25 +125,25 @@ def parts(session: SessionRow, trees: Sequence[Tree]) -> Iterator[Part]:
 async def store_part(tx: Tx, part: Part, now: float) -> Stored:
     """Store one part of a session.
 
-    :raises NotStored: the session must not be changed, or was deleted meanwhile.
+    :raises NotStored: the session must not be changed, or was deleted during the import.
     """
-    # Locked until the commit: another import of the same session waits here, and then finds these runs.
+    # Locked until the commit: another import of the same session waits here, and then sees these runs.
     current = await sessions.lock(tx, part.session.session_id)
     if current is not None and current.deleted_at is None:
         return await _extend_visible(tx, part, current)
     if current is None:
         if not part.is_first:
-            raise NotStored("it was deleted here during the import")
+            raise NotStored("the session was deleted during the import")
         await sessions.add(tx, replace(part.session, deleted_at=now + HIDDEN_SECONDS))
     elif not await tx.run(session_forks.EXTEND, {**_key(part.session), "now": now, "until": now + HIDDEN_SECONDS}):
-        raise NotStored("it is being deleted here — import again once a server on this database has removed it")
+        raise NotStored("the session is being deleted — import again after a server on this database has removed it")
     stored = await _sort(tx, part)
     places = {tree[0].row.run_id: place for place, tree in enumerate(part.trees, part.first_seq)}
-    for tree in stored.taken:
+    for tree in stored.added:
         tree[0].row.seq = places[tree[0].row.run_id]
-    await _add(tx, stored.taken, now)
+    await _add(tx, stored.added, now)
     if part.is_last:
-        # Only now, in the transaction of the last runs: a session that can be seen is complete.
+        # In the transaction that stores the last runs, so that a visible session is complete.
         await tx.run(session_forks.FINISH, {**_key(part.session), "now": now})
     stored.is_new = part.is_first
     return stored
@@ -156,25 +157,25 @@ async def preview(tx: Tx, part: Part) -> Stored:
     current = await sessions.get(tx, part.session.session_id, _OPERATOR)
     stored = await _sort(tx, part)
     stored.is_new = current is None and part.is_first
-    if current is not None and stored.taken:
+    if current is not None and stored.added:
         await _require_extensible(tx, part, current)
     return stored
 
 
 async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
-    """Add the trees that a session lacks which is here already.
+    """Add the missing trees to a session that is already visible.
 
-    :raises NotStored: it must not be changed.
+    :raises NotStored: the session must not be changed.
     """
     stored = await _sort(tx, part)
-    if not stored.taken:
+    if not stored.added:
         return stored
     await _require_extensible(tx, part, current)
-    for seq, tree in enumerate(stored.taken, current.next_seq):
+    for seq, tree in enumerate(stored.added, current.next_seq):
         tree[0].row.seq = seq
-    await _add(tx, stored.taken, part.session.updated_at)
+    await _add(tx, stored.added, part.session.updated_at)
     grown = {
-        "next_seq": current.next_seq + len(stored.taken),
+        "next_seq": current.next_seq + len(stored.added),
         "state": jsontext.dumps(part.session.state),
         "summary": None if part.session.summary is None else jsontext.dumps(part.session.summary),
         "updated_at": max(current.updated_at, part.session.updated_at),
@@ -185,14 +186,14 @@ async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
 
 
 async def _require_extensible(tx: Tx, part: Part, current: SessionRow) -> None:
-    """Check that all runs of a session come from AgentOS. Runs added after others would be in the wrong order.
+    """Check that all runs of a session come from AgentOS. Otherwise the added runs would be in the wrong order.
 
-    :raises NotStored: they do not, or the session belongs to another user.
+    :raises NotStored: the session has other runs, or belongs to another user.
     """
     if {row["run_id"] for row in await tx.all(ROOTS, _key(part.session))} - part.root_ids:
-        raise NotStored("it has runs that began here, after which runs of AgentOS cannot be added")
+        raise NotStored("the session has runs that were started in musterd, so no runs can be imported into it")
     if current.owner != part.session.owner:
-        raise NotStored("it belongs to another user here")
+        raise NotStored("the session belongs to another user in musterd")
 
 
 def _key(session: SessionRow) -> JsonObject:
@@ -200,7 +201,7 @@ def _key(session: SessionRow) -> JsonObject:
 
 
 async def _sort(tx: Tx, part: Part) -> Stored:
-    """Which trees are here already, which can be added, and which cannot because their ids are taken."""
+    """Sort the trees into those already stored, those to add, and those whose run ids belong to another session."""
     run_ids = [run.row.run_id for tree in part.trees for run in tree]
     rows = await tx.all(KNOWN_RUNS, {"run_ids": jsontext.dumps(run_ids)}) if run_ids else ()
     session_of = {row["run_id"]: row["session_id"] for row in rows}
@@ -209,11 +210,11 @@ async def _sort(tx: Tx, part: Part) -> Stored:
         root_id = tree[0].row.run_id
         if session_of.get(root_id) == part.session.session_id:
             stored.present.append(tree)
-        elif taken_ids := [run.row.run_id for run in tree if run.row.run_id in session_of]:
-            reason = f"there is a run {taken_ids[0]} in the session {session_of[taken_ids[0]]}"
-            stored.left_out.append(LeftOut(root_id, reason))
+        elif conflicting_ids := [run.row.run_id for run in tree if run.row.run_id in session_of]:
+            reason = f"session {session_of[conflicting_ids[0]]} already has a run {conflicting_ids[0]}"
+            stored.skipped.append(SkippedRun(root_id, reason))
         else:
-            stored.taken.append(tree)
+            stored.added.append(tree)
     return stored
 
 
@@ -221,7 +222,7 @@ async def _add(tx: Tx, trees: Sequence[Tree], now: float) -> None:
     params_by_state: dict[RunState, list[JsonObject]] = {}
     payloads = list[JsonObject]()
     for tree in trees:
-        tree[0].row.next_event = 2 * len(tree)  # each run of the tree has started and has ended
+        tree[0].row.next_event = 2 * len(tree)  # each run of the tree has a start event and an end event
     for run in (run for tree in trees for run in tree):
         params_by_state.setdefault(run.row.state, []).append(run_params(run.row))
         payloads.append(_payload(run))
@@ -256,35 +257,35 @@ def _flush(tree: Tree) -> JsonObject:
 
 
 async def count_runs(tx: Tx, run_ids: Sequence[str]) -> int:
-    """How many of these runs are stored in sessions that can be seen."""
+    """How many of these runs are stored in visible sessions."""
     row = await tx.one(STORED_RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
     return 0 if row is None else int(row["n"])
 
 
 async def store_memory(tx: Tx, memory: Memory) -> bool:
-    """Store a memory; False: it is here already, or its user has one with the same text."""
+    """Store a memory; False if it is already stored, or if its user has one with the same text."""
     await memories.lock_user(tx, memory.user_id)
     return await memories.add(tx, memory)
 
 
 async def has_memory(tx: Tx, memory: Memory) -> bool:
-    """Whether a memory is here, or its user has one with the same text."""
+    """Whether a memory is already stored, or its user has one with the same text."""
     if await memories.get(tx, memory.memory_id, _OPERATOR) is not None:
         return True
     return bool(await memories.with_keys(tx, memory.user_id, memory.owner, [memory.key]))
 
 
 async def store_approval(tx: Tx, approval: ImportedApproval) -> bool:
-    """Store an approval; False: it is here already.
+    """Store an approval; False if it is already stored.
 
-    :raises NotStored: its run is not here.
+    :raises NotStored: its run is not stored.
     """
     row = await tx.one(GET_RUN, {"run_id": approval.run_id})
     if row is None:
-        raise NotStored(f"its run {approval.run_id} is not here")
+        raise NotStored(f"its run {approval.run_id} is not in the database")
     return await tx.run(ADD_APPROVAL, approval.params(run_row(row))) > 0
 
 
 async def has_approval(tx: Tx, approval: ImportedApproval) -> bool:
-    """Whether an approval is here."""
+    """Whether an approval is already stored."""
     return await tx.one(HAS_APPROVAL, {"id": approval.requirement.id}) is not None

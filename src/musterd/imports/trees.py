@@ -1,7 +1,7 @@
-"""The runs of a session of AgentOS as trees: each root run with the runs that it started.
+"""Arranges the runs of an AgentOS session in trees: each root run with the runs that it started.
 
-AgentOS stores the runs of a team's members beside the team's run, inside it, or both, and does not say which tool call
-started which of them. Here each gets its path in the tree, by the member and the task that the call names.
+AgentOS stores a member's run next to the team's run, inside it, or both, and does not say which tool call started it.
+So its path in the tree is derived from the member and the task that the calls name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ _MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A run that is not imported, and why."""
+class SkippedRun:
+    """A run that is not imported, with the reason."""
 
     run_id: str
     reason: str
@@ -28,18 +28,18 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """The runs of a session: each tree with its root first, in the order of their start."""
+    """The runs of a session. Trees are in the order of their start; each has its root first."""
 
     trees: list[list[ImportedRun]] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    skipped: list[SkippedRun] = field(default_factory=list)
 
 
 def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Trees:
     """Convert the runs of a session.
 
-    A run that cannot be read is left out with those that it started.
+    A run that cannot be read is skipped together with the runs that it started.
 
-    :param session: a row with what runs of the session have in common.
+    :param session: a row with the values that all runs of the session share.
     """
     runs, parents = dict[str, ImportedRun](), dict[str, str | None]()
     result = Trees()
@@ -47,17 +47,17 @@ def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Tre
     for item, parent_id in _flat(stored, None):
         run_id = text_of(item.get("run_id"))
         if run_id in runs or run_id in unreadable:
-            continue  # AgentOS stores it in several places
+            continue  # AgentOS stores a run in several places
         parents[run_id] = parent_id or text_of(item.get("parent_run_id")) or None
         try:
             runs[run_id] = imported_run(item, session, names)
         except Unreadable as problem:
             unreadable.add(run_id)
-            result.left_out.append(LeftOut(run_id, str(problem)))
+            result.skipped.append(SkippedRun(run_id, str(problem)))
     children: dict[str | None, list[ImportedRun]] = {}
     for run_id, run in runs.items():
         parent = parents[run_id]
-        # A member whose team was never stored is shown as a run of the session.
+        # A member run whose team run was never stored becomes a root run.
         known_parent = parent if parent in runs or parent in unreadable else None
         children.setdefault(known_parent, []).append(run)
     began_at = 0.0
@@ -69,14 +69,14 @@ def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Tre
         result.trees.append(tree)
     placed = {run.row.run_id for tree in result.trees for run in tree}
     lost = [run_id for run_id in runs if run_id not in placed]
-    result.left_out.extend(LeftOut(run_id, "the run that started it cannot be imported") for run_id in lost)
+    result.skipped.extend(SkippedRun(run_id, "the run that started it cannot be imported") for run_id in lost)
     return result
 
 
 def _flat(
     stored: Sequence[JsonObject], parent_id: str | None, depth: int = 0
 ) -> Iterator[tuple[JsonObject, str | None]]:
-    """Every run with the id of the run in which it is stored: those of the session first, then those inside them."""
+    """Every run with the id of the run in which it is stored: first the session's runs, then the runs inside them."""
     if depth > _MAX_DEPTH:
         return
     for run in stored:
@@ -113,7 +113,7 @@ def _place_below(
 
 
 def _place(parent: ImportedRun, members: Sequence[ImportedRun]) -> None:
-    """Give the members their paths, and the tool calls that started them their runs."""
+    """Set the paths of member runs, and link the tool calls that started them to these runs."""
     waiting = list(members)
     prefix = f"{parent.row.path}/" if parent.row.path else ""
     if parent.row.component_kind == "workflow":
@@ -149,10 +149,10 @@ def _is_component(run: ImportedRun, member_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _StepPlace:
-    """A step's output in a workflow's run.
+    """A step's output in a workflow's run, with its place.
 
-    :param index: its number among the steps beside it, after those of the containers around it.
-    :param container_id: the id of the container around it.
+    :param index: the numbers of the enclosing containers, from the outside in, and then the step's own number.
+    :param container_id: the id of the innermost enclosing container.
     """
 
     step: JsonObject
@@ -166,7 +166,7 @@ class _StepPlace:
 
     @property
     def head(self) -> JsonObject:
-        """What identifies the step in a run that it started."""
+        """The step's identity, stored with the run that the step started."""
         head: JsonObject = {
             "step_id": self.step.get("step_id"),
             "step_name": self.step.get("step_name"),
@@ -176,7 +176,7 @@ class _StepPlace:
 
 
 def _place_steps(parent: ImportedRun, waiting: list[ImportedRun], prefix: str) -> None:
-    """Give the runs of a workflow's steps their paths and their steps. The run of its agent has no step."""
+    """Set the paths and steps of a workflow's step runs. The run of the workflow's agent belongs to no step."""
     places = list(_step_places(parent.output.step_results, (), None))
     by_run = {text_of(place.step.get("step_run_id")): place for place in places}
     by_step = {text_of(place.step.get("step_id")): place for place in places}
@@ -185,7 +185,7 @@ def _place_steps(parent: ImportedRun, waiting: list[ImportedRun], prefix: str) -
         if member.row.run_id == agent_run_id:
             continue
         step_id = text_of(member.stored.get("workflow_step_id"))
-        # A step that failed and was retried has several runs, of which its output names the last one.
+        # A step that was retried has several runs; its output names only the last one.
         place = by_run.get(member.row.run_id) or by_step.get(step_id) or _StepPlace({"step_id": step_id}, (0,), None)
         member.row.step = jsontext.dumps(place.head)
         if member.row.run_id in by_run:

@@ -1,4 +1,4 @@
-"""Reading JSON values that another program has stored, whose types are not known."""
+"""Reads JSON values of unknown types, which another program has stored."""
 
 import json
 import math
@@ -9,30 +9,30 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 
 END_OF_TIME = 253_402_300_800
-"""The year 10000, the end of what a date can have. A later time is none; it may be given in milliseconds."""
+"""The year 10000, which a date cannot represent. Larger numbers are not seconds; they may be milliseconds."""
 
 
 class Unreadable(Exception):
-    """A stored value does not have the form that AgentOS gives it. The message says which."""
+    """A stored value does not have AgentOS's format. The message names the value."""
 
 
 def parse(text: Json, name: str) -> Json:
-    """The value of a JSON column, which is read as text.
+    """Parse the text of a JSON column.
 
-    :param name: the column, for the error.
+    :param name: the name of the column, for the error message.
     :raises Unreadable: the column does not contain JSON.
     """
     if text is None:
         return None
     try:
-        # NaN and infinity are not JSON, but Python writes and reads them. No database of musterd can store them.
+        # Python writes and reads NaN and infinity, although they are not JSON. musterd's databases cannot store them.
         return json.loads(text, parse_constant=lambda constant: None, parse_float=_finite)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Unreadable(f"its {name} is not JSON") from error
+        raise Unreadable(f"{name} is not JSON") from error
 
 
 def parse_encoded(text: Json, name: str) -> Json:
-    """The same of a column whose values AgentOS encodes, in SQLite, as JSON text before it stores them as JSON.
+    """Parse a column whose values AgentOS may encode twice: in SQLite it stores a JSON string that contains JSON.
 
     :raises Unreadable: the column does not contain JSON.
     """
@@ -46,55 +46,55 @@ def _finite(text: str) -> float | None:
 
 
 def object_in(value: Mapping[str, Json], name: str) -> JsonObject:
-    """An object; empty if there is none.
+    """An object; empty if it is missing.
 
-    :raises Unreadable: it is something else.
+    :raises Unreadable: the value is not an object.
     """
     item = value.get(name)
     if item is None:
         return {}
     if not isinstance(item, dict):
-        raise Unreadable(f"its {name} is not an object")
+        raise Unreadable(f"{name} is not an object")
     return item
 
 
 def objects_in(value: Mapping[str, Json], name: str) -> list[JsonObject]:
-    """A list of objects; empty if there is none. Nulls in it are left out.
+    """A list of objects without its nulls; empty if it is missing.
 
-    :raises Unreadable: it is something else.
+    :raises Unreadable: the value is not a list of objects.
     """
     items = value.get(name)
     if items is None:
         return []
     if not isinstance(items, list):
-        raise Unreadable(f"its {name} is not a list")
+        raise Unreadable(f"{name} is not a list")
     objects = [item for item in items if item is not None]
     if not all(isinstance(item, dict) for item in objects):
-        raise Unreadable(f"its {name} is not a list of objects")
+        raise Unreadable(f"{name} is not a list of objects")
     return objects
 
 
 def text_in(value: Mapping[str, Json], name: str) -> str | None:
-    """A text that every database can store; None if there is none, or it is empty."""
+    """A text that every database can store; None if it is missing or empty."""
     item = value.get(name)
     return jsontext.storable(text_of(item)) if item not in (None, "") else None
 
 
 def text_of(value: Json) -> str:
-    """A value as text: a text as it is, no value as an empty one, anything else as JSON."""
+    """A value as text: a string unchanged, null as an empty string, anything else as JSON."""
     if isinstance(value, str):
         return value
     return "" if value is None else jsontext.dumps(value)
 
 
 def count_in(value: Mapping[str, Json], name: str) -> int:
-    """A number of something; 0 if there is none."""
+    """A count; 0 if it is missing or negative."""
     number = number_in(value, name)
     return 0 if number is None else max(int(number), 0)
 
 
 def number_in(value: Mapping[str, Json], name: str) -> float | None:
-    """A finite number; None if there is none."""
+    """A number; None if it is missing or too large."""
     item = value.get(name)
     if isinstance(item, bool) or not isinstance(item, int | float):
         return None
@@ -102,7 +102,7 @@ def number_in(value: Mapping[str, Json], name: str) -> float | None:
 
 
 def time_in(value: Mapping[str, Json], name: str) -> float | None:
-    """A time as Unix seconds. AgentOS stores numbers of seconds, and in some places ISO 8601; None if there is none."""
+    """A time in Unix seconds; None if it is missing or invalid. AgentOS stores seconds, and in some places ISO 8601."""
     item = value.get(name)
     seconds = _seconds(item) if isinstance(item, str) else number_in(value, name)
     return seconds if seconds is not None and 0 <= seconds < END_OF_TIME else None
@@ -113,5 +113,5 @@ def _seconds(text: str) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    # Without a zone it is the local time of AgentOS's machine. Most servers use UTC.
+    # A time without a zone is the local time of AgentOS's machine, which on most servers is UTC.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

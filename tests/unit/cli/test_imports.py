@@ -1,4 +1,4 @@
-"""``musterd import agno``: the report, the exit codes, and what is refused. The page shows what it prints."""
+"""``musterd import agno``: its report, exit codes and rejected inputs."""
 
 import re
 import sqlite3
@@ -20,7 +20,7 @@ def tables(tmp_path: Path) -> AgentOSTables:
 
 
 def fill(tables: AgentOSTables) -> None:
-    """The rows that the page's report is about."""
+    """Add the rows of the report in the guide."""
     calls = (tool("delegate_task_to_member", {"member_id": "weather-agent", "task": "Oslo?"}, "Sunny"),)
     member = run("agent", "m1", "Oslo?", "Sunny", parent_run_id="r1")
     tables.add_session("s1", "team", [member, run("team", "r1", "Ask", "It is sunny", calls)])
@@ -31,7 +31,7 @@ def fill(tables: AgentOSTables) -> None:
     tables.execute("INSERT INTO agno_knowledge VALUES ('d1', 'doc')")
 
 
-def test_the_page_shows_what_an_import_prints(
+def test_the_guide_shows_the_real_report(
     tables: AgentOSTables, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tables)
@@ -53,16 +53,16 @@ def test_a_dry_run_creates_no_database(tables: AgentOSTables, tmp_path: Path) ->
     assert (tmp_path / "agno.db").read_bytes() == before
 
 
-def test_what_is_left_out_is_printed_and_makes_the_import_fail(
+def test_skipped_rows_are_printed_and_set_the_exit_code(
     tables: AgentOSTables, tmp_path: Path, capsys: pytest.CaptureFixture[str], sqlite_file: Path
 ) -> None:
     for number in range(25):
         tables.add_memory(f"k{number}", "x" * 5001)
     assert main(["import", "agno", str(tmp_path / "agno.db"), "--db", f"sqlite:///{sqlite_file}"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "memories: 0 imported, 0 there already, 25 left out" in lines
-    assert "left out: memory k0: it has 5001 characters; at most 5000 are stored" in lines
-    assert lines[-1] == "left out: 5 more, which --json lists"
+    assert "memories: 0 imported, 0 already present, 25 skipped" in lines
+    assert "skipped: memory k0: the memory has 5001 characters; the limit is 5000" in lines
+    assert lines[-1] == "skipped: 5 more, which --json lists"
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_what_is_left_out_is_printed_and_makes_the_import_fail(
     [
         ("{folder}/slip.db", "does not exist"),
         ("sqlite:///{folder}/slip.db", "does not exist"),
-        ("{folder}/empty.db", "has no table of AgentOS 2.5"),
+        ("{folder}/empty.db", "has no AgentOS 2.5 tables"),
         ("{folder}/text.db", "cannot be read (file is not a database)"),
-        ("{folder}/old.db", "its table agno_sessions has no column agent_id, runs, team_id, updated_at"),
-        ("mysql://root:secret@db/agno", "AgentOS databases of this kind cannot be read"),
+        ("{folder}/old.db", "table agno_sessions lacks the columns agent_id, runs, team_id, updated_at"),
+        ("mysql://root:secret@db/agno", "not a SQLite or Postgres database"),
     ],
 )
-def test_a_database_that_is_not_of_agentos_is_refused(
+def test_a_database_without_agentos_tables_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str, words: str
 ) -> None:
     sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE sessions (session_id, state)")
@@ -97,7 +97,7 @@ def test_an_invalid_new_id_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("prefix", ["sqlite:///", "sqlite+aiosqlite:///", ""])
-def test_a_file_is_named_as_agentos_names_it(tables: AgentOSTables, tmp_path: Path, prefix: str) -> None:
+def test_a_file_may_be_given_as_in_agentos(tables: AgentOSTables, tmp_path: Path, prefix: str) -> None:
     tables.add_memory("k1", "Likes tea", created_at=BEGIN)
     database = f"sqlite:///{tmp_path}/new.db"
     assert main(["import", "agno", f"{prefix}{tmp_path}/agno.db", "--db", database]) == 0
