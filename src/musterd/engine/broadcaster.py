@@ -190,29 +190,29 @@ class OtherProcesses(Protocol):
     """The other processes that drive runs or await them; the bus (:mod:`musterd.engine.bus`)."""
 
     def stored(self, root_id: str, flush: StoredFlush) -> None:
-        """Have the processes in which the run is awaited pass these events on, or read its row."""
+        """Make the processes in which the run is awaited pass these events on, or read its row."""
 
     def hear(self, root_id: str) -> None:
-        """Have this process look at the run whenever another one may have stored more of it."""
+        """Make this process look at the run whenever another one may have stored events of it."""
 
     def forget(self, root_id: str) -> None:
-        """Look at the run no more."""
+        """Stop looking at the run."""
 
     def session_changed(self, session_id: str) -> None:
-        """Have the processes in which the session is watched look for new runs."""
+        """Make the processes in which the session is watched look for new runs."""
 
     def hear_session(self, session_id: str) -> None:
-        """Notify the watches of the session here whenever another process may have changed it."""
+        """Notify the watches of the session in this process whenever another process may have changed it."""
 
     def forget_session(self, session_id: str) -> None:
-        """Watch the session no more."""
+        """Stop watching the session."""
 
 
 class Broadcaster:
     """The subscribers of this process by root run, and the callers that wait for a run to settle.
 
     :param buffer_bytes: how many bytes may wait for a subscriber before it is dropped.
-    :param others: hear of what is published here, and are heard while a run is awaited here.
+    :param others: receive the events published here, and send those of runs that are awaited here.
     :param metrics: counts dropped subscribers.
     """
 
@@ -256,13 +256,13 @@ class Broadcaster:
     def publish(self, root_id: str, flush: Flush, stored: StoredFlush) -> None:
         """Push a stored flush to the run's subscribers, here and in other processes.
 
-        :param stored: the same as it was stored.
+        :param stored: the flush in its stored form.
         """
         self._others.stored(root_id, stored)
         self.push(root_id, flush)
 
     def push(self, root_id: str, flush: Flush) -> None:
-        """Push a stored flush to the run's subscribers here, and wake waiters for members that ended or paused in it.
+        """Push a stored flush to the run's subscribers in this process, and wake waiters for members that ended in it.
 
         Waiters for the root itself are woken by :meth:`wake_waiters`, when its slot is free again.
         """
@@ -352,12 +352,12 @@ class Broadcaster:
         return set(self._watches)
 
     def session_changed(self, session_id: str) -> None:
-        """Notify the watches of a session, here and in other processes, that it has a new run or is deleted."""
+        """Notify the watches of a session, in all processes, that it has a new run or was deleted."""
         self._others.session_changed(session_id)
         self.mark_session_changed(session_id)
 
     def mark_session_changed(self, session_id: str) -> None:
-        """Notify the watches of a session in this process that it may have a new run, or be deleted."""
+        """Notify the watches of a session in this process that it may have a new run, or may be deleted."""
         for watch in self._watches.get(session_id, ()):
             watch.mark_changed()
 

@@ -1,11 +1,9 @@
-"""The bus: how the processes on one database wake each other, and notice that one of them has died.
+"""The bus, through which processes on one database wake each other, and notice that one of them has died.
 
-The database's rows are the truth. What the bus carries is a hint that something was committed: it may be late, arrive
-twice, or be lost. So a process that gets a hint reads the row and decides by it, and upkeep finds what no hint
-reported.
+The database's rows are the truth. The bus carries hints that something was committed. A hint may be late, arrive twice
+or be lost, so a process that gets one reads the row and decides by it, and upkeep finds changes without a hint.
 
-A hint is given after the commit of what it is about. A process that got one earlier would find nothing, and would not
-be woken again.
+A hint is sent after its commit. A process that got it earlier would find nothing, and would not be woken again.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -18,10 +16,10 @@ from musterd.store.events import StoredFlush
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a turn of upkeep has found and leaves to the processes that can do it.
+    """Work that a turn of upkeep found, for the processes that can do it.
 
     :param is_any_ready: whether any run is ready, of any component.
-    :param duties: the names of the features' duties that have something to do.
+    :param duties: the names of the features' duties that are due.
     """
 
     is_any_ready: bool = False
@@ -29,11 +27,11 @@ class Findings:
 
 
 class BusListener(Protocol):
-    """What the bus calls in its process, on the event loop; the worker of the process."""
+    """The worker of the process, which the bus calls on the event loop."""
 
     @property
     def components(self) -> Sequence[str]:
-        """The components whose runs this process drives, in the form that workers announce."""
+        """The components whose runs this process drives, as workers announce them."""
         ...
 
     @property
@@ -49,35 +47,35 @@ class BusListener(Protocol):
         """Look for any ready run soon."""
 
     def hinted(self) -> None:
-        """Take the hints that have come, soon."""
+        """Soon take the hints that have arrived."""
 
     async def look(self, run_ids: Collection[str] | None = None) -> None:
         """Read the rows of runs that are driven or awaited here, because they may have changed.
 
-        :param run_ids: the runs that may have; by default any.
-
-        :raises StoreUnavailable: they cannot be read now; the bus calls again.
+        :param run_ids: the runs that may have changed; by default any.
+        :raises StoreUnavailable: the rows cannot be read now; the bus calls again.
         """
 
     def received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events of a run that is awaited here, which another process has stored and sent.
 
-        :return: False if the run has to be looked at, because it may have ended, or these may be events of another run.
+        :return: False if the run's row has to be read, because it may have ended, or these may be events of another run
+            with the same id.
         """
         ...
 
     def session_changed(self, session_id: str) -> None:
-        """Have the streams of a session look for new runs: another process may have changed it."""
+        """Make the streams of a session look for new runs, because another process may have changed it."""
 
     def worker_died(self) -> None:
-        """Do upkeep soon: another worker seems to be dead."""
+        """Do upkeep soon, because another worker seems to be dead."""
 
     def upkeep_done_elsewhere(self, findings: Findings) -> None:
-        """Do soon what upkeep in another process has found, as far as this process can."""
+        """Soon do the work that upkeep in another process found for this one."""
 
 
 class Hints(Protocol):
-    """Hints that name ready runs. They come again, here or in another process, if this one dies before :meth:`done`."""
+    """Hints that name ready runs. If this process dies before :meth:`done`, they are delivered again."""
 
     @property
     def run_ids(self) -> Sequence[str]:
@@ -85,10 +83,10 @@ class Hints(Protocol):
         ...
 
     def done(self) -> None:
-        """The runs are claimed, or need not be."""
+        """Confirm that the runs are claimed, or need not be."""
 
     def give_back(self) -> None:
-        """The runs could not be claimed now: have another process try."""
+        """Let another process try, because the runs could not be claimed now."""
 
 
 class Bus(Protocol):
@@ -101,7 +99,7 @@ class Bus(Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Whether hints can be sent now. While they cannot, looks at the database find what they would say."""
+        """Whether hints can be sent now. If not, processes poll the database instead."""
         ...
 
     # --- from start to stop -----------------------------------------------------------------------
@@ -127,40 +125,40 @@ class Bus(Protocol):
     # --- hints ------------------------------------------------------------------------------------
 
     def ready(self, run: RunRow) -> None:
-        """Have a process that drives the component look for this run: it can be claimed."""
+        """Make a process that drives the component look for this run, which can be claimed."""
 
     async def take(self, limit: int) -> Hints | None:
-        """Take at most ``limit`` hints of :meth:`ready` that have come; None: hints name no runs, so look for any.
+        """Take at most ``limit`` hints of :meth:`ready` that have arrived. None if this bus's hints name no runs.
 
-        If there are fewer, the listener is called when the next one comes.
+        If there are fewer, the listener is called when the next one arrives.
         """
 
     def tell(self, run: RunRow) -> None:
-        """Have the process that drives the run, if it is another one, read its row: a cancel or a message is stored."""
+        """Make the process that drives the run, if it is another one, read its row for a cancel or a message."""
 
     def stored(self, root_id: str, flush: StoredFlush) -> None:
-        """Have the processes in which the run is awaited pass these events on, or read its row."""
+        """Make the processes in which the run is awaited pass these events on, or read its row."""
 
     def hear(self, root_id: str) -> None:
-        """Have the listener look at the run whenever another process may have stored more of it, until :meth:`forget`.
+        """Call the listener whenever another process may have stored events of the run, until :meth:`forget`.
 
-        What is stored after this call is seen, also if it is stored at once. Calling it again changes nothing.
+        Everything stored after this call is seen, even if it is stored at once. A second call changes nothing.
         """
 
     def forget(self, root_id: str) -> None:
         """Stop looking at the run."""
 
     def session_changed(self, session_id: str) -> None:
-        """Have the processes in which the session is watched look for new runs: it has one, or is deleted."""
+        """Make the processes in which the session is watched look for new runs, because it has one or was deleted."""
 
     def hear_session(self, session_id: str) -> None:
-        """Have the listener called whenever another process may have changed the session, until :meth:`forget_session`.
+        """Call the listener whenever another process may have changed the session, until :meth:`forget_session`.
 
-        Changes after this call are seen, also if they follow at once. Calling it again changes nothing.
+        All changes after this call are seen, even if they follow at once. A second call changes nothing.
         """
 
     def forget_session(self, session_id: str) -> None:
-        """Watch the session no more."""
+        """Stop watching the session."""
 
     def changed(self) -> None:
         """Have :meth:`change_count` change in other processes soon: runs or approvals changed without another hint."""
@@ -180,29 +178,29 @@ class Bus(Protocol):
     async def turn(self, period_seconds: float) -> None:
         """Wait until this process should do upkeep again, at most about once in ``period_seconds``.
 
-        While any process is alive one of them gets a turn, so nothing that is due depends on a certain process.
+        As long as any process is alive, one of them gets a turn, so due work never depends on one particular process.
         """
 
     def upkeep_done(self, findings: Findings) -> None:
-        """Have the other processes note that this one has done upkeep, and do what it has found."""
+        """Tell the other processes that this one has done upkeep, and what it found for them."""
 
     async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
-        """The workers among these that are dead, never this one. It is called once in each turn of upkeep.
+        """The dead ones among these workers, never this one. It is called once in each turn of upkeep.
 
-        A worker that is reported as dead may be alive, after a long stall. The fence refuses what it still writes.
+        A worker that is reported as dead may be alive, after a long stall. The fence rejects its writes.
 
         :param workers: all that are announced or hold runs, with the counters of their rows.
         """
         ...
 
     def bury(self, worker: str) -> None:
-        """Remove what a dead worker left on the bus, after its runs were released."""
+        """Remove everything that a dead worker left on the bus, after its runs were released."""
 
     @property
     def silent_seconds(self) -> float:
-        """How long ago this process has last shown that it is alive."""
+        """The time since this process last showed that it is alive."""
         ...
 
     def last_beat_at(self, worker: str) -> float | None:
-        """When a worker has last shown that it is alive, in unix seconds, as far as this process knows."""
+        """When a worker last showed that it is alive, in unix seconds, as far as this process knows."""
         ...

@@ -1,8 +1,8 @@
-"""The bus on NATS: hints as messages, which name a run and wake only the processes that they concern.
+"""The bus on NATS. Hints are messages that name a run, and wake only the processes that they concern.
 
-A run that became ready is a message of a stream, which one process that drives its component and has a free slot gets.
-It claims the run by its id, and then acknowledges the message. Everything else is core NATS: a process gets messages
-about the runs that it drives, and the stored events of runs that its clients await.
+A ready run is a message in a stream, which is delivered to one process that drives its component and has a free slot.
+That process claims the run by its id, and then acknowledges the message. Everything else is core NATS: a process gets
+messages about the runs that it drives, and the stored events of runs that its clients await.
 
 A process shows in the database that it is alive. If its heartbeat is late, it is asked over NATS before its runs are
 reassigned. One process at a time does upkeep.
@@ -37,12 +37,12 @@ log = structlog.get_logger("musterd.engine")
 SWEEP_SECONDS = 5.0
 """How long a lost hint about a run that is driven or awaited here can go unnoticed."""
 CUT_OFF_PERIODS = 5
-"""After how many times ``dead_seconds`` without a heartbeat a process is dead even if it answers: it cannot reach the
-database, so its runs cannot go on."""
+"""After this many times ``dead_seconds`` without a heartbeat, a process is dead even if it answers: it cannot reach the
+database, so its runs cannot continue."""
 CHANGES_SECONDS = 0.1
-"""Within this time, changes of runs are one message to the readers of all runs."""
+"""Changes of runs within this time are one message to the readers of all runs."""
 SEND_SECONDS = 1.0
-"""How long a stop waits until its last hints are sent."""
+"""How long a stopping process waits for its last hints to be sent."""
 
 
 class NatsBus(LocalBus):
@@ -56,7 +56,7 @@ class NatsBus(LocalBus):
         self._questions = Questions(self._connection, self._subjects)
         self._turns = UpkeepTurns(self._connection, self._subjects, self.worker_id)
         self._answering: set[str] = set()
-        """The silent workers that have answered in the last turn of upkeep."""
+        """The silent workers that answered in the last turn of upkeep."""
         self._has_connected = False
         self._ready: ReadyRuns | None = None
         self._subscriptions = Subscriptions(self._connection, self._send)
@@ -72,7 +72,7 @@ class NatsBus(LocalBus):
     async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
         """Connect, and show that this process is alive."""
         await self._connect(listener)
-        # Before the row is written: from then on others may ask.
+        # Before the row is written, because others may ask from then on.
         await self._questions.answer_for(self.worker_id)
         await super().join(listener, announce)
         await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
@@ -82,7 +82,8 @@ class NatsBus(LocalBus):
         try:
             await ready.open()
         except (TimeoutError, NatsError) as error:
-            raise StartError(f"NATS refuses the stream {self._subjects.stream} ({error}) — enable JetStream") from error
+            problem = f"NATS cannot create or open the stream {self._subjects.stream} ({error})"
+            raise StartError(f"{problem} — enable JetStream") from error
         self._ready = ready
         self._subscriptions.open()
 
@@ -90,12 +91,12 @@ class NatsBus(LocalBus):
         places = self._servers.places
 
         async def reconnected() -> None:
-            log.info("NATS is back", servers=places)
+            log.info("NATS connection restored", servers=places)
             self._send(self._after_gap(listener))
 
         async def disconnected() -> None:
             if not self._is_stopping:
-                log.warning("NATS connection lost; runs are found in the database meanwhile", servers=places)
+                log.warning("NATS connection lost; polling the database until it is back", servers=places)
                 self._has_company.ring()  # look at the database often from now on
 
         async def failed(error: Exception) -> None:
@@ -113,7 +114,7 @@ class NatsBus(LocalBus):
         self._has_connected = True
 
     async def _after_gap(self, listener: BusListener) -> None:
-        """Look for everything, because hints were lost with the connection."""
+        """Look for all changes, because hints were lost with the connection."""
         listener.wake()
         self._count_change()
         if self._ready is not None:
@@ -121,7 +122,7 @@ class NatsBus(LocalBus):
         try:
             await listener.look()
         except StoreUnavailable as error:
-            log.debug("rows cannot be read after a reconnection", reason=error.message)
+            log.debug("rows could not be read after a reconnection", reason=error.message)
 
     def begin_stop(self) -> None:
         """Stop calling the listener."""
@@ -130,7 +131,7 @@ class NatsBus(LocalBus):
             self._ready.close()
 
     async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
-        """Release the runs of this process, give the hints about them, and disconnect."""
+        """Release the runs of this process, send the hints about them, and disconnect."""
         await super().leave(release)
         if self._telling is not None:
             self._telling.cancel()
@@ -144,13 +145,13 @@ class NatsBus(LocalBus):
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._connection.close()
-        except (NatsError, OSError, TimeoutError) as error:  # it writes what is left, also while NATS is away
-            log.debug("the connection to NATS could not be closed in order", error=str(error))
+        except (NatsError, OSError, TimeoutError) as error:  # close() writes the rest even if NATS cannot be reached
+            log.debug("NATS connection could not be closed cleanly", error=str(error))
 
     # --- hints ------------------------------------------------------------------------------------
 
     def ready(self, run: RunRow) -> None:
-        """Publish a message that names the run. While NATS is away, this process looks for ready runs itself."""
+        """Publish a message that names the run. If NATS cannot be reached, this process looks for ready runs itself."""
         self.changed()
         if self._ready is not None and self._connection.is_connected:
             self._send(self._ready.publish(run))
@@ -158,17 +159,17 @@ class NatsBus(LocalBus):
             super().ready(run)
 
     async def take(self, limit: int) -> Hints | None:
-        """The ready runs that messages name. While NATS is away: look for any."""
+        """The ready runs that messages name; None if NATS cannot be reached."""
         if self._ready is None or not self._connection.is_connected:
             return None
         try:
             return await self._ready.take(limit)
         except NatsError as error:
-            log.debug("hints cannot be taken", error=str(error))
+            log.debug("hints could not be taken", error=str(error))
             return None
 
     def tell(self, run: RunRow) -> None:
-        """Have the process that drives the run read its row."""
+        """Make the process that drives the run read its row."""
         self.changed()
         if run.worker is not None:
             self._publish(self._subjects.worker(run.worker), run.run_id.encode())
@@ -180,13 +181,13 @@ class NatsBus(LocalBus):
             self._publish(self._subjects.run(root_id), message_of(flush, self._connection.max_payload))
 
     def hear(self, root_id: str) -> None:
-        """Receive from now on what other processes store for the run."""
+        """Receive the events of the run that other processes store from now on."""
         on_message, on_known = partial(self._on_stored, root_id), partial(self._look_unless_driven, root_id)
-        self._subscriptions.hear(self._subjects.run(root_id), on_message, on_known)
+        self._subscriptions.subscribe(self._subjects.run(root_id), on_message, on_known)
 
     def forget(self, root_id: str) -> None:
-        """Receive nothing more of the run."""
-        self._subscriptions.forget(self._subjects.run(root_id))
+        """Stop receiving events of the run."""
+        self._subscriptions.unsubscribe(self._subjects.run(root_id))
 
     def _on_stored(self, root_id: str, message: Msg) -> None:
         if self._is_stopping or self._listener is None:
@@ -200,25 +201,25 @@ class NatsBus(LocalBus):
             self._look_at(root_id)
 
     def session_changed(self, session_id: str) -> None:
-        """Have the processes in which the session is watched look for new runs."""
+        """Make the processes in which the session is watched look for new runs."""
         self.changed()
         self._publish(self._subjects.session(session_id), b"")
 
     def hear_session(self, session_id: str) -> None:
-        """Hear from now on when other processes change the session."""
+        """Receive a message whenever another process changes the session from now on."""
         look = partial(self._look_at_session, session_id)
-        self._subscriptions.hear(self._subjects.session(session_id), look, look)
+        self._subscriptions.subscribe(self._subjects.session(session_id), look, look)
 
     def forget_session(self, session_id: str) -> None:
-        """Hear nothing more of the session."""
-        self._subscriptions.forget(self._subjects.session(session_id))
+        """Stop receiving messages about the session."""
+        self._subscriptions.unsubscribe(self._subjects.session(session_id))
 
     def _look_at_session(self, session_id: str, _: Msg | None = None) -> None:
         if self._listener is not None and not self._is_stopping:
             self._listener.session_changed(session_id)
 
     def changed(self) -> None:
-        """Have the readers of all runs look, here and in other processes. Those are told together, a little later."""
+        """Make the readers of all runs look. Other processes get one message for several changes."""
         self._change_count += 1
         if self._telling is None:
             self._telling = asyncio.get_running_loop().call_later(CHANGES_SECONDS, self._tell_of_changes)
@@ -228,12 +229,12 @@ class NatsBus(LocalBus):
         self._publish(self._subjects.changes, b"")
 
     def hear_changes(self) -> None:
-        """Hear from now on that other processes change runs."""
-        self._subscriptions.hear(self._subjects.changes, self._count_change, self._count_change)
+        """Receive a message whenever another process changes runs from now on."""
+        self._subscriptions.subscribe(self._subjects.changes, self._count_change, self._count_change)
 
     def forget_changes(self) -> None:
-        """Hear of no more changes."""
-        self._subscriptions.forget(self._subjects.changes)
+        """Stop receiving messages about changes."""
+        self._subscriptions.unsubscribe(self._subjects.changes)
 
     def _count_change(self, _: Msg | None = None) -> None:
         self._change_count += 1
@@ -255,13 +256,13 @@ class NatsBus(LocalBus):
     async def _look_at_changed(self, listener: BusListener) -> None:
         # There is no await between the last check and the end of the task, so _look_at() leaves nothing behind.
         while self._changed:
-            # Taken before the read: what changes during it is read again.
+            # Taken before the read, so that runs that change during it are read again.
             root_ids, self._changed = self._changed, set()
             try:
                 await listener.look(root_ids)
             except StoreUnavailable as error:
-                # The attempts and readers find out themselves once the database answers, or with the next hint.
-                log.debug("changed rows cannot be read", reason=error.message)
+                # The attempts and readers notice the changes when the database answers again, or with the next hint.
+                log.debug("changed rows could not be read", reason=error.message)
 
     @property
     def _watch_seconds(self) -> float:
@@ -285,7 +286,7 @@ class NatsBus(LocalBus):
         return self._connection.is_connected
 
     async def turn(self, period_seconds: float) -> None:
-        """Wait for a period, and as long as another process does upkeep."""
+        """Wait for a period, and then until no other process does upkeep."""
         await super().turn(period_seconds)
         while self._turns.is_left_to_another(period_seconds):
             await super().turn(period_seconds)
@@ -300,9 +301,9 @@ class NatsBus(LocalBus):
             self._listener.upkeep_done_elsewhere(findings)
 
     async def _dead_among(self, silent: Mapping[str, float]) -> list[str]:
-        """Those that do not answer, or that have been cut off from the database for too long.
+        """The silent workers that do not answer, or that have been cut off from the database for too long.
 
-        While NATS is away, all of them: then the heartbeats decide alone, as without NATS.
+        If NATS cannot be reached, these are all silent workers: then only heartbeats count, as without NATS.
         """
         if not silent or not self._connection.is_connected:
             return list(silent)
@@ -327,5 +328,5 @@ class NatsBus(LocalBus):
     async def _sent(self, sending: Coroutine[object, object, None]) -> None:
         try:
             await sending
-        except (NatsError, TimeoutError, OSError) as error:  # a hint may be lost: upkeep finds what it was about
-            log.debug("a hint could not be sent", error=str(error) or type(error).__name__)
+        except (NatsError, TimeoutError, OSError) as error:  # upkeep or a later look finds the change without the hint
+            log.debug("hint could not be sent", error=str(error) or type(error).__name__)

@@ -1,8 +1,7 @@
-"""Acts on what other processes have stored, as far as it concerns this one.
+"""Acts on changes by other processes that concern this one.
 
-A cancel that was stored elsewhere must reach the attempt, a run that became ready must be claimed, and subscribers and
-waiters must learn of runs that another process drives, or accepts in their session. The bus says when there may be
-something to see.
+A cancel that another process stored must reach the attempt, a run that became ready must be claimed, and subscribers
+and waiters must learn of runs that another process drives, or accepts in their session. The bus says when to look.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -39,7 +38,7 @@ class LocalAttempts(Protocol):
 
 
 class ChangedRows:
-    """Reads the rows that concern this process, and passes on what has changed in them."""
+    """Reads the rows that concern this process, and passes on their changes."""
 
     def __init__(self, database: Database, broadcaster: Broadcaster, local: LocalAttempts) -> None:
         self._database = database
@@ -48,12 +47,12 @@ class ChangedRows:
         self._seen: dict[str, RunSnapshot] = {}
         """The state of awaited runs at the last look."""
         self._seen_sessions: dict[str, SessionSnapshot | None] = {}
-        """The same of watched sessions; None: there was no such session."""
+        """The state of watched sessions at the last look; None if there was no such session."""
 
     async def look(self, run_ids: Collection[str] | None = None) -> None:
-        """Act on what other processes have stored.
+        """Act on changes by other processes.
 
-        :param run_ids: the runs that may have changed; by default any, sessions may have changed as well, and a run may
+        :param run_ids: the runs that may have changed. By default, any run and session may have changed, and a run may
             have become ready.
         """
         live = self._local.live_attempts()
@@ -69,7 +68,7 @@ class ChangedRows:
             return
 
         async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], dict[str, SessionSnapshot], bool]:
-            # Read without locks, so only a hint: the fence and the claims decide again in their own transactions.
+            # Read without locks, so this is only a hint: the fence and the claims decide again in their transactions.
             snapshots = await probes.snapshots(tx, [*live, *awaited]) if live or awaited else {}
             of_sessions = await probes.session_snapshots(tx, sessions) if sessions else {}
             return snapshots, of_sessions, await probes.is_ready(tx, components, clock.now())
@@ -93,32 +92,32 @@ class ChangedRows:
     def received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events that another process has stored and sent. They may come late, twice or out of order.
 
-        :return: False if the run has to be looked at.
+        :return: False if the run's row has to be read.
         """
         snapshot = self._seen.get(root_id)
-        # Another salt: the run was deleted, and its id used again. Only a row says which of the two is awaited here.
+        # Another salt: the run was deleted, and its id was used again. The row says which of the two is awaited here.
         if snapshot is None or snapshot.salt != stored.salt:
             return False
         flushes = [Flush(*part) for part in decoded(stored.first_index, stored.text, stored.first_index - 1)]
-        if not flushes:  # a newer program has stored events that this one does not know
+        if not flushes:  # a newer version of musterd stored events of unknown kinds
             return False
-        # A subscriber that misses an earlier message sees that these events do not follow, and reads the store.
+        # If an earlier message was lost, subscribers see the gap before these events, and read the store.
         for flush in flushes:
             self._broadcaster.push(root_id, flush)
-        # What was passed on is no news to a later look.
+        # A later look must not report these events as new.
         next_event = max(snapshot.next_event, flushes[-1].next_index)
         self._seen[root_id] = replace(snapshot, next_event=next_event)
         return not any(event.run_id == root_id and event.kind in END_EVENTS for event in flushes[-1].events)
 
     def _notify_subscribers(self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot]) -> None:
-        """Send subscribers to the store if more is stored, and wake waiters whose run has settled or is gone."""
+        """Make subscribers read the store if it has new events, and wake waiters whose run has settled or is gone."""
         for root_id in awaited:
             snapshot, last = snapshots.get(root_id), self._seen.pop(root_id, None)
             # Another salt: the run was deleted, and a new run has its id.
             if snapshot is None or (last is not None and last.salt != snapshot.salt):
                 self._broadcaster.run_removed(root_id)
                 continue
-            # Events that came during the read may be newer than the row that it returned.
+            # Events that arrived during the read may be newer than the row.
             is_news = last is None or last.next_event < snapshot.next_event
             self._seen[root_id] = snapshot if is_news or last is None else replace(snapshot, next_event=last.next_event)
             if is_news:

@@ -1,8 +1,8 @@
 """Threads for tools that are plain functions.
 
-They are daemon threads: a tool that never returns must not hold up the end of the process, which waits for threads of
-every other kind. A call costs one queue and one wake-up of the event loop; an executor of the standard library adds a
-second future with a lock of its own.
+They are daemon threads, because the process waits for all others when it exits, and a tool may never return. A call
+costs one queue operation and one wake-up of the event loop; the standard library's executor would add a second future
+with its own lock.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class _Call(NamedTuple, Generic[T]):
 class DaemonThreads:
     """Makes calls in up to ``limit`` threads, which are started when they are needed.
 
-    :param limit: how many calls are made at once; further calls wait.
+    :param limit: how many calls run at once; further calls wait.
     :param name: prefix of the threads' names.
     """
 
@@ -45,14 +45,14 @@ class DaemonThreads:
     def call(self, function: Callable[[], T], /) -> "asyncio.Future[T]":
         """Call ``function`` in a thread, with the current context variables.
 
-        If the future is cancelled, a call that waits for a thread is not made, and one under way goes on by itself.
+        If the future is cancelled, a call that waits for a thread is dropped, and a call that is running continues.
 
         :raises RuntimeError: the threads were shut down.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         call = _Call(partial(contextvars.copy_context().run, function), future)
-        # Queueing the call and counting a thread for it is one step: otherwise a shutdown in between would leave a call
-        # that no thread takes, and its caller would wait forever.
+        # The lock covers both the queueing and the counting of a thread for the call. A shutdown in between would leave
+        # a call that no thread takes, and its caller would wait forever.
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("the threads were shut down")
@@ -65,12 +65,12 @@ class DaemonThreads:
         return future
 
     def shutdown(self) -> None:
-        """Take no more calls. Calls under way go on by themselves; waiting ones are not made."""
+        """Accept no more calls. Running calls continue; waiting ones are dropped."""
         with self._lock:
             if self._is_shut_down:
                 return
             self._is_shut_down = True
-            # One for each thread: a thread that takes it ends.
+            # One for each thread, which ends when it takes it.
             for _ in range(self._count):
                 self._calls.put(None)
 
@@ -79,16 +79,16 @@ class DaemonThreads:
             # A future may be changed only in the event loop's thread, but its state may be read here.
             is_due = not self._is_shut_down and not call.future.cancelled()
             outcome = _outcome(call.function) if is_due else None
-            with self._lock:  # before the report: the caller's next call needs no further thread
+            with self._lock:  # before the report, so that the caller's next call can use this thread
                 self._idle_count += 1
             if outcome is not None:
-                with contextlib.suppress(RuntimeError):  # the event loop is closed, so nobody waits any more
+                with contextlib.suppress(RuntimeError):  # the event loop is closed, so there is no caller
                     call.future.get_loop().call_soon_threadsafe(_report, call.future, *outcome)
-            del call, outcome  # they hold the call's arguments and its result
+            del call, outcome  # an idle thread must not keep the call's arguments and result alive
 
 
 def _outcome(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
-    """What ``function`` returns, and what it raises."""
+    """The result of ``function``, and the exception that it raised."""
     # The traceback of the exception refers to this frame. So the frame must not refer to the future, which holds the
     # exception: both would live until the garbage collector finds them.
     try:
@@ -108,7 +108,7 @@ def _report(future: "asyncio.Future[T | None]", result: T | None, error: BaseExc
 
 
 def _as_runtime_error(error: BaseException) -> RuntimeError:
-    """An ordinary exception in place of one that would end the event loop, or cannot be set on a future."""
+    """Replace an exception that would end the event loop, or that cannot be set on a future."""
     replacement = RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": "))
     replacement.__cause__ = error
     return replacement

@@ -27,10 +27,10 @@ LONGEST_LOOK_SECONDS = 2.0
 class Heartbeat:
     """Advances this worker's counter until it is stopped. A beat of an idle worker that is alone writes nothing.
 
-    ``last_beat_at`` is when it last did so, on this process's monotonic clock.
+    ``last_beat_at`` is the time of the last beat, on this process's monotonic clock.
 
     :param on_beat: called in the thread after each beat, with the counters of all announced workers.
-    :param on_lost: called in the thread after each beat that finds this worker's row gone: its runs were reassigned.
+    :param on_lost: called in the thread after a beat that finds this worker's row gone, so its runs were reassigned.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no further beat; one under way still ends."""
+        """Stop after the beat that is under way."""
         self._is_stopped.set()
 
     def join(self) -> None:
@@ -72,7 +72,7 @@ class Heartbeat:
                     log.warning("heartbeat could not be stored", worker=self._worker, reason=error.message)
                 else:
                     self.last_beat_at = clock.monotonic()
-                    # A stop removes the row itself: a beat that was under way then has lost nothing.
+                    # A stop removes the row itself, so a beat that was under way must not report a loss.
                     if self._is_stopped.is_set():
                         return
                     if self._worker in beats:
@@ -91,10 +91,11 @@ class _Seen:
 
 
 class HeartbeatObserver:
-    """Finds the silent ones among the workers that are announced, which seem to be dead.
+    """Finds the silent workers, which seem to be dead.
 
     :param own: the id of this process's worker, which is not observed.
-    :param has_free_lock: whether no living process holds a worker's lock. Never true if workers may be on other hosts.
+    :param has_free_lock: whether a worker's lock is free, so the worker is dead. Never true if workers may be on other
+        hosts.
     :param dead_seconds: how long a counter may stand still before its worker is silent.
     """
 
@@ -118,7 +119,7 @@ class HeartbeatObserver:
         return [worker for worker in self._seen if worker not in self._silent]
 
     def silent_seconds(self, worker: str) -> float | None:
-        """How long another worker's counter has stood still; None if the worker is not known."""
+        """How long another worker's counter has stood still; None if the worker is unknown."""
         seen = self._seen.get(worker)
         return None if seen is None else seen.still_seconds + self._monotonic() - seen.at
 
@@ -131,7 +132,7 @@ class HeartbeatObserver:
 
         :return: how long the counter of each has stood still, in seconds; infinite if its lock is free.
         """
-        for gone in self._seen.keys() - beats.keys():  # also those that held runs without being announced
+        for gone in self._seen.keys() - beats.keys():  # including workers that held runs without being announced
             del self._seen[gone]
         self.note(beats)
         still = {
@@ -142,10 +143,10 @@ class HeartbeatObserver:
         return self._silent
 
     def note(self, beats: Mapping[str, int | None]) -> None:
-        """Note the counters of all announced workers, and forget those that are not announced any more.
+        """Note the counters of all announced workers, and forget workers that are no longer announced.
 
-        A worker that holds runs but has no row in ``workers`` has no counter (None). It stands still from its first
-        look on, so its runs are released as well.
+        A worker that holds runs but has no row in ``workers`` has no counter (None). It counts as standing still from
+        the first look on, so its runs are released as well.
         """
         now = self._monotonic()
         announced = {worker for worker, seen in self._seen.items() if seen.beat is not None}

@@ -80,7 +80,7 @@ class Journal:
         self.cut_off: list[JsonObject] = []
         self.totals = Totals.of(steps)
         self.totals.cost = self.cost_below("")
-        self._has_new_totals = True  # of a run that has none yet, they are stored with its first step
+        self._has_new_totals = True  # so that a run without stored totals gets them with its first step
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Record the values that a run reads before its first turn, or return those that an earlier attempt stored."""
@@ -281,8 +281,8 @@ class Journal:
         # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
         # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
-        # A failure is stored alone: a question about it may follow at a path below it, where the end of its run closes
-        # all questions.
+        # A failure is stored at once. A question about it may follow at a path below it, and the end of the member's
+        # run, stored in the same commit, would close that question.
         await self._commit_unless(intent.is_followed and not outcome.is_error)
         faults.point("recorded")
         return outcome

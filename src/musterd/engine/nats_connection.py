@@ -33,22 +33,22 @@ class ConnectOptions(TypedDict, total=False):
 
 
 class EncryptedClient(Client):
-    """A client that sends nothing, and no credentials, to a server that does not encrypt.
+    """A client that sends nothing, not even credentials, to a server that does not encrypt.
 
-    Without this, a connection is encrypted only if the server asks for it, which anyone in between can leave out.
+    Without this, a connection is encrypted only if the server requests it, which an attacker in between can prevent.
     """
 
     async def _process_info(self, info: dict[str, object], initial_connection: bool = False) -> None:
-        # Called with what the server says of itself, before this client says anything; also at each reconnection.
+        # Called with the server's greeting, before this client sends anything, also at each reconnection.
         if initial_connection and not info.get("tls_required"):
             raise NatsError("the server does not use TLS")
         await super()._process_info(info, initial_connection)
 
 
 class NatsServers:
-    """The servers, and how to connect to one of them.
+    """The configured servers, and how to connect to them.
 
-    :ivar places: hosts and ports, without passwords, for messages.
+    :ivar places: hosts and ports for messages, without passwords.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,7 +65,7 @@ class NatsServers:
         )
 
     def client(self) -> Client:
-        """A client, not connected yet."""
+        """Create a client, which is not connected yet."""
         return EncryptedClient() if self.is_encrypted else Client()
 
     async def connect(self, client: Client, **options: Unpack[ConnectOptions]) -> None:
@@ -88,7 +88,7 @@ class NatsServers:
         path = self._settings.bus_credentials_file
         if not path:
             return {}
-        if find_spec("nkeys") is None:  # the client imports it only to sign
+        if find_spec("nkeys") is None:  # checked here because nats-py imports it only when it signs
             raise StartError("MUSTERD_BUS_CREDENTIALS_FILE requires nkeys — pip install 'musterd[nats]'")
         _require_readable("MUSTERD_BUS_CREDENTIALS_FILE", path)
         return {"user_credentials": path}
@@ -106,7 +106,8 @@ class NatsServers:
                 context.load_cert_chain(settings.bus_certificate_file)
         except ssl.SSLError as error:
             reason = error.reason or "not PEM"
-            raise StartError(f"the certificates for NATS cannot be used ({reason}) — both files must be PEM") from error
+            problem = f"MUSTERD_BUS_CA_FILE or MUSTERD_BUS_CERTIFICATE_FILE cannot be used ({reason})"
+            raise StartError(f"{problem} — both files must be PEM") from error
         return {"tls": context}
 
 

@@ -1,6 +1,6 @@
-"""The messages about stored events: a flush as it was stored, or only the hint that there is more to read.
+"""The format of messages about stored events: either a flush, or a hint that there are new events to read.
 
-A message with a flush is a line of JSON with what identifies the flush, and then the text that was stored. A hint is
+A message with a flush is a line of JSON that identifies the flush, followed by the text that was stored. A hint is
 empty.
 """
 
@@ -10,23 +10,23 @@ from typing import Final
 from musterd.core import jsontext
 from musterd.store.events import StoredFlush
 
-MOST_BYTES = 512 * 1024
-"""Larger flushes are not sent: a reader reads them from the database."""
+MAX_BYTES = 512 * 1024
+"""Larger flushes are not sent; readers get them from the database."""
 FORMAT: Final = 1
-"""What the first line has under ``format``. A process takes a message of another format for a hint."""
+"""The value of ``format`` in the first line. A process treats a message of another format as a hint."""
 
 
-def message_of(flush: StoredFlush, most_bytes: int) -> bytes:
-    """The message about a flush; a hint if it would be larger than ``most_bytes``."""
+def message_of(flush: StoredFlush, max_bytes: int) -> bytes:
+    """The message with a flush; a hint if it would be larger than ``max_bytes``."""
     first_line = jsontext.dumps({"format": FORMAT, "salt": flush.salt, "first_index": flush.first_index})
     message = f"{first_line}\n{flush.text}".encode()
-    return message if len(message) <= min(most_bytes, MOST_BYTES) else b""
+    return message if len(message) <= min(max_bytes, MAX_BYTES) else b""
 
 
 def flush_in(message: bytes) -> StoredFlush | None:
-    """The flush that a message has; None: it is a hint."""
+    """The flush in a message; None if the message is a hint."""
     first_line, _, text = message.partition(b"\n")
-    facts = json.loads(first_line) if text else {}
-    if facts.get("format") != FORMAT:
+    header = json.loads(first_line) if text else {}
+    if header.get("format") != FORMAT:
         return None
-    return StoredFlush(facts["salt"], facts["first_index"], text.decode())
+    return StoredFlush(header["salt"], header["first_index"], text.decode())

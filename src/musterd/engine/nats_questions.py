@@ -1,4 +1,4 @@
-"""The question to a process that seems to be dead, and the answer of this process to the same question."""
+"""Asks a process that seems to be dead whether it is alive, and answers the same question for this process."""
 
 import asyncio
 from collections.abc import Collection
@@ -18,28 +18,28 @@ ANSWER_SECONDS = 1.0
 
 
 class Questions:
-    """Asks processes whether they live. The event loop answers, so an answer says that the process can go on."""
+    """Asks processes whether they are alive. The event loop answers, so an answer shows that the process works."""
 
     def __init__(self, connection: Client, subjects: Subjects) -> None:
         self._connection = connection
         self._subjects = subjects
 
     async def answer_for(self, worker_id: str) -> None:
-        """Answer for this process from now on, also while it stops."""
+        """Answer for this process from now on, even while it stops."""
         await self._connection.subscribe(self._subjects.question(worker_id), cb=_answer)
 
     async def answering(self, workers: Collection[str]) -> set[str]:
-        """The workers among these that answer. All are asked at the same time."""
+        """Ask these workers concurrently, and return those that answer."""
         answers = await asyncio.gather(*map(self._is_answering, workers))
         return {worker for worker, is_answering in zip(workers, answers, strict=True) if is_answering}
 
     async def _is_answering(self, worker: str) -> bool:
         try:
             await self._connection.request(self._subjects.question(worker), timeout=ANSWER_SECONDS)
-        except NoRespondersError:  # NATS knows at once: no connection has subscribed to the question
+        except NoRespondersError:  # reported at once if no connection is subscribed to the question
             return False
         except (NatsError, TimeoutError, OSError) as error:
-            log.debug("a silent worker has not answered", worker=worker, error=str(error) or type(error).__name__)
+            log.debug("silent worker did not answer", worker=worker, error=str(error) or type(error).__name__)
             return False
         return True
 

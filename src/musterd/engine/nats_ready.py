@@ -1,9 +1,8 @@
 """Ready runs on NATS: a stream of messages that name them, and a consumer for each component and class of priority.
 
-A process pulls. For each consumer it keeps a request that waits for the next message; when one comes, the worker is
-called, and takes as many as it has room for. A message is acknowledged after its run was claimed. So if
-this process dies before, the message is delivered to another one. That does no harm: a run that is driven cannot be
-claimed.
+A process pulls. For each consumer it keeps a request that waits for the next message. When a message arrives, the
+worker is called, and takes as many as it has room for. A message is acknowledged after its run was claimed, so if this
+process dies before, the message is delivered to another one. If the run is already driven, that claim finds nothing.
 """
 
 import asyncio

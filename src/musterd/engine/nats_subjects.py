@@ -33,27 +33,27 @@ class Subjects:
 
     @property
     def upkeep(self) -> str:
-        """Where processes say that they have done upkeep."""
+        """Where processes publish that they have done upkeep."""
         return f"{self.prefix}.upkeep"
 
     def question(self, worker_id: str) -> str:
-        """Where a process answers the question whether it lives."""
+        """Where a process answers whether it is alive."""
         return f"{self.prefix}.question.{worker_id}"
 
     def run(self, root_id: str) -> str:
-        """Where processes in which a run is awaited receive what is stored of it."""
+        """Where processes in which a run is awaited receive its stored events."""
         return f"{self.prefix}.run.{self.token(root_id)}"
 
     def session(self, session_id: str) -> str:
-        """Where processes in which a session is watched hear that it has changed."""
+        """Where processes in which a session is watched receive its changes."""
         return f"{self.prefix}.session.{self.token(session_id)}"
 
     @property
     def changes(self) -> str:
-        """Where processes with a reader of all runs hear that some have changed."""
+        """Where processes with a reader of all runs receive changes of runs."""
         return f"{self.prefix}.changes"
 
     @staticmethod
     def token(name: str) -> str:
-        """A name as a single part of a subject. Names of users may have dots and spaces."""
+        """A name as a single token of a subject. Users' names may contain dots and spaces."""
         return blake2b(name.encode(), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""What a process hears on NATS beside hints about ready runs: subjects that it subscribes to and forgets again."""
+"""The subjects on NATS to which a process subscribes for a while, such as those of runs that its clients await."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ Send = Callable[[Coroutine[object, object, None]], None]
 
 
 @dataclass(eq=False, slots=True)
-class _Heard:
-    """A subject that is heard, or will be once there is a connection."""
+class _Entry:
+    """A subject with a subscription, or one that gets it when there is a connection."""
 
     subject: str
     on_message: OnMessage
@@ -22,7 +22,7 @@ class _Heard:
 
 
 class Subscriptions:
-    """The subjects that this process hears.
+    """The subjects to which this process is subscribed.
 
     :param send: does something with the connection in the background.
     """
@@ -30,41 +30,41 @@ class Subscriptions:
     def __init__(self, connection: Client, send: Send) -> None:
         self._connection = connection
         self._send = send
-        self._heard: dict[str, _Heard] = {}
+        self._entries: dict[str, _Entry] = {}
         self._is_open = False
 
     def open(self) -> None:
-        """Subscribe from now on, also to what is heard since before there was a connection."""
+        """Subscribe from now on, and to the subjects that were requested before there was a connection."""
         self._is_open = True
-        for heard in self._heard.values():
-            self._send(self._subscribe(heard))
+        for entry in self._entries.values():
+            self._send(self._subscribe(entry))
 
-    def hear(self, subject: str, on_message: OnMessage, on_known: Callable[[], object]) -> None:
-        """Call ``on_message`` for each message until :meth:`forget`. Calling it again changes nothing.
+    def subscribe(self, subject: str, on_message: OnMessage, on_known: Callable[[], object]) -> None:
+        """Call ``on_message`` for each message until :meth:`unsubscribe`. A second call changes nothing.
 
-        :param on_known: called once NATS knows of the subscription: earlier messages did not reach this process.
+        :param on_known: called when NATS has the subscription, because earlier messages did not reach this process.
         """
-        if subject not in self._heard:
-            self._heard[subject] = heard = _Heard(subject, on_message, on_known)
+        if subject not in self._entries:
+            self._entries[subject] = entry = _Entry(subject, on_message, on_known)
             if self._is_open:
-                self._send(self._subscribe(heard))
+                self._send(self._subscribe(entry))
 
-    async def _subscribe(self, heard: _Heard) -> None:
+    async def _subscribe(self, entry: _Entry) -> None:
         async def on_message(message: Msg) -> None:
-            heard.on_message(message)
+            entry.on_message(message)
 
-        subscription = await self._connection.subscribe(heard.subject, cb=on_message)
-        # Forgotten meanwhile, and possibly heard again with a subscription of its own.
-        if self._heard.get(heard.subject) is not heard:
+        subscription = await self._connection.subscribe(entry.subject, cb=on_message)
+        # Unsubscribed meanwhile, and possibly subscribed again with another entry.
+        if self._entries.get(entry.subject) is not entry:
             await subscription.unsubscribe()
             return
-        heard.subscription = subscription
+        entry.subscription = subscription
         await self._connection.flush()
-        if self._heard.get(heard.subject) is heard:
-            heard.on_known()
+        if self._entries.get(entry.subject) is entry:
+            entry.on_known()
 
-    def forget(self, subject: str) -> None:
-        """Stop hearing a subject."""
-        heard = self._heard.pop(subject, None)
-        if heard is not None and heard.subscription is not None and not self._connection.is_closed:
-            self._send(heard.subscription.unsubscribe())
+    def unsubscribe(self, subject: str) -> None:
+        """Stop receiving messages of a subject."""
+        entry = self._entries.pop(subject, None)
+        if entry is not None and entry.subscription is not None and not self._connection.is_closed:
+            self._send(entry.subscription.unsubscribe())

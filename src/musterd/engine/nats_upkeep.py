@@ -1,9 +1,9 @@
-"""Which process does upkeep: one at a time, as long as the others hear from it.
+"""Decides which process does upkeep.
 
-A process that has done upkeep says so to all others. One that hears it from a process with a smaller id leaves the
-next turns to that one, until it has not heard from it for a while. So after the first turn the process with the
-smallest id does upkeep alone, with nothing stored anywhere and no vote. If messages are lost, several do it, which is
-as right: each transaction of upkeep decides again under its locks.
+A process that has done upkeep tells all others. A process that gets this message from a smaller id skips its turns
+until it has got no such message for a while. So after the first turn, the process with the smallest id does upkeep
+alone. Nothing is stored, and there is no election. If messages are lost, several processes do upkeep, which is safe,
+because each transaction of upkeep decides again under its locks.
 """
 
 import json
@@ -16,8 +16,8 @@ from musterd.core import clock, jsontext
 from musterd.engine.bus import Findings
 from musterd.engine.nats_subjects import Subjects
 
-LEFT_PERIODS = 2.5
-"""How many periods a process leaves upkeep to the one from which it has last heard."""
+SKIPPED_PERIODS = 2.5
+"""For how many periods after such a message a process skips its turns."""
 
 
 class UpkeepTurns:
@@ -27,29 +27,29 @@ class UpkeepTurns:
         self._connection = connection
         self._subject = subjects.upkeep
         self._worker_id = worker_id
-        self._heard_at: float | None = None
+        self._message_at: float | None = None
 
     async def open(self, on_done: Callable[[Findings], None]) -> None:
-        """Hear from the others.
+        """Receive the messages of the others.
 
         :param on_done: called when another process has done upkeep.
         """
 
-        async def come(message: Msg) -> None:
+        async def on_message(message: Msg) -> None:
             done = json.loads(message.data)
             if done["worker"] < self._worker_id:
-                self._heard_at = clock.monotonic()
+                self._message_at = clock.monotonic()
             on_done(Findings(done["is_any_ready"], done["duties"]))
 
-        await self._connection.subscribe(self._subject, cb=come)
+        await self._connection.subscribe(self._subject, cb=on_message)
 
     async def say_done(self, findings: Findings) -> None:
-        """Say that this process has done upkeep."""
+        """Tell the others that this process has done upkeep."""
         done = {"worker": self._worker_id, "is_any_ready": findings.is_any_ready, "duties": list(findings.duties)}
         await self._connection.publish(self._subject, jsontext.dumps(done).encode())
 
     def is_left_to_another(self, period_seconds: float) -> bool:
-        """Whether another process does upkeep in place of this one."""
-        if self._heard_at is None or not self._connection.is_connected:
+        """Whether another process does upkeep, so this one skips its turn."""
+        if self._message_at is None or not self._connection.is_connected:
             return False
-        return clock.monotonic() - self._heard_at < LEFT_PERIODS * period_seconds
+        return clock.monotonic() - self._message_at < SKIPPED_PERIODS * period_seconds

@@ -10,7 +10,7 @@ from musterd.store.database import Database
 def open_bus(database: Database, settings: Settings) -> Bus:
     """The bus of this process, not joined yet.
 
-    :raises StartError: musterd cannot use such a bus; the message says why.
+    :raises StartError: the bus cannot be used; the message says why.
     """
     if not settings.bus:
         return LocalBus(database, settings)
@@ -21,14 +21,14 @@ def open_bus(database: Database, settings: Settings) -> Bus:
 
 
 def require_usable(settings: Settings) -> None:
-    """Check that the bus of the settings fits the database, and that its client is installed.
+    """Check that the bus can be used with the configured database, and that its client is installed.
 
-    :raises StartError: it does not, or is not.
+    :raises StartError: the bus cannot be used.
     """
     if settings.db.startswith("sqlite:"):
         raise StartError("MUSTERD_BUS is for several machines, which cannot share a SQLite file — use Postgres")
     try:
-        import nats  # noqa: F401 - only whether it is there
+        import nats  # noqa: F401 - to check that it is installed
     except ImportError as error:
         problem = f"MUSTERD_BUS requires nats-py ({error.name} is missing)"
         raise StartError(f"{problem} — pip install 'musterd[nats]'") from error

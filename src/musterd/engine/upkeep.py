@@ -1,11 +1,11 @@
-"""Upkeep: the periodic work that no run and no request does.
+"""Upkeep: periodic work that belongs to no run and no request.
 
-Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
-too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
-of deleted sessions and old runs. The bus says when it is this process's turn. Several processes may do upkeep at once;
-the transactions make sure that each thing is done once.
+Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends runs that have
+waited too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Separate tasks remove the
+rows of deleted sessions and old runs. The bus says when it is this process's turn. Several processes may do upkeep at
+once; the transactions make sure that each thing is done once.
 
-Duties of features are done in every process. A duty that can say whether it has something to do is done only then.
+Duties of features are done in every process, either in every period or when they are due.
 """
 
 import asyncio
@@ -35,31 +35,32 @@ log = structlog.get_logger("musterd.engine")
 Work = Callable[[], Coroutine[object, object, None]]
 IsDue = Callable[[Tx, float], Awaitable[bool]]
 AHEAD_PERIODS = 2
-"""How many periods ahead a duty is due. Its process then waits for the exact time, so that it is not a period late."""
+"""How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What a feature has to do in every process.
+    """Work that a feature has to do in every process.
 
-    :param name: the same in all processes.
-    :param work: does it. It is called again after it has ended.
-    :param is_due: says whether there will be something to do at a time, for this process or another one. It is called
-        in the read with which upkeep begins. None: the work is done in every period.
+    :param name: the name, which is the same in all processes.
+    :param work: does the work. It is called again after it has ended.
+    :param is_due: whether this process or another one will have work at a given time. It is called in the read with
+        which upkeep begins. If it is None, the work is done in every period.
+    :param due: set while work is due and has not begun.
     """
 
     name: str
     work: Work
     is_due: IsDue | None = None
-    found: asyncio.Event = field(default_factory=asyncio.Event)
+    due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until_due(self, period_seconds: float) -> None:
-        """Wait until there is something to do."""
+        """Wait until the duty is due."""
         if self.is_due is None:
             await clock.sleep(period_seconds)
         else:
-            await self.found.wait()
-            self.found.clear()  # before the work: what becomes due during it leads to another call
+            await self.due.wait()
+            self.due.clear()  # before the work, so that new work during it leads to another call
 
 
 class UpkeepListener(Protocol):
@@ -93,12 +94,12 @@ class Upkeep:
         self._listener = listener
         self._is_finding_ready = False
         self.duties: list[Duty] = []
-        """What features have to do, in every process."""
+        """The duties of features."""
         self.last_done_at: float | None = None
-        """When upkeep was last done to its end, here or in another process, in unix seconds."""
+        """When this process or another one last completed upkeep, in unix seconds."""
 
     async def repeat(self, period_seconds: float) -> None:
-        """Repeat upkeep until cancelled. What may take long has tasks of its own."""
+        """Repeat upkeep until cancelled. Long work has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
             for once in (self.once, self.retention.once, self.deletions.once):
                 tasks.create_task(_repeat(once, partial(self._bus.turn, period_seconds)))
@@ -109,15 +110,16 @@ class Upkeep:
         """Do everything that is due now.
 
         One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
-        again for itself: another process may have come first.
+        again, because another process may have been faster.
         """
         due, duties = await self._database.scan(self._look)
         for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
-        # Only now: if this process cannot do it, for example because the database refuses it alone, others have to.
+        # After the steps: if they fail here, for example because only this process cannot use the database, no message
+        # keeps the others from doing upkeep.
         findings = Findings(due.is_any_ready, duties)
         self._bus.upkeep_done(findings)
-        self._begin(findings.duties)
+        self._start_duties(findings.duties)
         await self._find_ready(is_any=findings.is_any_ready)
         self.last_done_at = clock.now()
 
@@ -125,19 +127,19 @@ class Upkeep:
         due, until = await probes.due(tx, clock.now()), clock.now() + self._ahead_seconds
         return due, [duty.name for duty in self.duties if duty.is_due is not None and await duty.is_due(tx, until)]
 
-    def _begin(self, names: Sequence[str]) -> None:
+    def _start_duties(self, names: Sequence[str]) -> None:
         for duty in self.duties:
             if duty.name in names:
-                duty.found.set()
+                duty.due.set()
 
     async def done_elsewhere(self, findings: Findings) -> None:
-        """Do what upkeep in another process has found, as far as this process can.
+        """Do the work that upkeep in another process found for this one.
 
         :raises StoreUnavailable: the database cannot be used now.
         """
         self.last_done_at = clock.now()
-        self._begin(findings.duties)
-        if self._is_finding_ready:  # the database is slow, and should not get a second look to do
+        self._start_duties(findings.duties)
+        if self._is_finding_ready:  # the database is slow: do not add another query
             return
         self._is_finding_ready = True
         try:
@@ -146,9 +148,10 @@ class Upkeep:
             self._is_finding_ready = False
 
     async def _find_ready(self, *, is_any: bool) -> None:
-        """Have the worker claim a run whose hint was lost, with a process that died after its commit or on the way.
+        """Make the worker claim ready runs without a hint.
 
-        Suspects, and runs of users whose share was full, have no hints.
+        A hint is lost with a process that dies after its commit, or on the way. Suspects, and runs of users whose share
+        was full, have no hints.
         """
         components, own, user_limit = self._components, self._bus.worker_id, self._user_limit
 
@@ -219,5 +222,5 @@ async def _repeat(work: Work, wait: Work) -> None:
         except StoreUnavailable as error:
             log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:
-            # Whatever failed, upkeep goes on: without it this process would never reassign the runs of dead workers.
+            # Upkeep continues after any failure: without it, this process would never reassign runs of dead workers.
             log.exception("upkeep failed", exc_info=error)

@@ -208,7 +208,7 @@ class Worker:
         await self._changed_rows.look(run_ids)
 
     def received(self, root_id: str, stored: StoredFlush) -> bool:
-        """Pass on events that another process has stored; False: the run's row has to be read."""
+        """Pass on events that another process has stored; False if the run's row has to be read."""
         return self._changed_rows.received(root_id, stored)
 
     async def _look_at_begun(self, run_id: str) -> None:
@@ -218,7 +218,7 @@ class Worker:
             log.debug("a run that has just begun cannot be read", run_id=run_id, reason=error.message)
 
     def session_changed(self, session_id: str) -> None:
-        """Have the streams of a session look for new runs: another process may have changed it."""
+        """Make the streams of a session look for new runs, because another process may have changed it."""
         self._resources.broadcaster.mark_session_changed(session_id)
 
     def worker_died(self) -> None:
@@ -227,7 +227,7 @@ class Worker:
             self._spawn(self._part_of_upkeep(self.upkeep.once()))
 
     def upkeep_done_elsewhere(self, findings: Findings) -> None:
-        """Do soon what upkeep in another process has found, as far as this process can."""
+        """Soon do the work that upkeep in another process found for this one."""
         self._spawn(self._part_of_upkeep(self.upkeep.done_elsewhere(findings)))
 
     async def _part_of_upkeep(self, work: Coroutine[object, object, None]) -> None:

@@ -1,4 +1,4 @@
-"""On NATS the events of a run come to other processes in messages, so that these need not read the database."""
+"""With NATS, other processes get the events of a run in messages, and need not read the database."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 async def test_large_flushes_are_read_from_the_database(
     processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musterd.engine.nats_flushes.MOST_BYTES", 200)
+    monkeypatch.setattr("musterd.engine.nats_flushes.MAX_BYTES", 200)
     hold = model.hold("[[WORDS", after=1)
     async with processes(API, WORKER, API) as (api, _, other):
         await api.start("[[WORDS 300]]", "r1", "s1")
@@ -43,7 +43,7 @@ async def test_a_stream_elsewhere_reads_no_rows(
         await hold.reached.wait()
         reading = await reader_of(other)
         events = await until_content(reading)
-        while "r1" not in other.engine._changed_rows._seen:  # the one look after NATS knows of the subscription
+        while "r1" not in other.engine._changed_rows._seen:  # the one look after NATS has the subscription
             await other.written()
         events += [(index, event) async for flush in reading.available() for index, event in _indexed(flush)]
 
@@ -91,7 +91,7 @@ async def test_waits_elsewhere_read_the_row_only_when_the_run_ends(
         assert looks == 1
 
 
-def test_a_message_says_which_flush_it_has() -> None:
+def test_a_message_identifies_its_flush() -> None:
     flush = StoredFlush("salt", 7, encoded([Event(EventKind.CONTENT, "r1", 1.0, {"text": "über\nalles"})]))
     assert flush_in(message_of(flush, 1000)) == flush
     assert message_of(flush, 10) == b""
