@@ -243,7 +243,7 @@ curious = Agent(id="curious", knowledge=Notes(), update_knowledge=True)
 """
 
 
-async def test_evals_check_the_answer_and_files_keep_it(load: Load, database: Path, tmp_path: Path) -> None:
+async def test_evals_check_the_answer_and_a_file_gets_it(load: Load, database: Path, tmp_path: Path) -> None:
     async with serving(load(AFTERWARDS, model_override=None), database) as client:
         run = await client.run("up/../hi", to="agents/judged", user_id="ann")
     assert run["content"] == "up/../hi: Echo: up/../hi"
@@ -252,7 +252,7 @@ async def test_evals_check_the_answer_and_files_keep_it(load: Load, database: Pa
     assert "evals in post_hooks — they are skipped while" in "".join(replaced.report.lines())
 
 
-async def test_a_model_adds_to_the_knowledge_of_the_file(load: Load, database: Path) -> None:
+async def test_a_model_adds_to_the_files_knowledge(load: Load, database: Path) -> None:
     async with serving(load(AFTERWARDS), database) as client:
         await client.run('[[TOOL add_to_knowledge {"query": "Why?", "result": "So."}]]', to="agents/curious")
         run = await client.run('[[TOOL search_knowledge_base {"query": "why"}]]', to="agents/curious")
@@ -297,7 +297,7 @@ silent = Agent(id="silent", learning=machine, add_learnings_to_context=False)
 """
 
 
-async def test_what_musterd_does_not_learn_itself_agno_learns(load: Load, database: Path) -> None:
+async def test_agno_keeps_other_learnings(load: Load, database: Path) -> None:
     loaded = load(LEARNING, model_override=None)
     agents = loaded.registry.agents
     context = RunContext(run_id="r", session_id="s", user_id="ann", session_state={}, dependencies={}, metadata={})
@@ -342,7 +342,7 @@ plain = Agent(id="plain", instructions="Be kind.", culture_manager=manager, add_
 """
 
 
-async def test_cultural_knowledge_is_read_and_written_through_agnos_manager(load: Load, database: Path) -> None:
+async def test_cultural_knowledge_goes_through_agnos_manager(load: Load, database: Path) -> None:
     loaded = load(CULTURE, model_override=None)
     reading, plain = (loaded.registry.agents[name].spec.instructions for name in ("reading", "plain"))
     context = RunContext(run_id="r", session_id="s", user_id=None, session_state={}, dependencies={}, metadata={})
@@ -352,7 +352,7 @@ async def test_cultural_knowledge_is_read_and_written_through_agnos_manager(load
         run = await client.run('[[TOOL create_or_update_cultural_knowledge {"task": "test"}]]', to="agents/writing")
     assert run["content"] == "Done: noted test"
     text = reading(run_context=context)
-    assert text.startswith("Be kind.\n\nFollow what the agents here have agreed on:")
+    assert text.startswith("Be kind.\n\nFollow these shared principles of the agents:")
     assert ("Always test." in text, "Always greet." in text) == (True, True)
     writing = load(CULTURE).registry.agents["writing"].spec
     assert ([tool.name for tool in writing.tools], writing.post_hooks) == ([], None)
@@ -406,6 +406,6 @@ async def test_musterd_is_served_inside_a_files_own_application(
     async with in_process(loaded.report.host.serve_inside(inner)) as client:
         run = await client.run("hello", to="agents/served")
         assert run["content"] == "Echo: hello"
-        assert await client.get("/extra") == {"begun": 1}, "resync would have taken the route away"
+        assert await client.get("/extra") == {"begun": 1}, "resync would have removed the route"
         assert (await client.get("/health"))["status"] == health
         assert (await client.http.get("/nowhere")).json()["error_code"] == "NOT_FOUND"

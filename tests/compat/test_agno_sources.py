@@ -177,7 +177,7 @@ def test_what_agent_os_says_of_the_server_are_settings_unless_the_environment_ha
     assert (own.security_key, own.jwt_verification_key) == ("key", "")
 
 
-def test_of_several_agent_os_the_one_of_the_application_is_served(load: Load) -> None:
+def test_the_agent_os_of_the_application_is_served(load: Load) -> None:
     source = """
         from agno.agent import Agent
         from agno.os import AgentOS
@@ -192,7 +192,7 @@ def test_of_several_agent_os_the_one_of_the_application_is_served(load: Load) ->
     assert [agent.name for agent in load(source, ":first").registry.agents.values()] == ["First"]
 
 
-def test_what_the_settings_of_agno_say_of_the_server_are_settings(load: Load) -> None:
+def test_agnos_settings_become_settings(load: Load) -> None:
     loaded = load(
         """
         from agno.agent import Agent
@@ -211,7 +211,7 @@ def test_what_the_settings_of_agno_say_of_the_server_are_settings(load: Load) ->
     assert own.security_key == ""
 
 
-def test_a_key_in_the_file_opens_addresses_beyond_loopback(
+def test_a_key_in_the_file_allows_addresses_beyond_loopback(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MUSTERD_MODEL_OVERRIDE", "scripted")
@@ -220,7 +220,7 @@ def test_a_key_in_the_file_opens_addresses_beyond_loopback(
         "system = AgentOS(agents=[Agent(name='A')], settings=AgnoAPISettings(os_security_key='key'))\n"
     )
     assert main(["serve", "keyed.py", "--host", "192.0.2.1", "--port", "0", "--db", f"sqlite:///{tmp_path}/m.db"]) == 2
-    assert "cannot listen on 192.0.2.1:0" in capsys.readouterr().err  # nobody has this address
+    assert "cannot listen on 192.0.2.1:0" in capsys.readouterr().err  # a reserved address
 
 
 @pytest.mark.parametrize(
@@ -335,9 +335,7 @@ def test_models_with_options_become_models_of_pydantic_ai(load: Load, monkeypatc
     assert lost.option == "OpenAIChat(audio=…)"
 
 
-def test_models_of_openais_protocol_go_to_the_address_that_agno_would_use(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_openai_compatible_models_use_agnos_address(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_API_KEY", "v")
     monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:9/vllm")
     monkeypatch.setenv("XAI_API_KEY", "x")

@@ -170,10 +170,10 @@ class _Conversion:
             self._options["post_hooks"] = [*self._options.get("post_hooks", ()), file_writer(pattern, declared)]
 
     def _add_tools(self, tools: Sequence[Any]) -> None:
-        """Add tools of Agno to those that are listed, or that a function returns."""
-        more = converted_tools(tools, self._declared, self._label, self._place)
-        assert isinstance(more, list)
-        self._options["tools"] = with_tools(self._options.get("tools", ()), more)
+        """Add Agno's tools to the declared list of tools, or to the result of the declared function."""
+        added = converted_tools(tools, self._declared, self._label, self._place)
+        assert isinstance(added, list)
+        self._options["tools"] = with_tools(self._options.get("tools", ()), added)
 
     def _knowledge(self) -> None:
         retriever, knowledge = self._declared.knowledge_retriever, self._declared.knowledge
@@ -229,7 +229,7 @@ class _Conversion:
         self._after_run(learning.after_run(), f"learning: {stores}")
 
     def culture(self) -> None:
-        """What Agno calls cultural knowledge."""
+        """Cultural knowledge, which Agno's ``CultureManager`` reads and writes."""
         declared = self._declared
         if not any(getattr(declared, name, None) for name in CULTURE_OPTIONS):
             return
@@ -243,15 +243,15 @@ class _Conversion:
             self._after_run(culture.after_run() if declared.update_cultural_knowledge else None, "culture")
 
     def _add_to_prompt(self, with_context: Callable[[Any], Callable[..., Any]]) -> None:
-        """Have a function add to the instructions. As in Agno, a system message takes the place of all that."""
+        """Let a function add to the instructions. As in Agno, it has no effect if there is a system message."""
         if "system_message" not in self._options:
             self._set("instructions", with_context(self._options.get("instructions")))
 
     def _after_run(self, hook: Callable[..., Any] | None, option: str) -> None:
-        """Call a hook after each run, unless the model that it would call is replaced."""
+        """Call a hook after each run, unless a setting replaces the models, one of which it would call."""
         if self._components._models.are_replaced:
-            words = "nothing is added by models while MUSTERD_MODEL_OVERRIDE replaces them"
-            self._components._report.here(option, words, self._place)
+            difference = "models add nothing while MUSTERD_MODEL_OVERRIDE replaces them"
+            self._components._report.here(option, difference, self._place)
         elif hook is not None:
             self._options["post_hooks"] = [*self._options.get("post_hooks", ()), hook]
 

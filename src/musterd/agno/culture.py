@@ -1,4 +1,4 @@
-"""Agno's cultural knowledge: what the agents of a database share. Agno's own ``CultureManager`` reads and writes it."""
+"""Agno's cultural knowledge, which the agents of a database share. Agno's ``CultureManager`` reads and writes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Culture:
         self._is_async = is_async_database(self._manager.db)
 
     def with_context(self, instructions: Any) -> Callable[..., Any]:
-        """A function that returns ``instructions`` and all cultural knowledge."""
+        """A function that returns ``instructions`` followed by all cultural knowledge."""
 
         def read(context: Any) -> Any:
             if not self._is_async:
@@ -39,7 +39,7 @@ class Culture:
         return with_text_of_run(instructions, read, is_async=self._is_async)
 
     def tool(self) -> Callable[..., Any]:
-        """The tool by which a model adds to cultural knowledge and changes it."""
+        """The tool with which a model adds to cultural knowledge or changes it."""
 
         async def call_async(task: str) -> str:
             result: str = await self._manager.aupdate_culture_task(task=task)
@@ -52,12 +52,12 @@ class Culture:
         tool = call_async if self._is_async else call
         tool.__name__ = "create_or_update_cultural_knowledge"
         tool.__doc__ = (
-            "Add an insight or a rule that helps other agents to the shared cultural knowledge, or change one."
+            "Add an insight or rule that helps other agents to the shared cultural knowledge, or change an entry."
         )
         return tool
 
     def after_run(self) -> Callable[..., Any]:
-        """A post-hook that adds what the message teaches."""
+        """A post-hook that learns from the message."""
 
         async def update_async(run_output: Any) -> None:
             if message := run_output.input.input_content_string():
@@ -82,4 +82,4 @@ def _text(entries: Any) -> str:
     if not parts:
         return ""
     listed = "\n\n".join(parts)
-    return f"Follow what the agents here have agreed on:\n<cultural_knowledge>\n{listed}\n</cultural_knowledge>"
+    return f"Follow these shared principles of the agents:\n<cultural_knowledge>\n{listed}\n</cultural_knowledge>"

@@ -20,10 +20,10 @@ from musterd.declare.source_location import Place, declaration_error, describe_t
 def converted_hooks(
     name: Literal["pre_hooks", "post_hooks"], owner: Any, label: str, place: Place, report: Report, *, skip_evals: bool
 ) -> list[Callable[..., Any]]:
-    """The hooks of Agno's agent or team ``owner``. A problem is noted for each that cannot be used.
+    """Convert the hooks of Agno's agent or team ``owner``. Each hook that cannot be used is noted as a problem.
 
-    :param name: the option that lists them.
-    :param skip_evals: whether evals are left out, because they call models of their own.
+    :param name: the option that lists the hooks.
+    :param skip_evals: whether to skip evals, because they call models of their own.
     """
     converted = []
     for hook in getattr(owner, name) or ():
@@ -33,7 +33,7 @@ def converted_hooks(
             continue
         if not is_eval and not is_hook(hook):
             problem = f"{label}: a hook is {describe_type(hook)}"
-            note(declaration_error(place, problem, "list functions, guardrails and evals"), place)
+            note(declaration_error(place, problem, "use a function, a guardrail or an eval"), place)
             continue
         if getattr(hook, "_agno_run_in_background", False) or (is_eval and getattr(hook, "run_in_background", False)):
             report.here("run_in_background=True", "hooks finish before the run does", place)
@@ -42,7 +42,7 @@ def converted_hooks(
 
 
 def _check_of(evaluation: Any, name: Literal["pre_hooks", "post_hooks"]) -> Callable[..., Any]:
-    """The method by which an eval checks a run. It stores its result in the database that it was given."""
+    """The method with which an eval checks a run. It stores its result in the eval's own database."""
     moment = name.removesuffix("_hooks")
     is_async = is_async_database(getattr(evaluation, "db", None))
     check: Callable[..., Any] = getattr(evaluation, f"async_{moment}_check" if is_async else f"{moment}_check")
@@ -52,7 +52,8 @@ def _check_of(evaluation: Any, name: Literal["pre_hooks", "post_hooks"]) -> Call
 def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
     """A post-hook that writes the answer to a file.
 
-    :param pattern: its path, with ``{name}``, ``{session_id}``, ``{user_id}``, ``{message}`` and ``{run_id}``.
+    :param pattern: the path of the file, which may contain ``{name}``, ``{session_id}``, ``{user_id}``, ``{message}``
+        and ``{run_id}``.
     """
 
     def save_response_to_file(run_output: Any, user_id: str | None) -> None:
@@ -72,7 +73,7 @@ def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
 
 
 def _as_file_name(value: str | None) -> str:
-    """A value as part of a path: short enough for a name, and without a way to another folder."""
+    """Shorten a value, and replace characters that could lead to another folder."""
     return re.sub(r"[/\\]|\.\.", "_", value or "")[:100]
 
 

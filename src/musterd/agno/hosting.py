@@ -49,9 +49,9 @@ class HostApplication:
 
 
 class _Operations(BaseRoute):
-    """All operations of an application as one route of another.
+    """All operations of an application, as one route of another application.
 
-    It has a path and a name because applications list those of their routes.
+    It has a path and a name because some applications list the paths and names of their routes.
     """
 
     path, name = "", "musterd"

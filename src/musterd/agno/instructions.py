@@ -1,4 +1,4 @@
-"""Instructions with a text that is read for each run."""
+"""Instructions with an added text that is read for each run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from musterd.declare.run_context import requested_arguments
 
 
 def with_text_of_run(instructions: Any, read: Callable[[Any], Any], *, is_async: bool) -> Callable[..., Any]:
-    """A function for ``instructions=`` that returns ``instructions`` and, after them, the text of a run.
+    """A function for ``instructions=`` that returns ``instructions`` followed by the text of a run.
 
-    :param instructions: a text, a list of texts, a function that returns one of them, or None.
-    :param read: returns the text, or an awaitable if ``is_async``, for the context of a run.
+    :param instructions: a text, a list of texts, a function that returns one of these, or None.
+    :param read: returns the text for the context of a run, as an awaitable if ``is_async``.
     :param is_async: whether ``read`` needs the event loop. Otherwise it is called in a thread.
     """
 

@@ -1,7 +1,7 @@
-"""What a ``LearningMachine`` learns in addition to profiles and memories of users, which musterd keeps itself.
+"""Agno's ``LearningMachine``, except user profiles and memories, which musterd keeps itself.
 
-Agno's own object learns it and keeps it in the database that the file gives it. musterd calls it where Agno does: for a
-part of the prompt, for tools, and after a run.
+Agno's object keeps its learnings in the file's database. musterd calls it at the same points as Agno: to build the
+prompt, in tools, and after a run.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from musterd.agno.functions import is_async_database, is_team
 from musterd.agno.instructions import with_text_of_run
 
 OWN_STORES = ("user_profile", "user_memory")
-"""What musterd keeps itself."""
+"""The stores that musterd keeps itself."""
 
 
 class Learning:
-    """The stores of a ``LearningMachine`` without those that musterd has itself.
+    """The stores of a ``LearningMachine``, except :data:`OWN_STORES`.
 
     :param declared: the ``LearningMachine``.
     :param owner: Agno's agent or team that learns.
@@ -38,16 +38,16 @@ class Learning:
 
     @property
     def stores(self) -> list[str]:
-        """The names of the stores; empty if nothing else is to be learned."""
+        """The names of the stores; may be empty."""
         return list(self._machine.stores)
 
     def _of_run(self, context: Any) -> dict[str, Any]:
-        """Whose and which run's things are read and written."""
+        """The arguments by which the machine selects the learnings of a run's user, session and component."""
         role = "team_id" if is_team(self._owner) else "agent_id"
         return {"user_id": context.user_id, "session_id": context.session_id, role: self._owner.id}
 
     def with_context(self, instructions: Any) -> Callable[..., Any]:
-        """A function that returns ``instructions``, and what was learned that concerns the run."""
+        """A function that returns ``instructions`` followed by the learnings that concern the run."""
 
         def read(context: Any) -> Any:
             build = self._machine.abuild_context if self._is_async else self._machine.build_context
@@ -56,13 +56,13 @@ class Learning:
         return with_text_of_run(instructions, read, is_async=self._is_async)
 
     def tools(self) -> list[Callable[..., Any]]:
-        """The tools that search and save. Each call is of the user and the session of its run."""
+        """The tools that search and save learnings. A call works on those of its run's user and session."""
         return [self._tool(function) for function in self._machine.get_tools()]
 
     def _tool(self, declared: Callable[..., Any]) -> Callable[..., Any]:
         name = declared.__name__
 
-        # A tool of Agno's is made for one user and one session: the one that is called is made for those of the run.
+        # Agno creates a tool for one user and one session, so each call creates the tool of its run and calls that.
         async def call_async(run_context: Any, **arguments: Any) -> Any:
             result = _named(name, await self._machine.aget_tools(**self._of_run(run_context)))(**arguments)
             return await result if inspect.isawaitable(result) else result

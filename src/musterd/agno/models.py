@@ -1,4 +1,4 @@
-"""Models of a file of Agno: names of musterd's models, or models of pydantic-ai if options are set."""
+"""Converts Agno's models to names of musterd's models, or to pydantic-ai's models if options are set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 DEFAULT = "openai-chat:gpt-4o"
-"""Agno's model of an agent or team that names none."""
+"""The model of an agent or team without one, as in Agno."""
 
 _PREFIXES = {
     "anthropic": "anthropic",
@@ -71,9 +71,9 @@ _OPENAI_SETTINGS = {
 }
 _ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
 _ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint"})
-"""Fields that name another address than that of the provider."""
+"""Fields that replace the provider's address."""
 _CONNECTION = ("base_url", "api_key", "organization", "default_query", "client_params", "async_client")
-"""Fields of OpenAI's models that say with whom and as whom they talk."""
+"""Fields of OpenAI models that select the address and the credentials."""
 _AZURE = ("azure_endpoint", "azure_deployment", "azure_ad_token", "azure_ad_token_provider", "api_version")
 _WITHOUT_EFFECT = frozenset(
     {
@@ -129,13 +129,13 @@ class Models:
 
     @property
     def are_replaced(self) -> bool:
-        """Whether a setting replaces every declared model."""
+        """Whether ``model_override`` replaces every declared model."""
         return bool(self._settings.model_override)
 
     def convert(self, model: Any, label: str, place: Place) -> str | Model | None:
-        """The model of musterd for one of Agno's; None for None.
+        """Convert one of Agno's models; None for None.
 
-        :raises DeclarationError: there is none.
+        :raises DeclarationError: musterd has no such model.
         """
         if model is None:
             return None
@@ -159,7 +159,7 @@ class Models:
                 return self._openai("openai-chat", model, options, folder)
             if (prefix := _PREFIXES.get(folder)) is not None:
                 if getattr(model, "async_client", None) is not None:
-                    raise DeclarationError("a client of its own (async_client=) is not supported for it")
+                    raise DeclarationError("async_client= is not supported for this provider")
                 is_google_cloud = prefix == "google" and getattr(model, "vertexai", False)
                 return self._of_provider("google-cloud" if is_google_cloud else prefix, model, options)
         except (DeclarationError, ImportError) as error:
@@ -171,7 +171,7 @@ class Models:
     def _options(self, model: Any, place: Place) -> dict[str, Any]:
         """The settings of pydantic-ai for the fields that are set. Those without a counterpart are reported.
 
-        :raises DeclarationError: calls would go to another address than the declared one.
+        :raises DeclarationError: the model has an address of its own, which is not supported.
         """
         names = {cls.__name__ for cls in type(model).__mro__}
         is_openai, is_claude = bool(names & {"OpenAIChat", "OpenAIResponses"}), "Claude" in names
@@ -190,7 +190,7 @@ class Models:
             elif _is_default(field, value):
                 continue
             elif field.name in _ADDRESSES:
-                raise DeclarationError(f"another address ({field.name}=) is not supported for it")
+                raise DeclarationError(f"{field.name}= is not supported for this provider")
             elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
                 option = f"{type(model).__name__}({field.name}=…)"
                 self._report.not_served(option, "models of musterd have no such option", place)
@@ -209,7 +209,7 @@ class Models:
 
         is_chat, settings = prefix == "openai-chat", _settings(options)
         provider_class: Any = infer_provider_class(_PREFIXES.get(folder, "openai") if is_chat else "openai")
-        if model.async_client is not None:  # without its retries, because the server has its own
+        if model.async_client is not None:  # without the client's retries, because musterd retries
             client = model.async_client.with_options(max_retries=0)
         else:
             client = self._client(model, is_openai=is_openai)
@@ -221,11 +221,13 @@ class Models:
         return (OpenAIChatModel if is_chat else OpenAIResponsesModel)(model.id, provider=provider, settings=settings)
 
     def _client(self, model: Any, *, is_openai: bool) -> Any:
-        """A client with the address and the credentials that Agno's own client would have."""
+        """A client with the address and the credentials that Agno's client would have."""
         parameters = _client_parameters(model)
         base_url = parameters.get("base_url")
-        if base_url is None and not is_openai:  # no text or key goes to another address than the declared one
-            raise DeclarationError("its class names no address: give it as base_url=")
+        if (
+            base_url is None and not is_openai
+        ):  # OpenAI's default address must not get another provider's prompts and key
+            raise DeclarationError("its class has no default address; set base_url=")
         from musterd.models.openai_http import build_client
 
         return build_client(
@@ -265,7 +267,7 @@ class Models:
 
 
 def _client_parameters(model: Any) -> dict[str, Any]:
-    """What Agno creates its client with. Each class knows its address, and the variable of its key.
+    """The arguments with which Agno creates its client. Each class knows its address and the variable of its key.
 
     :raises DeclarationError: there is no key.
     """
@@ -279,7 +281,7 @@ def _client_parameters(model: Any) -> dict[str, Any]:
 
 
 def _azure(model: Any, options: dict[str, Any]) -> Model:
-    """A model on Azure, with the SDK's own client, which writes Azure's addresses and renews its tokens."""
+    """A model on Azure, with the SDK's own client, which builds Azure's URLs and renews its tokens."""
     from openai import AsyncAzureOpenAI, OpenAIError
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.azure import AzureProvider

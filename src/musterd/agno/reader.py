@@ -74,7 +74,7 @@ class AgnoReader:
         return self._registry(declared, values, Place(module.__file__ or module.__name__))
 
     def _in_use(self, systems: list[Any], values: dict[str, Any]) -> list[Any]:
-        """Of several ``AgentOS``, the one whose application the file keeps, as uvicorn would serve; otherwise all."""
+        """The ``AgentOS`` whose application is in a variable, as uvicorn would serve it; all unless it is one."""
         applications = {id(value) for value in values.values()}
         in_use = [system for system in systems if (app := app_of(system)) is not None and id(app) in applications]
         if len(in_use) != 1:
@@ -106,7 +106,7 @@ class AgnoReader:
         app = app_of(system, is_needed=system.lifespan is not None)
         if system.base_app is None and system.lifespan is None and not (app and (app.routes or app.user_middleware)):
             return
-        # Agno, too, asks only on its own routes for a key, but on all routes for a token.
+        # Agno, too, requires a key only on its own routes, but a token on all routes.
         if (option := _access_option(system)) is not None and option != _KEY_OPTION:
             problem = f"AgentOS({option}) has an application with routes or a lifespan of its own"
             fix = "musterd would serve its routes without a token: serve it separately"

@@ -12,7 +12,7 @@ _NAMES = {"id": "os_id", "name": "os_name", "description": "os_description"}
 
 
 def declared_settings(system: Any, place: Place) -> dict[str, Any]:
-    """The settings that an ``AgentOS`` declares: its names, its origins, its key, and the keys that verify tokens.
+    """The settings that an ``AgentOS`` declares: names, CORS origins, security key, and the keys that verify tokens.
 
     :raises DeclarationError: musterd cannot verify tokens in that way.
     """
@@ -24,7 +24,8 @@ def declared_settings(system: Any, place: Place) -> dict[str, Any]:
         values["cors_origins"] = tuple(dict.fromkeys((*Settings.model_fields["cors_origins"].default, *origins)))
     if "docs_enabled" in passed:
         values["docs_enabled"] = api.docs_enabled
-    if not system.authorization and api is not None and api.os_security_key:  # Agno, too, prefers tokens to a key
+    # As in Agno, tokens take precedence over a key.
+    if not system.authorization and api is not None and api.os_security_key:
         values["security_key"] = api.os_security_key
     if system.authorization and (config := system.authorization_config) is not None:
         values.update(_key_settings(system, config, place))

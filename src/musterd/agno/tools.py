@@ -27,14 +27,14 @@ def converted_tools(tools: Any, owner: Any, label: str, place: Place) -> list[An
     return _first_of_each_name(converted)
 
 
-def with_tools(tools: Sequence[Any] | Callable[..., Any], more: list[Any]) -> list[Any] | Callable[..., Any]:
-    """``tools``, a list or the function of :func:`converted_tools`, and ``more``."""
+def with_tools(tools: Sequence[Any] | Callable[..., Any], added: list[Any]) -> list[Any] | Callable[..., Any]:
+    """Add tools to ``tools``, which is a list or the function of :func:`converted_tools`."""
     if not callable(tools):
-        return _first_of_each_name([*tools, *more])
-    of_run = tools
+        return _first_of_each_name([*tools, *added])
+    declared_tools = tools
 
     async def tools_of_run(context: ToolContext) -> list[Any]:
-        return _first_of_each_name([*await of_run(context), *more])
+        return _first_of_each_name([*await declared_tools(context), *added])
 
     return tools_of_run
 

@@ -171,7 +171,7 @@ def _watch_agent_os(module: ModuleType, systems: list[Any]) -> list[_Undo]:
         bound.apply_defaults()
         vars(self).update(list(bound.arguments.items())[1:])
         vars(self).update({_DECLARED_AT: place, _ARGUMENTS: names})
-        # On the object, because a lifespan calls it after the import, when the class has its own methods again.
+        # On the object, because a lifespan calls it after the import, when the class has its original methods again.
         vars(self)["resync"] = functools.partial(_resync, place)
         systems.append(self)
 
@@ -186,8 +186,8 @@ def _watch_agent_os(module: ModuleType, systems: list[Any]) -> list[_Undo]:
 
 
 def _resync(place: Place, app: Any) -> None:
-    """Takes the place of ``AgentOS.resync``, by which a file has the agents served that it added after the import."""
-    log.warning(f"{place}: AgentOS.resync() has no effect: what a file declares is read once, at the start")
+    """Replaces ``AgentOS.resync``, with which a lifespan makes agents served that it adds after the import."""
+    log.warning(f"{place}: AgentOS.resync() has no effect, because the declarations are read once, at startup")
 
 
 _WATCHES: dict[str, Callable[[ModuleType, list[Any]], list[_Undo]]] = {

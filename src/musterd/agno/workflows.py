@@ -44,7 +44,7 @@ _KINDS: dict[str, type[Any]] = {
 _LISTS = frozenset({"steps", "else_steps", "choices"})
 _FUNCTIONS = frozenset({"executor", "evaluator", "end_condition"})
 _FIRST = ("workflow", "execution_input")
-"""The values that a function that is a whole workflow gets first."""
+"""The first parameters of a function that is a whole workflow."""
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _DEFAULT_INSTRUCTIONS = "You are a workflow orchestration agent."
 """How the default instructions of Agno's ``WorkflowAgent`` begin."""
@@ -143,10 +143,10 @@ def _fields(schema: Any) -> list[Any]:
 
 
 def _whole_workflow(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that is the whole workflow. Agno passes its values by name, and only those that it takes."""
+    """Adapt a function that is a whole workflow. Agno passes values by name, and only those that the function takes."""
     parameters = inspect.signature(function).parameters
     required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
-    if required and required[0] not in (*_FIRST, *FILLED):  # then Agno passes them by their order
+    if required and required[0] not in (*_FIRST, *FILLED):  # Agno passes the first two values by position here
         return _step_function(function)
 
     def by_name(*first: Any, **values: Any) -> Any:
