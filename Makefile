@@ -65,8 +65,8 @@ ci: setup ## Do all that a change must pass
 	@$(MAKE) --no-print-directory --jobs 2 lint types $(BYTECODE)
 	@$(MAKE) --no-print-directory test
 
-# Made once, beside the check of types, which needs one processor: the processes of the tests start at the same time, so
-# that each of them would compile everything.
+# Compiled once, in parallel with the type check, which uses one processor. Otherwise each test process would compile
+# everything, because they all start at the same time.
 $(BYTECODE): | setup
 	@$(BIN)/pytest --collect-only --quiet > $@.log || { cat $@.log; exit 1; }
 	@$(BIN)/python -c 'import tests.support.started_server'

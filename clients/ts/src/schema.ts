@@ -5232,7 +5232,7 @@ export interface components {
             request_id: string;
             /**
              * Checks
-             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS.
+             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if NATS is used.
              */
             checks: {
                 [key: string]: string;
@@ -5525,7 +5525,7 @@ export interface components {
             status: "ready";
             /**
              * Checks
-             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS.
+             * @description The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, `beats`, `event_loop`, `served`, and `bus` if NATS is used.
              */
             checks: {
                 [key: string]: string;
@@ -8598,7 +8598,7 @@ export interface components {
             }[];
             /**
              * Member References
-             * @description What the searches of its members found, in the order of the members, once it has settled.
+             * @description The references that its members' searches found, in the order of the members, after it has settled.
              */
             member_references?: components["schemas"]["References"][];
             /**
@@ -9910,7 +9910,7 @@ export interface components {
             metrics: components["schemas"]["WorkflowMetrics"];
             /**
              * Member References
-             * @description What the searches of its members found, in the order of the members, once it has settled.
+             * @description The references that its members' searches found, in the order of the members, after it has settled.
              */
             member_references?: components["schemas"]["References"][];
             /**

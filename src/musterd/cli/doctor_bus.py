@@ -17,13 +17,13 @@ ANSWER_SECONDS = 5.0
 SKEW_SECONDS = 5.0
 NOT_FOUND = 404
 REPLICAS = 3
-"""How many servers have to store a message so that one of them may fail."""
+"""The number of servers that have to store a message so that one of them may fail."""
 
 
 def bus_checks(settings: Settings) -> Iterator[Check]:
     """All checks of NATS, in order.
 
-    :raises StartError: NATS cannot be used, so that the remaining checks are not possible.
+    :raises StartError: NATS cannot be used, so the remaining checks are not possible.
     """
     if settings.bus:
         require_usable(settings)
@@ -31,7 +31,7 @@ def bus_checks(settings: Settings) -> Iterator[Check]:
 
 
 async def _checks(settings: Settings) -> list[Check]:
-    # Only now: without MUSTERD_BUS the client need not be installed.
+    # Imported here, because the client need not be installed without MUSTERD_BUS.
     from musterd.engine.nats_connection import NatsServers
     from musterd.engine.nats_subjects import Subjects
 
@@ -54,10 +54,10 @@ async def _checks(settings: Settings) -> list[Check]:
 
 def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, settings: Settings) -> Iterator[Check]:
     if stream is None:
-        yield fail("streams", f"NATS does not say whether {name} exists", "check the permissions of this user")
+        yield fail("streams", f"NATS does not answer whether {name} exists", "check the permissions of this user")
     elif stream.get("error", {}).get("code") == NOT_FOUND:
         replicas = settings.bus_replicas
-        found = f"none yet; the first start creates {name}, replicas: {replicas}"
+        found = f"the first start creates {name}, replicas: {replicas}"
         yield _replicas(found, replicas, servers, "set MUSTERD_BUS_REPLICAS=3")
     elif "error" in stream:
         yield fail("streams", f"{name}: {stream['error'].get('description')}", "check the permissions of this user")
@@ -98,4 +98,4 @@ async def _answer(connection: "Client", subject: str) -> dict[str, Any] | None:
 
 
 async def _ignore(error: Exception) -> None:
-    """The failed connection raises the same error."""
+    """Ignore the error, because the failed connection also raises it."""

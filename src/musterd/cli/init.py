@@ -10,7 +10,7 @@ from musterd.core.errors import StartError
 
 Template = Literal["team", "workflow", "knowledge"]
 NOTES: dict[Template, str] = {"knowledge": "Put your documents into documents/. They are read at each start."}
-"""What the files of a template do not show."""
+"""Notes that are printed after a template's files."""
 RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}
 """Files that would have an effect in the folder of the samples under the names that they get."""
 

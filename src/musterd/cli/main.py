@@ -572,7 +572,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.raise_signal(signal.SIGPIPE)
         raise
-    except KeyboardInterrupt:  # in a command, or in an import, that Ctrl+C does not end in its own way
+    except KeyboardInterrupt:  # commands that handle Ctrl+C themselves do not raise it
         return ExitCode.CANCELLED
     except (DeclarationError, StartError, RequestError) as error:
         print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command

@@ -25,7 +25,7 @@ POINTS = (
     "content_embedding", "content_embedded",  # after a batch was embedded, and after the commit of a full batch
     "content_publishing", "content_published",  # before and after the commit that publishes it
     "firing", "fired",  # before and after the commit that fires a schedule
-    "part_imported",  # after the commit of a part of a session that is imported
+    "part_imported",  # after the commit of a part of an imported session
     "sending", "sent",  # before a webhook is sent, and before the outcome is stored
 )  # fmt: skip
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

@@ -84,7 +84,7 @@ class SessionOverview:
         waits. If all have finished, that of the last run; None before the first run.
     :param last_run: None before the first run.
     :param run_count: the number of its root runs.
-    :param cost: US dollars for its runs; None if one has a cost that is not known, or none has any.
+    :param cost: US dollars for its runs; None if the cost of one is unknown, or if no run has a cost.
     """
 
     row: SessionRow

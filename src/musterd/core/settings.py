@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     """The database URL: ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or
     ``postgresql://user@host/name``."""
     db_connections: Count = 10
-    """Most Postgres connections of a process (writes use three quarters), plus two for LISTEN and heartbeats."""
+    """Maximum number of Postgres connections of a process, plus two for LISTEN and heartbeats. Writes use at most three
+    quarters of them."""
     db_prepares: bool = True
     """Whether Postgres prepares statements. Set it to false behind a connection pooler that does not support prepared
     statements."""
@@ -50,14 +51,15 @@ class Settings(BaseSettings):
     bus_prefix: str = Field(default="musterd", pattern=r"^[\w-]+(\.[\w-]+)*$")
     """Prefix of all subjects on NATS. Databases that share NATS need different ones."""
     bus_credentials_file: str = ""
-    """A file with the credentials for NATS (``.creds``: a token and its key)."""
+    """File with the NATS credentials (``.creds``: a token and its key)."""
     bus_ca_file: str = ""
-    """A file with the certificates (PEM) that must have signed those of the NATS servers. With it, or with ``tls://``
-    in ``bus``, servers without TLS are refused. Empty: the system's certificates."""
+    """CA certificates (PEM) for the NATS servers; by default the system's. With this setting, or with ``tls://`` in
+    ``bus``, servers without TLS are rejected."""
     bus_certificate_file: str = ""
-    """A file with this client's certificate and its key (PEM), for servers that verify clients."""
+    """File with the client certificate and its key (PEM), for NATS servers that verify clients."""
     bus_replicas: Annotated[int, Field(ge=1, le=5)] = 1
-    """How many NATS servers store each message about a ready run: 3 in a cluster. Used when the stream is created."""
+    """Number of NATS servers that store each message about a ready run; use 3 in a cluster. Applies when the stream is
+    created."""
     os_id: str = "musterd"
     """The id in the responses of ``/``, ``/config`` and ``/info``."""
     os_name: str = "musterd"
@@ -321,7 +323,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The arguments, then the environment. A source without a file would still look at every field."""
+        """Read only arguments and the environment. The other sources would look up every field even without a file."""
         return init_settings, env_settings
 
     @field_validator("auth", mode="before")

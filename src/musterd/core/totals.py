@@ -44,7 +44,7 @@ class Totals:
         return totals
 
     def count(self, step: StepRow) -> bool:
-        """Add a step that has ended; False: a step of its kind counts nowhere."""
+        """Add a step that has ended; False if steps of its kind are not counted."""
         if step.kind is StepKind.MODEL:
             self.model_calls += step.tries > 0
             self.failed_calls += step.state is StepState.FAILED

@@ -127,7 +127,7 @@ def about(
 
 
 _options_by_class: dict[type, Mapping[str, "dataclasses.Field[Any]"]] = {}
-"""A class keeps its options, and each declaration is checked by them several times."""
+"""A cache, because each declaration is checked several times, and the options of a class do not change."""
 
 
 def options_of(cls: type) -> Mapping[str, "dataclasses.Field[Any]"]:

@@ -48,7 +48,7 @@ def check_callable(function: Callable[..., Any], label: str, place: Place, more:
             raise declaration_error(place, f"{label} has the unknown parameter '{name}'", fix)
 
 
-# Weak keys, because some functions live for one run only. Reading a signature may cost more than the call.
+# A cache, because reading a signature may cost more than the call. Weak keys, because some functions live for one run.
 _names_of_parameters: WeakKeyDictionary[Callable[..., Any], tuple[str, ...]] = WeakKeyDictionary()
 
 
@@ -62,7 +62,7 @@ def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
         names = _names_of_parameters.get(function)
         if names is None:
             names = _names_of_parameters[function] = tuple(_parameters(function))
-    except TypeError:  # an object that cannot be hashed, or that has no weak references
+    except TypeError:  # the object cannot be hashed, or does not support weak references
         names = tuple(_parameters(function))
     return names
 

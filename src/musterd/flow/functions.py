@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class StateHolder(Protocol):
-    """What holds the session state for a function that runs."""
+    """Holds the session state for a running function."""
 
     session_state: JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFunction:
-    """A function that is called as a step: what is the same in each call.
+    """A function that is called as a step, with the values that all calls share.
 
-    :param tool: makes a call with the arguments ``{"call": _Call}``.
-    :param is_stoppable: whether a call stops when it is cancelled; a plain function runs on in its thread.
+    :param tool: makes a call, with the arguments ``{"call": _Call}``.
+    :param is_stoppable: whether a call stops when it is cancelled; a plain function continues in its thread.
     """
 
     function: Callable[..., Json]
@@ -65,7 +65,7 @@ def executor_of(node: StepNode) -> StepFunction:
 def step_function(
     name: str, function: Callable[..., Json], declared_at: Place, timeout_seconds: float | None = None
 ) -> StepFunction:
-    """A function as a step of this name calls it."""
+    """Create the function of a step with this name."""
     plain = unwrapped(function)
     is_async = inspect.iscoroutinefunction(plain)
     tool = Tool(
@@ -86,7 +86,7 @@ class FunctionStep:
     """A call of a function as a step.
 
     :param first: the positional arguments.
-    :param values: keyword arguments, of which it gets those that it has a parameter for.
+    :param values: keyword arguments; the function gets those for which it has a parameter.
     :param on_text: emits a text that it yields, if it is a generator.
     """
 

@@ -15,9 +15,9 @@ class Position:
     """A node at one place of a run.
 
     :param path: the path of its journal step.
-    :param index: its number among the nodes beside it, after those of the containers around it.
-    :param parent_id: the step id of the container around it.
-    :param is_followed: whether an intent or the end of the run is stored at once after it.
+    :param index: the numbers of the enclosing containers, from the outside in, and then the node's own number.
+    :param parent_id: the step id of the innermost enclosing container.
+    :param is_followed: whether an intent or the end of the run is stored right after it.
     """
 
     node: StepNode
@@ -28,7 +28,7 @@ class Position:
 
     @property
     def head(self) -> JsonObject:
-        """What identifies the step in events."""
+        """The step's identity in events."""
         head: JsonObject = {
             "step_id": self.node.step_id,
             "step_name": self.node.name,
@@ -39,8 +39,8 @@ class Position:
     def below(self, node: StepNode, segment: str, number: int, *, is_followed: bool = False) -> "Position":
         """The position of a node in this container.
 
-        :param segment: what is appended to the path.
-        :param number: its number among the nodes beside it.
+        :param segment: the last part of its path.
+        :param number: its number among the nodes of the container.
         """
         return Position(
             node=node,
@@ -51,10 +51,10 @@ class Position:
         )
 
     def row_below(self, nodes: Sequence[StepNode], segment: str, *, is_followed: bool) -> list["Position"]:
-        """The positions of nodes that are run in a row in this container.
+        """The positions of nodes that run one after another in this container.
 
-        :param segment: what each appends to the path, before its number.
-        :param is_followed: whether the last one is followed at once.
+        :param segment: the last part of each path, without the number.
+        :param is_followed: whether an intent or the end of the run is stored right after the last one.
         """
         follows = followed(nodes, is_last_followed=is_followed)
         return [
@@ -64,12 +64,12 @@ class Position:
 
 
 def followed(nodes: Sequence[StepNode], *, is_last_followed: bool) -> list[bool]:
-    """Of nodes in a row, whether each is followed at once by an intent."""
+    """For each of these consecutive nodes, whether an intent or the end of the run is stored right after it."""
     return [*(stores_at_once(node) for node in nodes[1:]), is_last_followed][: len(nodes)]
 
 
 def stores_at_once(node: StepNode) -> bool:
-    """Whether a node begins with the intent of a step. A choice may take long before something is stored."""
+    """Whether a node begins with the intent of a step. A choice does not: it may take long and stores nothing first."""
     while node.kind in ("steps", "parallel", "loop"):
         node = node.children[0]
     return node.kind == "step"

@@ -132,7 +132,7 @@ class Walk:
         scope: Scope,
         on_result: Callable[[StepResult], object] | None = None,
     ) -> list[StepResult]:
-        """Run steps in a row, until one of them stops the workflow. Those that a person skipped have no result."""
+        """Run steps one after another until one stops the workflow. Steps that a person skipped have no result."""
         done: list[StepResult] = []
         for position in positions:
             result = await self.node(position, scope)

@@ -33,7 +33,7 @@ Checks = Annotated[
     dict[str, str],
     Field(
         description="The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, "
-        "`beats`, `event_loop`, `served`, and `bus` if processes are connected by NATS."
+        "`beats`, `event_loop`, `served`, and `bus` if NATS is used."
     ),
 ]
 

@@ -27,7 +27,7 @@ class Feature:
     :param run_removal_hook: called when runs are removed.
     :param memory_hook: if it stores memories of users: how runs read and change them.
     :param start: called with the service before the process drives runs, in each process that does upkeep.
-    :param upkeep: what has to be done in each process that does upkeep, each in a task of its own.
+    :param upkeep: the duties of each process that does upkeep; each has a task of its own.
     """
 
     service: "Callable[[Server], Any]"
@@ -45,9 +45,9 @@ class Feature:
 class FeatureDuty:
     """A duty of upkeep; see :class:`musterd.engine.upkeep.Duty`.
 
-    :param name: the same in all processes.
+    :param name: the name, which is the same in all processes.
     :param work: called with the service.
-    :param is_due: None if the work is to be done in every period of upkeep.
+    :param is_due: None if the work is done in every period of upkeep.
     """
 
     name: str

@@ -29,7 +29,7 @@ MAX_FIELDS = 1000
 MAX_FILES = 100
 TOO_MANY_FIELDS = f"Too many fields. Maximum number of fields is {MAX_FIELDS}."
 _MAX_INVALID_ESCAPES = 10_000
-"""Percent signs that begin no escape, in 256 KiB of a body. Each of them takes time."""
+"""The maximum number of invalid percent escapes in 256 KiB of a body. Each of them takes time."""
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -50,7 +50,7 @@ class UrlencodedBody(FormParser):
         self._value.clear()
 
     def on_field_data(self, data: bytes, start: int, end: int) -> None:
-        """Receive a piece of a field's value. It is decoded now: the whole of a long one would take too long."""
+        """Decode a piece of a field's value, because decoding all of a long value at once would take too long."""
         self.max_part_size = self._limits.get(self._field_name.decode("latin-1"), self._limits[""])
         super().on_field_data(data, start, end)
         cut = self._field_value.rfind(b"%", max(0, len(self._field_value) - 2))
@@ -157,10 +157,7 @@ async def _with_limited_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGene
 
 
 class PercentDecoder:
-    """Decodes the percent-encoding of a body, in a time that does not depend on the number of escapes.
-
-    :raises MultiPartException: too many percent signs begin no escape.
-    """
+    """Decodes the percent-encoding of a body, in a time that does not depend on the number of escapes."""
 
     def __init__(self) -> None:
         self._allowed_count = float(_MAX_INVALID_ESCAPES)
@@ -170,6 +167,8 @@ class PercentDecoder:
 
         The result is that of ``urllib.parse.unquote_to_bytes``, with spaces in place of ``+``. The decoder of
         quoted-printable does the same with ``=`` in place of ``%``, and is written in C.
+
+        :raises MultiPartException: the body has too many invalid escapes.
         """
         encoded = encoded.replace(b"+", b" ")
         self._allowed_count += len(encoded) * _MAX_INVALID_ESCAPES / (256 * 1024)
@@ -178,7 +177,7 @@ class PercentDecoder:
         escaped, invalid_count = _INVALID_ESCAPE.subn(b"%25", encoded)  # curl sends "100%" unescaped
         self._allowed_count -= invalid_count
         if self._allowed_count < 0:
-            raise MultiPartException("The form has too many percent signs that escape nothing.")
+            raise MultiPartException("Malformed percent-encoding.")
         return binascii.a2b_qp(escaped.replace(b"=", b"%3D").replace(b"%", b"="))
 
 

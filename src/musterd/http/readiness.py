@@ -108,7 +108,9 @@ class Readiness:
         return ReadinessCheck("event_loop", None if late < STUCK_SECONDS else problem)
 
     def _bus(self) -> ReadinessCheck:
-        problem = "NATS cannot be reached now. Runs go on, but processes hear of each other up to a second later."
+        problem = (
+            "NATS cannot be reached. Runs continue, but processes notice each other's changes up to a second later."
+        )
         return ReadinessCheck("bus", None if self._server.bus.is_connected else problem)
 
     async def _writable(self) -> str | None:

@@ -15,7 +15,7 @@ FREE_BYTES = 16 * 1024
 """The part of a body that does not count as upload memory, so that uploads never block messages, decisions and
 cancels."""
 MAX_PAUSE_SECONDS = 0.1
-"""The longest pause after a piece of a long body. What took longer was a wait, such as for the disk."""
+"""The longest pause after a piece of a long body. A piece that took longer was waiting, for example for the disk."""
 
 
 class BodyLimits:
@@ -70,8 +70,11 @@ class UploadMemory:
 
 
 class LongBodies:
-    """How many long bodies are being read. Together they use at most half of the event loop's time, so that runs and
-    short requests go on meanwhile: after each piece there is a pause, as long as the piece took, times their number."""
+    """Counts the long bodies that are being read.
+
+    Together they use at most half of the event loop's time, so that runs and short requests continue: the pause after a
+    piece is as long as the piece took, times the number of long bodies.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -141,7 +144,7 @@ class ReceivedBody:
         self._is_long = is_long
 
     async def _pause(self) -> None:
-        """Leave the event loop to others after a piece."""
+        """Leave the event loop to other work after a piece."""
         seconds = min((clock.monotonic() - self._passed_on_at) * self._long_bodies.count, MAX_PAUSE_SECONDS)
         self._started_at += seconds  # the client does not cause the pause
         await clock.sleep(seconds)

@@ -217,7 +217,7 @@ class Loop:
         has_form = self._form is not None
         system = await system_text(self.tree, run, started_at, self._remembered, has_form=has_form)
         self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
-        digests = tool_digests(run.component)  # one for all runs of the component, as long as none has more tools
+        digests = tool_digests(run.component)  # one dict for all runs of the component that have no tools of their own
         prepared = self.tree.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),

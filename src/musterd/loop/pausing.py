@@ -41,5 +41,5 @@ _NEEDS = {
 def _line(requirement: Requirement) -> str:
     owner = "team" if requirement.component_kind == "team" else requirement.component_name
     if requirement.step is not None and "error_message" in requirement.step:
-        return f"- {owner}: {requirement.tool.name} failed; say whether it is retried"
+        return f"- {owner}: {requirement.tool.name} failed; decide whether to retry it"
     return f"- {owner}: {requirement.tool.name} {_NEEDS[requirement.kind]}"

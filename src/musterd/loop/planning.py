@@ -52,11 +52,11 @@ class Planner:
         self._first_retry_safe: Sequence[str] = ()
 
     def begin(self, prepared: JsonObject) -> None:
-        """Note the tools of the run's first attempt.
+        """Remember the tools of the run's first attempt.
 
         :param prepared: the run's ``prepare`` step as that attempt recorded it.
         """
-        # Not the whole record: it holds the session's state, and thousands of runs may wait for their models.
+        # The whole record also holds the session's state, and thousands of runs may be waiting for their models.
         self._first_digests = prepared.get("tools", self._first_digests)
         self._first_retry_safe = prepared.get("retry_safe", ())
 

@@ -65,8 +65,8 @@ def build_client(
     """A client for pydantic-ai's ``OpenAIProvider(openai_client=…)``.
 
     :param base_url: the address of the API. None for OpenAI's.
-    :param organization: the organization that pays. None for the key's own.
-    :param query: parameters that every address gets.
+    :param organization: the organization that is billed. None for the key's own.
+    :param query: query parameters of every request.
     :raises DeclarationError: the environment names a proxy of an unsupported kind.
     """
     tls = httpx2.create_ssl_context(verify=settings.tls_verify)
@@ -187,8 +187,8 @@ class _Completions(AsyncCompletions):
         streams = bool(parameters.get("stream"))
         payload = RequestPayload(parameters, extra_body)
         session = await self._pool.session()
-        # A call waits here for its model, and thousands may. What is not needed after the answer is therefore no local
-        # variable: pydantic-ai passes forty parameters, most of them absent.
+        # Thousands of calls may wait here for their models, so memory is released that is not needed after the answer:
+        # pydantic-ai passes forty parameters, most of them absent.
         del parameters
         try:
             answer = await self._send(session, payload, extra_query, extra_headers, timeout)

@@ -72,7 +72,7 @@ class RequestPayload(Payload):
 
 
 def body_of(parameters: Mapping[str, Any], extra: object) -> dict[str, Any]:
-    """The request's body: the ``parameters`` that are set, overridden by ``extra``."""
+    """The request's body: the ``parameters`` that are set, updated with ``extra``."""
     body = {key: value for key, value in parameters.items() if not isinstance(value, _ABSENT)}
     if extra is not None:
         body.update(cast(Mapping[str, Any], extra))

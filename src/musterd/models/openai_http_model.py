@@ -24,13 +24,13 @@ MAX_PREPARED_TOOLS = 1024
 """The most tools whose prepared schemas a model caches. When it would exceed them, the cache is cleared."""
 
 MAX_PREPARED_REQUESTS = 64
-"""The most parameters whose preparation a model caches, likewise."""
+"""The maximum number of prepared requests that a model caches."""
 
 _NO_USAGE = RequestUsage()
 
 _IMPORTED_BEFORE_CALLS = (Response, ResponseUsage)
 """pydantic-ai compares the usage of each answer with these types. Their imports may be deferred
-(:mod:`musterd.models.openai_types`), and must not be made on the event loop during the first call."""
+(:mod:`musterd.models.openai_types`), so they are made here and not during the first call, on the event loop."""
 
 _PreparedRequest = tuple[ModelSettings | None, ModelRequestParameters]
 
@@ -40,9 +40,9 @@ and answers need not be searched for the marks. The search would take 40 ms per 
 
 
 class ChatModel(OpenAIChatModel):
-    """An OpenAI chat model that prepares parameters and a tool's schema once and not at each call.
+    """An OpenAI chat model that prepares parameters and tool schemas once and not at each call.
 
-    The caches go by the objects: changing a tool creates a new object, as ``dataclasses.replace`` does.
+    The caches use the identity of objects: a changed tool is a new object, as from ``dataclasses.replace``.
     """
 
     def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Imports the types of OpenAI's SDK when they are used.
+"""Imports the types of OpenAI's SDK when they are first used.
 
 ``import openai`` imports all types of its chat, Responses, realtime and evaluation APIs, nearly 500 modules. Chat
-completions use 150 of them. The packages of types contain only imports, which can be made when a name is first used
+completions need only part of them. The type packages contain only imports, which can be made when a name is first used
 (PEP 562). See decision 009.
 """
 
@@ -18,14 +18,14 @@ from typing import Any
 ROOT = "openai.types"
 
 _deferred: dict[str, dict[str, str]] = {}
-"""The packages that import a name when it is used: the module of each name, by package."""
+"""The packages with deferred imports: by package, the module of each name."""
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Defer the imports of the SDK's packages of types that are first imported in this block.
+    """Defer the imports of type packages that are first imported in this block.
 
-    It has no effect on packages that are imported already.
+    It has no effect on packages that are already imported.
     """
     finder = _Finder()
     sys.meta_path.insert(0, finder)
@@ -36,7 +36,7 @@ def deferred() -> Iterator[None]:
 
 
 def load() -> None:
-    """Make all imports that :func:`deferred` has deferred, so that none is made during a call.
+    """Make all deferred imports, so that none is made during a call.
 
     :raises ImportError: a module of the SDK is missing.
     """
@@ -47,12 +47,12 @@ def load() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the packages of types, and leaves all other modules to the next finder."""
+    """Finds the type packages, and leaves all other modules to the next finder."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """How to load ``fullname``; None if it is no package of types or contains more than imports."""
+        """How to load ``fullname``; None if it is not a type package, or contains more than imports."""
         if fullname != ROOT and not fullname.startswith(f"{ROOT}."):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -84,7 +84,7 @@ class _Loader(SourceFileLoader):
                 value = importlib.import_module(f"{package}.{name}")
             else:
                 raise AttributeError(f"module {package!r} has no attribute {name!r}")
-            vars(module)[name] = value  # further reads do not come here
+            vars(module)[name] = value  # so that later reads do not call this function
             return value
 
         vars(module).update(__getattr__=import_name, __dir__=lambda: sorted({*vars(module), *homes}), __all__=[*homes])

@@ -71,9 +71,9 @@ class RunDetailsService:
         return details
 
     async def members_with_references(self, details: DetailedRun) -> list[Output]:
-        """The outputs of the members below a run that searched knowledge bases, in the order of the members."""
-        beginning = f"{details.run.path}/" if details.run.path else ""
-        ids = [one.run_id for one in details.members if one.path.startswith(beginning)]
+        """The outputs of a run's members, direct and indirect, that have references, in the order of the members."""
+        prefix = f"{details.run.path}/" if details.run.path else ""
+        ids = [member.run_id for member in details.members if member.path.startswith(prefix)]
         ids = [run_id for run_id in ids if run_id != details.run.run_id]
         return await self._database.fetch(lambda tx: run_outputs.with_references(tx, ids)) if ids else []
 

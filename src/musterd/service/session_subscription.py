@@ -28,7 +28,7 @@ log = structlog.get_logger("musterd.service")
 
 PAGE_RUNS = 100
 RETRY_SECONDS = 1.0
-"""How long after a look that failed the next one is made."""
+"""The time between a failed look and the next one."""
 
 
 @dataclass(slots=True)

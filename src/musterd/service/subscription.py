@@ -88,9 +88,9 @@ class RunSubscription:
                 continue
             if flush.first_index > self._last_index + 1:
                 if flush is self._after_gap:
-                    continue  # the store has nothing of the run any more, not even this flush: it was deleted
-                # A gap: another process drove the run before, or a message was lost. Read the store first, then this
-                # flush again.
+                    continue  # the store does not have this flush any more, so the run was deleted
+                # A gap: another process drove the run before, or a message was lost. Read the store first, and then
+                # take this flush again.
                 self._after_gap = flush
                 self._subscription.put_back(flush)
                 self._subscription.is_behind = True

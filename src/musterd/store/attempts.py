@@ -145,7 +145,7 @@ class Batch:
     :param totals: what the tree has used so far, if it changed.
     :param activity: what the run does now, as JSON text, if it changed.
     :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
-    :param events_text: the events as they were stored, once they were.
+    :param events_text: the events in their stored form; empty until they are stored.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -408,7 +408,7 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
 
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> str:
-    """Store events under indexes that the caller allocated; return the text that was stored."""
+    """Store events under indexes that the caller allocated; return the stored text."""
     text = encoded(events)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": text})
     return text

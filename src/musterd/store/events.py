@@ -1,4 +1,4 @@
-"""Reading stored events, from any index, and the text form in which a flush is stored and sent to other processes."""
+"""Reads stored events from any index, and encodes flushes for the database and for other processes."""
 
 import json
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
 @dataclass(frozen=True, slots=True)
 class StoredFlush:
-    """A flush as it was stored, for other processes.
+    """A flush in its stored form, for other processes.
 
-    :param salt: the salt of the run's row, which a later run of the same id does not have.
+    :param salt: the salt of the run's row. A later run with the same id has another one.
     :param first_index: the index of its first event.
     :param text: its events, :func:`encoded`.
     """
@@ -62,10 +62,10 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
 
 
 def encoded(events: Sequence[Event]) -> str:
-    """The events of a flush as they are stored."""
+    """Encode the events of a flush for storage."""
     stored = []
     for event, following in zip(events, [*events[1:], None], strict=True):
-        # Two events that were emitted with one object: it is stored with the second of them.
+        # If two consecutive events share one data object, it is stored only with the second one.
         is_shared = following is not None and following.data is event.data and not event.is_delta
         stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
     return jsontext.dumps(stored)
@@ -87,7 +87,7 @@ def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple
                 first, events = first + len(events), []
             first += 1
             continue
-        while data is None:  # the same as that of the next event
+        while data is None:  # the data is that of the next event
             number += 1
             data = stored[number][3]
         events.append(Event(EventKind(kind), run_id, at, rest_of(data, after_index), place))

@@ -54,7 +54,7 @@ class DatabaseStorage:
 class Inspected:
     """The contents of a database.
 
-    :param embedders: the embedder with which each knowledge base is searched; None: it is searched by words alone.
+    :param embedders: the embedder of each knowledge base; None if it is searched only by words.
     :param knowledge_contents: the contents of all knowledge bases by status, without deleted ones.
     :param late: runs that have been due for a minute, so no process does the upkeep.
     :param dead: announced workers that are dead according to the locks of this host.

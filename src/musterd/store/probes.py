@@ -65,7 +65,7 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SessionSnapshot:
-    """The parts of a session's row that its subscribers watch: they change with each new run, and with a deletion."""
+    """The part of a session's row that changes with each new run, and with a deletion."""
 
     next_seq: int
     created_at: float
@@ -77,7 +77,7 @@ class Due:
     """The work that upkeep finds.
 
     :param beats: the heartbeat counters of the workers that are announced or hold runs.
-    :param is_any_ready: whether any process could claim a run, if it has room and drives the component.
+    :param is_any_ready: whether any run is ready, of any component.
     :param has_scheduled: whether a delayed run is due, or a pending run is past its deadline.
     :param has_expired: whether a paused run has expired.
     :param to_cancel: deleted sessions with runs that have not been cancelled yet.
@@ -91,7 +91,7 @@ class Due:
 
 
 async def due(tx: Tx, now: float) -> Due:
-    """The work that there is."""
+    """The work that is due now."""
     return Due(
         beats=await workers.heartbeats(tx),
         is_any_ready=await tx.one(ANY_READY, {"now": now}) is not None,
@@ -109,9 +109,9 @@ async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
 
 
 async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int = 0) -> bool:
-    """Whether a suspect of these components waits, and could be driven by this worker.
+    """Whether a suspect of these components is ready that this worker may drive.
 
-    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
+    :param most_of_owner: the maximum number of running runs of one user; 0 means no limit.
     """
     if not components:
         return False
@@ -137,7 +137,7 @@ async def snapshots(tx: Tx, run_ids: Iterable[str]) -> dict[str, RunSnapshot]:
 
 
 async def session_snapshots(tx: Tx, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
-    """Snapshots of sessions by id; those that were removed are left out."""
+    """Snapshots of sessions by id, without removed sessions."""
     rows = await tx.all(SESSIONS, {"session_ids": jsontext.dumps(list(session_ids))})
     return {
         row["session_id"]: SessionSnapshot(row["next_seq"], row["created_at"], row["deleted_at"] is not None)

@@ -9,7 +9,7 @@ from musterd.store.database import Statement, Tx
 
 PUT = Statement("run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id")
 GET = Statement("run_output_get", "SELECT output FROM run_io WHERE run_id = :run_id")
-# Few members search, and the outputs of the others may be long.
+# Filtered in SQL, because few members have references, and the outputs of the others may be long.
 WITH_REFERENCES = Statement(
     "run_outputs_with_references",
     """SELECT run_id, output FROM run_io WHERE IN_LIST(run_id, :run_ids) AND strpos(output, '"references":[{') > 0""",
@@ -32,7 +32,7 @@ async def get(tx: Tx, run_id: str) -> Output:
 
 
 async def with_references(tx: Tx, run_ids: Sequence[str]) -> list[Output]:
-    """The outputs of those of the runs that searched knowledge bases, in the same order."""
+    """The outputs of the runs that have references, in the order of ``run_ids``."""
     rows = await tx.all(WITH_REFERENCES, {"run_ids": jsontext.dumps(list(run_ids))}) if run_ids else ()
     outputs = {row["run_id"]: Output.from_json(json.loads(row["output"])) for row in rows}
     return [outputs[run_id] for run_id in run_ids if run_id in outputs]

@@ -18,7 +18,8 @@ LAST_RUNS = Statement(
 )
 _COST = "JSON_NUMBER(totals, 'cost')"
 _IS_UNPRICED = f"copied_from IS NULL AND totals IS NOT NULL AND {_COST} IS NULL"
-# A copy was paid for in the session that it was copied from. A sum without the runs of unknown price would be wrong.
+# Copied runs were paid for in their original session. The cost is null if the price of a run is unknown, because a sum
+# without that run would be wrong.
 SUMS = Statement(
     "session_sums",
     f"""SELECT session_id, count(*) AS runs,

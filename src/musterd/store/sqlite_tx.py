@@ -9,9 +9,9 @@ from musterd.store.database import PARAMETER, Params, Row, Statement, Texts, for
 
 
 class _Numbered(NamedTuple):
-    """A statement whose parameters are numbered.
+    """A statement with numbered parameters.
 
-    :param values: takes the values of these parameters, in their order, from those by name.
+    :param values: returns the values of the parameters, in order, from a mapping by name.
     """
 
     text: str
@@ -19,9 +19,9 @@ class _Numbered(NamedTuple):
 
 
 def _numbered(text: str) -> _Numbered:
-    """A statement in SQLite's dialect, with numbers instead of names.
+    """A statement in SQLite's dialect, with numbered parameters.
 
-    For each named parameter the driver releases and takes the interpreter's lock, for which the event loop competes.
+    For each named parameter the driver releases and reacquires the GIL, for which the event loop competes.
     """
     text = for_sqlite(text)
     names = list(dict.fromkeys(PARAMETER.findall(text)))

@@ -154,7 +154,7 @@ async def heartbeats(tx: Tx) -> dict[str, int | None]:
 async def beat(tx: Tx, worker: str, now: float) -> dict[str, int]:
     """Advance a worker's counter, unless it is idle and the only worker.
 
-    :return: the counters of all announced workers, as they were before; without this worker if it is not announced.
+    :return: the previous counters of all announced workers, without this worker if it is not announced.
     """
     rows = await tx.all(SEEN, {"id": worker})
     beats = {row["id"]: int(row["heartbeat"]) for row in rows}

@@ -31,11 +31,14 @@ class RunReferences(TypedDict, total=False):
 
 
 class MemberReferences(TypedDict, total=False):
-    """The sources that the members of a run name."""
+    """The references of a run's members."""
 
     member_references: Annotated[
         list[References],
-        Field(description="What the searches of its members found, in the order of the members, once it has settled."),
+        Field(
+            description="The references that its members' searches found, in the order of the members, after it has "
+            "settled."
+        ),
     ]
 
 
@@ -50,6 +53,6 @@ def run_references(output: Output | None) -> RunReferences:
 
 
 def member_references(outputs: Iterable[Output]) -> MemberReferences:
-    """The sources of members, if they have any."""
+    """The references of members, if they have any."""
     references = [entry for output in outputs for entry in references_of(output)]
     return {"member_references": references} if references else {}

@@ -1,4 +1,4 @@
-"""What the doctor finds out about NATS."""
+"""The checks of ``musterd doctor`` on NATS."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("nats_program")
 
 @pytest.fixture
 def url(nats_server: NatsServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of NATS, which the settings name with a password that NATS does not need."""
+    """The URL of NATS; the settings have it with a password, which NATS does not need."""
     monkeypatch.setenv("MUSTERD_DB", postgres_url)
     monkeypatch.setenv("MUSTERD_BUS", nats_server.url.replace("//", "//ada:topsecret@"))
     monkeypatch.setenv("MUSTERD_BUS_PREFIX", nats_server.prefix())
@@ -27,15 +27,15 @@ def examine(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
     return {check["name"]: check for check in json.loads(text)["checks"]}
 
 
-def test_nats_is_there_and_has_no_stream_yet(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nats_without_a_stream(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     checks = examine(capsys)
     assert checks["bus"]["level"] == "ok"
     assert checks["bus"]["found"].endswith(f"at {url.removeprefix('nats://')}, no TLS")
     assert checks["streams"]["level"] == "ok"
-    assert checks["streams"]["found"].startswith("none yet")
+    assert checks["streams"]["found"].startswith("the first start creates")
 
 
-def test_the_stream_and_the_clock_are_looked_at(
+def test_the_stream_and_the_clock_are_checked(
     url: str, nats_server: NatsServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import nats
@@ -51,7 +51,9 @@ def test_the_stream_and_the_clock_are_looked_at(
     assert checks["bus clock"]["level"] == "ok"
 
 
-def test_nats_is_away(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nats_that_cannot_be_reached(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("musterd.engine.nats_connection.CONNECT_SECONDS", 0.5)
     monkeypatch.setenv("MUSTERD_BUS", "nats://127.0.0.1:9")
     checks = examine(capsys)
@@ -59,8 +61,6 @@ def test_nats_is_away(url: str, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert checks["bus"]["cure"] == "check MUSTERD_BUS"
 
 
-def test_nats_is_of_no_use_with_sqlite(
-    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nats_with_sqlite(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTERD_DB", "sqlite:///own.db")
     assert examine(capsys)["bus"]["cure"] == "use Postgres"

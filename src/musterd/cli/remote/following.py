@@ -42,8 +42,8 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
                 after = event.index
         finally:
             screen.stop()
-        # The stream ends at a pause too. The run is read after it, because another window may have decided meanwhile:
-        # then it is at work or at its end, and the stream goes on after the last event that was shown.
+        # The stream also ends at a pause. The run is read after it, because another window may have decided meanwhile.
+        # If so, the run continues or has finished, and the stream continues after the last event that was shown.
         current = client.runs.get(run)
         if current.is_final:
             return current
@@ -54,7 +54,7 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
             return current
         try:
             client.decide(current, *decisions)
-        except Conflict as error:  # another window was faster; the loop reads what the run waits for now
+        except Conflict as error:  # another window was faster; the loop reads the run again
             say(f"Not accepted: {printable(error.detail)}")
 
 

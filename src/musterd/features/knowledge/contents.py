@@ -29,8 +29,8 @@ from musterd.store.database import Database, Tx
 from musterd.store.idempotency import Performed, Request
 
 LONG_BYTES = 64 * 1024
-"""Longer contents are checked in a thread, and stored one after the other with pauses: while a megabyte is written, the
-runs of this process wait for their commits."""
+"""Longer contents are checked in a thread, and stored one at a time with pauses, because the runs of this process wait
+for their commits while a megabyte is written."""
 SHARED = "Only administrators change the contents that all users of this knowledge base share."
 
 
@@ -205,7 +205,7 @@ class Contents:
     # --- checks -----------------------------------------------------------------------------------
 
     def _checked(self, new: NewContent) -> NewContent:
-        """The content with its kind and its hash, as far as its bytes are known."""
+        """Add the kind and the hash, if the bytes are known."""
         if new.content is None:
             if (problem := self._reach.problem(new.origin or "")) is not None:
                 raise InvalidInput.at(("body", "url"), "value_error", problem)

@@ -244,13 +244,13 @@ class _Job:
         faults.point("content_publishing")
 
         async def work(tx: Tx) -> bool:
-            # Before the base is locked, for which the publications of all its contents wait. They are kept even if it
-            # has another embedder now: they are paid.
+            # Stored before the base is locked, because the publications of all its contents wait for that lock. They
+            # are kept even if the base has another embedder now, because they are paid for.
             if embedder is not None and vectors:
                 await chunk_store.add_embeddings(tx, embedder, vectors)
             moved = await store.move_base(tx, self._job.knowledge_id)
             if moved.embedder != embedder:
-                return False  # a version without a change costs the next search one look
+                return False  # the new version, without a change, costs the next search only one look
             await store.publish(tx, self._job, moved.version, clock.now())
             await sources.remove(tx, self._job.id)
             return True

@@ -114,7 +114,7 @@ class NewContent:
         return f"{words[:NAME_CHARACTERS]} ({self.hash[:8]})"
 
     def hashed(self) -> Self:
-        """The same content after its hash was computed, which for a long one should happen in a thread."""
+        """Compute the hash now. For a long content, call this in a thread."""
         assert self.hash
         return self
 

@@ -12,7 +12,7 @@ GET = Statement(
 
 
 async def add(tx: Tx, content_id: str, content: bytes, now: float) -> None:
-    """Store the bytes of a content that has none."""
+    """Store the bytes of a content that has none yet."""
     await blobs.put(tx, _use(content_id), [content], now)
 
 

@@ -124,7 +124,7 @@ SPLIT = Statement(
     f"UPDATE contents SET status = 'embedding', chunk_total = :total, done = 0, updated_at = :now WHERE {_HELD}",
 )
 DONE = Statement("content_done", f"UPDATE contents SET done = :done, updated_at = :now WHERE {_HELD}")
-# Most contents are published once and leave no chunks, so that nothing has to look for any.
+# Only a content that was published before leaves old chunks to remove, so is_stale is set only then.
 PUBLISH = Statement(
     "content_publish",
     f"""UPDATE contents SET status = 'completed', status_message = '', published_version = job_version,
@@ -154,7 +154,7 @@ ADD = Statement(
     f"INSERT INTO contents ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})",
 )
 _VALUES = ", ".join(f"{name} = :{name}" for name in Content.__dataclass_fields__ if name != "id")
-# The mark stays until the chunks are removed.
+# is_stale stays set until the old chunks are removed.
 SET = Statement("content_set", f"UPDATE contents SET {_VALUES}, is_stale = is_stale | :is_stale WHERE id = :id")
 
 SET_DETAILS = Statement(

@@ -52,7 +52,7 @@ class ScheduleService(Schedules):
             log.info(f"declared schedule {what}", schedule=schedule.name, id=schedule.id)
 
     async def fire_soon(self) -> None:
-        """Fire what is due now, and what becomes due within a period of upkeep."""
+        """Fire the schedules that are due now or within a period of upkeep."""
         await self.fire_due(self._server.settings.upkeep_seconds)
 
     async def remove_old(self) -> None:

@@ -272,7 +272,7 @@ async def search(tx: Tx, query: ScheduleFilter, caller: Caller) -> tuple[list[Sc
 
 
 async def is_any_due(tx: Tx, now: float) -> bool:
-    """Whether a schedule or a firing is due, of any component."""
+    """Whether a schedule or a firing of any component is due."""
     return await tx.one(ANY_DUE, {"now": now}) is not None
 
 
