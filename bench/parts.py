@@ -1,4 +1,4 @@
-"""Processes of a benchmark that take part in it: each is a Python module with arguments, which says JSON lines."""
+"""Processes that take part in a benchmark. Each runs a Python module, and prints JSON lines."""
 
 import json
 import os
@@ -35,32 +35,32 @@ class Part:
         self.pid = self._popen.pid
 
     def receive(self) -> Any:
-        """Return the next thing that it says."""
+        """Return the next value that it prints."""
         assert self._popen.stdout is not None
-        said = self._popen.stdout.fileno()
-        # Read without a buffer of Python's: select() would not see a line that is in it already.
+        stdout = self._popen.stdout.fileno()
+        # Read without Python's buffer, because select() does not see lines that are already in it.
         while b"\n" not in self._received:
-            ready, _, _ = select.select([said], [], [], PATIENCE_SECONDS)
-            part = os.read(said, 65536) if ready else b""
+            ready, _, _ = select.select([stdout], [], [], PATIENCE_SECONDS)
+            part = os.read(stdout, 65536) if ready else b""
             if not part:
-                raise NoFigure(f"a process of the benchmark died or came to nothing; see {self._log.name}")
+                raise NoFigure(f"a process of the benchmark died or stopped responding; see {self._log.name}")
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         return json.loads(line)
 
     def go(self, value: object = "go") -> None:
-        """Have it go on, with a value."""
+        """Let it continue, with a value."""
         assert self._popen.stdin is not None
         self._popen.stdin.write(f"{json.dumps(value)}\n")
         self._popen.stdin.flush()
 
     def status(self, name: str) -> int:
-        """Return a number of /proc's status: Threads, VmRSS."""
+        """Return a number from its /proc status, such as Threads or VmRSS."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
     def end(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self._popen.kill()
         self._popen.wait()
         self._log.close()

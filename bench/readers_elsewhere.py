@@ -1,13 +1,13 @@
-"""Events of runs that one process drives and another one reads: their latency, and the CPU of both processes.
+"""Measures events of runs that one process drives and another one reads: latency, and the CPU of both processes.
 
 python -m bench.readers_elsewhere               20 runs of 100 words, 50 ms apart, on each bus, three rounds
 python -m bench.readers_elsewhere --runs 5 --rounds 1 --readers 0
 
-One process accepts and drives the runs, which speak on the `scripted` model; the other one has so many readers of each.
-Latency is from the return of the commit that stored an event until a reader has it, by the clock of the machine, and
-counts what was stored after the reader came. CPU is read from outside, from the time when all read until the last end;
-it includes what a process does anyway, so compare ways and not figures. Postgres belongs to the benchmark and has fsync
-and synchronous commits on.
+One process accepts and drives the runs, on the `scripted` model; the other one has the readers. Latency is the time
+from the return of the commit that stored an event until a reader has it, and counts only events that were stored after
+the reader came. CPU is measured from outside, from the time when all readers are reading until the last end. It
+includes other work of the processes, so compare the buses, not the absolute figures. The benchmark has its own
+Postgres, with fsync and synchronous commits on.
 """
 
 import argparse
@@ -41,7 +41,7 @@ HEAD = [
 
 @dataclass
 class Outcome:
-    """One round: latencies in seconds, and what an event took."""
+    """One round: latencies in seconds, and the costs of an event."""
 
     latencies: list[float]
     count: int
@@ -52,13 +52,13 @@ class Outcome:
     transactions: float
 
     def part(self, share: float) -> float:
-        """Return the latency that this share of the events does not exceed, in ms."""
+        """Return this quantile of the latencies, in ms."""
         return self.latencies[int(share * (len(self.latencies) - 1))] * 1000 if self.latencies else 0.0
 
 
 @dataclass
 class Counters:
-    """Where the counters stand."""
+    """The values of the counters at one time."""
 
     drive: float
     read: float
@@ -77,7 +77,7 @@ def counters(postgres: Postgres, nats: NatsServer | None, drive: Part, read: Par
 
 
 def one(postgres: Postgres, nats: NatsServer | None, runs: int, words: int, readers: int) -> Outcome:
-    """Drive so many runs over a fresh database."""
+    """Measure one round on a fresh database."""
     bus = "" if nats is None else nats.url
     prefix = "bench" if nats is None else nats.prefix()
     with postgres.fresh() as url, contextlib.ExitStack() as stack:
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="runs at once")
     parser.add_argument("--words", type=int, default=100, help="words of each run, 50 ms apart")
     parser.add_argument("--readers", type=int, default=1, help="readers of each run in the other process")
-    parser.add_argument("--rounds", type=int, default=3, help="the median of so many is shown")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds, of which the median is shown")
     chosen = parser.parse_args()
     load = os.getloadavg()[0]
     with Postgres() as postgres, contextlib.ExitStack() as stack:

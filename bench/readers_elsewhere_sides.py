@@ -1,7 +1,8 @@
 """The two processes of `python -m bench.readers_elsewhere`, which starts them.
 
-Each prints `ready` and waits for a line. The driving one starts its runs and prints their ids, and at the end when each
-of their events was stored. The reading one gets the ids, prints `reading`, and at the end when it had each event.
+Each prints `ready` and waits for a line. The driving process starts its runs, prints their ids, and at the end the time
+at which each event was stored. The reading process gets the ids, prints `reading`, and at the end the time at which it
+got each event.
 """
 
 import argparse
@@ -30,27 +31,27 @@ from musterd.service.subscription import RunSubscription
 from musterd.store.events import StoredFlush
 
 APART_MS = 50
-SETTLE_SECONDS = 2.5  # a process looks once a second who else is there
+SETTLE_SECONDS = 2.5  # a process looks once a second for other processes
 PATIENCE_SECONDS = 300.0
 Times = dict[str, float]
-"""By run and index of the event, when it was stored or read."""
+"""When each event was stored or read, by run and index."""
 
 
 def say(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-async def told() -> Any:
-    """Return the next line that the benchmark says."""
+async def next_line() -> Any:
+    """Return the next value from the benchmark."""
     return json.loads(await asyncio.to_thread(sys.stdin.readline))
 
 
 async def drive(server: Server, runs: int, words: int) -> None:
-    """Drive so many runs, and say when each event was stored."""
+    """Drive the runs, and print when each event was stored."""
     stored: Times = {}
     publish = server.broadcaster.publish
 
-    def noted(root_id: str, flush: Flush, as_stored: StoredFlush) -> None:
+    def timed_publish(root_id: str, flush: Flush, as_stored: StoredFlush) -> None:
         now = time.perf_counter()
         for offset in range(len(flush.events)):
             stored[f"{root_id} {flush.first_index + offset}"] = now
@@ -60,8 +61,8 @@ async def drive(server: Server, runs: int, words: int) -> None:
     async with server.running():
         await asyncio.sleep(SETTLE_SECONDS)
         say("ready")
-        await told()
-        with patch.object(server.broadcaster, "publish", noted):
+        await next_line()
+        with patch.object(server.broadcaster, "publish", timed_publish):
             run_ids = [clock.new_id() for _ in range(runs)]
             for run_id in run_ids:
                 words_apart = Input(message=f"[[WORDS {words} {APART_MS}]]")
@@ -70,11 +71,11 @@ async def drive(server: Server, runs: int, words: int) -> None:
             for run_id in run_ids:
                 await server.runs.settled_view(RunRef(component, run_id, None, Caller()), PATIENCE_SECONDS)
         say(stored)
-        await told()
+        await next_line()
 
 
 async def read(server: Server, readers: int) -> None:
-    """Read the runs that are told, and say when each event came to the first reader of its run."""
+    """Read the runs whose ids come from the benchmark, and print when the first reader of a run got each event."""
     received: Times = {}
     component = server.component("agent", "solo")
 
@@ -94,14 +95,14 @@ async def read(server: Server, readers: int) -> None:
         await asyncio.sleep(SETTLE_SECONDS)
         say("ready")
         following = []
-        for run_id in await told():
+        for run_id in await next_line():
             for _ in range(readers):
                 followed, subscription = await server.runs.following.open(RunRef(component, run_id, None, Caller()), -1)
                 following.append(asyncio.create_task(follow(run_id, subscription, followed.root.next_event)))
         say("reading")
         await asyncio.gather(*following)
         say(received)
-        await told()
+        await next_line()
 
 
 def main() -> None:

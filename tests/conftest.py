@@ -185,7 +185,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[NatsServer]:
-    """The NATS server of this process; the first test that needs it starts it."""
+    """The NATS server of this test process, started by the first test that needs it."""
     from tests.support.nats import NatsServer
 
     server = NatsServer()
@@ -195,7 +195,7 @@ def nats_server() -> Iterator[NatsServer]:
 
 @pytest.fixture
 def nats_program() -> str:
-    """The program of the NATS server; without it and its client the test is skipped."""
+    """The path of the NATS server's program. The test is skipped without it or without its client."""
     from tests.support.nats import binary
 
     program = binary()

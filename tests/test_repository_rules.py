@@ -95,7 +95,7 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
 
 
 def long_functions(text: str) -> Iterator[str]:
-    """The functions of a module that are too long, each with its lines."""
+    """The functions of a module that are too long, each with its length."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -111,7 +111,7 @@ def test_modules_are_small() -> None:
     assert {name: functions for name, text in texts.items() if (functions := [*long_functions(text)])} == {}
 
 
-def test_modules_have_telling_names() -> None:
+def test_modules_have_specific_names() -> None:
     vague = {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
     assert [name_of(path) for path in MODULES if path.stem in vague] == []
 

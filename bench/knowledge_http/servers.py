@@ -89,8 +89,8 @@ class PeerWithVectors(Peer):
 
 @dataclass(frozen=True)
 class Uploads:
-    """Documents as requests, made before anything is measured: it takes 40 ms to encode a long one, in which the client
-    would read no answer."""
+    """Documents as encoded requests. They are created before the measurement, because encoding a long one takes 40 ms,
+    during which the client cannot read responses."""
 
     bodies: Sequence[bytes]
     chunks: int

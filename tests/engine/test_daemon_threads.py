@@ -1,4 +1,4 @@
-"""Threads for plain functions: how a call ends, what waits, and what a caller that has gone away leaves."""
+"""Threads for plain functions: results, waiting calls, and cancelled callers."""
 
 import asyncio
 import contextvars
@@ -29,7 +29,7 @@ async def test_a_call_has_the_context_variables_of_its_caller(threads: DaemonThr
 
 
 @pytest.mark.parametrize("error", [StopIteration("done"), KeyboardInterrupt("stop"), asyncio.CancelledError("no")])
-async def test_an_exception_that_would_end_the_event_loop_becomes_an_ordinary_one(
+async def test_an_exception_that_would_end_the_event_loop_is_replaced(
     threads: DaemonThreads, error: BaseException
 ) -> None:
     def fail() -> None:
@@ -50,12 +50,12 @@ async def test_calls_over_the_limit_wait_for_a_thread(threads: DaemonThreads) ->
     calls = [threads.call(hold) for _ in range(3)]
     assert begun.acquire(timeout=30)
     assert begun.acquire(timeout=30)
-    assert not begun.acquire(blocking=False), "the third one has no thread yet"
+    assert not begun.acquire(blocking=False), "the third call has no thread yet"
     release.set()
     assert len(set(await asyncio.gather(*calls))) == 2
 
 
-async def test_a_waiting_call_whose_caller_has_gone_is_not_made(threads: DaemonThreads) -> None:
+async def test_a_waiting_call_of_a_cancelled_caller_is_dropped(threads: DaemonThreads) -> None:
     release, made = threading.Event(), list[str]()
     held = [threads.call(release.wait) for _ in range(2)]
     waiting, last = threads.call(lambda: made.append("cancelled")), threads.call(lambda: made.append("last"))
@@ -65,7 +65,7 @@ async def test_a_waiting_call_whose_caller_has_gone_is_not_made(threads: DaemonT
     assert made == ["last"]
 
 
-async def test_a_call_under_way_runs_on_if_its_caller_is_cancelled(threads: DaemonThreads) -> None:
+async def test_a_running_call_continues_if_its_caller_is_cancelled(threads: DaemonThreads) -> None:
     begun, release, ended = asyncio.Event(), threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -89,14 +89,14 @@ async def test_after_a_shutdown_no_call_is_made(threads: DaemonThreads) -> None:
         await threads.call(lambda: None)
 
 
-async def test_a_result_is_not_kept_once_its_caller_has_it(threads: DaemonThreads) -> None:
+async def test_an_idle_thread_does_not_keep_a_result_alive(threads: DaemonThreads) -> None:
     class Large:
         pass
 
     def fail(large: Large) -> None:
         raise ValueError(large)
 
-    gc.disable()  # what only the collector finds would stay for a long time
+    gc.disable()  # so that the test fails if only the collector can free it
     try:
         argument = Large()
         references = [weakref.ref(argument)]
@@ -105,7 +105,7 @@ async def test_a_result_is_not_kept_once_its_caller_has_it(threads: DaemonThread
         result = await threads.call(Large)
         references.append(weakref.ref(result))
         del argument, result
-        for _ in range(2):  # both threads have taken a further call
+        for _ in range(2):  # so that both threads have made another call
             await threads.call(lambda: None)
         await asyncio.gather(threads.call(lambda: None), threads.call(lambda: None))
         assert [reference() for reference in references] == [None, None]

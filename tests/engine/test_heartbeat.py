@@ -57,7 +57,7 @@ def test_an_observer_that_was_stopped_itself_knows_nothing_of_the_time_it_missed
     assert watch.look(1, w=2) == []
 
 
-def test_beats_that_come_between_two_looks_count() -> None:
+def test_beats_between_two_looks_count() -> None:
     watch = Watch()
     watch.look(0, w=1, other=1)
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_beats_that_come_between_two_looks_count() -> None:
     assert watch.observer.silent_seconds("other") is None, "it has left"
 
 
-def test_one_that_comes_back_is_observed_anew() -> None:
+def test_a_worker_that_returns_is_observed_anew() -> None:
     watch = Watch()
     watch.look(0, w=0)
     assert [watch.look(2, w=0) for _ in range(3)] == [[], ["w"], ["w"]], "until its runs are reassigned"

@@ -223,7 +223,7 @@ async def test_memories_that_are_deleted_during_a_run_stay_deleted(engines: Engi
 
 
 async def test_parallel_runs_of_a_user_lose_and_double_nothing(engines: Engines, model: HeldModel) -> None:
-    # All runs end at once, and their writes wait for the user's lock: on Postgres, with connections in their hands.
+    # All runs end at once, and their writes wait for the user's lock: on Postgres each holds a connection meanwhile.
     async with engines(agents=noting(model), concurrency=50) as harness:
         runs = [
             harness.run(f"I know number {number}. I like tea.", f"r{number}", f"s{number}", user_id="ada")

@@ -1,4 +1,4 @@
-"""Connections to NATS: encrypted ones, and those that fail with the reason."""
+"""Encrypted connections to NATS, and the reasons of failed ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def encrypted(authority: Authority) -> Iterator[NatsServer]:
-    """A server that encrypts, and takes clients with a certificate of the authority only."""
+    """A server with TLS, which accepts only clients with a certificate of the authority."""
     own, trusted = str(authority.issue("server")), str(authority.file)
     server = NatsServer("--tls", "--tlscert", own, "--tlskey", own, "--tlsverify", "--tlscacert", trusted)
     yield server
@@ -33,7 +33,7 @@ async def connect(url: str, **settings: Any) -> None:
     from musterd.engine.nats_connection import NatsServers
 
     async def ignore(error: Exception) -> None:
-        """The failed connection raises it, too."""
+        """Ignore the error, because the failed connection also raises it."""
 
     servers = NatsServers(Settings(bus=url, **settings))
     client = servers.client()

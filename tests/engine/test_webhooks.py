@@ -1,4 +1,4 @@
-"""Deliveries: signed, retried over restarts, sent by one process at a time, and only to addresses that are allowed."""
+"""Deliveries are signed, retried across restarts, and sent by one process at a time and only to allowed addresses."""
 
 import asyncio
 import contextlib

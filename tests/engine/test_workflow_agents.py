@@ -86,7 +86,7 @@ async def test_neither_the_agent_nor_its_steps_are_repeated_after_a_kill(
         assert not ("s2" in calls and (steps.calls - before[1])["two"]), moments
         assert sum(steps.model.calls.values()) <= 3 + 1, "at most what was in flight is done again"
         moments += 4
-    assert moments > 30, "there was a kill at each of them"
+    assert moments > 30, "the run was killed at each of them"
 
 
 async def test_a_question_of_a_step_waits_over_a_restart(engines: Engines, model: HeldModel) -> None:

@@ -1,4 +1,4 @@
-"""A knowledge base whose vectors are searched with an index from the first one on."""
+"""A knowledge base that searches its vectors with an index from the first vector on."""
 
 from musterd.features.knowledge import database_vectors
 from tests.faults.components_knowledge import docs, solo

@@ -13,7 +13,7 @@ from tests.support.crashes import VisibleText, check_calls, check_each_event_onc
 from tests.support.process import Deployment, until
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
-# Of webhooks, schedules and imports: these runs have none.
+# Points of webhooks, schedules and imports, which these runs do not reach.
 BESIDE = ("sending", "sent", "firing", "fired", "part_imported")
 ALONG_THE_RUN = [name for name in POINTS if name not in (*LATER, *BESIDE) and not name.startswith("content_")]
 TASK = '[[TOOL mark {"n": 1}]]'

@@ -150,12 +150,12 @@ def test_a_stopping_process_leaves_its_job_to_another(site: Deployment) -> None:
 @pytest.mark.parametrize(
     "fault", ["content_read", "content_split", "content_embedding", "content_embedded", "content_publishing"]
 )
-def test_a_content_that_is_deleted_at_a_step_of_its_job_leaves_nothing(site: Deployment, fault: str) -> None:
+def test_a_content_deleted_during_its_job_leaves_nothing(site: Deployment, fault: str) -> None:
     first = site.serve(fault=f"{fault}:1:stop")
     content_id = post(first, document("new"))
     until(first.has_stopped, "its job is at work")
-    other = site.serve("--no-recover")  # it does no jobs
+    other = site.serve("--no-recover")  # it runs no jobs
     assert other.http.delete(f"{CONTENT}/{content_id}").status_code == 200
     first.signal(signal.SIGCONT)
-    until(lambda: set(site.select(ROWS)[0].values()) == {0}, "nothing is left of it")
+    until(lambda: set(site.select(ROWS)[0].values()) == {0}, "the content is removed")
     assert search(other, SENTENCE) == []

@@ -1,4 +1,4 @@
-"""Processes that find each other through NATS: one is killed or stands still, and another goes on with its runs."""
+"""Processes connected through NATS: if one is killed or suspended, another continues its runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.process import Deployment, deployment_of, until
 
 @pytest.fixture
 def site(postgres_url: str, tmp_path: Path, nats_program: str, nats_server: NatsServer) -> Iterator[Deployment]:
-    """A folder, a database and NATS, and the processes that share them."""
+    """A folder, a database and NATS, with the processes that share them."""
     settings = {"bus": nats_server.url, "bus_prefix": nats_server.prefix()}
     yield from deployment_of(postgres_url, tmp_path, Path(__file__).with_name("components.py"), **settings)
 
@@ -28,9 +28,9 @@ def test_the_runs_of_the_process_that_did_upkeep_are_reassigned(site: Deployment
     assert {row["id"] for row in site.select("SELECT id FROM workers")} == workers.keys() - {first}
 
 
-def test_one_that_stood_still_writes_nothing_for_a_run_that_it_lost(site: Deployment) -> None:
+def test_a_suspended_process_writes_nothing_for_a_run_that_it_lost(site: Deployment) -> None:
     several_processes.test_one_that_comes_back_from_the_dead_writes_nothing(site, "recording:1")
 
 
-def test_a_blocked_event_loop_is_not_death(site: Deployment) -> None:
-    several_processes.test_a_blocked_event_loop_is_not_death(site)
+def test_a_process_with_a_blocked_event_loop_is_alive(site: Deployment) -> None:
+    several_processes.test_a_process_with_a_blocked_event_loop_is_alive(site)

@@ -1,4 +1,4 @@
-"""A process is killed while it builds an index of vectors in Postgres; the next one leaves one index that answers."""
+"""If a process is killed while it builds a vector index in Postgres, the next one leaves one valid index."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +24,9 @@ def site(postgres_url: str, tmp_path: Path) -> Iterator[Deployment]:
     yield from deployment_of(postgres_url, tmp_path, Path(__file__).with_name("components_pgvector.py"))
 
 
-def test_killed_while_an_index_is_built(site: Deployment, postgres_url: str) -> None:
+def test_a_kill_during_the_build_of_an_index(site: Deployment, postgres_url: str) -> None:
     first = site.serve(**IN_DATABASE)
-    # A build waits for transactions that have written to the table, so it is not over when the process dies.
+    # A build waits for transactions that have written to the table, so the process dies before its end.
     with psycopg.connect(postgres_url) as writer:
         writer.execute("INSERT INTO embeddings (text_hash, embedder, vector) VALUES ('held', 'other', '')")
         _add(first, "one", "a red car")

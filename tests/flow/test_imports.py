@@ -1,4 +1,4 @@
-"""Sessions, memories and approvals of AgentOS after ``musterd import agno``, as clients and later runs read them."""
+"""Clients and later runs read the imported sessions, memories and approvals of AgentOS."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ class Importing:
         self._tables, self._url, self._capsys = tables, url, capsys
 
     async def run(self, *options: str, code: int = 0) -> dict[str, Any]:
-        """Import; the report."""
+        """Run the import, and return its report."""
         arguments = ["import", "agno", self._tables.url, "--db", self._url, "--json", *options]
         self._capsys.readouterr()
         assert await asyncio.to_thread(main, arguments) == code
@@ -44,7 +44,7 @@ class Importing:
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator[ServerClient]:
-        """A server on the database, with components of the same ids."""
+        """Serve the database, with components of the same ids."""
         agent = Agent(id="weather-agent", model="scripted", add_history_to_context=True)
         desk = Team(id="desk", model="scripted", members=[agent], add_history_to_context=True)
         settings = Settings(db=self._url, drain_seconds=0)
@@ -95,7 +95,7 @@ async def test_an_agents_run_reads_as_in_agentos(tables: AgentOSTables, importin
 async def test_a_team_is_read_with_its_members(tables: AgentOSTables, importing: Importing) -> None:
     calls = (tool("delegate_task_to_member", {"member_id": "weather-agent", "task": "Oslo?"}, "Sunny"),)
     member = run("agent", "m1", "Oslo?", "Sunny", parent_run_id="r1")
-    # AgentOS stores a member beside the team's run, and once more inside it.
+    # AgentOS stores a member run next to the team's run, and again inside it.
     tables.add_session(
         "s1", "team", [member, run("team", "r1", "Ask", "It is sunny", calls, member_responses=[member])]
     )
@@ -116,7 +116,7 @@ async def test_a_team_is_read_with_its_members(tables: AgentOSTables, importing:
 
 async def test_a_workflow_is_read_with_the_runs_of_its_steps(tables: AgentOSTables, importing: Importing) -> None:
     step_run = run("agent", "m1", "Write", "A text")
-    # The agent of a step stores its own session over the one of the workflow, and so changes its type.
+    # A step's agent overwrites the workflow's session with its own, which changes the session's type.
     tables.add_session("w1", "agent", [workflow_run("r1", step_run)], workflow_id="flow", agent_id="weather-agent")
     await importing.run()
     async with importing.served() as client:
@@ -240,7 +240,7 @@ async def test_an_invalid_row_is_skipped_with_the_reason(tables: AgentOSTables, 
     tables.add_session("s1", "agent", [good, {"agent_id": "x"}, run("agent", "r2", "Two", "2", messages="none")])
     tables.add_session("s3", "agent", [run("agent", "r1", "Same id", "1")])
     tables.add_session("s4", "agent", [])
-    # A JSON text whose content is broken: Postgres accepts nothing else.
+    # A JSON string with invalid JSON in it, because Postgres rejects a column that is not JSON.
     tables.execute("UPDATE {schema}agno_sessions SET runs = CAST(:runs AS {json}) WHERE session_id = 's4'", runs='"[{"')
     tables.add_memory("k1", "x" * 6000)
     tables.add_approval("a1", "r9", "approved")

@@ -52,7 +52,7 @@ async def test_a_run_finds_what_was_added(serve: Serve) -> None:
         assert names(await client.run(SEARCH, "agents/helper")) == ["denmark", "norway", "sweden"]
 
 
-async def test_the_details_of_a_team_run_name_what_its_members_found(serve: Serve) -> None:
+async def test_the_details_of_a_team_run_have_its_members_references(serve: Serve) -> None:
     base = Knowledge(id="docs")
     helper = Agent(id="helper", model="scripted", knowledge=base)
     desk = Team(id="desk", model="scripted", members=[helper])

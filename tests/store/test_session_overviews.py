@@ -38,7 +38,7 @@ async def test_runs_are_counted_and_their_cost_is_added(records: Records) -> Non
     await costs(records, "r4", None)
     assert (await overviews(records))["s1"].cost == 0.25
     await costs(records, "r4", '{"cost":null}')
-    assert (await overviews(records))["s1"].cost is None  # one of its runs has a price that is not known
+    assert (await overviews(records))["s1"].cost is None  # the price of one of its runs is unknown
 
 
 async def test_the_runs_of_members_do_not_count(records: Records) -> None:

@@ -1,4 +1,4 @@
-"""Databases as AgentOS 2.5.6 leaves them: its tables, and rows in its shapes."""
+"""Databases with the tables and rows of AgentOS 2.5.6."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BEGIN = 1_790_000_000
-"""When the session of a row begins; its runs begin ten seconds after each other."""
+"""The start of a session; its runs start ten seconds apart."""
 PROCESS_START = BEGIN - 86_400
-"""The time that AgentOS gives all runs of agents."""
+"""The time that AgentOS stores for all runs of agents."""
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 _SESSIONS = """
@@ -55,12 +55,12 @@ class AgentOSTables:
 
     @classmethod
     def in_file(cls, file: Path) -> AgentOSTables:
-        """The tables in a new SQLite file."""
+        """Create the tables in a new SQLite file."""
         return cls(f"sqlite:///{file}")
 
     @classmethod
     def beside(cls, target_url: str, folder: Path) -> AgentOSTables:
-        """The tables in a database of the same kind as musterd's: in Postgres in the same database."""
+        """Create the tables in a database of the same kind as musterd's; on Postgres, in the same database."""
         return cls(target_url) if target_url.startswith("postgresql:") else cls.in_file(folder / "agno.db")
 
     def execute(self, text: str, **params: Any) -> None:

@@ -22,7 +22,7 @@ def binary() -> str | None:
 
 
 class NatsServer:
-    """The server; it is started when it is first asked for.
+    """The server, which is started on first use.
 
     :param options: further options of its program.
     """
@@ -43,7 +43,7 @@ class NatsServer:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The id of its process."""
         assert self._process is not None
         return self._process.pid
 

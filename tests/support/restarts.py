@@ -1,4 +1,4 @@
-"""Server processes of a team with a model in a process of its own, which are killed and restarted on one database."""
+"""Server processes of a team, killed and restarted on one database, with the model in a separate process."""
 
 import contextlib
 import http.client

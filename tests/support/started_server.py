@@ -1,4 +1,4 @@
-"""Imports and builds what a server with scripted models has imported and built after its first run."""
+"""Imports and builds everything that a server with scripted models has after its first run."""
 
 import uvicorn.lifespan.off
 import uvicorn.loops.auto

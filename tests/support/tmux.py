@@ -1,4 +1,4 @@
-"""A program in a terminal of tmux, with a person who sees its screen and presses keys."""
+"""A program in a tmux terminal. Tests read its screen and press keys."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ _SETTINGS = "set -g remain-on-exit on\nset -g remain-on-exit-format ''\nset -g s
 
 
 class TmuxTerminal:
-    """Runs a program. All that it prints is on the screen.
+    """Runs a program, whose output is on the screen.
 
     :param words: the arguments of the program: by default a command of musterd.
     :param program: the program with its first arguments.
@@ -76,7 +76,7 @@ class TmuxTerminal:
         return screen
 
     def type(self, text: str, key: str = "Enter") -> None:
-        """Type a text, and press a key after it."""
+        """Type a text and press a key."""
         if text:
             self._tmux("send-keys", "-l", "--", text)
         self.press(key)
@@ -87,7 +87,7 @@ class TmuxTerminal:
 
     def end(self) -> int:
         """Wait until the command has ended; its exit code."""
-        # The output is at its end when the pane is dead; the exit code may come later.
+        # The output is complete when the pane is dead; the exit code may come later.
         until(lambda: self._fact("pane_dead") == "1", "the end of the output")
         until(lambda: self._fact("pane_dead_status") != "", "an exit code")
         return int(self._fact("pane_dead_status"))

@@ -25,9 +25,9 @@ HOSTILE = '<img src="https://evil.example/x.png" onerror="window.hacked = 1"><sc
 SMOOTH = 20.0
 """Milliseconds between two frames, at the 95th percentile."""
 SCREEN_FRAME = 1000 / 60
-"""Milliseconds for which a screen shows a frame."""
+"""Milliseconds per frame of a screen."""
 BUSY = 10.0
-"""Milliseconds of processor time for each frame of a screen, on the average."""
+"""Average milliseconds of processor time per frame of a screen."""
 COUNT_FRAMES = """() => {
   const frames = []
   let last = performance.now()

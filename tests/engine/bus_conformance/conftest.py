@@ -28,12 +28,12 @@ QUICK: dict[str, Any] = {"dead_seconds": 0.3, "beat_seconds": 0.02}
 
 @pytest.fixture
 def several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least three looks have to find a counter unchanged, however long a busy machine takes between two of them."""
+    """At least three looks must find a counter unchanged, no matter how slow a busy machine is."""
     monkeypatch.setattr("musterd.engine.heartbeat.LONGEST_LOOK_SECONDS", 0.1)
 
 
 async def stop_beats(harness: EngineHarness) -> None:
-    """Store no more heartbeats, as if the connection for them had broken."""
+    """Stop storing heartbeats, as if their connection had broken."""
     bus = harness.server.bus
     assert isinstance(bus, LocalBus)
     assert bus._heartbeat is not None
@@ -42,7 +42,7 @@ async def stop_beats(harness: EngineHarness) -> None:
 
 
 async def die(harness: EngineHarness) -> None:
-    """Stop a process as a kill does: nothing more is stored, and nothing is released."""
+    """Stop a process like a kill: it stores and releases nothing more."""
     bus = harness.server.bus
     assert isinstance(bus, LocalBus)
     harness.engine.is_ready = False

@@ -1,4 +1,4 @@
-"""Events of a run reach its readers in other processes: each once and in order, whatever happens to the messages."""
+"""Readers in other processes get each event of a run once and in order, even if messages are lost or reordered."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,13 +21,13 @@ Stored = Callable[[str, StoredFlush], None]
 
 
 async def reader_of(harness: EngineHarness, run_id: str = "r1", caller: Caller = NOBODY) -> RunSubscription:
-    """A reader of a run from its first event."""
+    """Open a reader of a run, from its first event."""
     _, reading = await harness.runs.following.open(RunRef(harness.component(), run_id, "s1", caller), -1)
     return reading
 
 
 async def until_content(reading: RunSubscription) -> list[tuple[int, Event]]:
-    """What a reader gets up to the first text."""
+    """The events that a reader gets until the first text."""
     events: list[tuple[int, Event]] = []
     while not any(event.kind is EventKind.CONTENT for _, event in events):
         async for flush in reading.available():
@@ -100,7 +100,7 @@ async def test_readers_get_every_event_once_and_in_order(
         assert [before + after for before, after in zip(first, rest, strict=True)] == [stored, stored]
 
 
-async def test_late_events_of_a_deleted_run_reach_no_reader_of_the_next_one_of_its_id(
+async def test_late_events_of_a_deleted_run_do_not_reach_readers_of_its_successor(
     processes: Processes, model: HeldModel
 ) -> None:
     hold = model.hold("wait", after=1)
@@ -118,7 +118,7 @@ async def test_late_events_of_a_deleted_run_reach_no_reader_of_the_next_one_of_i
         assert events + await read_all(reading) == await api.stored("r1")
 
 
-async def test_events_after_a_gap_that_no_row_fills_are_left_out(processes: Processes, model: HeldModel) -> None:
+async def test_events_after_an_unfillable_gap_are_dropped(processes: Processes, model: HeldModel) -> None:
     hold = model.hold("wait", after=1)
     async with processes(API, WORKER, API) as (api, _, other):
         await api.start("wait", "r1", "s1")
@@ -127,7 +127,7 @@ async def test_events_after_a_gap_that_no_row_fills_are_left_out(processes: Proc
         events = await until_content(reading)
         await other.engine.look()
         snapshot = other.engine._changed_rows._seen["r1"]
-        # As of a run that was deleted after it sent this: what is before it is gone.
+        # As from a run that was deleted after it sent this, so the events before it are gone.
         late = Event(EventKind.CONTENT, "r1", 1.0, {"text": "too late"})
         assert other.engine.received("r1", StoredFlush(snapshot.salt, events[-1][0] + 10, encoded([late])))
         assert [event async for flush in reading.available() for event in flush.events] == []

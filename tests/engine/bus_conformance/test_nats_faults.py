@@ -94,7 +94,7 @@ async def test_a_stream_that_is_deleted_is_made_anew(processes: Processes, own_n
             assert (await api.run("hi", f"r{number}", f"s{number}")).row.state is RunState.COMPLETED
 
 
-async def test_heartbeats_alone_show_who_is_dead_while_nats_is_away(
+async def test_heartbeats_decide_alone_if_nats_cannot_be_reached(
     processes: Processes, model: HeldModel, own_nats_server: NatsServer, several_looks: None
 ) -> None:
     hold = model.hold("wait")
@@ -112,7 +112,7 @@ async def test_heartbeats_alone_show_who_is_dead_while_nats_is_away(
         assert (await api.end_of("r1")).row.attempt == 2
 
 
-async def test_readiness_says_that_nats_is_away(processes: Processes, own_nats_server: NatsServer) -> None:
+async def test_readiness_reports_that_nats_cannot_be_reached(processes: Processes, own_nats_server: NatsServer) -> None:
     async with processes(WORKER) as (worker,):
         readiness = worker.server.service(Readiness)
         assert "bus" not in (await readiness.look()).problems(with_names=True)

@@ -1,4 +1,4 @@
-"""A process whose heartbeat is late is asked over NATS, and loses its runs only if it cannot go on with them."""
+"""A process with late heartbeats is asked over NATS, and loses its runs only if it cannot continue them."""
 
 import pytest
 from nats.aio.msg import Msg
@@ -18,7 +18,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 
 
 async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
-    """Do upkeep in the other process until it has taken the silent one for dead."""
+    """Do upkeep in the other process until it considers the silent one dead."""
     silent_id = silent.engine.worker_id
     while {"id": silent_id} in await other.records.select("SELECT id FROM workers"):
         await other.engine.upkeep.once()
@@ -37,11 +37,11 @@ async def test_a_process_that_answers_keeps_its_runs(processes: Processes, model
         assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
 
 
-async def test_a_process_that_stands_still_loses_its_runs(
+async def test_a_suspended_process_loses_its_runs(
     processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def receive(message: Msg) -> None:
-        """A stopped process still receives: its connection is open."""
+        """A suspended process still receives messages, because its connection is open."""
 
     monkeypatch.setattr("musterd.engine.nats_questions._answer", receive)
     monkeypatch.setattr("musterd.engine.nats_questions.ANSWER_SECONDS", 0.05)
@@ -50,16 +50,16 @@ async def test_a_process_that_stands_still_loses_its_runs(
         await api.start("wait", "r1")
         await hold.reached.wait()
         await stop_beats(worker)
-        worker.engine.is_ready = False  # one that stands still claims nothing
+        worker.engine.is_ready = False  # a suspended process claims nothing
         await reassign_runs_of(worker, api)
         async with processes(WORKER) as (other,):
             await other.engine.upkeep.once()
-            hold.release()  # the first attempt goes on, too, and must not store its end
+            hold.release()  # the first attempt also continues, and must not store its end
             row = (await api.end_of("r1")).row
             assert (row.state, row.attempt, row.worker) == (RunState.COMPLETED, 2, other.engine.worker_id)
 
 
-async def test_a_process_that_cannot_reach_the_database_loses_its_runs_in_the_end(
+async def test_a_process_without_the_database_loses_its_runs_eventually(
     processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("musterd.engine.bus_nats.CUT_OFF_PERIODS", 4)

@@ -22,14 +22,14 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 
 
 async def take_turns(harness: EngineHarness) -> None:
-    """Do upkeep as a process does it by itself."""
+    """Do upkeep in each process, as it does by itself."""
     while True:
         await harness.server.bus.turn(PERIOD_SECONDS)
         await harness.engine.upkeep.once()
 
 
 def left_to_another(harness: EngineHarness) -> bool:
-    """Whether a process leaves upkeep to another one at this moment."""
+    """Whether a process currently leaves upkeep to another one."""
     is_left: bool = harness.server.bus._turns.is_left_to_another(PERIOD_SECONDS)  # type: ignore[attr-defined]
     return is_left
 
@@ -69,7 +69,7 @@ async def test_a_suspect_is_claimed_after_upkeep_elsewhere(processes: Processes)
         assert (await api.end_of("r1")).row.state is RunState.COMPLETED
 
 
-async def test_a_schedule_that_is_due_is_fired_after_upkeep_elsewhere(processes: Processes) -> None:
+async def test_a_due_schedule_is_fired_after_upkeep_elsewhere(processes: Processes) -> None:
     now = clock.now()
     due = Schedule(
         id="due",
@@ -89,11 +89,13 @@ async def test_a_schedule_that_is_due_is_fired_after_upkeep_elsewhere(processes:
         assert (await api.end_of(rows[0]["run_id"])).row.state is RunState.COMPLETED
 
 
-async def test_upkeep_that_fails_is_left_to_no_one(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_upkeep_does_not_keep_others_from_it(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that cannot use the database does not keep others from doing upkeep."""
     async with processes(WORKER, WORKER) as started:
         first, second = sorted(started, key=lambda harness: harness.engine.worker_id)
-        while left_to_another(second):  # what it has heard in its start is over
+        while left_to_another(second):  # until the messages from its start are old
             await second.written()
 
         async def refuse(_work: object) -> None:

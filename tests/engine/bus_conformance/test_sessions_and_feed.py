@@ -1,4 +1,4 @@
-"""Streams of a session and readers of all runs learn what other processes change, without looking from time to time."""
+"""Session streams and readers of all runs learn of changes by other processes, without polling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from tests.support.held_model import HeldModel
 
 @pytest.fixture(autouse=True)
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no hint reports is found by nothing else."""
+    """Turn off all looks that do not follow a hint."""
     pytest.importorskip("nats")
     monkeypatch.setattr("musterd.engine.bus_nats.SWEEP_SECONDS", 3600.0)
     monkeypatch.setattr(run_feed, "LONGEST_SECONDS", float("inf"))
@@ -29,7 +29,7 @@ def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ends_in(reading: SessionSubscription) -> AsyncIterator[str]:
-    """The ids of the runs that end, as the reader of their session gets their ends."""
+    """The ids of finished runs, in the order in which the reader of their session gets their ends."""
     while not reading.is_closed:
         async for run, flush in reading.available():
             for index, event in enumerate(flush.events, flush.first_index):
@@ -40,7 +40,7 @@ async def ends_in(reading: SessionSubscription) -> AsyncIterator[str]:
 
 
 async def quiet(*harnesses: EngineHarness) -> None:
-    """Wait until each process has looked at what it hears of since its readers came."""
+    """Wait until each process has made the look that follows its subscriptions."""
     for harness in harnesses:
         for _ in range(3):
             await harness.engine.look()
@@ -60,7 +60,7 @@ async def test_runs_that_another_process_accepts_are_found(processes: Processes)
         reading.close()
 
 
-async def test_a_stream_of_a_session_that_is_deleted_elsewhere_ends(processes: Processes) -> None:
+async def test_a_stream_ends_if_its_session_is_deleted_elsewhere(processes: Processes) -> None:
     async with processes(API, WORKER, API) as (api, _, other):
         await api.run("hi", "r0", "s1")
         reading = other.sessions.subscribe("s1", NOBODY)
@@ -86,7 +86,7 @@ async def test_a_delayed_run_is_found_when_it_is_due(processes: Processes) -> No
 
 
 async def changes_until(reader: FeedReader, state: RunState) -> list[Change]:
-    """The changes until a run is in this state."""
+    """The changes until a run has this state."""
     changes: list[Change] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not any(change.run is not None and change.run.state is state for change in changes):
@@ -107,7 +107,7 @@ async def test_readers_of_all_runs_see_what_other_processes_do(processes: Proces
         reader.close()
 
 
-async def test_a_decision_that_leaves_its_run_paused_is_seen(processes: Processes, model: HeldModel) -> None:
+async def test_readers_see_a_decision_that_leaves_its_run_paused(processes: Processes, model: HeldModel) -> None:
     @tool(requires_confirmation=True)
     def pay(n: int) -> str:
         """Pay."""

@@ -1,4 +1,4 @@
-"""The scripts that complete, in real shells."""
+"""The completion scripts in real shells."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ ZSHRC = "fpath=({folder} $fpath); autoload -U compinit; compinit -u -D; bindkey 
 
 @pytest.fixture
 def environment(config_folder: Path) -> dict[str, str]:
-    """Variables with which a shell finds the program and its profiles."""
+    """Environment variables with which a shell finds the program and its profiles."""
     (config_folder / "musterd").mkdir(parents=True)
     (config_folder / "musterd" / "profiles.json").write_text(PROFILES)
     return {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "XDG_CONFIG_HOME": str(config_folder)}
@@ -28,7 +28,7 @@ def environment(config_folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def shell_with_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], str]:
-    """Write the script of a shell to a file of this name; the path of the shell."""
+    """Write the completion script of a shell to this file, and return the path of the shell."""
 
     def write(shell: str, name: str) -> str:
         path = shutil.which(shell)

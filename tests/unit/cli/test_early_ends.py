@@ -1,4 +1,4 @@
-"""Commands that end early: by ``| head -1``, which closes their output, or by Ctrl+C."""
+"""Commands that end early, because ``| head -1`` closes their output or a user presses Ctrl+C."""
 
 import os
 import signal

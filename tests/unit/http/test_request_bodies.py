@@ -11,7 +11,7 @@ PIECE = b"x" * FREE_BYTES
 
 
 class Pauses:
-    """A clock that moves with the work on pieces and with pauses."""
+    """A clock that advances with the work on pieces and with pauses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[float] = []
@@ -39,7 +39,7 @@ async def upload(limits: BodyLimits, pieces: int) -> None:
     await limits({"type": "http", "method": "POST", "headers": []}, receive, send)
 
 
-async def test_after_each_piece_of_a_long_body_there_is_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_piece_of_a_long_body_is_followed_by_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = Pauses(monkeypatch)
     nested = 1
 

@@ -1,4 +1,4 @@
-"""A model call beside a run's turns: recorded, counted, retried and corrected like a turn."""
+"""A model call outside a run's turns is recorded, counted, retried and corrected like a turn."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The SDK's types are imported when they are used, and nothing else about the SDK changes."""
+"""The SDK's types are imported when they are first used, and the SDK is otherwise unchanged."""
 
 import json
 import os
@@ -33,7 +33,7 @@ DEFERRED = "from musterd.models import openai_types\nwith openai_types.deferred(
 
 
 def run(code: str, **environment: str) -> Any:
-    """Run a program in a process that has imported nothing, and return the JSON that it prints."""
+    """Run a program in a new process, and return the JSON that it prints."""
     variables = {**os.environ, **environment}
     return json.loads(subprocess.check_output([sys.executable, "-c", code], text=True, env=variables))
 
@@ -44,7 +44,7 @@ def eager() -> Any:
 
 
 @pytest.mark.parametrize("then", ["", "openai_types.load()"], ids=["on first use", "all at once"])
-def test_each_name_is_the_one_of_the_sdk(eager: Any, then: str) -> None:
+def test_each_name_is_the_sdks(eager: Any, then: str) -> None:
     deferred = run(NAMES.format(then=then).replace("import openai\n", f"{DEFERRED}\n", 1))
     assert deferred["modules"] < eager["modules"] / 4
     assert deferred["names"].keys() <= eager["names"].keys()
@@ -52,12 +52,12 @@ def test_each_name_is_the_one_of_the_sdk(eager: Any, then: str) -> None:
         assert names == eager["names"][package]
 
 
-def test_a_name_that_does_not_exist_is_an_error_as_always() -> None:
+def test_a_missing_name_is_an_error() -> None:
     code = f"{DEFERRED}\nprint(int(hasattr(openai.types, 'Chatt')), end='')"
     assert run(code) == 0
 
 
-def test_a_package_that_contains_more_than_imports_is_imported_as_always(tmp_path: Path) -> None:
+def test_a_package_with_other_code_is_imported_normally(tmp_path: Path) -> None:
     package = tmp_path / "openai"
     (package / "types" / "odd").mkdir(parents=True)
     (package / "__init__.py").touch()

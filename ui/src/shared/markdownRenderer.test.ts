@@ -17,7 +17,7 @@ test("links open elsewhere and tell nothing", () => {
   expect(html("[docs](https://example.com)")).toContain('rel="noopener noreferrer nofollow"');
 });
 
-test("HTML stays text, but for line breaks", () => {
+test("HTML stays text, except line breaks", () => {
   expect(html("a <b>bold</b> word")).toContain("a &lt;b&gt;bold&lt;/b&gt; word");
   expect(html("<div onclick='x()'>**strong**</div>")).toContain("&lt;div onclick=");
   expect(html("| a |\n|---|\n| one<br>two |")).toMatch(/one<br\s*\/?>two/);

@@ -3,10 +3,10 @@ import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
 /**
- * HTML of a model or a tool stays text. Browsers report inline event handlers to the console even in a document that is
- * parsed only to be sanitized. Line breaks are taken, because models write them into the cells of tables.
+ * HTML from a model or a tool is shown as text, because browsers report inline event handlers to the console even if a
+ * document is parsed only to be sanitized. Line breaks are kept, because models write them into table cells.
  */
-const onlyLineBreaks = (source: string) => (/^<br *\/?>/i.test(source) ? false : undefined); // false: as marked does it
+const onlyLineBreaks = (source: string) => (/^<br *\/?>/i.test(source) ? false : undefined); // false: use marked's tokenizer
 
 const marked = new Marked({
   gfm: true,

@@ -15,7 +15,7 @@ const search = (name: string) => ({
   time: 0.01,
 });
 
-test("the answer of a team names what it found and what its members found", () => {
+test("the answer of a team names its own sources and its members' sources", () => {
   render(<AnswerCard run={completed({ references: [search("rules")], member_references: [search("handbook")] })} />);
   expect(screen.getAllByRole("listitem").map((item) => item.textContent)).toEqual(["rules", "handbook"]);
 });

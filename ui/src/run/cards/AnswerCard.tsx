@@ -4,7 +4,7 @@ import { Markdown } from "../../shared/Markdown";
 import { Sources } from "../../shared/Sources";
 import type { RunDetail } from "../model/types";
 
-/** The answer of a run that has completed, or what a cancelled run had written, with the sources of all its members. */
+/** The answer of a completed run, or the partial text of a cancelled one, with its own and its members' sources. */
 export function AnswerCard({ run }: { run: RunDetail }) {
   const { content } = run;
   const isCancelled = run.status === "CANCELLED";
