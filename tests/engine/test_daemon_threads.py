@@ -56,13 +56,13 @@ async def test_calls_over_the_limit_wait_for_a_thread(threads: DaemonThreads) ->
 
 
 async def test_a_waiting_call_of_a_cancelled_caller_is_dropped(threads: DaemonThreads) -> None:
-    release, made = threading.Event(), list[str]()
+    release, calls = threading.Event(), list[str]()
     held = [threads.call(release.wait) for _ in range(2)]
-    waiting, last = threads.call(lambda: made.append("cancelled")), threads.call(lambda: made.append("last"))
+    waiting, last = threads.call(lambda: calls.append("cancelled")), threads.call(lambda: calls.append("last"))
     waiting.cancel()
     release.set()
     await asyncio.gather(*held, last)
-    assert made == ["last"]
+    assert calls == ["last"]
 
 
 async def test_a_running_call_continues_if_its_caller_is_cancelled(threads: DaemonThreads) -> None:

@@ -148,8 +148,8 @@ def tool(name: str, args: dict[str, Any], result: str | None = None, **values: A
 
 
 def _message(role: str, content: str | None, at: int, **values: Any) -> dict[str, Any]:
-    said = {} if content is None else {"content": content}
-    return {"id": f"m-{at}", **said, "from_history": False, "role": role, "created_at": at, **values}
+    content_item = {} if content is None else {"content": content}
+    return {"id": f"m-{at}", **content_item, "from_history": False, "role": role, "created_at": at, **values}
 
 
 def run(

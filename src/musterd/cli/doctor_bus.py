@@ -40,8 +40,8 @@ async def _checks(settings: Settings) -> list[Check]:
     await servers.connect(connection, allow_reconnect=False, error_cb=_ignore)
     try:
         encryption = "TLS" if servers.is_encrypted else "no TLS"
-        found = f"NATS {connection.connected_server_version} at {servers.places}, {encryption}"
-        checks = [ok("bus", found)]
+        finding = f"NATS {connection.connected_server_version} at {servers.places}, {encryption}"
+        checks = [ok("bus", finding)]
         account = await _answer(connection, "$JS.API.INFO")
         if account is None or "error" in account:
             return [*checks, fail("streams", "JetStream is not enabled", "start nats-server with -js")]
@@ -57,32 +57,32 @@ def _stream_checks(name: str, stream: dict[str, Any] | None, servers: int, setti
         yield fail("streams", f"NATS does not answer whether {name} exists", "check the permissions of this user")
     elif stream.get("error", {}).get("code") == NOT_FOUND:
         replicas = settings.bus_replicas
-        found = f"the first start creates {name}, replicas: {replicas}"
-        yield _replicas(found, replicas, servers, "set MUSTERD_BUS_REPLICAS=3")
+        finding = f"the first start creates {name}, replicas: {replicas}"
+        yield _replicas(finding, replicas, servers, "set MUSTERD_BUS_REPLICAS=3")
     elif "error" in stream:
         yield fail("streams", f"{name}: {stream['error'].get('description')}", "check the permissions of this user")
     else:
         replicas, state = stream["config"]["num_replicas"], stream["state"]
-        found = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
-        yield _replicas(found, replicas, servers, f"nats stream edit {name} --replicas 3")
+        finding = f"{name}: {state['messages']} messages, {state['consumer_count']} consumers, replicas: {replicas}"
+        yield _replicas(finding, replicas, servers, f"nats stream edit {name} --replicas 3")
         if "ts" in stream:
             yield _clock(stream["ts"])
 
 
-def _replicas(found: str, replicas: int, servers: int, cure: str) -> Check:
+def _replicas(finding: str, replicas: int, servers: int, cure: str) -> Check:
     if replicas < min(servers, REPLICAS):
-        return warn("streams", f"{found}; if one server fails, runs start up to a second later", cure)
-    return ok("streams", found)
+        return warn("streams", f"{finding}; if one server fails, runs start up to a second later", cure)
+    return ok("streams", finding)
 
 
 def _clock(at: str) -> Check:
     from datetime import datetime
 
     skew_seconds = abs(clock.now() - datetime.fromisoformat(at).timestamp())
-    found = f"{skew_seconds:.1f} s between this machine and NATS"
+    finding = f"{skew_seconds:.1f} s between this machine and NATS"
     if skew_seconds > SKEW_SECONDS:
-        return warn("bus clock", found, "synchronize both clocks")
-    return ok("bus clock", found)
+        return warn("bus clock", finding, "synchronize both clocks")
+    return ok("bus clock", finding)
 
 
 async def _answer(connection: "Client", subject: str) -> dict[str, Any] | None:

@@ -83,7 +83,7 @@ class LocalBus:
         return Heartbeat(self._database, self.worker_id, self._settings.beat_seconds, on_beat, on_lost)
 
     def begin_stop(self) -> None:
-        """Call the listener no more. The process still shows that it is alive."""
+        """Stop calling the listener. The process still shows that it is alive."""
         self._is_stopping = True
         if self._watching is not None:
             self._watching.cancel()
@@ -143,16 +143,16 @@ class LocalBus:
         """Do nothing: the processes in which the run is awaited see that the database has changed."""
 
     def hear(self, root_id: str) -> None:
-        """Do nothing: each look reads the rows of all runs that are awaited here."""
+        """Do nothing, because each look reads the rows of all runs that are awaited here."""
 
     def forget(self, root_id: str) -> None:
         """Do nothing."""
 
     def session_changed(self, session_id: str) -> None:
-        """Do nothing: the processes in which the session is watched see that the database has changed."""
+        """Do nothing, because the processes in which the session is watched see that the database has changed."""
 
     def hear_session(self, session_id: str) -> None:
-        """Do nothing: each look reads the rows of all sessions that are watched here."""
+        """Do nothing, because each look reads the rows of all sessions that are watched here."""
 
     def forget_session(self, session_id: str) -> None:
         """Do nothing."""
@@ -204,7 +204,7 @@ class LocalBus:
 
     @property
     def is_connected(self) -> bool:
-        """Always: there is nothing to connect to."""
+        """Always true, because there is nothing to connect to."""
         return True
 
     # --- upkeep and liveness ----------------------------------------------------------------------
@@ -214,7 +214,7 @@ class LocalBus:
         await clock.sleep(period_seconds)
 
     def upkeep_done(self, findings: Findings) -> None:
-        """Do nothing: every process does upkeep."""
+        """Do nothing, because every process does upkeep."""
 
     async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The workers among these whose lock is free, or whose counter has stood still for too long."""
@@ -222,14 +222,14 @@ class LocalBus:
         return await self._dead_among(self._observer.look(workers))
 
     def _note(self, beats: Mapping[str, int | None]) -> None:
-        """Note counters of workers, and begin to watch at once if there is the first other worker."""
+        """Note the workers' counters, and begin to watch at once when the first other worker appears."""
         was_alone = not self._observer.others
         self._observer.note(beats)
         if was_alone and self._observer.others:
             self._has_company.ring()
 
     async def _dead_among(self, silent: Mapping[str, float]) -> list[str]:
-        """All of them: only the database shows whether a worker is alive."""
+        """All silent workers, because only the database shows whether a worker is alive."""
         return list(silent)
 
     def bury(self, worker: str) -> None:
