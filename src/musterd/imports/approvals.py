@@ -8,7 +8,8 @@ from musterd.core.approvals import STATUSES
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import RunRow
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
-from musterd.imports.runs import form_fields, imported_tool_call, require_id
+from musterd.imports.runs import require_id
+from musterd.imports.tool_calls import form_fields, imported_tool_call
 from musterd.imports.values import Unreadable, object_in, objects_in, parse, text_in, text_of, time_in
 
 _JSON_COLUMNS = ("tool_args", "requirements", "context", "resolution_data")

@@ -7,6 +7,7 @@ row by its id, so it continues where an interrupted import stopped.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from musterd.core import clock, faults
 from musterd.imports import store
@@ -18,7 +19,7 @@ from musterd.imports.runs import STATES, Names
 from musterd.imports.sessions import ImportedSession, imported_session
 from musterd.imports.store import NotStored, Part, Stored
 from musterd.imports.values import Unreadable
-from musterd.store.database import Database
+from musterd.store.database import Database, Work
 
 _KINDS = {SESSIONS: "sessions", MEMORIES: "memories", APPROVALS: "approvals"}
 
@@ -50,7 +51,7 @@ class Import:
         :raises StartError: AgentOS's database cannot be read.
         :raises StoreUnavailable: the target cannot be written.
         """
-        await self._describe()
+        await self._count_rows()
         # Approvals come last, because each refers to its run.
         for shape, import_row in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
             for table in self.tables.by_shape[shape]:
@@ -63,7 +64,7 @@ class Import:
                     self.on_progress(self._done, self._total)
         return self.report
 
-    async def _describe(self) -> None:
+    async def _count_rows(self) -> None:
         """Count the rows, and record what is not imported."""
         for shape, shape_tables in self.tables.by_shape.items():
             for table in shape_tables:
@@ -95,7 +96,7 @@ class Import:
         self._count("sessions", is_new=stored.is_new)
         self._count_runs(session, stored)
         if self.writes:
-            await self._check(stored)
+            await self._count_missing(stored)
 
     def _read_session(self, table: Table, key: str) -> ImportedSession:
         return imported_session(self.source.row(table, key), self.names)
@@ -123,7 +124,7 @@ class Import:
             if root.stored_status not in STATES:
                 report.unfinished[root.stored_status] += 1
 
-    async def _check(self, stored: Stored) -> None:
+    async def _count_missing(self, stored: Stored) -> None:
         """Count the session's runs that cannot be read back."""
         run_ids = [run.row.run_id for tree in (*stored.added, *stored.present) for run in tree]
         if self.target is not None and run_ids:
@@ -133,18 +134,20 @@ class Import:
 
     async def _memory(self, table: Table, key: str) -> None:
         memory = imported_memory(await asyncio.to_thread(self.source.row, table, key), self.names)
-        is_new = True
-        if self.target is not None and self.writes:
-            is_new = await self.target.write(lambda tx: store.store_memory(tx, memory))
-        elif self.target is not None:
-            is_new = not await self.target.read(lambda tx: store.has_memory(tx, memory))
-        self._count("memories", is_new=is_new)
+        await self._store(
+            "memories", partial(store.store_memory, memory=memory), partial(store.has_memory, memory=memory)
+        )
 
     async def _approval(self, table: Table, key: str) -> None:
         approval = imported_approval(await asyncio.to_thread(self.source.row, table, key))
+        store_row = partial(store.store_approval, approval=approval)
+        await self._store("approvals", store_row, partial(store.has_approval, approval=approval))
+
+    async def _store(self, kind: str, store_row: Work[bool], has_row: Work[bool]) -> None:
+        """Store a row and count it. A dry run only looks whether it is stored."""
         is_new = True
         if self.target is not None and self.writes:
-            is_new = await self.target.write(lambda tx: store.store_approval(tx, approval))
+            is_new = await self.target.write(store_row)
         elif self.target is not None:
-            is_new = not await self.target.read(lambda tx: store.has_approval(tx, approval))
-        self._count("approvals", is_new=is_new)
+            is_new = not await self.target.read(has_row)
+        self._count(kind, is_new=is_new)

@@ -137,7 +137,7 @@ async def store_part(tx: Tx, part: Part, now: float) -> Stored:
         await sessions.add(tx, replace(part.session, deleted_at=now + HIDDEN_SECONDS))
     elif not await tx.run(session_forks.EXTEND, {**_key(part.session), "now": now, "until": now + HIDDEN_SECONDS}):
         raise NotStored("the session is being deleted — import again after a server on this database has removed it")
-    stored = await _sort(tx, part)
+    stored = await _classify(tx, part)
     places = {tree[0].row.run_id: place for place, tree in enumerate(part.trees, part.first_seq)}
     for tree in stored.added:
         tree[0].row.seq = places[tree[0].row.run_id]
@@ -155,7 +155,7 @@ async def preview(tx: Tx, part: Part) -> Stored:
     :raises NotStored: the session must not be changed.
     """
     current = await sessions.get(tx, part.session.session_id, _OPERATOR)
-    stored = await _sort(tx, part)
+    stored = await _classify(tx, part)
     stored.is_new = current is None and part.is_first
     if current is not None and stored.added:
         await _require_extensible(tx, part, current)
@@ -167,7 +167,7 @@ async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
 
     :raises NotStored: the session must not be changed.
     """
-    stored = await _sort(tx, part)
+    stored = await _classify(tx, part)
     if not stored.added:
         return stored
     await _require_extensible(tx, part, current)
@@ -200,7 +200,7 @@ def _key(session: SessionRow) -> JsonObject:
     return {"session_id": session.session_id}
 
 
-async def _sort(tx: Tx, part: Part) -> Stored:
+async def _classify(tx: Tx, part: Part) -> Stored:
     """Sort the trees into those already stored, those to add, and those whose run ids belong to another session."""
     run_ids = [run.row.run_id for tree in part.trees for run in tree]
     rows = await tx.all(KNOWN_RUNS, {"run_ids": jsontext.dumps(run_ids)}) if run_ids else ()
