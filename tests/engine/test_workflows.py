@@ -1,6 +1,8 @@
 """Runs of workflows over crashes, deploys, pauses and failures: what is stored is not done again."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -540,6 +542,24 @@ async def test_a_function_workflow_may_call_steps_in_another_function(file_engin
         await decide(second, requirement)
         assert content(await second.end_of("r1")) == "go>b"
     assert works.calls == {"a": 1, "b": 1}
+
+
+async def test_a_function_workflow_is_freed_after_its_run(file_engines: Engines) -> None:
+    workflows: list[weakref.ref[Any]] = []
+
+    async def whole(workflow: Any, execution_input: Any) -> None:
+        workflows.append(weakref.ref(workflow))
+
+        def write(step_input: Any) -> None:
+            workflow.session_state["tries"] = 1
+            raise ValueError("no paper")
+
+        await workflow.step("write", write, max_retries=0)
+
+    async with file_engines(workflows=[Workflow(id="flow", steps=whole)]) as harness:
+        assert (await harness.run("go", "r1")).row.state is RunState.ERROR
+    gc.collect()
+    assert [reference() for reference in workflows] == [None]
 
 
 async def test_a_function_workflow_without_steps_is_one_step(file_engines: Engines) -> None:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
@@ -33,6 +32,9 @@ class StateHolder(Protocol):
     session_state: JsonObject
 
 
+_EXECUTOR = "executor"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFunction:
     """A function that is called as a step, with the values that all calls share.
@@ -46,19 +48,17 @@ class StepFunction:
     is_stoppable: bool
 
 
-# Weak keys, because the steps of a whole-workflow function live for one run only.
-_executors: WeakKeyDictionary[StepNode, StepFunction] = WeakKeyDictionary()
-
-
 def executor_of(node: StepNode) -> StepFunction:
     """The function that a step calls."""
-    executor = _executors.get(node)
+    # Kept by the node, so that it goes with the node. The steps of a whole-workflow function live for one run, and their
+    # functions may refer to it: a dictionary of this module would keep such a run for ever, even with weak keys.
+    executor: StepFunction | None = node.prepared.get(_EXECUTOR)
     if executor is None:
         spec = node.spec
         assert isinstance(spec, Step)
         assert spec.executor is not None
         executor = step_function(node.name, spec.executor, spec.declared_at, spec.timeout_seconds)
-        _executors[node] = executor
+        node.prepared[_EXECUTOR] = executor
     return executor
 
 
