@@ -128,6 +128,33 @@ async def test_a_workflow_is_read_with_the_runs_of_its_steps(tables: AgentOSTabl
     assert (executor["run_id"], executor["workflow_step_id"], executor["content"]) == ("m1", "step-1", "A text")
 
 
+async def test_the_events_of_a_workflow_show_its_end(tables: AgentOSTables, importing: Importing) -> None:
+    step_run = run("agent", "m1", "Write", "A text")
+    tables.add_session("w1", "agent", [workflow_run("r1", step_run)], workflow_id="flow", agent_id="weather-agent")
+    await importing.run()
+    async with importing.served() as client:
+        events = (await get(client, "/runs/r1/events"))["events"]
+        exported = await get(client, "/runs/r1/export")
+    names = ["WorkflowStarted", "RunStarted", "RunCompleted", "WorkflowCompleted"]
+    assert [event["event"] for event in events] == names
+    assert events[-1]["step_results"][0]["step_name"] == "write"
+    assert [event["event"] for event in exported["events"]] == names
+
+
+async def test_daily_usage_counts_imported_tokens_once(tables: AgentOSTables, importing: Importing) -> None:
+    member = run("agent", "m1", "Oslo?", "Sunny", parent_run_id="r1")
+    tables.add_session("s1", "team", [run("team", "r1", "Ask", "It is sunny"), member])
+    await importing.run()
+    async with importing.served() as client:
+        before = (await get(client, "/metrics"))["metrics"][0]
+        await client.run("Hello", to="agents/weather-agent", session_id="s2")
+        forked = await client.http.post("/teams/desk/sessions/s1/fork", json={})
+        days = (await get(client, "/metrics"))["metrics"]
+    assert (before["team_runs_count"], before["token_metrics"]["total_tokens"]) == (1, 26)
+    assert forked.status_code == 200
+    assert sum(day["token_metrics"]["total_tokens"] for day in days) == 26 + 15
+
+
 async def test_the_next_run_of_a_session_sends_its_imported_history(
     tables: AgentOSTables, importing: Importing
 ) -> None:

@@ -51,7 +51,9 @@ def _ended(run: ImportedRun, member_ids: Sequence[str]) -> list[Json]:
     row, output = run.row, run.output
     data: JsonObject
     if row.state is RunState.COMPLETED:
-        kind, data = EventKind.RUN_COMPLETED, {"output": output.as_event(), "members": list(member_ids)}
+        # The end of a workflow shows the outputs of its steps, not their runs.
+        members: list[Json] = [] if row.component_kind == "workflow" else [*member_ids]
+        kind, data = EventKind.RUN_COMPLETED, {"output": output.as_event(), "members": members}
     elif row.state is RunState.ERROR:
         kind, data = EventKind.RUN_ERROR, {"content": (output.error or {}).get("message"), "error": output.error}
     else:
