@@ -39,6 +39,10 @@ _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
 """The runs of workflows have no model of their own."""
 _TOKENS = f"""SELECT r.owner, {_SUMS} FROM runs r JOIN journal j ON j.root_id = r.run_id
               WHERE {_IN_DAY} AND j.usage IS NOT NULL AND j.attempt > 0"""  # 0: copied from another run
+_SUMS_OF_IMPORTED = ", ".join(f"SUM(JSON_WHOLE(r.totals, '{name}')) AS {name}" for name in _COUNTS)
+_TOKENS_OF_IMPORTED = f"""SELECT r.owner, {_SUMS_OF_IMPORTED} FROM runs r
+                          WHERE {_IN_DAY} AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.root_id = r.run_id)"""
+"""Runs that were imported have no journal, only the totals of their tree."""
 _ONLY = {
     "owner": " AND r.owner = :owner",
     "roots": " AND IN_LIST(r.run_id, :roots)",
@@ -212,8 +216,9 @@ async def _count_runs(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         _of(figures, row["owner"]).users.add(hashlib.sha256(row["user_id"].encode()).hexdigest()[:16])
     for row in await tx.all(statement("models", _MODELS, " GROUP BY r.owner, m.model, m.model_provider"), params):
         _of(figures, row["owner"]).models[row["model"], row["model_provider"]] = int(row["runs"])
-    for row in await tx.all(statement("tokens", _TOKENS, " GROUP BY r.owner"), params):
-        _of(figures, row["owner"]).usage = Usage(**{name: int(row[name] or 0) for name in _COUNTS})
+    for name, text in (("tokens", _TOKENS), ("tokens_of_imported", _TOKENS_OF_IMPORTED)):
+        for row in await tx.all(statement(name, text, " GROUP BY r.owner"), params):
+            _of(figures, row["owner"]).usage.add(Usage(**{name: int(row[name] or 0) for name in _COUNTS}))
     return figures
 
 
