@@ -56,7 +56,8 @@ def test_agent_os_says_what_is_served_and_creates_nothing(load: Load, name: str)
     loaded = load(source, name)
     assert list(loaded.registry.agents) == ["served"]
     assert loaded.report.start_lines() == [
-        "shop.py:6: AgentOS(interfaces=…) is not served — musterd has no interfaces to other services",
+        "shop.py:6: AgentOS(interfaces=[object]) is not served — musterd has no interfaces to other services: "
+        "run them in an AgentOS in front of it (docs/howto/agno-apps.md#interfaces)",
         "different in musterd: AgentOS(tracing=…) (musterd inspect says how)",
     ]
     assert list(load(source, ":other").registry.agents) == ["other"]
@@ -97,7 +98,8 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
         ("Agent(tools=[{'type': 'web_search_preview'}])", "a tool is the provider's own (web_search_preview) — list"),
         ("Agent(pre_hooks=[RemoteAgent('http://a.example', 'b')])", "a hook is a RemoteAgent of agno"),
         ("Changed()", "is a subclass with its own run or arun — use tools and hooks"),
-        ("Team(members=[RemoteAgent('http://a.example', 'b')])", "there is a RemoteAgent of agno"),
+        ("Team(members=[RemoteAgent('http://a.example', 'b')])", "runs on another server — write a tool"),
+        ("AgentOS(agents=[RemoteAgent('http://a.example', 'b')])", "runs on another server — write a tool"),
         ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve its routes without a token"),
         ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
     ],
@@ -296,6 +298,10 @@ def test_mcp_tools_become_servers_whatever_version_of_the_sdk_is_installed(load:
         (
             "MCPTools('one', requires_confirmation_tools=['a'])",
             "MCPTools(requires_confirmation_tools=…) is not supported",
+        ),
+        (
+            "MCPTools(url='http://a.example', transport='streamable-http', header_provider=dict)",
+            "MCPTools(header_provider=…) is not supported — all runs share a connection: set headers in server_params",
         ),
         ("MCPTools(url='http://a.example', transport='sse')", "MCPTools uses SSE — use the transport streamable-http"),
     ],

@@ -69,6 +69,9 @@ class Components:
 
     def _convert(self, declared: Any, place: Place) -> Agent | Team:
         names = {cls.__name__ for cls in type(declared).__mro__ if cls.__module__.startswith("agno.")}
+        if "BaseRemote" in names:
+            problem = f"{describe_type(declared)} is not supported, because it runs on another server"
+            raise declaration_error(place, problem, "write a tool that awaits its arun")
         if not names & {"Agent", "Team"}:
             raise declaration_error(place, f"there is {describe_type(declared)}", "only agents and teams are served")
         cls = Team if is_team(declared) else Agent

@@ -21,6 +21,9 @@ _FLAGS = (
     *("stop_after_tool_call_tools", "show_result_tools", "header_provider", "session"),
 )
 """What musterd's servers do not have."""
+_FIXES = {
+    "header_provider": "all runs share a connection: set headers in server_params, or write a function for the tool"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def mcp_servers(kit: Any, label: str, place: Place) -> list[MCPServer]:
     for flag in _FLAGS:
         if getattr(kit, flag, None):
             problem = f"{label}: {name}({flag}=…) is not supported"
-            raise declaration_error(place, problem, "leave it out, or write a function for the tool")
+            raise declaration_error(place, problem, _FIXES.get(flag, "leave it out, or write a function for the tool"))
     parameters = getattr(kit, "server_params_list", None)
     if parameters is None:
         parameters = [kit.server_params] if kit.server_params is not None else [kit]

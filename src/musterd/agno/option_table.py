@@ -123,6 +123,7 @@ WORKFLOW: dict[str, Row] = {
 """The options of workflows."""
 
 _SCHEDULES = Row("here", "schedules are always available (/schedules)")
+_DOOR = ": run them in an AgentOS in front of it (docs/howto/agno-apps.md#interfaces)"
 
 AGENT_OS: dict[str, Row] = {
     **_rows(
@@ -145,8 +146,8 @@ AGENT_OS: dict[str, Row] = {
     "internal_service_token": _SCHEDULES,
     "run_hooks_in_background": Row("here", "hooks finish before the run does"),
     "knowledge": Row("not served", "agents search their own knowledge, but the API cannot list or change it"),
-    "interfaces": Row("not served", "musterd has no interfaces to other services"),
-    "a2a_interface": Row("not served", "musterd does not speak A2A"),
+    "interfaces": Row("not served", f"musterd has no interfaces to other services{_DOOR}"),
+    "a2a_interface": Row("not served", f"musterd does not speak A2A{_DOOR}"),
     "enable_mcp_server": Row("not served", "musterd is not an MCP server"),
 }
 """The options of ``AgentOS``."""

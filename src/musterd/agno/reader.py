@@ -124,13 +124,13 @@ class AgnoReader:
             if row.treatment == "here":
                 self.report.here(f"AgentOS({name}=…)", row.words, place)
             else:
-                self._not_served(name, _listed(system), place)
+                self._not_served(name, value, _listed(system), place)
 
-    def _not_served(self, name: str, declared: list[Any], place: Place) -> None:
+    def _not_served(self, name: str, value: Any, declared: list[Any], place: Place) -> None:
         """Report an option that is not served. It is a problem if nothing is left to serve."""
         words = AGENT_OS[name].words
         if declared:
-            self.report.not_served(f"AgentOS({name}=…)", words, place)
+            self.report.not_served(f"AgentOS({name}={_shown(name, value)})", words, place)
         else:
             note(
                 declaration_error(place, f"there are only {name.replace('_', ' ')}, which are not served", words), place
@@ -173,6 +173,13 @@ def _access_option(system: Any) -> str | None:
     if getattr(system.settings, "authorization_enabled", False):
         return "settings=authorization_enabled"
     return _KEY_OPTION if getattr(system.settings, "os_security_key", None) else None
+
+
+def _shown(name: str, value: Any) -> str:
+    """The value of an option for the report: which interfaces they are."""
+    if name != "interfaces":
+        return "…"
+    return f"[{', '.join(dict.fromkeys(type(interface).__name__ for interface in value))}]"
 
 
 def _listed(system: Any) -> list[Any]:
