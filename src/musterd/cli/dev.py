@@ -17,6 +17,7 @@ from types import FrameType
 
 from musterd.cli.child_server import start_server
 from musterd.cli.env_file import FILE as ENV_FILE
+from musterd.cli.listening import listen
 from musterd.cli.page import page_url
 from musterd.cli.ready_line import address_in
 from musterd.core import clock
@@ -36,7 +37,9 @@ def dev(source: str, *, host: str, port: int, db: str | None, opens_page: bool) 
     """Serve ``source`` until a signal arrives, and restart the server after each change of a file.
 
     :param opens_page: open the page in a browser once the server has started.
+    :raises StartError: the address cannot be used. No change of a file would cure that.
     """
+    listen(host, port).close()
     options = ["--host", host, *([] if db is None else ["--db", db])]
     _Reloader(source, options, port, opens_page=opens_page).run()
     return 0

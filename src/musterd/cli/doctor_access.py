@@ -50,7 +50,7 @@ def _authentication(settings: Settings, host: str, *, is_local: bool) -> Check:
 
 
 def _port(host: str, port: int) -> Check:
-    from musterd.cli.serve import listen
+    from musterd.cli.listening import listen
 
     try:
         listener = listen(host, port)

@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from musterd.cli.banner import log_stop, log_stop_now, log_stopped, print_startup, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.file_limits import fit_to_file_limit
+from musterd.cli.listening import listen, url_of
 from musterd.cli.main import START
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection
-from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
 from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
@@ -144,42 +144,3 @@ class _UvicornServer(uvicorn.Server):
         # After the connections: requests that are being answered still need the database.
         await self._lifespan.__aexit__(None, None, None)
         exit_without_leftovers()
-
-
-def url_of(listener: socket.socket) -> str:
-    """The base URL of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address.
-
-    :raises StartError: the address cannot be used.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    # A restart must not wait for closed connections in TIME_WAIT, which keep the address in use for a minute.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise StartError(
-            f"cannot listen on {host}:{port} ({error}) — choose another address with --host and --port"
-        ) from error
-    _enable_keepalive(listener)
-    close_in_children(listener)
-    return listener
-
-
-def _enable_keepalive(listener: socket.socket) -> None:
-    """Turn on TCP keepalive, so that a request that waits for a run ends soon after its client has vanished.
-
-    Accepted connections inherit these options from the listener.
-    """
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # A client that vanished is noticed two minutes after the last packet: 60 s, then four probes 15 s apart.
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

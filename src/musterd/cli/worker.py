@@ -9,8 +9,9 @@ from contextlib import AbstractAsyncContextManager
 
 from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
+from musterd.cli.listening import listen, url_of
 from musterd.cli.main import START
-from musterd.cli.serve import begin_stop, listen, require_key, stop_now, url_of
+from musterd.cli.serve import begin_stop, require_key, stop_now
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
 from musterd.core import garbage_collection

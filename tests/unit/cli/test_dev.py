@@ -1,10 +1,12 @@
 """Which files ``musterd dev`` watches."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from musterd.cli.dev import snapshot, watched_folder
+from musterd.cli.main import main
 
 
 def test_sources_are_watched_and_what_tools_leave_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +48,14 @@ def test_the_folder_has_all_that_a_source_can_import(tmp_path: Path, monkeypatch
     assert watched_folder("app/desk/team.py:desk").resolve() == tmp_path
     assert watched_folder("app.desk.team").resolve() == tmp_path
     assert watched_folder("other/teams.yaml").resolve() == tmp_path / "other"
+
+
+def test_an_address_in_use_ends_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "team.py").touch()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main(["dev", str(tmp_path / "team.py"), "--port", port]) == 2
+    assert capsys.readouterr().err == (
+        f"musterd: cannot listen on 127.0.0.1:{port}: another program listens there — stop it, or choose another port "
+        "with --port\n"
+    )

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from musterd import Agent, Settings, create_app
 from musterd.agno import Report
 from musterd.agno.hosting import HostApplication
+from musterd.cli.listening import listen, url_of
 from musterd.cli.main import main
-from musterd.cli.serve import listen, require_key, url_of
+from musterd.cli.serve import require_key
 from musterd.cli.source import log_differences
 from musterd.core.errors import StartError
 
