@@ -153,11 +153,15 @@ class _Builder:
         for index, entry in enumerate(form.schedules or ()):
             location: Location = ("schedules", index)
             place, fields = self.document.place(location), self._fields(entry, location)
-            with self._noting_problems(place):
-                if fields.get("run") is not None:
-                    fields["run"] = self._member(fields["run"], (*location, "run"), ())
-                with placed_at(place):
-                    schedules.append(Schedule(**fields))
+            component_id, stand_in = fields.get("run"), Agent(id="missing")
+            if component_id is not None:
+                fields["run"] = stand_in  # if it is missing, so that problems of the other fields are found too
+                with self._noting_problems(place):
+                    fields["run"] = self._member(component_id, (*location, "run"), ())
+            with self._noting_problems(place), placed_at(place):
+                schedule = Schedule(**fields)
+                if schedule.run is not stand_in:
+                    schedules.append(schedule)
         return schedules
 
     @contextlib.contextmanager

@@ -119,3 +119,13 @@ def test_a_file_names_unknown_fields_and_components(tmp_path: Path) -> None:
         load(str(path))
     assert "there is no agent or team 'sole' — did you mean 'solo'?" in error.value.message
     assert "schedule 'morning' has no field 'overlaps' — did you mean 'overlap'?" in error.value.message
+
+
+@pytest.mark.parametrize("run", ["sole", "elsewhere"])
+def test_a_file_names_an_unknown_component_and_the_other_problems_of_its_schedule(tmp_path: Path, run: str) -> None:
+    path = tmp_path / "teams.yaml"
+    path.write_text(FILE.replace("run: solo\n", f"run: {run}\n").replace("0 7 * * 1-5", "99 * * * *"))
+    with pytest.raises(DeclarationError) as error:
+        load(str(path))
+    assert f"there is no agent or team '{run}'" in error.value.message
+    assert "schedule 'morning': Invalid cron expression: 99 * * * *" in error.value.message
