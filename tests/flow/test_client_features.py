@@ -113,6 +113,18 @@ async def test_memories(connect: Connect) -> None:
         assert [memory.user_id for memory in await client.memories.list()] == ["ben"]
 
 
+async def test_a_memory_and_a_schedule_whose_creation_was_not_answered_are_created_once(
+    connect: Connect, client_kind: str
+) -> None:
+    async with connect() as (server, direct):
+        async with through(client_kind, server, cut_after=0, cuts=1) as (_, client):
+            memory = await client.memories.create("Likes tea", user_id="ana")
+        async with through(client_kind, server, cut_after=0, cuts=1) as (_, client):
+            schedule = await client.schedules.create("daily", "demo-team", "hello", cron_expr="@daily")
+        assert [row.memory_id for row in await direct.memories.list()] == [memory.memory_id]
+        assert [row.id for row in await direct.schedules.list()] == [schedule.id]
+
+
 # --- knowledge bases ------------------------------------------------------------------------------------------
 
 

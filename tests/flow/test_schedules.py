@@ -461,6 +461,20 @@ async def test_a_trigger_that_is_sent_again_fires_once(site: Site) -> None:
     assert len(await site.firings(schedule)) == 1
 
 
+async def test_a_schedule_that_is_created_again_under_its_key_is_there_once(site: Site) -> None:
+    body = {**MINUTELY, "cron_expr": None, "at": site.minute(1)}
+    answers, headers = [], {"idempotency-key": "k"}
+    for seconds in (0, 0, 3600):  # the last one after its only instant
+        site.at(seconds)
+        answers.append(await site.client.http.post("/schedules", json=body, headers=headers))
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert [answer.headers.get("idempotency-replayed") for answer in answers] == [None, "true", "true"]
+    other = await site.client.http.post("/schedules", json={**body, "name": "other"}, headers=headers)
+    assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (409, True)
+    assert (await site.ask("GET", "/schedules"))["meta"]["total_count"] == 1
+
+
 async def test_a_trigger_of_the_command_line_is_started_by_a_server(site: Site) -> None:
     schedule = await site.create()
     firing = Firing(id="f1", schedule_id=schedule["id"], created_at=0.0, trigger=Trigger.MANUAL, look_at=0.0)

@@ -27087,7 +27087,10 @@ export interface operations {
     create_schedule_schedules_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A key of your own for this request. If the request is sent again with it, it is done once and answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as the run, or the first run of the fork */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -27101,6 +27104,7 @@ export interface operations {
             201: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {

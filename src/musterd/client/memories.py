@@ -78,12 +78,13 @@ class Memories(Resource[D]):
 
     @call
     def create(self, memory: str, *, user_id: str | None = None, topics: Sequence[str] | None = None) -> Flow[Memory]:
-        """Store a memory of a user. If the connection breaks before the answer, it is not known whether it was stored.
+        """Store a memory of a user. If there is one with this text, it gets the topics in addition to its own.
 
         :param user_id: with a token, its user.
         """
         body = _body(memory, user_id, topics)
-        raw = yield from self._requests.json("POST", "/memories", json=body, is_repeatable=False)
+        # Repeatable, because a user has each text once.
+        raw = yield from self._requests.json("POST", "/memories", json=body)
         return Memory.of(raw)
 
     @call

@@ -136,7 +136,7 @@ class Schedules(Resource[D]):
         options: Mapping[str, Any] | None = None,
         **fields: Unpack[ScheduleFields],
     ) -> Flow[Schedule]:
-        """Create a schedule. If the connection breaks before the answer, it is not known whether it was created.
+        """Create a schedule, once: if the connection breaks before the answer, the call is made again.
 
         :param name: unique among the caller's schedules.
         :param component: the id of the team, agent or workflow.
@@ -147,7 +147,7 @@ class Schedules(Resource[D]):
         text = message if isinstance(message, str) else json.dumps(message)
         target = {"endpoint": path_of(f"{kind}s", component, "runs"), "payload": {**(options or {}), "message": text}}
         body = {"name": name, **target, **_times(fields)}
-        raw = yield from self._requests.json("POST", "/schedules", json=body, is_repeatable=False)
+        raw = yield from self._requests.json("POST", "/schedules", json=body, headers=new_key())
         return Schedule.of(raw)
 
     @call

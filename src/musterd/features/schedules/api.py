@@ -292,13 +292,15 @@ async def list_schedules(
     tag=_TAG,
     summary="Create Schedule",
     errors={409: "Another schedule has this name"},
-    other_answers={201: Answer(ScheduleResponse)},
+    other_answers={201: Answer(ScheduleResponse, headers=[REPLAYED_HEADER])},
 )
-async def create_schedule(schedules: ScheduleService, request: Request, body: ScheduleCreate) -> Response:
+async def create_schedule(
+    schedules: ScheduleService, request: Request, headers: IdempotencyHeaders, body: ScheduleCreate
+) -> Response:
     """Create a schedule. It acts with the caller's rights, which are checked at each firing."""
     principal = principal_of(request)
-    schedule = await schedules.create(body.name, body.definition(), principal)
-    return json_answer(schedule_object(schedule, principal.scopes), 201)
+    schedule, is_replay = await schedules.create_once(body.name, body.definition(), principal, headers.key)
+    return json_answer(schedule_object(schedule, principal.scopes), 201, headers.replayed(is_replay))
 
 
 @operation(

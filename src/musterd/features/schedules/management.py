@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import replace
 from itertools import islice, takewhile
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
 from musterd.core.cron import InvalidCron, zone_of
 from musterd.core.errors import Conflict, InvalidInput, NotFound
@@ -22,10 +22,13 @@ from musterd.features.schedules.records import (
 from musterd.features.schedules.rights import maker_of, require_right
 from musterd.http.auth.principals import Principal
 from musterd.store.database import Database, Tx
+from musterd.store.idempotency import KEY_TAKEN
 
 NOT_FOUND = "Schedule not found"
 RUN_NOT_FOUND = "Schedule run not found"
 DISABLED = "Schedule is disabled"
+_KEYS = "b3e0a1c4-7d52-4f6e-9c1b-52e8d7a40f13"
+"""What the ids of schedules that are created under idempotency keys are derived from."""
 MAX_BACKFILL = 100
 """How many instants one request makes up for."""
 
@@ -71,6 +74,28 @@ class Schedules:
             raise InvalidInput("The schedule has no instant in the future.")
         await self._database.write(lambda tx: store.add(tx, schedule))
         return schedule
+
+    async def create_once(
+        self, name: str, definition: Definition, principal: Principal, key: str | None
+    ) -> tuple[Schedule, bool]:
+        """Create a schedule, unless the same request under this idempotency key has created it.
+
+        :return: the schedule as it is now, and whether it was there.
+        :raises Conflict: another schedule of the caller has its name, or the key was used for another request.
+        :raises InvalidInput: it cannot be used.
+        :raises Forbidden: the caller may not run the component itself.
+        """
+        if key is None:
+            return await self.create(name, definition, principal), False
+        schedule_id = clock.derived_id(_KEYS, jsontext.dumps([principal.caller.user_id, key]))
+        with contextlib.suppress(NotFound):  # looked for first, because its only instant may have passed
+            return _same(await self.view(schedule_id, principal.caller), name, definition), True
+        try:
+            return await self.create(name, definition, principal, schedule_id=schedule_id), False
+        except Conflict:
+            with contextlib.suppress(NotFound):  # the same request at the same time
+                return _same(await self.view(schedule_id, principal.caller), name, definition), True
+            raise
 
     async def change(
         self,
@@ -327,4 +352,14 @@ async def _locked(tx: Tx, schedule_id: str, caller: Caller) -> Schedule:
     schedule = await store.lock(tx, schedule_id, caller)
     if schedule is None:
         raise NotFound(NOT_FOUND)
+    return schedule
+
+
+def _same(schedule: Schedule, name: str, definition: Definition) -> Schedule:
+    """The schedule that a request has created before.
+
+    :raises Conflict: the request is another one, or the schedule was changed since.
+    """
+    if (schedule.name, schedule.definition) != (name, definition):
+        raise Conflict(KEY_TAKEN)
     return schedule
