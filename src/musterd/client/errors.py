@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, Self
 from . import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import httpx2
 
     from .runs import Run
@@ -87,7 +85,9 @@ class AnswerError(ClientError):
         :param detail: in place of the server's sentence.
         """
         body, request = _object(answer), answer.request
-        detail = detail or str(body.get("detail") or _detail(answer))
+        problems = _problems(body)
+        stated = "; ".join(f"{name}: {words}" for name, words in problems) if _is_list(body) else body.get("detail")
+        detail = detail or str(stated or _detail(answer))
         request_id = str(body.get("request_id") or answer.headers.get("x-request-id") or "")
         words = f"{request.method} {_origin(request)}{_path(request)} was answered {answer.status_code}: {detail}"
         remedy, reference = _REMEDIES.get(answer.status_code), request_id and f"[request {request_id}]"
@@ -125,8 +125,7 @@ class InvalidInput(AnswerError):
     def of(cls, answer: httpx2.Response, detail: str | None = None) -> Self:
         """The error for an answer."""
         error = super().of(answer, detail)
-        problems: Sequence[dict[str, Any]] = _object(answer).get("errors") or ()
-        error.fields = {".".join(map(str, problem["loc"][1:])): str(problem["msg"]) for problem in problems}
+        error.fields = dict(_problems(_object(answer)))
         return error
 
 
@@ -210,6 +209,21 @@ def _detail(answer: httpx2.Response) -> str:
     if "location" in answer.headers:
         return f"The server redirects to {answer.headers['location']}."
     return answer.reason_phrase or "No reason."
+
+
+def _is_list(body: dict[str, Any]) -> bool:
+    """Whether an answer has a list in place of the sentence, as FastAPI's answers about invalid input."""
+    return isinstance(body.get("detail"), list)
+
+
+def _problems(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """The fields that an answer calls wrong, with what is wrong."""
+    entries = body["detail"] if _is_list(body) else body.get("errors") or ()
+    return [
+        (".".join(map(str, entry["loc"][1:])), str(entry["msg"]))
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("loc"), list) and "msg" in entry
+    ]
 
 
 def _object(answer: httpx2.Response) -> dict[str, Any]:

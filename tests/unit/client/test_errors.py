@@ -104,3 +104,17 @@ def test_a_run_that_did_not_complete_says_why() -> None:
     with pytest.raises(RunFailed, match=r"^run r1 of desk failed: No\. \(model_error\)$") as caught:
         failed_run().require_completed()
     assert caught.value.run == failed_run()
+
+
+def test_an_answer_of_fastapi_is_words_too() -> None:
+    problems = [{"type": "missing", "loc": ["body", "message"], "msg": "Field required", "input": None}]
+    error = error_of(answer(422, json={"detail": problems}))
+    assert isinstance(error, InvalidInput)
+    assert (error.detail, error.fields) == ("message: Field required", {"message": "Field required"})
+
+
+@pytest.mark.parametrize("body", [{"detail": ["No."]}, {"detail": "No.", "errors": ["No."]}, {"errors": [{"loc": 1}]}])
+def test_an_answer_of_another_form_is_an_error_too(body: object) -> None:
+    error = error_of(answer(422, json=body))
+    assert isinstance(error, InvalidInput)
+    assert error.fields == {}
