@@ -126,6 +126,11 @@ def dollars(cost: float | None) -> str:
     return f"${cost:.4f}" if cost < 1 else f"${cost:.2f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as ``1 run`` or ``1,024 runs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """A text without control characters, which could send commands to a terminal. Line feeds stay."""
     return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text.replace("\r\n", "\n"))

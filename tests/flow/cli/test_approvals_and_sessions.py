@@ -46,6 +46,24 @@ async def test_a_change_that_is_none(musterd: Command) -> None:
     assert (wrong.code, wrong.err) == (2, 'musterd: "copies" is not NAME=VALUE, such as copies=3.\n')
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [("copies=two", 'copies: "two" is not of type "integer"'), ("copy=5", "publish has no field copy; it has copies")],
+)
+async def test_a_value_that_does_not_fit_is_one_line(
+    serve_live: Serve, musterd: Command, talk_to: TalkTo, asking: Sample, change: str, problem: str
+) -> None:
+    async with serve_live(served=asking) as server:
+        talk_to(server)
+        await musterd("run", "desk", PUBLISH)
+        ((approval, *_),) = (await musterd("approvals", "ls")).rows
+        wrong = await musterd("approvals", "edit", approval, change)
+        assert wrong.code == 2
+        (line,) = wrong.err.splitlines()
+        assert line.startswith(f"musterd: {problem}")
+        assert "6 d 23 h left, 20" in (await musterd("approvals", "show", approval)).out
+
+
 async def test_sessions_are_listed_shown_and_renamed(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)

@@ -32,14 +32,16 @@ async def test_runs_are_listed_newest_first(serve_live: Serve, musterd: Command,
 async def test_a_run_is_shown_by_the_beginning_of_its_id(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)
-        await server.run("[[DELEGATE writer-agent: <SAY hello>]]", run_id="run-1")
+        task = "[[DELEGATE writer-agent: <SAY hello> || DELEGATE weather-agent: <SAY hello>]]"
+        await server.run(task, run_id="run-1")
         await server.run("[[SAY other]]", run_id="other-1")
         printed = await musterd("runs", "show", "run")
         assert printed.code == 0
         lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines() if "  " in line)
         assert (lines["run"], lines["team"]) == ("run-1", "demo-team")
-        assert lines["member"].startswith("Writer Agent COMPLETED")
-        assert printed.out.splitlines()[-1] == "Done: hello"
+        members = [line for line in printed.out.splitlines() if line.startswith("member ")]
+        assert [line.index("COMPLETED") for line in members] == [26, 26]
+        assert printed.out.splitlines()[-1] == "Done: hello | hello"
         assert (await musterd("runs", "show", "run-1", "--json")).json["members"][0]["started_at"].endswith("Z")
 
 

@@ -82,6 +82,35 @@ async def test_an_approval_is_asked_below_what_was_there(
             assert screen.count("[l]ater?") == 1
 
 
+async def test_what_was_typed_before_a_question_is_no_answer(
+    serve_live: Serve, open_terminal: Open, asking: Sample
+) -> None:
+    async with serve_live(served=asking) as server:
+        hold = server.model.hold(PUBLISH)
+        with open_terminal(server, "run", "desk", PUBLISH) as terminal:
+            await asyncio.to_thread(terminal.until, "thinking")
+            terminal.type("y")
+            hold.release()
+            await asyncio.to_thread(terminal.until, "[l]ater?")
+            terminal.type("l")
+            assert await asyncio.to_thread(terminal.end) == 3
+
+
+async def test_a_value_that_does_not_fit_is_asked_for_again(
+    serve_live: Serve, open_terminal: Open, asking: Sample
+) -> None:
+    async with serve_live(served=asking) as server:
+        with open_terminal(server, "run", "desk", PUBLISH) as terminal:
+            await asyncio.to_thread(terminal.until, "[l]ater?")
+            for line in ("e", "", "two"):
+                terminal.type(line)
+            words = 'Not accepted: copies: "two" is not of type "integer"'
+            await asyncio.to_thread(terminal.until, words, is_whole=lambda screen: screen.count("[l]ater?") == 2)
+            terminal.type("y")
+            assert await asyncio.to_thread(terminal.end) == 0
+            assert "Done: 2 copies of Hi" in terminal.screen()
+
+
 async def test_ctrl_c_cancels_and_shows_the_receipt(serve_live: Serve, open_terminal: Open) -> None:
     async with serve_live() as server:
         server.model.hold("hello")
@@ -92,6 +121,7 @@ async def test_ctrl_c_cancels_and_shows_the_receipt(serve_live: Serve, open_term
             screen = terminal.screen()
         assert "Cancelling the run. Press Ctrl+C again to leave it at work." in screen
         assert "The run is CANCELLED." in screen
+        assert "thinking" not in screen  # nothing of the live view stays
         assert "musterd runs watch " in screen
         assert "╭" not in screen
 

@@ -32,12 +32,12 @@ def test_a_member_is_shown_with_its_call_its_text_and_its_tokens() -> None:
     progress.apply(event("RunStarted", 1, "writer", 1))
     progress.apply(event("ToolCallStarted", 2, "writer", 1, tool=tool("look", tool_args={"at": "sky"})))
     writer = progress.members["writer"]
-    assert (writer.state, writer.doing) == ("calling", 'look(at="sky")')
+    assert (writer.state, writer.words) == ("calling", 'calling look(at="sky")')
     progress.apply(event("ToolCallCompleted", 3, "writer", 1, tool=tool("look", result="blue")))
     progress.apply(event("ModelRequestCompleted", 4, "writer", 1, input_tokens=7, output_tokens=2))
     for text in ("The sky ", "is blue."):
         progress.apply(event("RunContent", 5, "writer", 1, content=text))
-    assert (writer.state, writer.doing, writer.text) == ("writing", "", "The sky is blue.")
+    assert (writer.state, writer.words, writer.text) == ("writing", "writing", "The sky is blue.")
     assert (writer.input_tokens, writer.output_tokens) == (7, 2)
     progress.apply(event("RunCompleted", 9, "writer", 1, content="The sky is blue."))
     assert (writer.state, writer.ended_at) == ("completed", 9)
@@ -48,6 +48,28 @@ def test_a_run_that_goes_on_after_a_pause_is_shown_as_such() -> None:
     for index, name in enumerate(("TeamRunStarted", "TeamRunPaused", "TeamRunContinued")):
         progress.apply(event(name, index))
     assert progress.members["r"].words == "continued"
+
+
+def test_calls_at_the_same_time_are_all_shown() -> None:
+    progress = RunProgress()
+    ask = tool("delegate_task_to_member", tool_call_id="c0", tool_args={"member_id": "writer", "task": "write"})
+    progress.apply(event("TeamToolCallStarted", 1, tool=ask))
+    progress.apply(event("TeamToolCallStarted", 2, tool=tool("look", tool_call_id="c1")))
+    desk = progress.members["r"]
+    assert desk.doings == ["asks writer: write", "calling look()"]
+    progress.apply(event("TeamToolCallCompleted", 3, tool=ask))
+    assert (desk.activity, desk.words) == ("calling", "calling look()")
+    progress.apply(event("TeamToolCallCompleted", 4, tool=tool("look", tool_call_id="c1")))
+    assert desk.words == "thinking"
+
+
+def test_a_paused_member_is_shown_with_the_call_that_waits() -> None:
+    progress = RunProgress()
+    waiting = {"id": "a1", "tool_execution": tool("publish", tool_args={"copies": 2})}
+    progress.apply(event("RunPaused", 1, "writer", 1, requirements=[waiting]))
+    assert progress.members["writer"].words == "paused: publish(copies=2)"
+    progress.apply(event("RunContinued", 2, "writer", 1))
+    assert progress.members["writer"].words == "continued"
 
 
 def test_a_text_that_comes_again_after_a_crash_is_shown_once() -> None:
@@ -157,12 +179,17 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 75.0)
 
 
-def drawn(members: int, width: int, height: int) -> list[str]:
-    """The live screen of a team with this many members."""
+def drawn(members: int, width: int, height: int, text: str = "") -> list[str]:
+    """The live screen of a team with this many members.
+
+    :param text: what the team's leader writes.
+    """
     file = io.StringIO()
     terminal = Console(file=file, width=width, height=height, markup=False)
     screen = LiveScreen("desk", "run-1", terminal, lambda: None, Outage())
     screen.show(event("TeamRunStarted"))
+    if text:
+        screen.show(event("TeamRunContent", content=text))
     for number in range(members):
         screen.show(event("RunContent", number, f"member-{number}", 1, content="[bold]word[/bold] " * 100))
     terminal.print(screen.drawing())
@@ -177,11 +204,30 @@ def test_members_stand_side_by_side_as_far_as_the_terminal_is_wide() -> None:
     assert "[bold]word[/bold]" in "".join(lines)
 
 
+def test_a_text_takes_the_width_of_its_panel() -> None:
+    line = next(line for line in drawn(members=0, width=120, height=40, text="word " * 100) if "word" in line)
+    assert len(line.strip("│ ")) > 110
+
+
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 20), (40, 11)])
 def test_a_drawing_is_never_higher_than_the_terminal(width: int, height: int) -> None:
     lines = drawn(30, width, height)
     assert len(lines) < height
     assert "Desk" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "last"), [(80, 24, "Ctrl+C cancels"), (12, 24, "Ctrl+C c…"), (80, 11, "╰")]
+)
+def test_the_keys_are_below_the_members_if_there_is_room(width: int, height: int, last: str) -> None:
+    file = io.StringIO()
+    terminal = Console(file=file, width=width, height=height)
+    screen = LiveScreen("desk", "run-1", terminal, lambda: None, Outage(), "Ctrl+C cancels")
+    screen.show(event("TeamRunStarted"))
+    terminal.print(screen.drawing())
+    lines = file.getvalue().splitlines()
+    assert len(lines) < height
+    assert lines[-1].rstrip().startswith(last)
 
 
 def test_members_that_are_at_work_are_shown_first() -> None:

@@ -18,7 +18,7 @@ from musterd.cli.output import (
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.lookups import look_up
 from musterd.cli.remote.questions import json_or_text
-from musterd.cli.remote.server_options import ServerOptions, command, connected
+from musterd.cli.remote.server_options import ServerOptions, command, connected, field_messages
 from musterd.core import clock
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ def _cells(approval: "Approval") -> tuple[Any, ...]:
     return approval.id, approval.run_id, approval.status, ago(approval.created_at), left, call
 
 
+def _until(approval: "Approval") -> str | None:
+    """Until when it can be decided."""
+    if approval.expires_at is None:
+        return None
+    left = approval.expires_at - clock.now()
+    remaining = f"{duration(left)} left, " if approval.status == "pending" and left > 0 else ""
+    return f"{remaining}{iso(approval.expires_at)}"
+
+
 def approval_of(client: "Client", name: str) -> "Approval":
     """An approval by its id or the beginning of its id."""
     ids = (approval.id for approval in client.approvals.list(status=None))
@@ -69,7 +78,7 @@ def print_approval(approval: "Approval", options: "ServerOptions") -> None:
         ("call", call_text(approval.tool_name or "", approval.tool_args or {})),
         ("does", approval.raw.get("tool_description")),
         ("asked", ago(approval.created_at)),
-        ("until", iso(approval.expires_at) if approval.expires_at else None),
+        ("until", _until(approval)),
         ("otherwise", approval.raw.get("default_decision")),
     )
     print_facts(facts)
@@ -83,8 +92,14 @@ def store_decision(name: str, resolve: Callable[["Client", str], "Approval"], op
     :param name: the approval, or the beginning of its id.
     :param resolve: stores the decision about the approval with an id.
     """
+    from musterd.client import InvalidInput
+
     with connected(options) as client:
-        approval = resolve(client, approval_of(client, name).id)
+        pending = approval_of(client, name)
+        try:
+            approval = resolve(client, pending.id)
+        except InvalidInput as error:
+            raise CommandFailed(field_messages(error), ExitCode.USAGE) from error
     say(f"{approval.status}: {call_text(approval.tool_name or '', approval.tool_args or {})}")
     say(f"Watch the run: {command('runs watch', approval.run_id, options)}")
 

@@ -10,9 +10,9 @@ from musterd.cli.program import program
 from musterd.cli.remote.command_failed import EXIT_CODE_OF_STATUS, ExitCode
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.questions import Questions, can_ask
-from musterd.cli.remote.run_text import member_line
+from musterd.cli.remote.run_text import member_lines
 from musterd.cli.remote.screens import SILENCE_SECONDS, Screen, screen_for
-from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected
+from musterd.cli.remote.server_options import ServerOptions, StartedServer, command, connected, field_messages
 from musterd.cli.waiting import waiting_for
 from musterd.core import clock
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CANCEL_SECONDS = 1.0
 """How long after Ctrl+C a second one can still leave the run alone."""
+CANCEL_HINT = "Ctrl+C cancels the run; twice leaves it at work"
+LEAVE_HINT = "Ctrl+C ends the watching; the run goes on"
 STOP_SECONDS = 15.0
 RETRY_SECONDS = 120.0
 """For how long a run is followed over an outage of the server, as during a restart."""
@@ -31,8 +33,6 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
 
     :param questions: asks for decisions.
     """
-    from musterd.client import Conflict
-
     after = -1
     while True:
         screen.start()
@@ -47,15 +47,24 @@ def follow(client: "Client", run: "Run", screen: Screen, questions: Questions | 
         current = client.runs.get(run)
         if current.is_final:
             return current
-        if current.status != "PAUSED":
-            continue
-        decisions = questions.decisions(current) if questions else []
-        if not decisions:
+        if current.status == "PAUSED" and not _decide(client, current, questions):
             return current
+
+
+def _decide(client: "Client", paused: "Run", questions: Questions | None) -> bool:
+    """Ask what a run waits for, and store the decisions. False if none is made here."""
+    from musterd.client import Conflict, InvalidInput
+
+    while decisions := questions.decisions(paused) if questions else []:
         try:
-            client.decide(current, *decisions)
-        except Conflict as error:  # another window was faster; the loop reads the run again
+            client.decide(paused, *decisions)
+        except Conflict as error:  # another window was faster; the stream tells what it decided
             say(f"Not accepted: {printable(error.detail)}")
+        except InvalidInput as error:  # a mistyped value; the same is asked again
+            say(f"Not accepted: {field_messages(error)}")
+            continue
+        return True
+    return False
 
 
 def cancel_after_interrupt(client: "Client", run: "Run", options: "ServerOptions") -> int:
@@ -103,7 +112,8 @@ def follow_and_print(
 
     outage = Outage()
     with connected(options, retry_seconds=RETRY_SECONDS, outage=outage) as client:
-        screen = screen_for(run, lambda: _cost(client, run), outage, silence_seconds)
+        hint = CANCEL_HINT if cancels else LEAVE_HINT
+        screen = screen_for(run, lambda: _cost(client, run), outage, silence_seconds, hint)
         try:
             settled = follow(client, run, screen, Questions() if can_ask() else None)
         except KeyboardInterrupt:
@@ -147,8 +157,8 @@ def print_end(run: "Run", options: "ServerOptions", *, has_printed: bool) -> Non
         say(f"The run is {run.status}.")
     if sys.stdout.isatty():  # the answer is just above
         say("")
-    for member in run.raw.get("members") or ():
-        say(f"  {member_line(member)}")
+    for line in member_lines(run.raw.get("members") or ()):
+        say(f"  {line}")
     say(summary(run))
 
 

@@ -1,5 +1,6 @@
 """Asks a person in the terminal what a paused run waits for."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Questions:
         return decisions
 
     def _decide(self, requirement: "Requirement") -> "Decision | None":
+        forget_typed_keys()
         say("")
         for line in question_lines(requirement):
             say(line)
@@ -163,6 +165,16 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
 def can_ask() -> bool:
     """Whether a person is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def forget_typed_keys() -> None:
+    """Drop what was typed before a question was there: it would be taken for the answer."""
+    if not sys.stdin.isatty():
+        return
+    with contextlib.suppress(ImportError):  # Windows
+        import termios
+
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _parts(text: str) -> list[str]:

@@ -35,7 +35,9 @@ class MemberProgress:
     """A run: the one that was started, or a member's.
 
     :param state: in a word, such as ``thinking``.
-    :param doing: the call or the step that it is at.
+    :param calls: the calls that are being made, by their ids.
+    :param step: the step of a workflow that it is at.
+    :param undecided: the calls that wait for a person.
     :param text: what its model has written since its last call.
     """
 
@@ -44,7 +46,9 @@ class MemberProgress:
     depth: int
     started_at: float
     state: str = "started"
-    doing: str = ""
+    calls: dict[str | None, str] = field(default_factory=dict)
+    step: str = ""
+    undecided: tuple[str, ...] = ()
     text: str = ""
     ended_at: float | None = None
     input_tokens: int = 0
@@ -56,29 +60,45 @@ class MemberProgress:
         if kind == "RunContent":
             self.text += event.content if isinstance(event.content, str) else ""
         elif kind in ("ModelRequestStarted", "StepError"):
-            self.text = self.doing = ""
+            self.text = self.step = ""
+            self.calls = {}
         elif kind == "ModelRequestCompleted":
             self.input_tokens += event.raw.get("input_tokens") or 0
             self.output_tokens += event.raw.get("output_tokens") or 0
         elif kind == "ToolCallStarted":
-            self.doing = call_of(event.tool or {})
+            # A new object each time, because the thread that draws may be reading the old one.
+            self.calls = {**self.calls, _call_id(event): call_of(event.tool or {})}
         elif kind == "ToolCallCompleted":
-            self.doing = ""
+            self.calls = {call_id: call for call_id, call in self.calls.items() if call_id != _call_id(event)}
         elif kind == "StepStarted":
-            self.doing = one_line(event.raw.get("step_name"))
+            self.step = one_line(event.raw.get("step_name"))
         elif kind == "RunContinued":
-            self.ended_at = None
+            self.ended_at, self.undecided = None, ()
         elif kind.removeprefix("Run") in _ENDS:
             self._end(kind, event)
 
     @property
+    def activity(self) -> str:
+        """What it does, in a word."""
+        return "calling" if self.calls else self.state
+
+    @property
+    def doings(self) -> list[str]:
+        """What it does: a line for each call that is being made, or waits for a person."""
+        calls = [call if call.startswith(ASKS) else f"calling {call}" for call in self.calls.values()]
+        return calls or [f"{self.state}: {call}" for call in self.undecided] or [f"{self.state} {self.step}".strip()]
+
+    @property
     def words(self) -> str:
-        """What it does."""
-        return self.doing if self.doing.startswith(ASKS) else f"{self.state} {self.doing}".strip()
+        """The same in one line."""
+        return "; ".join(self.doings)
 
     def _end(self, kind: str, event: "Event") -> None:
-        self.doing = ""
-        if kind != "RunPaused":
+        self.calls, self.step = {}, ""
+        if kind == "RunPaused":
+            tools = [entry.get("tool_execution") or {} for entry in event.raw.get("requirements") or ()]
+            self.undecided = tuple(call_of(tool) for tool in tools if tool.get("tool_name"))
+        else:
             self.ended_at = event.at
         if kind == "RunError":
             self.text = one_line(event.raw.get("error") or event.content)
@@ -145,8 +165,13 @@ def line_of(event: "Event", member: MemberProgress) -> str | None:
     return write(event, member) if write else None
 
 
+def _call_id(event: "Event") -> str | None:
+    return (event.tool or {}).get("tool_call_id")
+
+
 def _call(event: "Event", member: MemberProgress) -> str:
-    return member.doing if member.doing.startswith(ASKS) else f"calls {member.doing}"
+    call = call_of(event.tool or {})
+    return call if call.startswith(ASKS) else f"calls {call}"
 
 
 def _result(event: "Event", member: MemberProgress) -> str | None:

@@ -1,11 +1,13 @@
 """A run, for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import (
+    NAME_WIDTH,
     ago,
     call_text,
+    counted,
     cut,
     dollars,
     fact_line,
@@ -46,8 +48,8 @@ def _lines(run: "Run") -> Iterator[str]:
         yield fact_line("started", f"{ago(started)} ({iso(started)})")
     yield fact_line("used", _usage(raw))
     yield fact_line("message", _input(raw))
-    for member in raw.get("members") or ():
-        yield fact_line("member", member_line(member))
+    for line in member_lines(raw.get("members") or ()):
+        yield f"{'member':<{NAME_WIDTH}} {line}"
     for requirement in run.requirements:
         yield fact_line("waits for", f"{call_text(requirement.name, requirement.arguments)}  approval {requirement.id}")
     if run.error:
@@ -70,7 +72,7 @@ def _usage(raw: dict[str, Any]) -> str:
     if not totals:
         return "nothing yet"
     tokens = f"{totals['input_tokens']:,} tokens read, {totals['output_tokens']:,} written"
-    calls = f"{totals['model_calls']} model calls, {totals['tool_calls']} tool calls"
+    calls = f"{counted(totals['model_calls'], 'model call')}, {counted(totals['tool_calls'], 'tool call')}"
     return ", ".join(part for part in (tokens, calls, dollars(totals.get("cost"))) if part)
 
 
@@ -79,10 +81,20 @@ def _input(raw: dict[str, Any]) -> Any:
     return value.get("input_content") if isinstance(value, dict) else value
 
 
-def member_line(member: dict[str, Any]) -> str:
-    """A member's run: its name, status, time and task."""
-    seconds, task = took(member.get("started_at"), member.get("ended_at")), cut(member.get("task"), TEXT_LENGTH)
-    return "  ".join(str(part) for part in (member["name"], member["status"], seconds, task) if part)
+def member_lines(members: Sequence[dict[str, Any]]) -> list[str]:
+    """The runs of members, one below the other: name, status, time and task."""
+    rows = [
+        (
+            one_line(member["name"]),
+            str(member["status"]),
+            took(member.get("started_at"), member.get("ended_at")),
+            cut(member.get("task"), TEXT_LENGTH),
+        )
+        for member in members
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = [[f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True) if width] for row in rows]
+    return ["  ".join(row).rstrip() for row in cells]
 
 
 def _next(run: "Run", options: "ServerOptions") -> Iterator[str]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from musterd.cli.output import ID_LENGTH, console, dollars, duration, printable, say
+from musterd.cli.output import ID_LENGTH, console, cut, dollars, duration, printable, say
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
 from musterd.cli.waiting import Heartbeat, can_redraw
@@ -25,6 +25,8 @@ REFRESHES_PER_SECOND = 8
 WAITING = "waiting to start"
 SILENCE_SECONDS = 10.0
 """Without a terminal, the longest time without a line: logs should not be full of them."""
+ECHO_WIDTH = 4
+"""Columns for what the terminal writes when Ctrl+C is pressed, and for the sign that something was cut."""
 COST_SECONDS = 2.0
 """How often the cost is read, at most."""
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "dim", "paused": "yellow"}
@@ -93,10 +95,17 @@ class LiveScreen:
     :param terminal: where to draw.
     :param read_cost: reads what the run has cost so far, in US dollars: events do not have it before the end.
     :param outage: whether the server answers.
+    :param hint: what the keys do, in the line below.
     """
 
     def __init__(
-        self, title: str, run_id: str, terminal: "Console", read_cost: Callable[[], float | None], outage: Outage
+        self,
+        title: str,
+        run_id: str,
+        terminal: "Console",
+        read_cost: Callable[[], float | None],
+        outage: Outage,
+        hint: str = "",
     ) -> None:
         self.progress = RunProgress()
         self._title = title
@@ -104,6 +113,7 @@ class LiveScreen:
         self._terminal = terminal
         self._read_cost = read_cost
         self._outage = outage
+        self._hint = hint
         self._opened_at = clock.monotonic()
         self._next_cost_at = clock.monotonic() + COST_SECONDS
         self._live: Live | None = None
@@ -149,8 +159,13 @@ class LiveScreen:
         for _ in range(columns):
             grid.add_column(ratio=1)
         for start in range(0, len(visible), columns):
-            grid.add_row(*map(self._panel, visible[start : start + columns]))
-        return Group(Text(self._headline(members), style="bold", no_wrap=True, overflow="ellipsis"), grid)
+            grid.add_row(*(self._panel(member, size.width // columns) for member in visible[start : start + columns]))
+        headline = Text(self._headline(members), style="bold", no_wrap=True, overflow="ellipsis")
+        if not self._hint or 1 + PANEL_HEIGHT * grid.row_count + 1 >= size.height:
+            return Group(headline, grid)
+        # A short last line: after a full one the ^C that the terminal writes begins a new line, so that one line of the
+        # drawing would stay.
+        return Group(headline, grid, Text(cut(self._hint, max(size.width - ECHO_WIDTH, 0)), style="dim"))
 
     def _headline(self, members: list[MemberProgress]) -> str:
         state = reconnecting(self._outage)
@@ -159,20 +174,20 @@ class LiveScreen:
         root = members[0]
         tokens = sum(member.input_tokens + member.output_tokens for member in members)
         facts = (self._elapsed(root), f"{tokens:,} tokens", dollars(self.progress.cost), self._run_id)
-        return "  ".join(part for part in (self._title, state or root.state, *facts) if part)
+        return "  ".join(part for part in (self._title, state or root.activity, *facts) if part)
 
-    def _panel(self, member: MemberProgress) -> "Panel":
+    def _panel(self, member: MemberProgress, panel_width: int) -> "Panel":
         from rich.panel import Panel
         from rich.text import Text
 
-        width = max(self._terminal.width // max(1, self._terminal.width // PANEL_WIDTH) - 4, 10)
+        width = max(panel_width - 4, 10)
         text = Text(printable(member.text[-width * TEXT_LINES :]), overflow="fold")
-        lines = text.wrap(self._terminal, width)[-TEXT_LINES:]
-        doing = Text(member.words, no_wrap=True, overflow="ellipsis", style="cyan")
+        doings = [Text(doing, no_wrap=True, overflow="ellipsis", style="cyan") for doing in member.doings[-TEXT_LINES:]]
+        lines = text.wrap(self._terminal, width)[len(doings) - TEXT_LINES - 1 :]
         tokens = f"{member.input_tokens:,} in, {member.output_tokens:,} out"
         style = _STYLES.get(member.state, "cyan")
         return Panel(
-            Text("\n").join([doing, *lines]),
+            Text("\n").join([*doings, *lines]),
             title=Text(member.name, style="bold"),
             subtitle=Text(f"{tokens}  {self._elapsed(member)}", style="dim"),
             border_style=style,
@@ -199,8 +214,10 @@ def reconnecting(outage: Outage) -> str:
     return f"reconnecting {duration(outage.seconds)}" if outage.seconds else ""
 
 
-def screen_for(run: "Run", read_cost: Callable[[], float | None], outage: Outage, silence_seconds: float) -> Screen:
+def screen_for(
+    run: "Run", read_cost: Callable[[], float | None], outage: Outage, silence_seconds: float, hint: str
+) -> Screen:
     """The screen that suits standard error. The other parameters are those of the screens."""
     if can_redraw():
-        return LiveScreen(run.component_id or "run", run.run_id, console(sys.stderr), read_cost, outage)
+        return LiveScreen(run.component_id or "run", run.run_id, console(sys.stderr), read_cost, outage, hint)
     return LineScreen(outage, silence_seconds)

@@ -15,7 +15,7 @@ from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, complete_profiles
 
 if TYPE_CHECKING:
-    from musterd.client import AnswerError, Client
+    from musterd.client import AnswerError, Client, InvalidInput
 
 DEFAULT_URL = "http://127.0.0.1:7777"
 SERVER = Group("Server", sort_key=1)
@@ -106,6 +106,11 @@ def connected(
             raise CommandFailed(_words(error)) from error
 
 
+def field_messages(error: "InvalidInput") -> str:
+    """What is wrong with the values that a person gave, without their places in the request."""
+    return "\n".join(map(printable, error.fields.values())) or printable(error.detail)
+
+
 def command(words: str, argument: str, options: ServerOptions) -> str:
     """A command to type, for the same server."""
     if isinstance(options, StartedServer):
@@ -123,7 +128,8 @@ _REMEDIES = {
 def _words(error: "AnswerError") -> str:
     """A refusal, in words for people who typed a command."""
     fields = getattr(error, "fields", None) or {}
-    lines = [error.detail.rstrip("."), *(f"{name}: {message}" for name, message in fields.items())]
+    # The sentence repeats the fields, with their places in the request.
+    lines = [f"{name}: {message}" for name, message in fields.items()] or [error.detail.rstrip(".")]
     lines = [printable(line) for line in lines]
     if remedy := _REMEDIES.get(error.status):
         lines.append(remedy)
