@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.app import Sample, Serve
+from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
 from tests.support.tmux import TMUX, TmuxTerminal
 
@@ -85,8 +86,10 @@ async def test_an_approval_is_asked_below_what_was_there(
 async def test_what_was_typed_before_a_question_is_no_answer(
     serve_live: Serve, open_terminal: Open, asking: Sample
 ) -> None:
+    model = asking.teams[0].model
+    assert isinstance(model, HeldModel)
+    hold = model.hold(PUBLISH)
     async with serve_live(served=asking) as server:
-        hold = server.model.hold(PUBLISH)
         with open_terminal(server, "run", "desk", PUBLISH) as terminal:
             await asyncio.to_thread(terminal.until, "thinking")
             terminal.type("y")
