@@ -22,7 +22,8 @@ Without directives:
 - A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
 - A memory manager remembers what begins with "I", "My" or "Remember that". If there is a profile, "My name is …" sets
   the name in it.
-- An agent with exactly one tool that matches the message calls it.
+- An agent with exactly one tool that matches the message calls it, if the message has a name (after "in", "to" and the
+  like) for each text that the tool requires, and a number for each number.
 - Any other agent echoes the message.
 """
 
@@ -45,6 +46,7 @@ MAX_WORDS = 100_000
 _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b *(.*?)\]\](?!\])", re.DOTALL)
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
 _PROPER_NAME = re.compile(r"\b(?:in|for|of|at|to|on)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?\b")
 _FACT = re.compile(r"\b(?:I|My|Remember that)\b[^.!?\n]*")
 _NAME = re.compile(r"\bMy name is ([^.!?,\n]+)[.!?,]*")
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -206,14 +208,23 @@ def _delegations(text: str, members: Sequence[Member]) -> tuple[Call, ...]:
 
 
 def _matching_call(text: str, function: Mapping[str, Any]) -> Call | None:
-    """A call of ``function``, if ``text`` mentions it and has a value for its only argument."""
-    properties: Mapping[str, Any] = (function.get("parameters") or {}).get("properties") or {}
+    """A call of ``function``, if ``text`` mentions it and has a value for each argument that it needs."""
+    parameters: Mapping[str, Any] = function.get("parameters") or {}
+    properties: Mapping[str, Any] = parameters.get("properties") or {}
+    needed = list(properties) if len(properties) == 1 else parameters.get("required") or ()
     function_words = words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}")
-    proper_name = _PROPER_NAME.search(text)
-    if len(properties) != 1 or proper_name is None or not function_words & words_of(text):
+    if not needed or not function_words & words_of(text):
         return None
-    (argument,) = properties
-    return Call(name=function["name"], args={argument: proper_name[1]})
+    names, numbers = _PROPER_NAME.findall(text), [json.loads(number) for number in _NUMBER.findall(text)]
+    args: dict[str, Any] = {}
+    for argument in needed:
+        schema = properties.get(argument)
+        is_number = isinstance(schema, Mapping) and schema.get("type") in ("integer", "number")
+        values = numbers if is_number else names
+        if not values:
+            return None
+        args[argument] = values.pop(0)
+    return Call(name=function["name"], args=args)
 
 
 def _text(message: Message) -> str:

@@ -7,9 +7,10 @@ import pytest
 from musterd.models.script import Call, Plan, plan
 
 
-def function(name: str, **properties: str) -> dict[str, Any]:
+def function(name: str, required: tuple[str, ...] = (), **properties: str) -> dict[str, Any]:
     """A tool as OpenAI's chat completions take it."""
     parameters = {"type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}}
+    parameters |= {"required": list(required)} if required else {}
     return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
 
 
@@ -93,6 +94,16 @@ def test_a_member_with_one_fitting_tool_calls_it() -> None:
     assert plan(user("weather in New York?"), [weather]).calls == (Call(name="get_weather", args={"city": "New York"}),)
     assert plan(user("weather?"), [weather]) == Plan(text="Echo: weather?")
     assert plan(user("weather in Rome"), [function("get_weather", city="string", day="string")]).calls == ()
+
+
+def test_a_tool_is_called_with_the_names_and_numbers_of_the_message() -> None:
+    order = function("order_bikes", place="string", number="integer", price="number", required=("place", "number"))
+    call = Call(name="order_bikes", args={"place": "Bergen", "number": 12})
+    assert plan(user("Order 12 bikes for Bergen"), [order]).calls == (call,)
+    assert plan(user("Order bikes for Bergen"), [order]).calls == ()
+    assert plan(user("Order 12 bikes"), [order]).calls == ()
+    assert plan(user("Order 12 bikes for Bergen"), [function("order_bikes", place="string")]).calls
+    assert plan(user("Order 12 bikes for Bergen"), [function("order_bikes")]).calls == ()
 
 
 def test_a_memory_manager_follows_its_own_directives_and_the_leader_the_others() -> None:
