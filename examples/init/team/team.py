@@ -1,4 +1,4 @@
-"""A team of two: its leader gives each question to the member who knows.
+"""A team of three: its leader gives each task to the member who can do it.
 
 Serve it: musterd dev team.py
 """
@@ -7,7 +7,8 @@ import os
 
 from musterd import Agent, Team, tool
 
-# "scripted" is built in and needs no account: it delegates by the words of a message, and repeats the rest.
+# "scripted" is built in and needs no account: it delegates by the words of a message, and repeats the rest. The message
+# "[[WORDS 300 100]]" makes it write for half a minute: restart the server meanwhile, and the run goes on.
 MODEL = os.environ.get("MODEL", "scripted")
 
 
@@ -21,13 +22,24 @@ def get_weather(city: str) -> str:
     return f"Sunny in {city}, 21 degrees"
 
 
+@tool(requires_confirmation=True)  # a person approves each call first
+def send_postcard(recipient: str) -> str:
+    """Send a postcard.
+
+    Args:
+        recipient: Who gets it.
+    """
+    return f"A postcard is on its way to {recipient}"
+
+
 weather = Agent(id="weather", role="Knows the weather", model=MODEL, tools=[get_weather])
 writer = Agent(id="writer", role="Writes short texts and poems", model=MODEL)
+post = Agent(id="post", role="Sends postcards", model=MODEL, tools=[send_postcard])
 
 desk = Team(
     id="desk",
     name="News desk",
     model=MODEL,
-    members=[weather, writer],
-    instructions="Give each question to the member who knows, and keep every fact of the replies.",
+    members=[weather, writer, post],
+    instructions="Give each task to the member who can do it, and keep every fact of the replies.",
 )

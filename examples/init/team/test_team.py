@@ -21,3 +21,11 @@ def test_a_poem_is_the_writers_work():
     with TestClient(desk) as client:  # without a script: each member whose role fits gets a part of the message
         run = client.run(desk, "Write a poem about rain")
     assert run.members == ["writer"]
+
+
+def test_a_postcard_waits_for_a_person():
+    with TestClient(desk) as client:
+        run = client.run(desk, "Send a postcard to Anna")
+        assert [question.arguments for question in run.requirements] == [{"recipient": "Anna"}]
+        run = client.decide(run, run.requirements[0].approve())
+    assert run.content == "A postcard is on its way to Anna"

@@ -8,6 +8,7 @@ import structlog
 import musterd
 from musterd.cli.page import page_url
 from musterd.cli.ready_line import ready_line
+from musterd.cli.remote.server_options import DEFAULT_URL
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 from musterd.store.open_database import redacted_url
@@ -35,9 +36,18 @@ def print_startup(server: Server, address: str) -> None:
     if server.settings.log_json:
         log.info("serving", version=musterd.__version__, url=address, **facts)
     else:
-        lines = [f"  {name:9} {value}" for name, value in {**facts, "stop": "Ctrl+C"}.items()]
+        keys = {"run": _run_command(server, address), "stop": "Ctrl+C"}
+        lines = [f"  {name:9} {value}" for name, value in {**facts, **keys}.items() if value]
         print("\n".join([f"musterd {musterd.__version__}", *lines]), file=sys.stderr, flush=True)  # noqa: T201
     print(ready_line(address), flush=True)  # noqa: T201 - the output of the command
+
+
+def _run_command(server: Server, address: str) -> str:
+    """A command that runs something of what is served, in another terminal; empty if nothing is."""
+    registry = server.registry
+    component_id = next((name for kind in (registry.teams, registry.workflows, registry.agents) for name in kind), None)
+    url = "" if address == DEFAULT_URL else f" --url {address}"
+    return f'musterd run {component_id} "…"{url}' if component_id else ""
 
 
 def startup_facts(server: Server, address: str) -> dict[str, str]:

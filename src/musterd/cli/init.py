@@ -9,8 +9,15 @@ from musterd.cli.samples import sample
 from musterd.core.errors import StartError
 
 Template = Literal["team", "workflow", "knowledge"]
+EXAMPLES: dict[Template, tuple[str, str]] = {
+    "team": ("desk", "What is the weather in Oslo? Send a postcard to Anna."),
+    "workflow": ("article", "The kettle"),
+    "knowledge": ("handbook", "What may a hotel cost?"),
+}
+"""What can be run of each template: an id, and a message."""
 NOTES: dict[Template, str] = {"knowledge": "Put your documents into documents/. They are read at each start."}
 """Notes that are printed after a template's files."""
+MODEL_NOTE = "For a model of your own, copy .env.example to .env, and set the model and its key there."
 RENAMED = {"gitignore": ".gitignore", "env.example": ".env.example"}
 """Files that would have an effect in the folder of the samples under the names that they get."""
 
@@ -48,14 +55,14 @@ def _texts(template: Template) -> dict[Path, str]:
 
 
 def _lines(folder: Path, template: Template, files: list[Path]) -> list[str]:
+    component, message = EXAMPLES[template]
     commands = [
         (f"musterd dev {template}.py", "serve it, open its page, and restart it after each change"),
+        (f'musterd run {component} "{message}"', "in another terminal: run it, and watch"),
         (f"pytest test_{template}.py", "run its test (pip install pytest)"),
-        ("cp .env.example .env", "then set your model and its key in .env"),
     ]
-    width = max(len(command) for command, _ in commands)
-    lines = [f"  {command:{width}}  {purpose}" for command, purpose in commands]
+    lines = [line for command, purpose in commands for line in (f"  {command}", f"      {purpose}")]
     if folder.resolve() != Path.cwd():
         lines.insert(0, f"  cd {shlex.quote(str(folder))}")
     notes = [NOTES[template]] if template in NOTES else []
-    return [f"Wrote {', '.join(map(str, files))}", *notes, "", "Next:", *lines]
+    return [f"Wrote {', '.join(map(str, files))}", *notes, "", "Next:", *lines, "", MODEL_NOTE]

@@ -44,8 +44,14 @@ def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str
     assert said["page"] == "http://127.0.0.1:7777/ui/"
     assert said["docs"] == "http://127.0.0.1:7777/docs"
     assert said["access"] == "open: no key is required"
+    assert said["run"] == 'musterd run desk "…"'
     assert said["stop"] == "Ctrl+C"
     assert "topsecret" not in output.err
+
+
+def test_the_command_that_runs_a_team_names_a_server_at_another_address(capsys: pytest.CaptureFixture[str]) -> None:
+    print_startup(server_of(), "http://127.0.0.1:8000")
+    assert '  run       musterd run desk "…" --url http://127.0.0.1:8000\n' in capsys.readouterr().err
 
 
 def test_a_start_says_it_as_a_log_line_if_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
