@@ -29,7 +29,7 @@ def import_agno(
     Parameters
     ----------
     database
-        A SQLite file, or a URL as AgentOS takes it.
+        A SQLite file, or a URL in AgentOS's form.
     component
         Give an agent, team or workflow another id, as old=new; may be repeated.
     owned

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Group, Parameter, validators
 
 import musterd
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
@@ -20,9 +20,17 @@ START = "start"
 """The name under which garbage collection is held off until a long-running command has started."""
 
 DATABASE = Annotated[
-    str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
+    str | None,
+    Parameter(help="The database: sqlite:///file, sqlite:////absolute/file or postgresql://… [MUSTERD_DB]"),
 ]
 JSON = Annotated[bool, Parameter(help="Print JSON: an array, or one object.")]
+
+START_HERE = Group.create_ordered("Start here")
+RUNS = Group.create_ordered("Runs on a server")
+SERVERS = Group.create_ordered("Servers")
+DATA = Group.create_ordered("Data of a server, on its machine")
+DEVELOPMENT = Group.create_ordered("Development")
+OPTIONS = Group.create_ordered("Options")
 
 app = App(
     name="musterd",
@@ -32,7 +40,7 @@ app = App(
 )
 
 
-@app.command
+@app.command(group=START_HERE, sort_key=1)
 def init(folder: Path = Path(), /, *, template: Literal["team", "workflow", "knowledge"] = "team") -> int:
     """Write a sample that runs without an account, with its test, into FOLDER. Nothing is overwritten.
 
@@ -50,7 +58,7 @@ def init(folder: Path = Path(), /, *, template: Literal["team", "workflow", "kno
     return write_sample(folder, template)
 
 
-@app.command
+@app.command(group=SERVERS)
 def serve(  # noqa: PLR0913 - each is an argument or an option
     source: str,
     /,
@@ -63,12 +71,15 @@ def serve(  # noqa: PLR0913 - each is an argument or an option
     recover: bool = True,
     get: str | None = None,
 ) -> int:
-    """Serve the agents, teams and workflows of SOURCE: a file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
+    """Serve the agents, teams and workflows of SOURCE.
+
+    Ctrl+C lets runs finish their current step; a second one stops at once. Runs that have not finished continue at the
+    next start.
 
     Parameters
     ----------
     source
-        Where the agents, teams and workflows are declared.
+        A file (FILE.py, FILE.py:NAME or teams.yaml) or a module (pkg.mod or pkg.mod:NAME).
     host
         Address to listen on.
     port
@@ -95,7 +106,7 @@ def serve(  # noqa: PLR0913 - each is an argument or an option
     return run_server(source, host=host, port=port, db=db, insecure=insecure, role=role)
 
 
-@app.command
+@app.command(group=START_HERE, sort_key=2)
 def dev(
     source: str,
     /,
@@ -113,13 +124,13 @@ def dev(
     Parameters
     ----------
     source
-        Where the agents, teams and workflows are declared.
+        A file (FILE.py, FILE.py:NAME or teams.yaml) or a module (pkg.mod or pkg.mod:NAME).
     host
         Address to listen on.
     port
         Port to listen on; 0 takes a free one.
     open
-        Open the page in a browser; by default in a terminal.
+        Open the page in a browser; by default in a terminal with a display.
     """
     from musterd.cli.dev import can_open_page
     from musterd.cli.dev import dev as serve_again
@@ -127,7 +138,7 @@ def dev(
     return serve_again(source, host=host, port=port, db=db, opens_page=can_open_page() if open is None else open)
 
 
-@app.command(name="worker")
+@app.command(name="worker", group=SERVERS)
 def work(
     source: str,
     /,
@@ -141,7 +152,7 @@ def work(
     Parameters
     ----------
     source
-        Where the agents, teams and workflows are declared.
+        A file (FILE.py, FILE.py:NAME or teams.yaml) or a module (pkg.mod or pkg.mod:NAME).
     host
         Address to answer probes on.
     port
@@ -152,9 +163,11 @@ def work(
     return run_worker(source, db=db, host=host, port=port)
 
 
-@app.command
+@app.command(group=START_HERE, sort_key=4)
 def demo(*, scripted: bool = False, keep: bool | None = None, json: bool = False) -> int:
-    """Run the sample team once, on a server and a database of its own. Exit codes are those of run.
+    """Run the sample team once, on a server and a database of its own.
+
+    Exit codes are those of musterd run.
 
     Parameters
     ----------
@@ -170,7 +183,7 @@ def demo(*, scripted: bool = False, keep: bool | None = None, json: bool = False
     return run_demo(scripted=scripted, keep=keep, as_json=json)
 
 
-token = App(name="token", help="Manage service accounts and their tokens.")
+token = App(name="token", group=DATA, help="Manage service accounts and their tokens.")
 app.command(token)
 
 
@@ -225,7 +238,9 @@ def revoke_token(name: str, /, *, db: DATABASE = None) -> int:
     return revoke(name, db=db)
 
 
-schedules = App(name="schedules", help="List, trigger, enable and disable schedules without a running server.")
+schedules = App(
+    name="schedules", group=DATA, help="List, trigger, enable and disable schedules without a running server."
+)
 app.command(schedules)
 
 
@@ -279,103 +294,15 @@ def disable_schedule(name: str, /, *, db: DATABASE = None) -> int:
     return enable(name, enabled=False, db=db)
 
 
-knowledge = App(name="knowledge", help="List, add, remove and search the contents of knowledge bases.")
-app.command(knowledge)
+app.command(
+    "musterd.cli.knowledge_commands:knowledge",
+    name="knowledge",
+    group=DATA,
+    help="List, add, remove and search the contents of knowledge bases.",
+)
 
 
-@knowledge.command(name="ls")
-def list_contents(base: str, /, *, db: DATABASE = None, json: JSON = False) -> int:
-    """List the contents of the knowledge base BASE, with the states of their jobs.
-
-    Parameters
-    ----------
-    base
-        The id of the knowledge base. A server has declared it.
-    """
-    from musterd.cli.knowledge import show
-
-    return show(base, db=db, as_json=json)
-
-
-@knowledge.command(name="add")
-def add_contents(base: str, file: Path, /, *files: Path, db: DATABASE = None) -> int:
-    """Add files to the knowledge base BASE. A server on the same database reads them within a second.
-
-    Parameters
-    ----------
-    base
-        The id of the knowledge base.
-    file
-        A file; contents of the same names are replaced.
-    files
-        More files.
-    """
-    from musterd.cli.knowledge import add
-
-    return add(base, [file, *files], db=db)
-
-
-@knowledge.command(name="rm")
-def remove_content(base: str, name: str, /, *, db: DATABASE = None) -> int:
-    """Delete the content NAME of the knowledge base BASE.
-
-    Parameters
-    ----------
-    base
-        The id of the knowledge base.
-    name
-        The name or the id of the content.
-    """
-    from musterd.cli.knowledge import remove
-
-    return remove(base, name, db=db)
-
-
-@knowledge.command(name="search")
-def search_contents(
-    base: str,
-    query: str,
-    /,
-    *,
-    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 10,
-    db: DATABASE = None,
-    json: JSON = False,
-) -> int:
-    """Search the knowledge base BASE for QUERY, and print the best chunks.
-
-    Parameters
-    ----------
-    base
-        The id of the knowledge base.
-    query
-        What to search for.
-    limit
-        How many chunks.
-    """
-    from musterd.cli.knowledge import search
-
-    return search(base, query, limit=limit, db=db, as_json=json)
-
-
-@knowledge.command(name="sync")
-def sync_folder(base: str, folder: Path, /, *, db: DATABASE = None) -> int:
-    """Bring the knowledge base BASE in step with FOLDER: new, changed and removed files.
-
-    Exit codes: 0 all files are contents, 1 some are left out.
-
-    Parameters
-    ----------
-    base
-        The id of the knowledge base.
-    folder
-        The folder. Contents that come from elsewhere stay.
-    """
-    from musterd.cli.knowledge import sync
-
-    return sync(base, folder, db=db)
-
-
-@app.command
+@app.command(group=DEVELOPMENT)
 def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
     """Print the next ten instants of the cron expression EXPRESSION.
 
@@ -391,7 +318,7 @@ def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
     return show_cron(expression, tz, as_json=json)
 
 
-@app.command
+@app.command(group=DEVELOPMENT)
 def inspect(source: str, /, *, json: JSON = False) -> int:
     """Print what SOURCE declares. If it uses Agno's classes, also print what musterd does differently.
 
@@ -400,14 +327,14 @@ def inspect(source: str, /, *, json: JSON = False) -> int:
     Parameters
     ----------
     source
-        Where the agents, teams and workflows are declared.
+        A file (FILE.py, FILE.py:NAME or teams.yaml) or a module (pkg.mod or pkg.mod:NAME).
     """
     from musterd.cli.inspect import inspect as print_source
 
     return print_source(source, as_json=json)
 
 
-@app.command
+@app.command(group=SERVERS)
 def doctor(
     source: str | None = None,
     /,
@@ -438,11 +365,12 @@ def doctor(
     return run_doctor(source, db=db, host=host, port=port, connects_to_mcp=mcp, as_json=json)
 
 
-@app.command
+@app.command(group=DEVELOPMENT)
 def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
     """Drive the agents, teams and workflows of SOURCE through the run in FILE, and show the first step that differs.
 
-    No model and no tool is called, and no database is used.
+    No model and no tool is called, and no database is used. A test does the same with musterd.testing:
+    replay("run.json", team) raises an error that names the step.
 
     Exit codes: 0 no step differs, 1 one does, 2 the run cannot be replayed.
 
@@ -451,14 +379,14 @@ def replay(file: Path, source: str, /, *, json: JSON = False) -> int:
     file
         The exported run: musterd runs export RUN --output FILE.
     source
-        Where the agents, teams and workflows are declared.
+        A file (FILE.py, FILE.py:NAME or teams.yaml) or a module (pkg.mod or pkg.mod:NAME).
     """
     from musterd.cli.replay import replay_file
 
     return replay_file(file, source, as_json=json)
 
 
-config = App(name="config", help="Show the settings.")
+config = App(name="config", group=SERVERS, help="Show the settings.")
 app.command(config)
 
 
@@ -473,7 +401,7 @@ def show_config(*, json: JSON = False) -> int:
     return show(as_json=json)
 
 
-@app.command
+@app.command(group=DEVELOPMENT)
 def openapi() -> int:
     """Print the OpenAPI document of the API as JSON."""
     from musterd.cli.in_process import openapi as print_document
@@ -481,7 +409,7 @@ def openapi() -> int:
     return print_document()
 
 
-database = App(name="db", help="Inspect the database, and back it up.")
+database = App(name="db", group=DATA, help="Inspect the database, and back it up.")
 app.command(database)
 
 
@@ -522,11 +450,14 @@ def backup(
 
 
 app.command(
-    "musterd.cli.import_commands:imports", name="import", help="Copy the data of another server into the database."
+    "musterd.cli.import_commands:imports",
+    name="import",
+    group=DATA,
+    help="Copy the data of another server into the database.",
 )
 
 
-@app.command
+@app.command(group=DEVELOPMENT)
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print a script that completes commands and options in SHELL.
 
@@ -546,13 +477,34 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 REMOTE = "musterd.cli.remote"
-app.command(f"{REMOTE}.run:run", name="run", help="Run a team, show its members at work, and print the answer.")
-app.command(f"{REMOTE}.run:chat", name="chat", help="Talk to a team in the terminal.")
-app.command(f"{REMOTE}.approvals:approvals", name="approvals", help="List and decide what runs wait for.")
-app.command(f"{REMOTE}.sessions:sessions", name="sessions", help="List, show, rename, export and delete sessions.")
-app.command(f"{REMOTE}.runs:runs", name="runs", help="List, show, watch and change runs.")
-app.command(f"{REMOTE}.teams:teams", name="teams", help="List and show the teams, agents and workflows of a server.")
-app.command(f"{REMOTE}.profile_commands:profile", name="profile", help="Keep the URLs and tokens of servers.")
+RUN_HELP = """Run a team, show its members at work, and print the answer.
+
+Ctrl+C cancels the run; a second one within a second leaves it at work. The terminal asks for the decisions that the run
+waits for.
+
+Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 the server cannot be reached, 130 cancelled.
+"""
+CHAT_HELP = """Talk to a team in the terminal: each line is a message of one session.
+
+Ctrl+C cancels the current run. Ctrl+D ends, and prints how to continue.
+"""
+app.command(f"{REMOTE}.run:run", name="run", group=START_HERE, sort_key=3, help=RUN_HELP)
+app.command(f"{REMOTE}.run:chat", name="chat", group=RUNS, help=CHAT_HELP)
+for name, help_text in (
+    ("approvals", "List and make the decisions that runs wait for."),
+    ("sessions", "List, show, rename, export and delete sessions."),
+    ("runs", "List, show, watch and change runs."),
+    ("teams", "List and show the teams, agents and workflows of a server."),
+):
+    app.command(f"{REMOTE}.{name}:{name}", name=name, group=RUNS, help=help_text)
+app.command(
+    f"{REMOTE}.profile_commands:profile",
+    name="profile",
+    group=RUNS,
+    help="Store the URLs and tokens of servers under names.",
+)
+for option in ("--help", "--version"):
+    app[option].group = OPTIONS
 
 
 def _error_text(error: MusterdError) -> str:

@@ -152,7 +152,9 @@ async def test_an_export_goes_to_a_file_of_its_owner(
         talk_to(server)
         await server.run("[[SAY one]]", run_id="r1")
         file = tmp_path / "r1.json"
-        assert (await musterd("runs", "export", "r1", "--output", str(file))).code == 0
+        written = await musterd("runs", "export", "r1", "--output", str(file))
+        assert written.code == 0
+        assert f"musterd replay {file} SOURCE" in written.err
         assert json.loads(file.read_text())["run"]["content"] == "one"
         assert file.stat().st_mode & 0o777 == 0o600
         again = await musterd("runs", "export", "r1", "--output", str(file))

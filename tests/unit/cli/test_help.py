@@ -1,6 +1,7 @@
 """``--help`` of every command imports nothing heavy, and completion knows all commands."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_help_imports_nothing_that_it_does_not_need() -> None:
     assert modules & HEAVY == set()
     ours = {name for name in modules if name.startswith("musterd") and not name.startswith("musterd.cli")}
     assert ours == OURS
+
+
+def test_help_begins_with_the_commands_that_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    panels = re.split(r"╭─ (.+?) ─", capsys.readouterr().out)[1:]
+    names = [re.findall(r"^│ (\S+)", panel, flags=re.MULTILINE) for panel in panels[1::2]]
+    assert (panels[0], names[0]) == ("Start here", ["init", "dev", "run", "demo"])
+    assert {name for group in names for name in group} >= {name for name in app if not name.startswith("-")}
+
+
+def test_the_help_of_run_says_what_keys_do_and_what_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "Ctrl+C cancels the run" in words
+    assert "Exit codes: 0 completed, 1 failed, 3 it waits for a decision" in words
 
 
 @pytest.mark.parametrize("shell", SHELLS)

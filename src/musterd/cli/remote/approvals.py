@@ -9,7 +9,7 @@ from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connect
 
 Status = Literal["pending", "approved", "rejected", "expired", "cancelled", "all"]
 
-approvals = App(name="approvals", help="List and decide what runs wait for.")
+approvals = App(name="approvals", help="List and make the decisions that runs wait for.")
 
 
 @approvals.command(name="ls")
@@ -74,7 +74,7 @@ def approve(
     by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Let the call of APPROVAL be made. Its run goes on.
+    """Approve the call of APPROVAL. Its run continues.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def reject(
     by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Do not let the call of APPROVAL be made. Its run goes on without it.
+    """Reject the call of APPROVAL. Its run continues without it.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def edit(
     by: DecidedBy = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Let the call of APPROVAL be made with other arguments, such as: copies=3 title="Hello".
+    """Approve the call of APPROVAL with other arguments, such as: copies=3 title="Hello".
 
     Parameters
     ----------

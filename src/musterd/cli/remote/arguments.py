@@ -17,6 +17,6 @@ TeamOrSource = Annotated[str, Parameter(completer=completing.components_and_sour
 Run = Annotated[str, Parameter(completer=completing.runs)]
 Session = Annotated[str, Parameter(completer=completing.sessions)]
 ProfileName = Annotated[str, Parameter(help="The name of the profile.", completer=complete_profiles)]
-DecidedBy = Annotated[str | None, Parameter(help="Who decides; with a token its user does.")]
+DecidedBy = Annotated[str | None, Parameter(help="Who decides, if no token says it.")]
 Detach = Annotated[bool, Parameter(help="Print the id of the new run, and do not wait for it.")]
 ComponentKind = Literal["team", "agent", "workflow"]

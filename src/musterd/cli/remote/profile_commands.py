@@ -10,7 +10,7 @@ from musterd.cli.remote.arguments import ProfileName
 from musterd.cli.remote.command_failed import CommandFailed, ExitCode
 from musterd.cli.remote.profiles import Profile, Profiles, checked_url, profiles_path
 
-profile = App(name="profile", help="Keep the URLs and tokens of servers under names.")
+profile = App(name="profile", help="Store the URLs and tokens of servers under names.")
 
 
 @profile.command(name="add")
@@ -48,7 +48,7 @@ def add(
 
 @profile.command(name="use")
 def use(name: ProfileName, /) -> int:
-    """Let commands that name no server use the profile NAME."""
+    """Use the profile NAME for commands that name no server."""
     profiles = Profiles.load()
     chosen = profiles.get(name)
     Profiles(by_name=profiles.by_name, used=name).save()

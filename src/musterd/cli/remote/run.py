@@ -26,10 +26,7 @@ def run(  # noqa: PLR0913 - each is an argument or an option
     json: bool = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Run TEAM with MESSAGE, show its members at work, and print the answer.
-
-    Ctrl+C cancels the run; a second one within a second leaves it at work. The terminal asks for the decisions that the
-    run waits for. Exit codes: 0 completed, 1 failed, 3 it waits for a decision, 4 no server, 130 cancelled.
+    """Run TEAM with MESSAGE; the help text is in ``main``, which does not import this module for it.
 
     Parameters
     ----------
@@ -64,7 +61,7 @@ def chat(
     kind: ComponentKind | None = None,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Talk to TEAM: each line is a message of one session. Ctrl+D ends.
+    """Talk to TEAM; the help text is in ``main``.
 
     Parameters
     ----------

@@ -1,10 +1,13 @@
 """``musterd runs``: list, show, follow and change the runs of a server."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
+from musterd.cli.output import say
+from musterd.cli.program import program
 from musterd.cli.remote.arguments import Detach, Run, RunName, Session, Team
 from musterd.cli.remote.server_options import NO_OPTIONS, ServerOptions, connected
 
@@ -189,7 +192,7 @@ def rerun_run(run: RunName, /, *, detach: Detach = False, server: ServerOptions 
 
 @runs.command(name="fork")
 def fork_run(run: RunName, path: str, /, *, detach: Detach = False, server: ServerOptions = NO_OPTIONS) -> int:
-    """Start a new run that takes over the finished RUN up to the step at PATH, and goes on from there.
+    """Start a new run that reuses the steps of the finished RUN up to the one at PATH, and continues from there.
 
     Parameters
     ----------
@@ -207,6 +210,8 @@ def export_run(
 ) -> int:
     """Print everything that is stored of RUN as one JSON object: its members, journal, events and approvals.
 
+    It contains the texts of users. To compare it with today's code: musterd replay FILE SOURCE.
+
     Parameters
     ----------
     output
@@ -219,4 +224,6 @@ def export_run(
 
     with connected(server) as client:
         write_export(client.runs.export(run_id_of(client, run)), output, replaces=force)
+    if output is not None:
+        say(f"Compare it with today's code: {program()} replay {shlex.quote(str(output))} SOURCE")
     return 0

@@ -29,12 +29,12 @@ class ServerOptions:
     """The server that a command talks to."""
 
     url: Annotated[str | None, Parameter(help=f"URL of the server [MUSTERD_URL]; by default {DEFAULT_URL}.")] = None
-    token: Annotated[str | None, Parameter(help="Its key, or a token [MUSTERD_TOKEN].")] = field(
+    token: Annotated[str | None, Parameter(help="The server's key, or a token [MUSTERD_TOKEN].")] = field(
         default=None, repr=False
     )
     profile: Annotated[
         str | None,
-        Parameter(help="A profile that has both: musterd profile ls.", completer=complete_profiles),
+        Parameter(help="A stored URL and token; musterd profile ls lists them.", completer=complete_profiles),
     ] = None
 
 

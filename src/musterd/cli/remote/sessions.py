@@ -64,7 +64,7 @@ def show_session(session: SessionName, /, *, json: bool = False, server: ServerO
 
 @sessions.command(name="rename")
 def rename_session(session: SessionName, name: str, /, *, server: ServerOptions = NO_OPTIONS) -> int:
-    """Name SESSION NAME.
+    """Rename SESSION to NAME.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def remove_sessions(
     yes: Annotated[bool, Parameter(negative=())] = False,
     server: ServerOptions = NO_OPTIONS,
 ) -> int:
-    """Delete SESSION with all its runs. On a terminal you are asked first.
+    """Delete SESSION with all its runs. In a terminal it asks first; elsewhere --yes is needed.
 
     Parameters
     ----------
