@@ -3,15 +3,14 @@
 python -m bench.dispatch                    2,000 dispatches for each method and number of accepters, three rounds
 python -m bench.dispatch --count 500 --rounds 1
 
-musterd: acceptance, then a NOTIFY outside the transaction; a worker that receives it claims rows with FOR UPDATE SKIP
-LOCKED. procrastinate: the same acceptance with a job deferred in its transaction; procrastinate's worker passes the job
+musterd: acceptance; a worker that sees that the database has changed claims rows with FOR UPDATE SKIP LOCKED.
+procrastinate: the same acceptance with a job deferred in its transaction; procrastinate's worker passes the job
 to a task, which claims the run by its id. Runs are not executed: the measurement ends when a worker has the run.
 
 One process accepts and another claims, both with default settings and the usual background work of a server:
 heartbeats and listening for changes. Postgres belongs to the benchmark and has fsync and synchronous commits on. CPU is
-read from outside and covers whole processes, including all processes of Postgres. "procrastinate alone" omits the
-NOTIFY between our processes, as if only dispatch needed it. A wait lasts from the last statement of the acceptance to
-the return of the claim.
+read from outside and covers whole processes, including all processes of Postgres. A wait lasts from the last statement
+of the acceptance to the return of the claim.
 """
 
 import argparse

@@ -27,13 +27,11 @@ from musterd.service.runs import RunRequest
 from musterd.store import acceptance
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Statement, Tx
-from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import RUN_COLUMNS, run_row
 
 QUEUE, TASK = "agent:solo", "drive"
 AT_ONCE = 16
-WAYS = ("ours", "procrastinate", "procrastinate alone")
-"""`alone`: without the NOTIFY that our processes send each other, as if nothing else needed it."""
+WAYS = ("ours", "procrastinate")
 
 DEFER = Statement(
     "bench_defer",
@@ -66,12 +64,6 @@ def server_on(url: str, process_role: ProcessRole) -> Server:
     return Server(registry, settings, (), process_role)
 
 
-def hush(database: object) -> None:
-    """Have a database say nothing to other processes."""
-    assert isinstance(database, PostgresDatabase)
-    patch.object(database._notifications, "notify", lambda channel, payload: None).start()
-
-
 async def accept(way: str, url: str, count: int, clients: int, apart_seconds: float) -> Times:
     """Accept so many runs, as the server does; return when each was about to be committed."""
     deferred: Times = {}
@@ -87,8 +79,6 @@ async def accept(way: str, url: str, count: int, clients: int, apart_seconds: fl
         return accepted
 
     server = server_on(url, ProcessRole(drives_runs=False))
-    if way == "procrastinate alone":
-        hush(server.database)
     left = iter(range(count))
 
     async def client() -> None:
@@ -107,7 +97,7 @@ async def accept(way: str, url: str, count: int, clients: int, apart_seconds: fl
 
 async def take(way: str, url: str, count: int) -> Times:
     """Take so many runs; return when each was this worker's."""
-    return await (take_by_claim(url, count) if way == "ours" else take_by_jobs(way, url, count))
+    return await (take_by_claim(url, count) if way == "ours" else take_by_jobs(url, count))
 
 
 async def take_by_claim(url: str, count: int) -> Times:
@@ -129,7 +119,7 @@ async def take_by_claim(url: str, count: int) -> Times:
     return taken
 
 
-async def take_by_jobs(way: str, url: str, count: int) -> Times:
+async def take_by_jobs(url: str, count: int) -> Times:
     """Have procrastinate's worker bring the runs; each is claimed by its id."""
     taken: Times = {}
     has_all = asyncio.Event()
@@ -138,8 +128,6 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
     )  # the rest of a worker: it shows that it lives, hears of cancels
     database, worker = server.database, server.engine.worker_id
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
-    if way == "procrastinate alone":
-        hush(database)
 
     @app.task(name=TASK, queue=QUEUE)
     async def drive(run_id: str) -> None:

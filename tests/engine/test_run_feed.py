@@ -244,10 +244,13 @@ async def test_without_readers_and_without_changes_no_look_is_made(
         looks += 1
         await look()
 
-    def counted_is_due() -> bool:
+    async def counted_is_due() -> bool:
         nonlocal questions
         questions += 1
-        return is_due()
+        return await is_due()
+
+    async def unchanged() -> int:
+        return 0
 
     monkeypatch.setattr(feed, "_look", counted_look)
     monkeypatch.setattr(feed, "_is_due", counted_is_due)
@@ -255,7 +258,7 @@ async def test_without_readers_and_without_changes_no_look_is_made(
     await harness.run("hello", "r1")
     assert looks == 0
     with monkeypatch.context() as quiet:
-        quiet.setattr(harness.database, "change_count", lambda: 0)  # heartbeats change the database too
+        quiet.setattr(harness.database, "change_count", unchanged)  # heartbeats change the database too
         async with reading(harness):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while questions < 3:

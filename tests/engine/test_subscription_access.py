@@ -207,6 +207,10 @@ async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
         await reader
 
 
+async def never() -> bool:
+    return False
+
+
 async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
     engines: Engines, model: HeldModel, database_url: str
 ) -> None:
@@ -224,7 +228,7 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
         events = [event async for flush in reading.available() for event in flush.events]
         assert events
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(second.server.bus, "_has_changed", lambda: False)
+            patch.setattr(second.server.bus, "_has_changed", never)
             hold.release()
             await first.sessions.delete("s1", ADA)
             await first.idle()

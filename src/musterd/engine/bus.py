@@ -169,8 +169,11 @@ class Bus(Protocol):
     def forget_changes(self) -> None:
         """Count no more."""
 
-    def change_count(self) -> int:
-        """A number that changes when any process changes runs or approvals, unless a hint was lost. Cheap."""
+    async def change_count(self) -> int:
+        """A number that changes when any process changes runs or approvals, unless a hint was lost. Cheap.
+
+        :raises StoreUnavailable: the database would have to be asked, and cannot be read now.
+        """
         ...
 
     # --- upkeep and liveness ----------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The bus of processes that share only their database.
 
 Hints need no messages: while other workers are announced, a process asks the database many times a second whether it
-has changed. If it has not, nothing more is read. On SQLite that is one counter; Postgres counts the notifications that
-each process sends after its commits.
+has changed. If it has not, nothing more is read. On SQLite that is a counter of the file; on Postgres it is a snapshot,
+which shows whether a transaction has ended.
 
 A process shows that it is alive by a counter in its row of ``workers`` and, if all processes are on this host, by an OS
 lock.
@@ -25,9 +25,7 @@ from musterd.store.events import StoredFlush
 
 log = structlog.get_logger("musterd.engine")
 
-POLL_SECONDS = 0.02
-"""How often the database is asked whether it has changed, and so how late a cancel of another process is noticed."""
-# With 20 ms between polls, a process that died on this host is noticed after a tenth of a second.
+# With the 20 ms between two polls of SQLite, a process that died on this host is noticed after a tenth of a second.
 LOCK_LOOKS_EVERY = 5
 """After how many polls the locks of the other workers are checked."""
 CUT_SECONDS = 1.0
@@ -54,7 +52,6 @@ class LocalBus:
         self._is_stopping = False
         self._has_company = Wakeup()
         self._seen_count: int | None = None
-        self._next_look = 0.0
 
     # --- from start to stop -----------------------------------------------------------------------
 
@@ -166,9 +163,9 @@ class LocalBus:
     def forget_changes(self) -> None:
         """Do nothing."""
 
-    def change_count(self) -> int:
-        """A number that changes when any process writes, unless a hint was lost. Cheap."""
-        return self._database.change_count()
+    async def change_count(self) -> int:
+        """A number that changes when any process writes. Cheap."""
+        return await self._database.change_count()
 
     async def _watch(self, listener: BusListener) -> None:
         """Call the listener whenever the database has changed; seldom while there is no other worker."""
@@ -179,28 +176,25 @@ class LocalBus:
             try:
                 if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
                     listener.worker_died()
-                # Asking consumes the change. If the look fails, another one follows within about a second: on SQLite
-                # the next heartbeat of a worker is a change, and Postgres is looked at once a second in any case.
-                if self._has_changed():
+                if await self._has_changed():
                     await listener.look()
             except StoreUnavailable as error:
+                self._seen_count = None  # asking has consumed the change, but the look has not seen it
                 log.debug("database cannot be polled for changes", reason=error.message)
             except Exception as error:
+                self._seen_count = None
                 log.exception("checking other processes failed", exc_info=error)
 
     @property
     def _watch_seconds(self) -> float:
         """How long to wait before the next look at the other processes."""
-        return POLL_SECONDS if self._observer.others else self._settings.upkeep_seconds
+        return self._database.poll_seconds if self._observer.others else self._settings.upkeep_seconds
 
-    def _has_changed(self) -> bool:
+    async def _has_changed(self) -> bool:
         """Whether any process may have written since the last call."""
         # Noted before the caller looks, so that a change during its look leads to another one.
-        change_count, now = self._database.change_count(), clock.monotonic()
-        if change_count == self._seen_count and now < self._next_look:
-            return False
-        self._seen_count, self._next_look = change_count, now + self._database.unnoticed_seconds
-        return True
+        before, self._seen_count = self._seen_count, await self._database.change_count()
+        return self._seen_count != before
 
     @property
     def is_connected(self) -> bool:

@@ -239,9 +239,11 @@ class NatsBus(LocalBus):
     def _count_change(self, _: Msg | None = None) -> None:
         self._change_count += 1
 
-    def change_count(self) -> int:
+    async def change_count(self) -> int:
         """A number that changes when any process changes runs, unless a message was lost."""
-        return self._change_count if self._connection.is_connected else self._change_count + super().change_count()
+        if self._connection.is_connected:
+            return self._change_count
+        return self._change_count + await super().change_count()
 
     async def _on_changed(self, message: Msg) -> None:
         self._look_at(message.data.decode())
@@ -268,10 +270,10 @@ class NatsBus(LocalBus):
     def _watch_seconds(self) -> float:
         return SWEEP_SECONDS if self._connection.is_connected else super()._watch_seconds
 
-    def _has_changed(self) -> bool:
+    async def _has_changed(self) -> bool:
         """Whether to look at the database: often while NATS is away, otherwise seldom, because hints may be lost."""
         if not self._connection.is_connected:
-            return super()._has_changed()
+            return await super()._has_changed()
         now = clock.monotonic()
         if now < self._next_sweep:
             return False

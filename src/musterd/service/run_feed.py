@@ -190,7 +190,7 @@ class RunFeed:
         while True:
             await clock.sleep(LOOK_SECONDS)
             try:
-                if self._is_due():
+                if await self._is_due():
                     async with self._looking:
                         await self._look()
             except StoreUnavailable as error:
@@ -200,13 +200,14 @@ class RunFeed:
                 self._next_look = 0.0
                 log.exception("looking for changed runs failed", exc_info=error)
 
-    def _is_due(self) -> bool:
-        return self._bus.change_count() != self._change_count or clock.monotonic() >= self._next_look
+    async def _is_due(self) -> bool:
+        return clock.monotonic() >= self._next_look or await self._bus.change_count() != self._change_count
 
     async def _look(self) -> None:
         """Look once, and push what has changed since the last look to the readers."""
         # Noted before the read: what is written during it leads to another look.
-        change_count, now = self._bus.change_count(), clock.now()
+        now = clock.now()
+        change_count = await self._bus.change_count()
         before = self._seen
         looked_at = now if before is None else self._looked_at
 

@@ -216,12 +216,12 @@ class Locks(Protocol):
 class Database(Protocol):
     """A database. Every method raises StoreUnavailable if the database is unavailable.
 
-    ``metrics`` is where its commits are counted. ``unnoticed_seconds`` is how long a change may be missing in
-    :meth:`change_count`; infinite if none is ever missing.
+    ``metrics`` is where its commits are counted. ``poll_seconds`` is how often a process that waits for changes of
+    others should ask for :meth:`change_count`.
     """
 
     metrics: Metrics
-    unnoticed_seconds: float
+    poll_seconds: float
 
     def upgrade(self) -> None:
         """Bring the schema up to date, on the calling thread, before anything else is started.
@@ -271,8 +271,12 @@ class Database(Protocol):
         """A connection for a thread other than the event loop's, opened when it is first used."""
         ...
 
-    def change_count(self) -> int:
-        """A number that changes when any process writes. Cheap."""
+    async def change_count(self) -> int:
+        """A number that changes when any process writes. Cheap.
+
+        It is read from the database, so it counts every transaction that was committed before this call. It may change
+        without one.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ outcome as soon as it answers again, so that no transaction is reported as faile
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -21,12 +21,12 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.metrics import Metrics
-from musterd.store.database import Params, ThreadConnection, Work
+from musterd.store.database import ThreadConnection, Work
 from musterd.store.locks import NoLocks
+from musterd.store.postgres_changes import LOOK, ChangeCounter
 from musterd.store.postgres_commit import COMMITTED, IN_PROGRESS, outcome_of
 from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
 from musterd.store.postgres_groups import WriteGroups
-from musterd.store.postgres_notify import Notifications
 from musterd.store.postgres_thread import PostgresThreadConnection
 from musterd.store.postgres_tx import PostgresTx
 from musterd.store.postgres_upgrade import upgrade_postgres
@@ -43,10 +43,8 @@ user end at once, their writes would otherwise use all connections, and polls wo
 DOWN_SECONDS = 0.5
 """The same while the server refuses connections."""
 RECONNECT_SECONDS = 3.0
-CHANGES = "musterd_changes"
-"""The channel on which every process announces its commits."""
-UNNOTICED_SECONDS = 1.0
-"""How long a lost wake-up can go unnoticed."""
+POLL_SECONDS = 0.05
+"""How often a process asks whether others have written. Each time costs a round trip, so less often than on SQLite."""
 ASK_SECONDS = 0.2
 """The pause between two queries for the outcome of a commit."""
 SILENT_SECONDS = 4.0
@@ -104,7 +102,7 @@ class PostgresDatabase:
         prepares: bool = True,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        self.url, self.metrics, self.unnoticed_seconds = url, Metrics(), UNNOTICED_SECONDS
+        self.url, self.metrics, self.poll_seconds = url, Metrics(), POLL_SECONDS
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
@@ -115,9 +113,7 @@ class PostgresDatabase:
         self._groups = WriteGroups(self._write, lambda: self.metrics)
         self._complaints = Complaints(place(url))
         self._refusal: psycopg.Error | None = None
-        self._notifications = Notifications(self._connect, self._send)
-        self._listener: asyncio.Task[None] | None = None
-        self._notification_count = 0
+        self._changes = ChangeCounter()
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -148,21 +144,14 @@ class PostgresDatabase:
             await self.close()
             problem, cure = advice(self._refusal) if self._refusal else ("it does not respond", "check the server")
             raise StartError(f"{place(self.url)}: {problem} — {cure}") from error
-        self._listener = asyncio.create_task(self._listen_for_changes())
 
     async def close(self) -> None:
         """Finish all writes that were submitted, then close the connections."""
-        # New writes are refused before the submitted ones are awaited. Their retries and notifications need the pool,
-        # so it is closed last.
+        # New writes are refused before the submitted ones are awaited. Their retries need the pool: it is closed last.
         self._is_closing = True
         await self._groups.finished()
         if self._writing:
             await asyncio.wait(set(self._writing))
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
-            self._listener = None
-        await self._notifications.close()
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
@@ -222,36 +211,28 @@ class PostgresDatabase:
 
         return await self._use(use)
 
-    def listen(self, channel: str) -> AsyncIterator[str | None]:
-        """Payloads sent on ``channel``; None first and after each gap, when payloads may be missing."""
-        return self._notifications.listen(channel)
-
-    def notify(self, channel: str, payload: str = "") -> None:
-        """Send ``payload`` on ``channel`` soon: notifications within 20 ms are sent together, equal ones once."""
-        self._notifications.notify(channel, payload)
-
     def locks(self) -> NoLocks:
-        """No locks, because other workers may be on other machines."""
+        """No locks, because with NATS other workers may be on other machines."""
         return NoLocks()
 
     def thread_connection(self) -> ThreadConnection:
         """A connection for a thread other than the event loop's, opened when it is first used."""
         return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
 
-    def change_count(self) -> int:
-        """A number that changes when any process writes, unless a notification was lost. Cheap."""
+    async def change_count(self) -> int:
+        """A number that changes when any process writes, except for heartbeats. One short statement."""
         self._require_open()
-        return self._notification_count
 
-    async def _listen_for_changes(self) -> None:
-        async for _ in self._notifications.listen(CHANGES):
-            self._notification_count += 1
+        async def use(connection: Connection) -> int:
+            row = await (await connection.execute(LOOK)).fetchone()
+            assert row is not None
+            return self._changes.count(row)
+
+        return await self._use(use)
 
     async def _write(self, work: Work[T]) -> T:
         started = clock.monotonic()
         result = await self._write_once(work)
-        # After the commit: a process that is woken earlier would look too early, and not be woken again.
-        self._notifications.notify(CHANGES, "")
         self.metrics.commit_seconds.observe(clock.monotonic() - started)
         return result
 
@@ -372,18 +353,6 @@ class PostgresDatabase:
         prepare: dict[str, Any] = {} if self._prepares else {"prepare_threshold": None}
         fixed = {"autocommit": True, "row_factory": dict_row, "context": _Context(adapters), **prepare}
         return DEFAULTS | conninfo.conninfo_to_dict(self.url) | fixed
-
-    async def _connect(self) -> Connection:
-        """A connection outside the pool."""
-        return await AsyncConnection.connect(**self._parameters())
-
-    async def _send(self, statement: bytes, params: Params) -> None:
-        """Execute one statement on its own."""
-
-        async def use(connection: Connection) -> None:
-            await connection.execute(statement, params)
-
-        await self._use(use)
 
     def _connection_class(self) -> type[Connection]:
         """A connection class that records why the server refuses connections; the pool does not report it."""

@@ -7,7 +7,6 @@ so that its failure does not affect the others.
 
 import asyncio
 import contextlib
-import math
 import queue
 import sqlite3
 import threading
@@ -31,6 +30,8 @@ from musterd.store.sqlite_write_lock import begin_write, wait_in_short_steps
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
+POLL_SECONDS = 0.02
+"""How often a process asks whether others have written."""
 GROUP_LIMIT = 256
 CACHED_STATEMENTS = 256
 SCANS = 4
@@ -67,7 +68,7 @@ class SqliteDatabase:
         self._is_open = False
         self._has_fault = False
         self.metrics = Metrics()
-        self.unnoticed_seconds = math.inf
+        self.poll_seconds = POLL_SECONDS
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -151,7 +152,7 @@ class SqliteDatabase:
         """Locks next to the file: all processes that share a SQLite file are on this host."""
         return WorkerLocks(self.path)
 
-    def change_count(self) -> int:
+    async def change_count(self) -> int:
         """A number that changes when any process writes. Cheap."""
         self._require_open()
         # `data_version` does not count the writes of its own connection. So it needs a connection that never writes, to

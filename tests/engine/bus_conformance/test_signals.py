@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Team
-from musterd.core.errors import NotFound
+from musterd.core.errors import NotFound, StoreUnavailable
 from musterd.core.events import EventKind
 from musterd.core.records import RunRow, StepState
 from musterd.core.states import RunState
@@ -100,6 +100,32 @@ async def test_lost_hints_delay_a_cancel_and_a_wait_but_lose_neither(
         await hold.reached.wait()
         await api.ask_to_cancel("r1")
         assert (await api.end_of("r1")).row.state is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("bus_kind", ["sqlite", "postgres"], indirect=True)
+async def test_a_look_that_failed_is_made_again(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = model.hold("wait")
+    async with processes(API, WORKER, beat_seconds=3600) as (api, worker):  # a heartbeat would lead to another look
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        look, failures = worker.engine.look, 0
+
+        async def failing_look(run_ids: Any = None) -> None:
+            nonlocal failures
+            if not (await worker.records.row("r1")).cancel_requested_at:
+                return
+            if failures < 2:
+                failures += 1
+                raise StoreUnavailable
+            await look(run_ids)
+
+        monkeypatch.setattr(worker.engine, "look", failing_look)
+        await api.ask_to_cancel("r1")
+        await hold.stopped.wait()
+        assert (await api.end_of("r1")).row.state is RunState.CANCELLED
+        assert failures == 2
 
 
 async def test_a_message_reaches_a_run_elsewhere(processes: Processes, model: HeldModel) -> None:
