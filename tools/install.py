@@ -359,6 +359,8 @@ def lock(*arguments: str) -> None:
             "--extra",
             "postgres",
             "--extra",
+            "nats",
+            "--extra",
             "mcp",
             "--extra",
             "otel",
