@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import nats
 from nats.js import JetStreamContext, api
@@ -58,7 +58,7 @@ class NatsCluster:
                 except (JetStreamError, TimeoutError, nats.errors.Error):
                     info = None
                 if info is not None and info.cluster is not None and info.cluster.leader:
-                    return info.cluster.leader
+                    return str(info.cluster.leader)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class NatsCluster:
             server.close()
 
     @contextlib.asynccontextmanager
-    async def _jetstream(self) -> "contextlib.AsyncIterator[JetStreamContext]":
+    async def _jetstream(self) -> AsyncIterator[JetStreamContext]:
         client = await nats.connect(self.url.split(","))
         try:
             yield client.jetstream(timeout=2)
