@@ -14,10 +14,12 @@ import dataclasses
 import itertools
 import json
 import os
+import random
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob("*.md"))]
 SERVER_FOLDER = "/tmp/musterd-pg"
+NATS_PORTS, NATS_CLUSTER_PORTS = "1422", "1622"
+"""How the ports begin of the NATS servers that a page starts; their numbers follow."""
 SLOW, HASTY = "WORDS 60 200", "WORDS 60 100"
 ADDRESS = "127.0.0.1:7777"
 START_SECONDS = 30
@@ -233,6 +237,15 @@ def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, t
             assert lines_missing(text, answer) == [], answer
 
 
+def free_tens() -> Iterator[str]:
+    """How ports begin that are free with each digit after it."""
+    for begin in random.sample(range(1100, 3200), 2000):  # below those that the system gives to clients
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number in range(10):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", begin * 10 + number))
+            yield str(begin)
+
+
 class Shell:
     """Types a page's blocks in one bash, which runs what they put into the background.
 
@@ -255,6 +268,8 @@ class Shell:
         self._folder, self._server = folder, server
         # A person needs time to type.
         self._replaced = {"musterd serve": "musterd serve --port 0", SERVER_FOLDER: str(server), SLOW: HASTY}
+        own_ports = free_tens()
+        self._replaced |= {begin: next(own_ports) for begin in (NATS_PORTS, NATS_CLUSTER_PORTS)}
         (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
         self._bash = subprocess.Popen(
             ["bash"],
@@ -311,8 +326,12 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @needs_curl
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", [page for page in PAGES if needs_shell(page)], ids=name_of)
-def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(page: Path, tmp_path: Path, shell: Shell) -> None:
+def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(
+    page: Path, tmp_path: Path, shell: Shell, request: pytest.FixtureRequest
+) -> None:
     write_files(page, tmp_path)
+    if "nats-server" in page.read_text():
+        request.getfixturevalue("nats_program")
     if SERVER_FOLDER in page.read_text():
         shell.start_server()
     answer: str | None = None
