@@ -1,5 +1,6 @@
 """Encrypted connections to NATS, and the reasons of failed ones."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from musterd import Settings
 from musterd.core.errors import StartError
 from tests.support.certificates import Authority
-from tests.support.nats import NatsServer
+from tests.support.nats import START_SECONDS, NatsServer
+from tests.support.nats_cluster import free_ports
 
 pytestmark = pytest.mark.usefixtures("nats_program")
 
@@ -54,6 +56,36 @@ async def test_a_client_without_a_certificate_is_refused(encrypted: NatsServer, 
 async def test_a_server_whose_certificate_is_not_trusted_is_refused(encrypted: NatsServer) -> None:
     with pytest.raises(StartError, match="CERTIFICATE_VERIFY_FAILED"):
         await connect(encrypted.url)
+
+
+async def test_the_password_of_the_urls_is_used_for_servers_that_others_tell_of() -> None:
+    from musterd.engine.nats_connection import NatsServers
+
+    routes, is_back = [f"nats://127.0.0.1:{port}" for port in free_ports(2)], asyncio.Event()
+    options = ("--user", "ada", "--pass", "secret", "--cluster_name", "test", "--routes", ",".join(routes))
+    first = NatsServer(*options, "--server_name", "n1", "--cluster", routes[0])
+    second = NatsServer(*options, "--server_name", "n2", "--cluster", routes[1])
+
+    async def reconnected() -> None:
+        is_back.set()
+
+    try:
+        url = first.url.replace("//", "//ada:secret@")
+        second.start()
+        servers = NatsServers(Settings(bus=url))
+        client = servers.client()
+        await servers.connect(client, reconnected_cb=reconnected, max_reconnect_attempts=-1)
+        async with asyncio.timeout(START_SECONDS):
+            while not client.discovered_servers:
+                await client.flush()
+            first.kill()
+            await is_back.wait()
+        assert client.connected_url is not None
+        assert client.connected_url.port == int(second.url.rpartition(":")[2])
+        await client.close()
+    finally:
+        first.close()
+        second.close()
 
 
 @pytest.mark.parametrize("by", ["url", "file"])

@@ -22,7 +22,7 @@ class NatsCluster:
     """
 
     def __init__(self) -> None:
-        ports = dict(zip(("n1", "n2", "n3"), _free_ports(3), strict=True))
+        ports = dict(zip(("n1", "n2", "n3"), free_ports(3), strict=True))
         routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports.values())
         self.servers = {
             name: NatsServer(
@@ -75,7 +75,7 @@ class NatsCluster:
             await client.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now. All are held until the last one is known, so no two are equal."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     statements."""
     bus: str = Field(default="", repr=False)
     """NATS servers through which processes on one Postgres database wake each other, as ``nats://host:4222``, separated
-    by commas. Empty: all processes are on one machine, and look at the database."""
+    by commas. If empty, all processes are on one machine and poll the database."""
     bus_prefix: str = Field(default="musterd", pattern=r"^[\w-]+(\.[\w-]+)*$")
     """Prefix of all subjects on NATS. Databases that share NATS need different ones."""
     bus_credentials_file: str = ""

@@ -28,6 +28,9 @@ class ConnectOptions(TypedDict, total=False):
     disconnected_cb: Callable[[], Awaitable[None]]
     reconnected_cb: Callable[[], Awaitable[None]]
     error_cb: Callable[[Exception], Awaitable[None]]
+    user: str
+    password: str
+    token: str
     user_credentials: str
     tls: ssl.SSLContext
 
@@ -87,11 +90,19 @@ class NatsServers:
     def _credentials(self) -> ConnectOptions:
         path = self._settings.bus_credentials_file
         if not path:
-            return {}
+            return self._login()
         if find_spec("nkeys") is None:  # checked here because nats-py imports it only when it signs
             raise StartError("MUSTERD_BUS_CREDENTIALS_FILE requires nkeys — pip install 'musterd[nats]'")
         _require_readable("MUSTERD_BUS_CREDENTIALS_FILE", path)
         return {"user_credentials": path}
+
+    def _login(self) -> ConnectOptions:
+        """The user and password of the URLs, if all have the same: for servers of which other servers tell as well."""
+        logins = {(url.username, url.password) for url in map(urlsplit, self._urls)}
+        name, password = logins.pop()
+        if logins or not name:
+            return {}
+        return {"token": name} if password is None else {"user": name, "password": password}
 
     def _tls(self) -> ConnectOptions:
         if not self.is_encrypted:
