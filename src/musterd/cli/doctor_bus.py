@@ -32,7 +32,7 @@ def bus_checks(settings: Settings) -> Iterator[Check]:
 
 async def _checks(settings: Settings) -> list[Check]:
     # Imported here, because the client need not be installed without MUSTERD_BUS.
-    from musterd.engine.nats_connection import NatsServers
+    from musterd.engine.nats_connection import NatsServers, version_of
     from musterd.engine.nats_subjects import Subjects
 
     servers = NatsServers(settings)
@@ -40,7 +40,7 @@ async def _checks(settings: Settings) -> list[Check]:
     await servers.connect(connection, allow_reconnect=False, error_cb=_ignore)
     try:
         encryption = "TLS" if servers.is_encrypted else "no TLS"
-        finding = f"NATS {connection.connected_server_version} at {servers.places}, {encryption}"
+        finding = f"NATS {version_of(connection)} at {servers.places}, {encryption}"
         checks = [ok("bus", finding)]
         account = await _answer(connection, "$JS.API.INFO")
         if account is None or "error" in account:

@@ -85,7 +85,7 @@ class NatsServers:
             raise StartError(f"NATS at {self.places} cannot be reached ({reason}) — check MUSTERD_BUS") from error
         version = client.connected_server_version
         if (version.major, version.minor) < OLDEST_VERSION:
-            raise StartError(f"NATS at {self.places} is version {version} — musterd needs 2.12 or newer")
+            raise StartError(f"NATS at {self.places} is version {version_of(client)} — musterd needs 2.12 or newer")
 
     def _credentials(self) -> ConnectOptions:
         path = self._settings.bus_credentials_file
@@ -120,6 +120,12 @@ class NatsServers:
             problem = f"MUSTERD_BUS_CA_FILE or MUSTERD_BUS_CERTIFICATE_FILE cannot be used ({reason})"
             raise StartError(f"{problem} — both files must be PEM") from error
         return {"tls": context}
+
+
+def version_of(client: Client) -> str:
+    """The version of the server to which it is connected."""
+    version = client.connected_server_version
+    return f"{version.major}.{version.minor}.{version.patch}"
 
 
 def _require_readable(variable: str, path: str) -> None:
