@@ -69,7 +69,7 @@ def test_one_that_comes_back_from_the_dead_writes_nothing(site: Deployment, poin
     assert (view["status"], view["content"]) == ("COMPLETED", "back")
 
 
-def test_a_blocked_event_loop_is_not_death(site: Deployment) -> None:
+def test_a_process_with_a_blocked_event_loop_is_alive(site: Deployment) -> None:
     first = site.serve(**QUICK)
     second = site.serve(**QUICK)
     (worker,) = site.select("SELECT id, heartbeat FROM workers WHERE pid = :pid", pid=first.popen.pid)

@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     """The database URL: ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or
     ``postgresql://user@host/name``."""
     db_connections: Count = 10
-    """Maximum number of Postgres connections of a process, plus one for heartbeats. Writes use at most three quarters of
-    them."""
+    """Maximum number of Postgres connections of a process, plus one for heartbeats. Writes use at most three quarters
+    of them."""
     db_prepares: bool = True
     """Whether Postgres prepares statements. Set it to false behind a connection pooler that does not support prepared
     statements."""

@@ -50,8 +50,8 @@ class StepFunction:
 
 def executor_of(node: StepNode) -> StepFunction:
     """The function that a step calls."""
-    # Kept by the node, so that it goes with the node. The steps of a whole-workflow function live for one run, and their
-    # functions may refer to it: a dictionary of this module would keep such a run for ever, even with weak keys.
+    # Kept by the node, so that it goes with the node. The steps of a whole-workflow function live for one run, and
+    # their functions may refer to it: a dictionary of this module would keep such a run for ever, even with weak keys.
     executor: StepFunction | None = node.prepared.get(_EXECUTOR)
     if executor is None:
         spec = node.spec

@@ -14,8 +14,9 @@ from musterd.http.middleware import SAFE_METHODS
 FREE_BYTES = 16 * 1024
 """The part of a body that does not count as upload memory, so that uploads never block messages, decisions and
 cancels."""
-MAX_PAUSE_SECONDS = 0.1
-"""The longest pause after a piece of a long body. A piece that took longer was waiting, for example for the disk."""
+MAX_PIECE_SECONDS = 0.02
+"""The most that counts as work on a piece of a long body. A piece that took longer was waiting, for example for the
+disk."""
 
 
 class BodyLimits:
@@ -70,14 +71,21 @@ class UploadMemory:
 
 
 class LongBodies:
-    """Counts the long bodies that are being read.
+    """The share of the event loop that all long bodies have together: half, so that runs and short requests continue.
 
-    Together they use at most half of the event loop's time, so that runs and short requests continue: the pause after a
-    piece is as long as the piece took, times the number of long bodies.
+    Each piece takes twice its time from a line that all long bodies share: once for the work, once for others. A body
+    takes nothing while it waits for its client.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self._next_at = 0.0
+
+    def pause_seconds(self, piece_at: float) -> float:
+        """How long a body pauses after a piece, on which the work began at ``piece_at``."""
+        now = clock.monotonic()
+        work_seconds = min(now - piece_at, MAX_PIECE_SECONDS)
+        self._next_at = max(self._next_at, now - work_seconds) + 2 * work_seconds
+        return self._next_at - now
 
 
 class ReceivedBody:
@@ -129,7 +137,7 @@ class ReceivedBody:
             self._read_bytes += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
             self.expect(self._read_bytes)  # a chunked body does not announce its size
-            self._set_long(self._read_bytes > FREE_BYTES and not self._is_complete)
+            self._is_long = self._read_bytes > FREE_BYTES
         self._passed_on_at = clock.monotonic()
         return message
 
@@ -137,15 +145,10 @@ class ReceivedBody:
         """Release the upload memory: the body is stored or no longer needed."""
         self._upload_memory.give_back(self._reserved_bytes)
         self._reserved_bytes = 0
-        self._set_long(False)
-
-    def _set_long(self, is_long: bool) -> None:
-        self._long_bodies.count += is_long - self._is_long
-        self._is_long = is_long
 
     async def _pause(self) -> None:
         """Leave the event loop to other work after a piece."""
-        seconds = min((clock.monotonic() - self._passed_on_at) * self._long_bodies.count, MAX_PAUSE_SECONDS)
+        seconds = self._long_bodies.pause_seconds(self._passed_on_at)
         self._started_at += seconds  # the client does not cause the pause
         await clock.sleep(seconds)
 
