@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from musterd.core.errors import StoreUnavailable
 from musterd.store import workers
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
 from tests.support.postgres import PostgresServer
@@ -19,6 +19,8 @@ from tests.support.store import Records
 ADD = Statement(
     "test_add", "INSERT INTO workers (id, components, host, started_at, beaten_at) VALUES (:id, '', '', 1, 1)"
 )
+
+CLEAR = Statement("test_clear", "DELETE FROM workers")
 
 
 @pytest.fixture
@@ -243,6 +245,23 @@ async def test_reads_do_not_wait_for_writes_that_wait_for_a_lock(postgres_url: s
     go.set()
     await asyncio.gather(*writes)
     await db.close()
+
+
+def test_a_database_is_opened_again_in_another_event_loop(postgres_url: str) -> None:
+    db = PostgresDatabase(postgres_url, connections=2)
+
+    def add(worker: str) -> Work[int]:
+        return lambda tx: tx.run(ADD, {"id": worker})
+
+    async def use() -> None:
+        await db.open()
+        writes = [db.write(add(f"w{number}")) for number in range(8)]
+        assert await asyncio.gather(*writes) == [1] * 8
+        await db.write(lambda tx: tx.run(CLEAR, {}))
+        await db.close()
+
+    asyncio.run(use())
+    asyncio.run(use())
 
 
 async def test_no_statement_is_prepared_behind_a_pooler(postgres_url: str) -> None:

@@ -105,6 +105,26 @@ async def test_a_failure_in_a_group_is_its_own(database: SqliteDatabase, gate: G
     assert await hashes(database) == ["a", "b"]
 
 
+async def test_after_a_failure_the_next_groups_are_executed_once(database: SqliteDatabase) -> None:
+    executions = []
+
+    async def refuse(tx: Tx) -> None:
+        raise Conflict
+
+    for number in range(3):
+
+        async def count(tx: Tx, number: int = number) -> None:
+            executions.append(number)
+
+        gate = Gate(database)
+        await gate.close()
+        waiting = [_outcome(database, work) for work in (count, refuse)]
+        results = asyncio.gather(*waiting)
+        await gate.open()
+        assert await results == [None, Conflict]
+    assert executions == [0, 0, 1, 2]
+
+
 async def _outcome(database: SqliteDatabase, work: Any) -> type[BaseException] | None:
     try:
         await database.write(work)

@@ -106,8 +106,8 @@ class PostgresDatabase:
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
-        self._write_slots = asyncio.Semaphore(max(1, int(connections * WRITES)))
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._write_slots: asyncio.Semaphore | None = None
         self._is_closing = False
         self._writing: set[asyncio.Task[Any]] = set()
         self._groups = WriteGroups(self._write, lambda: self.metrics)
@@ -129,6 +129,7 @@ class PostgresDatabase:
         """
         await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
         self._is_closing = False
+        self._write_slots = asyncio.Semaphore(max(1, int(self._connections * WRITES)))
         self._pool = AsyncConnectionPool(
             connection_class=self._connection_class(),
             kwargs=self._parameters(),
@@ -317,9 +318,11 @@ class PostgresDatabase:
                 else:
                     raise
             finally:
-                await pool.putconn(connection)
-                if slots is not None:
-                    slots.release()
+                try:
+                    await pool.putconn(connection)
+                finally:
+                    if slots is not None:
+                        slots.release()
 
     async def _get_connection(
         self, slots: asyncio.Semaphore | None

@@ -34,6 +34,8 @@ POLL_SECONDS = 0.02
 """How often a process asks whether others have written."""
 GROUP_LIMIT = 256
 CACHED_STATEMENTS = 256
+SAVEPOINT_GROUPS = 16
+"""How many groups begin with savepoints after a group in which a transaction failed."""
 SCANS = 4
 """How many scans may run at once. With more than one, upkeep does not wait for a client's long list."""
 
@@ -67,6 +69,7 @@ class SqliteDatabase:
         self._file: tuple[int, int] | None = None
         self._is_open = False
         self._has_fault = False
+        self._groups_with_savepoints = 0
         self.metrics = Metrics()
         self.poll_seconds = POLL_SECONDS
 
@@ -112,7 +115,7 @@ class SqliteDatabase:
     def write(self, work: Work[T]) -> Awaitable[T]:
         """Do ``work`` in a transaction; it is committed and durable when the awaitable is done.
 
-        ``work`` is called again if the commit that it shared with other transactions failed.
+        ``work`` is called again if the commit that it shared with other transactions failed, or one of these.
         """
         self._require_open()
         loop = asyncio.get_running_loop()
@@ -293,15 +296,29 @@ class SqliteDatabase:
 
     def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
         """Commit all of ``jobs`` together. If the database itself fails, each job is retried in its own commit."""
-        # A job seldom fails, and a savepoint for each costs a copy of every page that it changes. So the group is tried
-        # without them first.
-        if len(jobs) > 1 and (self._commit_group(tx, jobs, _do) or self._commit_group(tx, jobs, _do_in_savepoint)):
-            return
-        for job in jobs:
-            self._commit_alone(tx, job)
+        if len(jobs) == 1 or not self._commit_group(tx, jobs):
+            for job in jobs:
+                self._commit_alone(tx, job)
 
-    def _commit_group(self, tx: SqliteTx, jobs: list[_Job[Any]], do: Callable[[SqliteTx, _Job[Any]], object]) -> bool:
-        """Commit ``jobs`` in one transaction; False: nothing of them is committed.
+    def _commit_group(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> bool:
+        """Commit ``jobs`` in one transaction; False: nothing of them is committed."""
+        # A savepoint for each job costs a copy of every page that it changes, and most groups have no job that fails.
+        # So a group is tried without savepoints first, unless jobs have failed lately: then both tries would cost more.
+        if self._groups_with_savepoints == 0:
+            error = self._try_group(tx, jobs, _do)
+            if error is None:
+                return True
+            if isinstance(error, sqlite3.Error) and is_database_fault(error):
+                return False
+        is_committed = self._try_group(tx, jobs, _do_in_savepoint) is None
+        has_failure = any(job.error is not None for job in jobs)
+        self._groups_with_savepoints = SAVEPOINT_GROUPS if has_failure else max(0, self._groups_with_savepoints - 1)
+        return is_committed
+
+    def _try_group(
+        self, tx: SqliteTx, jobs: list[_Job[Any]], do: Callable[[SqliteTx, _Job[Any]], object]
+    ) -> BaseException | None:
+        """Commit ``jobs`` in one transaction; the error, if nothing of them is committed.
 
         :param do: does one job; what it raises undoes the group.
         """
@@ -310,11 +327,11 @@ class SqliteDatabase:
             for job in jobs:
                 do(tx, job)
             tx.connection.execute("COMMIT")
-        except BaseException:  # noqa: BLE001 - no result has been reported yet, so every job may run again
+        except BaseException as error:  # noqa: BLE001 - no result has been reported yet, so every job may run again
             # Nothing of the group is committed, even if it was the COMMIT that failed.
             _roll_back(tx.connection)
-            return False
-        return True
+            return error
+        return None
 
     def _commit_alone(self, tx: SqliteTx, job: _Job[Any]) -> None:
         job.result = job.error = None
