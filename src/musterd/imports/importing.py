@@ -106,7 +106,7 @@ class Import:
             return Stored(added=part.trees, is_new=True)
         if self.writes:
             return await self.target.write(lambda tx: store.store_part(tx, part, clock.now()))
-        return await self.target.scan(lambda tx: store.preview(tx, part))
+        return await self.target.scan(lambda tx: store.preview(tx, part, clock.now()))
 
     def _count_runs(self, session: ImportedSession, stored: Stored) -> None:
         report = self.report

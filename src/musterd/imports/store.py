@@ -21,10 +21,10 @@ from musterd.imports.runs import ImportedRun
 from musterd.imports.trees import SkippedRun
 from musterd.store import blobs, session_forks, sessions, transitions
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import GET_RUN, run_params, run_row
+from musterd.store.rows import GET_RUN, run_params, run_row, session_row
 
 KNOWN_RUNS = Statement("import_known_runs", "SELECT run_id, session_id FROM runs WHERE IN_LIST(run_id, :run_ids)")
-ROOTS = Statement("import_roots", "SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
+ROOTS = Statement("import_roots", "SELECT run_id, seq FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
 GROW = Statement(
     "import_grow",
     """UPDATE sessions SET next_seq = :next_seq, state = :state, summary = :summary, updated_at = :updated_at,
@@ -45,7 +45,8 @@ ADD_APPROVAL = Statement(
        ON CONFLICT (id) DO NOTHING""",
 )
 HAS_APPROVAL = Statement("import_has_approval", "SELECT id FROM approvals WHERE id = :id")
-HIDDEN_SECONDS = 7 * 86_400.0
+HIDDEN_DAYS = 7
+HIDDEN_SECONDS = HIDDEN_DAYS * 86_400.0
 """How long a partly imported session is kept for a later import to continue."""
 PART_TREES, PART_CHARACTERS = 200, 512 * 1024
 """The maximum that one transaction adds; a larger tree gets a transaction of its own."""
@@ -63,13 +64,11 @@ class NotStored(Exception):
 class Part:
     """Trees of a session that one transaction adds.
 
-    :param first_seq: the place of the first tree in the session.
     :param root_ids: the roots of all trees of the session.
     """
 
     session: SessionRow
     trees: list[Tree]
-    first_seq: int
     root_ids: frozenset[str]
     is_first: bool
     is_last: bool
@@ -109,17 +108,15 @@ def parts(session: SessionRow, trees: Sequence[Tree]) -> Iterator[Part]:
             characters = 0
         groups[-1].append(tree)
         characters += size
-    root_ids, seq = frozenset(tree[0].row.run_id for tree in trees), 0
+    root_ids = frozenset(tree[0].row.run_id for tree in trees)
     for number, group in enumerate(groups):
         yield Part(
             session=session,
             trees=group,
-            first_seq=seq,
             root_ids=root_ids,
             is_first=number == 0,
             is_last=number == len(groups) - 1,
         )
-        seq += len(group)
 
 
 async def store_part(tx: Tx, part: Part, now: float) -> Stored:
@@ -131,33 +128,37 @@ async def store_part(tx: Tx, part: Part, now: float) -> Stored:
     current = await sessions.lock(tx, part.session.session_id)
     if current is not None and current.deleted_at is None:
         return await _extend_visible(tx, part, current)
+    next_seq = 0
     if current is None:
         if not part.is_first:
             raise NotStored("the session was deleted during the import")
         await sessions.add(tx, replace(part.session, deleted_at=now + HIDDEN_SECONDS))
-    elif not await tx.run(session_forks.EXTEND, {**_key(part.session), "now": now, "until": now + HIDDEN_SECONDS}):
-        raise NotStored("the session is being deleted — import again after a server on this database has removed it")
+    else:
+        next_seq = await _require_continuable(tx, part, current, now)
+        await tx.run(session_forks.EXTEND, {**_key(part.session), "now": now, "until": now + HIDDEN_SECONDS})
     stored = await _classify(tx, part)
-    places = {tree[0].row.run_id: place for place, tree in enumerate(part.trees, part.first_seq)}
-    for tree in stored.added:
-        tree[0].row.seq = places[tree[0].row.run_id]
-    await _add(tx, stored.added, now)
+    await _append(tx, stored.added, next_seq, now)
     if part.is_last:
+        # AgentOS may have changed the session since the first part was stored.
+        await _grow(tx, part, next_seq + len(stored.added), part.session.updated_at)
         # In the transaction that stores the last runs, so that a visible session is complete.
         await tx.run(session_forks.FINISH, {**_key(part.session), "now": now})
     stored.is_new = part.is_first
     return stored
 
 
-async def preview(tx: Tx, part: Part) -> Stored:
+async def preview(tx: Tx, part: Part, now: float) -> Stored:
     """What :func:`store_part` would do; nothing is changed.
 
     :raises NotStored: the session must not be changed.
     """
-    current = await sessions.get(tx, part.session.session_id, _OPERATOR)
+    row = await tx.one(sessions.GET, _key(part.session))
+    current = None if row is None else session_row(row)
+    if current is not None and current.deleted_at is not None:
+        await _require_continuable(tx, part, current, now)
     stored = await _classify(tx, part)
-    stored.is_new = current is None and part.is_first
-    if current is not None and stored.added:
+    stored.is_new = part.is_first and (current is None or current.deleted_at is not None)
+    if current is not None and current.deleted_at is None and stored.added:
         await _require_extensible(tx, part, current)
     return stored
 
@@ -171,18 +172,52 @@ async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
     if not stored.added:
         return stored
     await _require_extensible(tx, part, current)
-    for seq, tree in enumerate(stored.added, current.next_seq):
+    await _append(tx, stored.added, current.next_seq, part.session.updated_at)
+    next_seq = current.next_seq + len(stored.added)
+    await _grow(tx, part, next_seq, max(current.updated_at, part.session.updated_at))
+    return stored
+
+
+async def _append(tx: Tx, trees: Sequence[Tree], next_seq: int, now: float) -> None:
+    """Add trees after those of the session, whatever their place in AgentOS is, so that each has another ``seq``."""
+    for seq, tree in enumerate(trees, next_seq):
         tree[0].row.seq = seq
-    await _add(tx, stored.added, part.session.updated_at)
+    await _add(tx, trees, now)
+
+
+async def _grow(tx: Tx, part: Part, next_seq: int, updated_at: float) -> None:
     grown = {
-        "next_seq": current.next_seq + len(stored.added),
+        "next_seq": next_seq,
         "state": jsontext.dumps(part.session.state),
         "summary": None if part.session.summary is None else jsontext.dumps(part.session.summary),
-        "updated_at": max(current.updated_at, part.session.updated_at),
+        "updated_at": updated_at,
         "first_message": part.session.first_message,
     }
     await tx.run(GROW, {**_key(part.session), **grown})
-    return stored
+
+
+async def _require_continuable(tx: Tx, part: Part, current: SessionRow, now: float) -> int:
+    """Check that a hidden session is an earlier part of the same import. Otherwise users would see runs of others.
+
+    :return: the ``seq`` of the next run.
+    :raises NotStored: it is being deleted, is a fork, belongs to another user, or has other runs.
+    """
+    if current.deleted_at is None or current.deleted_at <= now:
+        raise NotStored("the session is being deleted — import again after a server on this database has removed it")
+    if current.forked_from is not None:
+        raise NotStored("a fork with this session id is being made in musterd")
+    if (current.owner, current.user_id) != (part.session.owner, part.session.user_id):
+        raise NotStored(
+            "an interrupted import stored a part of the session for another owner — import with the same --owned or "
+            f"--no-owned as before, or {HIDDEN_DAYS} days later"
+        )
+    roots = await tx.all(ROOTS, _key(part.session))
+    if {row["run_id"] for row in roots} - part.root_ids:
+        raise NotStored(
+            "an interrupted import stored runs of the session that this AgentOS database does not have — import again "
+            f"{HIDDEN_DAYS} days later"
+        )
+    return 1 + max((int(row["seq"]) for row in roots), default=-1)
 
 
 async def _require_extensible(tx: Tx, part: Part, current: SessionRow) -> None:
