@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musterd.core.errors import StartError
 from musterd.core.jsontypes import Json
@@ -16,7 +16,7 @@ from musterd.imports.values import Unreadable
 from musterd.store.open_database import redacted_url, sqlite_path
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, TableClause
 
 PAGE_IDS = 500
 _OWN_SCHEMAS = ("information_schema", "pg_catalog", "pg_toast")
@@ -168,28 +168,42 @@ class AgentOSDatabase:
         counted = sa.select(sa.func.count()).select_from(sa.table(name, schema=schema))
         return int(self._connection.execute(counted).scalar_one())
 
-    def ids(self, table: Table) -> Iterator[list[str]]:
-        """The primary keys in order, in pages, because a table may have more rows than fit into memory.
+    def count_without_id(self, table: Table) -> int:
+        """The number of rows whose primary key is NULL, which SQLite permits.
 
         :raises StartError: the database cannot be read.
         """
         import sqlalchemy as sa
 
         key: sa.ColumnClause[str] = sa.column(table.shape.key)
-        query = sa.select(key).select_from(sa.table(table.name, schema=table.schema)).order_by(key).limit(PAGE_IDS)
-        last: str | None = None
+        query = sa.select(sa.func.count()).select_from(_source(table)).where(key.is_(None))
+        with _as_start_error(self.name):
+            return int(self._connection.execute(query).scalar_one())
+
+    def ids(self, table: Table) -> Iterator[list[str]]:
+        """The primary keys in order, in pages, because a table may have more rows than fit into memory.
+
+        SQLite stores any value in any column, so a key may be of another type.
+
+        :raises StartError: the database cannot be read.
+        """
+        import sqlalchemy as sa
+
+        key: sa.ColumnClause[str] = sa.column(table.shape.key)
+        query = sa.select(key).select_from(_source(table)).order_by(key).limit(PAGE_IDS)
+        condition = key.is_not(None)
         while True:
             with _as_start_error(self.name):
-                page = list(self._connection.execute(query if last is None else query.where(key > last)).scalars())
+                page = list(self._connection.execute(query.where(condition)).scalars())
             if not page:
                 return
             yield page
-            last = page[-1]
+            condition = key > _parameter(page[-1])
 
     def row(self, table: Table, key: str) -> Mapping[str, Json]:
         """One row, with its JSON columns as text.
 
-        :raises Unreadable: the row was deleted during the import.
+        :raises Unreadable: the row was deleted during the import, or contains text that is not UTF-8.
         :raises StartError: the database cannot be read.
         """
         import sqlalchemy as sa
@@ -200,12 +214,45 @@ class AgentOSDatabase:
             for name in shape.columns
         ]
         of_key: sa.ColumnClause[str] = sa.column(shape.key)
-        query = sa.select(*columns).select_from(sa.table(table.name, schema=table.schema)).where(of_key == key)
+        query = sa.select(*columns).select_from(_source(table)).where(of_key == _parameter(key)).limit(2)
         with _as_start_error(self.name):
-            row = self._connection.execute(query).mappings().one_or_none()
-        if row is None:
+            rows = self._connection.execute(query).mappings().all()
+        if not rows:
             raise Unreadable("AgentOS deleted it during the import")
-        return dict(row)
+        if len(rows) > 1:
+            raise Unreadable("several rows have this id")
+        for name, value in rows[0].items():
+            if isinstance(value, str) and not _is_utf8(value):
+                raise Unreadable(f"{name} is not UTF-8 text")
+        return dict(rows[0])
+
+
+def _source(table: Table) -> "TableClause":
+    import sqlalchemy as sa
+
+    return sa.table(table.name, schema=table.schema)
+
+
+def _decoded(text: bytes) -> str:
+    """Text of SQLite, which does not check the encoding. A row with other bytes must not make others unreadable."""
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parameter(key: str) -> Any:
+    """A key as :meth:`AgentOSDatabase.ids` returned it, as a parameter of a query."""
+    import sqlalchemy as sa
+
+    if not isinstance(key, str) or _is_utf8(key):
+        return key
+    return sa.cast(sa.literal(key.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
 
 
 def _engine(address: str) -> "Engine":
@@ -242,7 +289,9 @@ def _sqlite(path: Path) -> "Engine":
         raise StartError(f"{path}: does not exist — {_ADDRESS_FORMS}")
     # Reads run in changing threads, one at a time.
     options = {"uri": True, "check_same_thread": False}
-    return sa.create_engine(f"sqlite:///{path.as_uri()}?mode=ro&uri=true", connect_args=options)
+    engine = sa.create_engine(f"sqlite:///{path.as_uri()}?mode=ro&uri=true", connect_args=options)
+    sa.event.listen(engine, "connect", lambda connection, record: setattr(connection, "text_factory", _decoded))
+    return engine
 
 
 @contextlib.contextmanager

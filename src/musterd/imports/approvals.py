@@ -10,7 +10,16 @@ from musterd.core.records import RunRow
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.imports.runs import require_id
 from musterd.imports.tool_calls import form_fields, imported_tool_call
-from musterd.imports.values import Unreadable, object_in, objects_in, parse, text_in, text_of, time_in
+from musterd.imports.values import (
+    Unreadable,
+    object_in,
+    objects_in,
+    parse,
+    require_shallow,
+    text_in,
+    text_of,
+    time_in,
+)
 
 _JSON_COLUMNS = ("tool_args", "requirements", "context", "resolution_data")
 
@@ -68,6 +77,7 @@ def imported_approval(stored: Mapping[str, Json]) -> ImportedApproval:
     """
     approval_id = require_id(stored, "id")
     columns = {name: parse(stored.get(name), name) for name in _JSON_COLUMNS}
+    require_shallow([*columns.values()])
     status = text_of(stored.get("status"))
     if status not in STATUSES:
         raise Unreadable(f"unknown status {status[:40]!r}")

@@ -25,7 +25,7 @@ from pydantic_ai.usage import RequestUsage
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 from musterd.imports.media import Contents, prompt
-from musterd.imports.values import Unreadable, count_in, number_in, object_in, objects_in, text_in, text_of, time_in
+from musterd.imports.values import Unreadable, count_in, object_in, objects_in, seconds_in, text_in, text_of, time_in
 from musterd.loop.conversation import NOTES, message_text
 
 _SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -125,7 +125,7 @@ def _answer(item: JsonObject, at: datetime, from_history: bool) -> ModelResponse
         )
     metrics, notes = object_in(item, "metrics"), dict[str, float]()
     for name, key in (("seconds", "duration"), ("first_token_seconds", "time_to_first_token")):
-        if (seconds := number_in(metrics, key)) is not None:
+        if (seconds := seconds_in(metrics, key)) is not None:
             notes[name] = seconds
     return ModelResponse(
         parts=parts or [TextPart("")],

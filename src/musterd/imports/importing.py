@@ -5,11 +5,14 @@ row by its id, so it continues where an interrupted import stopped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from musterd.core import clock, faults
+from musterd.core.jsontext import storable
+from musterd.core.jsontypes import Json
 from musterd.imports import store
 from musterd.imports.agentos import APPROVALS, MEMORIES, SESSIONS, AgentOSDatabase, Table, Tables
 from musterd.imports.approvals import imported_approval
@@ -18,9 +21,10 @@ from musterd.imports.report import Report
 from musterd.imports.runs import STATES, Names
 from musterd.imports.sessions import ImportedSession, imported_session
 from musterd.imports.store import NotStored, Part, Stored
-from musterd.imports.values import Unreadable
+from musterd.imports.values import Unreadable, converting
 from musterd.store.database import Database, Work
 
+T = TypeVar("T")
 _KINDS = {SESSIONS: "sessions", MEMORIES: "memories", APPROVALS: "approvals"}
 
 
@@ -55,14 +59,24 @@ class Import:
         # Approvals come last, because each refers to its run.
         for shape, import_row in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
             for table in self.tables.by_shape[shape]:
+                for _ in range(await asyncio.to_thread(self.source.count_without_id, table)):
+                    self._skip(_KINDS[shape], "", "it has no id")
                 async for key in self._keys(table):
                     try:
                         await import_row(table, key)
                     except (Unreadable, NotStored) as problem:
-                        self.report.skip(_KINDS[shape], key, str(problem))
-                    self._done += 1
-                    self.on_progress(self._done, self._total)
+                        self._skip(_KINDS[shape], key, str(problem))
+                    else:
+                        self._advance()
         return self.report
+
+    def _skip(self, kind: str, key: Json, reason: str) -> None:
+        self.report.skip(kind, storable(key) if isinstance(key, str) else repr(key)[:100], reason)
+        self._advance()
+
+    def _advance(self) -> None:
+        self._done += 1
+        self.on_progress(self._done, self._total)
 
     async def _count_rows(self) -> None:
         """Count the rows, and record what is not imported."""
@@ -80,6 +94,18 @@ class Import:
             for key in page:
                 yield key
 
+    async def _converted(self, table: Table, key: str, convert: Callable[[Mapping[str, Json]], T]) -> T:
+        """Read a row and convert it, in a thread.
+
+        :raises Unreadable: it does not have AgentOS's format.
+        """
+
+        def read() -> T:
+            with converting():
+                return convert(self.source.row(table, key))
+
+        return await asyncio.to_thread(read)
+
     def _count(self, kind: str, *, is_new: bool) -> None:
         counts = self.report.counts[kind]
         counts.imported += is_new
@@ -88,7 +114,7 @@ class Import:
     # --- sessions -------------------------------------------------------------------------------------
 
     async def _session(self, table: Table, key: str) -> None:
-        session = await asyncio.to_thread(self._read_session, table, key)
+        session = await self._converted(table, key, lambda row: imported_session(row, self.names))
         stored = Stored()
         for part in store.parts(session.row, session.runs.trees):
             stored.add(await self._store_part(part))
@@ -97,9 +123,6 @@ class Import:
         self._count_runs(session, stored)
         if self.writes:
             await self._count_missing(stored)
-
-    def _read_session(self, table: Table, key: str) -> ImportedSession:
-        return imported_session(self.source.row(table, key), self.names)
 
     async def _store_part(self, part: Part) -> Stored:
         if self.target is None:
@@ -133,13 +156,13 @@ class Import:
     # --- memories and approvals -----------------------------------------------------------------------
 
     async def _memory(self, table: Table, key: str) -> None:
-        memory = imported_memory(await asyncio.to_thread(self.source.row, table, key), self.names)
+        memory = await self._converted(table, key, lambda row: imported_memory(row, self.names))
         await self._store(
             "memories", partial(store.store_memory, memory=memory), partial(store.has_memory, memory=memory)
         )
 
     async def _approval(self, table: Table, key: str) -> None:
-        approval = imported_approval(await asyncio.to_thread(self.source.row, table, key))
+        approval = await self._converted(table, key, imported_approval)
         store_row = partial(store.store_approval, approval=approval)
         await self._store("approvals", store_row, partial(store.has_approval, approval=approval))
 

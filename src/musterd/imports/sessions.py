@@ -8,7 +8,16 @@ from musterd.core.records import COMPONENT_KINDS, ComponentKind, RunRow, Session
 from musterd.core.states import RunState
 from musterd.imports.runs import Names, kind_of, require_id, without_added_keys
 from musterd.imports.trees import Trees, trees_of
-from musterd.imports.values import Unreadable, object_in, objects_in, parse_encoded, text_in, text_of, time_in
+from musterd.imports.values import (
+    Unreadable,
+    object_in,
+    objects_in,
+    parse_encoded,
+    require_shallow,
+    text_in,
+    text_of,
+    time_in,
+)
 
 _JSON_COLUMNS = ("session_data", "metadata", "runs", "summary")
 FIRST_MESSAGE_CHARACTERS = 200
@@ -29,6 +38,7 @@ def imported_session(stored: Mapping[str, Json], names: Names) -> ImportedSessio
     """
     session_id = require_id(stored, "session_id")
     columns = {name: parse_encoded(stored.get(name), name) for name in _JSON_COLUMNS}
+    require_shallow([columns[name] for name in _JSON_COLUMNS if name != "runs"])
     data, runs = object_in(columns, "session_data"), objects_in(columns, "runs")
     kind, component_id = _component(stored, runs)
     user_id = text_in(stored, "user_id")

@@ -4,7 +4,7 @@ from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
 from musterd.core.requirements import RequirementKind, Verdict
-from musterd.imports.values import number_in, object_in, objects_in, text_in, text_of, time_in
+from musterd.imports.values import object_in, objects_in, seconds_in, text_in, text_of, time_in
 
 
 def imported_tool_call(call: JsonObject, number: int) -> ToolCall:
@@ -24,7 +24,7 @@ def imported_tool_call(call: JsonObject, number: int) -> ToolCall:
         is_error=is_error if isinstance(is_error, bool) else None,
         result=None if result is None else storable(text_of(result)),
         started_at=started_at,
-        seconds=number_in(metrics, "duration"),
+        seconds=seconds_in(metrics, "duration"),
         child_run_id=text_in(call, "child_run_id"),
         stops_run=bool(call.get("stop_after_tool_call")),
         approval=_approval(call),

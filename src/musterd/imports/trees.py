@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow, ToolCall
 from musterd.imports.conversations import CallPlace, call_places, own_messages
 from musterd.imports.runs import DELEGATIONS, ImportedRun, Names, imported_run, totals_text
-from musterd.imports.values import Unreadable, object_in, text_of
+from musterd.imports.values import Unreadable, converting, object_in, require_shallow, text_of
 
 _NESTED = ("member_responses", "step_executor_runs")
 _MAX_DEPTH = 100
@@ -50,7 +50,9 @@ def trees_of(stored: Sequence[JsonObject], session: RunRow, names: Names) -> Tre
             continue  # AgentOS stores a run in several places
         parents[run_id] = parent_id or text_of(item.get("parent_run_id")) or None
         try:
-            runs[run_id] = imported_run(item, session, names)
+            with converting():
+                require_shallow(item)
+                runs[run_id] = imported_run(item, session, names)
         except Unreadable as problem:
             unreadable.add(run_id)
             result.skipped.append(SkippedRun(run_id, str(problem)))

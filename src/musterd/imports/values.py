@@ -1,19 +1,54 @@
 """Reads JSON values of unknown types, which another program has stored."""
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from musterd.core import jsontext
+from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 
-END_OF_TIME = 253_402_300_800
-"""The year 10000, which a date cannot represent. Larger numbers are not seconds; they may be milliseconds."""
+END_OF_TIME = 221_845_392_000
+"""The year 9000. A date can represent years before 10000, and runs end later than they start. Larger numbers are not
+seconds; they may be milliseconds."""
+
+
+MAX_SECONDS = 366 * 86_400.0
+"""The maximum duration of a run or a call. Larger numbers are not seconds either."""
+MAX_NESTING = 200
+"""The maximum nesting of a value. Python's JSON encoder fails at about 1000 levels, and clients have lower limits."""
 
 
 class Unreadable(Exception):
     """A stored value does not have AgentOS's format. The message names the value."""
+
+
+@contextlib.contextmanager
+def converting() -> Iterator[None]:
+    """Converts a row or a run: an error that a value of an unexpected type causes concerns only this one.
+
+    :raises Unreadable: there was such an error.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = storable(f"{type(error).__name__}: {error}")
+        raise Unreadable(f"it has a value that cannot be converted ({reason[:200]})") from error
+
+
+def require_shallow(value: Json) -> None:
+    """Check the nesting of a value.
+
+    :raises Unreadable: it is nested too deeply.
+    """
+    level, items = 0, [value]
+    while items := [item for item in items if isinstance(item, dict | list)]:
+        level += 1
+        if level > MAX_NESTING:
+            raise Unreadable(f"it is nested deeper than {MAX_NESTING} levels")
+        items = [child for item in items for child in (item.values() if isinstance(item, dict) else item)]
 
 
 def parse(text: Json, name: str) -> Json:
@@ -99,6 +134,12 @@ def number_in(value: Mapping[str, Json], name: str) -> float | None:
     if isinstance(item, bool) or not isinstance(item, int | float):
         return None
     return float(item) if abs(item) < 2**63 else None
+
+
+def seconds_in(value: Mapping[str, Json], name: str) -> float | None:
+    """A duration in seconds; None if it is missing, negative, or longer than any run."""
+    seconds = number_in(value, name)
+    return seconds if seconds is not None and 0 <= seconds <= MAX_SECONDS else None
 
 
 def time_in(value: Mapping[str, Json], name: str) -> float | None:
