@@ -246,7 +246,7 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _parameter(key: str) -> Any:
+def _parameter(key: Any) -> Any:
     """A key as :meth:`AgentOSDatabase.ids` returned it, as a parameter of a query."""
     import sqlalchemy as sa
 
