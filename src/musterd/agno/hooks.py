@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import hashlib
 import inspect
 import json
 import re
@@ -15,6 +18,10 @@ from musterd.core.errors import InputCheckError, OutputCheckError
 from musterd.declare.hooks import hook_arguments, hook_function, hook_name, is_hook
 from musterd.declare.problems import note
 from musterd.declare.source_location import Place, declaration_error, describe_type
+
+NAME_BYTES, HASH_DIGITS = 60, 10
+"""The lengths of a value in the name of a file, and of the hash of a value that is cut or changed."""
+_HASHED = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}$")
 
 
 def converted_hooks(
@@ -45,8 +52,18 @@ def _check_of(evaluation: Any, name: Literal["pre_hooks", "post_hooks"]) -> Call
     """The method with which an eval checks a run. It stores its result in the eval's own database."""
     moment = name.removesuffix("_hooks")
     is_async = is_async_database(getattr(evaluation, "db", None))
-    check: Callable[..., Any] = getattr(evaluation, f"async_{moment}_check" if is_async else f"{moment}_check")
-    return check
+    method = f"async_{moment}_check" if is_async else f"{moment}_check"
+    declared: Callable[..., Any] = getattr(evaluation, method)
+
+    # Agno takes the database from the object during a check. Runs that end at the same time would share the object,
+    # and the last one would restore the missing database of another one, so each check has its own copy.
+    async def check_async(**arguments: Any) -> Any:
+        return await getattr(copy.copy(evaluation), method)(**arguments)
+
+    def check(**arguments: Any) -> Any:
+        return getattr(copy.copy(evaluation), method)(**arguments)
+
+    return functools.wraps(declared)(check_async if inspect.iscoroutinefunction(declared) else check)
 
 
 def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
@@ -72,9 +89,19 @@ def file_writer(pattern: str, owner: Any) -> Callable[..., None]:
     return save_response_to_file
 
 
-def _as_file_name(value: str | None) -> str:
-    """Shorten a value, and replace characters that could lead to another folder."""
-    return re.sub(r"[/\\]|\.\.", "_", value or "")[:100]
+def _as_file_name(value: Any) -> str:
+    """A value as a part of a file's name: short, and without characters that could lead to another folder.
+
+    A name that differs from its value ends with a hash of the value, so that two values never share a file.
+    """
+    if value is None or value == "":
+        return "_"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    encoded = text.encode("utf-8", "replace")
+    name = re.sub(r"[/\\\0]|\.\.|^\.$", "_", encoded[:NAME_BYTES].decode("utf-8", "ignore"))
+    if name == text and name != "_" and not _HASHED.search(name):
+        return name
+    return f"{name}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:HASH_DIGITS]}"
 
 
 def _converted(hook: Any, owner: Any) -> Callable[..., Any]:

@@ -17,6 +17,8 @@ from musterd.agno.instructions import with_text_of_run
 
 OWN_STORES = ("user_profile", "user_memory")
 """The stores that musterd keeps itself."""
+SESSION_CONTEXT = "session_context"
+"""The store that Agno reads by the id of the session alone."""
 
 
 class Learning:
@@ -49,11 +51,38 @@ class Learning:
     def with_context(self, instructions: Any) -> Callable[..., Any]:
         """A function that returns ``instructions`` followed by the learnings that concern the run."""
 
-        def read(context: Any) -> Any:
-            build = self._machine.abuild_context if self._is_async else self._machine.build_context
-            return build(**self._of_run(context))
+        async def read_async(context: Any) -> Any:
+            await self._forget_other_users_async(context)
+            return await self._machine.abuild_context(**self._of_run(context))
 
-        return with_text_of_run(instructions, read, is_async=self._is_async)
+        def read(context: Any) -> Any:
+            self._forget_other_users(context)
+            return self._machine.build_context(**self._of_run(context))
+
+        return with_text_of_run(instructions, read_async if self._is_async else read, is_async=self._is_async)
+
+    # Once a session is deleted, another user may choose its id. Agno would give that user the context of the session,
+    # because it stores the user only for audits.
+    def _forget_other_users(self, context: Any) -> None:
+        """Delete the context of a run's session if it is that of another user."""
+        store = self._session_contexts()
+        if store is None or is_async_database(store.db):
+            return
+        if _is_of_another(store.db.get_learnings(**_stored(context)), context):
+            store.delete(context.session_id)
+
+    async def _forget_other_users_async(self, context: Any) -> None:
+        store = self._session_contexts()
+        if store is None:
+            return
+        stored = store.db.get_learnings(**_stored(context))
+        if _is_of_another(await stored if inspect.isawaitable(stored) else stored, context):
+            await store.adelete(context.session_id)
+
+    def _session_contexts(self) -> Any:
+        """The store of the contexts of sessions; None if there is none, or if it has no database."""
+        store = self._machine.stores.get(SESSION_CONTEXT)
+        return store if getattr(store, "db", None) is not None else None
 
     def tools(self) -> list[Callable[..., Any]]:
         """The tools that search and save learnings. A call works on those of its run's user and session."""
@@ -81,12 +110,24 @@ class Learning:
         """A post-hook that learns from the message and the answer."""
 
         async def learn_async(run_output: Any, run_context: Any) -> None:
+            await self._forget_other_users_async(run_context)
             await self._machine.aprocess(_messages(run_output), **self._of_run(run_context))
 
         def learn(run_output: Any, run_context: Any) -> None:
+            self._forget_other_users(run_context)
             self._machine.process(_messages(run_output), **self._of_run(run_context))
 
         return learn_async if self._is_async else learn
+
+
+def _stored(context: Any) -> dict[str, Any]:
+    """The arguments that select the stored context of a run's session."""
+    return {"learning_type": SESSION_CONTEXT, "session_id": context.session_id}
+
+
+def _is_of_another(stored: Sequence[dict[str, Any]], context: Any) -> bool:
+    """Whether a session's context belongs to another user. Runs without a user leave it to nobody."""
+    return any(item.get("user_id") not in (None, context.user_id) for item in stored)
 
 
 def _named(name: str, functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
