@@ -15,7 +15,7 @@ from musterd.imports.agentos import AgentOSDatabase
 from musterd.imports.importing import Import
 from musterd.imports.report import OTHER_TABLES, Report
 from musterd.imports.runs import Names
-from musterd.store import inspection
+from musterd.store import inspection, schema
 from musterd.store.database import Database
 from musterd.store.open_database import redacted_url
 
@@ -62,8 +62,15 @@ def _import(source: AgentOSDatabase, settings: Settings, names: Names, *, writes
     def importing(target: Database | None) -> Import:
         return Import(source=source, tables=tables, target=target, names=names, writes=writes, on_progress=_Progress())
 
-    if not writes and inspection.revision(settings.db) is None:
-        return asyncio.run(importing(None).run())
+    if not writes:
+        revision = inspection.revision(settings.db)
+        if revision is None:
+            return asyncio.run(importing(None).run())
+        if revision < schema.HEAD:
+            raise StartError(
+                f"{redacted_url(settings.db)}: has the schema {revision}, and a dry run does not upgrade it to "
+                f"{schema.HEAD} — start this version of musterd on it once, or import without --dry-run"
+            )
     return with_database(settings, lambda database: importing(database).run(), creates_database=True)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from musterd.cli.main import main
+from musterd.store import inspection
 from tests.support.agentos_database import BEGIN, AgentOSTables, run, tool
+from tests.support.schemas import NEXT, become_next_release
 
 pytestmark = pytest.mark.usefixtures("log_to_stderr")
 
@@ -101,3 +103,22 @@ def test_a_file_may_be_given_as_in_agentos(tables: AgentOSTables, tmp_path: Path
     tables.add_memory("k1", "Likes tea", created_at=BEGIN)
     database = f"sqlite:///{tmp_path}/new.db"
     assert main(["import", "agno", f"{prefix}{tmp_path}/agno.db", "--db", database]) == 0
+
+
+def test_a_dry_run_does_not_upgrade_the_schema(
+    tables: AgentOSTables,
+    tmp_path: Path,
+    sqlite_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(tables)
+    words = ["import", "agno", tables.url, "--db", f"sqlite:///{sqlite_file}"]
+    assert main([*words, "--dry-run"]) == 0
+    become_next_release(tmp_path, monkeypatch.setattr)
+    assert main([*words, "--dry-run"]) == 2
+    assert (
+        f"a dry run does not upgrade it to {NEXT} — start this version of musterd on it once" in capsys.readouterr().err
+    )
+    assert inspection.revision(f"sqlite:///{sqlite_file}") == "v0001"
+    assert main(words) == 0
