@@ -15,6 +15,7 @@ from musterd.store.database import Statement
 from tests.support.agentos_database import BEGIN, PNG, AgentOSTables, run, tool, workflow_run
 from tests.support.app import in_process
 from tests.support.http import ServerClient
+from tests.support.process import select
 
 OWNERS = Statement(
     "test_owners",
@@ -301,3 +302,35 @@ async def test_components_get_new_ids_and_users_own_their_sessions(
         assert (await get(client, "/agents/forecaster/runs/r1?session_id=s1"))["agent_id"] == "forecaster"
         (row,) = await client.server.database.scan(lambda tx: tx.all(OWNERS, {}))
         assert (row["session_owner"], row["run_owner"], row["memory_owner"]) == ("ann", "ann", "ann")
+
+
+async def test_an_approval_of_a_run_that_was_started_in_musterd_is_skipped(
+    tables: AgentOSTables, importing: Importing
+) -> None:
+    async with importing.served() as client:
+        data = {"message": "Hello", "session_id": "s2", "stream": "false"}
+        run_id = (await client.http.post("/agents/weather-agent/runs", data=data)).json()["run_id"]
+    tables.add_session("s1", "agent", [run("agent", "r1", "One", "1")])
+    tables.add_approval("a1", "r1", "approved")
+    tables.add_approval("a2", run_id, "approved")
+    for options in (("--dry-run",), ()):
+        report = await importing.run(*options, code=1)
+        assert report["approvals"] == {"total": 2, "imported": 1, "present": 0, "skipped": 1}
+        assert report["skipped"][0]["reason"] == f"its run {run_id} was started in musterd"
+    again = await importing.run(code=1)
+    assert (again["approvals"]["present"], again["approvals"]["skipped"]) == (1, 1)
+
+
+async def test_members_of_calls_with_the_same_id_have_different_paths(
+    tables: AgentOSTables, importing: Importing, database_url: str
+) -> None:
+    delegation = ("delegate_task_to_member", {"member_id": "weather-agent", "task": "Oslo?"}, "Sunny")
+    calls = tuple(tool(*delegation, tool_call_id="same") for _ in range(2))
+    members = [run("agent", f"m{number}", "Oslo?", "Sunny", parent_run_id="r1") for number in (1, 2, 3)]
+    tables.add_session("s1", "team", [*members, run("team", "r1", "Ask", "It is sunny", calls)])
+    await importing.run()
+    paths = select(database_url, "SELECT path FROM runs WHERE parent_id IS NOT NULL ORDER BY run_id", {})
+    assert [row["path"] for row in paths] == ["t0/c1", "m0", "m1"]
+    async with importing.served() as client:
+        answer = await get(client, "/teams/desk/runs/r1?session_id=s1")
+    assert [call["child_run_id"] for call in answer["tools"]] == ["m1", "m2"]

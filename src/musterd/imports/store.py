@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import SessionRow
+from musterd.core.records import RunRow, SessionRow
 from musterd.core.states import RunState
 from musterd.features.memories import store as memories
 from musterd.features.memories.records import Memory
@@ -43,6 +43,12 @@ ADD_APPROVAL = Statement(
        VALUES (:id, :root_id, :run_id, :path, :kind, 'closed', :status, :approval_type, :request, :decision,
                :decided_by, :resolution_data, :created_at, :decided_at)
        ON CONFLICT (id) DO NOTHING""",
+)
+# The first attempt of a run leaves its worker in the run, or its end in run_attempts. An imported run has neither.
+IS_IMPORTED = Statement(
+    "import_is_imported",
+    """SELECT r.run_id FROM runs r WHERE r.run_id = :root_id AND r.attempt = 1 AND r.worker IS NULL
+       AND NOT EXISTS (SELECT 1 FROM run_attempts a WHERE a.root_id = r.run_id)""",
 )
 HAS_APPROVAL = Statement("import_has_approval", "SELECT id FROM approvals WHERE id = :id")
 HIDDEN_DAYS = 7
@@ -313,14 +319,35 @@ async def has_memory(tx: Tx, memory: Memory) -> bool:
 async def store_approval(tx: Tx, approval: ImportedApproval) -> bool:
     """Store an approval; False if it is already stored.
 
-    :raises NotStored: its run is not stored.
+    :raises NotStored: its run is not stored, or was started in musterd.
     """
+    if await _is_stored(tx, approval):
+        return False
     row = await tx.one(GET_RUN, {"run_id": approval.run_id})
     if row is None:
         raise NotStored(f"its run {approval.run_id} is not in the database")
-    return await tx.run(ADD_APPROVAL, approval.params(run_row(row))) > 0
+    run = run_row(row)
+    await _require_imported(tx, run)
+    return await tx.run(ADD_APPROVAL, approval.params(run)) > 0
 
 
 async def has_approval(tx: Tx, approval: ImportedApproval) -> bool:
-    """Whether an approval is already stored."""
+    """Whether an approval is already stored.
+
+    :raises NotStored: its run was started in musterd.
+    """
+    if await _is_stored(tx, approval):
+        return True
+    # A dry run stores no runs, so a missing one is not reported.
+    if (row := await tx.one(GET_RUN, {"run_id": approval.run_id})) is not None:
+        await _require_imported(tx, run_row(row))
+    return False
+
+
+async def _is_stored(tx: Tx, approval: ImportedApproval) -> bool:
     return await tx.one(HAS_APPROVAL, {"id": approval.requirement.id}) is not None
+
+
+async def _require_imported(tx: Tx, run: RunRow) -> None:
+    if await tx.one(IS_IMPORTED, {"root_id": run.root_id}) is None:
+        raise NotStored(f"its run {run.run_id} was started in musterd")

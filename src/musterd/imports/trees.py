@@ -125,8 +125,17 @@ def _place(parent: ImportedRun, members: Sequence[ImportedRun]) -> None:
         for number, call in enumerate(parent.output.tools):
             if call.name in DELEGATIONS:
                 _place_delegated(call, places.get(call.id) or CallPlace(0, number), waiting, prefix)
-    for number, member in enumerate(waiting):
-        member.row.path = f"{prefix}m{number}"
+    _place_others(members, prefix)
+
+
+def _place_others(members: Sequence[ImportedRun], prefix: str) -> None:
+    """Set the paths of the members that have none yet, or that of another member: AgentOS's call ids may be equal."""
+    taken, number = {""}, 0
+    for member in members:
+        if member.row.path in taken:
+            member.row.path = f"{prefix}m{number}"
+            number += 1
+        taken.add(member.row.path)
 
 
 def _place_delegated(call: ToolCall, place: CallPlace, waiting: list[ImportedRun], prefix: str) -> None:
