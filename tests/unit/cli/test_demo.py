@@ -30,7 +30,7 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert any(line.endswith('Weather Agent: calls get_weather(city="Paris")') for line in lines)
     end = next(index for index, line in enumerate(lines) if line.startswith("COMPLETED"))
     assert re.fullmatch(rf"COMPLETED  .* s, 90 tokens, \$0, run {page.rpartition('/')[2]}", lines[end])
-    assert [line.split("  ")[1:3] for line in lines[end - 2 : end]] == [
+    assert [re.split(r" {2,}", line)[1:3] for line in lines[end - 2 : end]] == [
         ["Weather Agent", "COMPLETED"],
         ["Calendar Agent", "COMPLETED"],
     ]
