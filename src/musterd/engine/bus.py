@@ -59,8 +59,8 @@ class BusListener(Protocol):
     def received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events of a run that is awaited here, which another process has stored and sent.
 
-        :return: False if the run's row has to be read, because it may have ended, or these may be events of another run
-            with the same id.
+        :return: False if the run's row has to be read, because it may have ended, events before these may be missing,
+            or these may be events of another run with the same id.
         """
         ...
 

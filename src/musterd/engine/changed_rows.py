@@ -104,6 +104,8 @@ class ChangedRows:
         # If an earlier message was lost, subscribers see the gap before these events, and read the store.
         for flush in flushes:
             self._broadcaster.push(root_id, flush)
+        if stored.first_index > snapshot.next_event:
+            return False  # waiters see no gap: the row must be news for them, because a member may have ended in it
         # A later look must not report these events as new.
         next_event = max(snapshot.next_event, flushes[-1].next_index)
         self._seen[root_id] = replace(snapshot, next_event=next_event)

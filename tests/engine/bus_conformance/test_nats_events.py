@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musterd.core.events import Event, EventKind
-from musterd.engine.broadcaster import Flush
+from musterd.engine.broadcaster import EndWaiter, Flush
 from musterd.engine.nats_flushes import flush_in, message_of
 from musterd.store.events import StoredFlush, encoded
 from tests.engine.bus_conformance.conftest import API, WORKER, Processes
@@ -100,3 +100,17 @@ def test_a_message_identifies_its_flush() -> None:
 @pytest.mark.parametrize("message", [b"", b'{"format":2,"first_index":0}\n[]'])
 def test_a_message_of_another_format_is_a_hint(message: bytes) -> None:
     assert flush_in(message) is None
+
+
+async def test_a_wait_for_a_member_continues_after_the_message_with_its_end_was_lost(processes: Processes) -> None:
+    async with processes(API, API) as (api, other):
+        await api.records.accept("r1")
+        waiter = EndWaiter(other.server.resources.broadcaster, "r1", "member")
+        await other.engine.look(["r1"])
+        seen = other.engine._changed_rows._seen["r1"]
+        later = Event(EventKind.CONTENT, "r1", 1.0, {"text": "after the member's end"})
+        await api.records.execute("UPDATE runs SET next_event = next_event + 2")
+        assert not other.engine.received("r1", StoredFlush(seen.salt, seen.next_event + 1, encoded([later])))
+        await other.engine.look(["r1"])
+        async with asyncio.timeout(10):
+            await waiter.wait(60)
