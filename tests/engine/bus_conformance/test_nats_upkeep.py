@@ -41,7 +41,9 @@ async def test_one_process_does_upkeep_and_another_follows_it(processes: Process
         while not all(map(left_to_another, others)):
             await first.written()
         assert not left_to_another(first)
-        loops[started.index(first)].cancel()
+        ended = loops[started.index(first)]
+        ended.cancel()
+        await asyncio.wait([ended])
         await die(first)
         while left_to_another(others[0]):
             await others[0].written()
@@ -49,6 +51,7 @@ async def test_one_process_does_upkeep_and_another_follows_it(processes: Process
             await others[0].written()
         for loop in loops:
             loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)  # before the databases are closed
 
 
 async def test_a_run_whose_hint_was_lost_is_claimed_after_upkeep_elsewhere(processes: Processes) -> None:
