@@ -30,6 +30,11 @@ class BusListener(Protocol):
     """The worker of the process, which the bus calls on the event loop."""
 
     @property
+    def instance_id(self) -> str:
+        """The id of the database."""
+        ...
+
+    @property
     def components(self) -> Sequence[str]:
         """The components whose runs this process drives, as workers announce them."""
         ...

@@ -76,7 +76,7 @@ class NatsBus(LocalBus):
         await self._questions.answer_for(self.worker_id)
         await super().join(listener, announce)
         await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
-        await self._turns.open(self._on_upkeep_done)
+        await self._turns.open(listener.instance_id, self._on_upkeep_done)
         replicas = self._settings.bus_replicas
         ready = ReadyRuns(self._connection, self._subjects, listener, self._send, replicas)
         try:
@@ -125,7 +125,9 @@ class NatsBus(LocalBus):
             log.debug("rows could not be read after a reconnection", reason=error.message)
 
     def begin_stop(self) -> None:
-        """Stop calling the listener."""
+        """Stop calling the listener, and leave upkeep to another process."""
+        if not self._is_stopping and self._connection.is_connected:
+            self._send(self._turns.say_stopping())
         super().begin_stop()
         if self._ready is not None:
             self._ready.close()
@@ -294,8 +296,8 @@ class NatsBus(LocalBus):
             await super().turn(period_seconds)
 
     def upkeep_done(self, findings: Findings) -> None:
-        """Tell the other processes."""
-        if self._connection.is_connected:
+        """Tell the other processes. A process that stops has told them not to wait for it, and keeps to that."""
+        if self._connection.is_connected and not self._is_stopping:
             self._send(self._turns.say_done(findings))
 
     def _on_upkeep_done(self, findings: Findings) -> None:

@@ -46,6 +46,7 @@ async def die(harness: EngineHarness) -> None:
     bus = harness.server.bus
     assert isinstance(bus, LocalBus)
     harness.engine.is_ready = False
+    bus._is_stopping = True  # so that it does not tell the others that it stops
     bus.begin_stop()
     await stop_beats(harness)
     # The operating system frees its lock and closes its connections.

@@ -1,18 +1,27 @@
 """With NATS one process at a time does upkeep, for all of them."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from musterd import Agent
 from musterd.core import clock
 from musterd.core.states import RunState
+from musterd.engine.bus_nats import NatsBus
 from musterd.features.schedules import store as schedules
 from musterd.features.schedules.records import OPERATOR, Definition, Schedule
-from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
+from tests.engine.bus_conformance.conftest import API, NO_UPKEEP, QUICK, WORKER, Processes, die
 from tests.engine.bus_conformance.test_dispatch import without_hints
-from tests.support.engine import EngineHarness
+from tests.support.engine import EngineHarness, harness_on, running
+from tests.support.held_model import HeldModel
+from tests.support.nats import NatsServer
+from tests.support.postgres import PostgresServer
 
 PERIOD_SECONDS = 0.05
+LONG_SECONDS = 3600.0
+"""A period in which a process never waits until no message comes."""
 
 
 @pytest.fixture(params=["nats"])
@@ -28,10 +37,23 @@ async def take_turns(harness: EngineHarness) -> None:
         await harness.engine.upkeep.once()
 
 
-def left_to_another(harness: EngineHarness) -> bool:
+def left_to_another(harness: EngineHarness, period_seconds: float = PERIOD_SECONDS) -> bool:
     """Whether a process currently leaves upkeep to another one."""
-    is_left: bool = harness.server.bus._turns.is_left_to_another(PERIOD_SECONDS)  # type: ignore[attr-defined]
-    return is_left
+    return bus_of(harness)._turns.is_left_to_another(period_seconds)
+
+
+def bus_of(harness: EngineHarness) -> NatsBus:
+    bus = harness.server.bus
+    assert isinstance(bus, NatsBus)
+    return bus
+
+
+async def until_delivered(sender: EngineHarness, receiver: EngineHarness) -> None:
+    """Wait until what one process has sent has reached another one."""
+    await sender.written()
+    await bus_of(sender)._connection.flush()
+    await bus_of(receiver)._connection.flush()
+    await receiver.written()
 
 
 async def test_one_process_does_upkeep_and_another_follows_it(processes: Processes) -> None:
@@ -52,6 +74,51 @@ async def test_one_process_does_upkeep_and_another_follows_it(processes: Process
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)  # before the databases are closed
+
+
+async def test_the_others_do_not_wait_for_a_process_that_stops(processes: Processes) -> None:
+    async with processes(WORKER, WORKER, WORKER) as started:
+        first, *others = sorted(started, key=lambda harness: harness.engine.worker_id)
+        await first.engine.upkeep.once()
+        while not all(left_to_another(harness, LONG_SECONDS) for harness in others):
+            await first.written()
+        first.server.begin_stop()
+        async with asyncio.timeout(10):
+            while any(left_to_another(harness, LONG_SECONDS) for harness in others):
+                await others[0].written()
+
+
+async def test_upkeep_that_ends_during_a_stop_does_not_make_the_others_wait(processes: Processes) -> None:
+    async with processes(WORKER, WORKER) as started:
+        first, second = sorted(started, key=lambda harness: harness.engine.worker_id)
+        first.server.begin_stop()
+        await first.engine.upkeep.once()
+        await until_delivered(first, second)
+        assert not left_to_another(second, LONG_SECONDS)
+
+
+async def test_processes_of_another_database_with_the_same_prefix_do_not_count(
+    postgres_server: PostgresServer, nats_server: NatsServer, model: HeldModel
+) -> None:
+    """Each database has upkeep of its own, and a process warns once."""
+    options: dict[str, Any] = {
+        "agents": [Agent(id="solo", model=model)],
+        "bus": nats_server.url,
+        "bus_prefix": nats_server.prefix(),
+        **NO_UPKEEP,
+    }
+    with postgres_server.database() as one, postgres_server.database() as two, capture_logs() as lines:
+        first, second = (harness_on(database, model=model, role=WORKER, **options) for database in (one, two))
+        async with running(first), running(second):
+            small, large = sorted((first, second), key=lambda harness: harness.engine.worker_id)
+            done_at = large.engine.upkeep.last_done_at
+            for _ in range(3):
+                await small.engine.upkeep.once()
+                await until_delivered(small, large)
+            assert not left_to_another(large, LONG_SECONDS)
+            assert large.engine.upkeep.last_done_at == done_at
+    warnings = [line for line in lines if "another database" in line["event"]]
+    assert 1 <= len(warnings) <= 2, "at most one of each process"
 
 
 async def test_a_run_whose_hint_was_lost_is_claimed_after_upkeep_elsewhere(processes: Processes) -> None:
