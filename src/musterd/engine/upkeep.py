@@ -35,7 +35,8 @@ log = structlog.get_logger("musterd.engine")
 Work = Callable[[], Coroutine[object, object, None]]
 IsDue = Callable[[Tx, float], Awaitable[bool]]
 AHEAD_PERIODS = 2
-"""How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late."""
+"""How many periods before its time a duty is due. The duty waits for the exact time, so that it is not late, not even
+if the process that does upkeep stops in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,30 @@ async def until_delivered(sender: EngineHarness, receiver: EngineHarness) -> Non
     await receiver.written()
 
 
+async def add_schedule(harness: EngineHarness, schedule_id: str, at: float) -> None:
+    """Store a schedule that fires once."""
+    schedule = Schedule(
+        id=schedule_id,
+        owner=None,
+        name=schedule_id,
+        definition=Definition(endpoint="/agents/solo/runs", payload={"message": "hi"}, at=at),
+        maker=OPERATOR,
+        enabled=True,
+        created_at=clock.now(),
+        next_run_at=at,
+    )
+    await harness.database.write(lambda tx: schedules.add(tx, schedule))
+
+
+async def until_fired(harness: EngineHarness, schedule_id: str) -> None:
+    """Wait until a schedule's run has completed."""
+    firings = "SELECT run_id FROM firings WHERE schedule_id = :id"
+    async with asyncio.timeout(20):
+        while not (rows := await harness.records.select(firings, id=schedule_id)):
+            await harness.written()
+        assert (await harness.end_of(rows[0]["run_id"])).row.state is RunState.COMPLETED
+
+
 async def test_one_process_does_upkeep_and_another_follows_it(processes: Processes) -> None:
     async with processes(WORKER, WORKER, API, **QUICK) as started:
         first, *others = sorted(started, key=lambda harness: harness.engine.worker_id)
@@ -140,23 +164,42 @@ async def test_a_suspect_is_claimed_after_upkeep_elsewhere(processes: Processes)
 
 
 async def test_a_due_schedule_is_fired_after_upkeep_elsewhere(processes: Processes) -> None:
-    now = clock.now()
-    due = Schedule(
-        id="due",
-        owner=None,
-        name="due",
-        definition=Definition(endpoint="/agents/solo/runs", payload={"message": "hi"}, at=now),
-        maker=OPERATOR,
-        enabled=True,
-        created_at=now,
-        next_run_at=now,
-    )
     async with processes(API, WORKER) as (api, _):
-        await api.database.write(lambda tx: schedules.add(tx, due))
+        await add_schedule(api, "due", clock.now())
         await api.engine.upkeep.once()
-        while not (rows := await api.records.select("SELECT run_id FROM runs")):
-            await api.written()
-        assert (await api.end_of(rows[0]["run_id"])).row.state is RunState.COMPLETED
+        await until_fired(api, "due")
+
+
+async def test_a_schedule_is_fired_in_time_after_the_last_upkeep_of_two_periods(
+    database_url: str, bus_settings: dict[str, Any], model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upkeep may pause for more than a period, when the process that does it stops."""
+    agents = [Agent(id="solo", model=model)]
+    harness = harness_on(database_url, model=model, role=WORKER, agents=agents, upkeep_seconds=1.0, **bus_settings)
+    monkeypatch.setattr(harness.server.bus, "turn", lambda _period: asyncio.Event().wait())
+    async with running(harness):
+        await add_schedule(harness, "soon", clock.now() + 1.8)
+        await harness.engine.upkeep.once()
+        await until_fired(harness, "soon")
+
+
+async def test_a_schedule_that_is_added_while_another_one_is_awaited_is_fired_first(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, look = asyncio.Event(), schedules.look
+
+    async def watched_look(*args: Any, **options: Any) -> schedules.Look:
+        looked.set()
+        return await look(*args, **options)
+
+    monkeypatch.setattr(schedules, "look", watched_look)
+    async with processes(API, WORKER) as (api, worker):
+        await add_schedule(api, "later", clock.now() + 600)
+        await api.engine.upkeep.once()
+        await looked.wait()
+        await worker.written()
+        await add_schedule(api, "now", clock.now())
+        await until_fired(api, "now")
 
 
 async def test_failed_upkeep_does_not_keep_others_from_it(

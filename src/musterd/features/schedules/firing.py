@@ -54,6 +54,8 @@ AT_ONCE = 500
 first of their runs gets far, so many that are due at once are not late."""
 LEFT_SECONDS = 0.5
 """How often a process looks again while something is due that is not its share."""
+SLEEP_SECONDS = 1.0
+"""How long a process sleeps at most before it looks again, because an earlier schedule may have been added."""
 REFUSALS = (Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests)
 _NOT_SENT = ("stream", "background")
 """Fields of a payload that say how a run is answered, and a firing answers nobody."""
@@ -128,7 +130,7 @@ class Firer:
                 continue
             if look.next_due_at is None or look.next_due_at > now + within_seconds:
                 return
-            await clock.sleep(max(look.next_due_at - clock.now(), 0.0))
+            await clock.sleep(min(max(look.next_due_at - clock.now(), 0.0), SLEEP_SECONDS))
 
     def _choose(self, workers: Mapping[str, Collection[str]], due: Sequence[Due]) -> Sequence[str]:
         return share_of(self._worker_id, workers, due, clock.now())[:AT_ONCE]

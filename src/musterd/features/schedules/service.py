@@ -9,6 +9,7 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound
 from musterd.core.records import RunRow
+from musterd.engine.upkeep import AHEAD_PERIODS
 from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
 from musterd.features.schedules.firing import Firer
@@ -52,8 +53,8 @@ class ScheduleService(Schedules):
             log.info(f"declared schedule {what}", schedule=schedule.name, id=schedule.id)
 
     async def fire_soon(self) -> None:
-        """Fire the schedules that are due now or within a period of upkeep."""
-        await self.fire_due(self._server.settings.upkeep_seconds)
+        """Fire the schedules that are due now, and those for which upkeep has found the duty due ahead of time."""
+        await self.fire_due(AHEAD_PERIODS * self._server.settings.upkeep_seconds)
 
     async def remove_old(self) -> None:
         """Remove old firings, once an hour."""
