@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.agno_file import AGNO_FILE
 from bench.auth import AUTH
 from bench.durable import DURABLE
 from bench.figures import Figure, block, machine, table, write_docs, write_json
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "knowledge": ("documents into an index, and searches in it", KNOWLEDGE),
     "knowledge-http": ("knowledge bases over HTTP: ingestion, searches, runs that search, memory", KNOWLEDGE_HTTP),
     "client": ("the Python client and the command line", PYTHON_CLIENT),
+    "agno-file": ("an unchanged file of Agno: start and runs", AGNO_FILE),
     "webhooks": ("cost and speed of webhooks", WEBHOOKS),
     "streams": ("subscribers: cost, latency of events, many at once", STREAMS),
     "teams": ("every mode, runs that wait for a person, and memory", TEAMS),

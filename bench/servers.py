@@ -115,8 +115,11 @@ class Musterd(Server):
     options: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "musterd", "serve", self.source]
-        return [*serve, "--port", str(self.port), "--db", self.db_url, *self.options]
+        place = ["--port", str(self.port), "--db", self.db_url]
+        return [*self.launcher(), "serve", self.source, *place, *self.options]
+
+    def launcher(self) -> list[str]:
+        return [sys.executable, "-m", "musterd"]
 
     def surroundings(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.figures import Bar, Figure, beside
@@ -15,8 +16,17 @@ IDLE_SECONDS = 1
 Costs = tuple[float, float, float]
 
 
+CPU_BAR, MEMORY_BAR = Bar(at_most=0.75), Bar(at_most=90)
+
+
 async def measure(bench: Bench) -> list[Figure]:
-    kinds: list[type[Server]] = [Musterd, Peer] if bench.with_peer else [Musterd]
+    return await compare(bench, [Musterd, Peer] if bench.with_peer else [Musterd], CPU_BAR, MEMORY_BAR)
+
+
+async def compare(
+    bench: Bench, kinds: Sequence[type[Server]], cpu_bar: Bar | None = None, memory_bar: Bar | None = None
+) -> list[Figure]:
+    """Start each kind of server several times, in turns."""
     costs_by_kind: dict[tuple[type[Server], bool], list[Costs]] = {}
     for turn in range(1 + STARTS):
         for kind in kinds:
@@ -29,9 +39,9 @@ async def measure(bench: Bench) -> list[Figure]:
     for is_new, title in ((False, "start"), (True, "start on a new database")):
         sides = [middle(costs_by_kind[kind, is_new]) for kind in kinds]
         figures += [
-            beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], Bar(at_most=0.75)),
+            beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], cpu_bar),
             beside(f"{title}: time until /health answers", "s", sides, lambda of: of[1]),
-            beside(f"{title}: memory, idle", "MB", sides, lambda of: of[2], Bar(at_most=90)),
+            beside(f"{title}: memory, idle", "MB", sides, lambda of: of[2], memory_bar),
         ]
     return figures
 

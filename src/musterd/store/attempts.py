@@ -1,6 +1,6 @@
 """The writes of an attempt: claim a run, append steps and events, and settle it.
 
-Every transaction of an attempt starts with a guarded update of the root's row. It matches only while this attempt is
+Every transaction of an attempt contains a guarded update of the root's row. It matches only while this attempt is
 the run's current one and the run is running, and it allocates the event indexes. If it returns no row, another attempt
 owns the run or the run has finished, and the transaction is rolled back.
 """
