@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "examples" / "deploy"
 UNITS = sorted(FOLDER.glob("*.service"))
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-OURS = {name: service for name, service in COMPOSE["services"].items() if name != "postgres"}
+OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"] == "musterd"}
+KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text()))
+PODS: list[dict[str, Any]] = [
+    document["spec"]["template"]["spec"] for document in KUBERNETES if document["kind"] == "Deployment"
+]
 SETTINGS = {str(field.validation_alias or f"MUSTERD_{name.upper()}") for name, field in Settings.model_fields.items()}
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -39,7 +43,8 @@ def unit(path: Path) -> RawConfigParser:
 def command_lines() -> list[list[str]]:
     """What the files start."""
     started = [shlex.split(unit(path)["Service"]["ExecStart"])[1:] for path in UNITS]
-    return started + [service["command"] for service in OURS.values()]
+    started += [service["command"] for service in OURS.values()]
+    return started + [container["args"] for pod in PODS for container in pod["containers"]]
 
 
 @pytest.mark.parametrize("words", command_lines(), ids=shlex.join)
@@ -50,13 +55,33 @@ def test_what_is_started_is_a_command(words: list[str]) -> None:
 def test_settings_are_known() -> None:
     lines = (FOLDER / "musterd.env").read_text().splitlines()
     named = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
-    assert (named | {name for service in OURS.values() for name in service["environment"]}) - SETTINGS == set()
+    named |= {name for service in OURS.values() for name in service["environment"]}
+    named |= {name for document in KUBERNETES if document["kind"] == "Secret" for name in document["stringData"]}
+    assert named - SETTINGS == {"NATS_PASSWORD"}, "which is for the NATS servers"
 
 
 def test_the_drain_ends_before_a_process_is_killed() -> None:
     seconds = [unit(path)["Service"]["TimeoutStopSec"] for path in UNITS]
     seconds += [service["stop_grace_period"].removesuffix("s") for service in OURS.values()]
+    seconds += [pod["terminationGracePeriodSeconds"] for pod in PODS]
     assert min(map(float, seconds)) > Settings.model_fields["drain_seconds"].default + 5
+
+
+def test_a_nats_server_takes_its_configuration(tmp_path: Path) -> None:
+    texts = [(FOLDER / "nats.conf").read_text()]
+    texts += [document["data"]["nats.conf"] for document in KUBERNETES if "nats.conf" in document.get("data", {})]
+    assert len(texts) == 2
+    for text in texts:
+        copy = tmp_path / "nats.conf"
+        copy.write_text(text.replace("store_dir: /data", f"store_dir: {tmp_path}"))
+        done = subprocess.run(
+            [Path(sys.executable).with_name("nats-server"), "-t", "-c", copy],
+            env={"NATS_NAME": "nats-1", "NATS_PASSWORD": "a-long-secret"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @needs_systemd
