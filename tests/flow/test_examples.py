@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from musterd import create_app
+from musterd import MCPServer, create_app
 from musterd.declare import load
 from tests.support.app import in_process, settings_for
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import until_listed
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the MCP server of an example longer to start: on a busy machine the default is too short."""
+    monkeypatch.setitem(MCPServer.__init__.__kwdefaults__, "connect_seconds", 60.0)
 
 
 @contextlib.asynccontextmanager
