@@ -19,7 +19,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the MCP server of an example longer to start: on a busy machine the default is too short."""
-    monkeypatch.setitem(MCPServer.__init__.__kwdefaults__, "connect_seconds", 60.0)
+    defaults = MCPServer.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "connect_seconds", 60.0)
 
 
 @contextlib.asynccontextmanager
