@@ -243,7 +243,7 @@ async def test_readers_are_told_that_the_server_stops(
         waiting = asyncio.ensure_future(harness.runs.settled_view(RunRef(harness.component(), "r1", None, NOBODY), 30))
         await hold.reached.wait()
         await waits.wait()
-    assert (await waiting).row.state is RunState.RUNNING
+    assert (await waiting).row.state in (RunState.RUNNING, RunState.READY), "not ended; the stop may have released it"
     assert reading.is_closed
     assert EventKind.RUN_COMPLETED not in [event.kind for _, event in await read_all(reading)]
 

@@ -112,6 +112,7 @@ DIFFERENCES = {
     "update_schedule_* body application/json .*: *null* > integer": "null is refused for what must be there",
     "trigger_schedule_* query.wait: - > number (takes more)": "a trigger may wait for the run's end",
     "trigger_schedule_* header.Idempotency-Key: - > string (takes more)": "a trigger that is sent again fires once",
+    "create_schedule_* header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
     "up*_content body * (takes more)": "JSON is taken too, and either kind of form",
     "upload_content body: body > body required": "nothing is refused",
     "upload_content header.Idempotency-Key: - > string (takes more)": "an upload that is sent again is done once",
