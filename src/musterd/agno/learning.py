@@ -126,7 +126,7 @@ def _stored(context: Any) -> dict[str, Any]:
 
 
 def _is_of_another(stored: Sequence[dict[str, Any]], context: Any) -> bool:
-    """Whether a session's context belongs to another user. Runs without a user leave it to nobody."""
+    """Whether a session's context belongs to another user. A context without a user belongs to the session."""
     return any(item.get("user_id") not in (None, context.user_id) for item in stored)
 
 

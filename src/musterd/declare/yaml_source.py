@@ -155,7 +155,7 @@ class _Builder:
             place, fields = self.document.place(location), self._fields(entry, location)
             component_id, stand_in = fields.get("run"), Agent(id="missing")
             if component_id is not None:
-                fields["run"] = stand_in  # if it is missing, so that problems of the other fields are found too
+                fields["run"] = stand_in  # in place of an unknown one, so that the other fields are checked, too
                 with self._noting_problems(place):
                     fields["run"] = self._member(component_id, (*location, "run"), ())
             with self._noting_problems(place), placed_at(place):

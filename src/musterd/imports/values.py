@@ -13,8 +13,6 @@ from musterd.core.jsontypes import Json, JsonObject
 END_OF_TIME = 221_845_392_000
 """The year 9000. A date can represent years before 10000, and runs end later than they start. Larger numbers are not
 seconds; they may be milliseconds."""
-
-
 MAX_SECONDS = 366 * 86_400.0
 """The maximum duration of a run or a call. Larger numbers are not seconds either."""
 MAX_NESTING = 200

@@ -49,14 +49,14 @@ class Snapshot:
 
 
 class ChangeCounter:
-    """Counts the looks that have found a change."""
+    """Counts the changes of the database, as seen by reading :data:`LOOK` again and again."""
 
     def __init__(self) -> None:
         self._last: Snapshot | None = None
         self._count = 0
 
     def count(self, row: Row) -> int:
-        """The number after a look that has found ``row``. Looks may overlap, and be noted in any order."""
+        """The number after reading ``row``. Reads may overlap, and their rows may come in any order."""
         snapshot = Snapshot.of(row["snapshot"])
         if self._last is None or not snapshot.has_ended_only(frozenset(row["beats"]), self._last):
             self._count += 1

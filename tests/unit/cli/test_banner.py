@@ -36,16 +36,16 @@ def test_a_start_says_what_is_served_and_where(capsys: pytest.CaptureFixture[str
     assert output.out == "musterd: serving on http://127.0.0.1:7777\n"
     first, *rest = output.err.splitlines()
     assert first == "musterd 0.1.0"
-    said = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in rest}
-    assert said["database"] == "postgresql://musterd@db.example/records"
-    assert said["teams"] == "desk"
-    assert said["agents"].startswith("agent-0, agent-1, ")
-    assert said["agents"].endswith(", agent-9 and 2 more")
-    assert said["page"] == "http://127.0.0.1:7777/ui/"
-    assert said["docs"] == "http://127.0.0.1:7777/docs"
-    assert said["access"] == "open: no key is required"
-    assert said["run"] == 'musterd run desk "…"'
-    assert said["stop"] == "Ctrl+C"
+    facts = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in rest}
+    assert facts["database"] == "postgresql://musterd@db.example/records"
+    assert facts["teams"] == "desk"
+    assert facts["agents"].startswith("agent-0, agent-1, ")
+    assert facts["agents"].endswith(", agent-9 and 2 more")
+    assert facts["page"] == "http://127.0.0.1:7777/ui/"
+    assert facts["docs"] == "http://127.0.0.1:7777/docs"
+    assert facts["access"] == "open: no key is required"
+    assert facts["run"] == 'musterd run desk "…"'
+    assert facts["stop"] == "Ctrl+C"
     assert "topsecret" not in output.err
 
 
