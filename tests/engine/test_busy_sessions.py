@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from musterd import Agent
 from musterd.core.errors import Conflict
 from musterd.core.events import EventKind
-from musterd.core.scheduling import OnBusy, SchedulingOptions
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
 
 INTERRUPT, PARALLEL, REJECT = (
-    SchedulingOptions(on_busy=word) for word in (OnBusy.INTERRUPT, OnBusy.PARALLEL, OnBusy.REJECT)
+    QueueingOptions(on_busy=word) for word in (OnBusy.INTERRUPT, OnBusy.PARALLEL, OnBusy.REJECT)
 )
 
 
@@ -29,7 +29,7 @@ async def test_an_interrupt_stops_the_live_one_keeps_its_text_and_runs_next(harn
     await harness.start("held words", "r1")
     await hold.reached.wait()
     await harness.start("queued", "r2")
-    done = await harness.run("now", "r3", turn=INTERRUPT)
+    done = await harness.run("now", "r3", queueing=INTERRUPT)
     await hold.stopped.wait()
     over = await harness.end_of("r1")
     assert (over.row.state, over.row.cancel_by) == (RunState.CANCELLED, "interrupt")
@@ -50,7 +50,7 @@ async def test_an_interrupt_of_a_run_that_waits_for_a_worker(engines: Engines) -
         await harness.start("held", "r0", "elsewhere")
         await hold.reached.wait()
         await harness.start("never", "r1")
-        await harness.start("now", "r2", turn=INTERRUPT)
+        await harness.start("now", "r2", queueing=INTERRUPT)
         assert await harness.records.states() == {"r0": "running", "r1": "cancelled", "r2": "ready"}
         assert (await harness.end_of("r1")).row.state is RunState.CANCELLED
         hold.release()
@@ -63,9 +63,9 @@ async def test_interrupters_of_interrupters(harness: EngineHarness) -> None:
     holds = [harness.model.hold(word, after=1) for word in ("one", "two")]
     await harness.start("one", "r1")
     await holds[0].reached.wait()
-    await harness.start("two", "r2", turn=INTERRUPT)
+    await harness.start("two", "r2", queueing=INTERRUPT)
     await holds[1].reached.wait()
-    assert (await harness.run("three", "r3", turn=INTERRUPT)).row.state is RunState.COMPLETED
+    assert (await harness.run("three", "r3", queueing=INTERRUPT)).row.state is RunState.COMPLETED
     assert [(await harness.end_of(name)).row.state.value for name in ("r1", "r2")] == ["cancelled"] * 2
     await harness.idle()
 
@@ -74,7 +74,7 @@ async def test_parallel_runs_overlap_and_leave_the_line_alone(harness: EngineHar
     hold = harness.model.hold("held")
     names = ["r1", "p1", "p2"]
     for name in names:
-        await harness.start("held", name, turn=SchedulingOptions() if name == "r1" else PARALLEL)
+        await harness.start("held", name, queueing=QueueingOptions() if name == "r1" else PARALLEL)
     await harness.start("queued", "r2")
     while len(harness.model.calls) < 3:
         await harness.records.states()
@@ -93,7 +93,7 @@ async def test_a_refused_run_keeps_no_slot(harness: EngineHarness) -> None:
     await hold.reached.wait()
     for number in range(40):
         with pytest.raises(Conflict, match="r1"):
-            await harness.start("no", f"no{number}", turn=REJECT)
+            await harness.start("no", f"no{number}", queueing=REJECT)
     hold.release()
     await harness.end_of("r1")
     await harness.idle()
@@ -101,14 +101,14 @@ async def test_a_refused_run_keeps_no_slot(harness: EngineHarness) -> None:
 
 async def test_a_delayed_run_keeps_no_slot(harness: EngineHarness) -> None:
     for number in range(40):
-        await harness.start("later", f"r{number}", turn=SchedulingOptions(delay_seconds=3600))
+        await harness.start("later", f"r{number}", queueing=QueueingOptions(delay_seconds=3600))
     assert (await harness.run("now")).row.state is RunState.COMPLETED
     await harness.idle()
 
 
 async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(harness: EngineHarness) -> None:
     harness.model.hold("held")
-    view = await harness.run("held", "r1", turn=SchedulingOptions(timeout_seconds=0.05))
+    view = await harness.run("held", "r1", queueing=QueueingOptions(timeout_seconds=0.05))
     assert view.row.state is RunState.ERROR
     assert view.output is not None
     assert view.output.error is not None
@@ -119,7 +119,7 @@ async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(harness: Engi
 async def test_the_shorter_of_both_limits_counts(engines: Engines) -> None:
     async with engines(run_seconds=0.05) as harness:
         harness.model.hold("held")
-        view = await harness.run("held", turn=SchedulingOptions(timeout_seconds=60))
+        view = await harness.run("held", queueing=QueueingOptions(timeout_seconds=60))
         assert view.row.error_code == "time_limit"
 
 
@@ -144,8 +144,8 @@ async def _keeps_its_order(url: str, requests: list[Any], concurrency: int) -> N
         accepted = []
         for number, (on_busy, session, priority) in enumerate(requests):
             with contextlib.suppress(Conflict):
-                turn = SchedulingOptions(on_busy=on_busy, priority=priority)
-                await harness.start("[[WORDS 3]]", f"r{number:02}", session, turn=turn)
+                queueing = QueueingOptions(on_busy=on_busy, priority=priority)
+                await harness.start("[[WORDS 3]]", f"r{number:02}", session, queueing=queueing)
                 accepted.append(f"r{number:02}")
         rows = [(await harness.end_of(name)).row for name in accepted]
         await harness.idle()

@@ -19,7 +19,7 @@ from musterd.engine.activity import Activity
 from musterd.engine.outbox import Outbox
 from musterd.engine.step_gate import StepGate
 from musterd.models.scripted import ScriptedModel
-from musterd.store.attempts import Lease
+from musterd.store.attempt_writes import Lease
 from tests.engine.conftest import Engines
 from tests.support.store import new_run
 

@@ -17,7 +17,7 @@ from musterd.engine.broadcaster import EndWaiter
 from musterd.engine.journal import Journal
 from musterd.loop.loop import Loop
 from musterd.loop.toolbox import Toolbox
-from musterd.store import attempts
+from musterd.store import attempt_writes, claims
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
 from tests.support.held_model import HeldModel
@@ -119,14 +119,14 @@ async def test_reading_what_a_run_starts_from_waits_too(
 async def test_claims_go_on_after_any_failure(
     harness: EngineHarness, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, failures = attempts.claim, [StoreUnavailable(), sqlite3.OperationalError("ours"), KeyError("ours")]
+    claim, failures = claims.claim, [StoreUnavailable(), sqlite3.OperationalError("ours"), KeyError("ours")]
 
     async def fail_first(*args: Any, **which: Any) -> Any:
         if failures:
             raise failures.pop()
         return await claim(*args, **which)
 
-    monkeypatch.setattr(attempts, "claim", fail_first)
+    monkeypatch.setattr(claims, "claim", fail_first)
     monkeypatch.setattr(harness.engine, "reserve", lambda: None)
     assert (await harness.run("hi", "r1")).row.state is RunState.COMPLETED
     assert failures == []
@@ -169,14 +169,14 @@ async def test_a_broken_part_ends_the_run_in_words(
 async def test_an_end_that_cannot_be_stored_as_it_was_is_stored_as_an_error(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, failures = attempts.settle, [ValueError("no JSON")]
+    finish, failures = attempt_writes.finish, [ValueError("no JSON")]
 
     async def fail_first(*args: Any) -> Any:
         if failures:
             raise failures.pop()
-        return await settle(*args)
+        return await finish(*args)
 
-    monkeypatch.setattr(attempts, "settle", fail_first)
+    monkeypatch.setattr(attempt_writes, "finish", fail_first)
     view = await harness.run("hi", "r1")
     assert (view.row.state, view.row.error_code) == (RunState.ERROR, "internal_error")
     await harness.idle()
@@ -185,21 +185,21 @@ async def test_an_end_that_cannot_be_stored_as_it_was_is_stored_as_an_error(
 async def test_a_cancelled_end_that_cannot_be_stored_as_it_was_is_cancelled_all_the_same(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold, settle, failures = harness.model.hold("hi"), attempts.settle, [ValueError("no JSON")]
+    hold, finish, failures = harness.model.hold("hi"), attempt_writes.finish, [ValueError("no JSON")]
 
     async def fail_first(*args: Any) -> Any:
         if failures:
             raise failures.pop()
-        return await settle(*args)
+        return await finish(*args)
 
-    monkeypatch.setattr(attempts, "settle", fail_first)
+    monkeypatch.setattr(attempt_writes, "finish", fail_first)
     await harness.start("hi", "r1")
     await hold.reached.wait()
     assert (await harness.cancel("r1")).state is RunState.CANCELLED
     await harness.idle()
 
 
-@pytest.mark.parametrize("way", ["append", "settle"])
+@pytest.mark.parametrize("way", ["append", "finish"])
 async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_in_the_end(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -207,7 +207,7 @@ async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_i
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(attempts, way, broken)
+        patch.setattr(attempt_writes, way, broken)
         await harness.start("hi", "r1")
         end = EndWaiter(harness.broadcaster, "r1", "r1")
         await end.wait(10)
@@ -215,14 +215,14 @@ async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_i
     assert (await harness.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
     ended = (await harness.end_of("r1")).row
     assert ended.state.is_final
-    assert (ended.attempt > 1) == (way == "settle"), "as after a crash another attempt goes on"
+    assert (ended.attempt > 1) == (way == "finish"), "as after a crash another attempt goes on"
 
 
 async def test_a_window_that_cannot_be_stored_ends_the_run(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = harness.model.hold("[[WORDS 4]]", after=2)
-    append, failed = attempts.append, asyncio.Event()
+    append, failed = attempt_writes.append, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     async def fail_on_text(tx: Any, lease: Any, batch: Any) -> Any:
@@ -231,7 +231,7 @@ async def test_a_window_that_cannot_be_stored_ends_the_run(
             raise ZeroDivisionError
         return await append(tx, lease, batch)
 
-    monkeypatch.setattr(attempts, "append", fail_on_text)
+    monkeypatch.setattr(attempt_writes, "append", fail_on_text)
     await harness.start("[[WORDS 4]]", "r1")
     await hold.reached.wait()
     await failed.wait()

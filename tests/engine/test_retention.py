@@ -10,7 +10,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.errors import NotFound
-from musterd.core.scheduling import SchedulingOptions
+from musterd.core.queueing import QueueingOptions
 from musterd.features.usage import store as usage
 from musterd.store import event_compaction, retention
 from musterd.store.database import Tx, Work
@@ -148,5 +148,5 @@ async def test_a_turn_that_hangs_holds_nothing_else_up(engines: Engines, monkeyp
     monkeypatch.setattr("musterd.engine.retention.Retention.once", hang)
     async with engines(retention_days=AT_ONCE, upkeep_seconds=0.02) as harness:
         await hangs.wait()
-        await harness.start("hello", "r1", turn=SchedulingOptions(delay_seconds=0.01))
+        await harness.start("hello", "r1", queueing=QueueingOptions(delay_seconds=0.01))
         assert (await harness.end_of("r1")).row.state.is_final

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, tool
-from musterd.core.scheduling import OnBusy, SchedulingOptions
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
@@ -98,7 +98,7 @@ async def test_an_interrupted_run(engines: Engines, receiver: Receiver, model: H
         hold = model.hold("[[SAY first]]")
         await harness.start("[[SAY first]]", "r1")
         await hold.reached.wait()
-        await harness.start("[[SAY second]]", "r2", turn=SchedulingOptions(on_busy=OnBusy.INTERRUPT))
+        await harness.start("[[SAY second]]", "r2", queueing=QueueingOptions(on_busy=OnBusy.INTERRUPT))
         taken = await receiver.has(2)
     types = {one.message["data"]["run_id"]: one.type for one in taken}
     assert types == {"r1": "run.cancelled", "r2": "run.completed"}
@@ -135,7 +135,7 @@ async def test_a_deadline(engines: Engines, receiver: Receiver, model: HeldModel
         hold = model.hold("[[SAY first]]")
         await harness.start("[[SAY first]]", "r1")
         await hold.reached.wait()
-        await harness.start("[[SAY second]]", "r2", turn=SchedulingOptions(timeout_seconds=60))
+        await harness.start("[[SAY second]]", "r2", queueing=QueueingOptions(timeout_seconds=60))
         await harness.records.execute("UPDATE runs SET deadline_at = 1 WHERE run_id = 'r2'")
         await harness.engine.upkeep.once()
         (taken,) = await receiver.has(1)

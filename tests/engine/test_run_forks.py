@@ -16,8 +16,8 @@ from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Budget, Team, tool
 from musterd.core.errors import Conflict, NotFound
+from musterd.core.queueing import QueueingOptions
 from musterd.core.records import RunRow, RunView
-from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
@@ -185,7 +185,7 @@ async def test_a_run_that_never_began_begins_anew(engines: Engines, shop: Shop) 
     async with engines(teams=[shop.team()]) as harness:
         await harness.start("[[SAY first]]", "r0")
         await hold.reached.wait()
-        await harness.start("[[SAY second]]", "r1", turn=SchedulingOptions(timeout_seconds=0.01))
+        await harness.start("[[SAY second]]", "r1", queueing=QueueingOptions(timeout_seconds=0.01))
         failed = await harness.end_of("r1")
         assert (failed.row.error_code, failed.row.attempt) == ("deadline", 0)
         row = await fork(harness)

@@ -9,8 +9,8 @@ import pytest
 from musterd import Agent, SessionSummaryManager, Team, ToolContext, tool
 from musterd.core.callers import Caller
 from musterd.core.events import EventKind
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import RunView, SessionRow
-from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.store import run_removal
 from tests.engine.conftest import Engines
@@ -66,9 +66,9 @@ async def test_states_of_runs_that_overlap_meet_key_by_key(engines: Engines, mod
     async with engines(agents=agents) as harness:
         await harness.run('[[TOOL keep {"name": "zero"}]]', "r0")
         hold = model.hold('[[TOOL keep {"name": "one"}]]', after=1)
-        await harness.start('[[TOOL keep {"name": "one"}]]', "r1", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
+        await harness.start('[[TOOL keep {"name": "one"}]]', "r1", queueing=QueueingOptions(on_busy=OnBusy.PARALLEL))
         await hold.reached.wait()
-        await harness.run('[[TOOL keep {"name": "two"}]]', "r2", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
+        await harness.run('[[TOOL keep {"name": "two"}]]', "r2", queueing=QueueingOptions(on_busy=OnBusy.PARALLEL))
         assert (await session_of(harness)).state == {"kept": 0, "zero": True, "two": True}
         hold.release()
         view = await harness.end_of("r1")
@@ -253,12 +253,12 @@ async def test_a_run_that_is_killed_while_it_sums_up_keeps_its_answer(engines: E
 
 async def test_what_ended_meanwhile_is_in_the_next_summary(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
-    parallel = SchedulingOptions(on_busy=OnBusy.PARALLEL)
+    parallel = QueueingOptions(on_busy=OnBusy.PARALLEL)
     async with engines(agents=agents) as harness:
         hold = model.hold("[[SAY They talked.]]")
-        await harness.start("one", "r1", turn=parallel)
+        await harness.start("one", "r1", queueing=parallel)
         await hold.reached.wait()
-        await harness.start("two", "r2", turn=parallel)
+        await harness.start("two", "r2", queueing=parallel)
         while len(model.calls) < 4:
             await asyncio.wait([asyncio.ensure_future(harness.stored_so_far())])
         hold.release()

@@ -15,8 +15,8 @@ from musterd.engine.broadcaster import Broadcaster, EndWaiter, Flush
 from musterd.engine.outbox import Outbox
 from musterd.engine.step_gate import StepGate
 from musterd.service.subscription import RunSubscription
-from musterd.store import attempts
-from musterd.store.attempts import End, Lease
+from musterd.store import attempt_writes
+from musterd.store.attempt_writes import End, Lease
 from musterd.store.database import Database
 from musterd.store.events import StoredFlush
 from musterd.store.open_database import open_database
@@ -79,7 +79,7 @@ class Telling:
         end = End(state=RunState.COMPLETED, at=1.0, session_id=self.root, output=Output(), messages=[])
         self.texts[self.root] += f"<{EventKind.RUN_COMPLETED}>"
         event = Event(EventKind.RUN_COMPLETED, self.root, 1.0, {})
-        await self.outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+        await self.outbox.settle(lambda tx, lease, batch: attempt_writes.finish(tx, lease, batch, end), event)
         self.outbox.close()
 
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from musterd import Agent, Budget, Team, ToolContext, tool
 from musterd.core.callers import Caller
-from musterd.core.scheduling import SchedulingOptions
+from musterd.core.queueing import QueueingOptions
 from musterd.core.states import RunState
 from musterd.engine import attempt_execution
 from musterd.engine.time_limit import TimeLimit
@@ -139,7 +139,7 @@ async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_run
 
 
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
-    "the run's deadline": ({}, {"turn": SchedulingOptions(timeout_seconds=60)}, {}, "deadline"),
+    "the run's deadline": ({}, {"queueing": QueueingOptions(timeout_seconds=60)}, {}, "deadline"),
     "MUSTERD_RUN_SECONDS": ({}, {}, {"run_seconds": 60}, "time_limit"),
     "the budget's time": ({"budget": Budget(seconds=60)}, {}, {}, "budget_seconds"),
 }

@@ -12,7 +12,7 @@ from musterd.core.records import StepState
 from musterd.core.states import RunState
 from musterd.engine.upkeep import Upkeep
 from musterd.store import probes, sessions, workers
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness, read_all
@@ -181,7 +181,7 @@ async def test_it_goes_on_whatever_happens(
 
         def suspects_ready(self, *, is_any: bool) -> None: ...
 
-        def run_cancelled(self, root_id: str, done: Cancelled) -> None: ...
+        def run_stopped(self, result: StopResult) -> None: ...
 
     due = probes.due
 

@@ -33,7 +33,7 @@ async def upkeep(client: ServerClient, ahead_seconds: float = 0) -> None:
     for move in (delays.due, delays.expire_pending):
         moved = await database.write(lambda tx, move=move: move(tx, clock.now() + ahead_seconds))  # type: ignore[misc]
         for done in moved.stopped:
-            engine.run_cancelled(done.run.run_id, done)
+            engine.run_stopped(done)
         for run in moved.ready:
             client.server.bus.ready(run)
 

@@ -13,7 +13,7 @@ from musterd.core.callers import Caller
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.store import approval_inbox, decisions, pauses
-from musterd.store.attempts import Batch
+from musterd.store.attempt_writes import Batch
 from musterd.store.database import for_sqlite
 from musterd.store.pauses import Pause
 from tests.support.store import NOBODY, Records, lease_of

@@ -8,8 +8,8 @@ from musterd.core.errors import LeaseLost
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Output, RunRow, StepState, Usage
 from musterd.core.states import RunState
-from musterd.store import attempts, journal, workers
-from musterd.store.attempts import Batch, CancelStored, MemberRecord
+from musterd.store import claims, journal, workers
+from musterd.store.attempt_writes import Batch, CancelStored, MemberRecord
 from tests.support.store import Records, delta, lease_of, member_of, promoted_id, step
 
 # Claims
@@ -278,7 +278,7 @@ async def test_a_crash_before_anything_is_stored_gives_no_run_up_for_its_steps(r
         if (await records.row("r1")).state is not RunState.READY:
             return (await records.row("r1")).state
         await records.execute("UPDATE runs SET not_before = NULL")
-        await records.database.write(lambda tx: attempts.claim(tx, "w1", records.components, 1, 2.0, crashes=(0, 9)))
+        await records.database.write(lambda tx: claims.claim(tx, "w1", records.components, 1, 2.0, crashes=(0, 9)))
         return (await records.row("r1")).state
 
     await records.started("r1")

@@ -11,7 +11,7 @@ from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.store import blobs, workers
 from musterd.store.acceptance import Accepted
-from musterd.store.attempts import CancelStored
+from musterd.store.attempt_writes import CancelStored
 from tests.support.store import Records, delta, member_of, promoted_id
 
 

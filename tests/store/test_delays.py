@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from musterd.core.events import EventKind
-from musterd.core.scheduling import OnBusy
+from musterd.core.queueing import OnBusy
 from musterd.core.states import RunState
 from musterd.store import delays
 from musterd.store.delays import Moved

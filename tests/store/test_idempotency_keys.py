@@ -4,7 +4,7 @@ import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
-from musterd.core.scheduling import OnBusy
+from musterd.core.queueing import OnBusy
 from musterd.core.states import RunState
 from musterd.store import idempotency, session_deletion, sessions
 from musterd.store.idempotency import Request

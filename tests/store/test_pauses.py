@@ -11,7 +11,7 @@ from musterd.core.records import Output, RunRow, SteeringMessage, StepState, Too
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.store import approvals, decisions, disconnect, pauses, run_forks, sessions, steering
-from musterd.store.attempts import Batch, CancelStored, Settled
+from musterd.store.attempt_writes import Batch, CancelStored, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from tests.support.store import Records, lease_of, member_of, new_run, promoted_id, step
 

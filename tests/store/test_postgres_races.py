@@ -14,9 +14,18 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempts, cancels, session_deletion, sessions, transitions, workers
+from musterd.store import (
+    acceptance,
+    attempt_writes,
+    cancels,
+    claims,
+    session_deletion,
+    sessions,
+    transitions,
+    workers,
+)
 from musterd.store.acceptance import Accepted
-from musterd.store.attempts import Batch, CancelStored, End, Settled
+from musterd.store.attempt_writes import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import run_params
@@ -68,10 +77,10 @@ def accepting(records: Records, run_id: str) -> Work[Accepted]:
 
 def settling(run: RunRow, state: RunState = RunState.COMPLETED) -> Work[Settled]:
     end = End(state=state, at=501.0, session_id=run.session_id, output=Output(), messages=[])
-    return lambda tx: attempts.settle(tx, lease_of(run), Batch(), end)
+    return lambda tx: attempt_writes.finish(tx, lease_of(run), Batch(), end)
 
 
-def cancelling(run_id: str) -> Work[cancels.Cancelled | None]:
+def cancelling(run_id: str) -> Work[cancels.StopResult | None]:
     return lambda tx: cancels.request(tx, run_id, "alice", 502.0)
 
 
@@ -194,7 +203,7 @@ async def test_a_run_that_is_being_cancelled_is_not_claimed(records: Records) ->
 async def test_a_run_that_is_being_claimed_is_not_claimed_and_told_to_stop(records: Records) -> None:
     for name in ("r1", "r2"):
         await records.accept(name, f"session of {name}")
-    async with held(records, lambda tx: attempts.claim(tx, "w1", COMPONENTS, 1, 504.0)) as claimed:
+    async with held(records, lambda tx: claims.claim(tx, "w1", COMPONENTS, 1, 504.0)) as claimed:
         assert [run.run_id for run in await records.claim(worker="w2")] == ["r2"]
         cancel = await waiting(records, records.cancel("r1"))
     assert [run.run_id for run in await claimed] == ["r1"]
@@ -219,7 +228,7 @@ async def test_an_append_that_comes_with_the_take_over_is_fenced(records: Record
 async def test_an_append_that_comes_with_the_next_claim_is_fenced(records: Records) -> None:
     run = await records.started("r1")
     await records.database.write(releasing())
-    async with held(records, lambda tx: attempts.claim(tx, "w2", COMPONENTS, 1, 504.0)) as claimed:
+    async with held(records, lambda tx: claims.claim(tx, "w2", COMPONENTS, 1, 504.0)) as claimed:
         with pytest.raises(LeaseLost):
             await records.append(run, events=[delta("r1")])
     (again,) = await claimed
@@ -229,7 +238,7 @@ async def test_an_append_that_comes_with_the_next_claim_is_fenced(records: Recor
 async def test_a_take_over_waits_for_an_append_and_the_next_attempt_goes_on_behind_it(records: Records) -> None:
     run = await records.started("r1")
     batch = Batch(events=[delta("r1")] * 3)
-    async with held(records, lambda tx: attempts.append(tx, lease_of(run), batch)):
+    async with held(records, lambda tx: attempt_writes.append(tx, lease_of(run), batch)):
         taking = await waiting(records, records.database.write(releasing()))
     assert [run.run_id for run in (await taking).ready] == ["r1"]
     (again,) = await records.claim(worker="w2")

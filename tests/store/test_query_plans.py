@@ -27,7 +27,7 @@ from musterd.store import (
     acceptance,
     approvals,
     attempt_input,
-    attempts,
+    attempt_writes,
     blobs,
     cancels,
     decisions,
@@ -167,7 +167,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "least_crashes": 0,
         "most_crashes": 1,
     },
-    attempts.GUARD: {
+    attempt_writes.GUARD: {
         "root": "r70",
         "attempt": 1,
         "count": 1,
@@ -231,7 +231,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     probes.SESSIONS: {"session_ids": '["s7", "s8"]'},
     probes.EXPIRED: {"now": 1.0},
     pauses.EXPIRED: {"now": 1.0, "limit": 100},
-    attempts.CLOSE_STEPS: {"root": "r70"},
+    attempt_writes.CLOSE_STEPS: {"root": "r70"},
     cancels.OPEN_STEPS: {"root": "r70"},
     session_deletion.UNCANCELLED: {"session_id": "s7", "limit": 100},
     run_outputs.GET: {"run_id": "r70"},

@@ -8,7 +8,7 @@ from musterd.core.records import AttemptOutcome, Output, RunAttempt, StepState
 from musterd.core.states import RunState
 from musterd.core.totals import Totals
 from musterd.store import journal, pauses, run_attempts, workers
-from musterd.store.attempts import Batch
+from musterd.store.attempt_writes import Batch
 from musterd.store.pauses import Pause
 from tests.support.store import HERE, Records, delta, lease_of, member_of, step
 

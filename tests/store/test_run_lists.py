@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from musterd.core.callers import Caller
+from musterd.core.queueing import OnBusy
 from musterd.core.records import RunView
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import run_lists, sessions
-from musterd.store.attempts import MemberRecord
+from musterd.store.attempt_writes import MemberRecord
 from musterd.store.run_lists import RunsQuery, SessionRunsQuery
 from tests.support.store import NOBODY, Records, member_of
 

@@ -6,10 +6,10 @@ import pytest
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Input, Output, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.core.run_summaries import SummarizedRun
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import approvals, run_lists, run_search, run_summaries
 from musterd.store.run_lists import RunsQuery

@@ -4,12 +4,12 @@ import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.media import content_hash
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Input, Output, RunRow, RunView
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
 from musterd.store.attempt_input import HistoryQuery
-from musterd.store.attempts import MemberRecord
+from musterd.store.attempt_writes import MemberRecord
 from tests.support.store import NOBODY, Records, member_of, new_run
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")

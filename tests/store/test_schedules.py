@@ -11,7 +11,7 @@ from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict
 from musterd.features.schedules import store
-from musterd.features.schedules.planning import Due
+from musterd.features.schedules.due_shares import Due
 from musterd.features.schedules.records import (
     OPERATOR,
     Definition,

@@ -26,7 +26,7 @@ from musterd.store import (
     session_search,
     sessions,
 )
-from musterd.store.attempts import MemberRecord
+from musterd.store.attempt_writes import MemberRecord
 from musterd.store.database import Tx
 from musterd.store.idempotency import Request
 from musterd.store.run_lists import SessionRunsQuery

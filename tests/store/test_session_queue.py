@@ -5,13 +5,13 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.events import EventKind
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Output
 from musterd.core.requirements import Decision, Verdict
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import attempts, decisions, pauses, session_queue
+from musterd.store import cancels, claims, decisions, pauses
 from musterd.store.acceptance import Accepted
-from musterd.store.attempts import Batch
+from musterd.store.attempt_writes import Batch
 from musterd.store.pauses import Pause
 from tests.support.store import Records, lease_of, promoted_id
 
@@ -102,7 +102,7 @@ async def test_the_run_at_work_is_flagged_and_the_interrupter_comes_before_those
     row = await records.row("r1")
     assert (row.cancel_requested_at, row.cancel_by, row.state) == (
         records.now,
-        session_queue.INTERRUPTED,
+        cancels.INTERRUPTED,
         RunState.RUNNING,
     )
     assert promoted_id(await records.settle(holder, RunState.CANCELLED)) == "r3"
@@ -256,7 +256,7 @@ async def test_the_next_run_began_at_its_predecessors_end_whatever_time_the_clai
     await records.accept("r2")
     await records.settle(first)
     await records.database.write(
-        lambda tx: attempts.claim(tx, "w1", records.components, 1, 0.5, most_of_owner=most_of_owner)
+        lambda tx: claims.claim(tx, "w1", records.components, 1, 0.5, most_of_owner=most_of_owner)
     )
     row = await records.row("r2")
     assert row.state is RunState.RUNNING

@@ -19,12 +19,22 @@ from hypothesis.stateful import (
 )
 
 from musterd.core.errors import Conflict, LeaseLost, NotFound
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import ACCEPTED_AS, FINAL, MEMBER_EDGES, PENDING, RunState, is_edge
-from musterd.store import attempts, cancels, decisions, delays, pauses, session_deletion, sessions, workers
-from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
+from musterd.store import (
+    attempt_writes,
+    cancels,
+    claims,
+    decisions,
+    delays,
+    pauses,
+    session_deletion,
+    sessions,
+    workers,
+)
+from musterd.store.attempt_writes import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
 from musterd.store.postgres import PostgresDatabase
@@ -205,11 +215,11 @@ class Runs(RuleBasedStateMachine):
     @rule(
         worker=WORKERS,
         limit=st.integers(1, 2),
-        count=st.sampled_from([attempts.NO_SUSPECTS, attempts.NO_SUSPECTS, (2, 2), (3, 9)]),
+        count=st.sampled_from([claims.NO_SUSPECTS, claims.NO_SUSPECTS, (2, 2), (3, 9)]),
     )
     def claim(self, worker: str, limit: int, count: tuple[int, int]) -> None:
         now = self.records.now + 1
-        claimed = self.write(lambda tx: attempts.claim(tx, worker, COMPONENTS, limit, now, crashes=count))
+        claimed = self.write(lambda tx: claims.claim(tx, worker, COMPONENTS, limit, now, crashes=count))
         waiting = [
             (-run.priority, run.queued_at or 0.0)
             for run in self.now.of(RunState.READY)
@@ -233,7 +243,7 @@ class Runs(RuleBasedStateMachine):
             batch.steps, batch.consumed = [step(run, path)], self.now.decided(run.run_id)
         elif number % 4 == 2:
             batch.opened = [asks(run, path)]
-        first = self.write(lambda tx: attempts.append(tx, lease_of(run), batch))
+        first = self.write(lambda tx: attempt_writes.append(tx, lease_of(run), batch))
         assert first == run.next_event
 
     def end_member(self, run: RunRow, number: int) -> None:
@@ -241,16 +251,16 @@ class Runs(RuleBasedStateMachine):
             if member.root_id == run.run_id and not member.state.is_final:
                 ended = replace(member, state=RunState.COMPLETED, ended_at=self.records.now)
                 batch = Batch(ended=[MemberRecord(run=ended, output=Output(content="done"))])
-                self.write(lambda tx, batch=batch: attempts.append(tx, lease_of(run), batch))  # type: ignore[misc]
+                self.write(lambda tx, batch=batch: attempt_writes.append(tx, lease_of(run), batch))  # type: ignore[misc]
 
     def settle(self, run: RunRow, number: int) -> None:
         state = (RunState.COMPLETED, RunState.ERROR, RunState.CANCELLED)[number % 3]
         batch = Batch(events=[delta(run.run_id)])
         end = End(state=state, at=self.records.now, session_id=run.session_id, output=Output(), messages=[])
         if run.cancel_requested_at is not None and state is not RunState.CANCELLED:
-            self.refused(CancelStored, lambda tx: attempts.settle(tx, lease_of(run), batch, end))
+            self.refused(CancelStored, lambda tx: attempt_writes.finish(tx, lease_of(run), batch, end))
             return
-        settled = self.write(lambda tx: attempts.settle(tx, lease_of(run), batch, end))
+        settled = self.write(lambda tx: attempt_writes.finish(tx, lease_of(run), batch, end))
         assert promoted_id(settled) == (self.now.next_in(run.session_id) if run.holder else None)
 
     def pause(self, run: RunRow, number: int) -> None:
@@ -357,9 +367,9 @@ class Runs(RuleBasedStateMachine):
         batch, wait = Batch(events=[delta(lease.root_id)]), self.wait(session_id)
         end = End(state=RunState.COMPLETED, at=at, session_id=session_id, output=Output(), messages=[])
         if act == "append":
-            self.refused(LeaseLost, lambda tx: attempts.append(tx, lease, batch))
+            self.refused(LeaseLost, lambda tx: attempt_writes.append(tx, lease, batch))
         elif act == "settle":
-            self.refused(LeaseLost, lambda tx: attempts.settle(tx, lease, batch, end))
+            self.refused(LeaseLost, lambda tx: attempt_writes.finish(tx, lease, batch, end))
         elif act == "pause":
             self.refused(LeaseLost, lambda tx: pauses.pause(tx, lease, batch, wait))
         else:

@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import TooManyRequests
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import attempts, probes
+from musterd.store import claims, probes
 from musterd.store.user_limits import UserLimits
 from tests.support.store import Records
 
@@ -23,11 +23,11 @@ async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares
 
 
 async def claimed(
-    records: Records, limit: int = 10, most: int = 2, *, crashes: tuple[int, int] = attempts.NO_SUSPECTS
+    records: Records, limit: int = 10, most: int = 2, *, crashes: tuple[int, int] = claims.NO_SUSPECTS
 ) -> list[str]:
     now = records.now + 1
     rows: list[RunRow] = await records.database.write(
-        lambda tx: attempts.claim(tx, "w1", records.components, limit, now, crashes=crashes, most_of_owner=most)
+        lambda tx: claims.claim(tx, "w1", records.components, limit, now, crashes=crashes, most_of_owner=most)
     )
     return [row.run_id for row in rows]
 

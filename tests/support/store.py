@@ -10,10 +10,10 @@ from musterd.core.callers import Caller
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Input, Output, RunRow, StepKind, StepRow, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempts, cancels, events, runs
+from musterd.store import acceptance, attempt_writes, cancels, claims, events, runs
 from musterd.store.acceptance import Accepted, Candidate
-from musterd.store.attempts import Batch, End, Lease, MemberRecord, Settled
-from musterd.store.cancels import Cancelled
+from musterd.store.attempt_writes import Batch, End, Lease, MemberRecord, Settled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Database, Params, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 from musterd.store.workers import WorkerProcess
@@ -47,7 +47,7 @@ def statements_of(module: ModuleType) -> Iterator[Statement]:
         yield from (member for member in members if isinstance(member, Statement))
 
 
-def promoted_id(done: Settled | Cancelled) -> str | None:
+def promoted_id(done: Settled | StopResult) -> str | None:
     """The id of the run that an end, a pause or a cancel has promoted."""
     return None if done.promoted is None else done.promoted.run_id
 
@@ -137,12 +137,12 @@ class Records:
         """Claim the ready runs."""
         now = self._tick()
         return await self.database.write(
-            lambda tx: attempts.claim(tx, worker or self.worker, self.components, limit, now)
+            lambda tx: claims.claim(tx, worker or self.worker, self.components, limit, now)
         )
 
     async def append(self, run: RunRow, **batch: Any) -> int:
         """Store a batch of the attempt that ``run`` was claimed for."""
-        return await self.database.write(lambda tx: attempts.append(tx, lease_of(run), Batch(**batch)))
+        return await self.database.write(lambda tx: attempt_writes.append(tx, lease_of(run), Batch(**batch)))
 
     async def settle(
         self,
@@ -163,9 +163,9 @@ class Records:
             messages=list(messages),
             state_delta=state_delta,
         )
-        return await self.database.write(lambda tx: attempts.settle(tx, lease_of(run), Batch(**batch), end))
+        return await self.database.write(lambda tx: attempt_writes.finish(tx, lease_of(run), Batch(**batch), end))
 
-    async def cancel(self, run_id: str, by: str = "client") -> Cancelled | None:
+    async def cancel(self, run_id: str, by: str = "client") -> StopResult | None:
         """Request a cancel."""
         now = self._tick()
         return await self.database.write(lambda tx: cancels.request(tx, run_id, by, now))

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.scheduling import OnBusy
+from musterd.core.queueing import OnBusy
 from musterd.core.states import RunState
 
 ComponentKind = Literal["team", "agent", "workflow"]

@@ -15,7 +15,7 @@ from musterd.engine.step_gate import StepGate
 from musterd.flow.walk import Walk
 from musterd.loop.budget import Budgets
 from musterd.loop.loop import Loop
-from musterd.store.attempts import Lease
+from musterd.store.attempt_writes import Lease
 
 if TYPE_CHECKING:
     from musterd.engine.spans import AttemptSpan

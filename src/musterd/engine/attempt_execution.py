@@ -49,7 +49,7 @@ from musterd.engine.time_limit import TimeLimit
 from musterd.loop.assignment import Progress
 from musterd.loop.pausing import Waits
 from musterd.loop.task_abandonment import STOP_SECONDS, is_cancelled, stop_within
-from musterd.store.attempts import CancelStored, Settled
+from musterd.store.attempt_writes import CancelStored, Settled
 from musterd.store.pauses import DecisionStored
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from musterd.loop.pausing import Waits
 from musterd.loop.steps import NOTED, Intent, MemberEnd, MemberStart, ToolStep
 from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
-from musterd.store.attempts import MemberRecord, TakenMessage
+from musterd.store.attempt_writes import MemberRecord, TakenMessage
 
 _CALLS = (StepKind.TOOL, StepKind.FUNCTION, StepKind.DELEGATE, StepKind.ASK)
 CUT_OFF = "The call was interrupted, and its outcome is unknown. It was not repeated."
@@ -192,25 +192,25 @@ class Journal:
         if stored is not None and stored.result is not None:
             return tool_step_of(stored, self._contents)
         if stored is not None and stored.state is StepState.WAITING:
-            settled = await self._outcome_of_waiting(intent, self._approvals[intent.path])
-            if settled is not None:
-                return await self._record_tool(intent, settled)
+            known = await self._outcome_of_waiting(intent, self._approvals[intent.path])
+            if known is not None:
+                return await self._record_tool(intent, known)
         elif stored is None and intent.asks is not None:
             raise Waits([intent.asks])
         elif stored is not None and not intent.is_retry_safe:  # cut off: it may have taken effect, or not
-            settled = await self._outcome_of_cut_off(intent, stored.started_at, require)
-            if settled is not None:
-                return await self._record_tool(intent, settled)
+            known = await self._outcome_of_cut_off(intent, stored.started_at, require)
+            if known is not None:
+                return await self._record_tool(intent, known)
         outcome = await self._perform(intent, call)
         if intent.leaves_open(outcome.state):  # its time was over: as one that was cut off
-            settled = await self._outcome_of_cut_off(intent, outcome.started_at, require, outcome.result)
+            known = await self._outcome_of_cut_off(intent, outcome.started_at, require, outcome.result)
             # At most once after a timeout: a call that runs out of time again is recorded as unknown.
-            if settled is None:
+            if known is None:
                 timed_out = self._call_step(intent, StepState.UNKNOWN, outcome.started_at)
                 timed_out.ended_at = outcome.started_at + outcome.seconds
                 earlier = self._attempts.begin_again(timed_out)
                 return await self._record_tool(intent, await self._perform(intent, call), earlier)
-            outcome = settled
+            outcome = known
         return await self._record_tool(intent, outcome)
 
     def abandoned(self, path: str) -> None:

@@ -17,8 +17,8 @@ from musterd.engine.broadcaster import Broadcaster, Flush
 from musterd.engine.database_retry import until_available
 from musterd.engine.step_gate import StepGate
 from musterd.engine.superseded_text import ModelCallStarts, add_void_indexes, note_model_calls
-from musterd.store import attempts
-from musterd.store.attempts import Batch, Lease, Settle, Settled
+from musterd.store import attempt_writes
+from musterd.store.attempt_writes import Batch, Lease, Settle, Settled
 from musterd.store.database import Database, Work
 from musterd.store.events import StoredFlush
 
@@ -214,7 +214,7 @@ class Outbox:
         self._window_ends_at = None
         batch = self._take_batch()
         faults.point("flushing")
-        first_index = await self._write(lambda tx: attempts.append(tx, self._lease, batch))
+        first_index = await self._write(lambda tx: attempt_writes.append(tx, self._lease, batch))
         # After the commit and not before it: subscribers must never see an event that a crash could undo.
         faults.point("flushed")
         self._publish(batch, first_index)
@@ -236,7 +236,7 @@ class Outbox:
             faults.point("settling")
             try:
                 settled = await self._write(lambda tx: store(tx, self._lease, batch))
-            except attempts.TransitionRefused:
+            except attempt_writes.TransitionRefused:
                 batch.events.pop()  # the event of this end; the rest goes back and is stored with the next one
                 self._pending = batch
                 raise

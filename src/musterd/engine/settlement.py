@@ -17,8 +17,8 @@ from musterd.loop.assignment import Progress
 from musterd.loop.hooks import message_of
 from musterd.loop.loop import Loop
 from musterd.loop.members import end_event, pause_event
-from musterd.store import attempts, pauses
-from musterd.store.attempts import Batch, End, Lease, Settle, Settled
+from musterd.store import attempt_writes, pauses
+from musterd.store.attempt_writes import Batch, End, Lease, Settle, Settled
 from musterd.store.database import Tx
 from musterd.store.pauses import Pause
 
@@ -100,7 +100,7 @@ async def _store_end(
     tx: Tx, lease: Lease, batch: Batch, end: End, attempt: Attempt, changes: Sequence[MemoryChanges]
 ) -> Settled:
     """Store the end of a run, and what a run that completes remembers of its user, in one transaction."""
-    settled = await attempts.settle(tx, lease, batch, end)
+    settled = await attempt_writes.finish(tx, lease, batch, end)
     # After the session and the root: the lock of the user's memories is the last one of every transaction.
     hook = attempt.resources.memory_hook
     if changes and hook is not None:

@@ -24,7 +24,7 @@ from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
 from musterd.engine.slices import Slices
 from musterd.store import delays, pauses, probes, session_deletion, workers
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Tx
 from musterd.store.delays import Moved
 from musterd.store.probes import Due
@@ -73,7 +73,7 @@ class UpkeepListener(Protocol):
     def suspects_ready(self, *, is_any: bool) -> None:
         """Note whether a run is ready that has to be driven on probation."""
 
-    def run_cancelled(self, root_id: str, cancellation: Cancelled) -> None:
+    def run_stopped(self, result: StopResult) -> None:
         """Act on a run that ended without an attempt, or whose cancel was stored."""
 
 
@@ -210,9 +210,9 @@ class Upkeep:
             cancel = partial(session_deletion.cancel_live, session_id=session_id, now=clock.now())
             self._notify(await self._database.write(cancel))
 
-    def _notify(self, cancellations: Sequence[Cancelled]) -> None:
-        for cancellation in cancellations:
-            self._listener.run_cancelled(cancellation.run.run_id, cancellation)
+    def _notify(self, results: Sequence[StopResult]) -> None:
+        for result in results:
+            self._listener.run_stopped(result)
 
 
 async def _repeat(work: Work, wait: Work) -> None:

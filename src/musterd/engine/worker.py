@@ -26,9 +26,9 @@ from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
-from musterd.store import attempts, suspects, workers
-from musterd.store.attempts import Settled
-from musterd.store.cancels import Cancelled
+from musterd.store import claims, suspects, workers
+from musterd.store.attempt_writes import Settled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Tx
 from musterd.store.events import StoredFlush, encoded
 from musterd.store.schema import OLDEST_WRITER
@@ -187,7 +187,7 @@ class Worker:
             self._bus.ready(run)
         # The release found a stored cancel, or one crash too many, and has ended the run.
         for cancellation in released.ended:
-            self.run_cancelled(cancellation.run.run_id, cancellation)
+            self.run_stopped(cancellation)
 
     # --- this process and other processes ---------------------------------------------------------
 
@@ -394,8 +394,8 @@ class Worker:
 
         async def work(tx: Tx) -> list[RunRow]:
             if run_ids is not None:
-                return await attempts.claim_named(tx, worker, components, run_ids, clock.now())
-            return await attempts.claim(tx, worker, components, limit, clock.now(), most_of_owner=user_limit)
+                return await claims.claim_named(tx, worker, components, run_ids, clock.now())
+            return await claims.claim(tx, worker, components, limit, clock.now(), most_of_owner=user_limit)
 
         return await self._resources.database.write(work)
 
@@ -459,26 +459,25 @@ class Worker:
 
     # --- cancel and removal -----------------------------------------------------------------------
 
-    def run_cancelled(self, root_id: str, cancellation: Cancelled) -> None:
-        """Act on a stored cancel: stop the attempt, or publish the end event, and claim the next run of the session."""
-        if cancellation.end_event is not None:
-            index, event = cancellation.end_event
-            self._resources.metrics.run_ended(
-                cancellation.run.component_kind, cancellation.run.component_id, cancellation.run.state.value, None
-            )
-            stored = StoredFlush(cancellation.run.salt, index, encoded([event]))
-            self._resources.broadcaster.publish(root_id, Flush(index, [event]), stored)
-            self._resources.broadcaster.wake_waiters(root_id)
-            if cancellation.run.webhooks:
+    def run_stopped(self, result: StopResult) -> None:
+        """Stop the attempt, or publish the end event, and claim the next run of the session."""
+        run = result.run
+        if result.end_event is not None:
+            index, event = result.end_event
+            self._resources.metrics.run_ended(run.component_kind, run.component_id, run.state.value, None)
+            stored = StoredFlush(run.salt, index, encoded([event]))
+            self._resources.broadcaster.publish(run.run_id, Flush(index, [event]), stored)
+            self._resources.broadcaster.wake_waiters(run.run_id)
+            if run.webhooks:
                 self._resources.webhooks.wake()
-        elif (live := self._live.get(root_id)) is not None:
+        elif (live := self._live.get(run.run_id)) is not None:
             live.attempt.cancel()
-        elif cancellation.run.state is RunState.RUNNING and cancellation.run.worker == self.worker_id:
-            self._early_cancels.add(root_id)  # claimed, but its attempt does not exist yet
-        elif cancellation.run.state is RunState.RUNNING:
-            self._bus.tell(cancellation.run)
-        if cancellation.promoted is not None:
-            self._bus.ready(cancellation.promoted)
+        elif run.state is RunState.RUNNING and run.worker == self.worker_id:
+            self._early_cancels.add(run.run_id)  # claimed, but its attempt does not exist yet
+        elif run.state is RunState.RUNNING:
+            self._bus.tell(run)
+        if result.promoted is not None:
+            self._bus.ready(result.promoted)
 
     def signalled(self, run: RunRow) -> None:
         """Act on a stored message or member's cancel: the attempt that drives the run here reads it.

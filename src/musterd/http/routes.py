@@ -11,16 +11,19 @@ from musterd.core.ids import is_identifier
 from musterd.core.records import COMPONENT_KINDS
 from musterd.http import (
     approvals,
-    core,
+    checkpoints,
     events,
-    history,
     me,
     migrations,
+    probes,
     run_changes,
     run_details,
     run_lists,
     run_messages,
     runs,
+    served_components,
+    server_info,
+    session_forks,
     session_stream,
     sessions,
     status,
@@ -39,9 +42,17 @@ LIMITABLE = frozenset({"agents", "teams", "workflows"})
 
 def operations(server: Server) -> list[Operation]:
     """Every operation that is served, in the order of the docs."""
-    on_runs = (*runs.OPERATIONS, *run_messages.OPERATIONS, *events.OPERATIONS, *history.OPERATIONS)
+    on_runs = (
+        *runs.OPERATIONS,
+        *run_messages.OPERATIONS,
+        *events.OPERATIONS,
+        *checkpoints.OPERATIONS,
+        *session_forks.OPERATIONS,
+    )
     return [
-        *core.OPERATIONS,
+        *server_info.OPERATIONS,
+        *probes.OPERATIONS,
+        *served_components.OPERATIONS,
         *me.OPERATIONS,
         *status.OPERATIONS,
         *(of_kinds[kind] for kind in COMPONENT_KINDS for of_kinds in on_runs),

@@ -10,9 +10,9 @@ from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest
 from musterd.core.knowledge_filters import FilterInvalid, parse_filters
 from musterd.core.media import MEDIA_NAMES
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
-from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.webhook_addresses import MAX_URL_LENGTH
 from musterd.http import run_changes, run_lists
 from musterd.http.forms import Form
@@ -232,13 +232,13 @@ class StartForm(Form):
             user_id=self.user_id,
             is_background=self.background,
             cancel_on_disconnect=self.answer_form == "stream" and not self.background and key is None,
-            turn=self.scheduling_options(),
+            queueing=self.queueing_options(),
             key=key,
         )
 
-    def scheduling_options(self) -> SchedulingOptions:
+    def queueing_options(self) -> QueueingOptions:
         """When the run begins, as far as the request says it."""
-        return SchedulingOptions(
+        return QueueingOptions(
             on_busy=self.on_busy,
             priority=self.priority,
             delay_seconds=self.delay_seconds,

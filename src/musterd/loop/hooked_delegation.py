@@ -17,9 +17,9 @@ from musterd.declare import ToolContext
 from musterd.declare.schema_tool import schema_tool
 from musterd.declare.tool_errors import ToolFailed
 from musterd.loop.assignment import Assignment
+from musterd.loop.call_planning import PlannedCall
 from musterd.loop.contained_exits import Interrupted
 from musterd.loop.functions import call_function
-from musterd.loop.planning import PlannedCall
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled

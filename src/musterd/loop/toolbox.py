@@ -23,6 +23,7 @@ from musterd.loop import reasoning_steps, state
 from musterd.loop.answer_models import has_output_model
 from musterd.loop.approval_gate import change_note, make_requirement
 from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.call_planning import PlannedCall, Planner, member_intent
 from musterd.loop.delegation import DelegatedRun, Delegations, Refused
 from musterd.loop.functions import call_function
 from musterd.loop.gather import gather
@@ -31,7 +32,6 @@ from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hoo
 from musterd.loop.knowledge_tools import note_search
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Drivable, drive_member, member_start
-from musterd.loop.planning import PlannedCall, Planner, member_intent
 from musterd.loop.produced_media import result_content
 from musterd.loop.prompts import interactions_text
 from musterd.loop.retrieval import declared_filters

@@ -9,7 +9,7 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.resources import Resources
 from musterd.store import disconnect
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 
 log = structlog.get_logger("musterd.service")
 
@@ -22,7 +22,7 @@ class CancelOnDisconnect:
     :param announce: informs the engine of a stored cancel.
     """
 
-    def __init__(self, resources: Resources, announce: Callable[[Cancelled], object]) -> None:
+    def __init__(self, resources: Resources, announce: Callable[[StopResult], object]) -> None:
         self._database = resources.database
         self._announce = announce
 

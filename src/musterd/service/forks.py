@@ -9,8 +9,8 @@ from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput
 from musterd.core.jsontypes import JsonObject
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input, RunView
-from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.declare import BaseComponent, unsupported
 from musterd.engine.resources import Resources
@@ -32,7 +32,7 @@ class ForkRequest:
     :param run_id: the new run's id.
     :param budget: the new run's budget. It replaces the one that the other run was requested with.
     :param from_step: a step of the other run; what happened before its turn is taken over. None: everything.
-    :param turn: when the new run begins, and how long it may take. It waits for its session in any case.
+    :param queueing: when the new run begins, and how long it may take. It waits for its session in any case.
     """
 
     run_id: str
@@ -41,7 +41,7 @@ class ForkRequest:
     budget: JsonObject | None = None
     from_step: str | None = None
     key: str | None = None
-    turn: SchedulingOptions = field(default_factory=SchedulingOptions)
+    queueing: QueueingOptions = field(default_factory=QueueingOptions)
 
 
 class ForkService:
@@ -111,7 +111,7 @@ class ForkService:
                 user_id=origin.user_id,
                 is_background=request.is_background,
                 cancel_on_disconnect=request.cancel_on_disconnect,
-                turn=replace(request.turn, on_busy=OnBusy.ENQUEUE, priority=origin.priority),
+                queueing=replace(request.queueing, on_busy=OnBusy.ENQUEUE, priority=origin.priority),
             ),
             caller,
         )

@@ -2,8 +2,8 @@
 
 from musterd.core import clock
 from musterd.core.errors import Conflict
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input
-from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.service.input_media import require_media
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest, RunService
@@ -38,7 +38,7 @@ class RerunService:
             session_id=row.session_id,
             user_id=row.user_id,
             is_background=True,
-            turn=SchedulingOptions(
+            queueing=QueueingOptions(
                 on_busy=OnBusy.ENQUEUE,
                 priority=row.priority,
                 timeout_seconds=None if row.deadline_at is None else row.deadline_at - row.created_at,

@@ -9,9 +9,9 @@ from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.core.records import Input, Output, RunRow, RunView, StepView
 from musterd.core.requirements import Decision
-from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.declare import BaseComponent, WorkflowComponent, unsupported
 from musterd.engine.resources import Resources
@@ -33,7 +33,7 @@ from musterd.service.webhooks import addresses
 from musterd.service.workflow_inputs import workflow_input
 from musterd.store import acceptance, blobs, cancels, runs, session_deletion, step_contents
 from musterd.store.acceptance import Accepted, Candidate
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Tx, Work
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
@@ -52,7 +52,7 @@ class RunRequest:
     :param session_id: None for a new session.
     :param is_background: the client does not wait for the run on this connection.
     :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
-    :param turn: when the run begins.
+    :param queueing: when the run begins.
     :param key: the request's idempotency key. The same request under it gets the same run.
     :param rerun_of: the run whose input it has, if that is run again.
     """
@@ -65,7 +65,7 @@ class RunRequest:
     user_id: str | None = None
     is_background: bool = False
     cancel_on_disconnect: bool = False
-    turn: SchedulingOptions = field(default_factory=SchedulingOptions)
+    queueing: QueueingOptions = field(default_factory=QueueingOptions)
     key: str | None = None
     rerun_of: str | None = None
 
@@ -193,8 +193,8 @@ class RunService:
 
     def row(self, component: BaseComponent, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
-        info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
-        on_busy = turn.on_busy or OnBusy(component.on_busy)
+        info, now, queueing = self._resources.models.describe(component), clock.now(), request.queueing
+        on_busy = queueing.on_busy or OnBusy(component.on_busy)
         run = RunRow(
             run_id=request.run_id,
             root_id=request.run_id,
@@ -213,12 +213,12 @@ class RunService:
             is_background=request.is_background,
             cancel_on_disconnect=int(request.cancel_on_disconnect),
             on_busy=on_busy,
-            priority=turn.priority or 0,
+            priority=queueing.priority or 0,
             hold_paused=component.hold_paused,
             created_at=now,
-            not_before=now + turn.delay_seconds if turn.delay_seconds else None,
+            not_before=now + queueing.delay_seconds if queueing.delay_seconds else None,
             webhooks=addresses(self._resources.settings, request.input),
-            deadline_at=None if turn.timeout_seconds is None else now + turn.timeout_seconds,
+            deadline_at=None if queueing.timeout_seconds is None else now + queueing.timeout_seconds,
         )
         return self._resources.accepting(run)
 
@@ -390,13 +390,13 @@ class RunService:
         """Cancel a run once for each request. Returns its state, and whether the request was received before."""
         now = clock.now()
 
-        async def store(tx: Tx) -> Performed[tuple[Cancelled | None, bool]]:
+        async def store(tx: Tx) -> Performed[tuple[StopResult | None, bool]]:
             cancelled = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
             # A request is stored with the row of its run, which may have been deleted since the run was looked up.
             is_kept = cancelled is not None or run.state.is_final
             return Performed((cancelled, False), run.run_id if is_kept else None)
 
-        async def repeat(_answer: str | None) -> tuple[Cancelled | None, bool]:
+        async def repeat(_answer: str | None) -> tuple[StopResult | None, bool]:
             return None, True
 
         cancelled, is_replay = await self._resources.database.write(
@@ -407,8 +407,8 @@ class RunService:
         self._announce_cancel(cancelled)
         return cancelled.run.state, is_replay
 
-    def _announce_cancel(self, cancelled: Cancelled) -> None:
-        self._engine.run_cancelled(cancelled.run.run_id, cancelled)
+    def _announce_cancel(self, cancelled: StopResult) -> None:
+        self._engine.run_stopped(cancelled)
         if cancelled.run.state.is_final:
             self.connected_clients.forget(cancelled.run.run_id)
 
@@ -423,7 +423,7 @@ class RunService:
 
 def _fingerprint(component: BaseComponent, request: RunRequest, run_input: Input) -> str:
     """Hash of the request: the same for the same request, whatever form of answer it asks for."""
-    request_json = {**run_input.as_json(), **request.turn.as_json()}
+    request_json = {**run_input.as_json(), **request.queueing.as_json()}
     request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}
     origin = () if request.rerun_of is None else (request.rerun_of,)
     parts = component.kind, component.id, request.session_id or "", request.user_id or ""

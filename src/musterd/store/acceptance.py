@@ -8,8 +8,8 @@ from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.core.trace_ids import stored_trace_id
-from musterd.store import idempotency, runs, session_queue, sessions, user_limits
-from musterd.store.cancels import Cancelled
+from musterd.store import cancels, idempotency, runs, session_queue, sessions, user_limits
+from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.idempotency import Request
 from musterd.store.rows import GET_RUN, run_row
@@ -76,7 +76,7 @@ class Accepted:
 
     run: RunRow
     is_replay: bool
-    interrupted: Cancelled | None = None
+    interrupted: StopResult | None = None
 
 
 async def accept(tx: Tx, candidate: Candidate) -> Accepted:
@@ -125,7 +125,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     if candidate.by_key is not None:
         await idempotency.keep(tx, candidate.by_key, run.run_id, now)
     # The interrupter must be stored first: if the cancelled run ends at once, it promotes the next run in the queue.
-    interrupted = None if at_work is None else await session_queue.interrupt(tx, at_work, run, now)
+    interrupted = None if at_work is None else await cancels.interrupt(tx, at_work, run, now)
     return Accepted(run, is_replay=False, interrupted=interrupted)
 
 

@@ -6,7 +6,7 @@ from musterd.core.deliveries import Notice
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, blobs, deliveries, run_outputs, transitions
+from musterd.store import approvals, attempt_writes, blobs, deliveries, run_outputs, session_queue, transitions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -27,9 +27,13 @@ OPEN_STEPS = Statement(
 )
 
 
+INTERRUPTED = "interrupt"
+"""The ``cancel_by`` of a run that another run interrupted."""
+
+
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """The result of a cancel request.
+class StopResult:
+    """The result of cancelling or failing a run from outside its attempt.
 
     :param run: the run as it is now.
     :param promoted: the run that became the head of the session's queue, if any.
@@ -41,19 +45,34 @@ class Cancelled:
     end_event: tuple[int, Event] | None = None
 
 
-async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
+async def request(tx: Tx, root_id: str, by: str, now: float) -> StopResult | None:
     """Cancel a run: at once if no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
     # With the lock held no claim, end or pause can commit in between, so the state that is read here still holds below.
     run = await lock(tx, root_id)
     if run is None:
         return None
     if run.state.is_final:
-        return Cancelled(run)
+        return StopResult(run)
     if run.state is RunState.RUNNING:
         await tx.run(FLAG, {"run_id": root_id, "now": now, "by": by})
         run.cancel_requested_at = run.cancel_requested_at or now
-        return Cancelled(run)
+        return StopResult(run)
     return await end(tx, run, by, now)
+
+
+async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> StopResult | None:
+    """Cancel the head of the queue in favour of ``run``, which is queued and comes next. None: nothing was cancelled.
+
+    A head that no attempt drives yet ends at once, and ``run`` may then be ready already. A paused head stays the head.
+    """
+    # Lock and read again: the head may have paused, or been cancelled, since `session_queue.place` read its id.
+    head = await lock(tx, at_work)
+    if head is None or head.state is RunState.PAUSED or head.cancel_requested_at is not None:
+        return None
+    cancelled = await request(tx, at_work, INTERRUPTED, now)
+    if cancelled is not None and cancelled.promoted is not None and cancelled.promoted.run_id == run.run_id:
+        run.state, run.holder, run.version = RunState.READY, run.lane, run.version + 1
+    return cancelled
 
 
 async def lock(tx: Tx, root_id: str) -> RunRow | None:
@@ -80,7 +99,7 @@ async def _lock_run(tx: Tx, root_id: str) -> RunRow | None:
     return None if row is None else run_row(row)
 
 
-async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
+async def end(tx: Tx, run: RunRow, by: str, now: float) -> StopResult:
     """Finish a run as cancelled that no attempt drives; the caller has locked it and its session."""
     params = {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by}
     row = await tx.one(transitions.CANCEL, params)
@@ -88,7 +107,7 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
     index = int(row["next_event"]) - 1
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
-    await attempts.add_events(tx, run.run_id, index, [event])
+    await attempt_writes.add_events(tx, run.run_id, index, [event])
     if run.attempt:
         await _close_steps(tx, run.run_id)
     await tx.run(transitions.CLOSE_MEMBERS[RunState.CANCELLED], {"root": run.run_id, "now": now})
@@ -97,9 +116,9 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.CANCELLED, now))
     # Only the head of the queue leaves a place for the next run. Its `holder` was cleared by CANCEL above.
-    promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
+    promoted = await session_queue.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
-    return Cancelled(run, promoted, (index, event))
+    return StopResult(run, promoted, (index, event))
 
 
 async def _close_steps(tx: Tx, root_id: str) -> None:
@@ -109,7 +128,7 @@ async def _close_steps(tx: Tx, root_id: str) -> None:
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
         outcome = StepOutcome.UNKNOWN if StepKind(row["kind"]).has_effect else StepOutcome.STOPPED
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
-    await tx.run(attempts.CLOSE_STEPS, {"root": root_id})
+    await tx.run(attempt_writes.CLOSE_STEPS, {"root": root_id})
     if cut_off:
         output = await run_outputs.get(tx, root_id)
         output.cut_off = cut_off

@@ -7,8 +7,8 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, LimitReached, RunFailed
 from musterd.core.records import RunRow
 from musterd.core.states import PENDING, RunState
-from musterd.store import cancels, finish, session_queue, sessions, transitions
-from musterd.store.cancels import Cancelled
+from musterd.store import cancels, run_failures, session_queue, sessions, transitions
+from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
 
@@ -42,7 +42,7 @@ class Moved:
     """
 
     joined: list[RunRow] = field(default_factory=list)
-    stopped: list[Cancelled] = field(default_factory=list)
+    stopped: list[StopResult] = field(default_factory=list)
 
     @property
     def ready(self) -> list[RunRow]:
@@ -72,13 +72,13 @@ async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
         # It raises before it changes anything, so this transaction can go on and fail the run.
         at_work = await session_queue.place(tx, run, None)
     except Conflict as busy:
-        moved.stopped.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
+        moved.stopped.append(await run_failures.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
         return
     params = {"run_id": run.run_id, "seq": run.seq, "holder": run.holder, "now": now}
     await tx.run(transitions.JOIN_QUEUE[run.state], params)
     run.version += 1
     # Stored before the interrupt: a head that ends at once promotes the next run in the queue.
-    if at_work is not None and (cancelled := await session_queue.interrupt(tx, at_work, run, now)):
+    if at_work is not None and (cancelled := await cancels.interrupt(tx, at_work, run, now)):
         moved.stopped.append(cancelled)
     moved.joined.append(run)
 
@@ -93,7 +93,7 @@ async def expire_pending(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         run = await _lock_run(tx, run_id)  # failing the run before it may have promoted this one
         if run.state in PENDING:
             error = LimitReached("The run's deadline passed while it waited.", DEADLINE)
-            moved.stopped.append(await finish.fail(tx, run, error, now))
+            moved.stopped.append(await run_failures.fail(tx, run, error, now))
     return moved
 
 

@@ -2,7 +2,7 @@
 
 from musterd.core.records import RunRow
 from musterd.store import cancels
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Statement, Tx
 
 LET_GO = Statement(
@@ -16,7 +16,7 @@ async def keep_running(tx: Tx, root_id: str) -> None:
     await tx.run(LET_GO, {"run_id": root_id})
 
 
-async def cancel_abandoned(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
+async def cancel_abandoned(tx: Tx, root_id: str, by: str, now: float) -> StopResult | None:
     """Cancel a run without subscribers, unless another process got one meanwhile, or it paused or finished.
 
     None: nothing was done.

@@ -7,8 +7,18 @@ from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import AttemptOutcome, Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, decisions, finish, run_attempts, run_outputs, sessions, transitions
-from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
+from musterd.store import (
+    attempt_writes,
+    cancels,
+    decisions,
+    run_attempts,
+    run_failures,
+    run_outputs,
+    session_queue,
+    sessions,
+    transitions,
+)
+from musterd.store.attempt_writes import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.delays import Moved
 
@@ -71,19 +81,19 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     if row is None:
         # Find out which condition of PAUSE failed; a stored cancel wins over a decision. Both are stored under the
         # session's lock, so neither can come in between these statements.
-        if await tx.one(attempts.CANCEL_STORED, attempt_key) is not None:
-            raise attempts.CancelStored
+        if await tx.one(attempt_writes.CANCEL_STORED, attempt_key) is not None:
+            raise attempt_writes.CancelStored
         if await tx.one(STILL_OURS, attempt_key) is not None:
             raise DecisionStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await attempts.write(tx, lease, batch, first_index)
+    await attempt_writes.write(tx, lease, batch, first_index)
     await tx.run(transitions.PAUSE_MEMBERS, {"root": lease.root_id})
     await run_outputs.put(tx, lease.root_id, details.output, details.messages)
     if lease.webhooks:
         facts: JsonObject = {"requirements": details.output.requirements}
-        await attempts.notify_webhooks(tx, lease, Happening.RUN_PAUSED, details.at, facts)
-    promoted = await attempts.promote(tx, details.session_id)
+        await attempt_writes.notify_webhooks(tx, lease, Happening.RUN_PAUSED, details.at, facts)
+    promoted = await session_queue.promote(tx, details.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
@@ -102,5 +112,6 @@ async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         if await decisions.by_default(tx, run, now):
             moved.joined.append(run)
         else:
-            moved.stopped.append(await finish.fail(tx, run, RunFailed(NOT_DECIDED_IN_TIME, finish.EXPIRED), now))
+            error = RunFailed(NOT_DECIDED_IN_TIME, run_failures.EXPIRED)
+            moved.stopped.append(await run_failures.fail(tx, run, error, now))
     return moved

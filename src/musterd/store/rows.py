@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from musterd.core.queueing import OnBusy
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store.database import Row, Statement
 

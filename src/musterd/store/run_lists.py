@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from musterd.core.callers import Caller
+from musterd.core.queueing import OnBusy
 from musterd.core.records import RunRow, RunView
 from musterd.core.run_summaries import SummarizedRun
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import FINAL, RunState
 from musterd.store import run_summaries
 from musterd.store.database import Row, Statement, Tx

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from musterd.core import jsontext
+from musterd.core.queueing import OnBusy
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import PENDING, RunState
 from musterd.store.database import Row, Statement, Tx
 

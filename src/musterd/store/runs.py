@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core.callers import Caller
+from musterd.core.queueing import OnBusy
 from musterd.core.records import ComponentKind, RunRow, RunView
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import PENDING, RunState
 from musterd.store import transitions
 from musterd.store.database import Row, Statement, Tx

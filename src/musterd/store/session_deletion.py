@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from musterd.core import jsontext
 from musterd.store import cancels, run_removal, sessions
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.database import Statement, Tx
 from musterd.store.run_removal import InRemoval, removable
 
@@ -39,7 +39,7 @@ BY = "session deleted"
 LIMIT = 100
 
 
-async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -> list[Cancelled]:
+async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -> list[StopResult]:
     """Cancel runs of a deleted session; an empty list means that all have been cancelled.
 
     The last run comes first. In the other order each cancelled head would promote a run that is about to be cancelled.

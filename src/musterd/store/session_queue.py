@@ -4,17 +4,15 @@ A run that is the head has ``holder`` set to its session's id. The column is uni
 """
 
 from musterd.core.errors import Conflict
+from musterd.core.queueing import OnBusy
 from musterd.core.records import RunRow
-from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import cancels, transitions
-from musterd.store.cancels import Cancelled
+from musterd.store import transitions
 from musterd.store.crashes import NOTHING_STORED
 from musterd.store.database import Statement, Tx
+from musterd.store.rows import run_row
 
 HEAD = Statement("session_queue_head", "SELECT run_id FROM runs WHERE holder = :lane")
-INTERRUPTED = "interrupt"
-"""The ``cancel_by`` of a run that another run interrupted."""
 
 
 async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
@@ -25,7 +23,7 @@ async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
 
     :param run: its ``queued_at`` is when the session was locked, so never before the last end in the session.
     :param slot_worker: the worker that reserved a slot for the run, or None if it has to wait for one.
-    :return: the id of the run that it interrupts; pass it to :func:`interrupt` once ``run`` is stored.
+    :return: the id of the run that it interrupts; pass it to ``cancels.interrupt`` once ``run`` is stored.
     :raises Conflict: the session is busy, and the run does not want to wait.
     """
     if run.on_busy is OnBusy.PARALLEL:  # runs outside the queue, whether or not the queue has a head
@@ -51,19 +49,13 @@ def _make_ready(run: RunRow, slot_worker: str | None) -> None:
         run.not_before = NOTHING_STORED
 
 
-async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled | None:
-    """Cancel the head of the queue in favour of ``run``, which is queued and comes next. None: nothing was cancelled.
+async def promote(tx: Tx, session_id: str) -> RunRow | None:
+    """Make the next queued run the head of its session's queue, if the queue has none: interrupters first, then by seq.
 
-    A head that no attempt drives yet ends at once, and ``run`` may then be ready already. A paused head stays the head.
+    :return: the run, or None. The caller holds the session's lock.
     """
-    # Lock and read again: the head may have paused, or been cancelled, since `place` read its id.
-    head = await cancels.lock(tx, at_work)
-    if head is None or head.state is RunState.PAUSED or head.cancel_requested_at is not None:
-        return None
-    cancelled = await cancels.request(tx, at_work, INTERRUPTED, now)
-    if cancelled is not None and cancelled.promoted is not None and cancelled.promoted.run_id == run.run_id:
-        run.state, run.holder, run.version = RunState.READY, run.lane, run.version + 1
-    return cancelled
+    row = await tx.one(transitions.PROMOTE, {"lane": session_id})
+    return None if row is None else run_row(row)
 
 
 async def resume(tx: Tx, run: RunRow) -> None:

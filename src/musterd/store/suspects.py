@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.records import RunRow
-from musterd.store import attempts
+from musterd.store import claims
 from musterd.store.crashes import LONGEST_PROBATION_SECONDS, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
@@ -46,7 +46,7 @@ async def claim(
     """
     for count, size in GROUPS.items():
         crashes, most = (count, count), min(size, limit)
-        runs = await attempts.claim(tx, worker, components, most, now, crashes=crashes, most_of_owner=most_of_owner)
+        runs = await claims.claim(tx, worker, components, most, now, crashes=crashes, most_of_owner=most_of_owner)
         if runs:
             return Suspects(runs, await _probation_seconds(tx, runs))
     return Suspects([])

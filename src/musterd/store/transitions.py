@@ -200,8 +200,8 @@ RELEASE = transition(
 
 # An attempt finishes or pauses its run
 
-# The fence of every write of an attempt (see `attempts.GUARD`): its run may have been released after a stop of the
-# process and claimed by another worker, and then the newer attempt wins.
+# The fence of every write of an attempt (see `attempt_writes.GUARD`): its run may have been released after a stop of
+# the process and claimed by another worker, and then the newer attempt wins.
 # `worker` stays: a run of one attempt has no other record of the process that drove it (`run_attempts`).
 _FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder = NULL, ended_at = :now,
                        error_code = :error_code, not_before = NULL, activity = NULL,

@@ -8,9 +8,9 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.records import AttemptOutcome, RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, finish, run_attempts, transitions
+from musterd.store import cancels, run_attempts, run_failures, transitions
 from musterd.store import crashes as crashes_rule
-from musterd.store.cancels import Cancelled
+from musterd.store.cancels import StopResult
 from musterd.store.crashes import Crashes
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
@@ -188,7 +188,7 @@ class Released:
     """
 
     ready: list[RunRow] = field(default_factory=list)
-    ended: list[Cancelled] = field(default_factory=list)
+    ended: list[StopResult] = field(default_factory=list)
 
 
 async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: bool = False) -> Released:
@@ -250,7 +250,7 @@ async def _release(
     elif crashed is not None and crashed.is_given_up:
         await tx.run(COUNT_CRASH, params)
         error = await crashes_rule.failure(tx, run.run_id, crashed)
-        released.ended.append(await finish.fail(tx, run, error, now))
+        released.ended.append(await run_failures.fail(tx, run, error, now))
     else:
         wait = 0.0 if crashed is None else crashed.wait_seconds
         await tx.run(

@@ -8,8 +8,8 @@ import pytest
 
 from musterd import Agent
 from musterd.core.errors import StoreUnavailable
+from musterd.core.queueing import QueueingOptions
 from musterd.core.records import RunRow
-from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
 from musterd.store import runs
 from musterd.store.database import Tx
@@ -150,8 +150,8 @@ async def test_a_higher_priority_is_claimed_first(processes: Processes, model: H
         await api.start("wait", "r0", "s0")
         await hold.reached.wait()
         for number, priority in enumerate((0, 5, -5), 1):
-            turn = SchedulingOptions(priority=priority)
-            await api.start("hi", f"r{number}", f"s{number}", turn=turn)
+            queueing = QueueingOptions(priority=priority)
+            await api.start("hi", f"r{number}", f"s{number}", queueing=queueing)
         hold.release()
         rows = [(await api.end_of(f"r{number}")).row for number in (1, 2, 3)]
     begun = {row.run_id: row.started_at or 0.0 for row in rows}

@@ -7,8 +7,8 @@ import pytest
 
 from musterd import Agent, tool
 from musterd.core.approvals import Resolution
+from musterd.core.queueing import QueueingOptions
 from musterd.core.run_changes import Change
-from musterd.core.scheduling import SchedulingOptions
 from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
 from musterd.service import run_feed
@@ -76,7 +76,7 @@ async def test_a_delayed_run_is_found_when_it_is_due(processes: Processes) -> No
         await api.run("hi", "r0", "s1")
         reading = other.sessions.subscribe("s1", NOBODY)
         await reading.begin(None)
-        await api.start("hi", "r1", "s1", turn=SchedulingOptions(delay_seconds=0.001))
+        await api.start("hi", "r1", "s1", queueing=QueueingOptions(delay_seconds=0.001))
         end = asyncio.ensure_future(anext(ends_in(reading)))
         while not end.done():
             await worker.engine.upkeep.once()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
-from musterd.core.scheduling import OnBusy, SchedulingOptions
+from musterd.core.queueing import OnBusy, QueueingOptions
 from musterd.http.run_requests import StartForm
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -175,14 +175,14 @@ def test_a_webhook_is_an_option_of_the_run() -> None:
 
 
 def test_a_turn_is_what_was_said_of_it() -> None:
-    assert StartForm.of({"message": "hi"}).scheduling_options() == SchedulingOptions()
-    assert SchedulingOptions().as_json() == {}
+    assert StartForm.of({"message": "hi"}).queueing_options() == QueueingOptions()
+    assert QueueingOptions().as_json() == {}
     texts = {"on_busy": "interrupt", "priority": "-7", "delay_seconds": "1.5", "timeout_seconds": "60"}
     native = {"on_busy": "interrupt", "priority": -7, "delay_seconds": 1.5, "timeout_seconds": 60}
-    turn = StartForm.of({"message": "hi", **texts}).scheduling_options()
-    assert turn == SchedulingOptions(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
-    assert turn == StartForm.of({"message": "hi", **native}).scheduling_options()
-    assert turn.as_json() == native
+    options = StartForm.of({"message": "hi", **texts}).queueing_options()
+    assert options == QueueingOptions(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
+    assert options == StartForm.of({"message": "hi", **native}).queueing_options()
+    assert options.as_json() == native
 
 
 @pytest.mark.parametrize(

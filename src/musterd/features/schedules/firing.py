@@ -22,10 +22,11 @@ from musterd.core.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from musterd.core.scheduling import SchedulingOptions
+from musterd.core.queueing import QueueingOptions
 from musterd.declare.component import BaseComponent
 from musterd.features.schedules import store
-from musterd.features.schedules.planning import MISSED, Due, Plan, plan, share_of
+from musterd.features.schedules.due_instants import MISSED, Plan, plan
+from musterd.features.schedules.due_shares import Due, share_of
 from musterd.features.schedules.records import (
     Firing,
     FiringStatus,
@@ -236,7 +237,7 @@ class Firer:
             request = ForkRequest(
                 run_id=clock.new_id(),
                 is_background=True,
-                turn=SchedulingOptions(
+                queueing=QueueingOptions(
                     delay_seconds=definition.retry_delay_seconds,
                     timeout_seconds=definition.retry_delay_seconds + definition.timeout_seconds,
                 ),
@@ -320,8 +321,8 @@ def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> R
         session_id=request.session_id or (schedule.session_id if is_shared else None),
         is_background=True,
         cancel_on_disconnect=False,
-        turn=replace(
-            request.turn, on_busy=definition.overlap.on_busy, timeout_seconds=float(definition.timeout_seconds)
+        queueing=replace(
+            request.queueing, on_busy=definition.overlap.on_busy, timeout_seconds=float(definition.timeout_seconds)
         ),
     )
 

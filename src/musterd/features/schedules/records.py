@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from musterd.core.callers import Caller
 from musterd.core.cron import Cron
 from musterd.core.jsontypes import JsonObject
+from musterd.core.queueing import OnBusy
 from musterd.core.records import ComponentKind, RunView
-from musterd.core.scheduling import OnBusy
 from musterd.core.scopes import EVERYTHING, Scopes
 from musterd.core.states import RunState
 

@@ -12,9 +12,9 @@ from musterd.core.records import RunRow
 from musterd.engine.upkeep import AHEAD_PERIODS
 from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
+from musterd.features.schedules.due_instants import KEPT_SECONDS
 from musterd.features.schedules.firing import Firer
 from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, with_next_instant
-from musterd.features.schedules.planning import KEPT_SECONDS
 from musterd.features.schedules.records import OPERATOR, Firing, Schedule
 from musterd.features.schedules.rights import Rights
 from musterd.features.schedules.run_schedules import RunSchedules

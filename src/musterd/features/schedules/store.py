@@ -12,7 +12,7 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict
-from musterd.features.schedules.planning import Due
+from musterd.features.schedules.due_shares import Due
 from musterd.features.schedules.records import (
     Definition,
     Firing,

@@ -5,15 +5,15 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, deliveries, follow_ups, run_outputs, transitions
-from musterd.store.cancels import Cancelled
+from musterd.store import approvals, attempt_writes, deliveries, follow_ups, run_outputs, session_queue, transitions
+from musterd.store.cancels import StopResult
 from musterd.store.database import Tx
 
 EXPIRED = "expired"
 """The error code of a run for which no decision came in time."""
 
 
-async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
+async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> StopResult:
     """Finish a run that no attempt drives as ERROR, and keep its output so far.
 
     The caller has locked the run and its session, so FAIL always matches; else the caller has a bug.
@@ -28,8 +28,8 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
     await run_outputs.replace(tx, run.run_id, output)
     event = Event(EventKind.RUN_ERROR, run.run_id, now, {"content": error.message, "error": output.error})
-    await attempts.add_events(tx, run.run_id, index, [event])
-    await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
+    await attempt_writes.add_events(tx, run.run_id, index, [event])
+    await tx.run(attempt_writes.CLOSE_STEPS, {"root": run.run_id})
     await tx.run(transitions.CLOSE_MEMBERS[RunState.ERROR], {"root": run.run_id, "now": now})
     await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
     if run.webhooks:
@@ -38,7 +38,7 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     # promotion for its own sake, but its follow-up does if the queue has no head.
     next_run_id = await follow_ups.begin_next(tx, run.run_id, now) if run.signals else None
     may_promote = run.holder is not None or next_run_id is not None
-    promoted = await attempts.promote(tx, run.lane) if may_promote and run.lane is not None else None
+    promoted = await session_queue.promote(tx, run.lane) if may_promote and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.worker = RunState.ERROR, now, None, None
     run.next_event, run.error_code = index + 1, error.code
-    return Cancelled(run, promoted, (index, event))
+    return StopResult(run, promoted, (index, event))

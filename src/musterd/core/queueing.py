@@ -1,4 +1,4 @@
-"""Scheduling options of a run: behaviour in a busy session, priority, delay and deadline."""
+"""Queueing options of a run: behaviour in a busy session, priority, delay and deadline."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,8 +16,8 @@ class OnBusy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulingOptions:
-    """The scheduling options that a request sets; None for those that it does not set.
+class QueueingOptions:
+    """The queueing options that a request sets; None for those that it does not set.
 
     :param on_busy: default: as the component declares.
     :param priority: ready runs with a higher priority are claimed first. It does not change the order in a session.

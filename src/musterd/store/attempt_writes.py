@@ -1,4 +1,4 @@
-"""The writes of an attempt: claim a run, append steps and events, and settle it.
+"""The writes of an attempt: append steps and events, and finish the run.
 
 Every transaction of an attempt contains a guarded update of the root's row. It matches only while this attempt is
 the run's current one and the run is running, and it allocates the event indexes. If it returns no row, another attempt
@@ -25,19 +25,15 @@ from musterd.store import (
     follow_ups,
     history,
     messages,
-    run_attempts,
     run_outputs,
     runs,
+    session_queue,
     sessions,
     transitions,
-    user_limits,
 )
-from musterd.store.crashes import SUSPECT_FROM
-from musterd.store.database import Row, Statement, Tx
+from musterd.store.database import Statement, Tx
 from musterd.store.events import encoded
-from musterd.store.rows import run_row
 
-NO_SUSPECTS = (0, SUSPECT_FROM - 1)
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
 # reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
 GUARD = Statement(
@@ -218,61 +214,6 @@ Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
 """A store function that finishes or pauses a run and stores the attempt's last batch."""
 
 
-async def claim(
-    tx: Tx,
-    worker: str,
-    components: Sequence[str],
-    limit: int,
-    now: float,
-    *,
-    crashes: tuple[int, int] = NO_SUSPECTS,
-    most_of_owner: int = 0,
-) -> list[RunRow]:
-    """Claim up to ``limit`` ready runs, by priority and then by waiting time; each gets the next attempt number.
-
-    :param crashes: the minimum and maximum number of crashes without a new step; by default no suspects.
-    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
-    """
-    params = {**_claim_params(worker, components, now, crashes), "limit": limit}
-    if most_of_owner:
-        # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
-        # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
-        await tx.one(user_limits.TURN, {})
-        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
-    else:
-        rows = await tx.all(transitions.CLAIM, params)
-    return await _claimed(tx, rows, now)
-
-
-async def claim_named(
-    tx: Tx, worker: str, components: Sequence[str], run_ids: Sequence[str], now: float
-) -> list[RunRow]:
-    """Claim those of these runs that are ready and no suspects; each gets the next attempt number."""
-    params = {**_claim_params(worker, components, now, NO_SUSPECTS), "run_ids": jsontext.dumps(list(run_ids))}
-    rows = await tx.all(transitions.CLAIM_NAMED, params)
-    return await _claimed(tx, rows, now)
-
-
-def _claim_params(worker: str, components: Sequence[str], now: float, crashes: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "worker": worker,
-        "components": jsontext.dumps(list(components)),
-        "now": now,
-        "least_crashes": crashes[0],
-        "most_crashes": crashes[1],
-    }
-
-
-async def _claimed(tx: Tx, rows: Sequence[Row], now: float) -> list[RunRow]:
-    claimed = [run_row(row) for row in rows]
-    for run in claimed:
-        if run.attempt > 1:  # the run may have been paused, and its members with it
-            await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
-            await run_attempts.begin(tx, run, now)
-    # RETURNING gives the rows in no particular order.
-    return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))
-
-
 async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
     """Store a batch of a running attempt; return the index of its first event.
 
@@ -296,7 +237,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
     return first_index
 
 
-async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
+async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     """Store the last batch, finish the run, and promote the next run in the session's queue.
 
     :raises LeaseLost: the attempt is not the run's current one.
@@ -345,7 +286,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     # run is queued before the promotion, which may pick it.
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
-    promoted = await promote(tx, end.session_id)
+    promoted = await session_queue.promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
@@ -360,15 +301,6 @@ async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float,
         facts=facts,
     )
     await deliveries.add(tx, notice)
-
-
-async def promote(tx: Tx, session_id: str) -> RunRow | None:
-    """Make the next queued run the head of its session's queue, if the queue has none: interrupters first, then by seq.
-
-    :return: the run, or None. The caller holds the session's lock.
-    """
-    row = await tx.one(transitions.PROMOTE, {"lane": session_id})
-    return None if row is None else run_row(row)
 
 
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:

@@ -1,0 +1,68 @@
+"""Claiming ready runs. A claim begins the run's next attempt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.records import RunRow
+from musterd.store import run_attempts, transitions, user_limits
+from musterd.store.crashes import SUSPECT_FROM
+from musterd.store.database import Row, Tx
+from musterd.store.rows import run_row
+
+NO_SUSPECTS = (0, SUSPECT_FROM - 1)
+
+
+async def claim(
+    tx: Tx,
+    worker: str,
+    components: Sequence[str],
+    limit: int,
+    now: float,
+    *,
+    crashes: tuple[int, int] = NO_SUSPECTS,
+    most_of_owner: int = 0,
+) -> list[RunRow]:
+    """Claim up to ``limit`` ready runs, by priority and then by waiting time; each gets the next attempt number.
+
+    :param crashes: the minimum and maximum number of crashes without a new step; by default no suspects.
+    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
+    """
+    params = {**_claim_params(worker, components, now, crashes), "limit": limit}
+    if most_of_owner:
+        # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
+        # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
+        await tx.one(user_limits.TURN, {})
+        rows = await tx.all(transitions.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
+    else:
+        rows = await tx.all(transitions.CLAIM, params)
+    return await _claimed(tx, rows, now)
+
+
+async def claim_named(
+    tx: Tx, worker: str, components: Sequence[str], run_ids: Sequence[str], now: float
+) -> list[RunRow]:
+    """Claim those of these runs that are ready and no suspects; each gets the next attempt number."""
+    params = {**_claim_params(worker, components, now, NO_SUSPECTS), "run_ids": jsontext.dumps(list(run_ids))}
+    rows = await tx.all(transitions.CLAIM_NAMED, params)
+    return await _claimed(tx, rows, now)
+
+
+def _claim_params(worker: str, components: Sequence[str], now: float, crashes: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "worker": worker,
+        "components": jsontext.dumps(list(components)),
+        "now": now,
+        "least_crashes": crashes[0],
+        "most_crashes": crashes[1],
+    }
+
+
+async def _claimed(tx: Tx, rows: Sequence[Row], now: float) -> list[RunRow]:
+    claimed = [run_row(row) for row in rows]
+    for run in claimed:
+        if run.attempt > 1:  # the run may have been paused, and its members with it
+            await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
+            await run_attempts.begin(tx, run, now)
+    # RETURNING gives the rows in no particular order.
+    return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))
