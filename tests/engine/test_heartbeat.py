@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from musterd.engine.bus_local import LocalBus
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.workers import Released
@@ -133,15 +132,15 @@ async def test_one_that_has_said_farewell_is_not_announced_again(
     harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A beat that finds its row gone, late in a stop, is no reason to come back."""
-    engine, bus, write, beating = harness.engine, harness.server.bus, harness.database.write, list[bool]()
-    assert isinstance(bus, LocalBus)
+    engine, membership = harness.engine, harness.server.bus.membership
+    write, beating = harness.database.write, list[bool]()
 
     async def then_beat(work: Any) -> Any:
         result = await write(work)
         if isinstance(result, Released):
-            beating.append(bus._heartbeat is not None and bus._heartbeat._thread.is_alive())
-            bus._on_heartbeat_lost()
-            assert bus._rejoining is None
+            beating.append(membership._heartbeat is not None and membership._heartbeat._thread.is_alive())
+            membership._on_heartbeat_lost()
+            assert membership._rejoining is None
         return result
 
     monkeypatch.setattr(harness.database, "write", then_beat)

@@ -94,7 +94,7 @@ async def test_a_cancel_of_another_process_reaches_one_whose_attempt_does_not_ex
             result = await write(work)
             if isinstance(result, Suspects) and result.runs:
                 await harness.records.cancel("r1")
-                await harness.engine.look(["r1"])  # the other process has told this one
+                await harness.engine.read_changed_rows(["r1"])  # the other process has told this one
             return result
 
         monkeypatch.setattr(harness.database, "write", write_and_cancel)

@@ -11,6 +11,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Input
 from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
+from musterd.engine.row_watch import RowWatch
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import RunRequest
 from musterd.service.session_subscription import SessionSubscription
@@ -169,7 +170,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", NOBODY), -1)
         reader = asyncio.ensure_future(read_all(reading))
-        await second.engine.look()
+        await second.engine.read_changed_rows()
         sent: list[str] = []
         send_to_store = second.broadcaster.send_to_store
 
@@ -180,7 +181,7 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         monkeypatch.setattr(second.broadcaster, "send_to_store", send_and_note)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
-            await second.engine.look()
+            await second.engine.read_changed_rows()
         assert sent == []
         hold.release()
         await first.end_of("r1")
@@ -207,7 +208,7 @@ async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
         await reader
 
 
-async def never() -> bool:
+async def never(_watch: RowWatch) -> bool:
     return False
 
 
@@ -224,11 +225,11 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
         await hold.reached.wait()
         await first.wait_for_event("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(RunRef(second.component(), "r1", "s1", ADA), -1)
-        await second.engine.look()
+        await second.engine.read_changed_rows()
         events = [event async for flush in reading.available() for event in flush.events]
         assert events
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(second.server.bus, "_has_changed", never)
+            patch.setattr(RowWatch, "_may_have_changed", never)
             hold.release()
             await first.sessions.delete("s1", ADA)
             await first.idle()
@@ -236,6 +237,6 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
                 pass
             await start_as(first, BOB, "r1", "s2", "secret")
             await first.idle()
-            await second.engine.look()
+            await second.engine.read_changed_rows()
         assert reading.is_closed
         assert [event async for flush in reading.available() for event in flush.events] == []

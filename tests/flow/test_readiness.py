@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import StoreUnavailable
-from musterd.engine.bus_local import LocalBus
 from musterd.http import readiness
 from musterd.http.auth import middleware
 from musterd.store.schema import HEAD
@@ -90,9 +89,7 @@ async def test_a_development_version_s_file_was_put_in_its_place(client: ServerC
 
 
 async def test_a_process_that_does_not_show_that_it_lives(client: ServerClient) -> None:
-    bus = client.server.bus
-    assert isinstance(bus, LocalBus)
-    heartbeat = bus._heartbeat
+    heartbeat = client.server.bus.membership._heartbeat
     assert heartbeat is not None
     heartbeat.stop()
     heartbeat.join()

@@ -35,7 +35,7 @@ async def upkeep(client: ServerClient, ahead_seconds: float = 0) -> None:
         for done in moved.stopped:
             engine.run_stopped(done)
         for run in moved.ready:
-            client.server.bus.ready(run)
+            client.server.bus.send_ready(run)
 
 
 # On busy

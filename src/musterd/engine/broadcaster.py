@@ -189,23 +189,23 @@ class _Audience:
 class OtherProcesses(Protocol):
     """The other processes that drive runs or await them; the bus (:mod:`musterd.engine.bus`)."""
 
-    def stored(self, root_id: str, flush: StoredFlush) -> None:
+    def send_events(self, root_id: str, flush: StoredFlush) -> None:
         """Make the processes in which the run is awaited pass these events on, or read its row."""
 
-    def hear(self, root_id: str) -> None:
+    def follow_run(self, root_id: str) -> None:
         """Make this process look at the run whenever another one may have stored events of it."""
 
-    def forget(self, root_id: str) -> None:
-        """Stop looking at the run."""
+    def unfollow_run(self, root_id: str) -> None:
+        """Stop following the run."""
 
-    def session_changed(self, session_id: str) -> None:
+    def send_session_change(self, session_id: str) -> None:
         """Make the processes in which the session is watched look for new runs."""
 
-    def hear_session(self, session_id: str) -> None:
+    def follow_session(self, session_id: str) -> None:
         """Notify the watches of the session in this process whenever another process may have changed it."""
 
-    def forget_session(self, session_id: str) -> None:
-        """Stop watching the session."""
+    def unfollow_session(self, session_id: str) -> None:
+        """Stop following the session."""
 
 
 class Broadcaster:
@@ -227,7 +227,7 @@ class Broadcaster:
     def subscribe(self, root_id: str, bell: Wakeup | None = None) -> Subscription:
         """Subscribe to a run's events from now on; parameters as of :class:`Subscription`."""
         subscription = Subscription(self, root_id, bell or Wakeup())
-        self._others.hear(root_id)
+        self._others.follow_run(root_id)
         self._audiences.setdefault(root_id, _Audience()).subscriptions.add(subscription)
         return subscription
 
@@ -242,7 +242,7 @@ class Broadcaster:
 
     def _forget_unless_awaited(self, root_id: str) -> None:
         if root_id not in self._audiences and root_id not in self._waiters:
-            self._others.forget(root_id)
+            self._others.unfollow_run(root_id)
 
     @property
     def subscriber_count(self) -> int:
@@ -258,7 +258,7 @@ class Broadcaster:
 
         :param stored: the flush in its stored form.
         """
-        self._others.stored(root_id, stored)
+        self._others.send_events(root_id, stored)
         self.push(root_id, flush)
 
     def push(self, root_id: str, flush: Flush) -> None:
@@ -334,7 +334,7 @@ class Broadcaster:
     def watch(self, session_id: str, bell: Wakeup) -> SessionWatch:
         """Watch a session, from now on, for new runs and its deletion."""
         watch = SessionWatch(self, session_id, bell)
-        self._others.hear_session(session_id)
+        self._others.follow_session(session_id)
         self._watches[session_id].add(watch)
         return watch
 
@@ -345,7 +345,7 @@ class Broadcaster:
             watches.discard(watch)
             if not watches:
                 del self._watches[watch.session_id]
-                self._others.forget_session(watch.session_id)
+                self._others.unfollow_session(watch.session_id)
 
     def watched_sessions(self) -> set[str]:
         """The ids of the sessions that are watched in this process."""
@@ -353,7 +353,7 @@ class Broadcaster:
 
     def session_changed(self, session_id: str) -> None:
         """Notify the watches of a session, in all processes, that it has a new run or was deleted."""
-        self._others.session_changed(session_id)
+        self._others.send_session_change(session_id)
         self.mark_session_changed(session_id)
 
     def mark_session_changed(self, session_id: str) -> None:
@@ -370,7 +370,7 @@ class Broadcaster:
 
     def add_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
         """Wake ``waiter`` when its run may have ended or paused."""
-        self._others.hear(root_id)
+        self._others.follow_run(root_id)
         self._waiters[root_id].add(waiter)
 
     def remove_waiter(self, root_id: str, waiter: "EndWaiter") -> None:

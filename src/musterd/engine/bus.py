@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from musterd.core.records import RunRow
+from musterd.engine.membership import Membership
 from musterd.store.events import StoredFlush
 
 
@@ -51,17 +52,17 @@ class BusListener(Protocol):
     def wake(self) -> None:
         """Look for any ready run soon."""
 
-    def hinted(self) -> None:
-        """Soon take the hints that have arrived."""
+    def ready_hints_arrived(self) -> None:
+        """Soon take the hints that name ready runs."""
 
-    async def look(self, run_ids: Collection[str] | None = None) -> None:
+    async def read_changed_rows(self, run_ids: Collection[str] | None = None) -> None:
         """Read the rows of runs that are driven or awaited here, because they may have changed.
 
         :param run_ids: the runs that may have changed; by default any.
         :raises StoreUnavailable: the rows cannot be read now; the bus calls again.
         """
 
-    def received(self, root_id: str, stored: StoredFlush) -> bool:
+    def events_received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events of a run that is awaited here, which another process has stored and sent.
 
         :return: False if the run's row has to be read, because it may have ended, events before these may be missing,
@@ -79,7 +80,7 @@ class BusListener(Protocol):
         """Soon do the work that upkeep in another process found for this one."""
 
 
-class Hints(Protocol):
+class ReadyHints(Protocol):
     """Hints that name ready runs. If this process dies before :meth:`done`, they are delivered again."""
 
     @property
@@ -95,12 +96,10 @@ class Hints(Protocol):
 
 
 class Bus(Protocol):
-    """The bus, as one process sees it.
+    """The bus, as one process sees it."""
 
-    ``worker_id`` is the id under which the process is known to the others.
-    """
-
-    worker_id: str
+    membership: Membership
+    """Shows that this process is alive, and observes the others."""
 
     @property
     def is_connected(self) -> bool:
@@ -129,49 +128,49 @@ class Bus(Protocol):
 
     # --- hints ------------------------------------------------------------------------------------
 
-    def ready(self, run: RunRow) -> None:
+    def send_ready(self, run: RunRow) -> None:
         """Make a process that drives the component look for this run, which can be claimed."""
 
-    async def take(self, limit: int) -> Hints | None:
-        """Take at most ``limit`` hints of :meth:`ready` that have arrived. None if this bus's hints name no runs.
+    async def take_ready(self, limit: int) -> ReadyHints | None:
+        """Take at most ``limit`` hints of :meth:`send_ready` that have arrived. None if this bus's hints name no runs.
 
         If there are fewer, the listener is called when the next one arrives.
         """
 
-    def tell(self, run: RunRow) -> None:
+    def send_signal(self, run: RunRow) -> None:
         """Make the process that drives the run, if it is another one, read its row for a cancel or a message."""
 
-    def stored(self, root_id: str, flush: StoredFlush) -> None:
+    def send_events(self, root_id: str, flush: StoredFlush) -> None:
         """Make the processes in which the run is awaited pass these events on, or read its row."""
 
-    def hear(self, root_id: str) -> None:
-        """Call the listener whenever another process may have stored events of the run, until :meth:`forget`.
+    def follow_run(self, root_id: str) -> None:
+        """Call the listener whenever another process may have stored events of the run, until :meth:`unfollow_run`.
 
         Everything stored after this call is seen, even if it is stored at once. A second call changes nothing.
         """
 
-    def forget(self, root_id: str) -> None:
-        """Stop looking at the run."""
+    def unfollow_run(self, root_id: str) -> None:
+        """Stop following the run."""
 
-    def session_changed(self, session_id: str) -> None:
+    def send_session_change(self, session_id: str) -> None:
         """Make the processes in which the session is watched look for new runs, because it has one or was deleted."""
 
-    def hear_session(self, session_id: str) -> None:
-        """Call the listener whenever another process may have changed the session, until :meth:`forget_session`.
+    def follow_session(self, session_id: str) -> None:
+        """Call the listener whenever another process may have changed the session, until :meth:`unfollow_session`.
 
         All changes after this call are seen, even if they follow at once. A second call changes nothing.
         """
 
-    def forget_session(self, session_id: str) -> None:
-        """Stop watching the session."""
+    def unfollow_session(self, session_id: str) -> None:
+        """Stop following the session."""
 
-    def changed(self) -> None:
+    def send_change(self) -> None:
         """Have :meth:`change_count` change in other processes soon: runs or approvals changed without another hint."""
 
-    def hear_changes(self) -> None:
-        """Have :meth:`change_count` count what other processes change, until :meth:`forget_changes`."""
+    def follow_changes(self) -> None:
+        """Have :meth:`change_count` count what other processes change, until :meth:`unfollow_changes`."""
 
-    def forget_changes(self) -> None:
+    def unfollow_changes(self) -> None:
         """Count no more."""
 
     async def change_count(self) -> int:
@@ -181,34 +180,22 @@ class Bus(Protocol):
         """
         ...
 
-    # --- upkeep and liveness ----------------------------------------------------------------------
+    # --- upkeep -----------------------------------------------------------------------------------
 
-    async def turn(self, period_seconds: float) -> None:
+    async def upkeep_turn(self, period_seconds: float) -> None:
         """Wait until this process should do upkeep again, at most about once in ``period_seconds``.
 
         As long as any process is alive, one of them gets a turn, so due work never depends on one particular process.
         """
 
-    def upkeep_done(self, findings: Findings) -> None:
+    def send_upkeep_done(self, findings: Findings) -> None:
         """Tell the other processes that this one has done upkeep, and what it found for them."""
 
-    async def dead(self, workers: Mapping[str, int | None]) -> list[str]:
+    async def find_dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The dead ones among these workers, never this one. It is called once in each turn of upkeep.
 
         A worker that is reported as dead may be alive, after a long stall. The fence rejects its writes.
 
         :param workers: all that are announced or hold runs, with the counters of their rows.
         """
-        ...
-
-    def bury(self, worker: str) -> None:
-        """Remove everything that a dead worker left on the bus, after its runs were released."""
-
-    @property
-    def silent_seconds(self) -> float:
-        """The time since this process last showed that it is alive."""
-        ...
-
-    def last_beat_at(self, worker: str) -> float | None:
-        """When a worker last showed that it is alive, in unix seconds, as far as this process knows."""
         ...

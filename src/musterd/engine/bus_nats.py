@@ -20,8 +20,8 @@ from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
-from musterd.engine.bus import BusListener, Findings, Hints
-from musterd.engine.bus_local import LocalBus
+from musterd.engine.bus import BusListener, Findings, ReadyHints
+from musterd.engine.membership import Membership
 from musterd.engine.nats_connection import NatsServers
 from musterd.engine.nats_flushes import flush_in, message_of
 from musterd.engine.nats_questions import Questions
@@ -29,13 +29,13 @@ from musterd.engine.nats_ready import ReadyRuns
 from musterd.engine.nats_subjects import Subjects
 from musterd.engine.nats_subscriptions import Subscriptions
 from musterd.engine.nats_upkeep import UpkeepTurns
+from musterd.engine.row_watch import RowWatch
+from musterd.engine.wakeup import Wakeup
 from musterd.store.database import Database
 from musterd.store.events import StoredFlush
 
 log = structlog.get_logger("musterd.engine")
 
-SWEEP_SECONDS = 5.0
-"""How long a lost hint about a run that is driven or awaited here can go unnoticed."""
 CUT_OFF_PERIODS = 5
 """After this many times ``dead_seconds`` without a heartbeat, a process is dead even if it answers: it cannot reach the
 database, so its runs cannot continue."""
@@ -45,37 +45,49 @@ SEND_SECONDS = 1.0
 """How long a stopping process waits for its last hints to be sent."""
 
 
-class NatsBus(LocalBus):
+class NatsBus:
     """The bus of one process."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        super().__init__(database, settings)
+        self._look_soon = Wakeup()
+        self.membership = Membership(database, settings, self._look_soon.ring)
+        self._database = database
+        self._settings = settings
+        self._row_watch = RowWatch(database, settings, self.membership, self._look_soon, lambda: self.is_connected)
+        self._listener: BusListener | None = None
+        self._is_stopping = False
         self._servers = NatsServers(settings)
         self._subjects = Subjects(settings.bus_prefix)
         self._connection = self._servers.client()
         self._questions = Questions(self._connection, self._subjects)
-        self._turns = UpkeepTurns(self._connection, self._subjects, self.worker_id)
+        self._turns = UpkeepTurns(self._connection, self._subjects, self.membership.worker_id)
         self._answering: set[str] = set()
         """The silent workers that answered in the last turn of upkeep."""
         self._has_connected = False
         self._ready: ReadyRuns | None = None
         self._subscriptions = Subscriptions(self._connection, self._send)
-        self._changed: set[str] = set()
+        self._changed_runs: set[str] = set()
         self._looking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._change_count = 0
-        self._telling: asyncio.TimerHandle | None = None
-        self._next_sweep = clock.monotonic() + SWEEP_SECONDS
+        self._change_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether NATS can be reached now."""
+        return self._connection.is_connected
 
     # --- from start to stop -----------------------------------------------------------------------
 
     async def join(self, listener: BusListener, announce: Callable[[], Awaitable[None]]) -> None:
         """Connect, and show that this process is alive."""
         await self._connect(listener)
+        self._listener = listener
         # Before the row is written, because others may ask from then on.
-        await self._questions.answer_for(self.worker_id)
-        await super().join(listener, announce)
-        await self._connection.subscribe(self._subjects.worker(self.worker_id), cb=self._on_changed)
+        await self._questions.answer_for(self.membership.worker_id)
+        await self.membership.join(announce, listener.read_changed_rows)
+        self._row_watch.start(listener)
+        await self._connection.subscribe(self._subjects.worker(self.membership.worker_id), cb=self._on_signal)
         await self._turns.open(listener.instance_id, self._on_upkeep_done)
         replicas = self._settings.bus_replicas
         ready = ReadyRuns(self._connection, self._subjects, listener, self._send, replicas)
@@ -97,14 +109,14 @@ class NatsBus(LocalBus):
         async def disconnected() -> None:
             if not self._is_stopping:
                 log.warning("NATS connection lost; polling the database until it is back", servers=places)
-                self._has_company.ring()  # look at the database often from now on
+                self._look_soon.ring()  # and often from now on
 
         async def failed(error: Exception) -> None:
             log.debug("NATS reported an error", servers=places, error=str(error))
 
         await self._servers.connect(
             self._connection,
-            name=f"musterd {self.worker_id}",
+            name=f"musterd {self.membership.worker_id}",
             no_echo=True,  # this process knows what it stores itself
             max_reconnect_attempts=-1,
             disconnected_cb=disconnected,
@@ -120,7 +132,7 @@ class NatsBus(LocalBus):
         if self._ready is not None:
             self._ready.reopen()
         try:
-            await listener.look()
+            await listener.read_changed_rows()
         except StoreUnavailable as error:
             log.debug("rows could not be read after a reconnection", reason=error.message)
 
@@ -128,16 +140,20 @@ class NatsBus(LocalBus):
         """Stop calling the listener, and leave upkeep to another process."""
         if not self._is_stopping and self._connection.is_connected:
             self._send(self._turns.say_stopping())
-        super().begin_stop()
+        self._is_stopping = True
+        self.membership.begin_stop()
+        self._row_watch.stop()
         if self._ready is not None:
             self._ready.close()
 
     async def leave(self, release: Callable[[], Awaitable[None]]) -> None:
         """Release the runs of this process, send the hints about them, and disconnect."""
-        await super().leave(release)
-        if self._telling is not None:
-            self._telling.cancel()
-            self._tell_of_changes()
+        self.begin_stop()
+        await self._row_watch.stopped()
+        await self.membership.leave(release)
+        if self._change_timer is not None:
+            self._change_timer.cancel()
+            self._send_change_now()
         if self._sending:
             await asyncio.wait(set(self._sending), timeout=SEND_SECONDS)
         if self._looking is not None:
@@ -152,15 +168,15 @@ class NatsBus(LocalBus):
 
     # --- hints ------------------------------------------------------------------------------------
 
-    def ready(self, run: RunRow) -> None:
+    def send_ready(self, run: RunRow) -> None:
         """Publish a message that names the run. If NATS cannot be reached, this process looks for ready runs itself."""
-        self.changed()
+        self.send_change()
         if self._ready is not None and self._connection.is_connected:
             self._send(self._ready.publish(run))
-        else:
-            super().ready(run)
+        elif self._listener is not None:
+            self._listener.wake()
 
-    async def take(self, limit: int) -> Hints | None:
+    async def take_ready(self, limit: int) -> ReadyHints | None:
         """The ready runs that messages name; None if NATS cannot be reached."""
         if self._ready is None or not self._connection.is_connected:
             return None
@@ -170,24 +186,24 @@ class NatsBus(LocalBus):
             log.debug("hints could not be taken", error=str(error))
             return None
 
-    def tell(self, run: RunRow) -> None:
+    def send_signal(self, run: RunRow) -> None:
         """Make the process that drives the run read its row."""
-        self.changed()
+        self.send_change()
         if run.worker is not None:
             self._publish(self._subjects.worker(run.worker), run.run_id.encode())
 
-    def stored(self, root_id: str, flush: StoredFlush) -> None:
+    def send_events(self, root_id: str, flush: StoredFlush) -> None:
         """Send the events to the processes in which the run is awaited."""
-        self.changed()
+        self.send_change()
         if self._connection.is_connected:
             self._publish(self._subjects.run(root_id), message_of(flush, self._connection.max_payload))
 
-    def hear(self, root_id: str) -> None:
+    def follow_run(self, root_id: str) -> None:
         """Receive the events of the run that other processes store from now on."""
         on_message, on_known = partial(self._on_stored, root_id), partial(self._look_unless_driven, root_id)
         self._subscriptions.subscribe(self._subjects.run(root_id), on_message, on_known)
 
-    def forget(self, root_id: str) -> None:
+    def unfollow_run(self, root_id: str) -> None:
         """Stop receiving events of the run."""
         self._subscriptions.unsubscribe(self._subjects.run(root_id))
 
@@ -195,24 +211,24 @@ class NatsBus(LocalBus):
         if self._is_stopping or self._listener is None:
             return
         flush = flush_in(message.data)
-        if flush is None or not self._listener.received(root_id, flush):
+        if flush is None or not self._listener.events_received(root_id, flush):
             self._look_at(root_id)
 
     def _look_unless_driven(self, root_id: str) -> None:
         if self._listener is not None and not self._listener.drives(root_id):
             self._look_at(root_id)
 
-    def session_changed(self, session_id: str) -> None:
+    def send_session_change(self, session_id: str) -> None:
         """Make the processes in which the session is watched look for new runs."""
-        self.changed()
+        self.send_change()
         self._publish(self._subjects.session(session_id), b"")
 
-    def hear_session(self, session_id: str) -> None:
+    def follow_session(self, session_id: str) -> None:
         """Receive a message whenever another process changes the session from now on."""
         look = partial(self._look_at_session, session_id)
         self._subscriptions.subscribe(self._subjects.session(session_id), look, look)
 
-    def forget_session(self, session_id: str) -> None:
+    def unfollow_session(self, session_id: str) -> None:
         """Stop receiving messages about the session."""
         self._subscriptions.unsubscribe(self._subjects.session(session_id))
 
@@ -220,21 +236,21 @@ class NatsBus(LocalBus):
         if self._listener is not None and not self._is_stopping:
             self._listener.session_changed(session_id)
 
-    def changed(self) -> None:
+    def send_change(self) -> None:
         """Make the readers of all runs look. Other processes get one message for several changes."""
         self._change_count += 1
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(CHANGES_SECONDS, self._tell_of_changes)
+        if self._change_timer is None:
+            self._change_timer = asyncio.get_running_loop().call_later(CHANGES_SECONDS, self._send_change_now)
 
-    def _tell_of_changes(self) -> None:
-        self._telling = None
+    def _send_change_now(self) -> None:
+        self._change_timer = None
         self._publish(self._subjects.changes, b"")
 
-    def hear_changes(self) -> None:
+    def follow_changes(self) -> None:
         """Receive a message whenever another process changes runs from now on."""
         self._subscriptions.subscribe(self._subjects.changes, self._count_change, self._count_change)
 
-    def forget_changes(self) -> None:
+    def unfollow_changes(self) -> None:
         """Stop receiving messages about changes."""
         self._subscriptions.unsubscribe(self._subjects.changes)
 
@@ -245,57 +261,38 @@ class NatsBus(LocalBus):
         """A number that changes when any process changes runs, unless a message was lost."""
         if self._connection.is_connected:
             return self._change_count
-        return self._change_count + await super().change_count()
+        return self._change_count + await self._database.change_count()
 
-    async def _on_changed(self, message: Msg) -> None:
+    async def _on_signal(self, message: Msg) -> None:
         self._look_at(message.data.decode())
 
     def _look_at(self, root_id: str) -> None:
         if self._is_stopping or self._listener is None:
             return
-        self._changed.add(root_id)
+        self._changed_runs.add(root_id)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_at_changed(self._listener))
 
     async def _look_at_changed(self, listener: BusListener) -> None:
         # There is no await between the last check and the end of the task, so _look_at() leaves nothing behind.
-        while self._changed:
+        while self._changed_runs:
             # Taken before the read, so that runs that change during it are read again.
-            root_ids, self._changed = self._changed, set()
+            root_ids, self._changed_runs = self._changed_runs, set()
             try:
-                await listener.look(root_ids)
+                await listener.read_changed_rows(root_ids)
             except StoreUnavailable as error:
                 # The attempts and readers notice the changes when the database answers again, or with the next hint.
                 log.debug("changed rows could not be read", reason=error.message)
 
-    @property
-    def _watch_seconds(self) -> float:
-        return SWEEP_SECONDS if self._connection.is_connected else super()._watch_seconds
+    # --- upkeep -----------------------------------------------------------------------------------
 
-    async def _has_changed(self) -> bool:
-        """Whether to look at the database: often while NATS is away, otherwise seldom, because hints may be lost."""
-        if not self._connection.is_connected:
-            return await super()._has_changed()
-        now = clock.monotonic()
-        if now < self._next_sweep:
-            return False
-        self._next_sweep = now + SWEEP_SECONDS
-        return True
-
-    # --- upkeep and liveness ----------------------------------------------------------------------
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether NATS can be reached now."""
-        return self._connection.is_connected
-
-    async def turn(self, period_seconds: float) -> None:
+    async def upkeep_turn(self, period_seconds: float) -> None:
         """Wait for a period, and then until no other process does upkeep."""
-        await super().turn(period_seconds)
+        await clock.sleep(period_seconds)
         while self._turns.is_left_to_another(period_seconds):
-            await super().turn(period_seconds)
+            await clock.sleep(period_seconds)
 
-    def upkeep_done(self, findings: Findings) -> None:
+    def send_upkeep_done(self, findings: Findings) -> None:
         """Tell the other processes. A process that stops has told them not to wait for it, and keeps to that."""
         if self._connection.is_connected and not self._is_stopping:
             self._send(self._turns.say_done(findings))
@@ -304,11 +301,12 @@ class NatsBus(LocalBus):
         if self._listener is not None and not self._is_stopping:
             self._listener.upkeep_done_elsewhere(findings)
 
-    async def _dead_among(self, silent: Mapping[str, float]) -> list[str]:
+    async def find_dead(self, workers: Mapping[str, int | None]) -> list[str]:
         """The silent workers that do not answer, or that have been cut off from the database for too long.
 
         If NATS cannot be reached, these are all silent workers: then only heartbeats count, as without NATS.
         """
+        silent = self.membership.silent(workers)
         if not silent or not self._connection.is_connected:
             return list(silent)
         cut_off_seconds = CUT_OFF_PERIODS * self._settings.dead_seconds

@@ -49,7 +49,7 @@ class ChangedRows:
         self._seen_sessions: dict[str, SessionSnapshot | None] = {}
         """The state of watched sessions at the last look; None if there was no such session."""
 
-    async def look(self, run_ids: Collection[str] | None = None) -> None:
+    async def read(self, run_ids: Collection[str] | None = None) -> None:
         """Act on changes by other processes.
 
         :param run_ids: the runs that may have changed. By default, any run and session may have changed, and a run may
@@ -89,7 +89,7 @@ class ChangedRows:
             if session_id not in before or before[session_id] != snapshot:
                 self._broadcaster.mark_session_changed(session_id)
 
-    def received(self, root_id: str, stored: StoredFlush) -> bool:
+    def events_received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events that another process has stored and sent. They may come late, twice or out of order.
 
         :return: False if the run's row has to be read.

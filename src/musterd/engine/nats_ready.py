@@ -186,14 +186,14 @@ class ReadyRuns:
         else:
             self._answer([message], GIVE_BACK)
         # Also without room: then the worker knows that runs wait, and takes them once it has some.
-        self._listener.hinted()
+        self._listener.ready_hints_arrived()
 
     def _give_back(self, name: str, message: Msg) -> None:
         # The worker may wait for the database, or the room is taken since.
         if message in self._kept[name]:
             self._kept[name].remove(message)
             self._answer([message], GIVE_BACK)
-            self._listener.hinted()
+            self._listener.ready_hints_arrived()
 
     def _answer(self, messages: Sequence[Msg], answer: bytes) -> None:
         if messages:

@@ -103,7 +103,7 @@ class Upkeep:
         """Repeat upkeep until cancelled. Long work has tasks of its own."""
         async with asyncio.TaskGroup() as tasks:
             for once in (self.once, self.retention.once, self.deletions.once):
-                tasks.create_task(_repeat(once, partial(self._bus.turn, period_seconds)))
+                tasks.create_task(_repeat(once, partial(self._bus.upkeep_turn, period_seconds)))
             for duty in self.duties:
                 tasks.create_task(_repeat(duty.work, partial(duty.until_due, period_seconds)))
 
@@ -119,7 +119,7 @@ class Upkeep:
         # After the steps: if they fail here, for example because only this process cannot use the database, no message
         # keeps the others from doing upkeep.
         findings = Findings(due.is_any_ready, duties)
-        self._bus.upkeep_done(findings)
+        self._bus.send_upkeep_done(findings)
         self._start_duties(findings.duties)
         await self._find_ready(is_any=findings.is_any_ready)
         self.last_done_at = clock.now()
@@ -154,7 +154,7 @@ class Upkeep:
         A hint is lost with a process that dies after its commit, or on the way. Suspects, and runs of users whose share
         was full, have no hints.
         """
-        components, own, user_limit = self._components, self._bus.worker_id, self._user_limit
+        components, own, user_limit = self._components, self._bus.membership.worker_id, self._user_limit
 
         async def work(tx: Tx) -> tuple[bool, bool]:
             now = clock.now()
@@ -169,7 +169,7 @@ class Upkeep:
         self._listener.suspects_ready(is_any=has_suspect)
 
     async def _reassign_dead(self, due: Due) -> None:
-        for worker in await self._bus.dead(due.beats):
+        for worker in await self._bus.find_dead(due.beats):
             await self._reassign_runs_of(worker)
 
     async def _reassign_runs_of(self, worker: str) -> None:
@@ -179,13 +179,13 @@ class Upkeep:
         released = await self._database.write(lambda tx: workers.release_runs(tx, worker, clock.now(), crashed=True))
         faults.point("taken_over")
         # Only after the commit: a missing lock marks a worker as dead, even one that only stood still and goes on.
-        self._bus.bury(worker)
+        self._bus.membership.remove(worker)
         for run in released.ready:
             self._metrics.recoveries.add()
             log.warning("run reassigned from a dead worker", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._notify(released.ended)
         for run in released.ready:
-            self._bus.ready(run)
+            self._bus.send_ready(run)
 
     async def _move_scheduled(self, due: Due) -> None:
         if not due.has_scheduled:
@@ -198,7 +198,7 @@ class Upkeep:
         for run in moved.joined:
             self._broadcaster.session_changed(run.session_id)
         for run in moved.ready:
-            self._bus.ready(run)
+            self._bus.send_ready(run)
 
     async def _expire(self, due: Due) -> None:
         if due.has_expired:

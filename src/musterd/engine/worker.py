@@ -55,7 +55,7 @@ class Worker:
     def __init__(self, resources: Resources, role: ProcessRole | None = None) -> None:
         self._resources = resources
         self._bus = resources.bus
-        self.worker_id = self._bus.worker_id
+        self.worker_id = self._bus.membership.worker_id
         self._role = role or ProcessRole()
         self._slots = Slots(resources.settings.concurrency)
         self._probation = Probation(self._slots, resources.database, self._spawn, self.wake)
@@ -184,7 +184,7 @@ class Worker:
 
     def _announce_released(self, released: Released) -> None:
         for run in released.ready:
-            self._bus.ready(run)
+            self._bus.send_ready(run)
         # The release found a stored cancel, or one crash too many, and has ended the run.
         for cancellation in released.ended:
             self.run_stopped(cancellation)
@@ -200,20 +200,20 @@ class Worker:
         """The components that have ready runs and that no process drives."""
         return await self._resources.database.scan(workers.unserved)
 
-    async def look(self, run_ids: Collection[str] | None = None) -> None:
+    async def read_changed_rows(self, run_ids: Collection[str] | None = None) -> None:
         """Act on what other processes have stored about runs that are driven or awaited here; by default about any."""
         if run_ids is not None and self._slots.reserved:
             # One of them may just be claimed or accepted here, and its attempt does not exist yet.
             self._early_looks.update(set(run_ids) - self._live.keys())
-        await self._changed_rows.look(run_ids)
+        await self._changed_rows.read(run_ids)
 
-    def received(self, root_id: str, stored: StoredFlush) -> bool:
+    def events_received(self, root_id: str, stored: StoredFlush) -> bool:
         """Pass on events that another process has stored; False if the run's row has to be read."""
-        return self._changed_rows.received(root_id, stored)
+        return self._changed_rows.events_received(root_id, stored)
 
     async def _look_at_begun(self, run_id: str) -> None:
         try:
-            await self.look([run_id])
+            await self.read_changed_rows([run_id])
         except StoreUnavailable as error:
             log.debug("a run that has just begun cannot be read", run_id=run_id, reason=error.message)
 
@@ -301,7 +301,7 @@ class Worker:
         self._any_may_be_ready = True
         self._wake.set()
 
-    def hinted(self) -> None:
+    def ready_hints_arrived(self) -> None:
         """Claim the runs that hints of the bus name, soon."""
         self._wake.set()
 
@@ -372,7 +372,7 @@ class Worker:
 
     async def _claim_up_to(self, limit: int, *, looks_for_any: bool) -> tuple[list[RunRow], bool]:
         """Claim ready runs, and say whether there may be more of them."""
-        hints = await self._bus.take(limit)
+        hints = await self._bus.take_ready(limit)
         run_ids = None if hints is None or looks_for_any else hints.run_ids
         try:
             runs = await self._claim_ready(limit, run_ids) if run_ids is None or run_ids else []
@@ -448,7 +448,7 @@ class Worker:
         if not isinstance(end, Settled):
             return
         if end.promoted is not None:
-            self._bus.ready(end.promoted)
+            self._bus.send_ready(end.promoted)
         # The removal skips a session with a live run; this run may have been the last one.
         if end.is_session_deleted:
             self._spawn(self._remove_session(run.session_id))
@@ -475,9 +475,9 @@ class Worker:
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
             self._early_cancels.add(run.run_id)  # claimed, but its attempt does not exist yet
         elif run.state is RunState.RUNNING:
-            self._bus.tell(run)
+            self._bus.send_signal(run)
         if result.promoted is not None:
-            self._bus.ready(result.promoted)
+            self._bus.send_ready(result.promoted)
 
     def signalled(self, run: RunRow) -> None:
         """Act on a stored message or member's cancel: the attempt that drives the run here reads it.
@@ -489,10 +489,10 @@ class Worker:
         elif run.state is RunState.RUNNING and run.worker == self.worker_id:
             self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
         elif run.state is RunState.RUNNING:
-            self._bus.tell(run)
+            self._bus.send_signal(run)
         elif run.state is RunState.READY:
             # The run was paused, and a member's cancel has resumed it.
-            self._bus.ready(run)
+            self._bus.send_ready(run)
 
     def session_deleted(self, session_id: str) -> "asyncio.Task[None]":
         """Remove the rows of a deleted session. If one of its runs is live, the end of that run removes them."""

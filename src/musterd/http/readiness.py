@@ -98,7 +98,7 @@ class Readiness:
 
     def _heartbeat(self) -> ReadinessCheck:
         settings = self._server.settings
-        age, limit = self._server.bus.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
+        age, limit = self._server.bus.membership.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
         problem = f"The last heartbeat of this process was {age:.0f} s ago."
         return ReadinessCheck("beats", None if age <= limit else problem)
 

@@ -96,7 +96,7 @@ async def _stored(server: Server) -> _Stored | None:
 
 
 def _process(worker: AnnouncedWorker, bus: Bus) -> ProcessStatus:
-    is_this, last_beat_at = worker.id == bus.worker_id, bus.last_beat_at(worker.id)
+    is_this, last_beat_at = worker.id == bus.membership.worker_id, bus.membership.last_beat_at(worker.id)
     return process_status(worker, is_this=is_this, last_beat_at=last_beat_at)
 
 

@@ -56,9 +56,9 @@ class ApprovalService:
 
         approval, run = await self._resources.database.write(work)
         if run.state is RunState.READY:
-            self._resources.bus.ready(run)
+            self._resources.bus.send_ready(run)
         else:  # the run waits for more decisions
-            self._resources.bus.changed()
+            self._resources.bus.send_change()
         return approval
 
     async def delete(self, approval_id: str, caller: Caller) -> None:

@@ -141,7 +141,7 @@ class RunFeed:
         # Before the first look: what that one sees is known to the reader, from the lists that it reads afterwards, and
         # every later look is pushed to it.
         self._readers.add(reader)
-        self._bus.hear_changes()
+        self._bus.follow_changes()
         try:
             await self._begin()
             if since is not None:
@@ -166,7 +166,7 @@ class RunFeed:
         """Push nothing more to a reader. Without readers no more looks are made."""
         self._readers.discard(reader)
         if not self._readers:
-            self._bus.forget_changes()
+            self._bus.unfollow_changes()
         if not self._readers and self._task is not None:
             self._task.cancel()
             self._task = self._seen = None

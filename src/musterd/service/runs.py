@@ -180,7 +180,7 @@ class RunService:
                     is_launched = True
                     self._engine.launch(run)
                 elif run.state is RunState.READY:
-                    self._resources.bus.ready(run)
+                    self._resources.bus.send_ready(run)
             # The transaction that queued this run also cancelled the one that holds the session; its attempt may be in
             # this process.
             if accepted.interrupted is not None:
@@ -346,9 +346,9 @@ class RunService:
 
         result = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
         if result.run.state is RunState.READY:
-            self._resources.bus.ready(result.run)
+            self._resources.bus.send_ready(result.run)
         else:  # the run waits for more decisions
-            self._resources.bus.changed()
+            self._resources.bus.send_change()
         return result
 
     async def steps(self, ref: RunRef, after: str | None = None, limit: int | None = None) -> Sequence[StepView]:

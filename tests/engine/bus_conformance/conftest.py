@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent
-from musterd.engine.bus_local import LocalBus
+from musterd.engine.bus_nats import NatsBus
 from musterd.engine.process_role import ProcessRole
 from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
@@ -34,25 +34,24 @@ def several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def stop_beats(harness: EngineHarness) -> None:
     """Stop storing heartbeats, as if their connection had broken."""
-    bus = harness.server.bus
-    assert isinstance(bus, LocalBus)
-    assert bus._heartbeat is not None
-    bus._heartbeat.stop()
-    await asyncio.to_thread(bus._heartbeat.join)
+    heartbeat = harness.server.bus.membership._heartbeat
+    assert heartbeat is not None
+    heartbeat.stop()
+    await asyncio.to_thread(heartbeat.join)
 
 
 async def die(harness: EngineHarness) -> None:
     """Stop a process like a kill: it stores and releases nothing more."""
     bus = harness.server.bus
-    assert isinstance(bus, LocalBus)
     harness.engine.is_ready = False
-    bus._is_stopping = True  # so that it does not tell the others that it stops
+    if isinstance(bus, NatsBus):
+        bus._is_stopping = True  # so that it does not tell the others that it stops
     bus.begin_stop()
     await stop_beats(harness)
     # The operating system frees its lock and closes its connections.
-    bus._locks.release(bus.worker_id)
-    if (connection := getattr(bus, "_connection", None)) is not None:
-        await connection.close()
+    bus.membership._locks.release(bus.membership.worker_id)
+    if isinstance(bus, NatsBus):
+        await bus._connection.close()
     await harness.kill()
 
 

@@ -20,7 +20,7 @@ from tests.support.held_model import HeldModel
 
 def without_hints(harness: EngineHarness) -> None:
     """Have a process die between its commits and its hints."""
-    harness.server.bus.ready = lambda run: None  # type: ignore[method-assign]
+    harness.server.bus.send_ready = lambda run: None  # type: ignore[method-assign]
 
 
 async def test_a_run_is_driven_by_another_process(processes: Processes) -> None:
@@ -55,7 +55,7 @@ async def test_a_hint_follows_the_commit_of_its_run(processes: Processes, monkey
         seen: list[str | None] = []
 
         def checked_ready(harness: EngineHarness) -> Any:
-            ready = harness.server.bus.ready
+            ready = harness.server.bus.send_ready
 
             def check(run: RunRow) -> None:
                 seen.append(connection.do(lambda tx: _state(tx, run.run_id)))
@@ -64,7 +64,7 @@ async def test_a_hint_follows_the_commit_of_its_run(processes: Processes, monkey
             return check
 
         for harness in (api, worker):
-            monkeypatch.setattr(harness.server.bus, "ready", checked_ready(harness))
+            monkeypatch.setattr(harness.server.bus, "send_ready", checked_ready(harness))
         for number in range(3):
             await api.start("hi", f"r{number}", "s1")
         for number in range(3):
@@ -82,7 +82,7 @@ async def _state(tx: Tx, run_id: str) -> str | None:
 async def test_an_acceptance_that_fails_gives_no_hint(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with processes(API, WORKER) as (api, _):
         hints: list[RunRow] = []
-        monkeypatch.setattr(api.server.bus, "ready", hints.append)
+        monkeypatch.setattr(api.server.bus, "send_ready", hints.append)
 
         async def refuse(_work: Any) -> Any:
             raise StoreUnavailable
@@ -106,13 +106,13 @@ async def test_hints_that_come_twice_or_late_begin_nothing(processes: Processes,
     hold = model.hold("wait")
     async with processes(API, WORKER, WORKER) as (api, *_):
         run = (await api.start("wait", "r1")).run
-        api.server.bus.ready(run)
+        api.server.bus.send_ready(run)
         await hold.reached.wait()
-        api.server.bus.ready(run)
+        api.server.bus.send_ready(run)
         await api.run("hi", "r2", "s2")
         hold.release()
         assert (await api.end_of("r1")).row.attempt == 1
-        api.server.bus.ready(run)
+        api.server.bus.send_ready(run)
         await api.run("hi", "r3", "s3")
         assert (await api.records.row("r1")).attempt == 1
     assert len(model.calls) == 3
@@ -121,7 +121,7 @@ async def test_hints_that_come_twice_or_late_begin_nothing(processes: Processes,
 async def test_a_run_waits_for_a_process_that_drives_its_component(processes: Processes, model: HeldModel) -> None:
     async with processes(API, WORKER) as (api, _):
         accepted = await api.records.accept("r1", row={"component_id": "late"})
-        api.server.bus.ready(accepted.run)
+        api.server.bus.send_ready(accepted.run)
         await api.run("hi", "r2", "s2")
         assert (await api.records.row("r1")).state is RunState.READY
         async with processes(WORKER, agents=[Agent(id="late", model=model)]) as (late,):

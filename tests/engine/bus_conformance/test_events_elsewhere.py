@@ -83,16 +83,15 @@ async def test_readers_get_every_event_once_and_in_order(
     unreliable: Callable[[Stored], Stored],
 ) -> None:
     if bus_kind == "nats":
-        monkeypatch.setattr("musterd.engine.bus_nats.SWEEP_SECONDS", 0.1)  # the last message may be lost
+        monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 0.1)  # the last message may be lost
     hold = model.hold("[[WORDS", after=1)
     async with processes(API, WORKER, API) as (api, worker, other):
         bus: Bus = worker.server.bus
-        monkeypatch.setattr(other.server.bus, "_next_sweep", 0.0, raising=False)
         await api.start(WORDS, "r1", "s1")
         await hold.reached.wait()
         readings = [await reader_of(other) for _ in range(2)]
         first = [await until_content(reading) for reading in readings]
-        monkeypatch.setattr(bus, "stored", unreliable(bus.stored))
+        monkeypatch.setattr(bus, "send_events", unreliable(bus.send_events))
         hold.release()
         rest = await asyncio.gather(*map(read_all, readings))
         stored = await api.stored("r1")
@@ -108,11 +107,11 @@ async def test_late_events_of_a_deleted_run_do_not_reach_readers_of_its_successo
         await hold.reached.wait()
         reading = await reader_of(other)
         events = await until_content(reading)
-        await other.engine.look()
+        await other.engine.read_changed_rows()
         late = Event(EventKind.CONTENT, "r1", 1.0, {"text": "of another run"})
         flush = StoredFlush("another salt", events[-1][0] + 1, encoded([late]))
-        worker.server.bus.stored("r1", flush)
-        assert not other.engine.received("r1", flush)
+        worker.server.bus.send_events("r1", flush)
+        assert not other.engine.events_received("r1", flush)
         hold.release()
         assert events + await read_all(reading) == await api.stored("r1")
 
@@ -124,11 +123,11 @@ async def test_events_after_an_unfillable_gap_are_dropped(processes: Processes, 
         await hold.reached.wait()
         reading = await reader_of(other)
         events = await until_content(reading)
-        await other.engine.look()
+        await other.engine.read_changed_rows()
         snapshot = other.engine._changed_rows._seen["r1"]
         # As from a run that was deleted after it sent this, so the events before it are gone.
         late = Event(EventKind.CONTENT, "r1", 1.0, {"text": "too late"})
-        assert not other.engine.received("r1", StoredFlush(snapshot.salt, events[-1][0] + 10, encoded([late])))
+        assert not other.engine.events_received("r1", StoredFlush(snapshot.salt, events[-1][0] + 10, encoded([late])))
         assert [event async for flush in reading.available() for event in flush.events] == []
         hold.release()
         assert events + await read_all(reading) == await api.stored("r1")

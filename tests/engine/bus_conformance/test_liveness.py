@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("several_looks")
 async def dead(harness: EngineHarness) -> list[str]:
     """The workers that a process holds for dead now."""
     announced = await harness.database.scan(workers.heartbeats)
-    return await harness.server.bus.dead(announced)
+    return await harness.server.bus.find_dead(announced)
 
 
 async def both_beat(harness: EngineHarness) -> None:
@@ -83,7 +83,7 @@ async def test_one_that_was_taken_for_dead_returns_and_stops_its_attempts(
 
 async def test_each_process_that_is_left_gets_turns(processes: Processes) -> None:
     async with processes(WORKER, WORKER, **QUICK) as (first, second):
-        await first.server.bus.turn(0.001)
+        await first.server.bus.upkeep_turn(0.001)
         await die(first)
         async with asyncio.timeout(10):
-            await second.server.bus.turn(0.001)
+            await second.server.bus.upkeep_turn(0.001)

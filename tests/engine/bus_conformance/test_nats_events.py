@@ -78,14 +78,14 @@ async def test_waits_elsewhere_read_the_row_only_when_the_run_ends(
         while "r1" not in other.engine._changed_rows._seen:
             await other.written()
         looks = 0
-        look = other.engine.look
+        look = other.engine.read_changed_rows
 
         async def counted_look(run_ids: Any = None) -> None:
             nonlocal looks
             looks += 1
             await look(run_ids)
 
-        monkeypatch.setattr(other.engine, "look", counted_look)
+        monkeypatch.setattr(other.engine, "read_changed_rows", counted_look)
         hold.release()
         assert (await waiting).row.state.is_final
         assert looks == 1
@@ -106,11 +106,11 @@ async def test_a_wait_for_a_member_continues_after_the_message_with_its_end_was_
     async with processes(API, API) as (api, other):
         await api.records.accept("r1")
         waiter = EndWaiter(other.server.resources.broadcaster, "r1", "member")
-        await other.engine.look(["r1"])
+        await other.engine.read_changed_rows(["r1"])
         seen = other.engine._changed_rows._seen["r1"]
         later = Event(EventKind.CONTENT, "r1", 1.0, {"text": "after the member's end"})
         await api.records.execute("UPDATE runs SET next_event = next_event + 2")
-        assert not other.engine.received("r1", StoredFlush(seen.salt, seen.next_event + 1, encoded([later])))
-        await other.engine.look(["r1"])
+        assert not other.engine.events_received("r1", StoredFlush(seen.salt, seen.next_event + 1, encoded([later])))
+        await other.engine.read_changed_rows(["r1"])
         async with asyncio.timeout(10):
             await waiter.wait(60)

@@ -33,7 +33,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 async def take_turns(harness: EngineHarness) -> None:
     """Do upkeep in each process, as it does by itself."""
     while True:
-        await harness.server.bus.turn(PERIOD_SECONDS)
+        await harness.server.bus.upkeep_turn(PERIOD_SECONDS)
         await harness.engine.upkeep.once()
 
 
@@ -176,7 +176,7 @@ async def test_a_schedule_is_fired_in_time_after_the_last_upkeep_of_two_periods(
     """Upkeep may pause for more than a period, when the process that does it stops."""
     agents = [Agent(id="solo", model=model)]
     harness = harness_on(database_url, model=model, role=WORKER, agents=agents, upkeep_seconds=1.0, **bus_settings)
-    monkeypatch.setattr(harness.server.bus, "turn", lambda _period: asyncio.Event().wait())
+    monkeypatch.setattr(harness.server.bus, "upkeep_turn", lambda _period: asyncio.Event().wait())
     async with running(harness):
         await add_schedule(harness, "soon", clock.now() + 1.8)
         await harness.engine.upkeep.once()
@@ -218,4 +218,4 @@ async def test_failed_upkeep_does_not_keep_others_from_it(
         with pytest.raises(ConnectionError):
             await first.engine.upkeep.once()
         async with asyncio.timeout(10):
-            await second.server.bus.turn(PERIOD_SECONDS)
+            await second.server.bus.upkeep_turn(PERIOD_SECONDS)

@@ -23,7 +23,7 @@ from tests.support.held_model import HeldModel
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn off all looks that do not follow a hint."""
     pytest.importorskip("nats")
-    monkeypatch.setattr("musterd.engine.bus_nats.SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 3600.0)
     monkeypatch.setattr(run_feed, "LONGEST_SECONDS", float("inf"))
     monkeypatch.setattr(run_feed, "LOOK_SECONDS", 0.02)
 
@@ -43,7 +43,7 @@ async def quiet(*harnesses: EngineHarness) -> None:
     """Wait until each process has made the look that follows its subscriptions."""
     for harness in harnesses:
         for _ in range(3):
-            await harness.engine.look()
+            await harness.engine.read_changed_rows()
             await harness.written()
 
 

@@ -72,13 +72,13 @@ async def test_a_cancel_reaches_a_run_whose_attempt_does_not_exist_yet(
         monkeypatch.setattr(worker.database, "write", write_and_wait)
         await api.start("wait", "r1")
         await is_claimed.wait()
-        look, has_looked = worker.engine.look, asyncio.Event()
+        look, has_looked = worker.engine.read_changed_rows, asyncio.Event()
 
         async def noted_look(run_ids: Any = None) -> None:
             await look(run_ids)
             has_looked.set()
 
-        monkeypatch.setattr(worker.engine, "look", noted_look)
+        monkeypatch.setattr(worker.engine, "read_changed_rows", noted_look)
         await api.ask_to_cancel("r1")
         await has_looked.wait()
         goes_on.set()
@@ -89,13 +89,12 @@ async def test_lost_hints_delay_a_cancel_and_a_wait_but_lose_neither(
     processes: Processes, model: HeldModel, bus_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if bus_kind == "nats":
-        monkeypatch.setattr("musterd.engine.bus_nats.SWEEP_SECONDS", 0.1)
+        monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 0.1)
     hold = model.hold("wait")
     async with processes(API, WORKER) as (api, worker):
         for harness in (api, worker):
-            monkeypatch.setattr(harness.server.bus, "tell", lambda run: None)
-            monkeypatch.setattr(harness.server.bus, "stored", lambda root_id, flush: None)
-            monkeypatch.setattr(harness.server.bus, "_next_sweep", 0.0, raising=False)
+            monkeypatch.setattr(harness.server.bus, "send_signal", lambda run: None)
+            monkeypatch.setattr(harness.server.bus, "send_events", lambda root_id, flush: None)
         await api.start("wait", "r1")
         await hold.reached.wait()
         await api.ask_to_cancel("r1")
@@ -110,7 +109,7 @@ async def test_a_look_that_failed_is_made_again(
     async with processes(API, WORKER, beat_seconds=3600) as (api, worker):  # a heartbeat would lead to another look
         await api.start("wait", "r1")
         await hold.reached.wait()
-        look, failures = worker.engine.look, 0
+        look, failures = worker.engine.read_changed_rows, 0
 
         async def failing_look(run_ids: Any = None) -> None:
             nonlocal failures
@@ -121,7 +120,7 @@ async def test_a_look_that_failed_is_made_again(
                 raise StoreUnavailable
             await look(run_ids)
 
-        monkeypatch.setattr(worker.engine, "look", failing_look)
+        monkeypatch.setattr(worker.engine, "read_changed_rows", failing_look)
         await api.ask_to_cancel("r1")
         await hold.stopped.wait()
         assert (await api.end_of("r1")).row.state is RunState.CANCELLED
