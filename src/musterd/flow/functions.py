@@ -32,9 +32,6 @@ class StateHolder(Protocol):
     session_state: JsonObject
 
 
-_EXECUTOR = "executor"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFunction:
     """A function that is called as a step, with the values that all calls share.
@@ -52,13 +49,12 @@ def executor_of(node: StepNode) -> StepFunction:
     """The function that a step calls."""
     # Kept by the node, so that it goes with the node. The steps of a whole-workflow function live for one run, and
     # their functions may refer to it: a dictionary of this module would keep such a run for ever, even with weak keys.
-    executor: StepFunction | None = node.prepared.get(_EXECUTOR)
-    if executor is None:
+    if node.executor is None:
         spec = node.spec
         assert isinstance(spec, Step)
         assert spec.executor is not None
-        executor = step_function(node.name, spec.executor, spec.declared_at, spec.timeout_seconds)
-        node.prepared[_EXECUTOR] = executor
+        node.executor = step_function(node.name, spec.executor, spec.declared_at, spec.timeout_seconds)
+    executor: StepFunction = node.executor
     return executor
 
 

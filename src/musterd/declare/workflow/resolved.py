@@ -27,7 +27,7 @@ Resolve = Callable[[Agent | Team, int], Component]
 """Resolves an agent or a team at a depth."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class StepNode:
     """One node of the declared tree of a workflow.
 
@@ -38,7 +38,7 @@ class StepNode:
         branch, ``s1.e0`` the first of its else steps.
     :param children: the steps of a container, the branches, or the choices.
     :param component: what a step of an agent, a team or a nested workflow runs.
-    :param prepared: what is computed from the node once and needed in each run, by name.
+    :param executor: what :mod:`musterd.flow.functions` calls for the step's function; None before the first call.
     """
 
     kind: NodeKind
@@ -49,7 +49,7 @@ class StepNode:
     children: tuple[StepNode, ...] = field(default=(), repr=False)
     else_children: tuple[StepNode, ...] = field(default=(), repr=False)
     component: Component | WorkflowComponent | None = field(default=None, repr=False)
-    prepared: dict[str, Any] = field(default_factory=dict, repr=False)
+    executor: Any = field(default=None, repr=False)
 
     def tree(self) -> Iterator[StepNode]:
         """The node and all nodes below it in this workflow, containers first."""
