@@ -18,8 +18,8 @@ class Row:
     """What becomes of one option.
 
     :param treatment: ``carried``: the option of the same name; ``converted``: see
-        :mod:`musterd.agno.component_options` and :mod:`musterd.agno.reader`; ``here``: musterd does it differently; ``not served``: the rest is served without
-        it; ``refused``: the source cannot be served with it.
+        :mod:`musterd.agno.component_options` and :mod:`musterd.agno.reader`; ``here``: musterd does it differently;
+        ``not served``: the rest is served without it; ``refused``: the source cannot be served with it.
     :param words: what it means here, or how to do without it.
     """
 
