@@ -105,5 +105,5 @@ def warn_of_unknown_variables(variables: Iterable[tuple[str, str | None]]) -> No
     :param variables: the name of each variable, and the setting that was probably meant.
     """
     for name, suggestion in variables:
-        hint = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
+        hint = f"did you mean {suggestion}?" if suggestion else "musterd config show lists the settings"
         log.warning(f"the environment variable {name} is not a setting and has no effect: {hint}", variable=name)

@@ -58,7 +58,7 @@ def _checks(source: str | None, db: str | None, host: str, port: int, *, connect
         return
     yield ok("settings", "read from the environment")
     for variable, suggestion in unknown_variables(os.environ):
-        cure = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
+        cure = f"did you mean {suggestion}?" if suggestion else "musterd config show lists the settings"
         yield warn("settings", f"{variable} is not a setting and has no effect", cure)
     yield from _results("database", lambda: database_checks(settings))
     yield from _results("bus", lambda: bus_checks(settings))

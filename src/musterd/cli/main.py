@@ -319,6 +319,21 @@ def cron(expression: str, /, *, tz: str = "UTC", json: JSON = False) -> int:
 
 
 @app.command(group=DEVELOPMENT)
+def fields(kind: str, /, *, json: JSON = False) -> int:
+    """Print the fields of declarations of one KIND, with their defaults and meanings.
+
+    Parameters
+    ----------
+    kind
+        agent, team, workflow, step, steps, parallel, condition, loop, router, workflow-agent, budget, knowledge,
+        mcp-server, memory-manager or schedule.
+    """
+    from musterd.cli.fields import show_fields
+
+    return show_fields(kind, as_json=json)
+
+
+@app.command(group=DEVELOPMENT)
 def inspect(source: str, /, *, json: JSON = False) -> int:
     """Print what SOURCE declares. If it uses Agno's classes, also print what musterd does differently.
 

@@ -169,8 +169,11 @@ class Declared(metaclass=_FieldNameChecker):
     removed: Mapping[str, str] = {}
     ignored: Collection[str] = ()
     """Options of Agno that are accepted and have no effect."""
-    page = "teams.md"
-    """The page of ``docs/reference/`` that lists the fields."""
+
+    @classmethod
+    def command_word(cls) -> str:
+        """The word for this kind of declaration in ``musterd fields``."""
+        return cls.kind.lower().replace(" ", "-")
 
     @classmethod
     def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +213,7 @@ class Declared(metaclass=_FieldNameChecker):
             return cls.removed[name]
         if suggestion := closest_match(name, field_names):
             return f"did you mean '{suggestion}'?"
-        return f"remove it; the fields are in docs/reference/{cls.page} ({len(field_names)} of them)"
+        return f"remove it; 'musterd fields {cls.command_word()}' lists the {len(field_names)} fields"
 
 
 def _label(kind: str, fields: Mapping[str, Any]) -> str:

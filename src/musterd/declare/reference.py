@@ -61,8 +61,12 @@ def _table(name: str) -> Iterator[str]:
         if option.default_factory is not MISSING:
             default = None  # an empty one
         if not is_unsupported(option):
-            in_yaml = "yes" if option.metadata["yaml"] is not None or key in ("budget", "memory_manager") else "–"
-            yield f"| `{key}` | {_default(default)} | {in_yaml} | {doc} |"
+            yield f"| `{key}` | {_default(default)} | {'yes' if is_in_yaml(key, option) else '–'} | {doc} |"
+
+
+def is_in_yaml(name: str, option: "dataclasses.Field[Any]") -> bool:
+    """Whether ``teams.yaml`` has the field too. Those whose values are mappings have forms of their own there."""
+    return option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
 
 
 def _other_options(name: str) -> Mapping[str, "dataclasses.Field[Any]"]:

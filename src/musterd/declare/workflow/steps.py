@@ -68,7 +68,6 @@ _ON_REJECT_CONDITION = one_of("else", "skip", "cancel")
 class StepOptions(Declared):
     """The options of all kinds of steps."""
 
-    page = "workflows.md"
     type_name = ""
     """The kind of step as clients see it in ``step_type``."""
     noun = ""

@@ -63,7 +63,6 @@ class Workflow(Declared):
     """
 
     kind = "workflow"
-    page = "workflows.md"
     ignored = IGNORED
     removed = REMOVED
 

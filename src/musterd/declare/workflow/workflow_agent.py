@@ -37,7 +37,6 @@ class WorkflowAgent(Declared):
     """
 
     kind = "workflow agent"
-    page = "workflows.md"
 
     model: str | Model | None = field(default=None, metadata=about(MODEL, "The model. It must be set."))
     instructions: str | None = field(

@@ -1,0 +1,33 @@
+"""``musterd fields``."""
+
+import json
+
+import pytest
+
+from musterd.cli import main
+from musterd.cli.fields import KINDS
+from musterd.declare.options import is_unsupported, options_of
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_a_kind_is_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    expected = [name for name, option in options_of(KINDS[kind]).items() if not is_unsupported(option)]
+    assert [row["name"] for row in rows] == expected
+    assert all(row["meaning"] for row in rows)
+
+
+def test_a_field_is_printed_with_its_default_and_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", "team"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("mode  (default 'coordinate')")
+    assert lines[place + 1].startswith("    ")
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_misspelt_kind_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", "teem"]) == 2
+    assert "did you mean 'team'?" in capsys.readouterr().err
+    assert main(["fields", "x"]) == 2
+    assert "use one of agent, team, workflow" in capsys.readouterr().err
