@@ -119,6 +119,15 @@ async def test_steps_are_listed_and_shown(serve_live: Serve, musterd: Command, t
         )
 
 
+async def test_a_delegation_names_its_member(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
+    async with serve_live() as server:
+        talk_to(server)
+        await server.run("[[DELEGATE writer-agent: <SAY hello>]]", run_id="r1")
+        listed = await musterd("runs", "steps", "r1")
+        (delegation,) = [row for row in listed.rows if row[1] == "delegate"]
+        assert delegation[-1] == "delegate_task_to_member to Writer Agent"
+
+
 async def test_runs_that_come_from_others(serve_live: Serve, musterd: Command, talk_to: TalkTo) -> None:
     async with serve_live() as server:
         talk_to(server)

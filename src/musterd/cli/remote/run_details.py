@@ -1,7 +1,7 @@
 """The events and the steps of a run, for people and as JSON."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import (
@@ -63,23 +63,33 @@ def _content(event: "Event") -> str:
     return one_line(event.content)[:80] if isinstance(event.content, str) else ""
 
 
-def print_steps(steps: Sequence["RunStep"], *, as_json: bool) -> None:
-    """Print the list of a run's steps."""
+def print_steps(client: "Client", run_id: str, *, as_json: bool) -> None:
+    """Print the list of a run's steps. Delegations have the names of their members."""
+    steps = client.runs.steps(run_id)
     if as_json:
         print_json(with_iso_times([step.raw for step in steps]))
         return
-    print_table(STEP_COLUMNS, map(_step_cells, steps), empty="The run has no steps yet.")
+    members: Mapping[str, str] = {}
+    if any(step.raw["child_run_ids"] for step in steps):
+        members = {member["run_id"]: member["name"] for member in client.runs.get(run_id).raw["members"]}
+    print_table(STEP_COLUMNS, (_step_cells(step, members) for step in steps), empty="The run has no steps yet.")
 
 
-def _step_cells(step: "RunStep") -> tuple[Any, ...]:
+def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
+    """The cells of a step.
+
+    :param members: the names of the members by the ids of their runs. A copied step has runs that are not among them.
+    """
     problem = f": {step.error['message']}" if step.error else ""
+    names = [members[run_id] for run_id in step.raw["child_run_ids"] if run_id in members]
+    delegated = f" to {', '.join(dict.fromkeys(names))}" if names else ""
     return (
         step.path,
         step.kind,
         step.state,
         took(step.started_at, step.ended_at),
         dollars(step.cost),
-        f"{step.name or ''}{problem}",
+        f"{step.name or ''}{delegated}{problem}",
     )
 
 

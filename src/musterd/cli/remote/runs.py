@@ -150,7 +150,7 @@ def list_steps(
     with connected(server) as client:
         run_id = run_id_of(client, run)
         if path is None:
-            print_steps(client.runs.steps(run_id), as_json=json)
+            print_steps(client, run_id, as_json=json)
         else:
             print_step(client, run_id, path, as_json=json)
     return 0
