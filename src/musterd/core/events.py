@@ -18,6 +18,7 @@ class EventKind(StrEnum):
     MODEL_REQUEST_RETRIED = "model_request_retried"  # try, wait_seconds, reason
     MODEL_LOADING_STARTED = "model_loading_started"  # model, model_provider; a model that runs in this process
     MODEL_LOADING_COMPLETED = "model_loading_completed"  # model, model_provider
+    MODEL_PROMPT_PROGRESS = "model_prompt_progress"  # model, model_provider, read_tokens, prompt_tokens
     CONTENT = "content"  # text, reasoning (a delta)
     MODEL_REQUEST_COMPLETED = "model_request_completed"  # model, model_provider, usage, first_token_seconds
     TOOL_CALL_STARTED = "tool_call_started"  # tool: ToolCall

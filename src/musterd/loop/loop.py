@@ -279,7 +279,7 @@ class Loop:
             tool_settings(self.run.component, self._turn, self._parameters),
             on_text=self._on_text,
             on_retry=self._on_retry,
-            on_load=self._call_events.loading,
+            on_progress=self._call_events.progressed,
         )
         response = answer.response
         notes: JsonObject = {"seconds": round(answer.seconds, 6)}

@@ -21,7 +21,8 @@ from musterd.core.settings import Settings
 from musterd.declare import BaseComponent, Component
 from musterd.loop.budget import CHARACTERS_PER_TOKEN, Amount, Budgets, PriorUsage, has_budget, lower_ceilings, tokens_of
 from musterd.loop.run_tree import Models
-from musterd.models.call import ModelAnswer, ModelCaller, OnLoad, OnRetry, OnText
+from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
+from musterd.models.call_progress import OnProgress
 from musterd.models.prices import price
 
 TOKENS_PER_MEDIA_ITEM = 1000
@@ -105,7 +106,7 @@ class MeteredCaller(ModelCaller):
         *,
         on_text: OnText,
         on_retry: OnRetry,
-        on_load: OnLoad | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ModelAnswer:
         """Call ``model`` if the budgets have room for the call.
 
@@ -124,7 +125,7 @@ class MeteredCaller(ModelCaller):
                 # Committed before the call: if the process crashes during it, later attempts count the estimate.
                 await self._journal.model_call_began(step, estimate)
             answer = await self._inner.stream(
-                model, messages, parameters, model_settings, on_text=on_text, on_retry=on_retry, on_load=on_load
+                model, messages, parameters, model_settings, on_text=on_text, on_retry=on_retry, on_progress=on_progress
             )
             used = Amount(tokens_of(answer.usage), answer.cost or 0.0)
         except asyncio.CancelledError:

@@ -34,6 +34,7 @@ from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, invalid_output
 from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
+from musterd.models.call_progress import CallProgress
 from musterd.models.names import ModelInfo, describe, model_in_use
 
 if TYPE_CHECKING:
@@ -83,10 +84,15 @@ class ModelCallEvents:
         """Emit that the model is called."""
         self._emit(EventKind.MODEL_REQUEST_STARTED, self._model_fields, self.path)
 
-    def loading(self, is_loaded: bool) -> None:
-        """Emit that the call waits until its model is loaded, or that the model is loaded."""
-        kind = EventKind.MODEL_LOADING_COMPLETED if is_loaded else EventKind.MODEL_LOADING_STARTED
-        self._emit(kind, self._model_fields, self.path)
+    def progressed(self, progress: CallProgress) -> None:
+        """Emit what the call of a model of this process does before its answer."""
+        if progress.stage == "reading":
+            data = {"read_tokens": progress.read_tokens, "prompt_tokens": progress.prompt_tokens}
+            self._emit(EventKind.MODEL_PROMPT_PROGRESS, {**self._model_fields, **data}, self.path)
+        else:
+            is_loaded = progress.stage == "loaded"
+            kind = EventKind.MODEL_LOADING_COMPLETED if is_loaded else EventKind.MODEL_LOADING_STARTED
+            self._emit(kind, self._model_fields, self.path)
 
     def retried(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         """Emit that a try failed and another follows; text that had arrived is void."""
@@ -200,7 +206,7 @@ async def _call(tree: RunTree, run: Assignment, side_call: SideCall, events: Mod
         None,
         on_text=side_call.on_text or _ignore_text,
         on_retry=on_retry,
-        on_load=events.loading if side_call.emits_events else None,
+        on_progress=events.progressed if side_call.emits_events else None,
     )
     response = answer.response
     make_storable(response)

@@ -10,6 +10,7 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 
 from musterd.core import clock
+from musterd.models.call_progress import OnProgress
 
 
 class BuiltInModel(Model):
@@ -66,9 +67,13 @@ class BuiltInModel(Model):
 
 @dataclass
 class BuiltInStream(StreamedResponse):
-    """One turn of a built-in model."""
+    """One turn of a built-in model.
+
+    :ivar on_progress: called while the model reads the prompt; set before the stream is read.
+    """
 
     name: ClassVar[str]
+    on_progress: OnProgress | None = field(default=None, init=False)
     started: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.now(), UTC), init=False)
 
     @property

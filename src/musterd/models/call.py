@@ -34,7 +34,8 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import AnswerMeter
-from musterd.models.built_in import BuiltInModel
+from musterd.models.built_in import BuiltInModel, BuiltInStream
+from musterd.models.call_progress import CallProgress, OnProgress
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
@@ -57,9 +58,6 @@ OnText = Callable[[str, str], None]
 OnRetry = Callable[[int, float, str, bool], None]
 """Called with each failed try that is retried: its number (from 1), the wait in seconds, the reason, and whether text
 had arrived."""
-
-OnLoad = Callable[[bool], None]
-"""Called if a call has to wait until its model is loaded: with False before, with True after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,7 @@ class ModelCaller:
         *,
         on_text: OnText,
         on_retry: OnRetry,
-        on_load: OnLoad | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ModelAnswer:
         """Call ``model`` and return its complete answer.
 
@@ -119,7 +117,8 @@ class ModelCaller:
 
         :param on_text: called with each delta as it arrives.
         :param on_retry: called before each wait for another try. Text that arrived before it is void.
-        :param on_load: called if the model runs in this process and has to be loaded first.
+        :param on_progress: called before the answer of a model that runs in this process: if it has to be loaded
+            first, and while it reads the prompt.
         :raises ModelFailed: there is no answer, or it is larger than allowed. The message is safe for clients.
         """
         if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
@@ -129,11 +128,11 @@ class ModelCaller:
         load_seconds: float | None = None
         try:
             while True:
-                current_try = _Try(model, self._settings, on_text)
+                current_try = _Try(model, self._settings, on_text, on_progress)
                 try:
                     # The provider's limit first: calls that wait for one provider must not block the others.
                     async with self._provider_calls(model), self._calls:
-                        if await _load(model, on_load):
+                        if await _load(model, on_progress):
                             load_seconds = clock.monotonic() - started_at
                         response = await current_try.answer(messages, parameters, model_settings)
                     first_event_at = current_try.first_event_at
@@ -197,27 +196,28 @@ def retry_wait(failure: Failure, failed_tries: int, budget: float, settings: Set
     return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
 
 
-async def _load(model: Model, on_load: OnLoad | None) -> bool:
+async def _load(model: Model, on_progress: OnProgress | None) -> bool:
     """Load an embedded model, and report it: it can take longer than the call. Returns False if it was loaded."""
     if not isinstance(model, BuiltInModel) or model.is_loaded:
         return False
-    if on_load is not None:
-        on_load(False)
+    if on_progress is not None:
+        on_progress(CallProgress("loading"))
     await model.load()
-    if on_load is not None:
-        on_load(True)
+    if on_progress is not None:
+        on_progress(CallProgress("loaded"))
     return True
 
 
 class _Try:
     """One try of one call."""
 
-    __slots__ = ("_model", "_on_text", "_settings", "first_event_at", "had_text")
+    __slots__ = ("_model", "_on_progress", "_on_text", "_settings", "first_event_at", "had_text")
 
-    def __init__(self, model: Model, settings: Settings, on_text: OnText) -> None:
+    def __init__(self, model: Model, settings: Settings, on_text: OnText, on_progress: OnProgress | None) -> None:
         self._model = model
         self._settings = settings
         self._on_text = on_text
+        self._on_progress = on_progress
         self.first_event_at: float | None = None
         self.had_text = False
 
@@ -230,6 +230,8 @@ class _Try:
         meter, event_count, slice_began_at = AnswerMeter(self._settings), 0, 0.0
         with _StallTimer(*_silence_limits(self._model, self._settings)) as stall_timer:
             async with self._model.request_stream(messages, model_settings, parameters) as stream:
+                if isinstance(stream, BuiltInStream):
+                    stream.on_progress = self._on_progress
                 async for event in stream:
                     fed_at = stall_timer.feed()
                     if self.first_event_at is None:

@@ -9,7 +9,8 @@ from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.settings import ModelSettings
 
 from musterd.core import jsontext, semconv
-from musterd.models.call import ModelAnswer, ModelCaller, OnLoad, OnRetry, OnText
+from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
+from musterd.models.call_progress import OnProgress
 
 
 class TracedCaller(ModelCaller):
@@ -32,7 +33,7 @@ class TracedCaller(ModelCaller):
         *,
         on_text: OnText,
         on_retry: OnRetry,
-        on_load: OnLoad | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ModelAnswer:
         """Call ``model`` like :meth:`ModelCaller.stream`."""
         span = trace.get_current_span()
@@ -46,7 +47,7 @@ class TracedCaller(ModelCaller):
             on_retry(failed_try, wait_seconds, reason, had_text)
 
         answer = await self._inner.stream(
-            model, messages, parameters, model_settings, on_text=on_text, on_retry=note_retry, on_load=on_load
+            model, messages, parameters, model_settings, on_text=on_text, on_retry=note_retry, on_progress=on_progress
         )
         if self._captures_content:
             span.set_attribute(semconv.OUTPUT_MESSAGES, _as_text([answer.response]))

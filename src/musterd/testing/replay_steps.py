@@ -20,7 +20,8 @@ from musterd.engine.recovery import answer_of, loaded, tool_step_of
 from musterd.loop.compression import PLACE as SHORT_PLACE
 from musterd.loop.pausing import Waits
 from musterd.loop.steps import NOTED, Intent, MemberEnd, MemberStart, ToolStep
-from musterd.models.call import ModelAnswer, ModelCaller, OnLoad, OnRetry, OnText
+from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
+from musterd.models.call_progress import OnProgress
 from musterd.testing.differences import Difference, Differs, diff_of, messages_difference, prepare_difference
 from musterd.testing.recording import Recording
 
@@ -278,7 +279,7 @@ class RecordedCaller(ModelCaller):
         *,
         on_text: OnText,
         on_retry: OnRetry,
-        on_load: OnLoad | None = None,
+        on_progress: OnProgress | None = None,
     ) -> ModelAnswer:
         """The recorded answer.
 

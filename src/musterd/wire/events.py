@@ -32,6 +32,7 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.MODEL_REQUEST_RETRIED: "ModelRequestRetried",
     EventKind.MODEL_LOADING_STARTED: "ModelLoadingStarted",
     EventKind.MODEL_LOADING_COMPLETED: "ModelLoadingCompleted",
+    EventKind.MODEL_PROMPT_PROGRESS: "ModelPromptProgress",
     EventKind.CONTENT: "RunContent",
     EventKind.MODEL_REQUEST_COMPLETED: "ModelRequestCompleted",
     EventKind.TOOL_CALL_STARTED: "ToolCallStarted",
@@ -272,6 +273,11 @@ def _model(event: Event, who: RunIdentity) -> dict[str, Any]:
     }
 
 
+def _prompt_progress(event: Event, who: RunIdentity) -> dict[str, Any]:
+    counts = {name: event.data[name] for name in ("read_tokens", "prompt_tokens")}
+    return {**_model(event, who), **counts}
+
+
 def _retried(event: Event, who: RunIdentity) -> dict[str, Any]:
     data = event.data
     return {"try": data.get("try"), "wait_seconds": data.get("wait_seconds"), "reason": data.get("reason")}
@@ -424,6 +430,7 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.MODEL_REQUEST_RETRIED: _retried,
     EventKind.MODEL_LOADING_STARTED: _model,
     EventKind.MODEL_LOADING_COMPLETED: _model,
+    EventKind.MODEL_PROMPT_PROGRESS: _prompt_progress,
     EventKind.CONTENT: _content,
     EventKind.MODEL_REQUEST_COMPLETED: _model_completed,
     EventKind.TOOL_CALL_STARTED: _tool_started,

@@ -43,6 +43,15 @@ def test_a_member_is_shown_with_its_call_its_text_and_its_tokens() -> None:
     assert (writer.state, writer.ended_at) == ("completed", 9)
 
 
+def test_a_model_of_the_server_shows_how_much_of_its_prompt_it_has_read() -> None:
+    progress = RunProgress()
+    progress.apply(event("TeamModelRequestStarted"))
+    progress.apply(event("TeamModelPromptProgress", 1, read_tokens=64, prompt_tokens=200))
+    assert progress.members["r"].words == "reading its prompt, 64 of 200 tokens"
+    progress.apply(event("TeamModelPromptProgress", 2, read_tokens=200, prompt_tokens=200))
+    assert progress.members["r"].words == "thinking"
+
+
 def test_a_run_that_goes_on_after_a_pause_is_shown_as_such() -> None:
     progress = RunProgress()
     for index, name in enumerate(("TeamRunStarted", "TeamRunPaused", "TeamRunContinued")):

@@ -1,6 +1,6 @@
 """The embedded model behind pydantic-ai's model layer."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -14,6 +14,7 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
+from musterd.models.call_progress import CallProgress
 from musterd.models.local.model import LocalModel
 from musterd.models.local.runtime import Runtime
 
@@ -26,14 +27,17 @@ class FakeRuntime:
 
     is_loaded = True
 
-    def __init__(self, *pieces: str) -> None:
+    def __init__(self, *pieces: str, progress: Sequence[Mapping[str, int]] = ()) -> None:
         self.pieces = pieces
+        self.progress = progress
         self.bodies: list[Mapping[str, Any]] = []
         self.closed = 0
 
     async def stream(self, key: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
         self.bodies.append(body)
         try:
+            for progress in self.progress:
+                yield {"choices": [{"delta": {"role": "assistant", "content": None}}], "prompt_progress": progress}
             for piece in self.pieces:
                 yield {"choices": [{"delta": {"content": piece}}]}
             yield {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
@@ -62,6 +66,36 @@ async def test_it_streams_text() -> None:
     assert answer.response.parts == [TextPart("a b")]
     assert (answer.response.model_name, answer.response.finish_reason) == ("local", "stop")
     assert answer.usage == Usage(input_tokens=9, output_tokens=2)
+
+
+def read(*tokens: int) -> list[Mapping[str, int]]:
+    return [{"total": 200, "cache": 0, "processed": count, "time_ms": 1} for count in tokens]
+
+
+@pytest.mark.parametrize(
+    ("report_seconds", "reported"),
+    [
+        pytest.param(0.0, [64, 128, 200], id="slow"),
+        pytest.param(60.0, [], id="quick"),
+    ],
+)
+async def test_it_says_how_much_of_a_long_prompt_it_has_read(
+    monkeypatch: pytest.MonkeyPatch, report_seconds: float, reported: list[int]
+) -> None:
+    monkeypatch.setattr("musterd.models.local.turn.REPORT_SECONDS", report_seconds)
+    stages: list[CallProgress] = []
+    texts: list[str] = []
+    await ModelCaller(SETTINGS).stream(
+        model(FakeRuntime("a", progress=read(64, 128, 200))),
+        MESSAGES,
+        ModelRequestParameters(),
+        None,
+        on_text=lambda text, _: texts.append(text),
+        on_retry=lambda *_: None,
+        on_progress=stages.append,
+    )
+    assert texts == ["a"]
+    assert stages == [CallProgress("reading", count, 200) for count in reported]
 
 
 async def test_an_answer_for_which_the_model_is_not_needed_is_no_call() -> None:

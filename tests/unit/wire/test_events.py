@@ -80,6 +80,12 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
     (EventKind.MODEL_LOADING_STARTED, MODEL, "ModelLoadingStarted", MODEL),
     (EventKind.MODEL_LOADING_COMPLETED, MODEL, "ModelLoadingCompleted", MODEL),
+    (
+        EventKind.MODEL_PROMPT_PROGRESS,
+        {**MODEL, "read_tokens": 64, "prompt_tokens": 200},
+        "ModelPromptProgress",
+        {**MODEL, "read_tokens": 64, "prompt_tokens": 200},
+    ),
     (EventKind.SESSION_SUMMARY_STARTED, {}, "SessionSummaryStarted", {}),
     (
         EventKind.SESSION_SUMMARY_COMPLETED,

@@ -65,6 +65,8 @@ class MemberProgress:
         elif kind == "ModelRequestCompleted":
             self.input_tokens += event.raw.get("input_tokens") or 0
             self.output_tokens += event.raw.get("output_tokens") or 0
+        elif kind == "ModelPromptProgress":
+            self._read_prompt(event.raw["read_tokens"], event.raw["prompt_tokens"])
         elif kind == "ToolCallStarted":
             # A new object each time, because the thread that draws may be reading the old one.
             self.calls = {**self.calls, _call_id(event): call_of(event.tool or {})}
@@ -92,6 +94,10 @@ class MemberProgress:
     def words(self) -> str:
         """The same in one line."""
         return "; ".join(self.doings)
+
+    def _read_prompt(self, read_tokens: int, prompt_tokens: int) -> None:
+        is_read = read_tokens >= prompt_tokens
+        self.state = "thinking" if is_read else f"reading its prompt, {read_tokens} of {prompt_tokens} tokens"
 
     def _end(self, kind: str, event: "Event") -> None:
         self.calls, self.step = {}, ""

@@ -15,6 +15,7 @@ from pydantic_ai.usage import RequestUsage
 from musterd.core import clock, jsontext
 from musterd.core.settings import Settings
 from musterd.models.built_in import BuiltInModel, BuiltInStream
+from musterd.models.call_progress import CallProgress
 from musterd.models.local import decode
 from musterd.models.local.llama import SLOTS
 from musterd.models.local.runtime import Runtime
@@ -98,6 +99,11 @@ class LocalStream(BuiltInStream):
 
     def __post_init__(self) -> None:
         self._pieces = self.turn.run(self.prompter)
+        self.prompter.on_read = self._prompt_read
+
+    def _prompt_read(self, read_tokens: int, prompt_tokens: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(CallProgress("reading", read_tokens, prompt_tokens))
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         parts = self._parts_manager

@@ -22,6 +22,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "cache_prompt": True,
     "stream": True,
     "stream_options": {"include_usage": True},
+    "return_progress": True,
 }
 
 _log = structlog.get_logger()

@@ -11,11 +11,12 @@
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from musterd.core import clock
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.models.clauses import Member, joined, members_of, parts_of, pick_by_words, split_request
@@ -25,6 +26,8 @@ from musterd.models.script import BROADCAST, DELEGATE, Call
 Body = Mapping[str, Any]
 Function = Mapping[str, Any]
 Piece = str | Call
+REPORT_SECONDS = 1.0
+"""How often a call reports how much of its prompt is read."""
 
 _INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
 
@@ -37,11 +40,18 @@ class TextGenerator(Protocol):
 
 
 class Prompter:
-    """Sends prompts to the model and counts their tokens."""
+    """Sends prompts to the model and counts their tokens.
+
+    :ivar on_read: called about once a second while the model reads a prompt, with the tokens that it has read and the
+        length of the prompt.
+    """
 
     def __init__(self, runtime: TextGenerator) -> None:
         self._runtime = runtime
+        self._next_report_at = 0.0
+        self._has_reported = False
         self.usage = Usage()
+        self.on_read: Callable[[int, int], None] | None = None
 
     async def text(self, key: str, body: Body) -> AsyncGenerator[str]:
         """The answer in pieces."""
@@ -65,8 +75,12 @@ class Prompter:
         return scores or [0.0] * count
 
     async def _chunks(self, key: str, body: Body) -> AsyncGenerator[Mapping[str, Any]]:
+        self._next_report_at, self._has_reported = clock.monotonic() + REPORT_SECONDS, False
         async with aclosing(self._runtime.stream(key, body)) as chunks:
             async for chunk in chunks:
+                if progress := chunk.get("prompt_progress"):
+                    self._report_read(progress["processed"], progress["total"])
+                    continue
                 if usage := chunk.get("usage"):
                     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
                     self.usage.add(
@@ -77,6 +91,14 @@ class Prompter:
                         )
                     )
                 yield chunk
+
+    def _report_read(self, read_tokens: int, prompt_tokens: int) -> None:
+        """Report it if a report is due. A prompt that took long enough for one is also reported when it is read."""
+        now = clock.monotonic()
+        is_read = read_tokens >= prompt_tokens
+        if self.on_read is not None and (self._has_reported if is_read else now >= self._next_report_at):
+            self._next_report_at, self._has_reported = now + REPORT_SECONDS, True
+            self.on_read(read_tokens, prompt_tokens)
 
 
 @dataclass(slots=True, kw_only=True)

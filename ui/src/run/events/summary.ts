@@ -21,6 +21,8 @@ function textOfEvent(event: RunEvent): string {
     case "ModelLoadingStarted":
     case "ModelLoadingCompleted":
       return event.model ?? "";
+    case "ModelPromptProgress":
+      return `${event.read_tokens ?? 0} of ${event.prompt_tokens ?? 0} tokens read`;
     case "ModelRequestCompleted":
       return `${event.model ?? ""}, ${event.input_tokens ?? 0} in, ${event.output_tokens ?? 0} out`;
     case "ModelRequestRetried":

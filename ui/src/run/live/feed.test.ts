@@ -59,6 +59,15 @@ test("a call that was out when the process was lost ends with the last sign of l
   expect(call).toMatchObject({ isCutOff: true, endedAt: START + 1 });
 });
 
+test("a model of the server says how much of its prompt it has read", () => {
+  const feed = new RunFeed(ROOT);
+  feed.apply([
+    event(0, "ModelRequestStarted", { model: "local" }),
+    event(1, "ModelPromptProgress", { read_tokens: 64, prompt_tokens: 200 }),
+  ]);
+  expect(thread(feed).entries[0]).toMatchObject({ prompt: { readTokens: 64, tokens: 200 } });
+});
+
 test("a model call that is retried keeps its tries", () => {
   const feed = new RunFeed(ROOT);
   feed.apply([

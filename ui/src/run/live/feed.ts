@@ -22,6 +22,8 @@ export interface ModelCall {
   endedAt: number | null;
   /** Until when the call waited for its model to be loaded into memory; null if it did not have to. */
   loading: { end: number | null } | null;
+  /** How much of its prompt a model of the server has read; null if it has not said so. */
+  prompt: { readTokens: number; tokens: number } | null;
   /** When its answer began to arrive: text, or a call of a tool. */
   firstAt: number | null;
   /** The model; empty if the text is another run's that is shown as this one's. */
@@ -183,6 +185,11 @@ export class RunFeed {
         break;
       case "ModelLoadingCompleted":
         this.setLoading(thread, at);
+        break;
+      case "ModelPromptProgress":
+        if (thread.openModel !== null) {
+          thread.openModel.prompt = { readTokens: event.read_tokens ?? 0, tokens: event.prompt_tokens ?? 0 };
+        }
         break;
       case "ModelRequestRetried":
         thread.openModel?.retries.push({
@@ -457,6 +464,7 @@ function newModelCall(event: RunEvent, at: number, model: string): ModelCall {
     startedAt: at,
     endedAt: null,
     loading: null,
+    prompt: null,
     firstAt: null,
     model,
     text: "",

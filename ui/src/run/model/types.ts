@@ -68,6 +68,8 @@ export type RunEvent = Pick<Schemas["RunEvent"], "event" | "event_index" | "crea
   input_tokens?: number;
   output_tokens?: number;
   time_to_first_token?: number;
+  read_tokens?: number;
+  prompt_tokens?: number;
   [key: string]: unknown;
 };
 

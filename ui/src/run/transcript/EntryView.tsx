@@ -80,10 +80,7 @@ function Text({ call, isOpen }: { call: ModelCall; isOpen: boolean }) {
     );
   }
   if (call.isError) return <p className="text-fail">The model call failed.</p>;
-  if (call.text === "")
-    return isOpen ? (
-      <p className="text-ink-3">{call.loading?.end === null ? "Loading the model" : "Thinking"}</p>
-    ) : null;
+  if (call.text === "") return isOpen ? <p className="text-ink-3">{waitOf(call)}</p> : null;
   if (!isOpen) return <Markdown text={call.text} />;
   return (
     <p className="prose whitespace-pre-wrap">
@@ -232,4 +229,13 @@ function NoteLine({ note, isTimed }: { note: Note; isTimed: boolean }) {
       ) : null}
     </p>
   );
+}
+
+/** What a call does before its answer begins. */
+function waitOf({ loading, prompt }: ModelCall): string {
+  if (loading?.end === null) return "Loading the model";
+  if (prompt !== null && prompt.readTokens < prompt.tokens) {
+    return `Reading its prompt, ${prompt.readTokens} of ${prompt.tokens} tokens`;
+  }
+  return "Thinking";
 }
