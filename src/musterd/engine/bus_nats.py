@@ -26,6 +26,7 @@ from musterd.engine.nats_connection import NatsServers
 from musterd.engine.nats_flushes import flush_in, message_of
 from musterd.engine.nats_questions import Questions
 from musterd.engine.nats_ready import ReadyRuns
+from musterd.engine.nats_stream import ReadyStream
 from musterd.engine.nats_subjects import Subjects
 from musterd.engine.nats_subscriptions import Subscriptions
 from musterd.engine.nats_upkeep import UpkeepTurns
@@ -64,6 +65,7 @@ class NatsBus:
         self._answering: set[str] = set()
         """The silent workers that answered in the last turn of upkeep."""
         self._has_connected = False
+        self._stream = ReadyStream(self._connection, self._subjects, settings.bus_replicas)
         self._ready: ReadyRuns | None = None
         self._subscriptions = Subscriptions(self._connection, self._send)
         self._changed_runs: set[str] = set()
@@ -89,8 +91,7 @@ class NatsBus:
         self._row_watch.start(listener)
         await self._connection.subscribe(self._subjects.worker(self.membership.worker_id), cb=self._on_signal)
         await self._turns.open(listener.instance_id, self._on_upkeep_done)
-        replicas = self._settings.bus_replicas
-        ready = ReadyRuns(self._connection, self._subjects, listener, self._send, replicas)
+        ready = ReadyRuns(self._connection, self._subjects, self._stream, listener, self._send)
         try:
             await ready.open()
         except (TimeoutError, NatsError) as error:
@@ -172,7 +173,7 @@ class NatsBus:
         """Publish a message that names the run. If NATS cannot be reached, this process looks for ready runs itself."""
         self.send_change()
         if self._ready is not None and self._connection.is_connected:
-            self._send(self._ready.publish(run))
+            self._send(self._stream.publish(run))
         elif self._listener is not None:
             self._listener.wake()
 

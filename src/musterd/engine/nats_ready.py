@@ -1,4 +1,4 @@
-"""Ready runs on NATS: a stream of messages that name them, and a consumer for each component and class of priority.
+"""Ready runs, as one process takes them from NATS: a consumer for each component and class of priority.
 
 A process pulls. For each consumer it keeps a request that waits for the next message. When a message arrives, the
 worker is called, and takes as many as it has room for. A message is acknowledged after its run was claimed, so if this
@@ -12,22 +12,15 @@ from functools import partial
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js import api
-from nats.js.errors import BadRequestError, NoStreamResponseError
 
-from musterd.core.records import RunRow
 from musterd.engine.bus import BusListener
 from musterd.engine.nats_consumer import NatsConsumer, Send
+from musterd.engine.nats_stream import CLASSES, ReadyStream
 from musterd.engine.nats_subjects import Subjects
-from musterd.engine.process_role import component_key
 
-CLASSES = ("high", "normal", "low")
-"""Priorities above 0, of 0, and below it. Within a class runs are claimed in the order in which they became ready."""
 KEPT_SECONDS = 0.2
 """After how long a message that the worker did not take is given back."""
 RETRY_SECONDS = 1.0
-AGE_SECONDS = 3600.0
-"""How long a message is kept. Upkeep has found its run long before."""
 ACK, GIVE_BACK = b"+ACK", b"-NAK"
 
 
@@ -49,21 +42,19 @@ class NatsHints:
 
 
 class ReadyRuns:
-    """The stream, as one process uses it.
+    """The ready runs of the components that one process drives.
 
     :param listener: drives runs of ``listener.components``, and is called when a message has come.
-    :param replicas: how many servers store each message.
     """
 
     def __init__(
-        self, connection: Client, subjects: Subjects, listener: BusListener, send: Send, replicas: int = 1
+        self, connection: Client, subjects: Subjects, stream: ReadyStream, listener: BusListener, send: Send
     ) -> None:
         self._connection = connection
         self._subjects = subjects
+        self._stream = stream
         self._listener = listener
         self._send = send
-        self._replicas = replicas
-        self._jetstream = connection.jetstream()
         self._consumers = {
             name: {component: self._consumer(component, name) for component in listener.components} for name in CLASSES
         }
@@ -89,24 +80,11 @@ class ReadyRuns:
 
         :raises NatsError: NATS does not answer, or refuses it.
         """
-        await self._create_stream()
+        await self._stream.create()
         for name, consumers in self._consumers.items():
             for component, consumer in consumers.items():
                 await consumer.open(self._subjects.ready(component, name), f"{component}, priority {name}")
         self._wait_for_next()
-
-    async def _create_stream(self) -> None:
-        try:
-            await self._jetstream.add_stream(
-                name=self._subjects.stream,
-                subjects=[self._subjects.all_ready],
-                retention=api.RetentionPolicy.WORK_QUEUE,
-                max_age=AGE_SECONDS,
-                num_replicas=self._replicas,
-            )
-        except BadRequestError:
-            # It exists with other settings, which an operator has chosen.
-            await self._jetstream.stream_info(self._subjects.stream)
 
     def reopen(self) -> None:
         """Open it again, after the connection, the stream or a consumer was lost; try until it works."""
@@ -141,19 +119,6 @@ class ReadyRuns:
         return [consumer for consumers in self._consumers.values() for consumer in consumers.values()]
 
     # --- messages ---------------------------------------------------------------------------------
-
-    async def publish(self, run: RunRow) -> None:
-        """Publish the message that names a run.
-
-        :raises NatsError: it was not stored; upkeep finds the run.
-        """
-        component = component_key(run.component_kind, run.component_id)
-        subject = self._subjects.ready(component, _class_of(run.priority))
-        try:
-            await self._jetstream.publish(subject, run.run_id.encode())
-        except NoStreamResponseError:  # NATS has lost the stream
-            await self._create_stream()
-            await self._jetstream.publish(subject, run.run_id.encode())
 
     async def take(self, limit: int) -> NatsHints:
         """Take at most ``limit`` of the messages that are there, those of high priority first."""
@@ -202,9 +167,3 @@ class ReadyRuns:
     async def _answer_each(self, messages: Sequence[Msg], answer: bytes) -> None:
         for message in messages:
             await self._connection.publish(message.reply, answer)
-
-
-def _class_of(priority: int) -> str:
-    if priority == 0:
-        return "normal"
-    return "high" if priority > 0 else "low"
