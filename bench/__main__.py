@@ -19,6 +19,7 @@ from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.python_client import PYTHON_CLIENT
+from bench.scale_out import SCALE_OUT
 from bench.schedules import SCHEDULES
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
@@ -31,6 +32,7 @@ from tests.support.model_server import ModelServer
 
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
+    "scale-out": ("several processes on Postgres, with NATS and with the local bus", SCALE_OUT),
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "auth": ("the cost of authentication", AUTH),
     "schedules": ("schedules that are due at once, and their cost while idle", SCHEDULES),
@@ -44,6 +46,8 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "workflows": ("every kind of workflow, and a kill at each step", WORKFLOWS),
 }
 """Groups of measurements that run separately: description and measurements by option."""
+OF_SEVERAL_PROCESSES = ("durable", "scale-out")
+"""Those that start the processes themselves, on databases of the benchmark."""
 
 
 def arguments() -> argparse.Namespace:
@@ -66,8 +70,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     if chosen.write_docs and (chosen.names or chosen.alone or chosen.profile or chosen.scale != 1):
         parser.error("--write-docs takes everything, at full scale, beside the peer")
-    if chosen.group == "durable" and chosen.profile:
-        parser.error("--profile is of one process: it does not go with --durable")
+    if chosen.group in OF_SEVERAL_PROCESSES and chosen.profile:
+        parser.error(f"--profile is of one process: it does not go with --{chosen.group}")
     return chosen
 
 
@@ -97,9 +101,10 @@ def main() -> int:
             profiler=profiler,
             scale=chosen.scale,
         )
-        if chosen.group == "durable":
+        if chosen.group in OF_SEVERAL_PROCESSES:
             postgres = stack.enter_context(Postgres())
-            bench.stores, where = [Sqlite(), postgres], f"{where}, {postgres.version}"
+            bench.stores = [Sqlite(), postgres] if chosen.group == "durable" else [postgres]
+            where = f"{where}, {postgres.version}"
         try:
             figures = asyncio.run(measure(bench, measures))
         except NoFigure as failure:

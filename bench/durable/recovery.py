@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.client import leader_work, new_session
@@ -121,9 +121,9 @@ async def restart(bench: Bench, store: Store) -> Kill:
         return await scene.judge(second, second.server.began)
 
 
-async def take_over(bench: Bench, store: Store) -> Kill:
+async def take_over(bench: Bench, store: Store, environment: Mapping[str, str] | None = None) -> Kill:
     """Kill one of two workers; the readers are at a process that accepts."""
-    async with deployed(bench, store) as deployment:
+    async with deployed(bench, store, environment) as deployment:
         front = await deployment.client_of(await deployment.start(Front))
         workers = [await deployment.start(Worker) for _ in range(2)]
         await deployment.meet()

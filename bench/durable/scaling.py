@@ -52,10 +52,16 @@ class Outcome:
     front_ms: float
     workers_ms: float
     postgres_ms: float
+    bus_ms: float
     commits: float
     kb_a_run: float
     idle_process_ms: float
     idle_postgres_ms: float
+
+    @property
+    def all_ms(self) -> float:
+        """CPU of a run in all processes."""
+        return self.front_ms + self.workers_ms + self.postgres_ms + self.bus_ms
 
 
 async def measure(bench: Bench) -> list[Figure]:
@@ -85,8 +91,17 @@ def figures_of(name: str, outcome: Outcome) -> list[Figure]:
     ]
 
 
-async def with_workers(deployment: Deployment, count: int, work: Callable[[], str]) -> Outcome:
-    """Start so many workers and have them do the runs that clients start through another process."""
+def no_cpu() -> float:
+    return 0.0
+
+
+async def with_workers(
+    deployment: Deployment, count: int, work: Callable[[], str], bus_cpu: Callable[[], float] = no_cpu
+) -> Outcome:
+    """Start so many workers and have them do the runs that clients start through another process.
+
+    :param bus_cpu: returns the CPU of the bus's own processes so far, in seconds.
+    """
     front = await deployment.client_of(await deployment.start(Front))
     workers = [await deployment.start(Worker) for _ in range(count)]
     await deployment.meet()
@@ -94,7 +109,7 @@ async def with_workers(deployment: Deployment, count: int, work: Callable[[], st
     runs = deployment.bench.times(RUNS)
 
     def cpu() -> list[float]:
-        return [front.server.cpu(), sum(worker.cpu() for worker in workers), deployment.store.cpu()]
+        return [front.server.cpu(), sum(worker.cpu() for worker in workers), deployment.store.cpu(), bus_cpu()]
 
     before, commits = cpu(), await number(deployment, COMMITS)
     began = time.perf_counter()
@@ -103,7 +118,8 @@ async def with_workers(deployment: Deployment, count: int, work: Callable[[], st
     after, commits = cpu(), await number(deployment, COMMITS) - commits
     if await number(deployment, NOT_COMPLETED):
         raise NoFigure("a run did not complete")
-    front_ms, workers_ms, postgres_ms = ((now - then) * 1000 / runs for now, then in zip(after, before, strict=True))
+    milliseconds = [(now - then) * 1000 / runs for now, then in zip(after, before, strict=True)]
+    front_ms, workers_ms, postgres_ms, bus_ms = milliseconds
     kilobytes = await number(deployment, SIZE) / 1000 / await number(deployment, ROOTS)
     await deployment.meet()
     before = cpu()
@@ -114,6 +130,7 @@ async def with_workers(deployment: Deployment, count: int, work: Callable[[], st
         front_ms=front_ms,
         workers_ms=workers_ms,
         postgres_ms=postgres_ms,
+        bus_ms=bus_ms,
         commits=commits / runs,
         kb_a_run=kilobytes,
         idle_process_ms=(idle[0] + idle[1]) / (1 + count),
