@@ -49,7 +49,7 @@ async def run_step(walk: "Walk", position: Position, scope: Scope) -> StepResult
         walk.progress.add_media(step.media)
     data: JsonObject = {"step": position.head, "output": result.record}
     if spec.executor is not None and len(position.index) == 1:
-        # One object for both, so that it is stored once (store.attempts.add_events).
+        # One object for both, so that it is stored once (store.attempt_writes.add_events).
         walk.tree.emit_now(EventKind.STEP_OUTPUT, walk.run.run_id, data, position.path)
     walk.tree.emit_now(EventKind.STEP_COMPLETED, walk.run.run_id, data, position.path)
     return result

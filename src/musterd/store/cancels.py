@@ -25,8 +25,6 @@ FLAG = Statement(
 OPEN_STEPS = Statement(
     "steps_open", "SELECT path, kind FROM journal WHERE root_id = :root AND state = 'started' ORDER BY path"
 )
-
-
 INTERRUPTED = "interrupt"
 """The ``cancel_by`` of a run that another run interrupted."""
 
@@ -57,7 +55,7 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> StopResult | Non
         await tx.run(FLAG, {"run_id": root_id, "now": now, "by": by})
         run.cancel_requested_at = run.cancel_requested_at or now
         return StopResult(run)
-    return await end(tx, run, by, now)
+    return await finish(tx, run, by, now)
 
 
 async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> StopResult | None:
@@ -99,7 +97,7 @@ async def _lock_run(tx: Tx, root_id: str) -> RunRow | None:
     return None if row is None else run_row(row)
 
 
-async def end(tx: Tx, run: RunRow, by: str, now: float) -> StopResult:
+async def finish(tx: Tx, run: RunRow, by: str, now: float) -> StopResult:
     """Finish a run as cancelled that no attempt drives; the caller has locked it and its session."""
     params = {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by}
     row = await tx.one(transitions.CANCEL, params)

@@ -252,7 +252,7 @@ async def _release(
     crashes = crashed or before
     params: dict[str, Any] = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
     if run.cancel_requested_at is not None:
-        released.ended.append(await cancels.end(tx, run, run.cancel_by or "", now))
+        released.ended.append(await cancels.finish(tx, run, run.cancel_by or "", now))
     elif crashed is not None and crashed.is_given_up:
         await tx.run(COUNT_CRASH, params)
         error = await crashes_rule.failure(tx, run.run_id, crashed)
