@@ -112,7 +112,7 @@ async def test_reading_what_a_run_starts_from_waits_too(
     monkeypatch.setattr(harness.database, "read", refuse_twice)
     await harness.start("hi", "r1")
     end = EndWaiter(harness.broadcaster, "r1", "r1")
-    await end.wait(10)
+    await end.wait(100)
     assert (await harness.end_of("r1")).row.state is RunState.COMPLETED
 
 
@@ -210,7 +210,7 @@ async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_i
         patch.setattr(attempt_writes, way, broken)
         await harness.start("hi", "r1")
         end = EndWaiter(harness.broadcaster, "r1", "r1")
-        await end.wait(10)
+        await end.wait(100)
         await harness.idle()
     assert (await harness.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
     ended = (await harness.end_of("r1")).row

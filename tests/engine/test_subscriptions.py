@@ -206,6 +206,6 @@ async def test_a_wake_while_the_row_is_read_is_not_lost() -> None:
     broadcaster = Broadcaster(1000, Alone())
     waiter = EndWaiter(broadcaster, "r1", "member")
     broadcaster.push("r1", Flush(0, [Event(EventKind.RUN_COMPLETED, "member", 0.0)]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await waiter.wait(60)
     waiter.close()

@@ -18,7 +18,7 @@ from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 PATH = "/runs/changes"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)

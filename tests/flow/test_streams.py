@@ -367,7 +367,7 @@ async def test_whoever_asks_for_the_head_alone_gets_it_and_goes_on(serve_live: S
         await client.begin("wait", session_id="s1", run_id="r1")
         await hold.reached.wait()
         for path in ("/sessions/s1/events", "/teams/demo-team/runs/r1/events?session_id=s1"):
-            answer = await client.http.head(path, headers={"accept": "text/event-stream"}, timeout=10)
+            answer = await client.http.head(path, headers={"accept": "text/event-stream"}, timeout=60)
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert client.server.broadcaster.subscriber_count == 0
         assert not client.server.broadcaster._watches

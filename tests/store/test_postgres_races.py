@@ -55,7 +55,7 @@ async def held(records: Records, work: Work[T]) -> AsyncIterator["asyncio.Task[T
     task = asyncio.ensure_future(records.database.write(and_wait))
     await done.wait()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             yield task
     finally:
         go.set()
@@ -112,7 +112,7 @@ async def test_one_that_stands_still_in_a_transaction_holds_up_nobody_for_long(
         is_held, go_on = asyncio.Event(), asyncio.Event()
         late = asyncio.ensure_future(frozen.write(settle_and_stand_still))
         await is_held.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             released = await records.database.write(releasing())
         assert [run.run_id for run in released.ready] == ["r1"]
         go_on.set()

@@ -288,7 +288,7 @@ class ModelServer:
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         request = urllib.request.Request(self.origin + path, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return cast(dict[str, Any], json.load(answer))
 
 

@@ -85,5 +85,5 @@ async def test_each_process_that_is_left_gets_turns(processes: Processes) -> Non
     async with processes(WORKER, WORKER, **QUICK) as (first, second):
         await first.server.bus.upkeep_turn(0.001)
         await die(first)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await second.server.bus.upkeep_turn(0.001)

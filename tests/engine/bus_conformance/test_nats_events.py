@@ -112,5 +112,5 @@ async def test_a_wait_for_a_member_continues_after_the_message_with_its_end_was_
         await api.records.execute("UPDATE runs SET next_event = next_event + 2")
         assert not other.engine.events_received("r1", StoredFlush(seen.salt, seen.next_event + 1, encoded([later])))
         await other.engine.read_changed_rows(["r1"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await waiter.wait(60)

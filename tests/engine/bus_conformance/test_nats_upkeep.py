@@ -74,7 +74,7 @@ async def add_schedule(harness: EngineHarness, schedule_id: str, at: float) -> N
 async def until_fired(harness: EngineHarness, schedule_id: str) -> None:
     """Wait until a schedule's run has completed."""
     firings = "SELECT run_id FROM firings WHERE schedule_id = :id"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while not (rows := await harness.records.select(firings, id=schedule_id)):
             await harness.written()
         assert (await harness.end_of(rows[0]["run_id"])).row.state is RunState.COMPLETED
@@ -107,7 +107,7 @@ async def test_the_others_do_not_wait_for_a_process_that_stops(processes: Proces
         while not all(left_to_another(harness, LONG_SECONDS) for harness in others):
             await first.written()
         first.server.begin_stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while any(left_to_another(harness, LONG_SECONDS) for harness in others):
                 await others[0].written()
 
@@ -217,5 +217,5 @@ async def test_failed_upkeep_does_not_keep_others_from_it(
         monkeypatch.setattr(first.database, "scan", refuse)
         with pytest.raises(ConnectionError):
             await first.engine.upkeep.once()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await second.server.bus.upkeep_turn(PERIOD_SECONDS)

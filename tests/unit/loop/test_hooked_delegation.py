@@ -205,7 +205,7 @@ async def test_no_hook_hides_that_a_member_waits_for_a_person(hook: Function) ->
     assert [requirement.component_id for requirement in waits.value.requirements] == ["a"]
     assert harness.steps.results == {}
     for thread in [thread for thread in threading.enumerate() if thread.name == "musterd-hook"]:
-        thread.join(timeout=5)
+        thread.join(timeout=60)
         assert not thread.is_alive(), "the hook's thread ends"
 
 
