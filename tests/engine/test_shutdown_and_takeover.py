@@ -54,22 +54,6 @@ async def test_a_running_run_is_handed_over_and_finished_by_another(engines: Eng
     assert view.output.content == "word0 word1 word2 word3 word4 word5"
 
 
-async def test_a_stopping_process_leaves_its_share_of_due_work_to_others_at_once(
-    engines: Engines, model: HeldModel
-) -> None:
-    components = "SELECT components FROM workers WHERE id = :id"
-    hold = model.hold("held")
-    async with engines() as first, engines() as second:
-        await first.start("held", "r1")
-        await hold.reached.wait()
-        await first.engine.upkeep.once()  # sees the other process
-        stopping = asyncio.create_task(first.engine.stop())
-        while await second.records.select(components, id=first.engine.worker_id) != [{"components": "[]"}]:
-            pass
-        hold.release()
-        await stopping
-
-
 async def test_what_waits_is_not_touched_by_a_stop(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
     async with engines(concurrency=1) as first:

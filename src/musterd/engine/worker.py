@@ -127,8 +127,6 @@ class Worker:
     async def stop(self) -> None:
         """Let steps under way finish for the drain time, then release the remaining runs to other workers."""
         self.begin_stop()
-        if self._bus.membership.has_others:
-            self._spawn(self._serve_nothing())
         await self._wait_for_steps()
         tasks = {live.task for live in self._live.values()}
         # A cancelled attempt writes nothing more and keeps its run, which is released below with all others.
@@ -143,13 +141,6 @@ class Worker:
         # Safe even if a task is stuck: the release takes the runs out of state 'running', so the fence refuses what the
         # task still writes.
         await self._bus.leave(self._release_all)
-
-    async def _serve_nothing(self) -> None:
-        # The drain may last minutes, in which others would leave this worker's share of the schedules to it.
-        try:
-            await self._resources.database.write(lambda tx: workers.serve_nothing(tx, self.worker_id))
-        except StoreUnavailable as error:
-            log.debug("the stop could not be announced", worker=self.worker_id, reason=error.message)
 
     async def _release_all(self) -> None:
         # If the release fails, the runs are reassigned once this worker is found dead.

@@ -20,7 +20,6 @@ ADD = Statement(
     """INSERT INTO workers (id, components, host, pid, started_at, beaten_at, version, role)
        VALUES (:id, :components, :host, :pid, :now, :now, :version, :role) ON CONFLICT (id) DO NOTHING""",
 )
-SERVE_NOTHING = Statement("worker_serve_nothing", "UPDATE workers SET components = '[]' WHERE id = :id")
 # The condition on `worker` makes SQLite use the partial index of running roots.
 ANNOUNCED = Statement(
     "workers_announced",
@@ -114,11 +113,6 @@ async def add(tx: Tx, worker: str, components: Sequence[str], process: WorkerPro
         "role": process.role,
     }
     await tx.run(ADD, params)
-
-
-async def serve_nothing(tx: Tx, worker: str) -> None:
-    """Note that a worker drives no new runs, because it is about to stop. Others take over its share of due work."""
-    await tx.run(SERVE_NOTHING, {"id": worker})
 
 
 async def announced(tx: Tx) -> list[AnnouncedWorker]:
