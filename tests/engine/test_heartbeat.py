@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from musterd.core.states import RunState
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.workers import Released
@@ -148,24 +147,3 @@ async def test_one_that_has_said_farewell_is_not_announced_again(
     await engine.stop()
     assert beating == [False]
     assert await harness.records.select("SELECT id FROM workers") == []
-
-
-async def test_one_that_hangs_is_followed_by_another(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a connection whose packets a firewall drops: the statement neither ends nor fails."""
-    hangs, goes_on, beats_again, beat = threading.Event(), threading.Event(), threading.Event(), workers.beat
-
-    async def hang_once(*args: Any) -> Any:
-        if not hangs.is_set():
-            hangs.set()
-            goes_on.wait()
-        else:
-            beats_again.set()
-        return await beat(*args)
-
-    async with engines(upkeep_seconds=0.001, beat_seconds=0.001, dead_seconds=0.02) as harness:
-        with monkeypatch.context() as patch:
-            patch.setattr(workers, "beat", hang_once)
-            await asyncio.to_thread(hangs.wait)
-            await asyncio.to_thread(beats_again.wait)
-            goes_on.set()
-        assert (await harness.run("hi", "r1")).row.state is RunState.COMPLETED

@@ -34,13 +34,10 @@ class Membership:
         self.worker_id = clock.new_id()
         self._database = database
         self._beat_seconds = settings.beat_seconds
-        # Late enough for a slow database, and early enough that the next heartbeat comes before this process is silent.
-        self._hung_seconds = max(settings.dead_seconds * 0.75, 2 * settings.beat_seconds)
         self._on_first_other = on_first_other
         self._locks = database.locks()
         self._observer = HeartbeatObserver(self.worker_id, self._locks.is_free, settings.dead_seconds)
         self._heartbeat: Heartbeat | None = None
-        self._renewed_at = 0.0
         self._announce: Call | None = None
         self._on_rejoined: Call | None = None
         self._rejoining: asyncio.Task[None] | None = None
@@ -75,22 +72,6 @@ class Membership:
             loop.call_soon_threadsafe(self._on_heartbeat_lost)
 
         return Heartbeat(self._database, self.worker_id, self._beat_seconds, on_beat, on_lost)
-
-    def renew_heartbeat(self) -> None:
-        """Start another heartbeat if this one's thread hangs, for example on a connection that a firewall has dropped.
-
-        Called often; it reads only the clock as long as the heartbeat goes on.
-        """
-        now, heartbeat = clock.monotonic(), self._heartbeat
-        if heartbeat is None or self._is_stopping:
-            return
-        if now - max(heartbeat.last_beat_at, self._renewed_at) < self._hung_seconds:
-            return
-        log.warning("heartbeat hangs; another one is started", worker=self.worker_id, seconds=self.silent_seconds)
-        heartbeat.stop()  # if its thread goes on after all
-        self._renewed_at, self._heartbeat = now, self._new_heartbeat()
-        self._heartbeat.last_beat_at = heartbeat.last_beat_at
-        self._heartbeat.start()
 
     def begin_stop(self) -> None:
         """Do not announce this worker again. It still shows that it is alive."""

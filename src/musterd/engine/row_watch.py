@@ -74,7 +74,6 @@ class RowWatch:
         while True:
             await self._look_soon.wait(self._seconds_to_next_look)
             count += 1
-            self._membership.renew_heartbeat()
             try:
                 if count % LOCK_LOOKS_EVERY == 0 and self._membership.has_freed_lock():
                     listener.worker_died()
