@@ -20,6 +20,7 @@ from itertools import pairwise
 from bench.client import leader_work
 from bench.deployment import Front, Worker
 from bench.durable.recovery import content, task
+from bench.servers import NoFigure
 from bench.stores import select
 from musterd.client import AsyncClient
 from tests.support.model_server import ModelServer
@@ -31,7 +32,7 @@ TEAM = "demo-team"
 LOAD_SHARE = 0.9  # of the time in which something is killed; then the last runs follow without a new one
 PATIENCE_SECONDS = 300
 MEMBER_EVERY = 4
-ENDS = """SELECT session_id, run_id, state, attempt, crashes_in_all, started_at, ended_at FROM runs
+ENDS = """SELECT session_id, run_id, state, attempt, started_at, ended_at FROM runs
           WHERE parent_id IS NULL ORDER BY session_id, seq"""
 
 
@@ -87,7 +88,7 @@ async def kill_at_random(site: Site, until: float, chance: random.Random) -> Cou
             worker = site.workers.pop(chance.randrange(len(site.workers)))
             await asyncio.to_thread(worker.__exit__)
             await asyncio.sleep(away_seconds)
-            await asyncio.to_thread(site.start_worker)
+            await start_again(site)
         elif kind == "NATS":
             server = chance.choice(list(site.nats.servers.values()))
             await asyncio.to_thread(server.kill)
@@ -100,6 +101,17 @@ async def kill_at_random(site: Site, until: float, chance: random.Random) -> Cou
     return kills
 
 
+async def start_again(site: Site) -> None:
+    """Start a worker, as often as is necessary: it does not start while NATS has no leader."""
+    while True:
+        try:
+            await asyncio.to_thread(site.start_worker)
+        except NoFigure:
+            await asyncio.sleep(1)
+        else:
+            return
+
+
 async def load(client: AsyncClient, runs: int, sessions: int, seconds: float, chance: random.Random) -> dict[str, str]:
     """Start runs evenly in time, and wait for the end of each; return the answers that are not the run's own, by id."""
     began, wrong = time.perf_counter(), dict[str, str]()
@@ -109,8 +121,9 @@ async def load(client: AsyncClient, runs: int, sessions: int, seconds: float, ch
         name = f"run{number:05}"
         has_member = number % MEMBER_EVERY == 0
         message = f"{name} [[{_delegations(name)}]]" if has_member else leader_work()
+        answer = content(name) if has_member else f"Echo: {message}"
         run = await client.wait(await client.start(TEAM, message, session_id=session, run_id=name))
-        if run.status != "COMPLETED" or (has_member and run.content != content(name)):
+        if run.status != "COMPLETED" or run.content != answer:
             wrong[name] = f"{run.status}: {str(run.content)[:200]}"
 
     places = [f"session{chance.randrange(sessions):03}" for _ in range(runs)]
@@ -128,7 +141,9 @@ async def judge(url: str, runs: int) -> tuple[list[str], Counter[int]]:
     faults = [] if len(rows) == runs else [f"{len(rows)} runs are stored, not {runs}"]
     faults += [f"{row['run_id']} is {row['state']}" for row in rows if row["state"] != "completed"]
     for before, after in pairwise(rows):
-        if before["session_id"] == after["session_id"] and after["started_at"] < before["ended_at"]:
+        if before["session_id"] != after["session_id"] or None in (before["ended_at"], after["started_at"]):
+            continue
+        if after["started_at"] < before["ended_at"]:
             faults.append(f"{after['run_id']} began before {before['run_id']} had ended")
     return faults, Counter(row["attempt"] for row in rows)
 
@@ -144,10 +159,10 @@ async def main() -> int:
     of_load, of_kills = random.Random(chosen.seed), random.Random(chosen.seed)  # noqa: S311 - no secrets
     async with started() as (site, front):
         until = time.perf_counter() + seconds
-        killing = asyncio.create_task(kill_at_random(site, until, of_kills))
-        async with AsyncClient(front.url, retry_seconds=PATIENCE_SECONDS) as client:
-            wrong = await load(client, chosen.runs, chosen.sessions, seconds * LOAD_SHARE, of_load)
-        kills = await killing
+        async with AsyncClient(front.url, retry_seconds=PATIENCE_SECONDS) as client, asyncio.TaskGroup() as tasks:
+            loading = tasks.create_task(load(client, chosen.runs, chosen.sessions, seconds * LOAD_SHARE, of_load))
+            killing = tasks.create_task(kill_at_random(site, until, of_kills))
+        wrong, kills = loading.result(), killing.result()
         faults, attempts = await judge(site.postgres.url, chosen.runs)
     faults += [f"{name}: {words}" for name, words in wrong.items()]
     print(f"{chosen.runs} runs in {chosen.sessions} sessions; kills: {dict(kills)}; runs by attempts: {dict(attempts)}")

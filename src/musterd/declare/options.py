@@ -1,8 +1,8 @@
 """The options of declarations: their types, whether they are supported yet, and errors about unknown ones.
 
 An option is a dataclass field whose metadata contains the :class:`Kind` of its values, one sentence for the reference,
-and whether it is supported yet. Python declarations, ``teams.yaml``, its JSON Schema and ``docs/reference/teams.md``
-all use this metadata.
+and whether it is supported yet. Python declarations, ``teams.yaml``, its JSON Schema, ``docs/reference/teams.md`` and
+``musterd fields`` all use this metadata.
 """
 
 import dataclasses

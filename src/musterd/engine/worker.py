@@ -186,8 +186,8 @@ class Worker:
         for run in released.ready:
             self._bus.send_ready(run)
         # The release found a stored cancel, or one crash too many, and has ended the run.
-        for cancellation in released.ended:
-            self.run_stopped(cancellation)
+        for result in released.ended:
+            self.run_stopped(result)
 
     # --- this process and other processes ---------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Reads the arguments of a model's tool calls, and refuses those that are too large or that JSON cannot express.
 
-``planning.py`` checks their types, with ``Tool.validate``.
+``call_planning.py`` checks their types, with ``Tool.validate``.
 
 A call whose arguments are too large, or contain values that JSON cannot express, stays in the conversation with empty
 arguments and fails. The reason is stored with the answer, so that a later attempt does not check the call again under

@@ -20,4 +20,4 @@ class CallProgress:
 
 
 OnProgress = Callable[[CallProgress], None]
-"""Called with each stage, from a slow prompt about once a second."""
+"""Called with each stage; while the model reads a long prompt, several times."""

@@ -73,20 +73,21 @@ def read(*tokens: int) -> list[Mapping[str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("report_seconds", "reported"),
+    ("report_seconds", "read_tokens", "reported"),
     [
-        pytest.param(0.0, [64, 128, 200], id="slow"),
-        pytest.param(60.0, [], id="quick"),
+        pytest.param(60.0, [0, 64, 128, 200], [0, 200], id="one batch takes less than a second"),
+        pytest.param(0.0, [0, 64, 128, 200], [0, 64, 128, 200], id="slow batches"),
+        pytest.param(0.0, [190, 200], [], id="nearly all was read for an earlier call"),
     ],
 )
 async def test_it_says_how_much_of_a_long_prompt_it_has_read(
-    monkeypatch: pytest.MonkeyPatch, report_seconds: float, reported: list[int]
+    monkeypatch: pytest.MonkeyPatch, report_seconds: float, read_tokens: list[int], reported: list[int]
 ) -> None:
     monkeypatch.setattr("musterd.models.local.turn.REPORT_SECONDS", report_seconds)
     stages: list[CallProgress] = []
     texts: list[str] = []
     await ModelCaller(SETTINGS).stream(
-        model(FakeRuntime("a", progress=read(64, 128, 200))),
+        model(FakeRuntime("a", progress=read(*read_tokens))),
         MESSAGES,
         ModelRequestParameters(),
         None,

@@ -70,8 +70,8 @@ def print_steps(client: "Client", run_id: str, *, as_json: bool) -> None:
         print_json(with_iso_times([step.raw for step in steps]))
         return
     members: Mapping[str, str] = {}
-    if any(step.raw["child_run_ids"] for step in steps):
-        members = {member["run_id"]: member["name"] for member in client.runs.get(run_id).raw["members"]}
+    if any(step.raw.get("child_run_ids") for step in steps):
+        members = {member["run_id"]: member["name"] for member in client.runs.get(run_id).raw.get("members") or ()}
     print_table(STEP_COLUMNS, (_step_cells(step, members) for step in steps), empty="The run has no steps yet.")
 
 
@@ -81,7 +81,7 @@ def _step_cells(step: "RunStep", members: Mapping[str, str]) -> tuple[Any, ...]:
     :param members: the names of the members by the ids of their runs. A copied step has runs that are not among them.
     """
     problem = f": {step.error['message']}" if step.error else ""
-    names = [members[run_id] for run_id in step.raw["child_run_ids"] if run_id in members]
+    names = [members[run_id] for run_id in step.raw.get("child_run_ids") or () if run_id in members]
     delegated = f" to {', '.join(dict.fromkeys(names))}" if names else ""
     return (
         step.path,

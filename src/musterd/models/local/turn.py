@@ -26,8 +26,10 @@ from musterd.models.script import BROADCAST, DELEGATE, Call
 Body = Mapping[str, Any]
 Function = Mapping[str, Any]
 Piece = str | Call
+LONG_TOKENS = 50
+"""A prompt with so many unread tokens takes a second or more, so its reading is reported."""
 REPORT_SECONDS = 1.0
-"""How often a call reports how much of its prompt is read."""
+"""How often it is reported at most. llama.cpp says how far it is after each batch of 2,048 tokens."""
 
 _INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
 
@@ -42,14 +44,13 @@ class TextGenerator(Protocol):
 class Prompter:
     """Sends prompts to the model and counts their tokens.
 
-    :ivar on_read: called about once a second while the model reads a prompt, with the tokens that it has read and the
-        length of the prompt.
+    :ivar on_read: called when the model begins to read a long prompt, sometimes in between, and when it has read it,
+        with the tokens that it has read and the length of the prompt.
     """
 
     def __init__(self, runtime: TextGenerator) -> None:
         self._runtime = runtime
         self._next_report_at = 0.0
-        self._has_reported = False
         self.usage = Usage()
         self.on_read: Callable[[int, int], None] | None = None
 
@@ -75,7 +76,7 @@ class Prompter:
         return scores or [0.0] * count
 
     async def _chunks(self, key: str, body: Body) -> AsyncGenerator[Mapping[str, Any]]:
-        self._next_report_at, self._has_reported = clock.monotonic() + REPORT_SECONDS, False
+        self._next_report_at = 0.0
         async with aclosing(self._runtime.stream(key, body)) as chunks:
             async for chunk in chunks:
                 if progress := chunk.get("prompt_progress"):
@@ -93,11 +94,15 @@ class Prompter:
                 yield chunk
 
     def _report_read(self, read_tokens: int, prompt_tokens: int) -> None:
-        """Report it if a report is due. A prompt that took long enough for one is also reported when it is read."""
-        now = clock.monotonic()
-        is_read = read_tokens >= prompt_tokens
-        if self.on_read is not None and (self._has_reported if is_read else now >= self._next_report_at):
-            self._next_report_at, self._has_reported = now + REPORT_SECONDS, True
+        """Report it if a report is due: when the model begins to read a long prompt, and when it has read it."""
+        if self.on_read is None:
+            return
+        now, is_read = clock.monotonic(), read_tokens >= prompt_tokens
+        if is_read and self._next_report_at:
+            self._next_report_at = 0.0
+            self.on_read(read_tokens, prompt_tokens)
+        elif now >= self._next_report_at and prompt_tokens - read_tokens >= LONG_TOKENS:
+            self._next_report_at = now + REPORT_SECONDS
             self.on_read(read_tokens, prompt_tokens)
 
 
