@@ -9,6 +9,7 @@ import pytest
 
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
+from musterd.store.database import Tx
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness
@@ -110,9 +111,14 @@ async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines) 
 
 async def test_one_that_is_announced_again_holds_its_lock(file_engines: Engines, sqlite_file: Path) -> None:
     async with file_engines(upkeep_seconds=3600, beat_seconds=0.001) as harness:
-        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{harness.engine.worker_id}")
-        await taken_for_dead(harness)
-        lock.unlink()  # as whoever took it over has done
+        own = harness.engine.worker_id
+        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{own}")
+
+        async def take_over(tx: Tx) -> None:
+            await workers.release_runs(tx, own, 1.0, crashed=True)
+            lock.unlink()  # before the commit, because the next beat may follow it at once
+
+        await harness.database.write(take_over)
         await announced(harness)
         assert lock.exists()
 
