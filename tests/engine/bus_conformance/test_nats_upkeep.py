@@ -20,6 +20,8 @@ from tests.support.nats import NatsServer
 from tests.support.postgres import PostgresServer
 
 PERIOD_SECONDS = 0.05
+CALM_SECONDS = 0.5
+"""A period of which a busy machine misses few."""
 LONG_SECONDS = 3600.0
 """A period in which a process never waits until no message comes."""
 
@@ -33,7 +35,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 async def take_turns(harness: EngineHarness) -> None:
     """Do upkeep in each process, as it does by itself."""
     while True:
-        await harness.server.bus.upkeep_turn(PERIOD_SECONDS)
+        await harness.server.bus.upkeep_turn(CALM_SECONDS)
         await harness.engine.upkeep.once()
 
 
@@ -84,16 +86,16 @@ async def test_one_process_does_upkeep_and_another_follows_it(processes: Process
     async with processes(WORKER, WORKER, API, **QUICK) as started:
         first, *others = sorted(started, key=lambda harness: harness.engine.worker_id)
         loops = [asyncio.create_task(take_turns(harness)) for harness in started]
-        while not all(map(left_to_another, others)):
+        while not all(left_to_another(harness, CALM_SECONDS) for harness in others):
             await first.written()
-        assert not left_to_another(first)
+        assert not left_to_another(first, CALM_SECONDS)
         ended = loops[started.index(first)]
         ended.cancel()
         await asyncio.wait([ended])
         await die(first)
-        while left_to_another(others[0]):
+        while left_to_another(others[0], CALM_SECONDS):
             await others[0].written()
-        while not left_to_another(others[1]):
+        while not left_to_another(others[1], CALM_SECONDS):
             await others[0].written()
         for loop in loops:
             loop.cancel()
