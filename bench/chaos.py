@@ -19,7 +19,7 @@ from itertools import pairwise
 
 from bench.client import leader_work
 from bench.deployment import Front, Worker
-from bench.durable.recovery import content, task
+from bench.durable.recovery import MEMBER_MS, content, task
 from bench.servers import NoFigure
 from bench.stores import select
 from musterd.client import AsyncClient
@@ -31,7 +31,8 @@ WORKERS = 2
 TEAM = "demo-team"
 LOAD_SHARE = 0.9  # of the time in which something is killed; then the last runs follow without a new one
 PATIENCE_SECONDS = 300
-MEMBER_EVERY = 4
+MEMBER_EVERY = 2
+MODEL_MS = 1500  # long enough that a kill meets runs at work
 ENDS = """SELECT session_id, run_id, state, attempt, started_at, ended_at FROM runs
           WHERE parent_id IS NULL ORDER BY session_id, seq"""
 
@@ -132,7 +133,8 @@ async def load(client: AsyncClient, runs: int, sessions: int, seconds: float, ch
 
 
 def _delegations(name: str) -> str:
-    return " || ".join(f"DELEGATE clerk: {task(name + part)}" for part in "ab")
+    text = " || ".join(f"DELEGATE clerk: {task(name + part)}" for part in "ab")
+    return text.replace(f"<SLEEP {MEMBER_MS}>", f"<SLEEP {MODEL_MS}>")
 
 
 async def judge(url: str, runs: int) -> tuple[list[str], Counter[int]]:
