@@ -4,7 +4,6 @@ Clients, the accepting process, the workers, Postgres and NATS share the cores o
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,7 +16,7 @@ from bench.figures import Bar, Figure
 from bench.measures.cancel import until_ended
 from bench.servers import NoFigure, cpu_seconds
 from bench.stores import Store, select
-from bench.trial import Bench, Side
+from bench.trial import Bench, Samples, Side
 from tests.support.nats import NatsServer, binary
 
 Measure = Callable[[Bench], Awaitable[Sequence[Figure]]]
@@ -31,8 +30,6 @@ CANCEL_MS, CLAIM_MS, TAKE_OVER_MS, MOST_GROWTH = 50, 60, 6000, 1.2
 """What NATS has to keep to."""
 LOCAL_CANCEL_MS = 250
 CLAIMED = "SELECT started_at - queued_at AS seconds FROM runs WHERE parent_id IS NULL ORDER BY created_at"
-
-
 LOCAL, NATS = "local bus", "NATS"
 
 
@@ -106,13 +103,13 @@ async def dispatch(bench: Bench) -> list[Figure]:
                     await deployment.start(Worker)
                 await deployment.meet()
                 await one_after_another(front, bench.times(IDLE_RUNS))
-                idle = await claim_ms(deployment, 0)
+                idle = await waits_for_claim(deployment, 0)
                 await paced(front, bench.times(PACED_RUNS))
                 await scaling.all_of(deployment, front, 1, leader_work)  # which also waits for the others
-                loaded = await claim_ms(deployment, len(idle))
-            for load, milliseconds in (("idle", idle), (f"{RUNS_A_SECOND} runs a second", loaded)):
+                loaded = await waits_for_claim(deployment, len(idle.seconds))
+            for load, samples in (("idle", idle), (f"{RUNS_A_SECOND} runs a second", loaded)):
                 name = f"{bus}: accepted to claimed, two workers, {load}"
-                p50, p99 = (share_of(milliseconds, share) for share in (0.5, 0.99))
+                p50, p99 = samples.percentile(0.5), samples.percentile(0.99)
                 figures += [
                     Figure(name=f"{name}: p50", unit="ms", ours=p50),
                     Figure(name=f"{name}: p99", unit="ms", ours=p99, bar=bar_of(bus, CLAIM_MS)),
@@ -139,14 +136,10 @@ async def paced(front: Side, runs: int) -> None:
     await asyncio.gather(*map(start, range(runs)))
 
 
-async def claim_ms(deployment: Deployment, skipped: int) -> list[float]:
+async def waits_for_claim(deployment: Deployment, skipped: int) -> Samples:
     """Return how long each run waited for its claim, without the first ones."""
     rows = await select(deployment.url, CLAIMED)
-    return [row["seconds"] * 1000 for row in itertools.islice(rows, skipped, None)]
-
-
-def share_of(values: Sequence[float], share: float) -> float:
-    return sorted(values)[int(share * (len(values) - 1))]
+    return Samples(seconds=[row["seconds"] for row in rows[skipped:]])
 
 
 async def cancels(bench: Bench) -> list[Figure]:

@@ -1,11 +1,9 @@
 """``musterd fields``: the fields of declarations."""
 
-import dataclasses
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from musterd.cli.output import print_json, print_text
 from musterd.core.errors import DeclarationError
@@ -21,8 +19,8 @@ from musterd.declare import (
     Workflow,
     WorkflowAgent,
 )
-from musterd.declare.options import Declared, is_unsupported, options_of
-from musterd.declare.reference import is_in_yaml
+from musterd.declare.options import Declared, options_of
+from musterd.declare.reference import listed_fields
 from musterd.declare.source_location import closest_match
 from musterd.declare.yaml_schema import CONTAINERS
 
@@ -44,19 +42,6 @@ KINDS: Mapping[str, type[Declared]] = {cls.command_word(): cls for cls in _CLASS
 """The classes of declarations by the word that names each on the command line."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A field of a declaration.
-
-    :param is_in_yaml: whether ``teams.yaml`` has it too.
-    """
-
-    name: str
-    default: str | None
-    is_in_yaml: bool
-    meaning: str
-
-
 def show_fields(kind: str, *, as_json: bool) -> int:
     """Print the fields of the declarations of one kind.
 
@@ -66,7 +51,7 @@ def show_fields(kind: str, *, as_json: bool) -> int:
         suggestion = closest_match(kind, KINDS)
         fix = f"did you mean '{suggestion}'?" if suggestion else f"use one of {', '.join(KINDS)}"
         raise DeclarationError(f"there is no kind of declaration '{kind}' — {fix}")
-    rows = list(_rows(KINDS[kind]))
+    rows = list(listed_fields(options_of(KINDS[kind])))
     if as_json:
         print_json([asdict(row) for row in rows])
         return 0
@@ -77,15 +62,3 @@ def show_fields(kind: str, *, as_json: bool) -> int:
         print_text(f"{row.name}  ({', '.join(details)})" if details else row.name)
         print_text(textwrap.fill(row.meaning, width, initial_indent="    ", subsequent_indent="    "))
     return 0
-
-
-def _rows(cls: type[Declared]) -> Iterator[_Row]:
-    for name, option in options_of(cls).items():
-        if not is_unsupported(option):
-            yield _Row(name, _default(option), is_in_yaml(name, option), option.metadata["doc"])
-
-
-def _default(option: "dataclasses.Field[Any]") -> str | None:
-    """The default as it is written in Python; None if there is none, or nothing that one could write."""
-    value = None if option.default is MISSING else option.default
-    return None if value in (None, (), "") else repr(value)

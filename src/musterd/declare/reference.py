@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +56,34 @@ def _table(name: str) -> Iterator[str]:
     options = _other_options(name) or (shared if name.startswith("shared") else only_teams)
     yield "| field | default | YAML | meaning |"
     yield "|---|---|---|---|"
-    for key, option in options.items():
-        doc, default = option.metadata["doc"], option.default
-        if option.default_factory is not MISSING:
-            default = None  # an empty one
+    for row in listed_fields(options):
+        default = "–" if row.default is None else f"`{row.default}`".replace("'", '"')
+        yield f"| `{row.name}` | {default} | {'yes' if row.is_in_yaml else '–'} | {row.meaning} |"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedField:
+    """A field of a declaration, as people read about it.
+
+    :param default: as it is written in Python; None if there is none, or nothing that one could write.
+    :param is_in_yaml: whether ``teams.yaml`` has it too.
+    """
+
+    name: str
+    default: str | None
+    is_in_yaml: bool
+    meaning: str
+
+
+def listed_fields(options: Mapping[str, "dataclasses.Field[Any]"]) -> Iterator[ListedField]:
+    """The fields that are supported."""
+    for name, option in options.items():
         if not is_unsupported(option):
-            yield f"| `{key}` | {_default(default)} | {'yes' if is_in_yaml(key, option) else '–'} | {doc} |"
-
-
-def is_in_yaml(name: str, option: "dataclasses.Field[Any]") -> bool:
-    """Whether ``teams.yaml`` has the field too. Those whose values are mappings have forms of their own there."""
-    return option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
+            value = None if option.default is MISSING else option.default
+            default = None if value in (None, (), "") else repr(value)
+            # Those whose values are mappings have forms of their own in YAML.
+            is_in_yaml = option.metadata["yaml"] is not None or name in ("budget", "memory_manager")
+            yield ListedField(name, default, is_in_yaml, option.metadata["doc"])
 
 
 def _other_options(name: str) -> Mapping[str, "dataclasses.Field[Any]"]:
@@ -86,10 +103,6 @@ def _other_options(name: str) -> Mapping[str, "dataclasses.Field[Any]"]:
         own = options_of(cls)
         tables[cls.kind] = {key: own[key] for key in own if key not in every_step or own[key] is not every_step[key]}
     return tables.get(name, {})
-
-
-def _default(value: Any) -> str:
-    return "–" if value in (None, (), "") else f"`{value!r}`".replace("'", '"')
 
 
 def main(folder: Path) -> None:
