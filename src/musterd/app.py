@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterable
 
 import structlog
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 import musterd
 from musterd.core.errors import MethodNotAllowed
+from musterd.core.log_rendering import console_renderer, escape_control_characters
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Knowledge, Registry, Schedule, Team, Workflow
 from musterd.engine.process_role import ProcessRole
@@ -73,7 +75,7 @@ def create_app(  # noqa: PLR0913 - each argument is named where it is given
     :raises StartError: the settings cannot be served.
     """
     settings = settings or Settings()
-    configure_log_level(settings)
+    configure_log(settings)
     registry = registry or Registry.of(
         teams=teams, agents=agents, workflows=workflows, schedules=schedules, knowledge=knowledge
     )
@@ -114,11 +116,20 @@ def keep_probes(app: Starlette) -> Starlette:
     return app
 
 
-def configure_log_level(settings: Settings) -> None:
-    """Apply the log level of the settings, unless the application has configured structlog itself."""
+def configure_log(settings: Settings) -> None:
+    """Log text to standard output at the level of the settings, unless the application has configured structlog."""
     if not structlog.is_configured():
         level = getattr(logging, settings.log_level.upper())
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                escape_control_characters,
+                console_renderer(sys.stdout),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+        )
 
 
 def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:

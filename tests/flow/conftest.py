@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from musterd import Knowledge, create_app
 from musterd.features.knowledge import database_vectors
@@ -16,15 +15,6 @@ from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import DIMENSIONS, FakeEmbedders, ServeDocs, fake_embedders
 from tests.support.pgvector import create_extension, create_index_of
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_log() -> None:
-    """Log as to a file: pretty tracebacks with everybody's variables take longer than the tests that log them."""
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.LogfmtRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-    )
 
 
 @pytest.fixture

@@ -89,6 +89,26 @@ def test_an_application_that_has_not_set_its_log_up_hears_what_the_settings_want
     assert [line for line in ("debug", "info") if f"{line} line" in said] == expected
 
 
+def test_without_an_application_s_own_log_tracebacks_have_no_values(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    try:
+        app_on(database)
+        password = "hunter" + "2"
+        try:
+            raise RuntimeError(len(password))
+        except RuntimeError:
+            structlog.get_logger("musterd.http").exception("request failed", path="/\x1b[2J")
+    finally:
+        structlog.configure(**before)
+    printed = capsys.readouterr().out
+    assert "RuntimeError: 7" in printed
+    assert "hunter2" not in printed
+    assert r"path=/\x1b[2J" in printed
+
+
 async def test_an_answer_that_breaks_off_has_one_too(
     serve_live: Serve, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:

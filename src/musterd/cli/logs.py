@@ -5,7 +5,6 @@ models.
 """
 
 import logging
-import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
+from musterd.core.log_rendering import console_renderer, escape_control_characters
 from musterd.core.settings import Settings
 
 COMMON_KEYS = ("timestamp", "level", "logger", "event")
@@ -32,7 +32,7 @@ def configure(settings: Settings) -> None:
     """Configure structlog and the standard library's logging as the settings say."""
     renderer, level = _renderer(settings), getattr(logging, settings.log_level.upper())
     arrange = _in_order if settings.log_json else _without_own_logger
-    sanitize: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else [one_line]
+    sanitize = [structlog.processors.format_exc_info if settings.log_json else escape_control_characters]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -63,11 +63,7 @@ def configure(settings: Settings) -> None:
 def _renderer(settings: Settings) -> Processor:
     if settings.log_json:
         return structlog.processors.JSONRenderer(ensure_ascii=False)
-    return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),  # https://no-color.org
-        # Without the values of variables, which may hold confidential data.
-        exception_formatter=structlog.dev.plain_traceback,
-    )
+    return console_renderer(sys.stderr)
 
 
 def _in_order(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -80,15 +76,3 @@ def _without_own_logger(logger: Any, method: str, line: MutableMapping[str, Any]
     if line.get("logger", "").startswith("musterd"):
         del line["logger"]
     return line
-
-
-def one_line(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape control characters in values, so that text from clients cannot send commands to a terminal."""
-    for key, value in line.items():
-        if isinstance(value, str) and not value.isprintable():
-            line[key] = "".join(sign if sign.isprintable() else _escaped(sign) for sign in value)
-    return line
-
-
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")

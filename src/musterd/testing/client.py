@@ -10,7 +10,7 @@ import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 
-from musterd.app import FEATURES, application, configure_log_level
+from musterd.app import FEATURES, application, configure_log
 from musterd.client import AsyncClient, Client, Decision, StartOptions
 from musterd.client.run_calls import RunRef
 from musterd.client.runs import ComponentKind
@@ -55,7 +55,7 @@ class _TestServer:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="musterd-test-"))
             db = f"sqlite:///{folder}/test.db"
         settings = IsolatedSettings(**{**DEFAULTS, "db": db, **self._settings})
-        configure_log_level(settings)
+        configure_log(settings)
         models = Models(
             caller=ModelCaller(settings),
             load=_nothing_to_load,
