@@ -12,6 +12,8 @@ from musterd.core.approvals import ApprovalFilter
 from musterd.core.callers import Caller
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
+from musterd.features.schedules import store as schedules
+from musterd.features.schedules.records import Firing, Trigger
 from musterd.store import approval_inbox, decisions, pauses
 from musterd.store.attempt_writes import Batch
 from musterd.store.database import for_sqlite
@@ -73,6 +75,27 @@ async def test_a_user_sees_its_own(records: Records) -> None:
     assert await search_inbox(records, ANA, user_id="bob") == ([], 0)
     assert await search_inbox(records) == (["r2", "r1"], 2)
     assert await records.database.read(lambda tx: approval_inbox.get(tx, "ask r2", ANA)) is None
+
+
+async def test_approvals_of_a_schedule_are_those_of_the_runs_that_it_started(records: Records) -> None:
+    for number, owner in enumerate(("ana", "bob", None, None)):
+        await pause(records, f"r{number}", owner)
+    for number, schedule_id in ((0, "s1"), (1, "s1"), (2, "s2")):
+        firing = Firing(
+            id=f"f{number}", schedule_id=schedule_id, created_at=1.0, trigger=Trigger.CRON, run_id=f"r{number}"
+        )
+        await records.database.write(lambda tx, firing=firing: schedules.add_firing(tx, firing))  # type: ignore[misc]
+    assert await search_inbox(records, schedule_id="s1") == (["r1", "r0"], 2)
+    assert await search_inbox(records, ANA, schedule_id="s1") == (["r0"], 1)
+    assert await search_inbox(records, schedule_id="s1", run_id="r1") == (["r1"], 1)
+    assert await search_inbox(records, schedule_id="s2", run_id="r1") == ([], 0)
+    page, _ = await records.database.scan(lambda tx: approval_inbox.search(tx, ApprovalFilter(), NOBODY))
+    assert [(one.schedule_id, one.firing_id) for one in page] == [
+        (None, None),
+        ("s2", "f2"),
+        ("s1", "f1"),
+        ("s1", "f0"),
+    ]
 
 
 async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> None:

@@ -36,6 +36,7 @@ APPROVAL_FILTERS = {
     "team_id": "desk",
     "workflow_id": "news",
     "user_id": "u1",
+    "schedule_id": "sc1",
     "run_id": "r70",
 }
 MEMORY_FILTERS = {"user_id": "u1", "agent_id": "solo", "team_id": "desk", "topics": ("food",), "search_content": "tea"}

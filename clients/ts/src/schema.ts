@@ -3592,9 +3592,15 @@ export interface components {
             workflow_id: string | null;
             /** User Id */
             user_id: string | null;
-            /** Schedule Id */
+            /**
+             * Schedule Id
+             * @description The schedule that started the run.
+             */
             schedule_id: string | null;
-            /** Schedule Run Id */
+            /**
+             * Schedule Run Id
+             * @description The schedule run with which it did.
+             */
             schedule_run_id: string | null;
             /** Source Name */
             source_name: string | null;
@@ -20749,7 +20755,7 @@ export interface operations {
                 workflow_id?: string | null;
                 /** @description Only in runs of this user */
                 user_id?: string | null;
-                /** @description There are no schedules: no approval matches */
+                /** @description Only in runs that this schedule started */
                 schedule_id?: string | null;
                 /** @description Only in this run */
                 run_id?: string | null;

@@ -20,6 +20,7 @@ class Approval:
     :param source_type: the kind of the root run's component; ``source_id`` and ``source_name`` are its id and name.
     :param expires_at: when the default decision applies, or the run finishes; None if not known yet or already over.
     :param resolution_data: the data of the decision.
+    :param schedule_id: the schedule that started the root run, with the firing ``firing_id``.
     """
 
     requirement: Requirement
@@ -37,6 +38,8 @@ class Approval:
     resolution_data: JsonObject | None = None
     decided_by: str | None = None
     decided_at: float | None = None
+    schedule_id: str | None = None
+    firing_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class ApprovalFilter:
     team_id: str | None = None
     workflow_id: str | None = None
     user_id: str | None = None
+    schedule_id: str | None = None
     run_id: str | None = None
     limit: int = 100
     page: int = 1

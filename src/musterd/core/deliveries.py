@@ -85,6 +85,7 @@ class Delivery:
     :param due_at: when it is sent next. While a process is sending it, when another process may take it over.
     :param last_status: the status of the receiver's last response.
     :param last_error: one line that says why the last try failed.
+    :param schedule_id: the schedule that started the run, with the firing ``firing_id``.
     """
 
     id: str
@@ -106,6 +107,8 @@ class Delivery:
     ended_at: float | None
     last_status: int | None
     last_error: str | None
+    schedule_id: str | None
+    firing_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

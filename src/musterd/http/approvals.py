@@ -69,15 +69,13 @@ class ApprovalsQuery(PageQuery):
     team_id: Text | None = Field(None, description="Only in runs of this team")
     workflow_id: Text | None = Field(None, description="Only in runs of this workflow")
     user_id: Text | None = Field(None, description="Only in runs of this user")
-    schedule_id: Text | None = Field(None, description="There are no schedules: no approval matches")
+    schedule_id: Text | None = Field(None, description="Only in runs that this schedule started")
     run_id: Text | None = Field(None, description="Only in this run")
     limit: int = Field(100, ge=1, le=PAGE_LIMIT, description="Approvals on a page")
     page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
 
-    def filter(self) -> ApprovalFilter | None:
-        """What to list; None: nothing can match, because there are no schedules."""
-        if self.schedule_id:
-            return None
+    def filter(self) -> ApprovalFilter:
+        """What to list."""
         return ApprovalFilter(
             status=self.status,
             approval_type=self.approval_type,
@@ -87,6 +85,7 @@ class ApprovalsQuery(PageQuery):
             team_id=self.team_id,
             workflow_id=self.workflow_id,
             user_id=self.user_id,
+            schedule_id=self.schedule_id,
             run_id=self.run_id,
             limit=self.limit,
             page=self.page,
@@ -141,8 +140,7 @@ async def list_approvals(server: Server, caller: Caller, query: ApprovalsQuery) 
 
     Audit approvals are listed once they are decided.
     """
-    conditions = query.filter()
-    page, total = ([], 0) if conditions is None else await server.approvals.search(conditions, caller)
+    page, total = await server.approvals.search(query.filter(), caller)
     return page_of([approval_object(approval) for approval in page], total, page=query.page, limit=query.limit)
 
 

@@ -8,6 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.rows import FIRING_COLUMNS
 from musterd.store.sessions import DELETED
 
 _IS_LISTED = f"""(a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')
@@ -16,6 +17,10 @@ _FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND {_IS
 """Starts from the approvals, because most runs have none. SQLite keeps the order of a CROSS JOIN."""
 _FROM_OWN = f"FROM runs r CROSS JOIN approvals a WHERE a.root_id = r.run_id AND r.parent_id IS NULL AND {_IS_LISTED}"
 """Starts from the runs of one user, because there may be no approval of the user among the newest ones."""
+_FROM_FIRINGS = f"""FROM firings f CROSS JOIN runs r CROSS JOIN approvals a
+                    WHERE f.schedule_id = :schedule_id AND r.run_id = f.run_id AND a.root_id = r.run_id
+                      AND {_IS_LISTED}"""
+"""Starts from the firings of one schedule, because most runs are not its."""
 _RUN_EXPIRY = """CASE WHEN a.status = 'pending' AND NOT EXISTS (
                      SELECT 1 FROM approvals o WHERE o.root_id = a.root_id AND o.state = 'pending'
                      AND o.expires_at <= r.expires_at AND o.default_decision IS NOT NULL) THEN r.expires_at END"""
@@ -24,7 +29,8 @@ run then goes on, and the next pause begins a new limit."""
 _COLUMNS = f"""a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
               a.decided_at, COALESCE(a.expires_at, {_RUN_EXPIRY}) AS expires_at,
               a.resolution_data, r.session_id, r.user_id, r.owner, r.state AS run_state,
-              r.component_kind AS source_type, r.component_id AS source_id, r.component_name AS source_name"""
+              r.component_kind AS source_type, r.component_id AS source_id, r.component_name AS source_name,
+              {FIRING_COLUMNS}"""
 GET = Statement("approval_get", f"SELECT {_COLUMNS} {_FROM} AND a.id = :id")
 REMOVE = Statement("approval_remove", "DELETE FROM approvals WHERE id = :id")
 _EQUAL = {
@@ -40,14 +46,16 @@ _MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.compon
                      AND m.component_id = :agent_id)"""
 _TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
 _WORKFLOW = "r.component_kind || '' = 'workflow' AND r.component_id || '' = :workflow_id"
-_OF_COMPONENTS = (("agent_id", _MEMBER), ("team_id", _TEAM), ("workflow_id", _WORKFLOW))
-_LOOKUPS = ("run_id", "user_id", "owner", "status")
+_SCHEDULE = "EXISTS (SELECT 1 FROM firings f WHERE f.run_id = r.run_id AND f.schedule_id || '' = :schedule_id)"
+_OTHER = {"agent_id": _MEMBER, "team_id": _TEAM, "workflow_id": _WORKFLOW, "schedule_id": _SCHEDULE}
+_LOOKUPS = ("run_id", "schedule_id", "user_id", "owner", "status")
 """The filters that use an index, in order of preference; a list uses the first one that is set."""
+_TABLES: dict[str | None, str] = {"schedule_id": _FROM_FIRINGS, "user_id": _FROM_OWN, "owner": _FROM_OWN}
 
 
 def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
     """The FROM and WHERE clauses of a list, and its parameters."""
-    names = (*_EQUAL, *(name for name, _ in _OF_COMPONENTS))
+    names = (*_EQUAL, *_OTHER)
     params = {name: value for name in names if (value := getattr(query, name, None)) is not None}
     if caller.sees_only is not None:
         params["owner"] = caller.sees_only
@@ -58,9 +66,8 @@ def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, A
         for name, column in _EQUAL.items()
         if name in params
     ]
-    conditions += [text for name, text in _OF_COMPONENTS if name in params]
-    tables = _FROM_OWN if lookup in ("user_id", "owner") else _FROM
-    return tables + "".join(f" AND {condition}" for condition in conditions), params
+    conditions += [text for name, text in _OTHER.items() if name in params and name != lookup]
+    return _TABLES.get(lookup, _FROM) + "".join(f" AND {condition}" for condition in conditions), params
 
 
 def page_of(query: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
@@ -117,4 +124,6 @@ def _approval(row: Row) -> Approval:
         resolution_data=None if data is None else json.loads(data),
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
+        schedule_id=row["schedule_id"],
+        firing_id=row["firing_id"],
     )

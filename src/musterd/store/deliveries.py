@@ -22,6 +22,7 @@ from musterd.core.deliveries import (
 )
 from musterd.core.webhook_addresses import host_and_port
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.rows import FIRING_COLUMNS
 
 ADD = Statement(
     "delivery_add",
@@ -71,9 +72,9 @@ FORGET = Statement(
     """DELETE FROM deliveries WHERE id IN (
          SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
 )
-_COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
+_COLUMNS = f"""d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
-              r.component_id, r.component_name"""
+              r.component_id, r.component_name, {FIRING_COLUMNS}"""
 _FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
 _FROM_OWN = "FROM runs r CROSS JOIN deliveries d"
 """Starts from the runs of one user, because there may be none of them among the newest deliveries. SQLite keeps the

@@ -11,6 +11,9 @@ from musterd.store.database import Row, Statement
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
 """The columns of ``runs`` that make up a :class:`RunRow`."""
+FIRING_COLUMNS = """(SELECT f.id FROM firings f WHERE f.run_id = r.run_id LIMIT 1) AS firing_id,
+                     (SELECT f.schedule_id FROM firings f WHERE f.run_id = r.run_id LIMIT 1) AS schedule_id"""
+"""The firing that started the run ``r``, and its schedule, which are null of other runs."""
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
 _BOOLEANS = ("is_background", "hold_paused")
 

@@ -31,8 +31,8 @@ class ApprovalResponse(TypedDict):
     team_id: str | None
     workflow_id: str | None
     user_id: str | None
-    schedule_id: str | None
-    schedule_run_id: str | None
+    schedule_id: Annotated[str | None, Field(description="The schedule that started the run.")]
+    schedule_run_id: Annotated[str | None, Field(description="The schedule run with which it did.")]
     source_name: str | None
     requirements: list[RunRequirement] | None
     context: dict[str, Any] | None
@@ -94,8 +94,8 @@ def approval_object(approval: Approval) -> ApprovalResponse:
         "team_id": approval.source_id if approval.source_type == "team" else None,
         "workflow_id": approval.source_id if approval.source_type == "workflow" else None,
         "user_id": approval.user_id,
-        "schedule_id": None,
-        "schedule_run_id": None,
+        "schedule_id": approval.schedule_id,
+        "schedule_run_id": approval.firing_id,
         "source_name": approval.source_name,
         "requirements": [requirement_object(requirement.as_json(), approval.root_id)],
         "context": _context(approval),

@@ -150,4 +150,6 @@ def _opened(delivery: Delivery) -> Approval:
         source_name=delivery.component_name,
         created_at=requirement.created_at,
         expires_at=requirement.expires_at,
+        schedule_id=delivery.schedule_id,
+        firing_id=delivery.firing_id,
     )
