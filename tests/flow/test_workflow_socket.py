@@ -284,3 +284,40 @@ async def test_a_stop_closes_the_connection(serve_live: Serve) -> None:
         await serving.aclose()
         with pytest.raises(ConnectionClosed):
             await socket.receive()
+
+
+async def test_each_message_counts_as_a_request(serve_live: Serve) -> None:
+    too_many = {"event": "error", "error": "Too many requests; try again later."}
+    async with served(serve_live, rate_per_minute=1, rate_burst=3) as client, socket_on(client) as socket:
+        await socket.receive()
+        assert await socket.ask("ping") == {"event": "pong"}
+        await socket.connection.send("not json")
+        assert await socket.receive() == {"event": "error", "error": "A message is a JSON object."}
+        for action in ("ping", "nope", "start-workflow"):
+            assert await socket.ask(action) == too_many
+
+
+async def test_messages_before_the_token_count_for_the_address(serve_live: Serve) -> None:
+    limits = {"rate_per_minute": 1, "rate_burst": 2}
+    async with served(serve_live, security_key=KEY, **limits) as client, socket_on(client) as socket:
+        await socket.receive()
+        answers = [(await socket.ask("ping"))["event"] for _ in range(3)]
+        assert answers == ["pong", "pong", "error"]
+        assert (await socket.ask("authenticate", token=KEY))["event"] == "authenticated"
+        assert (await socket.ask("ping"))["event"] == "pong"
+
+
+async def test_a_client_comes_back_after_a_restart(serve_live: Serve) -> None:
+    async with served(serve_live) as client:
+        hold = client.model.hold("UP(")
+        async with socket_on(client) as socket:
+            await socket.receive()
+            await socket.send("start-workflow", workflow_id="seq", message="hello", session_id="s1")
+            before = [await socket.receive()]
+            await hold.reached.wait()
+    async with served(serve_live) as client, socket_on(client) as socket:
+        await socket.receive()
+        await socket.send("reconnect", run_id=before[0]["run_id"], last_event_index=before[0]["event_index"])
+        events = [event for event in await socket.events("WorkflowCompleted") if "event_index" in event]
+        assert [event["event_index"] for event in events] == list(range(1, len(events) + 1))
+        assert events[-1]["content"] == "Echo: UP(Echo: hello)"

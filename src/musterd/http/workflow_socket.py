@@ -14,7 +14,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import Forbidden, InvalidInput, NotFound, RequestError, StoreUnavailable, Unauthenticated
+from musterd.core.errors import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    RequestError,
+    StoreUnavailable,
+    TooManyRequests,
+    Unauthenticated,
+)
 from musterd.core.jsontypes import JsonObject
 from musterd.http.auth.middleware import SocketAccess
 from musterd.http.auth.principals import Principal
@@ -80,6 +88,17 @@ class WorkflowSocket:
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code") or 1005)
         message = _parsed(received.get("text"))
+        if (token := _token(message)) is not None:
+            await self._authenticate(token)
+            return
+        try:
+            self._access.admit(self._principal)
+        except TooManyRequests as error:
+            await self._send_error(error.message)
+        else:
+            await self._answer_admitted(message)
+
+    async def _answer_admitted(self, message: JsonObject | None) -> None:
         if message is None:
             await self._send_error("A message is a JSON object.")
             return
@@ -87,7 +106,7 @@ class WorkflowSocket:
         if action == "ping":
             await self._send({"event": "pong"})
         elif action == "authenticate":
-            await self._authenticate(message)
+            await self._send({"event": "auth_error", "error": "Token is required"})
         elif self._principal is None:
             await self._send({"event": "auth_required", "error": "Authenticate first: send a token"})
         elif isinstance(action, str) and action in self._actions:
@@ -95,11 +114,8 @@ class WorkflowSocket:
         else:
             await self._send_error(f"Unknown action: {str(action)[:100]}")
 
-    async def _authenticate(self, message: JsonObject) -> None:
-        token = message.get("token")
-        if not isinstance(token, str) or not token:
-            await self._send({"event": "auth_error", "error": "Token is required"})
-            return
+    async def _authenticate(self, token: str) -> None:
+        """Authenticate, which counts as a request of its caller, or as a failure."""
         try:
             # As a header would have it, in which bytes are read as Latin-1.
             self._principal = await self._access.sign_in(token.encode("utf-8", "replace").decode("latin-1"))
@@ -118,7 +134,6 @@ class WorkflowSocket:
         self, action: Callable[[JsonObject, Principal], Awaitable[None]], message: JsonObject, principal: Principal
     ) -> None:
         try:
-            self._access.admit(principal)
             async with self._access.validity_of(principal).held():
                 await action(message, principal)
         except Unauthenticated as error:
@@ -248,6 +263,14 @@ class WorkflowSocket:
 
     async def _send_error(self, error: str) -> None:
         await self._send({"event": "error", "error": error})
+
+
+def _token(message: JsonObject | None) -> str | None:
+    """The token that a message authenticates with; None if it does not."""
+    if message is None or message.get("action") != "authenticate":
+        return None
+    token = message.get("token")
+    return token if isinstance(token, str) and token else None
 
 
 def _parsed(text: str | None) -> JsonObject | None:

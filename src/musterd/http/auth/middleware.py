@@ -32,13 +32,14 @@ class SocketAccess:
 
     :param principal: the caller, if the handshake says who it is or nobody needs to be authenticated.
     :param sign_in: authenticates a token, with the limits of requests.
-    :param admit: counts a message as a request; raises TooManyRequests if there are too many.
+    :param admit: counts a message as a request of a principal, or of the address if there is none yet; raises
+        TooManyRequests if there are too many.
     :param validity_of: how long a principal's token is valid.
     """
 
     principal: Principal | None
     sign_in: Callable[[str], Awaitable[Principal]]
-    admit: Callable[[Principal], None]
+    admit: Callable[[Principal | None], None]
     validity_of: Callable[[Principal], Validity]
 
 
@@ -83,7 +84,7 @@ class Authentication:
         return SocketAccess(
             principal=principal,
             sign_in=lambda token: self._authenticate(scope, [f"Bearer {token}"]),
-            admit=lambda principal: self._limits.admit(principal.name, address),
+            admit=lambda principal: self._limits.admit("" if principal is None else principal.name, address),
             validity_of=self._authenticator.validity,
         )
 
