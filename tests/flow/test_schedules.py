@@ -492,13 +492,43 @@ async def test_health_may_be_scheduled_and_starts_no_run(site: Site) -> None:
     assert (firing["status"], firing["status_code"], firing["run_id"]) == ("success", 200, None)
 
 
-async def test_firings_go_with_the_session_of_their_runs(site: Site) -> None:
-    schedule = await site.create()
+@pytest.mark.parametrize("message", ["hello", "[[ERROR 500]]"])
+async def test_a_firing_outlives_its_run_and_its_instant_does_not_fire_again(site: Site, message: str) -> None:
+    schedule = await site.create(payload={"message": message})
     await site.look(31)
-    (firing,) = await site.firings(schedule)
-    await site.ask("DELETE", f"/sessions/{firing['session_id']}")
+    (before,) = await site.firings(schedule)
+    await site.ask("DELETE", f"/sessions/{before['session_id']}")
     await site.client.server.engine.upkeep.deletions.once()
-    assert await site.firings(schedule) == []
+    (after,) = await site.firings(schedule)
+    assert after == {**before, **dict.fromkeys(("run_id", "session_id", "completed_at", "input", "output"))}
+    body = {"start": site.minute(0), "end": site.minute(0)}
+    assert (await site.ask("POST", f"/schedules/{schedule['id']}/backfill", body))["data"] == []
+    await site.look(32)
+    assert await site.firings(schedule) == [after]
+
+
+async def test_a_backfill_reaches_as_far_back_as_firings_are_kept(site: Site) -> None:
+    schedule = await site.create(cron_expr="0 0 1 * *")
+    body = {"start": clock.now() - 70 * 86_400, "end": clock.now()}
+    answer = await site.client.http.post(f"/schedules/{schedule['id']}/backfill", json=body)
+    assert problem(answer, 422, "VALIDATION_ERROR") == (
+        "Whether instants have fired is known for 31 days; choose a later start."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/disable", None), ("PATCH", "", {"enabled": False}), ("PATCH", "", {"cron_expr": "0 0 1 1 *"})],
+)
+async def test_instants_that_passed_before_a_change_leave_a_row_each(
+    site: Site, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    schedule = await site.create()
+    site.at(100)
+    await site.ask(method, f"/schedules/{schedule['id']}{path}", body)
+    await site.look(101)
+    rows = [(one["scheduled_for"], one["status"], one["error"]) for one in await site.firings(schedule)]
+    assert rows == [(site.minute(number), "skipped", "changed") for number in (0, 1)]
 
 
 # Rights
@@ -628,6 +658,21 @@ async def test_a_declared_schedule_is_served_and_changes_with_the_code_alone(
         assert firing["output"]["content"] == "Echo: tick"
     async with in_process(declared(other, database=database, agent=agent)) as client:
         assert [one["name"] for one in (await client.get("/schedules"))["data"]] == ["minutely"]
+
+
+async def test_a_deploy_that_changes_times_leaves_a_row_for_each_instant_that_passed(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(id="solo-agent", model="scripted")
+    before, after = [Schedule("tick", cron=cron, run=agent, message="x") for cron in ("* * * * *", "0 0 1 1 *")]
+    async with in_process(declared(before, database=database, agent=agent)) as client:
+        (schedule,) = (await client.get("/schedules"))["data"]
+    first = schedule["next_run_at"]
+    monkeypatch.setattr(clock, "now", lambda: first + 90.0)
+    async with in_process(declared(after, database=database, agent=agent)) as client:
+        site = Site(client, monkeypatch)
+        rows = [(one["scheduled_for"], one["status"], one["error"]) for one in await site.firings(schedule)]
+    assert rows == [(first, "skipped", "changed"), (first + 60, "skipped", "changed")]
 
 
 async def test_a_paused_run_is_a_paused_firing_that_goes_on_when_it_is_decided(

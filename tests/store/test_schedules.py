@@ -154,16 +154,26 @@ async def test_a_firing_is_looked_at_once_its_run_has_ended(database: Database, 
     assert (await look(database, NOW)).firings == []
 
 
-async def test_firings_go_with_their_schedule_their_run_or_in_time(database: Database) -> None:
+async def test_firings_go_with_their_schedule_or_in_time(database: Database) -> None:
     for one in (schedule("s1"), schedule("s2")):
         await database.write(lambda tx, one=one: store.add(tx, one))  # type: ignore[misc]
-    for left in (firing(1), firing(2, schedule_id="s2", run_id="r1"), firing(3, schedule_id="s2")):
+    for left in (firing(1), firing(2, schedule_id="s2", run_id="r1"), firing(3, schedule_id="s2"), firing(4)):
         await database.write(lambda tx, left=left: store.add_firing(tx, left))  # type: ignore[misc]
     await database.write(lambda tx: store.remove(tx, "s1"))
     assert await count(database, "firings") == 2
-    await database.write(lambda tx: store.remove_of_runs(tx, ["r1"], NOW))
-    assert await count(database, "firings") == 1
     assert await database.write(lambda tx: store.remove_old(tx, NOW, 100)) == 0
+    assert await database.write(lambda tx: store.remove_old(tx, NOW + 10, 100)) == 1
+
+
+async def test_a_firing_keeps_the_status_of_a_run_that_is_removed(database: Database, records: Records) -> None:
+    await database.write(lambda tx: store.add(tx, schedule()))
+    await records.settle(await records.started("r1"))
+    fired = firing(1, scheduled_for=NOW, run_id="r1", session_id="s1", look_at=NOW)
+    await database.write(lambda tx: store.add_firing(tx, fired))
+    await database.write(lambda tx: store.keep_of_runs(tx, ["r1"], NOW))
+    kept = await database.read(lambda tx: store.firing(tx, "s1", "f1"))
+    assert kept == replace(fired, run_id=None, session_id=None, look_at=None, outcome=FiringStatus.SUCCESS)
+    assert not await database.write(lambda tx: store.make_up(tx, firing(2, scheduled_for=NOW, look_at=NOW)))
     assert await database.write(lambda tx: store.remove_old(tx, NOW + 10, 100)) == 1
 
 

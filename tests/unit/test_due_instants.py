@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musterd.features.schedules.due_instants import CAUGHT_UP, KEPT_SECONDS, ROWS_AT_ONCE, plan
+from musterd.features.schedules.due_instants import (
+    CAUGHT_UP,
+    KEPT_SECONDS,
+    PASSED_OVER,
+    ROWS_AT_ONCE,
+    passed_over,
+    plan,
+)
 from musterd.features.schedules.records import OPERATOR, Definition, OnMissed, Schedule
 
 START = 1_800_000_000.0  # 2027-01-15T08:00Z
@@ -138,3 +145,13 @@ def _until(definition: Definition, begin: float, end: float) -> list[float]:
             break
         instants.append(at)
     return instants
+
+
+def test_a_change_passes_over_the_instants_that_passed_also_those_that_jitter_delays() -> None:
+    delayed = schedule(cron_expr="0 8 * * *", jitter_seconds=86_400)
+    assert delayed.offset_seconds > 60
+    assert plan(delayed, START + 60) is None
+    assert passed_over(delayed, START + 60) == [START]
+    assert passed_over(delayed, START - 1) == []
+    assert passed_over(replace(delayed, enabled=False), START + 60) == []
+    assert len(passed_over(schedule(), START + 2 * KEPT_SECONDS)) == PASSED_OVER

@@ -160,16 +160,17 @@ def firing_object(firing: Firing, scopes: Scopes) -> ScheduleRunResponse:
     run, error = firing.run, firing.error
     state = None if run is None else run.row.state
     code = firing.status_code
-    if run is not None and run.row.state.is_settled:
+    if firing.run_is_removed or (run is not None and run.row.state.is_settled):
         code = 200
-    if state is RunState.ERROR:
+    is_over_without_run = firing.outcome is not None and not firing.run_is_removed
+    if firing.status is FiringStatus.FAILED and error is None:
         error = "Run failed with status ERROR"
     answer: ScheduleRunResponse = {
         "id": firing.id,
         "schedule_id": firing.schedule_id,
         "attempt": firing.attempt,
         "triggered_at": int(firing.created_at),
-        "completed_at": int(firing.created_at) if run is None and firing.outcome is not None else None,
+        "completed_at": int(firing.created_at) if is_over_without_run else None,
         "status": firing.status,
         "status_code": code,
         "run_id": firing.run_id,

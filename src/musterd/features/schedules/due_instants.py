@@ -1,6 +1,6 @@
 """The due instants of a schedule: which of them fires, and which are skipped. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -14,7 +14,11 @@ ROWS_AT_ONCE = 100
 """How many instants one transaction stores at most."""
 KEPT_SECONDS = 31 * 86_400.0
 """How long a skipped instant has a row. Instants that were missed longer ago get none."""
+PASSED_OVER = 1000
+"""How many instants a change of a schedule passes over with a row, the first ones."""
 MISSED = "missed"
+CHANGED = "changed"
+"""Why an instant is skipped that had passed when its schedule was disabled or got other times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,8 @@ def plan(schedule: Schedule, now: float) -> Plan | None:
     first, offset = schedule.next_run_at, schedule.offset_seconds
     if first is None or not schedule.enabled or first + offset > now:
         return None
-    definition = schedule.definition
-    begin = max(first, now - KEPT_SECONDS) if definition.cron_expr is not None else first
-    instants = takewhile(lambda at: at + offset <= now, definition.instants_after(begin - 0.001))
-    due = list(islice(instants, ROWS_AT_ONCE + CAUGHT_UP))
+    definition, begin = schedule.definition, _begin(schedule, first, now)
+    due = list(islice(_instants(schedule, begin, now, offset), ROWS_AT_ONCE + CAUGHT_UP))
     skipped: list[float] = []
     for place, instant in enumerate(due[:ROWS_AT_ONCE]):
         late_seconds = now - instant - offset
@@ -49,6 +51,23 @@ def plan(schedule: Schedule, now: float) -> Plan | None:
             return Plan(skipped, instant, late_seconds > ON_TIME_SECONDS, definition.next_after(instant))
         skipped.append(instant)
     return Plan(skipped, None, False, definition.next_after(skipped[-1] if skipped else begin))
+
+
+def passed_over(schedule: Schedule, now: float) -> list[float]:
+    """The instants that will not fire if the schedule is disabled or gets other times now."""
+    first = schedule.next_run_at
+    if first is None or not schedule.enabled:
+        return []
+    return list(islice(_instants(schedule, _begin(schedule, first, now), now), PASSED_OVER))
+
+
+def _begin(schedule: Schedule, first: float, now: float) -> float:
+    """The first instant that has a row, or a time before it."""
+    return first if schedule.definition.cron_expr is None else max(first, now - KEPT_SECONDS)
+
+
+def _instants(schedule: Schedule, begin: float, now: float, offset: float = 0.0) -> Iterator[float]:
+    return takewhile(lambda at: at + offset <= now, schedule.definition.instants_after(begin - 0.001))
 
 
 def _fires(schedule: Schedule, late_seconds: float, later: int) -> bool:

@@ -327,6 +327,18 @@ def run_request(schedule: Schedule, caller: Caller, key: str | None = None) -> R
     )
 
 
+def skipped_firings(schedule: Schedule, instants: Sequence[float], now: float, reason: str) -> list[Firing]:
+    """The firings of instants that are skipped."""
+    return [
+        replace(
+            _firing(schedule, now, Trigger.CATCH_UP, scheduled_for=instant),
+            outcome=FiringStatus.SKIPPED,
+            error=reason,
+        )
+        for instant in instants
+    ]
+
+
 def _session_of(schedule: Schedule) -> str:
     return str((schedule.definition.payload or {}).get("session_id", schedule.session_id))
 
@@ -353,15 +365,7 @@ def _with_retries(schedule: Schedule, firing: Firing) -> Firing:
 async def _advance(tx: Tx, schedule: Schedule, planned: Plan, now: float) -> None:
     """Move the schedule, and store the instants that are passed over."""
     await store.advance(tx, schedule, planned.next_run_at)
-    skipped = [
-        replace(
-            _firing(schedule, now, Trigger.CATCH_UP, scheduled_for=instant),
-            outcome=FiringStatus.SKIPPED,
-            error=MISSED,
-        )
-        for instant in planned.skipped
-    ]
-    await store.add_firings(tx, skipped)
+    await store.add_firings(tx, skipped_firings(schedule, planned.skipped, now, MISSED))
 
 
 async def _lock(tx: Tx, schedule: Schedule) -> None:

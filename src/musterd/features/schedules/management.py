@@ -9,7 +9,8 @@ from musterd.core.callers import Caller
 from musterd.core.cron import InvalidCron, zone_of
 from musterd.core.errors import Conflict, InvalidInput, NotFound
 from musterd.features.schedules import store
-from musterd.features.schedules.firing import run_request
+from musterd.features.schedules.due_instants import CHANGED, KEPT_SECONDS, passed_over
+from musterd.features.schedules.firing import run_request, skipped_firings
 from musterd.features.schedules.records import (
     HEALTH,
     Definition,
@@ -31,6 +32,7 @@ _KEYS = "b3e0a1c4-7d52-4f6e-9c1b-52e8d7a40f13"
 """What the ids of schedules that are created under idempotency keys are derived from."""
 MAX_BACKFILL = 100
 """How many instants one request makes up for."""
+KEPT_DAYS = int(KEPT_SECONDS // 86_400)
 
 
 class Schedules:
@@ -132,6 +134,7 @@ class Schedules:
                 changed = replace(changed, maker=maker_of(principal))
             goes_on = is_enabled and schedule.enabled and definition.times == schedule.definition.times
             if not goes_on:
+                await pass_over(tx, schedule, now)
                 changed = with_next_instant(changed, is_enabled, now)
             changed = replace(changed, updated_at=now, version=schedule.version + 1)
             await (store.change if changed.name == schedule.name else store.rename)(tx, changed)
@@ -150,6 +153,7 @@ class Schedules:
             schedule, now = await _locked(tx, schedule_id, caller), clock.now()
             if schedule.enabled == enabled:
                 return schedule
+            await pass_over(tx, schedule, now)
             changed = replace(schedule, updated_at=now, version=schedule.version + 1)
             changed = with_next_instant(changed, enabled, now)
             if enabled and not changed.enabled:
@@ -230,7 +234,7 @@ class Schedules:
 
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: the schedule is disabled.
-        :raises InvalidInput: there are too many instants.
+        :raises InvalidInput: there are too many instants, or some are too old.
         """
         now = clock.now()
 
@@ -242,6 +246,8 @@ class Schedules:
             past = list(islice(takewhile(lambda at: at <= min(end, now), instants), MAX_BACKFILL + 1))
             if len(past) > MAX_BACKFILL:
                 raise InvalidInput(f"There are more than {MAX_BACKFILL} instants; choose a shorter range.")
+            if past and past[0] < now - KEPT_SECONDS:
+                raise InvalidInput(f"Whether instants have fired is known for {KEPT_DAYS} days; choose a later start.")
             made_up = []
             for instant in past:
                 firing = Firing(
@@ -339,6 +345,12 @@ def with_next_instant(schedule: Schedule, enabled: bool, now: float) -> Schedule
     next_run_at = next_instant(schedule.definition, now)
     is_enabled = enabled and next_run_at is not None
     return replace(schedule, enabled=is_enabled, next_run_at=next_run_at if is_enabled else None)
+
+
+async def pass_over(tx: Tx, schedule: Schedule, now: float) -> None:
+    """Store the past instants of a schedule that did not fire, before it is disabled or gets other times."""
+    with contextlib.suppress(InvalidCron):  # a time zone may have been removed
+        await store.add_firings(tx, skipped_firings(schedule, passed_over(schedule, now), now, CHANGED))
 
 
 async def _visible(tx: Tx, schedule_id: str, caller: Caller) -> Schedule:

@@ -271,7 +271,7 @@ class Firing:
 
     :param scheduled_for: the instant; None: it was triggered by hand.
     :param attempt: from 1; each retry is a firing of its own.
-    :param outcome: its status, if it has no run.
+    :param outcome: its status, if it has no run, or none any more.
     :param error: why it has no run, or was skipped.
     :param look_at: when upkeep has to do something about it: start its run, or retry a run that has failed.
     :param run: its run, if it was read with it.
@@ -290,6 +290,11 @@ class Firing:
     error: str | None = None
     look_at: float | None = None
     run: RunView | None = None
+
+    @property
+    def run_is_removed(self) -> bool:
+        """Whether it had a run, which was removed."""
+        return self.outcome in _OF_RUNS.values() and self.status_code is None
 
     @property
     def status(self) -> FiringStatus:

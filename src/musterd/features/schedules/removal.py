@@ -1,4 +1,4 @@
-"""Removes the firings of runs that are removed."""
+"""Keeps the firings of runs that are removed."""
 
 from collections.abc import Sequence
 
@@ -13,4 +13,4 @@ async def _nothing(database: Database, slices: Slices, runs: Sequence[Removable]
     """There is nothing to prepare."""
 
 
-REMOVAL_HOOK = RunRemovalHook(prepare=_nothing, in_transaction=store.remove_of_runs)
+REMOVAL_HOOK = RunRemovalHook(prepare=_nothing, in_transaction=store.keep_of_runs)

@@ -14,7 +14,7 @@ from musterd.features.schedules import store
 from musterd.features.schedules.declared import Declared, declared_schedules
 from musterd.features.schedules.due_instants import KEPT_SECONDS
 from musterd.features.schedules.firing import Firer
-from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, with_next_instant
+from musterd.features.schedules.management import DISABLED, NOT_FOUND, Schedules, pass_over, with_next_instant
 from musterd.features.schedules.records import OPERATOR, Firing, Schedule
 from musterd.features.schedules.rights import Rights
 from musterd.features.schedules.run_schedules import RunSchedules
@@ -158,6 +158,7 @@ async def _declare(
             )
             # If its times are the same, instants that were missed during the deploy still fire.
             if before.definition.times != declaration.definition.times:
+                await pass_over(tx, before, now)
                 schedule = with_next_instant(schedule, before.enabled, now)
             await store.change(tx, schedule)
             changed.append((schedule, "changed"))

@@ -137,8 +137,15 @@ PAGE = Statement(
         ORDER BY f.created_at DESC, f.scheduled_for DESC, f.attempt DESC, f.id LIMIT :limit OFFSET :offset""",
 )
 COUNT = Statement("firings_count", "SELECT count(*) AS n FROM firings WHERE schedule_id = :schedule_id")
-# A run continues another one, so a whole chain of retries belongs to one instant; each has a row of its own.
-OF_RUNS = Statement("firings_remove_of_runs", "DELETE FROM firings WHERE IN_LIST(run_id, :runs)")
+# Without its row, an instant could fire again.
+KEEP_OF_RUNS = Statement(
+    "firings_keep_of_runs",
+    """UPDATE firings SET run_id = NULL, session_id = NULL, look_at = NULL,
+           outcome = (SELECT CASE r.state WHEN 'completed' THEN 'success' WHEN 'error' THEN 'failed'
+                                          ELSE 'cancelled' END
+                      FROM runs r WHERE r.run_id = firings.run_id)
+       WHERE IN_LIST(run_id, :runs)""",
+)
 OF_RUN = Statement("firing_of_run", "SELECT * FROM firings WHERE run_id = :run_id")
 OLD = Statement(
     "firings_remove_old",
@@ -379,9 +386,9 @@ async def firings(tx: Tx, schedule_id: str, *, limit: int, page: int) -> tuple[l
     return [_view(row) for row in rows], 0 if count is None else int(count["n"])
 
 
-async def remove_of_runs(tx: Tx, root_ids: Sequence[str], now: float) -> None:
-    """Remove the firings of runs that are removed."""
-    await tx.run(OF_RUNS, {"runs": jsontext.dumps(list(root_ids))})
+async def keep_of_runs(tx: Tx, root_ids: Sequence[str], now: float) -> None:
+    """Keep the firings of runs that are removed, each with the status that its run had."""
+    await tx.run(KEEP_OF_RUNS, {"runs": jsontext.dumps(list(root_ids))})
 
 
 async def remove_old(tx: Tx, before: float, limit: int) -> int:
