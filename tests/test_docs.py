@@ -3,7 +3,8 @@
 A page is a small script. Blocks of Python, YAML and JavaScript that begin with ``# name`` are files; in blocks of
 ``sh`` the lines that serve start a server (the one before it stops) and those with ``curl`` are executed, at the
 server's own port. A block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in
-order; ``…`` stands for anything. Blocks of ``bash`` start several processes: one shell executes them all, and what
+order; ``…`` stands for anything. A refusal that no such block shows fails. In blocks of ``console`` the commands of
+:data:`OFFLINE` are executed. Blocks of ``bash`` start several processes: one shell executes them all, and what
 such a block answers is what it prints last.
 """
 
@@ -53,9 +54,12 @@ SERVER_FOLDER = "/tmp/musterd-pg"
 NATS_PORTS, NATS_CLUSTER_PORTS = "1422", "1622"
 """How the ports begin of the NATS servers that a page starts; their numbers follow."""
 SLOW, HASTY = "WORDS 60 200", "WORDS 60 100"
+OFFLINE = re.compile(r"\$ (\.venv/bin/musterd (?:schedules|cron) .*)")
+"""Commands of ``console`` blocks that need neither a person nor a running server."""
 ADDRESS = "127.0.0.1:7777"
 START_SECONDS = 30
 CURL_SECONDS = 60
+STATUS_OF_CURL = "%{stderr}%{http_code}"
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -127,15 +131,20 @@ def test_the_first_team_is_short() -> None:
 
 
 class Terminal:
-    """Types a page's commands in a folder; at most one server runs there."""
+    """Types a page's commands in a folder; at most one server runs there.
+
+    :ivar refusal: the last request with its answer, if it was refused.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._server: subprocess.Popen[str] | None = None
         self._address = ""
+        self.refusal = ""
 
     def type(self, command: str) -> str | None:
         """Execute the command; the answer of a request, None for what does not ask one."""
+        assert not self.refusal, self.refusal
         words = shlex.split(command)
         variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         words = words[len(variables) :]
@@ -178,13 +187,14 @@ class Terminal:
         assert self._server is not None, "nothing is served yet"
         command = [word.replace(ADDRESS, self._address) for word in words]
         done = subprocess.run(
-            [*command, "--silent", "--show-error", "--max-time", str(CURL_SECONDS)],
+            [*command, "--silent", "--show-error", "--max-time", str(CURL_SECONDS), "--write-out", STATUS_OF_CURL],
             cwd=self._folder,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+        self.refusal = f"{shlex.join(command)}: {done.stdout}" if int(done.stderr[-3:]) >= 400 else ""
         if done.stdout.startswith("event: "):
             scanned.check(done.stdout)
         return done.stdout
@@ -232,9 +242,15 @@ def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, t
             assert answer is not None
             documented, actual = json.loads(text), json.loads(answer)
             assert missing(documented, actual) == [], actual
+            terminal.refusal = ""
         elif language == "text":
             assert answer is not None
             assert lines_missing(text, answer) == [], answer
+            terminal.refusal = ""
+        elif language == "console":
+            for command in OFFLINE.findall(text):
+                terminal.type(command)
+    assert not terminal.refusal, terminal.refusal
 
 
 def free_tens() -> Iterator[str]:
