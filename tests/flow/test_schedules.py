@@ -394,6 +394,33 @@ async def test_a_run_that_fails_is_continued_later_and_each_try_is_a_row(site: S
     assert len(await site.firings(schedule)) == 2, "it was the last try"
 
 
+async def test_the_only_instant_of_a_schedule_is_retried_too(site: Site) -> None:
+    hold = site.model.hold("wait")
+    fails = {"payload": {"message": "wait [[ERROR 500]]"}, "max_retries": 1, "retry_delay_seconds": 5}
+    schedule = await site.create(cron_expr=None, at=site.minute(0), **fails)
+    await site.look(31)
+    hold.release()  # not before: this look must not see the failure
+    assert [one["status"] for one in await site.firings(schedule)] == ["failed"]
+    await site.look(32)
+    assert (await site.ask("GET", f"/schedules/{schedule['id']}"))["enabled"] is False
+    site.at(60)
+    await site.client.server.engine.upkeep.once()
+    firings = await site.firings(schedule)
+    assert [(one["attempt"], one["status"]) for one in firings] == [(1, "failed"), (2, "failed")]
+
+
+async def test_a_schedule_that_a_person_disables_is_not_retried(site: Site) -> None:
+    hold = site.model.hold("wait")
+    schedule = await site.create(payload={"message": "wait [[ERROR 500]]"}, max_retries=1)
+    await site.look(31)
+    await site.ask("POST", f"/schedules/{schedule['id']}/disable")
+    hold.release()
+    failed = await site.firings(schedule)
+    await site.look(32)
+    assert await site.firings(schedule) == failed
+    assert [one["status"] for one in failed] == ["failed"]
+
+
 async def test_a_firing_whose_run_is_refused_fails_in_words_and_the_schedule_goes_on(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

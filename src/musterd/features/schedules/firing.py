@@ -213,7 +213,7 @@ class Firer:
         view = await self._database.read(lambda tx: store.firing(tx, failed.schedule_id, failed.id))
         if view is None:
             return
-        if not schedule.enabled or (failed.run_id is not None and view.status is not FiringStatus.FAILED):
+        if _is_stopped(schedule, failed) or (failed.run_id is not None and view.status is not FiringStatus.FAILED):
             await self._database.write(lambda tx: store.close_firing(tx, failed))
             return
         firing = _firing(
@@ -360,6 +360,13 @@ def _with_retries(schedule: Schedule, firing: Firing) -> Firing:
     """The firing as upkeep watches it until its run has ended, if a failed run is to be retried."""
     has_retry = firing.attempt <= schedule.definition.max_retries
     return replace(firing, look_at=firing.created_at if has_retry else None)
+
+
+def _is_stopped(schedule: Schedule, failed: Firing) -> bool:
+    """Whether somebody has disabled a schedule. After its last instant it is disabled too, but that one is retried."""
+    if schedule.enabled:
+        return False
+    return failed.scheduled_for is None or schedule.definition.next_after(failed.scheduled_for) is not None
 
 
 async def _advance(tx: Tx, schedule: Schedule, planned: Plan, now: float) -> None:
