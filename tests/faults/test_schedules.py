@@ -19,6 +19,7 @@ from musterd.features.schedules.records import (
     Schedule,
     SessionPolicy,
 )
+from tests.faults.test_workflow_kill_points import RESULT
 from tests.support.process import QUICK, Deployment, deployment_of, until
 
 SHIFT = "clock-shift"
@@ -165,6 +166,43 @@ def test_a_run_of_a_schedule_goes_on_after_a_crash_and_its_firing_follows(site: 
     assert (firing["status"], firing["output"]["content"]) == ("success", "Done: waited go")
     assert site.run(firing["run_id"])["attempt"] == 2
     assert second.http.get(f"/schedules/{one.id}").json()["enabled"] is False
+
+
+@pytest.fixture
+def workflows(database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    yield from deployment_of(database_url, tmp_path, Path(__file__).with_name("components_workflows.py"))
+
+
+def test_a_workflow_of_a_schedule_goes_on_at_its_step_after_a_crash(workflows: Deployment) -> None:
+    now = clock.now()
+    one = schedule(1, now - 1, cron_expr=None, at=now - 1, endpoint="/workflows/flow/runs", payload={"message": "go"})
+    add(workflows, one)
+    workflows.dies("recorded:4:kill")
+    before = workflows.counts()
+    assert before
+    second = workflows.serve(**QUICK)
+    until(lambda: is_caught_up(workflows, now), "the run has ended")
+    (firing,) = second.http.get(f"/schedules/{one.id}/runs").json()["data"]
+    assert (firing["status"], firing["output"]["content"]) == ("success", RESULT)
+    assert workflows.run(firing["run_id"])["attempt"] == 2
+    counts = workflows.counts()
+    assert counts.total() <= len(counts) + 2, "what was stored was not done again"
+
+
+@pytest.mark.parametrize("point", ["accepting", "accepted"])
+def test_a_failed_run_is_retried_once_though_a_process_is_killed_before_the_retry(site: Deployment, point: str) -> None:
+    """The first acceptance is that of the firing, the second one that of the retry."""
+    now, settings = clock.now(), {**QUICK, "model_retry_seconds": 0}
+    message = {"message": "[[ERROR 500]]"}
+    limits = {"max_retries": 1, "retry_delay_seconds": 1}
+    one = schedule(1, now - 1, cron_expr=None, at=now - 1, payload=message, **limits)
+    add(site, one)
+    site.begin("worker", fault=f"{point}:2:kill", **settings).died()
+    site.work(**settings)
+    states = "SELECT f.attempt, r.state FROM firings f JOIN runs r ON r.run_id = f.run_id ORDER BY f.attempt"
+    ended = [{"attempt": attempt, "state": "error"} for attempt in (1, 2)]
+    until(lambda: site.select(states) == ended, "the retry has ended")
+    assert site.select("SELECT count(*) AS n FROM runs") == [{"n": 2}]
 
 
 @pytest.mark.parametrize("point", ["performing", "performed", "recorded"])
