@@ -1,19 +1,20 @@
-"""A workflow with every kind of container, whose functions and choices add a line to a file that survives."""
+"""Workflows whose functions and choices add a line to a file that survives: one with every container, one that asks."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from musterd import Agent, Condition, Loop, Parallel, Router, Step, StepInput, StepOutput, Steps, ToolContext, Workflow
 from tests.faults.components import CountingModel, count
 
 
-def step(name: str) -> Step:
+def step(name: str, **options: Any) -> Step:
     """A step whose calls are counted under the key of the call; it may be called again."""
 
     def work(step_input: StepInput, run_context: ToolContext) -> str:
         count(f"step {name} {run_context.idempotency_key}")
         return f"{step_input.previous_step_content or step_input.input}>{name}"
 
-    return Step(name=name, executor=work, retry_safe=True)
+    return Step(name=name, executor=work, retry_safe=True, **options)
 
 
 def choosing(name: str, answer: object) -> Callable[[StepInput], object]:
@@ -47,5 +48,16 @@ flow = Workflow(
         ),
         Router(name="way", selector=choosing("way", "this"), choices=[step("this"), step("that")]),
         Steps(name="group", steps=[step("last"), writer]),
+    ],
+)
+asking = Workflow(
+    id="asking",
+    steps=[
+        Loop(
+            name="again",
+            steps=[Parallel(step("guarded", requires_confirmation=True), step("free"), name="both")],
+            max_iterations=2,
+        ),
+        step("end"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,4 +63,25 @@ def check_end(site: Deployment, done: set[str], before: Counter[str]) -> None:
     for line, count in after.items():
         assert count <= before[line] + (0 if line in done else 1), f"{line} was done {count} times"
     assert {line for line in after if not line.startswith("model")} == {*map(step_line, STEPS), *CHOICES.values()}
+    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
+
+
+def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) -> None:
+    first = site.serve()
+    first.accepted("go", "r1", "workflows/asking")
+    assert first.ended("r1", "workflows/asking")["status"] == "PAUSED"
+    first.kill()
+    view = dict[str, Any]()
+    for status in ("PAUSED", "COMPLETED"):  # each iteration asks
+        process = site.serve()
+        (approval,) = process.http.get("/approvals", params={"status": "pending"}).json()["data"]
+        assert (approval["tool_name"], approval["run_id"]) == ("guarded", "r1")
+        decided = process.http.post(f"/approvals/{approval['id']}/resolve", json={"status": "approved"})
+        assert decided.status_code == 200, decided.text
+        view = process.ended("r1", "workflows/asking")
+        assert view["status"] == status
+        process.kill()
+    assert view["content"] == "go>free>end"
+    assert Counter(line.split()[1] for line in site.counts().elements()) == {"guarded": 2, "free": 2, "end": 1}
+    assert set(site.counts().values()) == {1}, "each call has its own key, and was made once"
     check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))

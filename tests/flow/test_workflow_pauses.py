@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from dirty_equals import IsFloat, IsStr
 
-from tests.support.app import Serve
+from musterd import Parallel, Step, Workflow
+from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, problem, read_stream, wrong_fields
-from tests.support.workflows import workflow_sample
+from tests.support.workflows import up, workflow_sample
 
 IS_ID = IsStr(regex=r"[0-9a-f]{8}-[0-9a-f-]{27}")
 STEP_INPUT: dict[str, Any] = {
@@ -306,3 +307,27 @@ async def test_the_pause_has_a_time(client: ServerClient) -> None:
     (active,) = await client.get("/sessions/s1/active")
     assert active["pause"] == {"expires_at": IsFloat}
     assert active["workflow_id"] == "hitl"
+
+
+async def test_the_questions_of_two_branches_are_decided_in_parts(serve: Serve) -> None:
+    branches = [Step(name=name, executor=up, requires_confirmation=True) for name in ("x", "y")]
+    both = Workflow(id="both", steps=[Parallel(*branches, name="both")])
+    async with serve(served=Sample([], [], [both])) as client:
+        run = await paused(client, "both")
+        x, y = sorted(run["step_requirements"], key=lambda question: str(question["step_name"]))
+        yes, no = {**x, "confirmed": True}, {**x, "confirmed": False}
+        path = f"/workflows/both/runs/{run['run_id']}/continue"
+
+        async def refused(status: int, code: str, *questions: dict[str, Any]) -> str:
+            form = {"session_id": "s1", "stream": "false", "step_requirements": json.dumps(questions)}
+            return problem(await client.http.post(path, data=form), status, code)
+
+        assert "two decisions" in await refused(422, "VALIDATION_ERROR", yes, no)
+        left = await decided(client, run, step_requirements=[yes, y])
+        assert (left["status"], only_step(left)) == ("PAUSED", y)
+        assert (await decided(client, run, step_requirements=[yes]))["status"] == "PAUSED"
+        assert await refused(409, "CONFLICT", no) == "run is already continued"
+        done = await decided(client, run, step_requirements=[{**y, "confirmed": True}])
+        assert done["status"] == "COMPLETED"
+        assert [step["step_name"] for step in done["step_results"][0]["steps"]] == ["x", "y"]
+        assert await refused(409, "CONFLICT", {**y, "confirmed": False}) == "run is already continued"
