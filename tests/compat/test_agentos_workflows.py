@@ -93,12 +93,13 @@ def test_an_unknown_workflow(agentos: Driver) -> None:
 
 
 def test_a_cancel(agentos: Driver, http: httpx2.Client, session_id: str) -> None:
-    fields = {"message": "hello", "session_id": session_id, "background": "true"}
-    started = http.post("/workflows/seq/runs", data=fields)
-    run_id = started.json()["run_id"]
-    agentos.cancel_workflow_run("seq", run_id)
+    stream = agentos.begin("run_workflow_stream", "seq", "[[SLEEP 600000]]", session_id=session_id)
+    run_id = stream.until("StepStarted")["run_id"]
+    assert agentos.cancel_workflow_run("seq", run_id) is None
+    assert names(stream.result())[-1] == "WorkflowCancelled"
     ended = http.get(f"/workflows/seq/runs/{run_id}", params={"session_id": session_id, "wait": 30}).json()
-    assert ended["status"] in ("CANCELLED", "COMPLETED")
+    assert ended["status"] == "CANCELLED"
+    assert agentos.complaints() == []
 
 
 def test_sessions_of_workflows(agentos: Driver, session_id: str) -> None:
