@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class HostApplication:
         """Whether it has routes of its own."""
         return any(not isinstance(route, _Operations) for route in self.app.routes)
 
+    def lifespan(self) -> AbstractAsyncContextManager[Any]:
+        """What the application opens before the first request, and closes after the last one."""
+        context: AbstractAsyncContextManager[Any] = self.app.router.lifespan_context(self.app)
+        return context
+
     def serve_inside(self, server_app: Starlette) -> Starlette:
         """The application with the operations of ``server_app``, whose lifespan becomes part of its own."""
         host: Starlette = self.app
@@ -37,7 +43,8 @@ class HostApplication:
 
         @contextlib.asynccontextmanager
         async def lifespan(app: Starlette) -> AsyncIterator[Any]:
-            async with server_app.router.lifespan_context(server_app), own_lifespan(app) as state:
+            # Runs are driven only while what the own lifespan opens is open: tools may need it.
+            async with own_lifespan(app) as state, server_app.router.lifespan_context(server_app):
                 yield state
 
         router.lifespan_context = lifespan

@@ -137,6 +137,7 @@ class AgnoReader:
             )
 
     def _registry(self, declared: list[Any], values: dict[str, Any], place: Place) -> Registry:
+        self.report.is_of_agno = True
         models = Models(self._settings, self.report)
         components = Components(models, self.report, place)
         workflows = Workflows(components, models, self.report, place)

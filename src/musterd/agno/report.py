@@ -31,12 +31,14 @@ class Report:
     :param requires_access: what asks for a key or a token, with its place; None if nothing does.
     :param settings: the settings that the file declares.
     :param host: the file's own application, in which musterd is served; None if it has none.
+    :param is_of_agno: whether the source declares what it serves with Agno's classes.
     """
 
     remarks: list[Remark] = field(default_factory=list)
     requires_access: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     host: HostApplication | None = None
+    is_of_agno: bool = False
 
     def here(self, option: str, text: str, place: Place | None) -> None:
         """Add an option that musterd handles differently."""

@@ -59,7 +59,8 @@ def get(source: str, path: str, *, db: str | None) -> int:
     with _existing_database(settings) as url:
         settings = settings.model_copy(update={"db": url})
         with reported_together():
-            app = create_app(registry=load_source(source, settings).registry, settings=settings, process_role=LISTENER)
+            loaded = load_source(source, settings)
+            app = create_app(registry=loaded.registry, settings=loaded.settings, process_role=LISTENER)
         app.state.server.prepare()
         response = asyncio.run(_response(app, path))
     sys.stdout.buffer.write(response.content)

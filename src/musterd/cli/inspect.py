@@ -1,6 +1,5 @@
 """``musterd inspect``: what a source declares, and what musterd does differently."""
 
-from musterd.agno.system_settings import with_declared
 from musterd.cli.output import print_json, print_text
 from musterd.cli.settings import settings_from
 from musterd.cli.source import Source, load_source
@@ -14,9 +13,8 @@ def inspect(source: str, *, as_json: bool) -> int:
 
     :raises DeclarationError: a declaration is wrong, or cannot be served.
     """
-    settings = settings_from(None)
-    loaded = load_source(source, settings)
-    is_open = auth_mode(with_declared(settings, loaded.report.settings)) == "none"
+    loaded = load_source(source, settings_from(None))
+    is_open = auth_mode(loaded.settings) == "none"
     if as_json:
         print_json(_as_object(loaded))
     else:

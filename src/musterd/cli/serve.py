@@ -35,10 +35,9 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     :raises DeclarationError: a declaration is wrong.
     :raises StartError: the server cannot start with these settings.
     """
-    from musterd.agno.system_settings import with_declared
     from musterd.app import create_app
     from musterd.cli.logs import configure
-    from musterd.cli.source import load_source, log_differences, require_declared_access
+    from musterd.cli.source import load_source, log_differences, log_open_routes, require_declared_access
     from musterd.declare.problems import reported_together
     from musterd.http.uvicorn_protocol import protocol_options
 
@@ -48,14 +47,15 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
         loaded = load_source(source, settings)
-        settings = with_declared(settings, loaded.report.settings)
+        settings = loaded.settings
         # After the file is loaded, because it may declare the keys.
         require_key(settings, host, is_open=is_local or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
         app = create_app(registry=loaded.registry, settings=settings, is_loopback=is_local, process_role=role)
         if loaded.report.host is not None:
             app = loaded.report.host.serve_inside(app)
     require_declared_access(loaded.report, settings)
-    log_differences(loaded.report, settings)
+    log_differences(loaded)
+    log_open_routes(loaded.report)
     # Before it listens: no client connects to a server whose database cannot be used.
     app.state.server.prepare()
     listener = listen(host, port)

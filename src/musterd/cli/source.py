@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import structlog
 
 from musterd.agno import AgnoReader, Report
+from musterd.agno.system_settings import with_declared
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.declare import Registry, load
@@ -18,10 +19,12 @@ class Source:
     """What a source declares.
 
     :param report: what musterd does differently from what it declares with Agno's classes.
+    :param settings: the settings of the command, with those that the source declares.
     """
 
     registry: Registry
     report: Report
+    settings: Settings
 
 
 def load_source(source: str, settings: Settings) -> Source:
@@ -30,7 +33,8 @@ def load_source(source: str, settings: Settings) -> Source:
     :raises DeclarationError: a declaration is wrong, or cannot be served.
     """
     reader = AgnoReader(settings)
-    return Source(load(source, reader), reader.report)
+    registry = load(source, reader)
+    return Source(registry, reader.report, with_declared(settings, reader.report.settings))
 
 
 def require_declared_access(report: Report, settings: Settings) -> None:
@@ -45,11 +49,21 @@ def require_declared_access(report: Report, settings: Settings) -> None:
         )
 
 
-def log_differences(report: Report, settings: Settings) -> None:
-    """Log what musterd does differently from what the source declares."""
+def log_differences(source: Source) -> None:
+    """Log what a process that drives runs does differently from what the source declares."""
+    report, override = source.report, source.settings.model_override
     for line in report.start_lines():
         log.warning(line)
+    if override:
+        log.warning(f"every agent and team uses the model {override} (MUSTERD_MODEL_OVERRIDE)")
+    if override and report.is_of_agno:
+        log.warning(
+            "runs that the file's own functions start with Agno, such as agent.run() in a tool, still call the "
+            "declared models (MUSTERD_MODEL_OVERRIDE does not replace these)"
+        )
+
+
+def log_open_routes(report: Report) -> None:
+    """Log that the routes of the file's own application are served as they are."""
     if report.host is not None and report.host.has_routes:
         log.warning("musterd checks neither a key nor the Host header for routes of the file's own application")
-    if settings.model_override:
-        log.warning(f"every agent and team uses the model {settings.model_override} (MUSTERD_MODEL_OVERRIDE)")

@@ -34,28 +34,39 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     """
     from musterd.app import FEATURES
     from musterd.cli.logs import configure
-    from musterd.cli.source import load_source
+    from musterd.cli.source import load_source, log_differences
     from musterd.declare.problems import reported_together
 
     settings = settings_from(db)
-    if port is not None:
-        require_key(settings, host, is_open=is_loopback(host))
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     probes: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
     with reported_together():
-        registry = load_source(source, settings).registry
+        loaded = load_source(source, settings)
         if port is None:
-            server = Server(registry, settings, FEATURES, WORKER)
+            server = Server(loaded.registry, loaded.settings, FEATURES, WORKER)
         else:
-            server, probes = _with_probes(registry, settings, host, port)
+            # After the file is loaded, because it may declare the keys.
+            require_key(loaded.settings, host, is_open=is_loopback(host))
+            server, probes = _with_probes(loaded.registry, loaded.settings, host, port)
+    log_differences(loaded)
     server.prepare()
-    asyncio.run(_work(server, probes))
+    own_application = loaded.report.host
+    lifespan: AbstractAsyncContextManager[object] = (
+        contextlib.nullcontext() if own_application is None else own_application.lifespan()
+    )
+    asyncio.run(_work(server, probes, lifespan))
     log_stopped()
     return 0
 
 
-async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> None:
+async def _work(
+    server: Server, probes: AbstractAsyncContextManager[str], lifespan: AbstractAsyncContextManager[object]
+) -> None:
+    """Drive runs until a signal stops the server.
+
+    :param lifespan: that of the file's own application; the runs may need what it opens.
+    """
     stop_requested, is_stopping = asyncio.Event(), False
     loop = asyncio.get_running_loop()
 
@@ -73,7 +84,8 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
 
     for signal_number in SIGNALS:
         signal.signal(signal_number, in_this_process(on_signal))
-    async with probes as address, server.running():  # in this order: probes are answered during the drain
+    # In this order: probes are answered during the drain, in which runs still need what the lifespan opened.
+    async with probes as address, lifespan, server.running():
         garbage_collection.freeze_and_resume(START)
         print(f"musterd: working on {redacted_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
         await stop_requested.wait()

@@ -16,7 +16,7 @@ from musterd.agno.hosting import HostApplication
 from musterd.cli.listening import listen, url_of
 from musterd.cli.main import main
 from musterd.cli.serve import require_key
-from musterd.cli.source import log_differences
+from musterd.cli.source import log_open_routes
 from musterd.core.errors import StartError
 
 
@@ -75,5 +75,5 @@ def test_a_start_says_that_a_files_own_routes_need_no_key(routes: list[Route], l
     host = HostApplication(Starlette(routes=routes), own_routes_first=False)
     host.serve_inside(create_app(agents=[Agent(id="writer", model="scripted")], settings=settings))
     with capture_logs() as log:
-        log_differences(Report(host=host), settings)
+        log_open_routes(Report(host=host))
     assert len([line for line in log if "checks neither a key nor the Host header" in line["event"]]) == lines
