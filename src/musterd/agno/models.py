@@ -70,11 +70,29 @@ _OPENAI_SETTINGS = {
     "top_logprobs": "openai_top_logprobs",
 }
 _ANTHROPIC_SETTINGS = {"thinking": "anthropic_thinking", "betas": "anthropic_betas"}
-_ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint"})
-"""Fields that replace the provider's address."""
+_ADDRESSES = frozenset({"base_url", "endpoint", "azure_endpoint", "async_client", "mistral_client"})
+"""Fields that replace the provider's address, or the client that knows it."""
 _CONNECTION = ("base_url", "api_key", "organization", "default_query", "client_params", "async_client")
 """Fields of OpenAI models that select the address and the credentials."""
 _AZURE = ("azure_endpoint", "azure_deployment", "azure_ad_token", "azure_ad_token_provider", "api_version")
+_REFUSED = {
+    "list a function or an MCP server among the tools instead": (
+        *("search", "grounding", "grounding_dynamic_threshold", "url_context", "search_parameters"),
+        *("vertexai_search", "vertexai_search_datastore", "file_search_store_names", "file_search_metadata_filter"),
+        *("function_declarations", "mcp_servers", "skills"),
+    ),
+    "leave it out if runs may do without it": ("safety_settings", "safe_mode", "safe_prompt"),
+    "say it in the instructions of the agent instead": ("cached_content", "system_prompt", "instructions"),
+    "set GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION and GOOGLE_APPLICATION_CREDENTIALS instead": (
+        *("project_id", "location", "credentials"),
+    ),
+    "set the variables of AWS instead, such as AWS_REGION and AWS_PROFILE": (
+        *("aws_region", "aws_sso_auth", "aws_access_key", "aws_access_key_id", "aws_secret_key"),
+        *("aws_secret_access_key", "aws_session_token", "session", "async_session"),
+    ),
+}
+"""What to do instead of fields without a counterpart that guard a run, or change what it does or where."""
+_FIXES = {name: fix for fix, names in _REFUSED.items() for name in names}
 _WITHOUT_EFFECT = frozenset(
     {
         *("id", "name", "provider", "model_type", "supports_native_structured_outputs", "supports_json_schema_outputs"),
@@ -96,7 +114,6 @@ _WITHOUT_EFFECT = frozenset(
         ),
         *(
             "client",
-            "async_client",
             "api_key",
             "host",
             "vertexai",
@@ -139,29 +156,38 @@ class Models:
         """
         if model is None:
             return None
-        if self._settings.model_override:
-            return self._settings.model_override
         if id(model) not in self._converted:
-            self._converted[id(model)] = model, self._convert(model, label, place)
+            override = self._settings.model_override
+            converted = (
+                self._replaced(model, override, label, place) if override else self._convert(model, label, place)
+            )
+            self._converted[id(model)] = model, converted
         return self._converted[id(model)][1]
 
-    def _convert(self, model: Any, label: str, place: Place) -> str | Model:
-        folders = [cls.__module__.split(".")[2:3] for cls in type(model).__mro__ if cls.__module__.startswith("agno.")]
-        names = {cls.__name__ for cls in type(model).__mro__}
-        folder = next((name for (name,) in (part for part in folders if part)), "")
+    def _replaced(self, model: Any, override: str, label: str, place: Place) -> str:
+        """The model that replaces ``model``. What would be refused without it is reported, except for accounts."""
+        if isinstance(model, str):
+            return override
         try:
-            options = self._options(model, place)
-            if "AzureOpenAI" in names:
+            if dataclasses.is_dataclass(model):
+                self._options(model, place)
+            problem = "" if _prefix(model) else "musterd has no such model"
+        except DeclarationError as error:
+            problem = error.message
+        if problem:
+            words = f"it is refused without MUSTERD_MODEL_OVERRIDE: {problem}"
+            self._report.not_served(f"{label}: its model {type(model).__name__}", words, place)
+        return override
+
+    def _convert(self, model: Any, label: str, place: Place) -> str | Model:
+        try:
+            options, prefix = self._options(model, place), _prefix(model)
+            if prefix == "azure-openai":
                 return _azure(model, options)
-            if "OpenAIResponses" in names:
-                return self._openai("openai", model, options, folder)
-            if "OpenAIChat" in names:
-                return self._openai("openai-chat", model, options, folder)
-            if (prefix := _PREFIXES.get(folder)) is not None:
-                if getattr(model, "async_client", None) is not None:
-                    raise DeclarationError("async_client= is not supported for this provider")
-                is_google_cloud = prefix == "google" and getattr(model, "vertexai", False)
-                return self._of_provider("google-cloud" if is_google_cloud else prefix, model, options)
+            if prefix in ("openai", "openai-chat"):
+                return self._openai(prefix, model, options)
+            if prefix is not None:
+                return self._of_provider(prefix, model, options)
         except (DeclarationError, ImportError) as error:
             problem = f"{label}: its model {type(model).__name__} cannot be used"
             raise declaration_error(place, problem, " ".join(str(error).split())) from error
@@ -171,7 +197,8 @@ class Models:
     def _options(self, model: Any, place: Place) -> dict[str, Any]:
         """The settings of pydantic-ai for the fields that are set. Those without a counterpart are reported.
 
-        :raises DeclarationError: the model has an address of its own, which is not supported.
+        :raises DeclarationError: the model has an address of its own, which is not supported, or a field without a
+            counterpart changes what a run does.
         """
         names = {cls.__name__ for cls in type(model).__mro__}
         is_openai, is_claude = bool(names & {"OpenAIChat", "OpenAIResponses"}), "Claude" in names
@@ -181,6 +208,7 @@ class Models:
             **(_ANTHROPIC_SETTINGS if is_claude else {}),
         }
         options: dict[str, Any] = {}
+        refused: dict[str, str] = {}
         for field in dataclasses.fields(model):
             value = getattr(model, field.name, None)
             if value is None or (is_openai and field.name in (*_CONNECTION, *_AZURE)):
@@ -189,18 +217,21 @@ class Models:
                 options[setting] = [value] if setting == "stop_sequences" and isinstance(value, str) else value
             elif _is_default(field, value):
                 continue
-            elif field.name in _ADDRESSES:
+            elif field.name in _ADDRESSES or (field.name == "client" and "Gemini" in names):
                 raise DeclarationError(f"{field.name}= is not supported for this provider")
+            elif field.name in _FIXES:
+                refused[field.name] = _FIXES[field.name]
             elif field.name not in _WITHOUT_EFFECT and not field.name.startswith("_"):
                 option = f"{type(model).__name__}({field.name}=…)"
                 self._report.not_served(option, "models of musterd have no such option", place)
+        if refused:
+            problems = (f"{name}= is not supported: {fix}" for name, fix in refused.items())
+            raise DeclarationError("; ".join(problems))
         return options
 
-    def _openai(self, prefix: str, model: Any, options: dict[str, Any], folder: str) -> str | Model:
-        """A model of OpenAI, or of a provider with the same API.
-
-        :param folder: the package of its class in Agno.
-        """
+    def _openai(self, prefix: str, model: Any, options: dict[str, Any]) -> str | Model:
+        """A model of OpenAI, or of a provider with the same API."""
+        folder = _package(model)
         is_openai = folder == "openai"
         if is_openai and not options and not any(getattr(model, name, None) for name in _CONNECTION):
             return f"{prefix}:{model.id}"
@@ -264,6 +295,25 @@ class Models:
             raise DeclarationError(str(error)) from error
         created: Model = type(inferred)(model.id, provider=providers[-1], settings=_settings(options))
         return created
+
+
+def _package(model: Any) -> str:
+    """The name of the package of Agno that has the model's class."""
+    modules = (cls.__module__.split(".") for cls in type(model).__mro__ if cls.__module__.startswith("agno."))
+    return next((parts[2] for parts in modules if len(parts) > 2), "")
+
+
+def _prefix(model: Any) -> str | None:
+    """The prefix of musterd's names for such models, or ``azure-openai``; None if there are none."""
+    names = {cls.__name__ for cls in type(model).__mro__}
+    if "AzureOpenAI" in names:
+        return "azure-openai"
+    if "OpenAIResponses" in names:
+        return "openai"
+    if "OpenAIChat" in names:
+        return "openai-chat"
+    prefix = _PREFIXES.get(_package(model))
+    return "google-cloud" if prefix == "google" and getattr(model, "vertexai", False) else prefix
 
 
 def _client_parameters(model: Any) -> dict[str, Any]:

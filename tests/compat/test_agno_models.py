@@ -1,0 +1,100 @@
+"""Files that declare their agents with Agno's own classes: options of their models that musterd does not have."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from musterd.agno import models
+from musterd.core.errors import DeclarationError
+from tests.support.agno_apps import Load
+
+MODELS = '''
+from dataclasses import dataclass
+from typing import Any
+
+from agno.agent import Agent
+from agno.models.base import Model
+from agno.models.deepseek import DeepSeek
+from agno.models.openai import OpenAIChat
+from agno.models.xai import xAI
+
+
+class Unusual(Model):
+    """A model of a provider that musterd does not have."""
+
+    invoke = ainvoke = invoke_stream = ainvoke_stream = None
+    _parse_provider_response = _parse_provider_response_delta = None
+
+
+@dataclass
+class Gemini(Unusual):
+    """Looks like Agno's, which needs Google's packages."""
+
+    search: bool = False
+    url_context: bool = False
+    safety_settings: Any = None
+    thinking_budget: Any = None
+    vertexai: bool = False
+    project_id: Any = None
+    location: Any = None
+    client: Any = None
+
+
+Gemini.__module__ = "agno.models.google.gemini"
+'''
+TOOL = "is not supported: list a function or an MCP server among the tools instead"
+VARIABLES = "is not supported: set GOOGLE_CLOUD_PROJECT"
+
+
+@pytest.mark.parametrize(
+    ("model", "problems"),
+    [
+        ("Gemini(id='g', search=True, url_context=True)", [f"search= {TOOL}", f"url_context= {TOOL}"]),
+        ("Gemini(id='g', safety_settings=['strict'])", ["safety_settings= is not supported: leave it out if"]),
+        ("Gemini(id='g', vertexai=True, project_id='p', location='l')", [f"project_id= {VARIABLES}", "location="]),
+        ("Gemini(id='g', client=object())", ["client= is not supported for this provider"]),
+        ("xAI(id='grok', api_key='k', search_parameters={'mode': 'on'})", [f"search_parameters= {TOOL}"]),
+        ("OpenAIChat(id='gpt', system_prompt='Be kind.')", ["system_prompt= is not supported: say it in the instruc"]),
+    ],
+)
+def test_an_option_that_changes_what_a_run_does_is_refused(load: Load, model: str, problems: list[str]) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        load(f"{MODELS}\nsolo = Agent(name='Solo', model={model})\n", model_override=None)
+    place, _, reason = refused.value.message.partition(" cannot be used — ")
+    assert place == f"shop.py:{len(MODELS.splitlines()) + 2}: agent 'Solo': its model {model.partition('(')[0]}"
+    assert [problem for problem in problems if problem not in reason] == []
+
+
+def test_an_override_names_what_is_refused_or_lost_without_it(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
+    loaded = load(
+        f"""{MODELS}
+unusual = Agent(model=Unusual(id="u"))
+searching = Agent(id="searching", model=Gemini(id="g", search=True))
+thinking = Agent(model=Gemini(id="g", thinking_budget=9))
+speaking = Agent(model=OpenAIChat(id="gpt", audio={{}}))
+without_account = Agent(model=DeepSeek(id="deepseek-chat"))
+"""
+    )
+    assert {component.model for component in loaded.registry.agents.values()} == {"scripted"}
+    refused = "is not served — it is refused without MUSTERD_MODEL_OVERRIDE:"
+    lost = "is not served — models of musterd have no such option"
+    assert [line.partition(": ")[2] for line in loaded.report.lines()] == [
+        f"this agent: its model Unusual {refused} musterd has no such model",
+        f"agent 'searching': its model Gemini {refused} search= {TOOL}",
+        f"Gemini(thinking_budget=…) {lost}",
+        f"OpenAIChat(audio=…) {lost}",
+    ]
+
+
+def test_the_named_options_are_options_of_agnos_models(importable_agno: Path) -> None:
+    options = set()
+    for file in (importable_agno / "agno" / "models").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                options.add(node.target.id)
+    tables = (models._SETTINGS, models._OPENAI_SETTINGS, models._ANTHROPIC_SETTINGS, models._CONNECTION, models._AZURE)
+    named = {name for table in (*tables, models._ADDRESSES, models._FIXES, models._WITHOUT_EFFECT) for name in table}
+    assert named - options == set()
+    assert models._WITHOUT_EFFECT.isdisjoint(models._FIXES)
