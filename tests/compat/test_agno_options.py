@@ -7,6 +7,7 @@ import pytest
 from musterd import Agent, Team, Workflow
 from musterd.agno.option_table import AGENT_OS, OPTIONS, WORKFLOW, Row
 from musterd.agno.workflows import _KINDS
+from musterd.declare.library_tools.agno_tools import _FLAGS
 from musterd.declare.options import options_of
 
 pytestmark = pytest.mark.usefixtures("importable_agno")
@@ -58,3 +59,11 @@ def test_what_is_not_carried_says_what_it_means_here(table: dict[str, Row]) -> N
     for name, row in table.items():
         is_silent = row.treatment in ("carried", "converted")
         assert bool(row.words) != is_silent, name
+
+
+def test_every_field_of_a_function_is_used_or_documented_as_without_effect() -> None:
+    from agno.tools.function import Function
+
+    text = "name description parameters instructions add_instructions entrypoint skip_entrypoint_processing"
+    converted = {*text.split(), "user_input_schema", "approval_type"}
+    assert set(Function.model_fields) - set(_FLAGS) - converted == {"strict", "cache_dir"}

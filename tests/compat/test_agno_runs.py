@@ -361,6 +361,85 @@ async def test_cultural_knowledge_goes_through_agnos_manager(load: Load, databas
     assert ([tool.name for tool in writing.tools], writing.post_hooks) == ([], None)
 
 
+SESSIONS = """
+from agno.agent import Agent
+from agno.team import Team
+
+
+def say(session, run_context, run_input):
+    state = session.session_data["session_state"]
+    state["seen"] = [type(session).__name__, session.session_id, session.user_id, len(session.runs)]
+    assert session.get_messages() == [] and state is run_context.session_state
+
+
+async def keep(session, run_output):
+    session.session_data["session_state"]["answer"] = f"{session.agent_id or session.team_id}: {run_output.content}"
+
+
+solo = Agent(id="solo", pre_hooks=[say], post_hooks=[keep])
+crew = Team(id="crew", members=[Agent(id="helper")], pre_hooks=[say], post_hooks=[keep])
+"""
+
+
+async def test_hooks_get_agnos_session_with_the_state_of_the_run(load: Load, database: Path) -> None:
+    loaded = load(SESSIONS)
+    async with serving(loaded, database) as client:
+        agent = await client.run("hello", to="agents/solo", session_id="s1", user_id="ann")
+        team = await client.run("hello", to="teams/crew", session_id="s2", user_id="ann")
+    answer = "Echo: hello"
+    assert agent["session_state"] == {"seen": ["AgentSession", "s1", "ann", 0], "answer": f"solo: {answer}"}
+    assert team["session_state"] == {"seen": ["TeamSession", "s2", "ann", 0], "answer": f"crew: {answer}"}
+    named = [line for line in loaded.report.lines() if "session in p" in line]
+    assert named == [
+        f"shop.py:16, shop.py:17: session in {hooks} — it has its ids, data and metadata, but no runs and no summary"
+        for hooks in ("pre_hooks", "post_hooks")
+    ]
+
+
+AGENT_IN_A_TOOL = """
+from agno.agent import Agent
+from agno.models.base import Model
+from agno.models.response import ModelResponse
+from agno.os import AgentOS
+
+
+class Canned(Model):
+    def invoke(self, *args, **kwargs):
+        return ModelResponse(role="assistant", content="forty-two")
+
+    ainvoke = invoke_stream = ainvoke_stream = None
+    _parse_provider_response = _parse_provider_response_delta = None
+
+
+helper = Agent(id="helper", model=Canned(id="canned"), telemetry=False)
+
+
+def consult(question: str) -> str:
+    "Ask another agent."
+    return helper.run(question).content
+
+
+system = AgentOS(agents=[Agent(id="desk", tools=[consult])])
+"""
+
+
+async def test_a_run_that_a_tool_starts_with_agno_is_part_of_the_tools_step(load: Load, database: Path) -> None:
+    async with serving(load(AGENT_IN_A_TOOL), database) as client:
+        fields = {"session_id": "s1", "run_id": "r1"}
+        stream = await client.stream('[[TOOL consult {"question": "how many?"}]]', to="agents/desk", **fields)
+        steps = await client.get("/agents/desk/runs/r1/steps", session_id="s1")
+        runs = await client.get("/sessions/s1/runs")
+    assert stream.events[-1]["content"] == "Done: forty-two"
+    assert {event.get("agent_id") for event in stream.events} == {"desk"}
+    assert [(step["path"], step["kind"], step["state"]) for step in steps] == [
+        ("p", "prepare", "completed"),
+        ("t0/m", "model", "completed"),
+        ("t0/c0", "tool", "completed"),
+        ("t1/m", "model", "completed"),
+    ]
+    assert [run["run_id"] for run in runs] == ["r1"]
+
+
 OWN_ROUTES = """
     from contextlib import asynccontextmanager
     from agno.agent import Agent

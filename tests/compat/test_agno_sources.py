@@ -102,6 +102,10 @@ def test_authorization_is_never_lost(load: Load, system: str, option: str, name:
         ("AgentOS(agents=[RemoteAgent('http://a.example', 'b')])", "runs on another server — write a tool"),
         ("AgentOS(agents=[Agent()], base_app=FastAPI(), authorization=True)", "would serve its routes without a token"),
         ("AgentOS(agents=[], knowledge=[object()])", "there are only knowledge, which are not served"),
+        (
+            "AgentOS(interfaces=[object()])",
+            "there are only interfaces, which are not served — musterd has no interfaces",
+        ),
     ],
 )
 def test_what_would_change_a_run_is_refused_with_its_place(load: Load, declared: str, says: str) -> None:

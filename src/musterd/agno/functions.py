@@ -48,9 +48,8 @@ def agno_values(values: Mapping[str, Any], owner: Any) -> dict[str, Any]:
     for name in ("agent", "team"):
         if name in arguments:
             arguments[name] = owner if is_team(owner) == (name == "team") else None
-    for name in ("run_context", "session"):
-        if isinstance(arguments.get(name), RunContext):
-            arguments[name] = run_context(arguments[name])
+    if isinstance(arguments.get("run_context"), RunContext):
+        arguments["run_context"] = run_context(arguments["run_context"])
     return arguments
 
 

@@ -44,6 +44,8 @@ def converted_hooks(
             continue
         if getattr(hook, "_agno_run_in_background", False) or (is_eval and getattr(hook, "run_in_background", False)):
             report.here("run_in_background=True", "hooks finish before the run does", place)
+        if not is_eval and "session" in inspect.signature(hook_function(hook)).parameters:
+            report.here(f"session in {name}", "it has its ids, data and metadata, but no runs and no summary", place)
         converted.append(_converted(_check_of(hook, name) if is_eval else hook, owner))
     return converted
 
@@ -135,6 +137,8 @@ def _converted(hook: Any, owner: Any) -> Callable[..., Any]:
 def _arguments(values: dict[str, Any], owner: Any) -> dict[str, Any]:
     """The values of a call with Agno's objects."""
     arguments = agno_values(values, owner)
+    if "session" in values:
+        arguments["session"] = _agno_session(values["session"], owner)
     if "run_input" in values:
         arguments["run_input"] = _agno_input(values["run_input"], owner)
     if "run_output" in values:
@@ -153,6 +157,21 @@ def _take_over(values: dict[str, Any], arguments: dict[str, Any], owner: Any) ->
         content = arguments["run_output"].content
         is_model = hasattr(content, "model_dump_json")
         values["run_output"].content = json.loads(content.model_dump_json()) if is_model else content
+
+
+def _agno_session(context: Any, owner: Any) -> Any:
+    """Agno's session of a run, with the run's own session state. musterd has not read the earlier runs."""
+    from agno.session import AgentSession, TeamSession
+
+    kind, cls = ("team", TeamSession) if is_team(owner) else ("agent", AgentSession)
+    return cls(
+        session_id=context.session_id,
+        user_id=context.user_id,
+        session_data={"session_state": context.session_state},
+        metadata=context.metadata,
+        runs=[],
+        **{f"{kind}_id": owner.id},
+    )
 
 
 def _agno_input(run_input: Any, owner: Any) -> Any:
