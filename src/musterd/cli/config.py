@@ -1,4 +1,4 @@
-"""``musterd config``: the settings, and where they come from."""
+"""``musterd config``: the settings of the server and of commands that talk to one, and where they come from."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 
 from musterd.cli.env_file import FILE, is_from_file
 from musterd.cli.output import print_json, print_text
+from musterd.cli.remote.profiles import Profiles, profiles_path
+from musterd.cli.remote.server_options import NO_OPTIONS, profile_in_use, server_of
 from musterd.cli.settings import settings_from, variables_of
 from musterd.core.settings import Settings
 from musterd.store.open_database import redacted_url
@@ -19,7 +21,7 @@ class _Setting:
     """A line of the output.
 
     :param value: what it is set to, without secrets.
-    :param source: ``default``, ``environment`` or ``.env``.
+    :param source: ``default``, ``environment``, ``.env``, ``profile NAME``, or the path of a file.
     :param is_hidden: whether it has a value that is secret.
     """
 
@@ -33,8 +35,9 @@ def show(*, as_json: bool) -> int:
     """Print all settings.
 
     :raises StartError: environment variables have invalid values.
+    :raises CommandFailed: the profiles cannot be read, or ``MUSTERD_URL`` is not a URL.
     """
-    settings = list(_settings(settings_from(None)))
+    settings = [*_settings(settings_from(None)), *_client_settings()]
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return 0
@@ -55,9 +58,27 @@ def _settings(settings: Settings) -> Iterator[_Setting]:
         yield _Setting(
             name=variables[0],
             value=None if is_hidden else redacted_url(value) if name == "db" else value,
-            source=DEFAULT if not set_variables else FILE if is_from_file(set_variables[0]) else ENVIRONMENT,
+            source=_source(set_variables[0]) if set_variables else DEFAULT,
             is_hidden=is_hidden,
         )
+
+
+def _client_settings() -> Iterator[_Setting]:
+    """The server that commands talk to if none is named, as they choose it."""
+    name, server = profile_in_use(), server_of(NO_OPTIONS)
+    has_token = name is not None and bool(Profiles.load().get(name).token)
+    url_source, token_source = (
+        _source(variable) if os.environ.get(variable) else DEFAULT for variable in ("MUSTERD_URL", "MUSTERD_TOKEN")
+    )
+    of_profile = f"profile {name}"
+    yield _Setting("MUSTERD_URL", redacted_url(server.url), of_profile if name else url_source, is_hidden=False)
+    yield _Setting("MUSTERD_TOKEN", None, of_profile if has_token else token_source, is_hidden=bool(server.token))
+    yield _Setting("profile", name, str(profiles_path()) if name else DEFAULT, is_hidden=False)
+
+
+def _source(variable: str) -> str:
+    """Where the value of a variable comes from that is set."""
+    return FILE if is_from_file(variable) else ENVIRONMENT
 
 
 def _text(setting: _Setting) -> str:

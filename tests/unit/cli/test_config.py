@@ -22,6 +22,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     monkeypatch.setattr(env_file, "_loaded", set())
     monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("MUSTERD_URL", raising=False)
+    monkeypatch.delenv("MUSTERD_TOKEN", raising=False)
     return tmp_path
 
 
@@ -43,7 +46,7 @@ def test_each_setting_has_its_value_and_its_source(folder: Path, shown: Shown, m
     assert facts["MUSTERD_DRAIN_SECONDS"] == (4, "environment"), "a variable that is set wins"
     assert facts["MUSTERD_DB"] == ("sqlite:///musterd.db", "default")
     assert facts["DOCS_ENABLED"] == (True, "default")
-    assert len(settings) == len(Settings.model_fields)
+    assert len(settings) == len(Settings.model_fields) + 3, "and those of clients"
     assert os.environ["OTHER"] == "1", "as keys of providers"
 
 
@@ -70,6 +73,41 @@ def test_secrets_are_hidden(
     assert rows["OS_SECURITY_KEY"] == ["(hidden)", "environment"]
     assert rows["MUSTERD_WEBHOOK_SECRET"] == ["-", "default"]
     assert rows["MUSTERD_TRUSTED_PROXIES"] == ["127.0.0.1,::1", "default"]
+
+
+CLIENT = ("MUSTERD_URL", "MUSTERD_TOKEN", "profile")
+
+
+def test_the_server_that_commands_talk_to_is_shown_with_its_source(
+    folder: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def client() -> list[tuple[Any, str, bool]]:
+        settings = shown()
+        return [(settings[name]["value"], settings[name]["source"], settings[name]["is_hidden"]) for name in CLIENT]
+
+    assert client() == [
+        ("http://127.0.0.1:7777", "default", False),
+        (None, "default", False),
+        (None, "default", False),
+    ]
+    file = str(folder / "config" / "musterd" / "profiles.json")
+    assert main(["profile", "add", "work", "https://ada:topsecret@a.example", "--token", "topsecret"]) == 0
+    assert client() == [
+        ("https://ada@a.example", "profile work", False),
+        (None, "profile work", True),
+        ("work", file, False),
+    ]
+    (folder / ".env").write_text("MUSTERD_URL=https://b.example\n")
+    monkeypatch.setenv("MUSTERD_TOKEN", "topsecret")
+    assert client() == [
+        ("https://b.example", ".env", False),
+        (None, "environment", True),
+        (None, "default", False),
+    ], "a variable that names a server comes before the profile in use, with its token"
+    assert main(["config", "show"]) == 0
+    output = capsys.readouterr()
+    assert "topsecret" not in output.out + output.err
+    assert output.out.splitlines()[-2].split() == ["MUSTERD_TOKEN", "(hidden)", "environment"]
 
 
 def test_a_wrong_value_in_the_file_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,12 +66,16 @@ def server_of(options: ServerOptions) -> Profile:
     return Profile(url=checked_url(profile.url), token=token)
 
 
+def profile_in_use() -> str | None:
+    """The name of the profile of commands that name no server; None if a variable names one, or no profile is used."""
+    return None if os.environ.get("MUSTERD_URL") else Profiles.load().used
+
+
 def _profile(name: str | None) -> Profile | None:
-    """The profile of this name; without a name the one in use, unless a variable names a server."""
-    profiles = Profiles.load()
-    if name is None and not os.environ.get("MUSTERD_URL"):
-        name = profiles.used
-    return None if name is None else profiles.get(name)
+    """The profile of this name; without a name the one in use."""
+    if name is None:
+        name = profile_in_use()
+    return None if name is None else Profiles.load().get(name)
 
 
 @contextlib.contextmanager
