@@ -1,6 +1,7 @@
 """Files that declare their agents with Agno's own classes: options of their models that musterd does not have."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,10 @@ def test_the_named_options_are_options_of_agnos_models(importable_agno: Path) ->
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 options.add(node.target.id)
-    tables = (models._SETTINGS, models._OPENAI_SETTINGS, models._ANTHROPIC_SETTINGS, models._CONNECTION, models._AZURE)
-    named = {name for table in (*tables, models._ADDRESSES, models._FIXES, models._WITHOUT_EFFECT) for name in table}
+    tables: list[Iterable[str]] = [
+        *(models._SETTINGS, models._OPENAI_SETTINGS, models._ANTHROPIC_SETTINGS, models._CONNECTION, models._AZURE),
+        *(models._ADDRESSES, models._FIXES, models._WITHOUT_EFFECT),
+    ]
+    named = {name for table in tables for name in table}
     assert named - options == set()
     assert models._WITHOUT_EFFECT.isdisjoint(models._FIXES)
