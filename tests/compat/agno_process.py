@@ -1,7 +1,7 @@
 """Agno itself in a process of its own, with a scripted model.
 
-``write FILE`` lets Agno's database write sessions and a memory, ``serve`` is an AgentOS, and ``use URL`` prints what a
-team with a member and a workflow with a step on that server answer.
+``write FILE`` lets Agno's database write sessions and a memory, ``serve`` is an AgentOS, and ``use URL`` prints what
+teams and workflows answer that use a team of that server.
 
 The model obeys the same directives as musterd's, as far as these tests need them: ``[[TOOL name {"argument": 1}]]``
 calls a tool, and ``[[DELEGATE member: task]]`` a member; any other message is echoed.
@@ -25,7 +25,7 @@ from agno.models.base import Model
 from agno.models.response import ModelResponse
 from agno.os import AgentOS
 from agno.team import RemoteTeam, Team
-from agno.workflow import Step, Workflow
+from agno.workflow import Step, StepInput, StepOutput, Workflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -127,13 +127,26 @@ def serve() -> None:
 
 
 async def use(url: str) -> dict[str, Any]:
-    """What a team with a member on a server answers, and a workflow with a step there."""
+    """What teams and workflows answer that use a team of a server in different ways."""
     remote = RemoteTeam(base_url=url, team_id="demo-team")
-    team = Team(id="crew", model=Scripted(), members=[remote], telemetry=False)
-    workflow = Workflow(id="flow", name="Flow", steps=[Step(name="ask", team=remote)], telemetry=False)
+
+    async def ask(question: str) -> str:
+        """Ask the other team."""
+        return str((await remote.arun(question)).content)
+
+    async def ask_in_step(step_input: StepInput) -> StepOutput:
+        return StepOutput(content=await ask(str(step_input.input)))
+
+    def workflow(step: Step) -> Workflow:
+        return Workflow(id="flow", name="Flow", steps=[step], telemetry=False)
+
+    caller = Agent(id="caller", model=Scripted(), tools=[ask], telemetry=False)
+    crew = Team(id="crew", model=Scripted(), members=[remote], telemetry=False)
     return {
-        "member": await outcome(team, "[[DELEGATE demo-team: hello]]"),
-        "step": await outcome(workflow, "hello"),
+        "tool": await outcome(caller, '[[TOOL ask {"question": "hello"}]]'),
+        "function": await outcome(workflow(Step(name="ask", executor=ask_in_step)), "hello"),
+        "member": await outcome(crew, "[[DELEGATE demo-team: hello]]"),
+        "step": await outcome(workflow(Step(name="ask", team=remote, max_retries=0)), "hello"),
     }
 
 

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.compat.conftest import HERE, PYTHON
+from tests.compat.conftest import HERE
 from tests.support.process import Deployment
 
 if TYPE_CHECKING:
@@ -19,22 +20,40 @@ if TYPE_CHECKING:
 
     from tests.support.client_drivers import Driver
 
-PROGRAM = HERE / "agno_process.py"
 TEAM = {"$type": "SessionType", "value": "team"}
 
 
-def agno(*words: str | Path) -> str:
-    """What Agno prints in the clients' environment."""
-    environment = {**os.environ, "AGNO_TELEMETRY": "false"}
-    arguments = [str(word) for word in (PYTHON, PROGRAM, *words)]
-    return subprocess.run(arguments, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+Agno = Callable[..., "subprocess.Popen[str]"]
+"""Starts a command of the program with Agno itself."""
 
 
-@pytest.mark.usefixtures("importable_agno")
+@pytest.fixture
+def agno(importable_agno: Path) -> Agno:
+    """Agno of the clients' environment, with the packages of this one that it needs for databases and servers."""
+    start = (
+        f"import runpy, sys; sys.path.append({str(importable_agno)!r}); "
+        f"runpy.run_path({str(HERE / 'agno_process.py')!r}, run_name='__main__')"
+    )
+
+    def started(*words: str | Path) -> subprocess.Popen[str]:
+        environment = {**os.environ, "AGNO_TELEMETRY": "false"}
+        arguments = [sys.executable, "-c", start, *map(str, words)]
+        return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True)
+
+    return started
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    """What a command has printed until its end."""
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return output
+
+
 def test_a_database_that_agno_wrote_is_imported_and_its_clients_see_it(
-    agentos: Driver, tmp_path: Path, database: Path
+    agno: Agno, agentos: Driver, tmp_path: Path, database: Path
 ) -> None:
-    agno("write", tmp_path / "agno.db")
+    output_of(agno("write", tmp_path / "agno.db"))
     url = f"sqlite:///{database}"
     words = [sys.executable, "-m", "musterd", "import", "agno", str(tmp_path / "agno.db"), "--db", url]
     report = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
@@ -66,22 +85,24 @@ def test_a_database_that_agno_wrote_is_imported_and_its_clients_see_it(
 
 
 @pytest.fixture
-def real_agentos(importable_agno: Path) -> Iterator[str]:
-    """The address of an AgentOS. It is served by this environment's uvicorn, with Agno of the clients'."""
-    start = (
-        f"import runpy, sys; sys.path.append({str(importable_agno)!r}); sys.argv[1:] = ['serve']; "
-        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"
-    )
-    environment = {**os.environ, "AGNO_TELEMETRY": "false"}
-    with subprocess.Popen([sys.executable, "-c", start], env=environment, stdout=subprocess.PIPE, text=True) as process:
+def real_agentos(agno: Agno) -> Iterator[str]:
+    """The address of an AgentOS."""
+    with agno("serve") as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.kill()
 
 
-def test_a_remote_team_is_a_member_and_a_step_as_with_agentos(real_agentos: str, address: str) -> None:
+def test_a_remote_team_is_used_as_one_of_agentos(agno: Agno, real_agentos: str, address: str) -> None:
     def outcomes(url: str) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads(agno("use", url).splitlines()[-1])
+        result: dict[str, Any] = json.loads(output_of(agno("use", url)).splitlines()[-1])
         return result
 
-    assert outcomes(address) == outcomes(real_agentos)
+    with_musterd, with_agentos = outcomes(address), outcomes(real_agentos)
+    assert with_musterd["tool"] == with_agentos["tool"] == ["COMPLETED", "Done: Echo: hello"]
+    assert with_musterd["function"] == with_agentos["function"] == ["COMPLETED", "Echo: hello"]
+    # Agno 2.5.6 takes a RemoteTeam as a member and as a step, but then misses attributes of a local team.
+    missing = "'RemoteTeam' object has no attribute 'knowledge_filters'"
+    assert with_musterd["member"] == with_agentos["member"] == ["COMPLETED", f"Done: {missing}"]
+    for outcome in (with_musterd["step"], with_agentos["step"]):
+        assert outcome[1].startswith("Step skipped due to error: ")

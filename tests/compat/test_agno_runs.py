@@ -373,7 +373,7 @@ def say(session, run_context, run_input):
 
 
 async def keep(session, run_output):
-    session.session_data["session_state"]["answer"] = f"{session.agent_id or session.team_id}: {run_output.content}"
+    session.session_data["session_state"]["answer"] = f"{session.team_id or session.agent_id}: {run_output.content}"
 
 
 solo = Agent(id="solo", pre_hooks=[say], post_hooks=[keep])

@@ -102,7 +102,6 @@ _WITHOUT_EFFECT = frozenset(
             "tool_message_role",
             "assistant_message_role",
             "role_map",
-            "reverse_role_map",
         ),
         *(
             "retries",
