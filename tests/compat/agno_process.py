@@ -163,5 +163,7 @@ if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "use":
         say(f"\n{json.dumps(asyncio.run(use(*arguments)))}")  # after whatever Agno itself prints
+    elif command == "write":
+        write(*arguments)
     else:
-        {"write": write, "serve": serve}[command](*arguments)
+        serve()
