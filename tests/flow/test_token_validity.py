@@ -13,15 +13,17 @@ import pytest
 from musterd.core.errors import StoreUnavailable
 from musterd.features.accounts import revocations
 from musterd.features.accounts.service import AccountService
+from musterd.features.knowledge.service import KnowledgeService
 from tests.support.app import Serve
 from tests.support.http import Reader, ServerClient, problem
+from tests.support.knowledge_contents import CONTENT, FakeEmbedder, ServeDocs, text_form
 from tests.support.tokens import Issuer, public_pem, rsa_key
 
 KEY = {"authorization": "Bearer the-key"}
 ADMIN = Issuer().bearer("root", "agent_os:admin")
 RUN = {"message": "wait", "run_id": "r1", "session_id": "s1"}
 RUNS = "/teams/demo-team/runs"
-SCOPES = ("teams:run", "sessions:read")
+SCOPES = ("teams:run", "sessions:read", "knowledge:read")
 
 Request = tuple[str, str, dict[str, Any]]
 STREAMS: dict[str, Request] = {
@@ -155,6 +157,52 @@ async def test_a_waiting_poll_is_refused_when_its_account_is_revoked(
         async with asyncio.timeout(30):
             assert problem(await polling, 401, "UNAUTHENTICATED") == "Invalid authentication token"
         client.model.release()
+
+
+async def unread_content(client: ServerClient, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a content whose job does not end."""
+
+    async def documents(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FakeEmbedder, "documents", documents)
+    answer = await client.http.post(CONTENT, data=text_form("Oslo", "norway"), headers=headers)
+    assert answer.status_code == 202
+    return f"{CONTENT}/{answer.json()['id']}"
+
+
+@pytest.mark.parametrize("view", ["", "/status"])
+async def test_a_wait_for_a_content_is_refused_when_its_account_is_revoked(
+    serve_docs: ServeDocs, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    async with serve_docs(security_key="the-key") as client, account(client) as (headers, revoke):
+        path = await unread_content(client, KEY, monkeypatch)
+        waits, service = asyncio.Event(), client.server.service(KnowledgeService)
+        read = service.view
+
+        async def read_and_tell(*content: Any) -> Any:
+            waits.set()
+            return await read(*content)
+
+        monkeypatch.setattr(service, "view", read_and_tell)
+        polling = asyncio.ensure_future(client.http.get(path + view, params={"wait": 60}, headers=headers))
+        await waits.wait()
+        await revoke()
+        async with asyncio.timeout(30):
+            assert problem(await polling, 401, "UNAUTHENTICATED") == "Invalid authentication token"
+
+
+@pytest.mark.parametrize("view", ["", "/status"])
+async def test_a_wait_for_a_content_is_refused_when_its_token_expires(
+    serve_docs: ServeDocs, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0}
+    async with serve_docs(**keys) as client:
+        path = await unread_content(client, ADMIN, monkeypatch)
+        short = Issuer().bearer("ada", *SCOPES, lives=2)
+        async with asyncio.timeout(30):
+            answer = await client.http.get(path + view, params={"wait": 60}, headers=short)
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Token has expired"
 
 
 async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(

@@ -30,6 +30,7 @@ from musterd.features.knowledge.requests import (
     UploadRemoteContent,
 )
 from musterd.features.knowledge.service import KnowledgeService
+from musterd.http.auth.expiry import validity_of
 from musterd.http.feature import Feature, FeatureDuty
 from musterd.http.operation import Answer, operation
 from musterd.http.request_bodies import release_body
@@ -106,11 +107,13 @@ async def list_content(
     errors=_CONTENT,
 )
 async def get_content(
-    service: KnowledgeService, caller: Caller, query: ContentQuery, content_id: str
+    service: KnowledgeService, request: Request, caller: Caller, query: ContentQuery, content_id: str
 ) -> ContentResponse:
     """Get a content; with `wait`, after its job has ended."""
     knowledge = service.chosen(query.knowledge_id, query.db_id)
-    return content_object(await service.settled(knowledge, content_id, caller, query.wait or 0.0), knowledge)
+    async with validity_of(request).held():
+        content = await service.settled(knowledge, content_id, caller, query.wait or 0.0)
+    return content_object(content, knowledge)
 
 
 @operation(
@@ -123,11 +126,12 @@ async def get_content(
     errors=_CONTENT,
 )
 async def get_content_status(
-    service: KnowledgeService, caller: Caller, query: ContentQuery, content_id: str
+    service: KnowledgeService, request: Request, caller: Caller, query: ContentQuery, content_id: str
 ) -> ContentStatusResponse:
     """Get how far the job of a content is; with `wait`, after it has ended."""
     knowledge = service.chosen(query.knowledge_id, query.db_id)
-    return status_object(await service.settled(knowledge, content_id, caller, query.wait or 0.0))
+    async with validity_of(request).held():
+        return status_object(await service.settled(knowledge, content_id, caller, query.wait or 0.0))
 
 
 @operation(
