@@ -182,7 +182,7 @@ class Models:
         try:
             options, prefix = self._options(model, place), _prefix(model)
             if prefix == "azure-openai":
-                return _azure(model, options)
+                return _azure(model, options, self._settings)
             if prefix in ("openai", "openai-chat"):
                 return self._openai(prefix, model, options)
             if prefix is not None:
@@ -279,13 +279,16 @@ class Models:
         from pydantic_ai.models import infer_model
         from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 
+        from musterd.models.provider_http import limit_provider
+
         providers: list[Provider[Any]] = []
 
         def provider_of(name: str) -> Provider[Any]:
             values: dict[str, Any] = {"api_key": api_key} if has_own_key else {}
             if host is not None:
                 values["base_url"] = f"{str(host).rstrip('/')}/v1"
-            providers.append(infer_provider_class(name)(**values) if values else infer_provider(name))
+            provider = infer_provider_class(name)(**values) if values else infer_provider(name)
+            providers.append(limit_provider(provider, self._settings))
             return providers[-1]
 
         try:
@@ -329,11 +332,13 @@ def _client_parameters(model: Any) -> dict[str, Any]:
     return parameters
 
 
-def _azure(model: Any, options: dict[str, Any]) -> Model:
+def _azure(model: Any, options: dict[str, Any], settings: Settings) -> Model:
     """A model on Azure, with the SDK's own client, which builds Azure's URLs and renews its tokens."""
     from openai import AsyncAzureOpenAI, OpenAIError
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.azure import AzureProvider
+
+    from musterd.models.provider_http import limit_client
 
     client = model.async_client
     if client is None:
@@ -342,6 +347,8 @@ def _azure(model: Any, options: dict[str, Any]) -> Model:
             client = AsyncAzureOpenAI(**parameters)
         except OpenAIError as error:
             raise DeclarationError(str(error)) from error
+        if parameters.get("http_client") is None:
+            limit_client(client._client, str(client.base_url), settings)
     return OpenAIChatModel(model.id, provider=AzureProvider(openai_client=client), settings=_settings(options))
 
 

@@ -1,6 +1,7 @@
 """A guardrail that sends each message to OpenAI's moderation before a model reads it."""
 
 import base64
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from musterd.guards.hook_types import RunInput
 
 SECONDS = 20.0
 """Time limit of one moderation request."""
+ANSWER_BYTES = 64 * 1024
+"""Largest answer that is read, after decompression. A longer one counts as not valid."""
 _ADDRESS = "https://api.openai.com/v1"
 
 
@@ -54,6 +57,8 @@ class OpenAIModerationGuardrail(BaseGuardrail):
     async def _moderate(self, moderation_input: Any) -> dict[str, Any]:
         import aiohttp
 
+        from musterd.models.openai_http_pool import read_body
+
         key = self._key or os.environ.get("OPENAI_API_KEY")
         if key is None:
             raise _unavailable("set OPENAI_API_KEY")
@@ -67,7 +72,8 @@ class OpenAIModerationGuardrail(BaseGuardrail):
             ) as response:
                 if response.status != 200:
                     raise _unavailable(f"it answered {response.status}")
-                (first,) = (await response.json())["results"]
+                body, _ = await read_body(response, ANSWER_BYTES)
+                (first,) = json.loads(body)["results"]
                 result: dict[str, Any] = dict(first)
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise _unavailable("it is unreachable or its response is not valid") from error

@@ -11,7 +11,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from musterd.core import clock
+
 OpenSession = Callable[[], Awaitable[aiohttp.ClientSession]]
+Measure = Callable[[aiohttp.ClientResponse], Callable[[bytes], None]]
+"""Called for each response; returns what is called with each piece of its decompressed body."""
+LARGE_READ_BYTES = 64 * 1024
+"""After a read of this size more data is probably waiting, and other tasks must run in between."""
 _AUTOMATIC_HEADERS = ("Accept", "Content-Type", "User-Agent")
 _OWN_HEADERS = frozenset({"accept-encoding", "transfer-encoding"})
 """Request headers that aiohttp sets itself, because it decompresses and frames the content."""
@@ -19,15 +25,31 @@ _UNDONE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-
 """Response headers that no longer apply to the decoded content."""
 
 
-def httpx_transport(library: ModuleType, open_session: OpenSession) -> Any:
+def httpx_transport(
+    library: ModuleType,
+    open_session: OpenSession,
+    *,
+    measure: Measure | None = None,
+    close: Callable[[], Awaitable[None]] | None = None,
+) -> Any:
     """A transport for ``library.AsyncClient(transport=…)``.
 
     It does not follow redirects, and it decompresses responses as they arrive. Closing it leaves the session open.
 
     :param library: ``httpx`` or ``httpx2``.
     :param open_session: returns the aiohttp session to use; called for each request.
+    :param measure: measures the bodies. What it raises ends the response.
+    :param close: called when the transport is closed.
     """
-    return _transport_class(library)(open_session)
+    return _transport_class(library)(open_session, measure or _unlimited, close or _leave_open)
+
+
+def _unlimited(response: aiohttp.ClientResponse) -> Callable[[bytes], None]:
+    return lambda data: None
+
+
+async def _leave_open() -> None:
+    return
 
 
 @functools.cache
@@ -35,23 +57,25 @@ def _transport_class(library: Any) -> Any:
     class ResponseBody(library.AsyncByteStream):  # type: ignore[misc]
         """The response body as it arrives; httpx closes it when it needs no more."""
 
-        def __init__(self, response: aiohttp.ClientResponse, request: Any) -> None:
+        def __init__(self, response: aiohttp.ClientResponse, request: Any, add: Callable[[bytes], None]) -> None:
             self._response = response
             self._request = request
+            self._add = add
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                while data := await self._response.content.readany():
-                    yield data
-            except (aiohttp.ClientError, OSError) as error:
-                raise _as_httpx(library, error, self._request) from error
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _pieces(library, self._response, self._request, self._add)
 
         async def aclose(self) -> None:
             self._response.close()  # keeps the connection open if the response was read to its end
 
     class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
-        def __init__(self, open_session: OpenSession) -> None:
+        def __init__(self, open_session: OpenSession, measure: Measure, close: Callable[[], Awaitable[None]]) -> None:
             self._open_session = open_session
+            self._measure = measure
+            self._close = close
+
+        async def aclose(self) -> None:
+            await self._close()
 
         async def handle_async_request(self, request: Any) -> Any:
             session = await self._open_session()
@@ -73,7 +97,7 @@ def _transport_class(library: Any) -> Any:
             return library.Response(
                 response.status,
                 headers=[(name, value) for name, value in response.raw_headers if name.lower() not in _UNDONE_HEADERS],
-                stream=ResponseBody(response, request),
+                stream=ResponseBody(response, request, self._measure(response)),
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": (response.reason or "").encode("latin-1", "replace"),
@@ -81,6 +105,20 @@ def _transport_class(library: Any) -> Any:
             )
 
     return Transport
+
+
+async def _pieces(
+    library: Any, response: aiohttp.ClientResponse, request: Any, add: Callable[[bytes], None]
+) -> AsyncIterator[bytes]:
+    """The decompressed body as it arrives."""
+    try:
+        while data := await response.content.readany():
+            add(data)
+            yield data
+            if len(data) >= LARGE_READ_BYTES:
+                await clock.yield_to_others()
+    except (aiohttp.ClientError, OSError) as error:
+        raise _as_httpx(library, error, request) from error
 
 
 def _url_without_login(url: Any) -> URL:

@@ -95,9 +95,50 @@ class AnswerMeter:
             raise too_large(f"The model's answer is larger than {limit} bytes.")
 
 
+class ReceivedMeter:
+    """Measures what a provider sends for one answer, after decompression and before it is parsed.
+
+    :param is_stream: whether it is a stream of events; otherwise it is one JSON value.
+    :raises ModelFailed: from :meth:`add`, at the first piece that exceeds a limit.
+    """
+
+    __slots__ = ("_end", "_is_stream", "_received_bytes", "_settings", "_value_bytes")
+
+    def __init__(self, settings: Settings, *, is_stream: bool) -> None:
+        self._settings = settings
+        self._is_stream = is_stream
+        self._received_bytes = 0
+        self._value_bytes = 0  # of the JSON value, or of the event that has begun
+        self._end = b""  # of the data so far: the end of an event may be split over two pieces
+
+    def add(self, data: bytes) -> None:
+        """Add a piece."""
+        self._received_bytes += len(data)
+        if self._received_bytes > (limit := self._settings.model_received_bytes):
+            raise too_large(f"The model's provider sent more than {limit} bytes for one answer.")
+        self._value_bytes += len(data)
+        if self._is_stream:
+            self._find_end(data)
+        if self._value_bytes > longest_value(self._settings):
+            kind = "an event" if self._is_stream else "a value"
+            raise too_large(f"The model's answer contains {kind} that is larger than the limit for the whole answer.")
+
+    def _find_end(self, data: bytes) -> None:
+        searched = self._end + data
+        place = max(searched.rfind(blank_line) for blank_line in (b"\n\n", b"\r\n\r\n", b"\r\r"))
+        if place >= 0:
+            self._value_bytes = len(searched) - place
+        self._end = searched[-3:]
+
+
 def longest_event(settings: Settings) -> int:
     """The most bytes of a JSON value that holds a whole answer."""
     return LONGEST_ESCAPE * settings.model_answer_bytes + OVERHEAD_BYTES
+
+
+def longest_value(settings: Settings) -> int:
+    """The same with media, which are in base64."""
+    return longest_event(settings) + 2 * settings.media_bytes
 
 
 def _json_bytes(value: object) -> int:

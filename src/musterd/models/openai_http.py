@@ -41,7 +41,6 @@ from yarl import URL
 
 from musterd.core import trace_context
 from musterd.core.settings import Settings
-from musterd.http_client.httpx_transport import httpx_transport
 from musterd.models.answer_limits import longest_event, too_large
 from musterd.models.openai_http_body import RequestPayload
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
@@ -49,6 +48,7 @@ from musterd.models.openai_http_model import ChatModel
 from musterd.models.openai_http_pool import Pool, limits, read_body
 from musterd.models.openai_http_stream import ChunkStream
 from musterd.models.openai_sse import event_error, read_event
+from musterd.models.provider_http import limited_transport
 
 ERROR_BYTES = 64 * 1024
 """The most bytes read from the body of an error answer."""
@@ -72,7 +72,7 @@ def build_client(
     tls = httpx2.create_ssl_context(verify=settings.tls_verify)
     url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     pool = Pool(url, settings.model_calls, tls)
-    sdk_client = DefaultAsyncHttpxClient(transport=httpx_transport(httpx2, pool.session), trust_env=False)
+    sdk_client = DefaultAsyncHttpxClient(transport=limited_transport(httpx2, pool, settings), trust_env=False)
     return OpenAIClient(
         settings=settings,
         tls=tls,

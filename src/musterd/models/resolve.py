@@ -11,7 +11,7 @@ import sys
 import threading
 import typing
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
@@ -42,15 +42,10 @@ _EXTRAS = frozenset(
 
 # The key holds id(settings), so the entry keeps the settings alive: otherwise a new object could get the same id.
 _Key = tuple[str, int, str | None, str | None]
-_resolved: dict[_Key, tuple[Settings, Model]] = {}
-_resolved_embeddings: dict[_Key, "tuple[Settings, EmbeddingModel, object]"] = {}
-"""The settings, the model and its provider's client."""
+_resolved: dict[_Key, tuple[Settings, Model, Provider[Any] | None]] = {}
+_resolved_embeddings: dict[_Key, "tuple[Settings, EmbeddingModel, Provider[Any] | None]"] = {}
+"""The settings, the model and its provider."""
 _creation_lock = threading.Lock()
-
-
-@runtime_checkable
-class _Client(Protocol):
-    async def close(self) -> None: ...
 
 
 def _key(model: str, settings: Settings) -> _Key:
@@ -73,7 +68,7 @@ def resolve(model: str | Model, settings: Settings) -> Model:
     with _creation_lock:
         # Check again under the lock: a second model of the same name would have connections that are never closed.
         if (entry := _resolved.get(key)) is None:
-            entry = _resolved[key] = (settings, _make(model, settings))
+            entry = _resolved[key] = (settings, *_make(model, settings))
     return entry[1]
 
 
@@ -148,39 +143,49 @@ def resolve_embeddings(name: str, settings: Settings) -> "EmbeddingModel":
 
 async def close(settings: Settings) -> None:
     """Close the connections of every model that was resolved with ``settings``, and forget those models."""
-    clients: list[object] = []
-    for key, (owner, model) in list(_resolved.items()):
+    providers: list[Provider[Any] | None] = []
+    for key, (owner, _, model_provider) in list(_resolved.items()):
         if owner is settings:
             del _resolved[key]
-            clients.append(getattr(model, "client", None))
-    for key, (owner, _, client) in list(_resolved_embeddings.items()):
+            providers.append(model_provider)
+    for key, (owner, _, embedding_provider) in list(_resolved_embeddings.items()):
         if owner is settings:
             del _resolved_embeddings[key]
-            clients.append(client)
-    for client in clients:
-        if isinstance(client, _Client):
-            await client.close()
+            providers.append(embedding_provider)
+    for provider in providers:
+        if provider is not None:
+            from musterd.models.provider_http import close_provider
+
+            await close_provider(provider)
 
 
-def _make(name: str, settings: Settings) -> Model:
+def _make(name: str, settings: Settings) -> tuple[Model, Provider[Any] | None]:
+    """The model, and its provider if that has connections."""
     if name == SCRIPTED:
         from musterd.models.scripted import ScriptedModel
 
-        return ScriptedModel()
+        return ScriptedModel(), None
     if name == LOCAL:
         from musterd.models.local.model import LocalModel
 
-        return LocalModel(settings)
+        return LocalModel(settings), None
     prefix, colon, model_name = name.partition(":")
     if name != "test" and not (colon and model_name):
         remedy = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
         raise DeclarationError(f'Model "{name}": {remedy}{_suggestion(name, (LOCAL, SCRIPTED))}')
     if prefix in _OPENAI_KINDS:
         return _openai(name, prefix, model_name, settings)
+    providers: list[Provider[Any]] = []
+
+    def provider_of(prefix: str) -> Provider[Any]:
+        providers.append(_limited_provider(prefix, settings))
+        return providers[-1]
+
     try:
-        return infer_model(name, _provider_without_retries)
+        model = infer_model(name, provider_of)
     except (ImportError, UserError, ValueError) as error:
         raise DeclarationError(f'Model "{name}": {_remedy(prefix, str(error))}') from error
+    return model, providers[-1] if providers else None
 
 
 def _openai_access(label: str) -> tuple[str | None, str]:
@@ -195,22 +200,24 @@ def _openai_access(label: str) -> tuple[str | None, str]:
     return base_url, api_key
 
 
-def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> Model:
+def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> tuple[Model, Provider[Any]]:
     base_url, api_key = _openai_access(f'Model "{name}"')
     with openai_types.deferred():
+        from pydantic_ai.providers.openai import OpenAIProvider
+
         from musterd.models.openai_http import build_client, build_model
 
     client = build_client(base_url=base_url, api_key=api_key, settings=settings)
+    provider = OpenAIProvider(openai_client=client)
     if prefix == "openai-chat":
-        return build_model(model_name, client)
+        return build_model(model_name, client, provider=provider), provider
     openai_types.load()
     from pydantic_ai.models.openai import OpenAIResponsesModel
-    from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIResponsesModel(model_name, provider=OpenAIProvider(openai_client=client))
+    return OpenAIResponsesModel(model_name, provider=provider), provider
 
 
-def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, object]":
+def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, Provider[Any] | None]":
     from pydantic_ai.embeddings import infer_embedding_model
 
     prefix, colon, model_name = name.partition(":")
@@ -221,14 +228,16 @@ def _make_embeddings(name: str, settings: Settings) -> "tuple[EmbeddingModel, ob
     providers: list[Provider[Any]] = []
 
     def provider_of(prefix: str) -> Provider[Any]:
-        providers.append(_openai_provider(name, settings) if prefix == "openai" else _provider_without_retries(prefix))
+        providers.append(
+            _openai_provider(name, settings) if prefix == "openai" else _limited_provider(prefix, settings)
+        )
         return providers[-1]
 
     try:
         model = infer_embedding_model(name, provider_factory=provider_of)
     except (ImportError, UserError, ValueError) as error:
         raise DeclarationError(f'Embedder "{name}": {_remedy(prefix, str(error))}') from error
-    return model, providers[-1].client
+    return model, providers[-1] if providers else None
 
 
 def _openai_provider(name: str, settings: Settings) -> Provider[Any]:
@@ -240,12 +249,11 @@ def _openai_provider(name: str, settings: Settings) -> Provider[Any]:
     return OpenAIProvider(openai_client=build_client(base_url=base_url, api_key=api_key, settings=settings))
 
 
-def _provider_without_retries(prefix: str) -> Provider[Any]:
-    """The provider without its SDK's own retries, because :mod:`musterd.models.call` retries and reports each retry."""
+def _limited_provider(prefix: str, settings: Settings) -> Provider[Any]:
     provider = infer_provider(prefix)
-    if hasattr(provider.client, "max_retries"):
-        provider.client.max_retries = 0
-    return provider
+    from musterd.models.provider_http import limit_provider  # after the provider, whose package may be missing
+
+    return limit_provider(provider, settings)
 
 
 def _remedy(prefix: str, reason: str) -> str:

@@ -88,6 +88,7 @@ class Moderation:
     def __init__(self) -> None:
         self.flags: dict[str, bool] = {}
         self.status = 200
+        self.more = ""
         self.requests: list[dict[str, Any]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -97,7 +98,9 @@ class Moderation:
             "categories": self.flags,
             "category_scores": dict.fromkeys(self.flags, 0.9),
         }
-        return web.json_response({"results": [result]}, status=self.status)
+        response = web.json_response({"results": [result], "more": self.more}, status=self.status)
+        response.enable_compression()
+        return response
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -135,6 +138,14 @@ async def test_moderation_sees_images() -> None:
         {"url": "http://127.0.0.1/a.png"},
         {"url": "data:image/png;base64,YWJj"},
     ]
+
+
+async def test_a_long_answer_of_moderation_is_not_read_to_its_end() -> None:
+    service = Moderation()
+    service.more = "x" * 1_000_000
+    async with service.serving() as url:
+        with pytest.raises(RunFailed, match="its response is not valid"):
+            await OpenAIModerationGuardrail(api_key="k", base_url=url).async_check(RunInput(input_content="hello"))
 
 
 async def test_moderation_that_is_down_lets_nothing_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -25,10 +26,12 @@ from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolC
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
-from musterd.models.answer_limits import AnswerMeter
+from musterd.models.answer_limits import AnswerMeter, ReceivedMeter
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.openai_http import build_model
-from tests.unit.models.test_openai_http_failures import OK, SSE, wire
+from musterd.models.resolve import close, resolve
+from tests.support.endless_server import endless
+from tests.unit.models.test_openai_http_failures import OK, SSE, Wire, response, wire
 
 pytestmark = pytest.mark.usefixtures("loopback_models")
 
@@ -193,3 +196,69 @@ async def test_the_work_on_many_calls_does_not_grow_with_their_square(monkeypatc
         f"c{n}" for n in range(300)
     ]
     assert copies <= 2, "all parts are made once, not once for each part"
+
+
+# Providers' SDKs
+
+SDK_MODELS = {"openai:m": "OPENAI_BASE_URL", "ollama:m": "OLLAMA_BASE_URL"}
+
+
+async def ask_sdk(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> ModelAnswer:
+    """Ask the provider at ``url`` through its SDK."""
+    monkeypatch.setenv(SDK_MODELS[name], url)
+    chosen = Settings(**settings)
+    try:
+        return await ask(resolve(name, chosen), **settings)
+    finally:
+        await close(chosen)
+
+
+@asynccontextmanager
+async def provider(answer: bytes) -> AsyncIterator[str]:
+    """The address of a server that answers with these bytes."""
+    server = await asyncio.start_server(Wire(answer).serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server.close()
+
+
+@pytest.mark.parametrize("name", SDK_MODELS)
+@pytest.mark.parametrize(
+    "status, kind, body, words",
+    [
+        (200, b"text/event-stream", b": x\n\n" * 400_000, "sent more than 1000000 bytes"),
+        (200, b"text/event-stream", b"data: " + b"x" * 900_000, "an event that is larger"),
+        (200, b"application/json", b'{"x": "' + b"x" * 900_000, "a value that is larger"),
+        (500, b"application/json", b'{"error": "' + b"x" * 900_000, "a value that is larger"),
+    ],
+    ids=["comments", "an event without an end", "no stream", "an error"],
+)
+async def test_a_compressed_answer_is_counted_before_an_sdk_parses_it(
+    name: str, status: int, kind: bytes, body: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"model_received_bytes": 1_000_000, "model_answer_bytes": 1000, "media_bytes": 1000}
+    headers = (b"content-type: %b" % kind, b"content-encoding: gzip")
+    async with provider(response(status, gzip.compress(body), *headers)) as url:
+        with pytest.raises(ModelFailed, match=words) as failed:
+            await ask_sdk(name, url, monkeypatch, **limits)
+    assert (failed.value.code, failed.value.retryable) == ("answer_too_large", False)
+
+
+@pytest.mark.parametrize("name", SDK_MODELS)
+@pytest.mark.parametrize("kind", ["interim responses", "one chunk extension"])
+async def test_a_provider_without_an_end_is_hung_up_on_by_every_sdk(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with endless(kind) as (url, is_left):
+        with pytest.raises(ModelFailed, match="connection to the model's provider failed"):
+            await ask_sdk(name, url, monkeypatch, model_tries=1)
+        await is_left.wait()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_the_events_of_a_stream_are_measured_one_by_one(end: bytes) -> None:
+    meter = ReceivedMeter(Settings(model_answer_bytes=1, media_bytes=1), is_stream=True)
+    for _ in range(40_000):
+        for piece in (b"data: x", end, end):
+            meter.add(piece)
+    with pytest.raises(ModelFailed, match="an event that is larger"):
+        meter.add(b"x" * 100_000)
