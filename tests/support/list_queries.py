@@ -11,8 +11,12 @@ from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.states import RunState
 from musterd.features.accounts import store as accounts
 from musterd.features.accounts.records import AccountFilter
+from musterd.features.knowledge import store as knowledge
+from musterd.features.knowledge.records import ContentFilter, Status, Viewer
 from musterd.features.memories import store as memories
 from musterd.features.memories.records import MemoryFilter
+from musterd.features.schedules import store as schedules
+from musterd.features.schedules.records import ScheduleFilter
 from musterd.features.traces import store as traces
 from musterd.features.traces.records import Condition
 from musterd.store import approval_inbox, deliveries, run_lists, session_search
@@ -59,6 +63,8 @@ SESSION_RUN_FILTERS = {
     "before": "r5007",
 }
 DELIVERY_FILTERS = {"run_id": "r70", "state": DeliveryState.FAILED, "before": "d1"}
+SCHEDULE_FILTERS = {"enabled": True}
+CONTENT_FILTERS = {"statuses": (Status.FAILED, Status.COMPLETED), "name": "norway", "metadata": {"country": "no"}}
 TRACE_NUMBERS = {"start_time", "end_time", "created_at", "duration_ms"}
 TRACE_CONDITIONS = (
     *(Condition(op="EQ", key=key, values=("x",)) for key in sorted(traces.FIELDS.keys() - TRACE_NUMBERS)),
@@ -122,6 +128,8 @@ def every_read(most_filters: int = 9) -> list[Read]:
         _session_runs(most_filters),
         _deliveries(most_filters),
         _accounts(),
+        _schedules(most_filters),
+        _contents(most_filters),
         _traces(),
     ):
         recorder = Recorder()
@@ -213,6 +221,22 @@ def _accounts() -> Iterator[Case]:
             for has_revoked in (True, False):
                 query = AccountFilter(sort_by=order, is_descending=down, has_revoked=has_revoked)
                 yield "accounts", [], _label(order, down, CALLERS[0]), _bound(accounts.search, query)
+
+
+def _schedules(most: int) -> Iterator[Case]:
+    for chosen in _combinations(SCHEDULE_FILTERS, ScheduleFilter, most):
+        for caller in CALLERS:
+            search = _bound(schedules.search, ScheduleFilter(**chosen), caller)
+            yield "schedules", list(chosen), _label("created_at", True, caller), search
+
+
+def _contents(most: int) -> Iterator[Case]:
+    for chosen in _combinations(CONTENT_FILTERS, ContentFilter, most):
+        for order in knowledge.SORTABLE:
+            for down in (True, False):
+                query = ContentFilter(**chosen, sort_by=order, is_descending=down)
+                search = _bound(knowledge.search, "docs", query, Viewer(owner="ada"))
+                yield "contents", list(chosen), _label(order, down, CALLERS[0]), search
 
 
 def _traces() -> Iterator[Case]:

@@ -523,6 +523,14 @@ CREATE INDEX contents_created ON contents (knowledge_id, created_at, id) WHERE s
 
 CREATE INDEX contents_updated ON contents (knowledge_id, updated_at, id) WHERE status <> 'deleted';
 
+CREATE INDEX contents_by_name ON contents (knowledge_id, name, id) WHERE status <> 'deleted';
+
+CREATE INDEX contents_size ON contents (knowledge_id, size, id) WHERE status <> 'deleted';
+
+CREATE INDEX contents_status ON contents (knowledge_id, status, id) WHERE status <> 'deleted';
+
+CREATE INDEX contents_kind ON contents (knowledge_id, kind, id) WHERE status <> 'deleted';
+
 CREATE INDEX contents_changed ON contents (knowledge_id, changed_version);
 
 CREATE INDEX contents_jobs ON contents (created_at, id) WHERE status IN ('queued', 'reading', 'embedding');

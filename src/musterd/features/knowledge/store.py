@@ -310,7 +310,8 @@ async def search(tx: Tx, knowledge_id: str, query: ContentFilter, viewer: Viewer
     params: dict[str, Any] = {"knowledge_id": knowledge_id, **_viewer(viewer)}
     conditions = ["knowledge_id = :knowledge_id", _EXISTS, _MAY_SEE]
     if query.statuses:
-        conditions.append("IN_LIST(status, :statuses)")
+        # An expression in place of the column, so that SQLite reads in the order of the list.
+        conditions.append("IN_LIST(status || '', :statuses)")
         params["statuses"] = jsontext.dumps([status.value for status in query.statuses])
     if query.name is not None:
         conditions += equalities(["name"], ("name",))
