@@ -1,15 +1,19 @@
 """Renders events as SSE frames, once per process no matter how many subscribers a run has."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from weakref import WeakValueDictionary
 
+from musterd.core import clock
 from musterd.core.events import Event
 from musterd.core.records import RunRow
 from musterd.engine.broadcaster import Flush
 from musterd.service.runs import RunService
 from musterd.wire import sse
 from musterd.wire.events import EventRenderer, RunIdentity, member_ids
+
+SLICE_BYTES = 256 * 1024
+"""How much is rendered before other tasks of the process may run."""
 
 
 class RunFrames:
@@ -29,10 +33,18 @@ class RunFrames:
             async with self._lock:
                 if flush.frames is None:  # another subscriber may have rendered them while this one waited
                     events = await self._runs.following.events_with_contents(self._root.run_id, flush)
-                    flush.frames = [
-                        await self._frame(event, index) for index, event in enumerate(events, flush.first_index)
-                    ]
+                    flush.frames = [frame async for frame in self._rendered(events, flush.first_index)]
         return flush.frames
+
+    async def _rendered(self, events: Sequence[Event], first_index: int) -> AsyncIterator[bytes]:
+        slice_bytes = 0
+        for index, event in enumerate(events, first_index):
+            frame = await self._frame(event, index)
+            yield frame
+            slice_bytes += len(frame)
+            if slice_bytes > SLICE_BYTES:
+                slice_bytes = 0
+                await clock.yield_to_others()
 
     async def _frame(self, event: Event, index: int) -> bytes:
         if not self._renderer.can_place(event):  # the event that started its run was not rendered here

@@ -3,6 +3,7 @@
 If another process drives the run, all events are read from the store; the broadcaster signals when there may be more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 
@@ -18,6 +19,8 @@ from musterd.store import events, runs, step_contents
 from musterd.store.database import Database
 
 PAGE_FLUSHES = 200
+LONG_BYTES = 256 * 1024
+"""Longer pages are decoded in a thread, because other requests of this process wait meanwhile."""
 
 
 class RunSubscription:
@@ -164,7 +167,10 @@ async def contents_of(database: Database, root_id: str, events: Iterable[Event])
 
 async def stored_after(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
     """Up to ``limit`` stored flushes of a run after event index ``after``, with the contents that they refer to."""
-    page = await database.read(lambda tx: events.after(tx, root_id, after, limit))
+    rows = await database.fetch(lambda tx: events.rows_after(tx, root_id, after, limit))
+    is_long = sum(len(row["payload"]) for row in rows) > LONG_BYTES
+    decode = partial(events.page_of, rows, after, limit)
+    page = await asyncio.to_thread(decode) if is_long else decode()
     contents = await contents_of(database, root_id, (event for _, flush in page.flushes for event in flush))
     flushes = [Flush(first_index, flush_events, contents) for first_index, flush_events in page.flushes]
     return Stored(flushes, page.last_index, page.is_last)

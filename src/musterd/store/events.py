@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Row, Statement, Tx
 from musterd.store.event_compaction import rest_of
 
 # Flushes do not overlap, so the second condition follows from the first. It gives the index a starting point: a page
@@ -55,7 +55,16 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
 
     Events of kinds that only a newer version knows are skipped; their indexes stay unused.
     """
-    rows = await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
+    return page_of(await rows_after(tx, root_id, index, limit), index, limit)
+
+
+async def rows_after(tx: Tx, root_id: str, index: int, limit: int) -> Sequence[Row]:
+    """The rows from which :func:`page_of` decodes the events after ``index``."""
+    return await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
+
+
+def page_of(rows: Sequence[Row], index: int, limit: int) -> Page:
+    """The events after ``index`` of the rows of up to ``limit`` flushes. Parameters as of :func:`rows_after`."""
     flushes = [part for row in rows for part in decoded(int(row["first_index"]), row["payload"], index)]
     last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
     return Page(flushes, last_index, is_last=len(rows) < limit)
