@@ -16,7 +16,7 @@ class GzipStream:
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP + WINDOW_BITS, MEMORY_LEVEL)
 
-    def compress(self, chunk: bytes) -> bytes:
+    def compress(self, chunk: bytes | memoryview) -> bytes:
         """Compress a chunk and flush, so that the client can read all of it."""
         return self._compressor.compress(chunk) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
 

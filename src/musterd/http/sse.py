@@ -22,6 +22,8 @@ from musterd.wire import sse
 log = structlog.get_logger("musterd.http")
 
 RETRY_SECONDS = 1.0
+SLICE_BYTES = 256 * 1024
+"""How much is compressed before other tasks of the process may run."""
 
 
 class Source(Protocol):
@@ -152,8 +154,17 @@ class EventStream(Response):
                 self._gzip = GzipStream()
 
     async def _send_body(self, send: Send, body: bytes) -> None:
-        if self._gzip is not None:
-            body = self._gzip.compress(body)
+        if self._gzip is None:
+            await self._send_piece(send, body)
+            return
+        view = memoryview(body)
+        while len(view) > SLICE_BYTES:
+            await self._send_piece(send, self._gzip.compress(view[:SLICE_BYTES]))
+            await clock.yield_to_others()
+            view = view[SLICE_BYTES:]
+        await self._send_piece(send, self._gzip.compress(view))
+
+    async def _send_piece(self, send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at = clock.monotonic()
 
