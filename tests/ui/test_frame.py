@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.support.process import Deployment, Process
     from tests.ui.visitor import Visitor
 
+TABLET = (768, 1024)
+READABLE = 50
+"""Pixels; words that are for screen readers only are narrower."""
 PAGES = ["/runs", "/approvals", "/sessions", "/teams", "/health"]
 
 
@@ -93,21 +96,28 @@ def test_the_badge_counts_what_needs_a_person(server: Process, visitor: Visitor)
     expect(visitor.page.get_by_role("link", name="Approvals 1")).to_be_visible()
 
 
-def test_a_lost_connection_is_shown_and_found_again(site: Deployment, open_visitor: Callable[..., Visitor]) -> None:
+@pytest.mark.parametrize("size", [DESK, TABLET, PHONE], ids=["desk", "tablet", "phone"])
+def test_a_lost_connection_is_shown_and_found_again(
+    site: Deployment, open_visitor: Callable[..., Visitor], size: tuple[int, int]
+) -> None:
     server = site.serve()
     port = str(server.http.base_url.port)
-    visitor = open_visitor(server)
+    visitor = open_visitor(server, size=size)
     server.accepted("[[SAY All good]]", "r1", "teams/support-desk")
     visitor.open()
     visitor.see("All good")
     connection = visitor.page.locator(".connection")
-    expect(connection).to_have_text("Live")
+    expect(connection.get_by_text("Live")).to_be_visible()  # a screen reader reads it at every size
     server.kill()
-    expect(connection).to_have_text("Reconnecting")
+    words = connection.get_by_text("Reconnecting")
+    expect(words).to_be_visible()
+    box = words.bounding_box()
+    assert box is not None
+    assert box["width"] > READABLE
     visitor.see("All good")
     visitor.check()
     again = site.begin("serve", "--port", port).started()
-    expect(connection).to_have_text("Live")
+    expect(connection.get_by_text("Live")).to_be_visible()
     again.accepted("[[SAY Back again]]", "r2", "teams/support-desk")
     visitor.see("1 new run")
     again.signal(signal.SIGTERM)

@@ -24,9 +24,10 @@ export function ConnectionState() {
     );
   }
   if (!shown) return null;
+  const isUsual = name === "live" || name === "connecting";
   const last = name === "reconnecting" && lastMessageAt ? `, last change ${formatTime(lastMessageAt / 1000)}` : "";
   return (
-    <div className="connection" role="status" title={shown.title + last}>
+    <div className={isUsual ? "connection is-usual" : "connection"} role="status" title={shown.title + last}>
       <Dot tone={shown.tone} />
       <span>{goneSince === null ? shown.text : "No answer"}</span>
     </div>
