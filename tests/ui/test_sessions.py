@@ -74,6 +74,25 @@ def test_a_message_starts_a_run_and_its_text_is_shown_live(site: Deployment, ser
     visitor.check()
 
 
+def test_parallel_runs_leave_connections_for_what_a_person_sends(server: Process, visitor: Visitor) -> None:
+    streams: list[str] = []
+    visitor.page.on("request", lambda request: streams.append(request.url) if "/events" in request.url else None)
+    for number in range(6):  # as many as a browser has connections to one host
+        answer = server.post(f"Run {number}. [[WORDS 1200 50]]", f"r{number}", TEAM, on_busy="parallel")
+        assert answer is not None
+        assert answer.status_code == 202
+    visitor.open("/sessions/s1")
+    turns = visitor.page.get_by_role("article")
+    expect(turns).to_have_count(6)
+    for number in range(6):
+        expect(turns.nth(number)).to_contain_text("word3 ")
+    visitor.page.get_by_label("Message Support desk").fill("Is there room?")
+    visitor.page.get_by_role("button", name="Send").click()
+    expect(turns.nth(6)).to_contain_text("Is there room?")
+    assert len(streams) == 1, streams
+    visitor.check()
+
+
 @pytest.mark.usefixtures("shared_server")
 def test_files_are_sent_with_a_message(server: Process, visitor: Visitor, tmp_path: Path) -> None:
     converse(server, "files")

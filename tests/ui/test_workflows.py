@@ -71,3 +71,25 @@ def test_a_workflow_is_started_approved_and_read(server: Process, visitor: Visit
     transcript.get_by_text("Step collect").click()
     expect(transcript.get_by_label("Result")).to_contain_text("collected kettles")
     visitor.check()
+
+
+def test_a_session_of_a_workflow_goes_on_and_is_forked(server: Process, visitor: Visitor) -> None:
+    server.accepted("kettles", "w1", "workflows/article", "s1")
+    server.ended("w1", "workflows/article")
+    page = visitor.page
+    visitor.open("/sessions/s1")
+    about = page.get_by_role("complementary", name="About this session")
+    expect(about.get_by_role("link", name="Article")).to_be_visible()
+    expect(about).to_contain_text("Workflow")
+    turns = page.get_by_role("article")
+    turns.first.get_by_role("button", name="Approve").click()
+    expect(turns.first).to_contain_text("published: collected kettles")
+    page.get_by_label("Message Article").fill("jugs")
+    page.get_by_role("button", name="Send").click()
+    expect(turns.nth(1)).to_contain_text("collected jugs")
+    visitor.check()
+    page.get_by_role("button", name="Fork").click()
+    visitor.see("Forked from")
+    expect(turns).to_have_count(1)
+    expect(turns.first).to_contain_text("published: collected kettles")
+    visitor.check()

@@ -1,18 +1,19 @@
 import { ArrowUp, Paperclip } from "lucide-react";
 import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
+import { useStartRun } from "../app/startContext";
 import { Button } from "../shared/Button";
 import { FileRows, HiddenInput } from "../start/FilePicker";
 import { EMPTY_FORM, type RunTarget } from "../start/startRequest";
 import { useStart } from "../start/useStart";
 import { componentKey, isServed } from "../teams/component";
 import { useDirectory } from "../teams/queries";
-import type { SessionDetail } from "./session";
+import { ownerOf, type SessionDetail } from "./session";
 
 /** Writes the next message of a session: a new run. */
 export function Composer({ session, isBusy }: { session: SessionDetail; isBusy: boolean }) {
   const { directory } = useDirectory();
-  const target = targetOf(session);
-  if (target === null) return null;
+  const target = ownerOf(session);
+  if (target === null) return <FirstRun session={session} />;
   const component = directory?.byKey.get(componentKey(target.kind, target.id))?.component;
   if (directory !== undefined && !isServed(directory, target.kind, target.id)) {
     return (
@@ -22,6 +23,18 @@ export function Composer({ session, isBusy }: { session: SessionDetail; isBusy: 
     );
   }
   return <Form session={session} target={target} name={component?.name ?? target.id} isBusy={isBusy} />;
+}
+
+/** The way to the first run of a session that no team, agent or workflow has used yet. */
+function FirstRun({ session }: { session: SessionDetail }) {
+  const startRun = useStartRun();
+  const { session_id: sessionId, user_id: userId } = session;
+  return (
+    <div className="composer text-center text-ink-3">
+      <p className="mb-2">The first run decides which team, agent or workflow answers in this session.</p>
+      <Button onClick={() => startRun(null, { sessionId, userId: userId ?? "" })}>Start the first run</Button>
+    </div>
+  );
 }
 
 interface FormProps {
@@ -92,9 +105,4 @@ function Form({ session, target, name, isBusy }: FormProps) {
       </div>
     </form>
   );
-}
-
-function targetOf(session: SessionDetail): RunTarget | null {
-  if (session.team_id) return { kind: "team", id: session.team_id };
-  return session.agent_id ? { kind: "agent", id: session.agent_id } : null;
 }

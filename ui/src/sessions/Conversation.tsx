@@ -7,11 +7,12 @@ import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { AboutDialog } from "./AboutDialog";
 import { Composer } from "./Composer";
+import { useLiveTexts } from "./liveText";
 import { useConversation, useFork } from "./queries";
 import { DeleteDialog, RenameDialog } from "./SessionDialogs";
-import type { SessionDetail, SessionItem } from "./session";
+import { ownerOf, type SessionDetail, type SessionItem } from "./session";
 import { TurnView } from "./TurnView";
-import { isUnfinished, type Turn, toTurns } from "./turns";
+import { isUnfinished, isWriting, type Turn, toTurns } from "./turns";
 
 export interface ConversationProps {
   session: SessionDetail;
@@ -25,6 +26,7 @@ export function Conversation({ session, item }: ConversationProps) {
     const pages = [...(runs.data?.pages ?? [])].reverse();
     return toTurns(pages.flat(), figures.data?.data ?? []);
   }, [runs.data, figures.data]);
+  const texts = useLiveTexts(session.session_id, turns.some(isWriting));
   const error = runs.error ?? figures.error;
   const isLoading = runs.data === undefined || figures.data === undefined;
   return (
@@ -40,10 +42,10 @@ export function Conversation({ session, item }: ConversationProps) {
           </div>
         ) : null}
         {!isLoading && turns.length === 0 ? (
-          <EmptyState title="No runs yet">Write the first message below.</EmptyState>
+          <EmptyState title="No runs yet">Start the first one below.</EmptyState>
         ) : null}
         {turns.map((turn) => (
-          <TurnView key={turn.runId} turn={turn} />
+          <TurnView key={turn.runId} turn={turn} texts={texts} />
         ))}
       </Scroll>
       <Composer session={session} isBusy={turns.some((turn) => isUnfinished(turn) && turn.status !== "PAUSED")} />
@@ -100,9 +102,11 @@ function Head({ session, item }: ConversationProps) {
   const [open, setOpen] = useState<Open>(null);
   const [, navigate] = useLocation();
   const isPhone = useIsPhone();
-  const fork = useFork(session);
+  const owner = ownerOf(session);
+  const fork = useFork(session.session_id);
   const onFork = () =>
-    fork.mutate(undefined, { onSuccess: ({ session_id }) => navigate(`/sessions/${encodeURIComponent(session_id)}`) });
+    owner &&
+    fork.mutate(owner, { onSuccess: ({ session_id }) => navigate(`/sessions/${encodeURIComponent(session_id)}`) });
   const close = () => setOpen(null);
   const items: MenuItem[] = [
     { label: "About this session", icon: <Info className="icon" />, onSelect: () => setOpen("about") },
@@ -123,7 +127,7 @@ function Head({ session, item }: ConversationProps) {
         <Button kind="quiet" isIcon aria-label="Rename" onClick={() => setOpen("rename")}>
           <Pencil className="icon" aria-hidden="true" />
         </Button>
-        <Button kind="quiet" className="only-desk" disabled={fork.isPending || !hasComponent(session)} onClick={onFork}>
+        <Button kind="quiet" className="only-desk" disabled={fork.isPending || owner === null} onClick={onFork}>
           <GitFork className="icon" aria-hidden="true" />
           Fork
         </Button>
@@ -143,10 +147,6 @@ function Head({ session, item }: ConversationProps) {
 
 function title(session: SessionDetail): string {
   return session.session_name || "Untitled";
-}
-
-function hasComponent(session: SessionDetail): boolean {
-  return Boolean(session.team_id ?? session.agent_id);
 }
 
 function saveJson(session: SessionDetail): void {

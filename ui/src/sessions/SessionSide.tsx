@@ -7,7 +7,7 @@ import { Cost, Time } from "../shared/Figures";
 import { costOfTokens, formatCount } from "../shared/format";
 import { componentPath } from "../teams/component";
 import { DeleteDialog, StateDialog } from "./SessionDialogs";
-import { type SessionDetail, type SessionItem, unixTime } from "./session";
+import { metricsOf, ownerOf, type SessionDetail, type SessionItem, unixTime } from "./session";
 import { tokensByModel } from "./tokens";
 
 export interface SessionSideProps {
@@ -15,15 +15,16 @@ export interface SessionSideProps {
   item: SessionItem | undefined;
 }
 
+const OWNER_KIND = { team: "Team", agent: "Agent", workflow: "Workflow" };
+
 /** Facts, tokens and state of a session. */
 export function SessionSide({ session, item }: SessionSideProps) {
   const [open, setOpen] = useState<"state" | "delete" | null>(null);
   const state = session.session_state ?? {};
   const hasState = Object.keys(state).length > 0;
-  const owner = session.team_id ?? session.agent_id;
-  const tokens = session.total_tokens ?? session.metrics?.total_tokens ?? 0;
+  const owner = ownerOf(session);
+  const tokens = session.total_tokens ?? metricsOf(session).total_tokens ?? 0;
   const cost = item && costOfTokens(item.total_cost, tokens);
-  const ownerPath = componentPath(session.team_id ? "team" : "agent", owner ?? "");
   return (
     <>
       <section>
@@ -36,10 +37,10 @@ export function SessionSide({ session, item }: SessionSideProps) {
           {session.user_id ? <Fact name="User" value={session.user_id} /> : null}
           {owner ? (
             <>
-              <dt>{session.team_id ? "Team" : "Agent"}</dt>
+              <dt>{OWNER_KIND[owner.kind]}</dt>
               <dd>
-                <Link href={ownerPath} className="text-link">
-                  {item?.component_name ?? owner}
+                <Link href={componentPath(owner.kind, owner.id)} className="text-link">
+                  {item?.component_name ?? owner.id}
                 </Link>
               </dd>
             </>

@@ -9,12 +9,13 @@ import { Markdown } from "../shared/Markdown";
 import { Banner } from "../shared/PageStates";
 import { Sources } from "../shared/Sources";
 import { Status } from "../shared/Status";
-import { useLiveText } from "./liveText";
-import { isUnfinished, type Turn } from "./turns";
+import { type LiveTexts, useLiveText } from "./liveText";
+import { isUnfinished, isWriting, type Turn } from "./turns";
 
 /** A message, the run folded to one line, and the answer. */
-export function TurnView({ turn }: { turn: Turn }) {
-  const live = useLiveText(turn.status === "RUNNING" || turn.isAnswerStale ? turn.runId : null);
+export function TurnView({ turn, texts }: { turn: Turn; texts: LiveTexts }) {
+  const text = useLiveText(texts, turn.runId);
+  const live = isWriting(turn) ? text : "";
   return (
     <article className="turn" aria-label={`Run ${turn.runId}`}>
       <div className="turn-input">{turn.input}</div>

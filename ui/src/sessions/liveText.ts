@@ -1,57 +1,83 @@
-/** The text that a run is writing, from the events of its stream. */
-import { useEffect, useState } from "react";
+/** The texts that the runs of a session are writing, from the one stream of the session. */
+import { useEffect, useState, useSyncExternalStore } from "react";
 import { segment } from "../api/client";
 import { openStream } from "../api/stream";
+import { createFrameQueue } from "../run/live/frameQueue";
 
 export interface TextEvent {
   event: string;
   run_id: string;
+  /** 0 for a root run. */
+  nested_depth?: number;
   content?: unknown;
   superseded?: { run_id: string }[];
 }
 
-/** The text after an event: each model call and each step of a workflow starts anew, and text that an attempt or a try
- * left behind is discarded. */
-export function nextText(text: string, event: TextEvent, runId: string): string {
-  const isRestarted = event.superseded?.some((part) => part.run_id === runId) ?? false;
-  if (isRestarted) return "";
-  if (event.run_id !== runId) return text;
-  if (/(ModelRequestStarted|^StepStarted|^StepError)$/.test(event.event)) return "";
-  if (!event.event.endsWith("RunContent") || typeof event.content !== "string") return text;
-  return text + event.content;
+/** The texts of root runs by their ids. */
+export class LiveTexts {
+  private readonly texts = new Map<string, string>();
+  private readonly listeners = new Set<() => void>();
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  };
+
+  /** "" while there is none. */
+  of(runId: string): string {
+    return this.texts.get(runId) ?? "";
+  }
+
+  apply(events: readonly TextEvent[]): void {
+    for (const event of events) {
+      // Text that an attempt or a try left behind is discarded.
+      for (const part of event.superseded ?? []) this.texts.delete(part.run_id);
+      if (event.nested_depth === 0) this.texts.set(event.run_id, nextText(this.of(event.run_id), event));
+    }
+    this.notify();
+  }
+
+  clear(): void {
+    this.texts.clear();
+    this.notify();
+  }
+
+  private notify(): void {
+    for (const listener of this.listeners) listener();
+  }
 }
 
-/** Follows the run while it works; "" for null. */
-export function useLiveText(runId: string | null): string {
-  const [text, setText] = useState("");
+/** The text after an event of its run: each model call and each step of a workflow starts anew. */
+function nextText(text: string, { event, content }: TextEvent): string {
+  if (/(ModelRequestStarted|^StepStarted|^StepError)$/.test(event)) return "";
+  return event.endsWith("RunContent") && typeof content === "string" ? text + content : text;
+}
+
+/**
+ * Follows all runs of the session by one stream: browsers allow six connections per host.
+ *
+ * @param isNeeded whether a run of it is at work.
+ */
+export function useLiveTexts(sessionId: string, isNeeded: boolean): LiveTexts {
+  const [texts] = useState(() => new LiveTexts());
   useEffect(() => {
-    if (runId === null) return;
-    let current = "";
-    let frame = 0;
-    let isOver = false;
+    if (!isNeeded) return;
+    // Deltas arrive faster than the screen: they are shown once per frame.
+    const queue = createFrameQueue<TextEvent>((events) => texts.apply(events));
     const stream = openStream({
-      path: `/runs/${segment(runId)}/events`,
-      onMessage: (message) => {
-        const event = JSON.parse(message.data) as TextEvent;
-        if (event.run_id === runId && isEnd(event.event)) isOver = true;
-        current = nextText(current, event, runId);
-        // Deltas arrive faster than the screen: they are shown once per frame.
-        frame ||= requestAnimationFrame(() => {
-          frame = 0;
-          setText(current);
-        });
-      },
-      isOver: () => isOver,
+      path: `/sessions/${segment(sessionId)}/events`,
+      onMessage: (message) => queue.push(JSON.parse(message.data) as TextEvent),
     });
     return () => {
       stream.close();
-      cancelAnimationFrame(frame);
-      setText("");
+      queue.close();
+      texts.clear();
     };
-  }, [runId]);
-  return text;
+  }, [texts, sessionId, isNeeded]);
+  return texts;
 }
 
-function isEnd(name: string): boolean {
-  return /(Run|Workflow)(Completed|Error|Cancelled|Paused)$/.test(name);
+/** The text of one run, as far as it has arrived. */
+export function useLiveText(texts: LiveTexts, runId: string): string {
+  return useSyncExternalStore(texts.subscribe, () => texts.of(runId));
 }

@@ -8,6 +8,7 @@ import { useFeed, usePollInterval } from "../api/feed";
 import { listRuns } from "../api/runs";
 import type { Page, RunSummary } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
+import type { RunTarget } from "../start/startRequest";
 import type { SessionDetail, SessionFilter, SessionItem, SessionPage, SessionRun } from "./session";
 
 const POLL_MS = 3_000;
@@ -132,15 +133,11 @@ export function useDeleteSession(id: string) {
   });
 }
 
-/** Forks the session into a new one that begins with copies of its finished runs. */
-export function useFork(session: SessionDetail | undefined) {
+/** Forks a session of a component into a new one that begins with copies of its finished runs. */
+export function useFork(sessionId: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: () => {
-      const kind = session?.team_id ? "team" : "agent";
-      const id = session?.team_id ?? session?.agent_id ?? "";
-      return forkSession(kind, id, session?.session_id ?? "");
-    },
+    mutationFn: ({ kind, id }: RunTarget) => forkSession(kind, id, sessionId),
     onSuccess: () => void client.invalidateQueries({ queryKey: ["sessions", "list"] }),
   });
 }

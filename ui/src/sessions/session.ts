@@ -3,10 +3,11 @@
 import type { Schemas } from "musterd-client";
 import type { RunStatus, Search } from "../api/types";
 import type { JsonObject } from "../approvals/approval";
+import type { RunTarget } from "../start/startRequest";
 
 export type SessionItem = Schemas["SessionSchema"];
 
-/** A session in either of its two shapes. */
+/** A session of a team, an agent or a workflow. */
 export type SessionDetail = Pick<
   Schemas["TeamSessionDetailSchema"],
   | "session_id"
@@ -18,15 +19,29 @@ export type SessionDetail = Pick<
   | "total_tokens"
   | "forked_from_session_id"
 > &
-  Pick<Schemas["AgentSessionDetailSchema"], "agent_id"> & {
+  Pick<Schemas["AgentSessionDetailSchema"], "agent_id"> &
+  Pick<Schemas["WorkflowSessionDetailSchema"], "workflow_id"> & {
     session_state?: JsonObject;
     session_summary?: { summary?: string | null } | null;
     metrics?: SessionMetrics;
+    /** Of a workflow's session. */
+    session_data?: { session_metrics?: SessionMetrics };
   };
 
 export interface SessionMetrics {
   total_tokens?: number;
   details?: Record<string, { id: string; total_tokens?: number }[]>;
+}
+
+/** The team, agent or workflow that the session belongs to; null until its first run decides. */
+export function ownerOf(session: SessionDetail): RunTarget | null {
+  if (session.team_id) return { kind: "team", id: session.team_id };
+  if (session.agent_id) return { kind: "agent", id: session.agent_id };
+  return session.workflow_id ? { kind: "workflow", id: session.workflow_id } : null;
+}
+
+export function metricsOf(session: SessionDetail): SessionMetrics {
+  return session.metrics ?? session.session_data?.session_metrics ?? {};
 }
 
 /** A run of `GET /sessions/{id}/runs`. Members' runs stand before the run that delegated to them. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunSummary } from "../api/types";
-import { nextText } from "./liveText";
+import { LiveTexts, type TextEvent } from "./liveText";
 import type { SessionRun } from "./session";
 import { tokensByModel } from "./tokens";
 import { toTurns } from "./turns";
@@ -119,23 +119,30 @@ describe("a conversation", () => {
   });
 });
 
-describe("the text that a run is writing", () => {
-  const delta = (content: string, run_id = "r1") => ({ event: "TeamRunContent", run_id, content });
+describe("the texts that runs are writing", () => {
+  const delta = (content: string, own: Partial<TextEvent> = {}): TextEvent => {
+    return { event: "TeamRunContent", run_id: "r1", nested_depth: 0, content, ...own };
+  };
+  const textAfter = (...events: TextEvent[]) => {
+    const texts = new LiveTexts();
+    texts.apply(events);
+    return texts.of("r1");
+  };
 
-  it("joins the deltas of the root run only", () => {
-    let text = nextText("", delta("Hello "), "r1");
-    text = nextText(text, delta("(member)", "m1"), "r1");
-    text = nextText(text, delta("Mara"), "r1");
-    expect(text).toBe("Hello Mara");
+  it("join the deltas of each root run, without those of members", () => {
+    const texts = new LiveTexts();
+    texts.apply([delta("Hello "), delta("Hi", { run_id: "r2" }), delta("(member)", { run_id: "m1", nested_depth: 1 })]);
+    texts.apply([delta("Mara")]);
+    expect([texts.of("r1"), texts.of("r2"), texts.of("m1")]).toEqual(["Hello Mara", "Hi", ""]);
   });
 
-  it("starts anew with each model call, and drops text that an attempt left behind", () => {
-    expect(nextText("Let me look.", { event: "TeamModelRequestStarted", run_id: "r1" }, "r1")).toBe("");
-    expect(nextText("one", { event: "StepStarted", run_id: "r1" }, "r1")).toBe("");
-    const continued = { event: "TeamRunContinued", run_id: "r1", superseded: [{ run_id: "r1" }] };
-    expect(nextText("Hello Ma", continued, "r1")).toBe("");
-    const ofMember = { event: "TeamRunContinued", run_id: "r1", superseded: [{ run_id: "m1" }] };
-    expect(nextText("Hello Ma", ofMember, "r1")).toBe("Hello Ma");
+  it("start anew with each model call, and drop what an attempt left behind", () => {
+    const begins = (event: string) => ({ event, run_id: "r1", nested_depth: 0 });
+    expect(textAfter(delta("Let me look."), begins("TeamModelRequestStarted"))).toBe("");
+    expect(textAfter(delta("one"), begins("StepStarted"))).toBe("");
+    const continued = (run_id: string) => ({ ...begins("TeamRunContinued"), superseded: [{ run_id }] });
+    expect(textAfter(delta("Hello Ma"), continued("r1"), delta("Hello"))).toBe("Hello");
+    expect(textAfter(delta("Hello Ma"), continued("m1"))).toBe("Hello Ma");
   });
 });
 

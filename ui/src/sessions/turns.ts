@@ -59,6 +59,11 @@ export function isUnfinished({ status }: { status: RunStatus }): boolean {
   return status === "PENDING" || status === "RUNNING" || status === "PAUSED";
 }
 
+/** Whether the text of the run arrives bit by bit: it is at work, or its answer is not read yet. */
+export function isWriting({ status, isAnswerStale }: Turn): boolean {
+  return status === "RUNNING" || isAnswerStale;
+}
+
 function turnOf(run: SessionRun, members: readonly SessionRun[], summary: RunSummary | undefined): Turn {
   const isJson = typeof run.content === "object" && run.content !== null;
   const tools = [run, ...members].flatMap((one) => one.tools ?? []);
