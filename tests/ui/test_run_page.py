@@ -139,15 +139,36 @@ def test_keys_walk_the_steps_and_open_one(visitor: Visitor) -> None:
     visitor.check()
     visitor.page.reload()
     expect(details).to_contain_text("get_order")
+    visitor.press("x")
+    expect(visitor.page).to_have_url(re.compile("only=failed"))
+    visitor.press("x", "2")
+    expect(visitor.page.get_by_role("region", name="Transcript")).to_be_visible()
+    visitor.press("x", "w", "3")  # a transcript is read as a whole
+    expect(visitor.page).to_have_url(re.compile(r"view=events$"))
+    expect(visitor.page.get_by_role("region", name="Events, newest first")).to_contain_text("TeamRunCompleted")
+    visitor.check()
+
+
+@pytest.mark.usefixtures("order_run")
+def test_back_after_a_step_was_closed_leads_to_the_page_before(visitor: Visitor) -> None:
+    details = visitor.page.get_by_role("complementary", name="Selected step")
+    runs = f"{visitor.address}/ui/#/runs"
+    visitor.open("/runs")
+    visitor.page.get_by_role("link", name="get_order").click()
+    expect(visitor.page.get_by_role("grid", name="Steps by member")).to_contain_text("3 steps")
+    visitor.press("ArrowRight", "Enter")
+    expect(details).to_be_visible()
+    visitor.press("Escape", "Escape")
+    expect(details).to_be_hidden()
+    expect(visitor.page).to_have_url(f"{runs}/order")
+    visitor.page.go_back()
+    expect(visitor.page).to_have_url(runs)
+    visitor.open("/runs/order?step=t0%2Fc0")
+    expect(details).to_be_visible()
     visitor.press("Escape")
     expect(details).to_be_hidden()
     visitor.page.go_back()
-    expect(details).to_contain_text("get_order")
-    visitor.press("x")
-    expect(visitor.page).to_have_url(re.compile("only=failed"))
-    visitor.press("x", "3")
-    expect(visitor.page.get_by_role("region", name="Events, newest first")).to_contain_text("TeamRunCompleted")
-    visitor.check()
+    expect(visitor.page).to_have_url(runs)
 
 
 @pytest.mark.usefixtures("order_run")

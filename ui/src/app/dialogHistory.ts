@@ -50,6 +50,12 @@ export function whenSettled(action: () => void): void {
   else waiting.push(action);
 }
 
+/** Make one step back; what is done to the history afterwards waits for it. */
+export function stepBack(): void {
+  waiting = [];
+  window.history.back();
+}
+
 /** Close a dialog on Back while it is mounted. */
 export function useCloseOnBack(onClose: () => void, isEnabled: boolean): void {
   const latest = useRef(onClose);

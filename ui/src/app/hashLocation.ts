@@ -1,7 +1,7 @@
 /** The place of the page: path and query after the `#`, so that any proxy prefix works. */
 import { useCallback, useMemo, useSyncExternalStore } from "react";
 import { useSearch } from "wouter";
-import { isAtDialog, whenSettled } from "./dialogHistory";
+import { isAtDialog, stepBack, whenSettled } from "./dialogHistory";
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("hashchange", listener);
@@ -17,16 +17,33 @@ function hash(): string {
 export const currentPath = () => hash().split("?", 1)[0] ?? "/";
 const currentSearch = () => hash().split("?").slice(1).join("?");
 
-export function navigate(to: string, { replace = false }: { replace?: boolean } = {}): void {
+export interface NavigateOptions {
+  /** Take over the current entry of the history: there is no step for Back. */
+  replace?: boolean;
+  /** Undo the step that led here from the new place; if another one led here, take over its entry. */
+  back?: boolean;
+}
+
+export function navigate(to: string, { replace = false, back = false }: NavigateOptions = {}): void {
   whenSettled(() => {
     const url = `#${to.startsWith("/") ? to : `/${to}`}`;
-    if (url === window.location.hash) return;
-    if (replace || isAtDialog()) {
+    const here = window.location.hash;
+    if (url === here) return;
+    if (back && placeBelow() === url) stepBack();
+    else if (replace || back || isAtDialog()) {
       // A place that a dialog leads to takes over the dialog's entry, so that Back leads to the page below the dialog.
-      window.history.replaceState(replace ? window.history.state : null, "", url);
+      window.history.replaceState(replace || back ? window.history.state : null, "", url);
       window.dispatchEvent(new HashChangeEvent("hashchange"));
-    } else window.location.hash = url;
+    } else {
+      window.location.hash = url;
+      window.history.replaceState({ below: here }, "");
+    }
   });
+}
+
+/** The place of the entry below the current one in the history, if a step on the page led from it. */
+function placeBelow(): string | undefined {
+  return (window.history.state as { below?: string } | null)?.below;
 }
 
 export function useHashLocation(): [string, typeof navigate] {
@@ -40,11 +57,11 @@ export function useHashSearch(): string {
 
 export type ParamChanges = Record<string, string | null>;
 
-/** The query of the page's place, and how to change it. Null removes a name; `replace` leaves no step for Back. */
-export function useParams(): [URLSearchParams, (changes: ParamChanges, options?: { replace?: boolean }) => void] {
+/** The query of the page's place, and how to change it. Null removes a name. */
+export function useParams(): [URLSearchParams, (changes: ParamChanges, options?: NavigateOptions) => void] {
   const search = useSearch();
   const params = useMemo(() => new URLSearchParams(search), [search]);
-  const change = useCallback((changes: ParamChanges, options: { replace?: boolean } = {}) => {
+  const change = useCallback((changes: ParamChanges, options: NavigateOptions = {}) => {
     const next = new URLSearchParams(currentSearch());
     for (const [name, value] of Object.entries(changes)) {
       if (value === null || value === "") next.delete(name);

@@ -82,7 +82,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
     },
     [setParams, selectedKey],
   );
-  const close = useCallback(() => setParams({ step: null }), [setParams]);
+  const close = useCallback(() => setParams({ step: null }, { back: true }), [setParams]);
   const show = useCallback((next: ViewName) => setParams({ view: next === "timeline" ? null : next }), [setParams]);
   const move = (direction: Move) => {
     const next = moved(spans, cursor, direction, shows);

@@ -27,6 +27,11 @@ export function useRunKeys(actions: RunKeyActions): void {
     run,
     isDisabled: !isTimeline,
   });
+  // A transcript is read as a whole.
+  const filters: KeyBinding[] = [
+    { keys: "x", label: "Only what failed", run: () => actions.toggleOnly("failed") },
+    { keys: "w", label: "Only what waited", run: () => actions.toggleOnly("waiting") },
+  ];
   useKeys("Run", [
     timeline("ArrowLeft", "Step before", () => actions.move("before")),
     timeline("ArrowRight", "Step after", () => actions.move("after")),
@@ -39,8 +44,7 @@ export function useRunKeys(actions: RunKeyActions): void {
     { keys: "3", label: "Events", run: () => actions.show("events") },
     { keys: "f", label: "Follow", run: actions.toggleFollow },
     { keys: "p", label: "Pause updates", run: actions.togglePause },
-    { keys: "x", label: "Only what failed", run: () => actions.toggleOnly("failed") },
-    { keys: "w", label: "Only what waited", run: () => actions.toggleOnly("waiting") },
+    ...(actions.view === "transcript" ? [] : filters),
     timeline("e", "Fold idle time", actions.toggleFolds),
     timeline("+", "Zoom in", () => actions.zoom(1 / 1.6)),
     timeline("-", "Zoom out", () => actions.zoom(1.6)),
