@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -194,6 +195,8 @@ def test_a_call_that_a_crash_cut_off_is_asked_about(site: Deployment, open_visit
     visitor.open("/runs/r1?step=t0%2Fc0%2Ft0%2Fc0")
     details = visitor.page.get_by_role("complementary", name="Selected step")
     expect(details).to_contain_text("Waited, result entered by")
+    expect(details).to_contain_text(re.compile(r"Asked by\s*Support desk"))
+    expect(details).to_contain_text(re.compile(r"Path\s*t0/c0/t0/c0"))
     expect(details).to_contain_text("Result, entered by a person")
     visitor.press("Escape", "2")
     expect(visitor.page.locator(".tool-card").last).to_contain_text("cut off, result entered by")

@@ -3,6 +3,7 @@ import "../approvals.css";
 import { Hand } from "lucide-react";
 import { useLayoutEffect, useRef } from "react";
 import { Link } from "wouter";
+import { Duration } from "../../shared/Figures";
 import { type Approval, isPending } from "../approval";
 import { Decided } from "./Decided";
 import { QuestionForm } from "./QuestionForm";
@@ -26,17 +27,22 @@ export function QuestionCards({ approvals }: { approvals: readonly Approval[] })
     const card = shown.length === 1 ? shown[0] : shown.find(({ element }) => element.contains(document.activeElement));
     return card?.question ?? null;
   }, approvals.some(isPending));
-  return approvals.map((approval) => <QuestionCard key={approval.id} approval={approval} cards={cards.current} />);
+  const hasKeys = approvals.length === 1;
+  return approvals.map((approval) => (
+    <QuestionCard key={approval.id} approval={approval} cards={cards.current} hasKeys={hasKeys} />
+  ));
 }
 
 interface QuestionCardProps {
   approval: Approval;
   /** The cards that are shown together, by their approvals' ids. */
   cards?: Map<string, ShownCard>;
+  /** Keys decide about it wherever the focus is. */
+  hasKeys?: boolean;
 }
 
 /** One question as a card, for the page of its run. Give it the approval's id as its key. */
-export function QuestionCard({ approval, cards }: QuestionCardProps) {
+export function QuestionCard({ approval, cards, hasKeys = false }: QuestionCardProps) {
   const question = useQuestion(approval);
   const section = useRef<HTMLElement>(null);
   const isOpen = isPending(approval);
@@ -51,16 +57,23 @@ export function QuestionCard({ approval, cards }: QuestionCardProps) {
         <h2 className="min-w-0">
           <QuestionTitle approval={approval} />
         </h2>
+        <span className="numeric ml-auto flex-none text-meta font-normal">
+          {isOpen ? (
+            <>
+              waiting <Duration from={approval.created_at} />
+            </>
+          ) : null}
+        </span>
         <Link
           href={`/approvals/${encodeURIComponent(approval.id)}`}
-          className="only-desk ml-auto flex-none text-meta font-medium"
+          className="only-desk flex-none text-meta font-medium"
         >
           Open in Approvals
         </Link>
       </div>
       <div className="card-body question-stack">
         {approval.tool_description ? <p className="text-ink-2">{approval.tool_description}</p> : null}
-        {isOpen ? <QuestionForm question={question} /> : <Decided question={question} />}
+        {isOpen ? <QuestionForm question={question} hasKeys={hasKeys} /> : <Decided question={question} />}
       </div>
     </section>
   );

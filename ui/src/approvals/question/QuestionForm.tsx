@@ -14,12 +14,14 @@ import type { Question } from "./useQuestion";
 
 export interface QuestionFormProps {
   question: Question;
-  /** The buttons show their keys and, on a phone, stay above the tabs. */
+  /** It is the page's own question: there is a key to change values, and on a phone the buttons stay above the tabs. */
   isPage?: boolean;
+  /** The buttons show their keys. */
+  hasKeys?: boolean;
 }
 
 /** What the call would do, and the decision about it. */
-export function QuestionForm({ question, isPage = false }: QuestionFormProps) {
+export function QuestionForm({ question, isPage = false, hasKeys = isPage }: QuestionFormProps) {
   const { approval, resolve } = question;
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
@@ -46,7 +48,7 @@ export function QuestionForm({ question, isPage = false }: QuestionFormProps) {
           </Banner>
         </div>
       ) : null}
-      <Actions question={question} isPage={isPage} />
+      <Actions question={question} isPage={isPage} hasKeys={hasKeys} />
       <Deadline question={question} />
     </form>
   );
@@ -143,11 +145,12 @@ function TextField({ label, hint, text, onText, problem, isFocused, placeholder 
   );
 }
 
-function Actions({ question, isPage }: { question: Question; isPage: boolean }) {
+function Actions(props: Required<QuestionFormProps>) {
+  const { question, isPage } = props;
   return (
     <div className={isPage ? "question-actions sticky-actions" : "question-actions"}>
       {question.mode === "decide" ? (
-        <Choices question={question} isPage={isPage} />
+        <Choices {...props} />
       ) : (
         <SendOrBack question={question} />
       )}
@@ -155,11 +158,11 @@ function Actions({ question, isPage }: { question: Question; isPage: boolean }) 
   );
 }
 
-function Choices({ question, isPage }: { question: Question; isPage: boolean }) {
+function Choices({ question, isPage, hasKeys }: Required<QuestionFormProps>) {
   const { approval, resolve } = question;
   const isBusy = resolve.isPending;
   const isRetry = Boolean(stepOf(approval)?.error_message);
-  const key = (letter: string): { shortcut?: string } => (isPage ? { shortcut: letter } : {});
+  const key = (letter: string): { shortcut?: string } => (hasKeys ? { shortcut: letter } : {});
   const reject = (words: string, shortcut = key("R")) => (
     <Button data-mode="reject" disabled={isBusy} onClick={() => question.setMode("reject")} {...shortcut}>
       <X className="icon" aria-hidden="true" />

@@ -14,7 +14,7 @@ import { ForkDialog } from "../controls/ForkDialog";
 import { type ForkPlan, forkPlan } from "../controls/forkPlan";
 import type { EventFocus } from "../events/EventsView";
 import type { RunFeed } from "../live/feed";
-import { isFinal, type RunDetail, type RunStep } from "../model/types";
+import { componentName, isFinal, type MemberRun, type RunDetail, type RunStep } from "../model/types";
 import { useStep } from "../queries";
 import type { Span } from "../spans";
 import type { Placed } from "../stepKey";
@@ -128,6 +128,12 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
             {lane.name}
             {parent?.task ? <span className="text-ink-3">{`: ${parent.task}`}</span> : null}
           </Fact>
+          {parent === undefined ? null : <Fact name="Asked by">{askerOf(run, parent)}</Fact>}
+          {span.path === null ? null : (
+            <Fact name="Path">
+              <code className="break-all">{span.path}</code>
+            </Fact>
+          )}
           {step === undefined ? null : <Usage span={span} step={step} />}
           {span.approvalId === null ? null : (
             <Fact name="Approval">
@@ -160,6 +166,11 @@ function Sections({ run, steps, feed, placed, onShowEvents, onFork }: StepDetail
       </section>
     </div>
   );
+}
+
+/** The name of the leader or workflow that gave a member its task. */
+function askerOf(run: RunDetail, { parent_run_id: parentId }: MemberRun): string {
+  return run.members.find((member) => member.run_id === parentId)?.name ?? componentName(run);
 }
 
 function ForkButton({ run, plan, onFork }: { run: RunDetail; plan: ForkPlan; onFork: () => void }) {

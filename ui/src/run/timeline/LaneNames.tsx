@@ -33,13 +33,14 @@ export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
         } as CSSProperties;
         const depth = lane.depth > 1 ? ` is-nested${lane.isLast ? " is-last" : ""}` : "";
         const member = lane.runIds.at(-1) ?? rootId;
+        const title = `${laneTitle(lane)}\n${lane.note}`;
         return (
           <Link
             key={lane.key}
             className={`lane-name${depth}`}
             style={style}
             href={`/runs/${encodeURIComponent(rootId)}?view=transcript&member=${encodeURIComponent(member)}`}
-            title={`${laneTitle(lane)}\n${lane.note}`}
+            title={lane.tokens === 0 ? title : `${title}\n${formatCount(lane.tokens)} tokens`}
           >
             <span className="lane-title">
               <Dot tone={LANE_TONE[lane.state]} />
@@ -49,9 +50,8 @@ export function LaneNames({ layout, visible, rootId }: LaneNamesProps) {
               </span>
               {lane.cost === null ? null : <span className="numeric">{formatCost(lane.cost)}</span>}
             </span>
-            <span className="lane-note" data-state={lane.state}>
-              <span className="truncate">{lane.note}</span>
-              {lane.tokens === 0 ? null : <span className="numeric">{`${formatCount(lane.tokens)} tokens`}</span>}
+            <span className="lane-note truncate" data-state={lane.state}>
+              {lane.note}
             </span>
           </Link>
         );
