@@ -193,7 +193,7 @@ async def test_a_run_is_decided_by_its_id(database: Path) -> None:
         run = await client.run('[[TOOL pay {"n": 1}]]', "teams/shop", session_id="s1")
         paused = await client.get(f"/runs/{run['run_id']}", view="summary")
         assert (paused["status"], paused["waiting"]) == ("PAUSED", 1)
-        assert paused["outcome"] == "Waits for a decision about pay"
+        assert paused["outcome"] == "May Shop call pay?"
         assert (await client.get("/runs/counts"))["needs_you"] == 1
         assert [run_row["run_id"] for run_row in (await client.get("/runs", needs_you="true"))["data"]] == [
             run["run_id"]

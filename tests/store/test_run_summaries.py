@@ -90,8 +90,9 @@ async def test_a_summary_names_its_session_and_what_it_waits_for(records: Record
     await ask(records, "r1", "m1", "refund")
     await ask(records, "r1", "r1", "mail")
     root, member_run = await summary(records, "r1"), await summary(records, "m1")
-    assert (root.session_name, root.waiting, root.waiting_tool) == ("Orders", 2, "refund")
-    assert (member_run.waiting, member_run.waiting_tool, member_run.input) == (1, "refund", "a task")
+    assert root.question is not None
+    assert (root.session_name, root.waiting, root.question.tool.name) == ("Orders", 2, "refund")
+    assert (member_run.waiting, member_run.question, member_run.input) == (1, root.question, "a task")
     members = await records.database.scan(lambda tx: run_summaries.members(tx, "r1"))
     assert [(run.run_id, run.parent_id, run.path) for run in members] == [("m1", "r1", "t0/c0")]
 

@@ -44,6 +44,7 @@ def test_active_runs_stand_first(
     groups = visitor.page.locator("tbody")
     expect(groups.nth(0)).to_contain_text("Active")
     expect(groups.nth(0)).to_contain_text("Needs you")
+    expect(groups.nth(0)).to_contain_text("May Support desk call refund_payment?")
     expect(groups.nth(1)).to_contain_text("Finished")
     expect(groups.nth(1).locator("tr.run")).to_have_count(2)
     expect(visitor.page.get_by_role("button", name="Failed 1")).to_be_visible()

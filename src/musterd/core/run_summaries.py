@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, RunAttempt, RunRow, SessionRow
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 
 SUMMARY_CHARACTERS = 200
@@ -20,7 +21,7 @@ class SummarizedRun:
     :param input: the start of its message, or of a member's task.
     :param answer: the start of its answer, or the message of the error with which it failed; None: it has none yet.
     :param waiting: pending approvals of the run, with those of its members.
-    :param waiting_tool: the tool of the oldest of them.
+    :param question: the oldest of them.
     :param queue_position: how many runs of its session are ahead of a pending run; None if it is not pending.
     :param totals: what the run and its members used so far.
     :param activity: what the run does now.
@@ -45,7 +46,7 @@ class SummarizedRun:
     input: str
     answer: str | None
     waiting: int
-    waiting_tool: str | None
+    question: Requirement | None
     queue_position: int | None
     totals: JsonObject | None
     activity: JsonObject | None

@@ -11,6 +11,7 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.queueing import OnBusy
+from musterd.core.requirements import Requirement
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
 from musterd.core.states import PENDING, RunState
 from musterd.store.database import Row, Statement, Tx
@@ -108,7 +109,7 @@ def _summary(row: Row, queue_position: int | None) -> SummarizedRun:
         input=_first_text(row["input"]) or "",
         answer=_answer(state, row["output"]),
         waiting=int(row["waiting"]),
-        waiting_tool=None if request is None else json.loads(request)["tool"]["name"],
+        question=None if request is None else Requirement.from_json(json.loads(request)),
         queue_position=queue_position,
         totals=_object(row["totals"]),
         activity=_object(row["activity"]),

@@ -11,6 +11,7 @@ from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
 from musterd.core.states import RunState
 from musterd.wire.lists import RunPageInfo
 from musterd.wire.progress import RunActivity, RunTotals
+from musterd.wire.questions import question_text
 from musterd.wire.shapes import UnixTime
 from musterd.wire.states import STATUS, STATUSES, RunStatus
 
@@ -117,8 +118,8 @@ def run_summary(run: SummarizedRun) -> RunSummary:
 def outcome_of(run: SummarizedRun) -> str | None:
     """What became of the run, or what it waits for."""
     if run.state is RunState.PAUSED:
-        others = f" and {run.waiting - 1} more" if run.waiting > 1 else ""
-        return None if run.waiting_tool is None else f"Waits for a decision about {run.waiting_tool}{others}"
+        others = f" (and {run.waiting - 1} more)" if run.waiting > 1 else ""
+        return None if run.question is None else question_text(run.question)[:SUMMARY_CHARACTERS] + others
     return (run.answer or None) if run.state.is_final else None
 
 

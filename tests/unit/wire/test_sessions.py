@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from musterd.core.records import RunView, SessionRow
+from musterd.core.requirements import RequirementKind
 from musterd.core.run_summaries import SessionOverview, SummarizedRun
 from musterd.core.states import RunState
 from musterd.models.names import ModelInfo
@@ -72,8 +73,11 @@ def test_an_item_shows_its_last_run() -> None:
     assert (item["run_count"], item["total_cost"]) == (3, 0.3)
     queued = session_item(overview(session(), summarized(RunState.QUEUED), run_count=1))
     assert (queued["status"], queued["last_answer"]) == ("PENDING", None)
-    paused = session_item(overview(session(), summarized(RunState.PAUSED, waiting=1, waiting_tool="pay")))
-    assert (paused["status"], paused["last_answer"]) == ("PAUSED", "Waits for a decision about pay")
+    question = samples.requirement(kind=RequirementKind.CONFIRMATION)
+    paused = session_item(overview(session(), summarized(RunState.PAUSED, waiting=1, question=question)))
+    assert (paused["status"], paused["last_answer"]) == ("PAUSED", "May Weather Agent call get_weather?")
+    paused = session_item(overview(session(), summarized(RunState.PAUSED, waiting=3, question=question)))
+    assert paused["last_answer"] == "May Weather Agent call get_weather? (and 2 more)"
 
 
 def test_a_page() -> None:

@@ -23,8 +23,8 @@ test.each([
   [runOf({ cancel_requested_at: 1_002 }), "Cancelling", "idle"],
   [runOf({ waiting: 1, activity: activity("writing") }), "1 question for you. Shipping is writing", "wait"],
   [
-    runOf({ status: "PAUSED", waiting: 1, outcome: "Waits for a decision about deploy" }),
-    "Waits for a decision about deploy",
+    runOf({ status: "PAUSED", waiting: 1, outcome: "May Rollout call deploy?" }),
+    "May Rollout call deploy?",
     "wait",
   ],
   [runOf(), "Starting", null],
