@@ -125,7 +125,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
           run={run}
           stream={state}
           feed={feed}
-          downtime={spans.downtime}
+          spans={spans}
           onContinue={() => actions.resume.mutate()}
           onRerun={() => setAsksRerun(true)}
         />

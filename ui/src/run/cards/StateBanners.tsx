@@ -1,4 +1,4 @@
-import { CircleDashed, CircleX, RefreshCw, WifiOff } from "lucide-react";
+import { CircleDashed, CircleX, RefreshCw, RotateCcw, WifiOff } from "lucide-react";
 import { Link } from "wouter";
 import { useGoneSince } from "../../api/feed";
 import type { StreamState } from "../../api/stream";
@@ -9,25 +9,25 @@ import { Banner } from "../../shared/PageStates";
 import type { RunFeed } from "../live/feed";
 import type { CutOffStep, RunDetail } from "../model/types";
 import { isFinal } from "../model/types";
-import type { Downtime } from "../spans";
+import { type Span, type Spans, takeovers } from "../spans";
 
 interface StateBannersProps {
   run: RunDetail;
   stream: StreamState | null;
   feed: RunFeed;
-  downtime: readonly Downtime[];
+  spans: Spans;
   onContinue: () => void;
   onRerun: () => void;
 }
 
 /** What the reader has to know before anything else: a failure, a cancel, a lost connection, a lost process. */
-export function StateBanners({ run, stream, feed, downtime, onContinue, onRerun }: StateBannersProps) {
-  const open = downtime.at(-1);
+export function StateBanners({ run, stream, feed, spans, onContinue, onRerun }: StateBannersProps) {
+  const last = spans.downtime.at(-1);
   const isGone = useGoneSince() !== null; // which the frame says on every page
   return (
     <div className="banners">
       {run.status === "ERROR" ? <Failure run={run} onContinue={onContinue} onRerun={onRerun} /> : null}
-      {run.cancel ? <Cancel run={run} cancel={run.cancel} /> : null}
+      {run.cancel ? <Cancel run={run} cancel={run.cancel} spans={spans} /> : null}
       {stream?.name === "reconnecting" && stream.tries > 1 && !isGone && !isFinal(run.status) ? (
         <div role="status">
           <Banner tone="fail" icon={WifiOff} end={feed.lastAt === null ? null : <LastEvent at={feed.lastAt} />}>
@@ -37,11 +37,30 @@ export function StateBanners({ run, stream, feed, downtime, onContinue, onRerun 
           </Banner>
         </div>
       ) : null}
-      {open !== undefined && open.end === null && !isFinal(run.status) ? (
-        <Banner tone="run" icon={RefreshCw} end={<Duration from={open.start} to={null} />}>
+      {last !== undefined && last.end === null && !isFinal(run.status) ? (
+        <Banner tone="run" icon={RefreshCw} end={<Duration from={last.start} to={null} />}>
           The process of the run was lost. The run goes on as soon as another process takes it over.
         </Banner>
       ) : null}
+      {last !== undefined && last.end !== null && run.status === "RUNNING" ? (
+        <Takeover attempt={takeovers(run) + 1} since={last.end} />
+      ) : null}
+    </div>
+  );
+}
+
+function Takeover({ attempt, since }: { attempt: number; since: number }) {
+  return (
+    <div role="status">
+      <Banner tone="run" icon={RotateCcw}>
+        {`Attempt ${attempt} since `}
+        <Time at={since} />
+        <br />
+        <span className="font-normal">
+          Another process took the run over. Calls that were cut off are made again if they may be, and otherwise a
+          person is asked.
+        </span>
+      </Banner>
     </div>
   );
 }
@@ -80,13 +99,27 @@ const OUTCOME: Record<CutOffStep["outcome"], string> = {
   abandoned: "did not stop; its result is discarded",
 };
 
-function Cancel({ run, cancel }: { run: RunDetail; cancel: NonNullable<RunDetail["cancel"]> }) {
+interface CancelProps {
+  run: RunDetail;
+  cancel: NonNullable<RunDetail["cancel"]>;
+  spans: Spans;
+}
+
+function Cancel({ run, cancel, spans }: CancelProps) {
   const steps = cancel.steps ?? [];
   if (!isFinal(run.status)) {
     return (
       <div role="status">
         <Banner tone="idle" icon={CircleDashed} end={<Duration from={cancel.requested_at} to={null} />}>
-          Cancelling. Steps that are running are asked to stop.
+          Cancelling. What is running is asked to stop.
+          <dl className="kv mt-1 font-normal">
+            {openCalls(spans).map(({ span, member }) => (
+              <div key={span.id} className="contents">
+                <dt>{span.label}</dt>
+                <dd>{member}</dd>
+              </div>
+            ))}
+          </dl>
         </Banner>
       </div>
     );
@@ -105,6 +138,15 @@ function Cancel({ run, cancel }: { run: RunDetail; cancel: NonNullable<RunDetail
         </dl>
       )}
     </Banner>
+  );
+}
+
+const CALLS: ReadonlySet<Span["kind"]> = new Set(["model", "tool", "function", "hook"]);
+
+/** The calls that have not ended, each with the name of the member that made it. */
+function openCalls({ lanes }: Spans): { span: Span; member: string }[] {
+  return lanes.flatMap(({ name, spans }) =>
+    spans.filter(({ end, kind }) => end === null && CALLS.has(kind)).map((span) => ({ span, member: name })),
   );
 }
 
