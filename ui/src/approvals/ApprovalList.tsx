@@ -4,6 +4,7 @@ import { Time } from "../shared/Figures";
 import { EmptyState } from "../shared/PageStates";
 import { type Approval, argumentsOf, callerWithTeam, toolOf } from "./approval";
 import type { Inbox } from "./inbox";
+import { OnlyHere } from "./OnlyHere";
 import { isSoon, leftText } from "./question/deadline";
 import { argumentLine, outcomeOf, reasonOf } from "./question/wording";
 
@@ -65,6 +66,7 @@ function Item({ approval, isCurrent, children }: ItemProps) {
       >
         <span className="item-line">
           <b className="mono truncate font-semibold">{toolOf(approval)}</b>
+          <OnlyHere approval={approval} />
           {children}
         </span>
         {line ? <span className="block truncate text-ink-2">{line}</span> : null}

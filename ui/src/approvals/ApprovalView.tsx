@@ -5,6 +5,7 @@ import { currentPath } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
 import { type Approval, isPending } from "./approval";
+import { OnlyHere } from "./OnlyHere";
 import { Outcome } from "./Outcome";
 import { Decided } from "./question/Decided";
 import { QuestionForm } from "./question/QuestionForm";
@@ -29,6 +30,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
                 <Hand className="icon-small" aria-hidden="true" />
                 Needs you
               </span>
+              <OnlyHere approval={approval} />
               <span>
                 for <Duration from={approval.created_at} />
               </span>

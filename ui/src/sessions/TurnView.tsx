@@ -1,7 +1,9 @@
+import { useQuery } from "@tanstack/react-query";
 import { Check, Layers, X } from "lucide-react";
 import { Link } from "wouter";
+import { readSummary } from "../api/runs";
 import { bySoonestExpiry } from "../approvals/inbox";
-import { isPending, QuestionCard, useRunApprovals } from "../approvals/question";
+import { decidedBy, isPending, QuestionCard, useRunApprovals } from "../approvals/question";
 import { CodeBlock } from "../shared/CodeBlock";
 import { Cost, Duration, Time } from "../shared/Figures";
 import { plural } from "../shared/format";
@@ -61,25 +63,42 @@ function RunLine({ turn }: { turn: Turn }) {
     <Link href={`/runs/${encodeURIComponent(turn.runId)}`} className="turn-run">
       <Layers className="icon-small" aria-hidden="true" />
       <span>{workText(turn)}</span>
-      {turn.decisions.map((decision, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: one tool may be decided about twice
-        <span key={index} className="tag" data-tone={decision.isApproved ? "ok" : "idle"}>
-          {decision.isApproved ? (
-            <Check className="icon-small" aria-hidden="true" />
-          ) : (
-            <X className="icon-small" aria-hidden="true" />
-          )}
-          {decision.tool} {decision.isApproved ? "approved" : "rejected"}
-        </span>
-      ))}
-      {turn.failedMembers > 0 ? (
-        <span className="tag" data-tone="fail">
-          {plural(turn.failedMembers, "member")} failed
-        </span>
-      ) : null}
+      {turn.decisions.length > 0 ? <Decisions turn={turn} /> : null}
+      {turn.failedMembers > 0 ? <FailedMembers turn={turn} /> : null}
       {turn.status === "COMPLETED" ? null : <Status status={turn.status} />}
       <span className="turn-run-end">Open run</span>
     </Link>
+  );
+}
+
+/** What persons decided about the calls of a run, and who did. */
+function Decisions({ turn }: { turn: Turn }) {
+  const approvals = useRunApprovals(turn.runId).data?.data ?? [];
+  return turn.decisions.map(({ tool, approvalId, isApproved }, index) => {
+    const approval = approvals.find(({ id }) => id === approvalId);
+    const Icon = isApproved ? Check : X;
+    return (
+      // biome-ignore lint/suspicious/noArrayIndexKey: one tool may be decided about twice
+      <span key={index} className="tag" data-tone={isApproved ? "ok" : "idle"}>
+        <Icon className="icon-small" aria-hidden="true" />
+        {`${tool} ${isApproved ? "approved" : "rejected"}${approval === undefined ? "" : decidedBy(approval)}`}
+      </span>
+    );
+  });
+}
+
+/** The members that failed, by their names once these are read. */
+function FailedMembers({ turn }: { turn: Turn }) {
+  const run = useQuery({
+    queryKey: ["runs", "one", turn.runId, "summary", turn.failedMembers],
+    queryFn: ({ signal }) => readSummary(turn.runId, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const names = (run.data?.members ?? []).filter(({ status }) => status === "ERROR").map(({ name }) => name);
+  return (
+    <span className="tag" data-tone="fail">
+      {`${[...new Set(names)].join(", ") || plural(turn.failedMembers, "member")} failed`}
+    </span>
   );
 }
 

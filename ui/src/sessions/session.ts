@@ -55,7 +55,7 @@ export type SessionRun = Pick<
 };
 
 export type SessionTool = Pick<Schemas["ToolExecution"], "tool_name"> &
-  Partial<Pick<Schemas["ToolExecution"], "confirmed" | "answered">>;
+  Partial<Pick<Schemas["ToolExecution"], "confirmed" | "answered" | "approval_id">>;
 
 export type SessionPage = Schemas["PaginatedResponse_SessionSchema_"];
 

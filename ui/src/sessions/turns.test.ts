@@ -79,7 +79,7 @@ describe("a conversation", () => {
   it("counts members at any depth, and shows what a person decided in them", () => {
     const shipping: SessionRun = { ...RUN, run_id: "m1", parent_run_id: "r1", status: "ERROR" };
     const tools = [
-      { tool_name: "refund_payment", confirmed: true },
+      { tool_name: "refund_payment", confirmed: true, approval_id: "ap-refund" },
       { tool_name: "deploy", confirmed: false },
       { tool_name: "get_order", confirmed: null },
     ];
@@ -87,8 +87,8 @@ describe("a conversation", () => {
     const [turn] = toTurns([carrier, shipping, RUN], [SUMMARY]);
     expect(turn).toMatchObject({ members: 2, failedMembers: 1 });
     expect(turn?.decisions).toEqual([
-      { tool: "refund_payment", isApproved: true },
-      { tool: "deploy", isApproved: false },
+      { tool: "refund_payment", approvalId: "ap-refund", isApproved: true },
+      { tool: "deploy", approvalId: null, isApproved: false },
     ]);
   });
 

@@ -33,6 +33,7 @@ export interface Turn {
 
 export interface ToolDecision {
   tool: string;
+  approvalId: string | null;
   isApproved: boolean;
 }
 
@@ -151,12 +152,10 @@ function rootOf(run: SessionRun, byId: ReadonlyMap<string, SessionRun>): string 
 }
 
 function decisionsOf(tools: readonly SessionTool[]): ToolDecision[] {
-  const decisions: ToolDecision[] = [];
-  for (const tool of tools) {
-    if (tool.confirmed === true || tool.answered === true) decisions.push({ tool: tool.tool_name, isApproved: true });
-    else if (tool.confirmed === false) decisions.push({ tool: tool.tool_name, isApproved: false });
-  }
-  return decisions;
+  return tools.flatMap(({ tool_name: tool, approval_id: approvalId = null, confirmed, answered }) => {
+    const isApproved = confirmed === true || answered === true;
+    return isApproved || confirmed === false ? { tool, approvalId, isApproved } : [];
+  });
 }
 
 function answerText(content: unknown): string {

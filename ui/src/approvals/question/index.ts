@@ -4,3 +4,4 @@ export type { Approval } from "../approval";
 export { isPending } from "../approval";
 export { useRunApprovals } from "../queries";
 export { QuestionCard, QuestionCards } from "./QuestionCard";
+export { decidedBy } from "./wording";

@@ -130,7 +130,8 @@ function approvedWord(approval: Approval): string {
   }
 }
 
-function decidedBy(approval: Approval): string {
+/** " by Ida", " automatically"; "" if it is not known. */
+export function decidedBy(approval: Approval): string {
   if (approval.resolved_by === "expiry") return " automatically";
   return approval.resolved_by === null || approval.resolved_by === "client" ? "" : ` by ${approval.resolved_by}`;
 }
