@@ -78,4 +78,5 @@ def test_a_killed_process_is_seen(site: Deployment, server: Process, visitor: Vi
     visitor.see("Running runs")
     worker.kill()
     expect(visitor.page.get_by_text("2 processes are serving.")).to_be_hidden(timeout=60_000)
+    expect(visitor.page.get_by_role("region", name="Processes").get_by_role("row", name="Gone")).to_have_count(1)
     visitor.check()

@@ -63,7 +63,7 @@ function noAnswer(error: Error, answeredAt: number): Verdict {
   return { tone: "fail", title: "The server does not answer", detail };
 }
 
-const ICONS = { ok: CircleCheck, wait: CircleAlert, fail: CircleX };
+const ICONS = { ok: CircleCheck, run: CircleAlert, fail: CircleX };
 
 function Sentence({ verdict }: { verdict: Verdict }) {
   const Icon = ICONS[verdict.tone];

@@ -10,6 +10,7 @@ import {
   plural,
 } from "../shared/format";
 import { Status } from "../shared/Status";
+import { goneProcesses } from "./goneProcesses";
 import type { DayUsage } from "./queries";
 import type { ServerProcess, ServerStatus } from "./status";
 import { isStale } from "./verdict";
@@ -146,6 +147,9 @@ export function ProcessesPanel({ status }: { status: ServerStatus }) {
           {status.processes.map((process) => (
             <ProcessRow key={process.id} process={process} now={status.now} />
           ))}
+          {goneProcesses(status.processes).map((process) => (
+            <ProcessRow key={process.id} process={process} now={status.now} isGone />
+          ))}
         </tbody>
       </table>
     </section>
@@ -154,22 +158,31 @@ export function ProcessesPanel({ status }: { status: ServerStatus }) {
 
 const ROLES: Record<string, string> = { server: "Serving", api: "Serving requests", worker: "Running runs" };
 
-function ProcessRow({ process, now }: { process: ServerProcess; now: number }) {
-  const isGone = isStale(process, now);
+interface ProcessRowProps {
+  process: ServerProcess;
+  now: number;
+  isGone?: boolean;
+}
+
+function ProcessRow({ process, now, isGone = false }: ProcessRowProps) {
+  const isSilent = isGone || isStale(process, now);
   const role = ROLES[process.role] ?? process.role;
   return (
     <tr>
       <td title={`${process.host}, process ${process.pid}`}>
         <code className="whitespace-nowrap">{process.id.slice(0, 8)}</code>{" "}
-        {process.is_this ? <span className="tag">this one</span> : null}
+        {process.is_this && !isGone ? <span className="tag">this one</span> : null}
       </td>
       <td>
-        <Status status={isGone ? "CANCELLED" : "COMPLETED"} label={isGone ? "No heartbeat" : role} />
+        <Status
+          status={isSilent ? "CANCELLED" : "COMPLETED"}
+          label={isGone ? "Gone" : isSilent ? "No heartbeat" : role}
+        />
       </td>
       <td className="only-desk">{process.version}</td>
-      <td className="numeric">{formatCount(process.runs)}</td>
+      <td className="numeric">{isGone ? "–" : formatCount(process.runs)}</td>
       <td className="numeric">
-        {process.last_beat_at === null || isGone ? (
+        {process.last_beat_at === null || isSilent ? (
           <Time at={process.last_beat_at} />
         ) : (
           `${wholeSeconds(now - process.last_beat_at)} ago`

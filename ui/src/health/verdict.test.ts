@@ -68,7 +68,7 @@ describe("the sentence about the server", () => {
   it("says that runs have waited long for a slot", () => {
     const queue = { ready: 3, queued: 0, scheduled: 0, paused: 0, running: 32, oldest_wait_seconds: 90, approvals: 0 };
     expect(verdictOf(CHECKS, { ...STATUS, queue })).toEqual({
-      tone: "wait",
+      tone: "run",
       title: "Runs are waiting for a free slot",
       detail: "3 runs are ready to start. 32 of 32 slots are in use.",
     });

@@ -5,7 +5,8 @@ import type { Check, ServerProcess, ServerStatus } from "./status";
 const STALE_SECONDS = 30;
 const LONG_WAIT_SECONDS = 60;
 
-export type Tone = "ok" | "wait" | "fail";
+/** What waits for a slot is work: the colour of waiting is for persons. */
+export type Tone = "ok" | "run" | "fail";
 
 export interface Verdict {
   tone: Tone;
@@ -40,7 +41,7 @@ export function verdictOf(checks: readonly Check[], status: ServerStatus | undef
     const waiting = status.queue?.ready ?? 0;
     const runs = waiting === 1 ? "One run is" : `${waiting} runs are`;
     return {
-      tone: "wait",
+      tone: "run",
       title: "Runs are waiting for a free slot",
       detail: `${runs} ready to start. ${slotsText(status)}`,
     };
