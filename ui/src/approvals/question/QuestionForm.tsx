@@ -149,11 +149,7 @@ function Actions(props: Required<QuestionFormProps>) {
   const { question, isPage } = props;
   return (
     <div className={isPage ? "question-actions sticky-actions" : "question-actions"}>
-      {question.mode === "decide" ? (
-        <Choices {...props} />
-      ) : (
-        <SendOrBack question={question} />
-      )}
+      {question.mode === "decide" ? <Choices {...props} /> : <SendOrBack question={question} />}
     </div>
   );
 }

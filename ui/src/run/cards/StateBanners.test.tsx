@@ -1,5 +1,6 @@
-import { cleanup, render, screen } from "@testing-library/preact";
+import { cleanup, screen } from "@testing-library/preact";
 import { afterEach, expect, test } from "vitest";
+import { renderPage } from "../../approvals/testing";
 import { busyRun, START } from "../fixtures";
 import { RunFeed } from "../live/feed";
 import type { RunDetail } from "../model/types";
@@ -16,7 +17,7 @@ function show(changes: Partial<RunDetail>): void {
   const feed = new RunFeed(run.run_id);
   feed.apply(events);
   const spans = toSpans({ run, steps, feed });
-  render(<StateBanners run={run} stream={null} feed={feed} spans={spans} onContinue={nothing} onRerun={nothing} />);
+  renderPage(<StateBanners run={run} stream={null} feed={feed} spans={spans} onContinue={nothing} onRerun={nothing} />);
 }
 
 const CANCEL = { requested_at: START + 42, by: "client" };
