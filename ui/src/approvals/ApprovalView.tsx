@@ -4,7 +4,7 @@ import { useLocation } from "wouter";
 import { currentPath } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Duration, Time } from "../shared/Figures";
-import { type Approval, isPending } from "./approval";
+import { type Approval, askedAt, isPending } from "./approval";
 import { OnlyHere } from "./OnlyHere";
 import { Outcome } from "./Outcome";
 import { Decided } from "./question/Decided";
@@ -32,7 +32,7 @@ export function ApprovalView({ approval, next }: { approval: Approval; next: App
               </span>
               <OnlyHere approval={approval} />
               <span>
-                for <Duration from={approval.created_at} />
+                for <Duration from={askedAt(approval)} />
               </span>
             </div>
           ) : (

@@ -109,6 +109,12 @@ export function requirementOf(approval: Approval): Requirement | undefined {
   return approval.requirements?.[0];
 }
 
+/** When the question was asked; the approval's own time is in whole seconds. */
+export function askedAt(approval: Approval): number | null {
+  const exact = Date.parse(requirementOf(approval)?.created_at ?? "") / 1000;
+  return Number.isNaN(exact) ? approval.created_at : exact;
+}
+
 /** The agent or member whose model made the call. */
 export function callerOf(approval: Approval): string {
   return approval.member_name ?? requirementOf(approval)?.member_agent_name ?? approval.source_name ?? "The agent";

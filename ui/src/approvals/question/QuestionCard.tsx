@@ -4,7 +4,7 @@ import { Hand } from "lucide-react";
 import { useLayoutEffect, useRef } from "react";
 import { Link } from "wouter";
 import { Duration } from "../../shared/Figures";
-import { type Approval, isPending } from "../approval";
+import { type Approval, askedAt, isPending } from "../approval";
 import { Decided } from "./Decided";
 import { QuestionForm } from "./QuestionForm";
 import { QuestionTitle } from "./QuestionTitle";
@@ -60,7 +60,7 @@ export function QuestionCard({ approval, cards, hasKeys = false }: QuestionCardP
         <span className="numeric ml-auto flex-none text-meta font-normal">
           {isOpen ? (
             <>
-              waiting <Duration from={approval.created_at} />
+              waiting <Duration from={askedAt(approval)} />
             </>
           ) : null}
         </span>
