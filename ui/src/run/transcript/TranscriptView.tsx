@@ -28,8 +28,6 @@ interface TranscriptViewProps {
 }
 
 const ESTIMATED_HEIGHT = 64;
-/** How near to the end the reader has to be for the page to follow. */
-const NEAR_END = 80;
 
 /** What every member read, wrote and called, in order. */
 export function TranscriptView(props: TranscriptViewProps) {
@@ -62,19 +60,13 @@ export function TranscriptView(props: TranscriptViewProps) {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keyboard
         tabIndex={0}
         aria-label="Transcript"
-        onWheel={(event) => {
-          if (isLive && event.deltaY < 0) onFollow(false);
-        }}
-        onScroll={(event) => {
-          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-          if (isLive && scrollHeight - scrollTop - clientHeight < NEAR_END) onFollow(true);
-        }}
       >
         <VirtualRows
           keys={keys}
           estimate={ESTIMATED_HEIGHT}
           scroller={scroller}
           isAtEnd={isLive && isFollowing}
+          onReaderScroll={isLive ? onFollow : undefined}
           render={(i) => {
             const row = rows[i];
             return row === undefined ? null : (

@@ -21,16 +21,30 @@ interface VirtualRowsProps {
   estimate: number;
   scroller: RefObject<HTMLElement | null>;
   render: (index: number) => ReactNode;
-  /** Stay at the end as rows are added or grow. */
+  /** Stay at the end as rows are added or grow, until the reader scrolls back. */
   isAtEnd?: boolean;
+  /** The reader scrolled back (false), or to the end (true), by whatever means. */
+  onReaderScroll?: (isAtEnd: boolean) => void;
   handle?: Ref<VirtualRowsHandle>;
 }
 
 /** How far around what is in sight rows are in the document, in pixels. */
 const AROUND = 400;
+/** How near to the end the reader has to scroll to be at the end. */
+const NEAR_END = 80;
+/** For so long after the reader scrolled back, a move to the end is none of the reader's: touches are applied late. */
+const SETTLE_MS = 300;
 
 /** Rows of any height in an element that scrolls; only those near what is in sight are in the document. */
-export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false, handle }: VirtualRowsProps) {
+export function VirtualRows({
+  keys,
+  estimate,
+  scroller,
+  render,
+  isAtEnd = false,
+  onReaderScroll,
+  handle,
+}: VirtualRowsProps) {
   const offsets = useRef<RowOffsets>(null);
   offsets.current ??= new RowOffsets(estimate);
   const rows = offsets.current;
@@ -44,6 +58,9 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
   const [, refresh] = useReducer((count: number) => count + 1, 0);
   const observer = useRef<ResizeObserver>(null);
   const frame = useRef(0);
+  const knownTop = useRef(0);
+  const readerScroll = useRef(onReaderScroll);
+  readerScroll.current = onReaderScroll;
 
   const scheduleRefresh = useCallback(() => {
     if (frame.current !== 0) return;
@@ -51,6 +68,11 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
       frame.current = 0;
       refresh();
     });
+  }, []);
+
+  const moveTo = useCallback((element: HTMLElement, top: number) => {
+    element.scrollTop = top;
+    knownTop.current = element.scrollTop;
   }, []);
 
   // An effect, not a layout effect: the element that scrolls is a parent, whose ref is set after those of its children.
@@ -62,26 +84,38 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
       for (const { target } of entries) {
         if (!(target instanceof HTMLElement) || target === element || !target.isConnected) continue;
         const index = Number(target.dataset.index);
-        const isAbove = rows.topOf(index) < element.scrollTop;
+        // A row that is partly in sight grows at its end, below what the reader looks at.
+        const isAbove = rows.topOf(index + 1) <= element.scrollTop + above;
         const change = rows.setHeight(index, target.offsetHeight);
         if (isAbove) above += change;
       }
       // What the reader looks at stays where it is.
-      if (above !== 0) element.scrollTop += above;
+      if (above !== 0) moveTo(element, element.scrollTop + above);
       scheduleRefresh();
     });
+    let scrolledBackAt = Number.NEGATIVE_INFINITY;
+    const onScroll = () => {
+      const isAtEndNow = readerScrolledTo(element, knownTop.current);
+      knownTop.current = element.scrollTop;
+      scheduleRefresh();
+      if (isAtEndNow === null) return;
+      const now = performance.now();
+      if (!isAtEndNow) scrolledBackAt = now;
+      else if (now - scrolledBackAt < SETTLE_MS) return;
+      readerScroll.current?.(isAtEndNow);
+    };
     observer.current = own;
     own.observe(element);
     for (const row of element.querySelectorAll<HTMLElement>(".virtual-row")) own.observe(row);
-    element.addEventListener("scroll", scheduleRefresh, { passive: true });
+    element.addEventListener("scroll", onScroll, { passive: true });
     return () => {
       own.disconnect();
       observer.current = null;
-      element.removeEventListener("scroll", scheduleRefresh);
+      element.removeEventListener("scroll", onScroll);
       cancelAnimationFrame(frame.current);
       frame.current = 0;
     };
-  }, [scroller, rows, scheduleRefresh]);
+  }, [scroller, rows, scheduleRefresh, moveTo]);
 
   const measure = useCallback((element: HTMLElement | null) => {
     if (element === null) return;
@@ -95,19 +129,21 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
     const at = anchor.current;
     anchor.current = null;
     const index = at === null ? -1 : keys.indexOf(at.key);
-    if (at !== null && index >= 0 && scroller.current !== null)
-      scroller.current.scrollTop = rows.topOf(index) + at.offset;
-  }, [keys, rows, scroller]);
+    if (at !== null && index >= 0 && scroller.current !== null) moveTo(scroller.current, rows.topOf(index) + at.offset);
+  }, [keys, rows, scroller, moveTo]);
 
   const { total } = rows;
   useLayoutEffect(() => {
-    if (isAtEnd && total > 0 && scroller.current !== null) scroller.current.scrollTop = total;
-  }, [isAtEnd, total, scroller]);
+    const element = scroller.current;
+    if (!isAtEnd || total === 0 || element === null) return;
+    // The event of the reader's scroll may still be on its way.
+    if (readerScrolledTo(element, knownTop.current) !== false) moveTo(element, total);
+  }, [isAtEnd, total, scroller, moveTo]);
 
   useImperativeHandle(handle, () => ({
     scrollTo: (index) => {
       const element = scroller.current;
-      if (element !== null) element.scrollTop = rows.topOf(index) - element.clientHeight / 2;
+      if (element !== null) moveTo(element, rows.topOf(index) - element.clientHeight / 2);
     },
   }));
 
@@ -134,6 +170,18 @@ export function VirtualRows({ keys, estimate, scroller, render, isAtEnd = false,
       {items}
     </div>
   );
+}
+
+/**
+ * Whether the reader scrolled back (false) or to the end (true) since the page last knew where the element was.
+ *
+ * Null: neither. A list that became shorter is moved back by the browser, but then its end is in sight.
+ */
+function readerScrolledTo(element: HTMLElement, knownTop: number): boolean | null {
+  const { scrollTop, scrollHeight, clientHeight } = element;
+  const left = scrollHeight - scrollTop - clientHeight;
+  if (scrollTop < knownTop - 1) return left > 1 ? false : null;
+  return scrollTop > knownTop && left < NEAR_END ? true : null;
 }
 
 /** The first row in sight, and how far it is scrolled; null at the top, where what is new is shown. */
