@@ -304,6 +304,8 @@ async def test_what_waits_is_in_the_inbox(shop: Shop) -> None:
         others = {"agent_id": "x", "workflow_id": "w", "pause_type": "user_input", "page": "2", "user_id": "u"}
         for name, value in others.items():
             assert await pending(client, **{name: value}) == [], name
+        assert wrong_fields(await client.http.get("/approvals?sort_by=expires_at")) == [("query", "sort_by")]
+        assert len(await pending(client, sort_by="expires_at")) == 1
         assert wrong_fields(await client.http.get("/approvals?status=open&limit=0")) == [
             ("query", "limit"),
             ("query", "status"),

@@ -38,11 +38,15 @@ def asks(run: RunRow, **changes: Any) -> Requirement:
     return replace(requirement, **changes)
 
 
-async def pause(records: Records, run_id: str, owner: str | None = None, **changes: Any) -> None:
+async def pause(
+    records: Records, run_id: str, owner: str | None = None, *, second: dict[str, Any] | None = None, **changes: Any
+) -> None:
     caller = NOBODY if owner is None else Caller(user_id=owner, label=owner)
     row = {"owner": owner, "user_id": owner}
     run = await records.started(run_id, f"of {run_id}", row=row, caller=caller)
     opened = [asks(run, **changes)]
+    if second is not None:
+        opened.append(asks(run, id=f"also {run_id}", path="t0/c1", **second))
     how = Pause(at=5.0, expires_at=9_999.0, session_id=run.session_id, output=Output(content="why"), messages=["{}"])
     await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(opened=opened), how))
 
@@ -66,6 +70,17 @@ async def test_pages_come_newest_first(records: Records) -> None:
     assert await search_inbox(records, status="pending") == (["r4", "r1", "r0"], 3)
     assert await search_inbox(records, status="rejected") == (["r3"], 1)
     assert await search_inbox(records, status="cancelled") == (["r2"], 1)
+
+
+async def test_what_waits_is_listed_by_its_expiry(records: Records) -> None:
+    for run_id, expires_at in (("late", 90.0), ("soon", 70.0), ("undeclared", None), ("between", 80.0)):
+        await pause(records, run_id, expires_at=expires_at)
+    second = {"expires_at": 60.0, "default_decision": "approve"}
+    await pause(records, "first-and-last", second=second)  # without a time of its own the run goes on before that
+    order: dict[str, Any] = {"status": "pending", "sort_by": "expires_at"}
+    rows, total = await search_inbox(records, **order)
+    assert rows == ["first-and-last", "soon", "between", "late", "undeclared", "first-and-last"]
+    assert await search_inbox(records, **order, limit=2, page=2) == (rows[2:4], total)
 
 
 async def test_a_user_sees_its_own(records: Records) -> None:

@@ -26,10 +26,10 @@ TEXT_FILTERS = {"topics", "search_content"}
 def _may_sort(read: Read) -> bool:
     """Whether no index can have the order.
 
-    Sessions are sorted by their last trace that matches. Metadata are compared outside of the database, and contents
-    that match are looked up by their ids.
+    Sessions are sorted by their last trace that matches, and the few approvals that wait by their expiry. Metadata are
+    compared outside of the database, and contents that match are looked up by their ids.
     """
-    return read.list == "traces by session" or "metadata" in read.filters
+    return read.list == "traces by session" or "metadata" in read.filters or read.order.startswith("by expires_at")
 
 
 def _reads_all(read: Read) -> bool:

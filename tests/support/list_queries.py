@@ -170,9 +170,11 @@ def _sessions(most: int) -> Iterator[Case]:
 
 def _approvals(most: int) -> Iterator[Case]:
     for chosen in _combinations(APPROVAL_FILTERS, ApprovalFilter, most):
-        for caller in CALLERS:
-            search = _bound(approval_inbox.search, ApprovalFilter(**chosen), caller)
-            yield "approvals", list(chosen), _label("created_at", True, caller), search
+        # Only what waits is listed by its expiry.
+        for order in approval_inbox.ORDERS if "status" in chosen else ("created_at",):
+            for caller in CALLERS:
+                search = _bound(approval_inbox.search, ApprovalFilter(**chosen, sort_by=order), caller)
+                yield "approvals", list(chosen), _label(order, order == "created_at", caller), search
 
 
 def _memories(most: int) -> Iterator[Case]:

@@ -1513,7 +1513,7 @@ export interface paths {
         };
         /**
          * List Approvals
-         * @description List approvals, newest first: tool calls that wait for a person, and past decisions.
+         * @description List approvals, by default newest first: tool calls that wait for a person, and past decisions.
          *
          *     Audit approvals are listed once they are decided.
          */
@@ -10350,6 +10350,12 @@ export interface components {
          * @enum {string}
          */
         RunView: "full" | "summary";
+        /**
+         * ApprovalOrder
+         * @description The order of a list of approvals.
+         * @enum {string}
+         */
+        ApprovalOrder: "created_at" | "expires_at";
         /**
          * ApprovalStatus
          * @description What became of an approval, as :data:`musterd.core.approvals.STATUSES` lists it.
@@ -20759,6 +20765,8 @@ export interface operations {
                 schedule_id?: string | null;
                 /** @description Only in this run */
                 run_id?: string | null;
+                /** @description `created_at`: newest first; `expires_at`, only with `status=pending`: what expires first, and what never does last */
+                sort_by?: components["schemas"]["ApprovalOrder"];
             };
             header?: {
                 /** @description The `ETag` of an earlier answer: 304 unless it has changed since */

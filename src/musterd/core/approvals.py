@@ -44,7 +44,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalFilter:
-    """Which approvals to list. None means no condition."""
+    """Which approvals to list. None means no condition.
+
+    :param sort_by: ``created_at``: newest first; ``expires_at``: what expires first, and what never does last.
+    """
 
     status: str | None = None
     approval_type: str | None = None
@@ -56,6 +59,7 @@ class ApprovalFilter:
     user_id: str | None = None
     schedule_id: str | None = None
     run_id: str | None = None
+    sort_by: str = "created_at"
     limit: int = 100
     page: int = 1
 

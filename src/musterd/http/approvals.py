@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from musterd.core.approvals import ApprovalFilter, Resolution
 from musterd.core.callers import Caller
@@ -49,6 +50,13 @@ class ApprovalType(StrEnum):
     AUDIT = "audit"
 
 
+class ApprovalOrder(StrEnum):
+    """The order of a list of approvals."""
+
+    CREATED_AT = "created_at"
+    EXPIRES_AT = "expires_at"
+
+
 class Decision(StrEnum):
     """What a person decides."""
 
@@ -73,6 +81,19 @@ class ApprovalsQuery(PageQuery):
     run_id: Text | None = Field(None, description="Only in this run")
     limit: int = Field(100, ge=1, le=PAGE_LIMIT, description="Approvals on a page")
     page: int = Field(1, ge=1, le=MAX_PAGES, description="The page, from 1")
+    sort_by: ApprovalOrder = Field(
+        ApprovalOrder.CREATED_AT,
+        description="`created_at`: newest first; `expires_at`, only with `status=pending`: what expires first, and "
+        "what never does last",
+    )
+
+    @field_validator("sort_by")
+    @classmethod
+    def _require_pending(cls, order: ApprovalOrder, info: ValidationInfo) -> ApprovalOrder:
+        # No index has this order, and only those that wait are few enough to sort.
+        if order is ApprovalOrder.EXPIRES_AT and info.data.get("status") is not ApprovalStatus.PENDING:
+            raise PydanticCustomError("value_error", "Only pending approvals expire: give `status=pending` too")
+        return order
 
     def filter(self) -> ApprovalFilter:
         """What to list."""
@@ -87,6 +108,7 @@ class ApprovalsQuery(PageQuery):
             user_id=self.user_id,
             schedule_id=self.schedule_id,
             run_id=self.run_id,
+            sort_by=self.sort_by,
             limit=self.limit,
             page=self.page,
         )
@@ -136,7 +158,7 @@ class ApprovalResolve(Body):
     is_tagged=True,
 )
 async def list_approvals(server: Server, caller: Caller, query: ApprovalsQuery) -> PaginatedResponse[ApprovalResponse]:
-    """List approvals, newest first: tool calls that wait for a person, and past decisions.
+    """List approvals, by default newest first: tool calls that wait for a person, and past decisions.
 
     Audit approvals are listed once they are decided.
     """

@@ -20,7 +20,7 @@ class ApprovalService:
         self._resources = resources
 
     async def search(self, approval_filter: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
-        """One page of approvals, newest first, and the total number of matches."""
+        """One page of approvals and the total number of matches."""
         return await self._resources.database.scan(lambda tx: approval_inbox.search(tx, approval_filter, caller))
 
     async def count(self, approval_filter: ApprovalFilter, caller: Caller) -> int:

@@ -48,6 +48,8 @@ _TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
 _WORKFLOW = "r.component_kind || '' = 'workflow' AND r.component_id || '' = :workflow_id"
 _SCHEDULE = "EXISTS (SELECT 1 FROM firings f WHERE f.run_id = r.run_id AND f.schedule_id || '' = :schedule_id)"
 _OTHER = {"agent_id": _MEMBER, "team_id": _TEAM, "workflow_id": _WORKFLOW, "schedule_id": _SCHEDULE}
+ORDERS = {"created_at": "a.created_at DESC, a.id DESC", "expires_at": "expires_at NULLS LAST, a.created_at, a.id"}
+"""What clients may sort by. No index has the time of expiry, because it depends on the run too."""
 _LOOKUPS = ("run_id", "schedule_id", "user_id", "owner", "status")
 """The filters that use an index, in order of preference; a list uses the first one that is set."""
 _TABLES: dict[str | None, str] = {"schedule_id": _FROM_FIRINGS, "user_id": _FROM_OWN, "owner": _FROM_OWN}
@@ -71,16 +73,16 @@ def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, A
 
 
 def page_of(query: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
-    """The statement that reads one page, newest first, and its parameters."""
+    """The statement that reads one page and its parameters."""
     from_where, params = _from_where(query, caller)
-    text = f"SELECT {_COLUMNS} {from_where} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
-    # The name contains the filters, because translated statements are cached by name.
-    name = "approvals_page " + " ".join(params)
+    text = f"SELECT {_COLUMNS} {from_where} ORDER BY {ORDERS[query.sort_by]} LIMIT :limit OFFSET :offset"
+    # The name contains the filters and the order, because translated statements are cached by name.
+    name = f"approvals_page by {query.sort_by} " + " ".join(params)
     return Statement(name, text), {**params, "limit": query.limit, "offset": (query.page - 1) * query.limit}
 
 
 async def search(tx: Tx, query: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
-    """One page of approvals, newest first, and the number of all matches."""
+    """One page of approvals and the number of all matches."""
     statement, params = page_of(query, caller)
     return [_approval(row) for row in await tx.all(statement, params)], await count(tx, query, caller)
 
