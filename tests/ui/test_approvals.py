@@ -220,3 +220,17 @@ def test_an_empty_inbox_says_so(server: Process, visitor: Visitor) -> None:
     visitor.open("/approvals/unknown")
     visitor.see("Approval not found")
     visitor.check()
+
+
+def test_a_question_that_expires_while_it_is_read_says_so(site: Deployment, server: Process, visitor: Visitor) -> None:
+    ask(server, REFUND, "r1", TEAM)
+    visitor.open("/approvals")
+    visitor.see("Pay money back to a customer.")
+    visitor.page.get_by_role("button", name="Reject").click()
+    visitor.page.get_by_label("Note").fill("too much")
+    site.execute("UPDATE runs SET expires_at = 1 WHERE run_id = 'r1'")
+    expect(visitor.page.get_by_role("status").filter(has_text="Expired without a decision")).to_be_visible()
+    expect(visitor.page.get_by_role("button", name="Reject")).to_be_hidden()
+    visitor.see("Needs you · 0")
+    visitor.check()
+    assert server.ended("r1", TEAM)["status"] == "ERROR"

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import ApprovalsPage from "./ApprovalsPage";
 import type { Approval } from "./approval";
 import { CHECK_IN, DEPLOY, NEWSLETTER, QUESTIONS, REFUND } from "./fixtures";
-import { type Answers, fakeServer, press, renderPage } from "./testing";
+import { type Answers, fakeServer, press, renderPage, type SentRequest } from "./testing";
 
 const SOON = Date.now() / 1000 + 3600;
 
@@ -139,6 +139,46 @@ describe("the approvals page", () => {
     fireEvent.click(screen.getByText("Send result"));
     const decision = { status: "approved", resolution_data: { result: "sent to 4812" } };
     await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("makes a call again whose outcome is unknown", async () => {
+    const requests = show(NEWSLETTER, {
+      "POST /approvals/ap-newsletter/resolve": { ...NEWSLETTER, status: "approved" },
+    });
+    fireEvent.click(await screen.findByText("Make the call again"));
+    await waitFor(() => expect(sentDecision(requests)).toEqual({ status: "approved" }));
+  });
+
+  it("leaves out a call whose outcome is unknown, with a note", async () => {
+    const requests = show(NEWSLETTER, {
+      "POST /approvals/ap-newsletter/resolve": { ...NEWSLETTER, status: "rejected" },
+    });
+    fireEvent.click(await screen.findByText("Do not make it…"));
+    fireEvent.change(await screen.findByLabelText(/^Note/), { target: { value: "It is too late." } });
+    fireEvent.click(screen.getByText("Reject"));
+    const decision = { status: "rejected", resolution_data: { note: "It is too late." } };
+    await waitFor(() => expect(sentDecision(requests)).toEqual(decision));
+  });
+
+  it("lists what expires first, and the rest on further pages", async () => {
+    const second = { ...DEPLOY, expires_at: SOON + 60 };
+    const requests = show(REFUND, {
+      "GET /approvals": ({ query }: SentRequest) => {
+        if (query.get("status") !== "pending") return { body: pageOf(second) }; // the newest one expires later
+        const isFirst = query.get("page") === "1";
+        const meta = { page: isFirst ? 1 : 2, limit: 200, total_pages: 2, total_count: 201 };
+        return { body: { data: [isFirst ? { ...REFUND, expires_at: SOON } : second], meta } };
+      },
+    });
+    await screen.findByText("Needs you · 201");
+    expect(requests.find(({ query }) => query.get("status") === "pending")?.query.get("sort_by")).toBe("expires_at");
+    expect(screen.queryByRole("link", { name: /deploy/ })).toBeNull();
+    fireEvent.click(screen.getByText("Show more questions"));
+    await screen.findByRole("link", { name: /deploy/ });
+    const names = screen.getAllByRole("link").map((link) => link.textContent);
+    expect(names[0]).toContain("refund_payment");
+    expect(names[1]).toContain("deploy");
+    expect(screen.queryByText("Show more questions")).toBeNull();
   });
 
   it("says who was faster", async () => {

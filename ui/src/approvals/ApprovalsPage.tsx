@@ -6,14 +6,13 @@ import { Link, useLocation } from "wouter";
 import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
 import { usePageTitle } from "../app/pageTitle";
-import { plural } from "../shared/format";
 import { useKeys } from "../shared/keyboard";
 import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { useNow } from "../shared/useNow";
-import { ApprovalList } from "./ApprovalList";
+import { ApprovalList, type MorePages } from "./ApprovalList";
 import { ApprovalView } from "./ApprovalView";
-import { type Approval, isPending } from "./approval";
+import type { Approval } from "./approval";
 import { type Inbox, neighbour, nextPending, toInbox } from "./inbox";
 import { useApproval, useInboxPages } from "./queries";
 import { tickSeconds } from "./question/deadline";
@@ -22,7 +21,8 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
   usePageTitle("Approvals");
   const { pending, recent } = useInboxPages();
   const isPhone = useIsPhone();
-  const rough = useNow(true, tickSeconds(pending.data?.data ?? [], serverNow()));
+  const listed = pending.data?.pages.flatMap((page) => page.data) ?? [];
+  const rough = useNow(true, tickSeconds(listed, serverNow()));
   const error = pending.error ?? recent.error;
   if (pending.data === undefined || recent.data === undefined) {
     return (
@@ -34,11 +34,13 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
       </div>
     );
   }
-  const inbox = toInbox(pending.data.data, recent.data.data, rough);
+  const inbox = toInbox(listed, recent.data.data, rough);
+  const { hasNextPage, isFetchingNextPage: isLoading, fetchNextPage } = pending;
   return (
     <InboxPanes
       inbox={inbox}
-      total={pending.data.meta.total_count}
+      count={hasNextPage ? (pending.data.pages.at(-1)?.meta.total_count ?? 0) : inbox.pending.length}
+      more={hasNextPage ? { isLoading, load: () => void fetchNextPage() } : null}
       now={rough}
       approvalId={approvalId}
       isPhone={isPhone}
@@ -48,13 +50,15 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
 
 interface InboxPanesProps {
   inbox: Inbox;
-  total: number;
+  /** Of all that wait, also those that are not listed yet. */
+  count: number;
+  more: MorePages | null;
   now: number;
   approvalId: string | null;
   isPhone: boolean;
 }
 
-function InboxPanes({ inbox, total, now, approvalId, isPhone }: InboxPanesProps) {
+function InboxPanes({ inbox, count, more, now, approvalId, isPhone }: InboxPanesProps) {
   const listed = [...inbox.pending, ...inbox.decided];
   // Beside the list the first question is open; on a phone the list comes first.
   const shownId = approvalId ?? (isPhone ? undefined : listed[0]?.id);
@@ -81,10 +85,7 @@ function InboxPanes({ inbox, total, now, approvalId, isPhone }: InboxPanesProps)
           <div className="pane-list-head">
             <h1>Approvals</h1>
           </div>
-          <ApprovalList inbox={inbox} now={now} currentId={shownId} />
-          {total > inbox.pending.length && total > 200 ? (
-            <p className="px-5 py-3 text-ink-3">These are the newest 200 of {plural(total, "question")}.</p>
-          ) : null}
+          <ApprovalList inbox={inbox} count={count} more={more} now={now} currentId={shownId} />
         </nav>
       ) : null}
       {isPhone && shownId === undefined ? null : (
@@ -92,7 +93,7 @@ function InboxPanes({ inbox, total, now, approvalId, isPhone }: InboxPanesProps)
           {isPhone ? (
             <>
               <h1 className="sr-only">Approvals</h1>
-              <BackLink inbox={inbox} id={shownId} />
+              <BackLink inbox={inbox} count={count} id={shownId} />
             </>
           ) : null}
           <ConnectionBanner />
@@ -121,12 +122,12 @@ function Selected({ shown, error, shownId, next }: SelectedProps) {
   );
 }
 
-function BackLink({ inbox, id }: { inbox: Inbox; id: string | undefined }) {
+function BackLink({ inbox, count, id }: { inbox: Inbox; count: number; id: string | undefined }) {
   const index = inbox.pending.findIndex((approval) => approval.id === id);
   return (
     <Link href="/approvals" className="back-link only-phone">
       <ArrowLeft className="icon-small" aria-hidden="true" />
-      Approvals{index < 0 ? "" : `, ${index + 1} of ${inbox.pending.filter(isPending).length}`}
+      Approvals{index < 0 ? "" : `, ${index + 1} of ${count}`}
     </Link>
   );
 }

@@ -22,6 +22,10 @@ describe("the inbox", () => {
     expect(inbox.decided).toEqual([decided]);
   });
 
+  it("leaves out what is on a page that is not read yet, though it is among the newest", () => {
+    expect(toInbox([REFUND], [DEPLOY, REFUND], NOW).pending).toEqual([REFUND]);
+  });
+
   it("keeps decisions for a day", () => {
     expect(toInbox([], [APPROVED], NOW).decided).toEqual([APPROVED]);
     expect(toInbox([], [APPROVED], NOW + 24 * 3600).decided).toEqual([]);

@@ -9,16 +9,20 @@ export interface Inbox {
   decided: Approval[];
 }
 
-export function toInbox(pendingPage: readonly Approval[], recentPage: readonly Approval[], now: number): Inbox {
+/**
+ * What waits is of `pendingPages` alone: further pages of it may not be read yet, and `recentPage` would leave gaps.
+ */
+export function toInbox(pendingPages: readonly Approval[], recentPage: readonly Approval[], now: number): Inbox {
   const byId = new Map<string, Approval>();
   // A decision is never undone, so of two copies of an approval the decided one is the newer.
-  for (const approval of [...pendingPage, ...recentPage]) {
+  for (const approval of [...pendingPages, ...recentPage]) {
     const known = byId.get(approval.id);
     if (known === undefined || isPending(known)) byId.set(approval.id, approval);
   }
   const approvals = [...byId.values()];
+  const pendingIds = new Set(pendingPages.map((approval) => approval.id));
   return {
-    pending: approvals.filter(isPending).sort(bySoonestExpiry),
+    pending: approvals.filter((approval) => isPending(approval) && pendingIds.has(approval.id)).sort(bySoonestExpiry),
     decided: approvals
       .filter((approval) => !isPending(approval) && decidedAt(approval) > now - DAY_SECONDS)
       .sort((left, right) => decidedAt(right) - decidedAt(left)),

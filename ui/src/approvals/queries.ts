@@ -1,5 +1,5 @@
 /** Reading approvals, and deciding. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type InfiniteData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ApprovalFilters, dataOf, type Schemas } from "musterd-client";
 import { ApiError, api } from "../api/client";
 import { useFeed, usePollInterval } from "../api/feed";
@@ -8,14 +8,23 @@ import { type Decision, resolveBody } from "./question/decision";
 
 const POLL_MS = 3_000;
 const PENDING_LIMIT = 200;
+const RUN_LIMIT = 200;
 const RECENT_LIMIT = 50;
 
 const LISTS = ["approvals", "list"] as const;
+const PENDING = ["approvals", "pending"] as const;
 
-/** The approvals that wait (at most 200), and the newest ones whatever their status. */
+/** The approvals that wait, by pages, those that expire first on the first; and the newest ones whatever their status. */
 export function useInboxPages() {
   useApprovalChanges();
-  const pending = useApprovals({ status: "pending", limit: PENDING_LIMIT });
+  const pending = useInfiniteQuery({
+    queryKey: PENDING,
+    queryFn: ({ pageParam: page, signal }) =>
+      listApprovals({ status: "pending", sort_by: "expires_at", limit: PENDING_LIMIT, page }, signal),
+    initialPageParam: 1,
+    getNextPageParam: ({ meta }) => (meta.page < meta.total_pages ? meta.page + 1 : null),
+    refetchInterval: usePollInterval(POLL_MS),
+  });
   const recent = useApprovals({ limit: RECENT_LIMIT });
   return { pending, recent };
 }
@@ -23,13 +32,17 @@ export function useInboxPages() {
 /** The approvals of one run and its members. */
 export function useRunApprovals(runId: string) {
   useApprovalChanges();
-  return useApprovals({ run_id: runId, limit: PENDING_LIMIT });
+  return useApprovals({ run_id: runId, limit: RUN_LIMIT });
+}
+
+async function listApprovals(query: ApprovalFilters, signal: AbortSignal): Promise<ApprovalPage> {
+  return (await dataOf(api.GET("/approvals", { params: { query }, signal }))) as ApprovalPage;
 }
 
 function useApprovals(query: ApprovalFilters) {
   return useQuery({
     queryKey: [...LISTS, query],
-    queryFn: async ({ signal }) => (await dataOf(api.GET("/approvals", { params: { query }, signal }))) as ApprovalPage,
+    queryFn: ({ signal }) => listApprovals(query, signal),
     refetchInterval: usePollInterval(POLL_MS),
   });
 }
@@ -62,6 +75,10 @@ export function useResolve(approval: Approval) {
     onSuccess: (decided) => {
       client.setQueryData(["approvals", "one", approval.id], decided);
       client.setQueriesData<ApprovalPage>({ queryKey: LISTS }, (page) => page && withApproval(page, decided));
+      client.setQueryData<InfiniteData<ApprovalPage>>(
+        PENDING,
+        (data) => data && { ...data, pages: data.pages.map((page) => withApproval(page, decided)) },
+      );
     },
     onSettled: (_decided, error) => {
       if (error instanceof ApiError && error.isNetwork) return;
