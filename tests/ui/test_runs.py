@@ -95,6 +95,28 @@ def test_rows_change_in_place_and_new_runs_wait(site: Deployment, server: Proces
     expect(button).to_be_hidden()
 
 
+def test_runs_are_filtered_by_user_and_time(site: Deployment, server: Process, visitor: Visitor) -> None:
+    for run_id, user in (("old", "mara"), ("new", "mara"), ("other", "ida")):
+        server.post(f"{run_id} [[SAY yes]]", run_id, DESK_RUNS, run_id, user_id=user)
+        server.ended(run_id, DESK_RUNS, run_id)
+    site.execute("UPDATE runs SET created_at = created_at - 7200 WHERE run_id = 'old'")
+    visitor.open()
+    rows, place = visitor.page.locator("tr.run"), f"{visitor.address}/ui/#/runs"
+    expect(rows).to_have_count(3)
+    visitor.page.get_by_label("User", exact=True).select_option("mara")
+    expect(rows).to_have_count(2)
+    visitor.page.get_by_label("Time", exact=True).select_option("Last hour")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("new")
+    expect(visitor.page).to_have_url(f"{place}?user=mara&since=hour")
+    visitor.page.reload()
+    expect(rows).to_have_count(1)
+    visitor.check()
+    visitor.page.get_by_label("User", exact=True).select_option("All users")
+    expect(rows).to_have_count(2)
+    expect(visitor.page).to_have_url(f"{place}?since=hour")
+
+
 @pytest.mark.usefixtures("runs")
 def test_keys_move_and_open(visitor: Visitor) -> None:
     visitor.open()

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useDeferredValue, useId, useState } from "react";
 import { listRuns } from "../api/runs";
 import type { RunSummary } from "../api/types";
@@ -9,12 +9,14 @@ import { navigate } from "./hashLocation";
 
 interface Entry {
   id: string;
-  to: string;
+  /** Null: it searches on. */
+  to: string | null;
   title: string;
   detail: string;
   run?: RunSummary;
 }
 
+const MAX_RUNS = 8;
 const PAGES = ["Runs", "Approvals", "Sessions", "Teams", "Health"];
 
 /** Finds runs by their request, answer or id, and jumps to pages. */
@@ -23,17 +25,31 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
   const [selected, setSelected] = useState(0);
   const listId = useId();
   const query = useDeferredValue(text.trim());
-  const { data } = useQuery({
+  const { data, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery({
     queryKey: ["runs", "search", query],
-    queryFn: ({ signal }) => listRuns({ q: query, limit: 8 }, signal),
+    queryFn: ({ pageParam, signal }) => listRuns({ q: query, limit: MAX_RUNS, cursor: pageParam }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.meta.next_cursor,
     enabled: query.length > 1,
     placeholderData: keepPreviousData,
   });
-  const entries = entriesOf(text.trim(), query.length > 1 ? (data?.data ?? []) : []);
+  const runs = query.length > 1 ? (data?.pages.flatMap((page) => page.data) ?? []) : [];
+  const hasOlder = query.length > 1 && hasNextPage && runs.length < MAX_RUNS;
+  const older: Entry = {
+    id: "older",
+    to: null,
+    title: isFetchingNextPage ? "Searching older runs" : "Search older runs",
+    detail: "Search",
+  };
+  const entries = entriesOf(text.trim(), runs.slice(0, MAX_RUNS), hasOlder ? [older] : []);
   const index = Math.min(selected, entries.length - 1);
 
   const open = (entry: Entry | undefined) => {
     if (!entry) return;
+    if (entry.to === null) {
+      if (!isFetchingNextPage) void fetchNextPage();
+      return;
+    }
     onClose();
     navigate(entry.to);
   };
@@ -93,7 +109,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
-function entriesOf(text: string, runs: RunSummary[]): Entry[] {
+function entriesOf(text: string, runs: RunSummary[], older: Entry[]): Entry[] {
   const lower = text.toLowerCase();
   const pages = PAGES.filter((page) => page.toLowerCase().startsWith(lower)).map((page) => ({
     id: page,
@@ -101,7 +117,7 @@ function entriesOf(text: string, runs: RunSummary[]): Entry[] {
     title: page,
     detail: "Page",
   }));
-  const found = runs.map((run) => ({
+  const listed = runs.map((run) => ({
     id: run.run_id,
     to: `/runs/${encodeURIComponent(run.run_id)}`,
     title: run.input || run.run_id,
@@ -110,5 +126,5 @@ function entriesOf(text: string, runs: RunSummary[]): Entry[] {
   }));
   if (!text) return pages;
   const all = { id: "all", to: `/runs?q=${encodeURIComponent(text)}`, title: `Runs with “${text}”`, detail: "Search" };
-  return [...found, ...pages, all];
+  return [...listed, ...older, ...pages, all];
 }

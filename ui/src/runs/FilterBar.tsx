@@ -1,30 +1,20 @@
-import { useQuery } from "@tanstack/react-query";
-import { dataOf } from "musterd-client";
-import { api } from "../api/client";
-import type { ComponentKind, RunCounts, RunSummary } from "../api/types";
+import type { RunCounts, RunSummary } from "../api/types";
 import type { ParamChanges } from "../app/hashLocation";
 import { Chip } from "../shared/Chip";
+import { type ComponentOption, componentLabel } from "./components";
 import { type Filters, SINCE_LABEL, STATE_FILTERS } from "./filters";
 
 export interface FilterBarProps {
   filters: Filters;
   counts: RunCounts | undefined;
+  components: readonly ComponentOption[];
   /** Their users can be chosen. */
   runs: readonly RunSummary[];
   onChange: (changes: ParamChanges) => void;
 }
 
-interface ComponentItem {
-  id: string | null;
-  name: string | null;
-}
-
 /** Chips with counts, and what else narrows the list; all of it is in the URL. */
-export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
-  const teams = useComponents("team");
-  const agents = useComponents("agent");
-  const workflows = useComponents("workflow");
-  const components = [...teams, ...agents, ...workflows];
+export function FilterBar({ filters, counts, components, runs, onChange }: FilterBarProps) {
   const users = [...new Set([filters.user, ...runs.map((run) => run.user_id)])].filter((user) => user !== null).sort();
   return (
     <div className="run-filters">
@@ -51,7 +41,7 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
         >
           <option value="">All teams</option>
           {filters.component && !components.some(({ value }) => value === filters.component) ? (
-            <option value={filters.component}>{filters.component.replace(/^(team|agent|workflow):/, "")}</option>
+            <option value={filters.component}>{componentLabel(components, filters.component)}</option>
           ) : null}
           {components.map(({ value, label }) => (
             <option key={value} value={value}>
@@ -90,13 +80,4 @@ export function FilterBar({ filters, counts, runs, onChange }: FilterBarProps) {
       </div>
     </div>
   );
-}
-
-function useComponents(kind: ComponentKind): { value: string; label: string }[] {
-  const { data = [] } = useQuery({
-    queryKey: ["components", kind, "names"],
-    queryFn: ({ signal }) => dataOf<ComponentItem[]>(api.GET(`/${kind}s`, { signal })),
-    staleTime: 60_000,
-  });
-  return data.flatMap(({ id, name }) => (id ? [{ value: `${kind}:${id}`, label: name || id }] : []));
 }

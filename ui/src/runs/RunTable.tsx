@@ -1,19 +1,23 @@
 import { memo } from "react";
 import { Link } from "wouter";
 import type { RunSummary } from "../api/types";
+import { Button } from "../shared/Button";
 import { Duration, Time, Tokens } from "../shared/Figures";
 import { formatCost } from "../shared/format";
 import { Status } from "../shared/Status";
 import { isFinal, shownStatus } from "../shared/status";
 import { describeRun } from "./describe";
+import type { OlderRuns } from "./useRunList";
 
 export interface RunTableProps {
   active: readonly RunSummary[];
   ended: readonly RunSummary[];
+  olderActive: OlderRuns | null;
+  olderEnded: OlderRuns | null;
 }
 
 /** Runs as rows, on a phone as cards. */
-export function RunTable({ active, ended }: RunTableProps) {
+export function RunTable({ active, ended, olderActive, olderEnded }: RunTableProps) {
   return (
     <table className="run-table">
       <caption className="sr-only">Runs</caption>
@@ -40,14 +44,21 @@ export function RunTable({ active, ended }: RunTableProps) {
           </th>
         </tr>
       </thead>
-      <Group title="Active" runs={active} />
-      <Group title="Finished" runs={ended} />
+      <Group title="Active" runs={active} older={olderActive} olderLabel="Show older active runs" />
+      <Group title="Finished" runs={ended} older={olderEnded} olderLabel="Show older runs" />
     </table>
   );
 }
 
-function Group({ title, runs }: { title: string; runs: readonly RunSummary[] }) {
-  if (runs.length === 0) return null;
+interface GroupProps {
+  title: string;
+  runs: readonly RunSummary[];
+  older: OlderRuns | null;
+  olderLabel: string;
+}
+
+function Group({ title, runs, older, olderLabel }: GroupProps) {
+  if (runs.length === 0 && older === null) return null;
   return (
     <tbody>
       <tr className="group">
@@ -58,7 +69,24 @@ function Group({ title, runs }: { title: string; runs: readonly RunSummary[] }) 
       {runs.map((run) => (
         <RunRow key={run.run_id} run={run} />
       ))}
+      {older === null ? null : (
+        <tr>
+          <td colSpan={7}>
+            <OlderRunsButton older={older} label={olderLabel} />
+          </td>
+        </tr>
+      )}
     </tbody>
+  );
+}
+
+function OlderRunsButton({ older, label }: { older: OlderRuns; label: string }) {
+  return (
+    <div className="more-runs">
+      <Button kind="quiet" disabled={older.isLoading} onClick={older.load}>
+        {older.isLoading ? "Loading" : label}
+      </Button>
+    </div>
   );
 }
 

@@ -2,6 +2,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Router } from "wouter";
+import { startFeed } from "../api/feed";
 import type { RunSummary } from "../api/types";
 import { useHashLocation, useHashSearch } from "../app/hashLocation";
 import { completedRun, runOf } from "./fixtures";
@@ -9,10 +10,18 @@ import { RunsPage } from "./RunsPage";
 
 const requests: URL[] = [];
 let runs: RunSummary[] = [];
+/** The answers of a search by their cursors, if the server does not search all runs at once. */
+let searched: Record<string, { data: RunSummary[]; next: string | null }> | null = null;
+let feed: ReadableStreamDefaultController<Uint8Array>;
+
+function tell(run: RunSummary): void {
+  feed.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
+}
 
 function answerTo(url: URL): unknown {
   if (url.pathname.endsWith("/teams")) return [{ id: "support-desk", name: "Support desk" }];
-  if (/\/(agents|workflows)$/.test(url.pathname)) return [];
+  if (url.pathname.endsWith("/workflows")) return [{ id: "article", name: "Article" }];
+  if (url.pathname.endsWith("/agents")) return [];
   if (url.pathname.endsWith("/runs/counts")) {
     const count = (status: string) => runs.filter((run) => run.status === status).length;
     return {
@@ -27,16 +36,33 @@ function answerTo(url: URL): unknown {
     };
   }
   const statuses = url.searchParams.getAll("status");
-  const data = runs.filter((run) => statuses.length === 0 || statuses.includes(run.status));
-  return { data, meta: { limit: 50, next_cursor: null } };
+  const cursor = url.searchParams.get("cursor");
+  if (searched !== null && statuses.includes("COMPLETED")) {
+    const { data, next } = searched[cursor ?? ""] ?? { data: [], next: null };
+    return { data, meta: { limit: 50, next_cursor: next } };
+  }
+  const limit = Number(url.searchParams.get("limit"));
+  const first = Number(cursor ?? 0);
+  const matching = runs.filter((run) => statuses.length === 0 || statuses.includes(run.status));
+  const next = first + limit < matching.length ? String(first + limit) : null;
+  return { data: matching.slice(first, first + limit), meta: { limit, next_cursor: next } };
 }
 
 beforeEach(() => {
   requests.length = 0;
+  searched = null;
   window.location.href = "https://host.example/ui/#/runs";
-  vi.stubGlobal("fetch", async (request: Request) => {
-    const url = new URL(request.url);
+  vi.stubGlobal("fetch", async (request: Request | string) => {
+    const url = new URL(request instanceof Request ? request.url : request, window.location.href);
     requests.push(url);
+    if (url.pathname.endsWith("/runs/changes")) {
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) => {
+          feed = controller;
+        },
+      });
+      return new Response(body, { status: 200 });
+    }
     return new Response(JSON.stringify(answerTo(url)), { status: 200 });
   });
 });
@@ -89,4 +115,69 @@ test("without any run the page says what to do", async () => {
   show();
   await screen.findByText("No runs yet");
   await waitFor(() => expect(screen.getAllByRole("button", { name: "Start a run" }).length).toBe(1));
+});
+
+const numbered = (count: number, change: Partial<RunSummary> = {}) =>
+  Array.from({ length: count }, (_, i) =>
+    runOf({ run_id: `run-${i}`, input: `Order ${i}`, created_at: 9_000 - i, ...change }),
+  );
+
+test("active runs beyond the first page are listed one page further", async () => {
+  runs = [...numbered(150), completedRun({ run_id: "ended" })];
+  show();
+  await screen.findByText("101 runs shown");
+  screen.getByRole("button", { name: "Show older active runs" }).click();
+  await screen.findByText("151 runs shown");
+  expect(screen.getByText("Order 149")).toBeTruthy();
+  expect(screen.queryByRole("button", { name: "Show older active runs" })).toBeNull();
+});
+
+test("a chip of active runs lists those beyond the first page too", async () => {
+  runs = numbered(150);
+  window.location.hash = "#/runs?state=running";
+  show();
+  (await screen.findByRole("button", { name: "Show older active runs" })).click();
+  await screen.findByText("150 runs shown");
+});
+
+test("finished runs are listed one page further", async () => {
+  runs = numbered(60, { status: "COMPLETED", ended_at: 9_001 });
+  show();
+  await screen.findByText("50 runs shown");
+  screen.getByRole("button", { name: "Show older runs" }).click();
+  await screen.findByText("60 runs shown");
+});
+
+test("a run of a page that is not listed yet is not announced as new", async () => {
+  runs = numbered(150);
+  const close = startFeed();
+  show();
+  await screen.findByText("100 runs shown");
+  await waitFor(() => expect(feed).toBeDefined());
+  tell(runOf({ run_id: "run-149", created_at: 9_000 - 149, waiting: 1 }));
+  tell(runOf({ run_id: "run-new", created_at: 9_001 }));
+  await screen.findByRole("button", { name: "1 new run" });
+  close();
+});
+
+test("a search goes on with older runs, though there is none among the newest", async () => {
+  runs = [];
+  const hit = completedRun({ input: "Where is parcel 17?", outcome: "In Hamburg." });
+  searched = { "": { data: [], next: "5000" }, "5000": { data: [hit], next: null } };
+  window.location.hash = "#/runs?q=parcel";
+  show();
+  await screen.findByText("No runs with “parcel” so far");
+  screen.getByRole("button", { name: "Search older runs" }).click();
+  await screen.findByText("Where is parcel 17?");
+  expect(screen.queryByText(/^No runs/)).toBeNull();
+});
+
+test("a search that has come to its end says so", async () => {
+  runs = [];
+  searched = { "": { data: [], next: "5000" }, "5000": { data: [], next: null } };
+  window.location.hash = "#/runs?q=parcel&team=workflow:article";
+  show();
+  await screen.findByText("No runs of Article with “parcel” so far");
+  screen.getByRole("button", { name: "Search older runs" }).click();
+  await screen.findByText("No runs of Article with “parcel”");
 });

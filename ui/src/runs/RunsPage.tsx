@@ -8,11 +8,12 @@ import { Button } from "../shared/Button";
 import { formatCost, formatCount, plural } from "../shared/format";
 import { useKeys } from "../shared/keyboard";
 import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { type ComponentOption, componentLabel, useComponentOptions } from "./components";
 import { FilterBar } from "./FilterBar";
 import { countFilters, type Filters, filtersFrom, stateFilter } from "./filters";
 import { RunTable } from "./RunTable";
 import { sums } from "./runList";
-import { useRunList } from "./useRunList";
+import { type OlderRuns, useRunList } from "./useRunList";
 
 /** All runs: what is active first, then what has finished. */
 export function RunsPage() {
@@ -21,6 +22,7 @@ export function RunsPage() {
   const list = useRunList(filters);
   const panel = useRef<HTMLElement>(null);
   const rows = [...list.active, ...list.ended];
+  const components = useComponentOptions();
   usePageTitle("Runs");
   useKeys("Runs", [
     { keys: "j", label: "Next run", run: () => focusRow(panel.current, 1) },
@@ -39,11 +41,11 @@ export function RunsPage() {
         ) : null}
         {filters.session ? (
           <ClearButton label="Runs of all sessions" onClick={() => changeParams({ session: null })}>
-            Session {filters.session}
+            Session {rows.find((run) => run.session_id === filters.session)?.session_name || filters.session}
           </ClearButton>
         ) : null}
       </div>
-      <FilterBar filters={filters} counts={list.counts} runs={rows} onChange={changeParams} />
+      <FilterBar filters={filters} counts={list.counts} components={components} runs={rows} onChange={changeParams} />
       <section className="panel overflow-hidden" ref={panel} aria-label="Runs">
         {list.freshCount > 0 && rows.length > 0 ? (
           <button type="button" className="new-runs" onClick={() => void list.refresh()}>
@@ -56,17 +58,21 @@ export function RunsPage() {
         ) : list.isLoading ? (
           <Skeleton rows={8} />
         ) : rows.length === 0 ? (
-          <NoRuns filters={filters} total={list.counts?.all} onClear={clear} />
+          <NoRuns
+            filters={filters}
+            components={components}
+            total={list.counts?.all}
+            older={[list.olderActive, list.olderEnded].filter((one) => one !== null)}
+            onClear={clear}
+          />
         ) : (
-          <RunTable active={list.active} ended={list.ended} />
+          <RunTable
+            active={list.active}
+            ended={list.ended}
+            olderActive={list.olderActive}
+            olderEnded={list.olderEnded}
+          />
         )}
-        {list.hasMore && rows.length > 0 ? (
-          <div className="more-runs">
-            <Button kind="quiet" disabled={list.isLoadingMore} onClick={() => void list.loadMore()}>
-              {list.isLoadingMore ? "Loading" : "Show older runs"}
-            </Button>
-          </div>
-        ) : null}
       </section>
       {rows.length > 0 ? <Foot count={rows.length} {...sums(rows)} /> : null}
     </div>
@@ -96,7 +102,16 @@ function Foot({ count, tokens, cost }: { count: number; tokens: number; cost: nu
   );
 }
 
-function NoRuns({ filters, total, onClear }: { filters: Filters; total: number | undefined; onClear: () => void }) {
+interface NoRunsProps {
+  filters: Filters;
+  components: readonly ComponentOption[];
+  total: number | undefined;
+  /** Lists that the server has not searched to their end. */
+  older: readonly OlderRuns[];
+  onClear: () => void;
+}
+
+function NoRuns({ filters, components, total, older, onClear }: NoRunsProps) {
   const startRun = useStartRun();
   const count = countFilters(filters);
   if (filters.state === "all" && count === 0) {
@@ -114,23 +129,46 @@ function NoRuns({ filters, total, onClear }: { filters: Filters; total: number |
       </EmptyState>
     );
   }
+  const title = emptyTitle(filters, components);
+  const clear = <Button onClick={onClear}>Clear filters</Button>;
+  if (older.length > 0) return <NoneOfTheNewest title={title} older={older} clear={clear} />;
   const hidden = total && count === 0 ? `${plural(total, "run")} in other states.` : null;
   return (
-    <EmptyState
-      icon={ListFilter}
-      title={emptyTitle(filters)}
-      actions={<Button onClick={onClear}>Clear filters</Button>}
-    >
+    <EmptyState icon={ListFilter} title={title} actions={clear}>
       {hidden ?? (count > 0 ? `${plural(count, "filter")} may hide others.` : null)}
     </EmptyState>
   );
 }
 
-function emptyTitle({ state, component, text }: Filters): string {
-  if (state === "needs_you") return "Nothing needs you";
+/** The server searches the newest runs first, and there is none of these among them. */
+function NoneOfTheNewest({ title, older, clear }: { title: string; older: readonly OlderRuns[]; clear: ReactNode }) {
+  const isLoading = older.some((one) => one.isLoading);
+  const search = () => {
+    for (const one of older) one.load();
+  };
+  return (
+    <EmptyState
+      icon={ListFilter}
+      title={`${title} so far`}
+      actions={
+        <>
+          <Button kind="primary" disabled={isLoading} onClick={search}>
+            {isLoading ? "Searching" : "Search older runs"}
+          </Button>
+          {clear}
+        </>
+      }
+    >
+      Only the newest runs were searched.
+    </EmptyState>
+  );
+}
+
+function emptyTitle({ state, component, text }: Filters, components: readonly ComponentOption[]): string {
+  const which = `${component ? ` of ${componentLabel(components, component)}` : ""}${text ? ` with “${text}”` : ""}`;
+  if (state === "needs_you") return `Nothing${which} needs you`;
   const kind = state === "all" ? "runs" : `${stateFilter(state).label.toLowerCase()} runs`;
-  const of = component ? ` of ${component.replace(/^(team|agent):/, "")}` : "";
-  return `No ${kind}${of}${text ? ` with “${text}”` : ""}`;
+  return `No ${kind}${which}`;
 }
 
 /** Move the focus to another row's link; Enter then opens it like any link. */

@@ -4,12 +4,15 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api } from "../api/client";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { listRuns } from "../api/runs";
-import type { RunStatus, RunSummary } from "../api/types";
+import type { Page, RunStatus, RunSummary } from "../api/types";
+import { isFinal } from "../shared/status";
 import { ACTIVE_STATUSES, countsQuery, FINAL_STATUSES, type Filters, matches, stateFilter } from "./filters";
 import { changedRows, EMPTY_CHANGES, withChanges } from "./runList";
 
-const PAGE_SIZE = 50;
+const ENDED_LIMIT = 50;
 const ACTIVE_LIMIT = 100;
+/** The longest page of the server. */
+const PAGE_LIMIT = 1_000;
 const POLL_MS = 3_000;
 const COUNTS_MS = 2_000;
 
@@ -19,6 +22,29 @@ function statusQuery(filters: Filters, among: RunStatus[]): RunFilters | null {
   const shown = statuses.length ? among.filter((status) => statuses.includes(status)) : among;
   if (shown.length === 0) return null;
   return { status: shown, ...(filters.state === "needs_you" && { needs_you: true }) };
+}
+
+/** Older runs that are not listed yet. */
+export interface OlderRuns {
+  isLoading: boolean;
+  load: () => void;
+}
+
+/** Pages of runs, newest first; none if `query` is null. */
+function useRunPages(base: RunFilters, query: RunFilters | null, limit: number) {
+  const { data, hasNextPage, isFetchingNextPage, fetchNextPage, isPending, isSuccess, error } = useInfiniteQuery({
+    queryKey: ["runs", "list", base, query],
+    queryFn: ({ pageParam, signal }) => listRuns({ ...base, ...query, limit, cursor: pageParam }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.meta.next_cursor,
+    enabled: query !== null,
+    staleTime: Number.POSITIVE_INFINITY, // the feed brings what changes; a refetch would move rows
+    refetchOnMount: "always",
+  });
+  const older: OlderRuns | null = hasNextPage
+    ? { isLoading: isFetchingNextPage, load: () => void fetchNextPage() }
+    : null;
+  return { pages: data?.pages, older, isLoading: query !== null && isPending, isSuccess, error };
 }
 
 /** The runs and counts of the filters, kept current by the feed, or by asking again where there is none. */
@@ -31,23 +57,8 @@ export function useRunList(filters: Filters) {
   const interval = usePollInterval(POLL_MS);
   const connection = useConnection().name;
 
-  const active = useQuery({
-    queryKey: ["runs", "list", "active", base, activeQuery],
-    queryFn: ({ signal }) => listRuns({ ...base, ...activeQuery, limit: ACTIVE_LIMIT }, signal),
-    enabled: activeQuery !== null,
-    staleTime: Number.POSITIVE_INFINITY, // the feed brings what changes; a refetch would move rows
-    refetchOnMount: "always",
-  });
-  const ended = useInfiniteQuery({
-    queryKey: ["runs", "list", "ended", base, endedQuery],
-    queryFn: ({ pageParam, signal }) =>
-      listRuns({ ...base, ...endedQuery, limit: PAGE_SIZE, cursor: pageParam }, signal),
-    initialPageParam: null as string | null,
-    getNextPageParam: (page) => page.meta.next_cursor,
-    enabled: endedQuery !== null,
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchOnMount: "always",
-  });
+  const active = useRunPages(base, activeQuery, ACTIVE_LIMIT);
+  const ended = useRunPages(base, endedQuery, ENDED_LIMIT);
   const counts = useQuery({
     queryKey: ["runs", "counts", base],
     queryFn: ({ signal }) => dataOf(api.GET("/runs/counts", { params: { query: base }, signal })),
@@ -59,17 +70,18 @@ export function useRunList(filters: Filters) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: other filters begin with no changes
   useEffect(() => setChanged(EMPTY_CHANGES), [filterKey]);
 
-  const listedActive = activeQuery ? active.data?.data : undefined;
-  const listedEnded = endedQuery ? ended.data?.pages : undefined;
   const rows = useMemo(() => {
-    const activeRows = listedActive ?? [];
+    const activeRows = rowsOf(active.pages);
     const ids = new Set(activeRows.map((run) => run.run_id));
     // A run that ended between the two answers is in both.
-    const endedRows = (listedEnded ?? []).flatMap((page) => page.data).filter((run) => !ids.has(run.run_id));
+    const endedRows = rowsOf(ended.pages).filter((run) => !ids.has(run.run_id));
     return { active: changedRows(activeRows, changed.changes), ended: changedRows(endedRows, changed.changes) };
-  }, [listedActive, listedEnded, changed.changes]);
+  }, [active.pages, ended.pages, changed.changes]);
   const shownIds = useRef(new Set<string>());
   shownIds.current = useMemo(() => new Set([...rows.active, ...rows.ended].map((run) => run.run_id)), [rows]);
+
+  const listedSince = useRef({ active: 0, ended: 0 });
+  listedSince.current = { active: oldestOf(rows.active, active.older), ended: oldestOf(rows.ended, ended.older) };
 
   const apply = useCallback(
     (runs: readonly RunSummary[]) => {
@@ -80,7 +92,9 @@ export function useRunList(filters: Filters) {
           state,
           runs,
           (id) => shownIds.current.has(id),
-          (run) => matches(run, current, now),
+          (run) =>
+            matches(run, current, now) &&
+            run.created_at >= listedSince.current[isFinal(run.status) ? "ended" : "active"],
         ),
       );
     },
@@ -101,13 +115,14 @@ export function useRunList(filters: Filters) {
 
   useBatchedFeed(apply);
 
+  const activeLimit = Math.min(ACTIVE_LIMIT * (active.pages?.length ?? 1), PAGE_LIMIT);
   // Without a feed the newest runs and those at work are asked for, and treated like its messages.
   const probe = useQuery({
-    queryKey: ["runs", "probe", base],
+    queryKey: ["runs", "probe", base, activeLimit],
     queryFn: async ({ signal }) => {
       const [newest, working] = await Promise.all([
-        listRuns({ ...base, limit: PAGE_SIZE }, signal),
-        listRuns({ ...base, status: ACTIVE_STATUSES, limit: ACTIVE_LIMIT }, signal),
+        listRuns({ ...base, limit: ENDED_LIMIT }, signal),
+        listRuns({ ...base, status: ACTIVE_STATUSES, limit: activeLimit }, signal),
       ]);
       return [...newest.data, ...working.data];
     },
@@ -128,13 +143,21 @@ export function useRunList(filters: Filters) {
     ...rows,
     counts: counts.data,
     freshCount: changed.fresh.size,
-    isLoading: (activeQuery !== null && active.isPending) || (endedQuery !== null && ended.isPending),
+    isLoading: active.isLoading || ended.isLoading,
     error: active.error ?? ended.error,
-    hasMore: ended.hasNextPage,
-    isLoadingMore: ended.isFetchingNextPage,
-    loadMore: ended.fetchNextPage,
+    olderActive: active.older,
+    olderEnded: ended.older,
     refresh,
   };
+}
+
+function rowsOf(pages: readonly Page<RunSummary>[] = []): RunSummary[] {
+  return pages.flatMap((page) => page.data);
+}
+
+/** When the oldest listed run was accepted; 0: no older ones are left out. */
+function oldestOf(rows: readonly RunSummary[], older: OlderRuns | null): number {
+  return older === null ? 0 : (rows.at(-1)?.created_at ?? 0);
 }
 
 /** Messages of the feed are applied once per frame, and the counts asked for again at most every two seconds. */

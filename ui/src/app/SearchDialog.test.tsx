@@ -1,0 +1,34 @@
+import { cleanup, fireEvent, screen, waitFor } from "@testing-library/preact";
+import { afterEach, expect, test, vi } from "vitest";
+import { fakeServer, renderPage, type SentRequest } from "../approvals/testing";
+import { completedRun } from "../runs/fixtures";
+import { SearchDialog } from "./SearchDialog";
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+test("a search goes on with older runs where the newest have too few hits", async () => {
+  const hit = completedRun({ run_id: "old", input: "Where is parcel 17?" });
+  const requests = fakeServer({
+    "GET /runs": ({ query }: SentRequest) => ({
+      body: query.has("cursor")
+        ? { data: [hit], meta: { limit: 8, next_cursor: null } }
+        : { data: [], meta: { limit: 8, next_cursor: "5000" } },
+    }),
+  });
+  const onClose = vi.fn();
+  renderPage(<SearchDialog onClose={onClose} />);
+  const field = screen.getByRole("combobox");
+  fireEvent.change(field, { target: { value: "parcel" } });
+  await screen.findByRole("option", { name: /Search older runs/ });
+  fireEvent.keyDown(field, { key: "Enter" });
+  await screen.findByRole("option", { name: /Where is parcel 17/ });
+  expect(screen.queryByRole("option", { name: /Search older runs/ })).toBeNull();
+  expect(requests.at(-1)?.query.get("cursor")).toBe("5000");
+  expect(onClose).not.toHaveBeenCalled();
+  fireEvent.keyDown(field, { key: "Enter" });
+  await waitFor(() => expect(window.location.hash).toBe("#/runs/old"));
+  expect(onClose).toHaveBeenCalled();
+});
