@@ -16,14 +16,20 @@ EVENTS_A_ROUND = 5
 
 
 class LongRun:
-    """A completed run whose members take turns of a model call and a tool call."""
+    """A completed run whose members take turns of a model call and a tool call.
 
-    def __init__(self, event_count: int) -> None:
+    :param idle_seconds: after half of the turns, for so long nobody works.
+    """
+
+    def __init__(self, event_count: int, idle_seconds: float = 0) -> None:
         self.steps: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self._random = random.Random(4417)  # noqa: S311
         self._clocks = [self._random.random() * 4 for _ in range(MEMBERS)]
-        for number in range(event_count // EVENTS_A_ROUND):
+        turns = event_count // EVENTS_A_ROUND
+        for number in range(turns):
+            if number == turns // 2:
+                self._clocks = [clock + idle_seconds for clock in self._clocks]
             self._turn(number % MEMBERS, number // MEMBERS)
         self._end = max(self._clocks)
         self._event("TeamRunCompleted", "long", self._end, content="Done.", nested_depth=0)

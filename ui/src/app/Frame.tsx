@@ -16,7 +16,7 @@ import { Link, useLocation } from "wouter";
 import { useConnection, useFeed, usePollInterval } from "../api/feed";
 import { pendingApprovalsQuery } from "../api/queries";
 import { Button } from "../shared/Button";
-import { useKeyboard, useKeys } from "../shared/keyboard";
+import { HELP_KEY, useKeyboard, useKeys } from "../shared/keyboard";
 import type { StartForm } from "../start/startRequest";
 import { AccountMenu } from "./AccountMenu";
 import { ConnectionState } from "./ConnectionState";
@@ -62,7 +62,7 @@ export function Frame({ children }: { children: ReactNode }) {
     ...PAGES.map((page) => ({ keys: `g ${page.key}`, label: page.title, run: () => navigate(page.path) })),
     { keys: "/", label: "Search or jump to", run: () => setDialog({ name: "search" }) },
     { keys: "n", label: "Start a run", run: () => startRun() },
-    { keys: "?", label: "All keys", run: () => setDialog({ name: "keys" }) },
+    { keys: HELP_KEY, label: "All keys", run: () => setDialog({ name: "keys" }) },
   ]);
 
   const ThemeIcon = theme === "dark" ? Moon : Sun;

@@ -1,5 +1,5 @@
 import { Dialog } from "../shared/Dialog";
-import { useKeyGroups, useSingleKeys } from "../shared/keyboard";
+import { HELP_KEY, useKeyGroups, useSingleKeys } from "../shared/keyboard";
 
 const NAMES: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
 
@@ -33,7 +33,9 @@ export function KeyHelp({ onClose }: { onClose: () => void }) {
           ))}
         <label className="flex min-h-10 items-center gap-2">
           <input type="checkbox" checked={isOn} onChange={(event) => setOn(event.target.checked)} />
-          Use single keys
+          <span>
+            Use single keys; without them <kbd>{HELP_KEY}</kbd> still opens this list
+          </span>
         </label>
       </div>
     </Dialog>

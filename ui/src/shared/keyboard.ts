@@ -1,7 +1,8 @@
 /**
  * The keys of the page: pages register bindings while they are mounted, the help dialog lists them.
  *
- * Single keys are off in fields, in dialogs that are not theirs, and where the reader has switched them off.
+ * Single keys are off in fields, in dialogs that are not theirs, and where the reader has switched them off; but then
+ * the help dialog still opens, in which they are switched on again.
  */
 import { useLayoutEffect, useRef, useSyncExternalStore } from "react";
 
@@ -21,6 +22,8 @@ interface Group {
 /** The keys that send a form, as this device's keyboard names them. */
 export const SUBMIT_KEYS = /Mac|iPhone|iPad/.test(navigator.userAgent) ? "⌘ Enter" : "Ctrl Enter";
 
+/** Opens the help dialog. */
+export const HELP_KEY = "?";
 const STORAGE_KEY = "musterd.single-keys";
 const SEQUENCE_MS = 1200;
 let groups: Group[] = [];
@@ -113,7 +116,7 @@ export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (isField(event.target) || isForControl(event)) return;
   if (document.querySelector("dialog[open]")) return; // a dialog has its own keys
-  if (!isEnabled && event.key.length === 1) return;
+  if (!isEnabled && event.key.length === 1 && event.key !== HELP_KEY) return;
   const sequence = pending ? `${pending} ${event.key}` : event.key;
   pending = "";
   clearTimeout(pendingTimer);

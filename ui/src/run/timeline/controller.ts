@@ -54,6 +54,8 @@ const PHONE_MARGIN = 14;
 const ROOM_LIVE = 0.045;
 const ROOM_ENDED = 0.03;
 const LEAST_SECONDS = 0.02;
+/** A view of more than this share of the run shows all of it; zooming in and out again is not exact. */
+const WHOLE_SHARE = 0.9999;
 const DRAG_PIXELS = 5;
 /** How far from a bar it is still hit, in pixels. */
 const MOUSE_SLACK = 4;
@@ -270,7 +272,7 @@ export class TimelineController {
   private zoom(view: View): void {
     const full = this.fullView();
     const span = Math.max(LEAST_SECONDS, view.to - view.from);
-    if (span >= full.to) {
+    if (span > full.to * WHOLE_SHARE) {
       this.showAll();
       return;
     }
