@@ -70,7 +70,7 @@ def test_filters_are_in_the_url_and_back_undoes_them(visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Clear search november").click()
     expect(rows).to_have_count(4)
     visitor.page.get_by_label("Team, agent or workflow").select_option("Travel")
-    visitor.see("No runs of travel")
+    visitor.see("No runs of Travel")
     visitor.check()
     visitor.page.get_by_role("button", name="Clear filters").click()
     expect(rows).to_have_count(4)

@@ -90,3 +90,23 @@ it("opens the folded part if a field in it is wrong", async () => {
   await waitFor(() => expect(document.querySelector("details")?.open).toBe(true));
   expect(document.activeElement).toBe(screen.getByLabelText("Priority"));
 });
+
+it.each([
+  ["Refuse", "reject"],
+  ["Interrupt", "interrupt"],
+  ["In parallel", "parallel"],
+  ["Wait", undefined],
+])("says what happens if the session is busy: %s", async (label, sent) => {
+  const requests = fakeServer({
+    "GET /me": { user_id: null, auth_required: false },
+    "POST /agents/travel/runs": () => ({ status: 202, body: { run_id: "r1", session_id: "s1", status: "PENDING" } }),
+  });
+  const initial = { message: "Check me in", sessionId: "s1" };
+  renderPage(<StartForm target={{ kind: "agent", id: "travel" }} component={TRAVEL} initial={initial} />);
+  fireEvent.click(screen.getByRole("button", { name: label }));
+  expect((await screen.findByRole("button", { name: label, pressed: true })).textContent).toBe(label);
+  fireEvent.click(screen.getByText("Start"));
+  await waitFor(() => expect(requests.some((request) => request.method === "POST")).toBe(true));
+  const body = requests.find((request) => request.method === "POST")?.body as { on_busy?: string };
+  expect(body.on_busy).toBe(sent);
+});
