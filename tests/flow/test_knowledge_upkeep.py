@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from musterd import Knowledge
-from musterd.features.knowledge import database_vectors
+from musterd.features.knowledge import database_vectors, folders
+from musterd.features.knowledge.service import KnowledgeService
 from musterd.features.knowledge.store import MAX_CRASHES
+from musterd.knowledge import extra
 from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import (
@@ -59,6 +61,37 @@ async def test_a_folder_is_compared_at_each_start(serve_docs: ServeDocs, tmp_pat
         ]
 
 
+async def test_a_file_of_a_folder_that_failed_is_read_again_at_the_next_start(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, tmp_path: Path
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("red apples")
+    docs = Knowledge(id="docs", folder=tmp_path / "docs")
+    embedders["builtin"].problem = EmbedderFailed("The embedder is away.")
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 1, "failed") == ["a.txt"]
+    embedders["builtin"].problem = None
+    async with serve_docs(docs) as client:
+        assert await until_listed(client, 1) == ["a.txt"]
+        assert await names(client, "apples") == ["a.txt"]
+
+
+@pytest.mark.parametrize(("crashes", "expected"), [(MAX_CRASHES - 1, ["a.txt"]), (MAX_CRASHES, [])])
+async def test_a_file_that_has_stopped_the_server_again_and_again_is_not_tried_again(
+    serve_docs: ServeDocs, tmp_path: Path, crashes: int, expected: list[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("red apples")
+    docs = Knowledge(id="docs", folder=tmp_path / "docs")
+    async with serve_docs(docs) as client:
+        await until_listed(client, 1)
+        records = Records(client.server.database)
+        await records.execute(f"UPDATE contents SET status = 'failed', crashes = {crashes}")  # noqa: S608
+        contents = client.server.service(KnowledgeService)
+        result = await folders.sync(client.server.database, contents, docs, tmp_path / "docs", 1000)
+        assert result.added == expected
+
+
 @pytest.mark.parametrize("vectors_in", ["memory", "database"], indirect=True)
 async def test_another_embedder_takes_over_when_all_is_embedded(
     serve_docs: ServeDocs, embedders: FakeEmbedders
@@ -85,9 +118,10 @@ async def test_another_embedder_takes_over_when_all_is_embedded(
 
 
 async def test_without_the_packages_words_are_searched_and_vectors_follow(
-    serve_docs: ServeDocs, embedders: FakeEmbedders
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedders.is_available = False
+    monkeypatch.setattr(extra, "is_installed", lambda: False)
     async with serve_docs() as client:
         await add(client, "A red car.", "one")
         results = await search(client, "red")

@@ -114,10 +114,10 @@ async def add(client: ServerClient, text: str, name: str | None = None, **fields
     return content_id
 
 
-async def until_listed(client: ServerClient, count: int) -> list[str]:
-    """The names of all contents once that many are completed."""
+async def until_listed(client: ServerClient, count: int, status: str = "completed") -> list[str]:
+    """The names of all contents once that many have ended with this status."""
     while True:
-        page = await client.get(CONTENT, status="completed", sort_by="name", sort_order="asc")
+        page = await client.get(CONTENT, status=status, sort_by="name", sort_order="asc")
         if page["meta"]["total_count"] == count:
             return [content["name"] for content in page["data"]]
         for content in (await client.get(CONTENT, status="processing"))["data"]:

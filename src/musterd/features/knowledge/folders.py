@@ -24,6 +24,7 @@ _OPERATOR = Caller()
 class Sync:
     """What a comparison with a folder changed: names of contents.
 
+    :param added: files that are read now: those that are new, have changed, or failed before.
     :param skipped: files that are not read, each with the reason.
     """
 
@@ -33,7 +34,7 @@ class Sync:
 
 
 async def sync(database: Database, contents: Contents, knowledge: Knowledge, folder: Path, limit: int) -> Sync:
-    """Add the files of a folder that are new or have changed, and delete those that are gone.
+    """Add the files of a folder that are new, have changed or failed before, and delete those that are gone.
 
     :param limit: the most bytes of a file.
     :raises StartError: there is no such folder.
@@ -47,17 +48,17 @@ async def sync(database: Database, contents: Contents, knowledge: Knowledge, fol
         if (new := await asyncio.to_thread(_read, path, name, limit)) is None:
             result.skipped[name] = f"it is larger than {limit // 1024} KiB"
             continue
-        _, before = stored.pop(name, ("", ""))
-        if before == new.hash:
+        before = stored.pop(name, None)
+        if before is not None and before.hash == new.hash and not before.can_be_retried:
             continue
         try:
             await contents.add(knowledge, new, _OPERATOR)
             result.added.append(name)
         except InvalidInput as error:
             result.skipped[name] = error.errors[0]["msg"]
-    for name, (content_id, _) in stored.items():
+    for name, gone in stored.items():
         try:
-            await contents.remove(knowledge, content_id, _OPERATOR)
+            await contents.remove(knowledge, gone.content_id, _OPERATOR)
             result.removed.append(name)
         except NotFound:  # another process was first
             continue

@@ -228,6 +228,19 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSource:
+    """What a content was made from.
+
+    :param hash: of its bytes and of how they are read.
+    :param can_be_retried: whether its job failed, but not because it stopped the server again and again.
+    """
+
+    content_id: str
+    hash: str
+    can_be_retried: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChunk:
     """A chunk of a content.
 

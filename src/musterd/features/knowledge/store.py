@@ -10,7 +10,15 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.knowledge_filters import matches
-from musterd.features.knowledge.records import Content, ContentFilter, SourceKind, Status, StoredBase, Viewer
+from musterd.features.knowledge.records import (
+    Content,
+    ContentFilter,
+    SourceKind,
+    Status,
+    StoredBase,
+    StoredSource,
+    Viewer,
+)
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.list_conditions import equalities
 
@@ -82,7 +90,7 @@ CHUNKS_OF = Statement(
 )
 OF_SOURCE = Statement(
     "contents_of_source",
-    f"""SELECT id, name, source_hash FROM contents
+    f"""SELECT id, name, source_hash, status, crashes FROM contents
         WHERE knowledge_id = :knowledge_id AND source = :source AND {_EXISTS} AND owner IS NULL""",
 )
 # The name is given up at once; the chunks are removed in slices.
@@ -299,10 +307,17 @@ async def chunks_of(tx: Tx, contents: Collection[str]) -> int:
     return 0 if row is None else int(row["n"])
 
 
-async def of_source(tx: Tx, knowledge_id: str, source: SourceKind) -> dict[str, tuple[str, str]]:
-    """The ids and the hashes of everybody's contents from a source, by name."""
+async def of_source(tx: Tx, knowledge_id: str, source: SourceKind) -> dict[str, StoredSource]:
+    """Everybody's contents from a source, by name."""
     rows = await tx.all(OF_SOURCE, {"knowledge_id": knowledge_id, "source": source.value})
-    return {row["name"]: (row["id"], row["source_hash"]) for row in rows}
+    return {
+        row["name"]: StoredSource(
+            content_id=row["id"],
+            hash=row["source_hash"],
+            can_be_retried=row["status"] == Status.FAILED.value and row["crashes"] < MAX_CRASHES,
+        )
+        for row in rows
+    }
 
 
 async def search(tx: Tx, knowledge_id: str, query: ContentFilter, viewer: Viewer) -> tuple[list[Content], int]:
