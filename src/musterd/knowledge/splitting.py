@@ -2,12 +2,13 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from musterd.core.settings import Settings
 from musterd.knowledge import extra
-from musterd.knowledge.problems import ExtraMissing, TooManyChunks
+from musterd.knowledge.problems import TooManyChunks
 from musterd.knowledge.reading import Section
 
 __all__ = ["Chunk", "TooManyChunks", "split"]
@@ -17,6 +18,8 @@ HEADING_CHARS = 80
 """How much of a heading a place has."""
 _MARKDOWN_KINDS = frozenset({"markdown", "html", "docx"})
 """Kinds whose text is Markdown after reading."""
+_BREAKS = ("\n\n", "\n", ". ", " ")
+"""Where a text is cut without the extra ``knowledge``, the best place first."""
 _FENCE_OR_HEADING = re.compile(r"^ {0,3}(?:(?P<fence>```+|~~~+)|(?P<marks>#{1,6})[ \t]+(?P<title>.*?)[ \t#]*$)", re.M)
 
 
@@ -47,23 +50,43 @@ def split(
     :param overlap: how many characters at the end of a chunk the next one may repeat; fewer than ``characters``.
     :param kind: the document's kind, which says whether its text has headings.
     :raises TooManyChunks: there are more than ``max_chunks``.
-    :raises ExtraMissing: the splitter is not installed.
     """
-    if not extra.is_installed():
-        raise ExtraMissing("Splitting a document into chunks")
-    from semantic_text_splitter import MarkdownSplitter, TextSplitter
-
     has_headings = kind in _MARKDOWN_KINDS
-    splitter = (MarkdownSplitter if has_headings else TextSplitter)(characters, overlap=overlap)
+    cut = _splitter(characters, overlap, has_headings=has_headings)
     chunks: list[Chunk] = []
     for section in sections:
         outline = _Outline(section.text if has_headings else "")
-        for offset, text in splitter.chunk_indices(section.text):
+        for offset, text in cut(section.text):
             places = [place for place in (section.place, outline.place_at(offset)) if place]
             chunks.append(Chunk(number=len(chunks), text=text, place=" › ".join(places) or None))
-        if len(chunks) > max_chunks:
-            raise TooManyChunks(f"The content has more than {max_chunks:,} chunks. Split it into several.")
+            if len(chunks) > max_chunks:
+                raise TooManyChunks(f"The content has more than {max_chunks:,} chunks. Split it into several.")
     return chunks
+
+
+def _splitter(characters: int, overlap: int, *, has_headings: bool) -> Callable[[str], Iterable[tuple[int, str]]]:
+    """A function that cuts a text into pieces, each with its offset."""
+    if not extra.is_installed():
+        breaks = ("\n#", *_BREAKS) if has_headings else _BREAKS
+        return partial(_simple_pieces, characters=characters, overlap=overlap, breaks=breaks)
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+    return (MarkdownSplitter if has_headings else TextSplitter)(characters, overlap=overlap).chunk_indices
+
+
+def _simple_pieces(text: str, *, characters: int, overlap: int, breaks: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Pieces of a text, cut at the last of the best breaks that leave at least a quarter of the longest piece."""
+    start = 0
+    while start < len(text):
+        end = start + characters
+        if end < len(text):
+            shortest = start + max(overlap, characters // 4)
+            places = (text.rfind(mark, start, end) + 1 for mark in breaks)
+            end = next((place for place in places if place > shortest), end)
+        piece = text[start:end]
+        if words := piece.strip():
+            yield start + piece.index(words[0]), words
+        start = end - overlap if end < len(text) else end
 
 
 class _Outline:

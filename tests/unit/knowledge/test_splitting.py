@@ -3,7 +3,6 @@
 import pytest
 
 from musterd.knowledge import extra
-from musterd.knowledge.problems import ExtraMissing
 from musterd.knowledge.reading import Section
 from musterd.knowledge.splitting import Chunk, TooManyChunks, split
 
@@ -82,7 +81,52 @@ def test_the_number_of_chunks_is_limited() -> None:
         split([Section(text="a\n\n" * 1001)], characters=1, max_chunks=1000)
 
 
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages of the extra are not installed."""
     monkeypatch.setattr(extra, "is_installed", lambda: False)
-    with pytest.raises(ExtraMissing, match=r'pip install "musterd\[knowledge\]"'):
-        split([Section(text="a")], characters=10)
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_texts_are_cut_at_paragraphs_sentences_and_words() -> None:
+    text = "One two three.\n\nFour five six. Seven eight nine ten eleven twelve.\n\n"
+    assert split([Section(text=text, place="page 1")], characters=20) == [
+        Chunk(number=0, text="One two three.", place="page 1"),
+        Chunk(number=1, text="Four five six.", place="page 1"),
+        Chunk(number=2, text="Seven eight nine", place="page 1"),
+        Chunk(number=3, text="ten eleven twelve.", place="page 1"),
+    ]
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_chunks_of_markdown_name_the_headings_above_them() -> None:
+    chunks = split([Section(text=MANUAL)], characters=60, kind="markdown")
+    assert all(len(chunk.text) <= 60 for chunk in chunks)
+    assert "".join("".join(chunk.text for chunk in chunks).split()) == "".join(MANUAL.split())
+    places = {chunk.text.splitlines()[-1]: chunk.place for chunk in chunks}
+    assert places["Use the image, which has all tools."] == "Install › macOS"
+    assert places["Delete it."] == "Remove"
+
+
+@pytest.mark.usefixtures("without_extra")
+@pytest.mark.parametrize("overlap", [0, 10, 49])
+def test_without_the_extra_no_chunk_is_too_long_and_no_word_is_lost(overlap: int) -> None:
+    words = [f"word{number}" for number in range(100)]
+    text = " ".join(words) + "x" * 200
+    chunks = [chunk.text for chunk in split([Section(text=text)], characters=50, overlap=overlap)]
+    assert all(len(chunk) <= 50 for chunk in chunks)
+    assert all(any(word in chunk for chunk in chunks) for word in words)
+    assert overlap or "".join(chunks).replace(" ", "") == "".join(words) + "x" * 200
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_chunks_may_overlap() -> None:
+    first, second, *_ = split([Section(text="a b c d e f g h i j")], characters=9, overlap=4)
+    assert first.text == "a b c d"
+    assert second.text.startswith("c d e")
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_the_number_of_chunks_is_limited() -> None:
+    with pytest.raises(TooManyChunks, match="more than 100 chunks"):
+        split([Section(text="x" * 1_000_000)], characters=1000, overlap=999, max_chunks=100)
