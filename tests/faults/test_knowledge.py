@@ -159,3 +159,26 @@ def test_a_content_deleted_during_its_job_leaves_nothing(site: Deployment, fault
     first.signal(signal.SIGCONT)
     until(lambda: set(site.select(ROWS)[0].values()) == {0}, "the content is removed")
     assert search(other, SENTENCE) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "paid_again"),
+    [
+        *(("content_reembedding:1", BATCH), ("content_reembedding:5", BATCH)),
+        *(("content_reembedded:1", 0), ("content_reembedded:9", 0)),
+    ],
+)
+def test_killed_while_another_embedder_embeds_again(site: Deployment, fault: str, paid_again: int) -> None:
+    first = site.serve()
+    content_id = post(first, document("new"))
+    assert content_id is not None
+    assert completed(first, content_id)["chunks"] == CHUNKS
+    first.kill()
+    site.begin("worker", fault=f"{fault}:kill", test_embedder="fake:2").died()
+    assert site.select("SELECT embedder FROM knowledge_bases") == [{"embedder": "fake:1"}]
+    second = site.serve(test_embedder="fake:2")
+    until(lambda: site.select("SELECT embedder FROM knowledge_bases") == [{"embedder": "fake:2"}], "it has taken over")
+    until(lambda: site.select("SELECT count(*) AS n FROM embeddings") == [{"n": CHUNKS}], "old vectors are removed")
+    texts = search(second, SENTENCE, "vector")
+    assert len(texts) == len(set(texts)) == CHUNKS
+    assert sum(site.counts().values()) == 2 * CHUNKS + paid_again

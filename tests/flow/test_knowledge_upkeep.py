@@ -1,12 +1,16 @@
 """What a server does with knowledge bases by itself: it compares folders, and embeds again with another embedder."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from musterd import Knowledge
+from musterd.engine.slices import Slices
 from musterd.features.knowledge import database_vectors, folders
+from musterd.features.knowledge.records import text_hash
+from musterd.features.knowledge.removal import remove_unneeded
 from musterd.features.knowledge.service import KnowledgeService
 from musterd.features.knowledge.store import MAX_CRASHES
 from musterd.knowledge import extra
@@ -14,6 +18,7 @@ from musterd.knowledge.problems import EmbedderFailed
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import (
     CONTENT,
+    FakeEmbedder,
     FakeEmbedders,
     ServeDocs,
     add,
@@ -163,18 +168,45 @@ async def test_a_reranker_decides_the_order(serve_docs: ServeDocs) -> None:
         assert results[0]["reranking_score"] == pytest.approx(1 / 3)
 
 
-async def test_a_content_that_is_deleted_while_it_is_embedded_is_never_found(
-    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hold(embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let an embedder wait; return what it sets when it has texts, and what it waits for."""
     begun, go_on = asyncio.Event(), asyncio.Event()
-    embed = embedders["builtin"].documents
+    embed = embedder.documents
 
-    async def held(texts: list[str]) -> list[bytes]:
+    async def held(texts: Sequence[str]) -> list[bytes]:
         begun.set()
         await go_on.wait()
         return await embed(texts)
 
-    monkeypatch.setattr(embedders["builtin"], "documents", held)
+    monkeypatch.setattr(embedder, "documents", held)
+    return begun, go_on
+
+
+async def test_a_content_that_is_deleted_while_it_is_embedded_again_leaves_no_vector(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_docs(Knowledge(id="docs", embedder="fake:old")) as client:
+        content_id = await add(client, "A red car.", "one")
+        await add(client, "Rain in Bergen.", "two")
+    begun, go_on = hold(embedders["fake:new"], monkeypatch)
+    async with serve_docs(Knowledge(id="docs", embedder="fake:new")) as client:
+        await begun.wait()
+        assert (await client.http.delete(f"{CONTENT}/{content_id}")).status_code == 200
+        database = client.server.database
+        await remove_unneeded(database, Slices(database))  # as another process does
+        go_on.set()
+        await until_embedded_by(client, "fake:new")
+        records = Records(database)
+        while await records.select("SELECT embedder FROM embeddings WHERE embedder = :old", old="fake:old"):
+            await client.http.get(CONTENT)
+        rows = await records.select("SELECT text_hash FROM embeddings")
+        assert [row["text_hash"] for row in rows] == [text_hash("Rain in Bergen.")]
+
+
+async def test_a_content_that_is_deleted_while_it_is_embedded_is_never_found(
+    serve_docs: ServeDocs, embedders: FakeEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = hold(embedders["builtin"], monkeypatch)
     async with serve_docs() as client:
         answer = await client.http.post(CONTENT, data=text_form("race", "race"))
         await begun.wait()

@@ -14,6 +14,9 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
+from musterd.features.knowledge import chunk_store
+from musterd.features.knowledge import store as contents
+from musterd.features.knowledge.records import Content, NewContent, SourceKind, StoredChunk, text_hash
 from musterd.store import (
     acceptance,
     attempt_writes,
@@ -30,6 +33,7 @@ from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import run_params
 from musterd.store.user_limits import UserLimits
+from tests.support.published_chunks import publish
 from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run, promoted_id
 
 T = TypeVar("T")
@@ -347,3 +351,92 @@ async def test_two_that_are_to_wait_are_counted_one_after_the_other(records: Rec
         second = await waiting(records, records.accept("r2", "s2", caller=alice, shares=shares))
     with pytest.raises(TooManyRequests):
         await second
+
+
+# Chunks with the same text, which share an embedding
+
+EMBEDDER, VECTOR = "fake:1", bytes(8)
+
+
+async def publish_chunk(records: Records, name: str, text: str) -> int:
+    """Publish a content with one chunk; return the chunk's id."""
+    (chunk_id,) = await publish(records.database, "docs", name, [VECTOR], embedder=EMBEDDER, texts=[text])
+    return chunk_id
+
+
+async def delete_content(records: Records, name: str) -> Work[int]:
+    """Delete a content; return the work that removes its chunks."""
+
+    async def delete(tx: Tx) -> None:
+        await contents.lock_base(tx, "docs")
+        content = await contents.lock_any(tx, f"docs {name}")
+        assert content is not None
+        await contents.delete(tx, content, 5.0)
+
+    async def remove_chunks(tx: Tx) -> int:
+        content = await contents.lock_any(tx, f"docs {name}")
+        assert content is not None
+        return await chunk_store.remove_unneeded(tx, content, 10)
+
+    await records.database.write(delete)
+    return remove_chunks
+
+
+async def embedded_texts(records: Records) -> list[tuple[str, str]]:
+    """The embedders and the hashes of all embeddings."""
+    rows = await records.select("SELECT embedder, text_hash FROM embeddings ORDER BY embedder, text_hash")
+    return [(row["embedder"], row["text_hash"]) for row in rows]
+
+
+async def test_a_job_embeds_a_text_whose_embedding_is_removed_while_its_chunk_is_stored(records: Records) -> None:
+    await publish_chunk(records, "old", "same text")
+    remove_chunks, chunk = await delete_content(records, "old"), StoredChunk.of(0, "same text", None)
+
+    async def begin_job(tx: Tx) -> Content | None:
+        new = NewContent(source=SourceKind.TEXT, name="new", content=b"same text")
+        await contents.add(tx, Content.of(new, "docs new", "docs", None, 6.0))
+        return await contents.claim(tx, ["docs"], "w", 7.0)
+
+    job = await records.database.write(begin_job)
+    assert job is not None
+
+    async def store_chunk(tx: Tx) -> None:
+        await chunk_store.add(tx, job, await contents.allocate(tx, "docs", 1), [chunk])
+
+    async with held(records, remove_chunks):
+        storing = await waiting(records, records.database.write(store_chunk))
+    await storing
+    to_embed = await records.database.fetch(lambda tx: chunk_store.to_embed(tx, job, EMBEDDER, -1, 10))
+    assert to_embed == [chunk]
+
+
+async def test_the_last_chunk_with_a_text_takes_its_embedding_along(records: Records) -> None:
+    for name in ("a", "b"):
+        await publish_chunk(records, name, "same text")
+    first, second = [await delete_content(records, name) for name in ("a", "b")]
+    async with held(records, first):
+        removing = await waiting(records, records.database.write(second))
+    assert await removing == 1
+    assert await embedded_texts(records) == []
+
+
+async def test_chunks_that_are_removed_get_no_embedding_of_another_embedder(records: Records) -> None:
+    ids = [await publish_chunk(records, name, f"text of {name}") for name in ("gone", "kept")]
+    remove_chunks = await delete_content(records, "gone")
+    vectors = {text_hash(f"text of {name}"): VECTOR for name in ("gone", "kept")}
+    async with held(records, remove_chunks):
+        embedding = await waiting(
+            records, records.database.write(lambda tx: chunk_store.embed_again(tx, "fake:2", ids, vectors))
+        )
+    await embedding
+    kept = text_hash("text of kept")
+    assert await embedded_texts(records) == [(EMBEDDER, kept), ("fake:2", kept)]
+
+
+async def test_a_removal_sees_an_embedding_that_is_being_stored(records: Records) -> None:
+    chunk_id = await publish_chunk(records, "gone", "text of gone")
+    remove_chunks, vectors = await delete_content(records, "gone"), {text_hash("text of gone"): VECTOR}
+    async with held(records, lambda tx: chunk_store.embed_again(tx, "fake:2", [chunk_id], vectors)):
+        removing = await waiting(records, records.database.write(remove_chunks))
+    assert await removing == 1
+    assert await embedded_texts(records) == []

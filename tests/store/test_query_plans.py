@@ -128,7 +128,7 @@ OF_CONTENTS = (
     ),
     *(chunks.TO_EMBED, chunks.TO_EMBED_AGAIN, chunks.CHANGED, chunks.VECTORS, chunks.BY_WORDS, chunks.WORD_COUNTS),
     *(chunks.ALLOWED_BY_WORDS, chunks.HITS, chunks.PUBLISHED, chunks.REMOVE, chunks.REMOVE_WORDS),
-    chunks.REMOVE_UNUSED,
+    *(chunks.LOCK, chunks.LOCK_EMBEDDINGS, chunks.REMOVE_UNUSED),
 )
 
 HOT: dict[Statement, Mapping[str, Any]] = {

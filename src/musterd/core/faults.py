@@ -24,6 +24,7 @@ POINTS = (
     "content_storing", "content_split",  # before the commit of a slice of its chunks, and after that of all of them
     "content_embedding", "content_embedded",  # after a batch was embedded, and after the commit of a full batch
     "content_publishing", "content_published",  # before and after the commit that publishes it
+    "content_reembedding", "content_reembedded",  # after another embedder's batch, and after the commit of its vectors
     "firing", "fired",  # before and after the commit that fires a schedule
     "part_imported",  # after the commit of a part of an imported session
     "sending", "sent",  # before a webhook is sent, and before the outcome is stored

@@ -36,6 +36,11 @@ OF_VERSION = Statement(
     "chunks_of_version",
     "SELECT id, text_hash FROM chunks WHERE content_id = :content_id AND version = :version LIMIT :limit",
 )
+LOCK = Statement("chunks_lock", "SELECT text_hash FROM chunks WHERE IN_NUMBERS(id, :ids) ORDER BY id LOCK_ROW")
+LOCK_EMBEDDINGS = Statement(
+    "embeddings_lock",
+    "SELECT text_hash FROM embeddings WHERE IN_LIST(text_hash, :hashes) ORDER BY text_hash, embedder LOCK_ROW",
+)
 REMOVE_UNUSED = Statement(
     "embeddings_remove_unused",
     """DELETE FROM embeddings WHERE IN_LIST(text_hash, :hashes)
@@ -135,6 +140,9 @@ async def add(tx: Tx, content: Content, first_id: int, chunks: Sequence[StoredCh
     ]
     await tx.many(ADD, rows)
     await tx.run(ADD_WORDS, {"first": first_id, "last": first_id + len(rows) - 1})
+    # A removal that has not seen these chunks may be removing the embeddings of the same texts. This waits for it, so
+    # that the job then sees which texts have none.
+    await _lock_embeddings(tx, {chunk.hash for chunk in chunks})
 
 
 async def to_embed(tx: Tx, content: Content, embedder: str, after: int, limit: int) -> list[StoredChunk]:
@@ -164,10 +172,20 @@ async def to_embed_again(
 
 
 async def add_embeddings(tx: Tx, embedder: str, vectors: Mapping[str, bytes]) -> None:
-    """Store embeddings by the hash of their text."""
+    """Store embeddings by the hash of their text. Their chunks must exist when the transaction ends."""
     # In one order, so that two transactions with some of the same texts cannot deadlock.
     rows = [{"embedder": embedder, "text_hash": key, "vector": vectors[key]} for key in sorted(vectors)]
     await tx.many(ADD_EMBEDDING, rows)
+
+
+async def embed_again(tx: Tx, embedder: str, ids: Collection[int], vectors: Mapping[str, bytes]) -> None:
+    """Store embeddings of these chunks, except those of texts whose chunks were removed meanwhile.
+
+    :param vectors: the embeddings by the hash of their text.
+    """
+    rows = await tx.all(LOCK, {"ids": jsontext.dumps(sorted(ids))})
+    left = {row["text_hash"] for row in rows}
+    await add_embeddings(tx, embedder, {key: vector for key, vector in vectors.items() if key in left})
 
 
 # --- removal ------------------------------------------------------------------------------------------
@@ -201,8 +219,16 @@ async def _remove(tx: Tx, rows: Sequence[Row], *, with_embeddings: bool) -> int:
     await tx.run(REMOVE_WORDS, ids)
     await tx.run(REMOVE, ids)
     if with_embeddings:
-        await tx.run(REMOVE_UNUSED, {"hashes": jsontext.dumps(sorted({row["text_hash"] for row in rows}))})
+        hashes = {row["text_hash"] for row in rows}
+        # Only a statement after the lock sees the chunks that others have stored, or removed, until they released it.
+        await _lock_embeddings(tx, hashes)
+        await tx.run(REMOVE_UNUSED, {"hashes": jsontext.dumps(sorted(hashes))})
     return len(rows)
+
+
+async def _lock_embeddings(tx: Tx, hashes: Collection[str]) -> None:
+    """Lock the embeddings of texts until the transaction ends, in an order that is the same for all."""
+    await tx.all(LOCK_EMBEDDINGS, {"hashes": jsontext.dumps(sorted(hashes))})
 
 
 async def remove_embedder(tx: Tx, embedder: str, limit: int) -> int:

@@ -250,6 +250,7 @@ class _Job:
                 await chunk_store.add_embeddings(tx, embedder, vectors)
             moved = await store.move_base(tx, self._job.knowledge_id)
             if moved.embedder != embedder:
+                await store.hold(tx, self._job, clock.now())  # vectors of a content that was deleted are not kept
                 return False  # the new version, without a change, costs the next search only one look
             await store.publish(tx, self._job, moved.version, clock.now())
             await sources.remove(tx, self._job.id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, faults
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.indexes import Indexes
@@ -91,7 +91,10 @@ class Reembedding:
         )
         if chunks:
             vectors = await embedded(embedder, [chunk for _, chunk in chunks])
-            await self._database.write(lambda tx: chunk_store.add_embeddings(tx, embedder.name, vectors))
+            faults.point("content_reembedding")
+            ids = [chunk_id for chunk_id, _ in chunks]
+            await self._database.write(lambda tx: chunk_store.embed_again(tx, embedder.name, ids, vectors))
+            faults.point("content_reembedded")
             self._passes[base.id] = replace(walk, after=chunks[-1][0])
             return
         self._passes.pop(base.id, None)
