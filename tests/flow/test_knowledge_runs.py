@@ -113,6 +113,19 @@ async def test_a_run_of_a_user_finds_only_that_users_contents(serve: Serve) -> N
         assert [item["name"] for item in listed] == ["a"]
 
 
+async def test_a_run_goes_on_if_the_reranker_fails(serve: Serve) -> None:
+    def fail(query: str, hits: object) -> list[float]:
+        raise RuntimeError("no")
+
+    base = Knowledge(id="docs", reranker=fail)
+    options: dict[str, Any] = {"add_knowledge_to_context": True, "search_knowledge": False}
+    reader = Agent(id="reader", model="scripted", knowledge=base, **options)
+    async with serve(served=Sample([], [reader])) as client:
+        await add(client, "norway", "Oslo is the capital of Norway.", "no")
+        run = await client.run("capital", "agents/reader")
+    assert (run["status"], names(run)) == ("COMPLETED", ["norway"])
+
+
 async def test_a_run_goes_on_if_the_database_of_the_knowledge_base_is_away(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,16 @@
 """What a server does with knowledge bases by itself: it compares folders, and embeds again with another embedder."""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from musterd import Knowledge
+from musterd.core.knowledge import Hit
 from musterd.engine.slices import Slices
 from musterd.features.knowledge import database_vectors, folders
 from musterd.features.knowledge.records import text_hash
@@ -166,6 +170,39 @@ async def test_a_reranker_decides_the_order(serve_docs: ServeDocs) -> None:
         results = (await search(client, "red car"))["data"]
         assert [hit["name"] for hit in results] == ["short", "long"]
         assert results[0]["reranking_score"] == pytest.approx(1 / 3)
+
+
+def raise_secret(query: str, hits: Sequence[Hit]) -> list[float]:
+    """A reranker that raises."""
+    raise RuntimeError("SECRET")
+
+
+async def return_nothing(query: str, hits: Sequence[Hit]) -> None:
+    """A reranker that forgets to return."""
+
+
+@pytest.mark.parametrize(
+    ("reranker", "error"),
+    [
+        (raise_secret, "RuntimeError"),
+        (return_nothing, "TypeError"),
+        (lambda query, hits: [1.0], "ValueError"),
+        (lambda query, hits: ["much", "little"], "ValueError"),
+        (lambda query, hits: [0.5, math.nan], "ValueError"),
+    ],
+)
+async def test_a_reranker_that_fails_leaves_the_order_as_it_is(
+    serve_docs: ServeDocs, reranker: Callable[..., Any], error: str
+) -> None:
+    async with serve_docs(Knowledge(id="docs", reranker=reranker)) as client:
+        await add(client, "red pears", "second")
+        await add(client, "red cars", "first")
+        with capture_logs() as logs:
+            results = (await search(client, "red cars"))["data"]
+    assert [(hit["name"], hit["reranking_score"]) for hit in results] == [("first", None), ("second", None)]
+    (line,) = [line for line in logs if line["event"] == "reranker failed" and line["log_level"] == "warning"]
+    assert (line["knowledge"], line["error"]) == ("docs", error)
+    assert "SECRET" not in str(line)
 
 
 def hold(embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:

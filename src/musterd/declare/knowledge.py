@@ -71,7 +71,8 @@ class Knowledge(Declared):
         default=None,
         metadata=about(
             _FUNCTION,
-            "A function (in YAML `pkg.mod:name`) of the query and the hits that returns a score of 0 to 1 for each.",
+            "A function (in YAML `pkg.mod:name`) of the query and the hits that returns a score of 0 to 1 for each. If "
+            "it fails, the hits keep their order.",
         ),
     )
     declared_at: Place = field(default_factory=current_place, init=False)

@@ -2,13 +2,15 @@
 
 import asyncio
 import inspect
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import structlog
 
+from musterd.core.error_logging import log_failure
 from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
 from musterd.core.knowledge_filters import matches
 from musterd.declare.knowledge import Knowledge
@@ -97,7 +99,7 @@ class Searcher:
                 break
             hits, is_complete = await self._once(scope, search, query)
         if knowledge.reranker is not None and hits.hits:
-            hits = replace(hits, hits=await _reranked(knowledge.reranker, search.query, hits.hits))
+            hits = replace(hits, hits=await _reranked(knowledge, knowledge.reranker, search.query, hits.hits))
         return hits
 
     async def _scope(self, knowledge: Knowledge, search: Search) -> _Scope | None:
@@ -183,11 +185,19 @@ class Searcher:
         return bool(gone)
 
 
-async def _reranked(reranker: Any, query: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-    """The hits by the scores of the user's function, the best first."""
-    result = await asyncio.to_thread(reranker, query, hits)
-    scores = await result if inspect.isawaitable(result) else result
-    scored = [replace(hit, rerank_score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+async def _reranked(
+    knowledge: Knowledge, reranker: Callable[..., Any], query: str, hits: tuple[Hit, ...]
+) -> tuple[Hit, ...]:
+    """The hits by the scores of the user's function, the best first; as they are if it fails."""
+    try:
+        result = await asyncio.to_thread(reranker, query, hits)
+        scores = [float(score) for score in (await result if inspect.isawaitable(result) else result)]
+        if len(scores) != len(hits) or not all(map(math.isfinite, scores)):
+            raise ValueError("it did not return a number for each hit")
+    except Exception as error:  # noqa: BLE001 - a user's function; the search has an answer without it
+        log_failure("reranker failed", error, knowledge=knowledge.id)
+        return hits
+    scored = [replace(hit, rerank_score=score) for hit, score in zip(hits, scores, strict=True)]
     return tuple(sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)))
 
 
