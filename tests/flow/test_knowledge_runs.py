@@ -52,6 +52,28 @@ async def test_a_run_finds_what_was_added(serve: Serve) -> None:
         assert names(await client.run(SEARCH, "agents/helper")) == ["denmark", "norway", "sweden"]
 
 
+async def test_a_run_replaces_what_runs_have_added_and_nothing_else(serve: Serve) -> None:
+    async with serve(served=served()) as client:
+        await add(client, "denmark", "Handbook: the capital of Denmark.", "dk")
+        run = await client.run(ADD, "agents/helper")
+        assert (run["status"], run["tools"][0]["tool_call_error"]) == ("COMPLETED", True)
+        assert "people have added" in run["tools"][0]["result"]
+        (kept,) = (await client.get("/knowledge/content"))["data"]
+        assert (kept["metadata"], kept["size"]) == ({"country": "dk"}, str(len("Handbook: the capital of Denmark.")))
+        for capital in ("Turku", "Helsinki"):
+            text = f"{capital} is the capital."
+            added = await client.run(
+                f'[[TOOL add_to_knowledge {{"query": "finland", "result": "{text}"}}]]', "agents/helper"
+            )
+            assert added["tools"][0]["tool_call_error"] is False
+            (finland,) = (await client.get("/knowledge/content", name="finland"))["data"]
+            await settled(client, finland["id"])
+        (entry,) = (await client.run(SEARCH, "agents/helper"))["references"]
+        assert sorted(document["name"] for document in entry["references"]) == ["denmark", "finland"]
+        assert "Helsinki" in str(entry)
+        assert "Turku" not in str(entry)
+
+
 async def test_the_details_of_a_team_run_have_its_members_references(serve: Serve) -> None:
     base = Knowledge(id="docs")
     helper = Agent(id="helper", model="scripted", knowledge=base)

@@ -23,7 +23,7 @@ class KnowledgeBases(Protocol):
         ...
 
     async def add_text(self, knowledge: Knowledge, *, name: str, text: str, owner: str | None) -> str:
-        """Add a text, or replace the text that the run's user has stored under this name.
+        """Add a text, or replace the text that a run has added under this name for the run's user, and no other.
 
         :return: the id of the content, which is read and embedded in the background.
         """

@@ -272,7 +272,7 @@ def _progress(content: Content) -> Progress:
 
 def _type(content: Content) -> str | None:
     """As AgentOS names it: ``manual`` for a text that was sent, else the kind of document."""
-    return "manual" if content.source is SourceKind.TEXT else content.kind or content.source.value
+    return "manual" if content.source in (SourceKind.TEXT, SourceKind.RUN) else content.kind or content.source.value
 
 
 def result_object(hit: Hit, knowledge: Knowledge) -> SearchResult:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import Forbidden, InvalidInput, NotFound
+from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import Reach
@@ -31,6 +31,7 @@ from musterd.store.idempotency import Performed, Request
 LONG_BYTES = 64 * 1024
 """Longer contents are checked in a thread, and stored one at a time with pauses, because the runs of this process wait
 for their commits while a megabyte is written."""
+NOT_OF_A_RUN = "The knowledge base has a content of this name that people have added. Add the text under another name."
 SHARED = "Only administrators change the contents that all users of this knowledge base share."
 
 
@@ -78,7 +79,7 @@ class Contents:
 
         :param key: an idempotency key.
         :raises InvalidInput: it cannot be read, or its URL is not allowed. Nothing is stored.
-        :raises Conflict: the key was used for another request.
+        :raises Conflict: the key was used for another request, or a run would replace what people have added.
         """
         is_long = len(new.content or b"") > LONG_BYTES
         new = await asyncio.to_thread(self._checked, new) if is_long else self._checked(new)
@@ -234,6 +235,8 @@ async def _put(tx: Tx, knowledge_id: str, owner: str | None, new: NewContent, no
         if new.content is not None:
             await sources.add(tx, content.id, new.content, now)
         return content
+    if new.source is SourceKind.RUN and existing.source is not SourceKind.RUN:
+        raise Conflict(NOT_OF_A_RUN)  # a model chooses the name; it must not replace what people have added
     is_same = existing.source_hash == new.hash
     if is_same and existing.status is Status.FAILED:
         # It goes on with what is stored, so that no embedding is paid twice.

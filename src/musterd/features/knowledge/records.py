@@ -34,12 +34,13 @@ class Status(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where a content comes from."""
+    """Where a content comes from; ``run``: a run has added a text."""
 
     TEXT = "text"
     FILE = "file"
     URL = "url"
     FOLDER = "folder"
+    RUN = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

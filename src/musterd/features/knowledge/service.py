@@ -10,7 +10,7 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.errors import InvalidInput, NotFound, StartError, StoreUnavailable, Unavailable
+from musterd.core.errors import Conflict, InvalidInput, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.knowledge import Hits, KnowledgeUnavailable, Search
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import folders, store
@@ -201,11 +201,11 @@ class KnowledgeService(Contents):
             return await self._keys(knowledge, Viewer(owner))
 
     async def add_text(self, knowledge: Knowledge, *, name: str, text: str, owner: str | None) -> str:
-        """Add a text for a run's user, or replace the one of this name; return its id.
+        """Add a text for a run's user, or replace the one that a run has added under this name; return its id.
 
-        :raises KnowledgeUnavailable: the database is away.
+        :raises KnowledgeUnavailable: people have added a content of this name, or the database is away.
         """
-        new = NewContent(source=SourceKind.TEXT, name=name[:NAME_LENGTH], content=text.encode())
+        new = NewContent(source=SourceKind.RUN, name=name[:NAME_LENGTH], content=text.encode())
         with _in_words_for_models():
             added = await self.add(knowledge, new, Caller(user_id=owner, label=owner or ""))
         return added.content.id
@@ -213,11 +213,13 @@ class KnowledgeService(Contents):
 
 @contextlib.contextmanager
 def _in_words_for_models() -> Iterator[None]:
-    """Let a run go on without the knowledge base while the database is away.
+    """Let a run go on without the knowledge base while the database is away, or if a name is taken.
 
-    :raises KnowledgeUnavailable: the database is away.
+    :raises KnowledgeUnavailable: one of these.
     """
     try:
         yield
+    except Conflict as error:
+        raise KnowledgeUnavailable(error.message) from error
     except StoreUnavailable as error:
         raise KnowledgeUnavailable("The knowledge base cannot be reached now.") from error
