@@ -3,9 +3,10 @@
 A page is a small script. Blocks of Python, YAML and JavaScript that begin with ``# name`` are files; in blocks of
 ``sh`` the lines that serve start a server (the one before it stops) and those with ``curl`` are executed, at the
 server's own port. A block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in
-order; ``…`` stands for anything. A refusal that no such block shows fails. In blocks of ``console`` the commands of
-:data:`OFFLINE` are executed. Blocks of ``bash`` start several processes: one shell executes them all, and what
-such a block answers is what it prints last.
+order; ``…`` stands for anything. A refusal that no such block shows fails. In an address, ``ID`` stands for the id in
+the answer of the address before it: in ``/schedules/ID``, for that of ``/schedules``. In blocks of ``console`` the
+commands of :data:`OFFLINE` are executed. Blocks of ``bash`` start several processes: one shell executes them all, and
+what such a block answers is what it prints last.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ class Terminal:
         self._server: subprocess.Popen[str] | None = None
         self._address = ""
         self.refusal = ""
+        self._answers: dict[str, str] = {}
 
     def type(self, command: str) -> str | None:
         """Execute the command; the answer of a request, None for what does not ask one."""
@@ -185,7 +187,7 @@ class Terminal:
 
     def _ask(self, words: list[str]) -> str:
         assert self._server is not None, "nothing is served yet"
-        command = [word.replace(ADDRESS, self._address) for word in words]
+        command = [self._with_id(word).replace(ADDRESS, self._address) for word in words]
         done = subprocess.run(
             [*command, "--silent", "--show-error", "--max-time", str(CURL_SECONDS), "--write-out", STATUS_OF_CURL],
             cwd=self._folder,
@@ -197,7 +199,13 @@ class Terminal:
         self.refusal = f"{shlex.join(command)}: {done.stdout}" if int(done.stderr[-3:]) >= 400 else ""
         if done.stdout.startswith("event: "):
             scanned.check(done.stdout)
+        self._answers.update((word, done.stdout) for word in words if ADDRESS in word)
         return done.stdout
+
+    def _with_id(self, word: str) -> str:
+        """The word, which may be an address below that of an earlier answer, with the id of that answer."""
+        before, mark, after = word.partition("/ID")
+        return f"{before}/{json.loads(self._answers[before])['id']}{after}" if mark else word
 
     def _run(self, words: list[str]) -> str:
         """Execute a program, which finds the server at its own port."""
