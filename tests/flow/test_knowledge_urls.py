@@ -1,15 +1,19 @@
 """Contents that are fetched: where URLs may lead, also by redirects, and what is refused."""
 
+import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
+from musterd.features.knowledge import fetching
 from tests.support.http import ServerClient, problem, wrong_fields
 from tests.support.knowledge_contents import CONTENT, ServeDocs, search
 
 PRIVATE = "points to a private network"
 LIMIT = 64 * 1024
+BOMB_BYTES = 50 * 1024 * 1024
 
 
 class Site:
@@ -22,6 +26,7 @@ class Site:
         self.text = "The tower is in Paris."
         self.requests = 0
         self.url = ""
+        self.over = asyncio.Event()
 
     async def page(self, request: web.Request) -> web.Response:
         """A page in HTML."""
@@ -40,6 +45,25 @@ class Site:
         """More than a content may have."""
         return web.Response(body=b"x" * (LIMIT + 1))
 
+    async def bomb(self, request: web.Request) -> web.Response:
+        """A few bytes that are unpacked to 50 MB."""
+        body = gzip.compress(bytes(BOMB_BYTES))
+        assert len(body) < LIMIT
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"}, content_type="text/plain")
+
+    async def silent(self, request: web.Request) -> web.Response:
+        """No answer."""
+        await self.over.wait()
+        return web.Response()
+
+    async def stalled(self, request: web.Request) -> web.StreamResponse:
+        """The beginning of an answer."""
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"The tower")
+        await self.over.wait()
+        return answer
+
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
@@ -49,12 +73,16 @@ async def site() -> AsyncIterator[Site]:
     app.router.add_get("/redirect", site.redirect)
     app.router.add_get("/again", site.again)
     app.router.add_get("/large", site.large)
+    app.router.add_get("/bomb", site.bomb)
+    app.router.add_get("/silent", site.silent)
+    app.router.add_get("/stalled", site.stalled)
     runner = web.AppRunner(app)
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", 0)
     await listener.start()
     site.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield site
+    site.over.set()
     await runner.cleanup()
 
 
@@ -105,6 +133,7 @@ async def test_a_redirect_does_not_lead_where_the_url_may_not(docs: ServerClient
     [
         ("/nothing", "The URL answers with status 404."),
         ("/large", "The URL's answer is larger than 64 KiB."),
+        ("/bomb", "The URL's answer is larger than 64 KiB."),
         ("/again", "The URL leads to more than 5 redirects."),
     ],
 )
@@ -113,6 +142,15 @@ async def test_a_url_that_leads_to_nothing_fails_in_words(
 ) -> None:
     content = await fetched(docs, f"{site.url}{path}")
     assert (content["status"], content["status_message"]) == ("failed", words)
+
+
+@pytest.mark.parametrize("path", ["/silent", "/stalled"])
+async def test_a_server_that_does_not_answer_is_given_up(
+    docs: ServerClient, site: Site, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "FETCH_SECONDS", 0.5)
+    content = await fetched(docs, f"{site.url}{path}")
+    assert (content["status"], content["status_message"]) == ("failed", "The URL did not answer within 0.5 s.")
 
 
 async def test_an_unreachable_url_tells_nothing_of_the_network(docs: ServerClient) -> None:
