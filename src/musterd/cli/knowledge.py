@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from musterd.cli.offline_database import with_database
-from musterd.cli.output import Column, cut, print_json, print_table, print_text, with_iso_times
+from musterd.cli.output import Column, cut, print_json, print_table, print_text, say, with_iso_times
 from musterd.cli.settings import settings_from
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
-from musterd.core.knowledge import Hit, KnowledgeUnavailable, Search
+from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
 from musterd.core.settings import Settings
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, Knowledge
 from musterd.features.knowledge import folders, store
@@ -112,25 +112,27 @@ def remove(base: str, name: str, *, db: str | None) -> int:
 
 
 def search(base: str, query: str, *, limit: int, db: str | None, as_json: bool) -> int:
-    """Print the chunks that match a query, the best first.
+    """Print the chunks that match a query, the best first, and whether their vectors could not be compared.
 
     :raises NotFound: there is no such knowledge base.
     :raises StartError: it cannot be searched.
     """
 
-    async def work(place: _Place) -> tuple[Sequence[Hit], Knowledge]:
+    async def work(place: _Place) -> tuple[Hits, Knowledge]:
         indexes = Indexes(place.database, place.settings)
         searcher = Searcher(place.database, Embedders(place.settings), indexes)
-        return (await searcher.search(place.knowledge, Search(query=query, limit=limit))).hits, place.knowledge
+        return await searcher.search(place.knowledge, Search(query=query, limit=limit)), place.knowledge
 
     try:
-        hits, knowledge = _with_base(db, base, work)
+        result, knowledge = _with_base(db, base, work)
     except KnowledgeUnavailable as error:
         raise StartError(str(error)) from error
     if as_json:
-        print_json(with_iso_times([result_object(hit, knowledge) for hit in hits]))
+        print_json(with_iso_times([result_object(hit, knowledge) for hit in result.hits]))
     else:
-        print_table(HIT_COLUMNS, map(_hit_cells, hits), empty="Nothing matches.")
+        print_table(HIT_COLUMNS, map(_hit_cells, result.hits), empty="Nothing matches.")
+    if result.missing is not None:
+        say("Only words were compared: the vectors of this knowledge base cannot be searched here.")
     return 0
 
 

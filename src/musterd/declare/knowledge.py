@@ -48,7 +48,8 @@ class Knowledge(Declared):
         metadata=about(
             _EMBEDDER,
             "The model that embeds: `builtin`, `minilm`, or one like `openai:text-embedding-3-small`. Changing it "
-            "embeds all contents again in the background, while the old index answers.",
+            "embeds all contents again in the background, while the old index answers; if the old one was a Python "
+            "object, words alone answer until then.",
         ),
     )
     search_type: str = field(

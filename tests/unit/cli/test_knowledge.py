@@ -27,14 +27,20 @@ def db(sqlite_file: Path) -> str:
     """A database in which a server has declared a knowledge base."""
     url = f"sqlite:///{sqlite_file}"
 
+    declare_base(url, "docs", "fake:builtin", "builtin")
+    return url
+
+
+def declare_base(url: str, base_id: str, embedder: str, spec: str | None) -> None:
+    """Store a knowledge base as a server does."""
+
     async def declare() -> None:
         database = open_database(url)
         await database.open()
-        await database.write(lambda tx: store.ensure_base(tx, "docs", "fake:builtin", "builtin", 1.0))
+        await database.write(lambda tx: store.ensure_base(tx, base_id, embedder, spec, 1.0))
         await database.close()
 
     asyncio.run(declare())
-    return url
 
 
 def test_files_are_added_listed_and_removed(db: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +81,15 @@ def test_a_search_without_contents_prints_nothing(db: str, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
     assert main(["knowledge", "search", "docs", "apples", "--json", "--db", db]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_search_without_vectors_says_so(db: str, capsys: pytest.CaptureFixture[str]) -> None:
+    declare_base(db, "own", "an:object", None)
+    for base, is_said in (("docs", False), ("own", True)):
+        assert main(["knowledge", "search", base, "apples", "--json", "--db", db]) == 0
+        output = capsys.readouterr()
+        assert json.loads(output.out) == []
+        assert ("Only words were compared" in output.err) is is_said
 
 
 @pytest.mark.parametrize(
