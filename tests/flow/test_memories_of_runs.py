@@ -1,5 +1,7 @@
 """What clients see of a run that remembers its user, and that nobody sees another user's memories."""
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,57 @@ async def test_a_run_tells_what_it_changed(serve: Serve) -> None:
     assert "memories" not in unchanged
     assert [step["path"] for step in steps if step["kind"] == "model"] == ["t0/m", "memory/m"]
     assert traces["data"][0]["total_spans"] == IsInt(ge=3)
+
+
+async def test_a_text_that_a_person_has_corrected_comes_from_no_run(serve: Serve) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        await client.run(TEA, to="agents/solo", user_id="ada")
+        (memory,) = (await client.get("/memories", user_id="ada"))["data"]
+        path, origin = f"/memories/{memory['memory_id']}", ("source_run_id", "input", "agent_id", "team_id")
+        sorted_in = await client.http.patch(path, json={"memory": TEA, "topics": ["drinks"]})
+        assert [sorted_in.json()[name] for name in origin] == [memory[name] for name in origin]
+        corrected = await client.http.patch(path, json={"memory": "Likes coffee"})
+        assert [corrected.json()[name] for name in origin] == [None] * 4
+        assert await client.get(path) == corrected.json()
+
+
+async def test_merged_memories_name_the_newest_run(serve: Serve) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        await client.run(TEA, to="agents/solo", user_id="ada")
+        run = await client.run("I live in Oslo", to="agents/solo", user_id="ada")
+        await client.http.post("/memories", json={"memory": "Likes museums", "user_id": "ada"})
+        merging = {"user_id": "ada", "model": "scripted:scripted"}
+        (merged,) = (await client.http.post("/optimize-memories", json=merging)).json()["memories"]
+        assert (merged["source_run_id"], merged["input"]) == (run["run_id"], "I live in Oslo")
+        assert await client.get(f"/memories/{merged['memory_id']}") == merged
+
+
+def tables_with(database: Path, text: str) -> set[str]:
+    """The tables of a database that have a text somewhere."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            table
+            for table in tables
+            if any(text in str(row) for row in connection.execute(f'SELECT * FROM "{table}"'))  # noqa: S608
+        }
+
+
+async def test_a_deleted_memory_is_gone_with_the_sessions_that_had_it(serve: Serve, database: Path) -> None:
+    model = HeldModel()
+    async with serve(model=model, served=sample(model)) as client:
+        for session, message in (("s1", TEA), ("s2", "hello")):
+            await client.run(message, to="agents/solo", user_id="ada", session_id=session)
+        assert (await client.http.delete("/users/ada/memories")).json() == {"deleted": 1}
+        assert (await client.http.delete("/sessions/s1")).status_code == 204
+        reader = await client.get("/sessions/s2/runs")
+        assert TEA in reader[0]["messages"][0]["content"], "the prompt of a run that read it"
+        assert "journal" in tables_with(database, TEA)
+        assert (await client.http.delete("/sessions/s2")).status_code == 204
+        while tables_with(database, TEA):
+            await client.get("/sessions")
 
 
 async def test_a_failure_of_the_manager_is_told_in_its_event(serve: Serve) -> None:

@@ -94,7 +94,7 @@ class MemoryService:
         return await self._database.scan(lambda tx: store.stats(tx, user_id, caller, limit=limit, page=page))
 
     async def change(self, memory_id: str, text: str, topics: list[str], user_id: str | None, caller: Caller) -> Memory:
-        """Replace the text and the topics of a memory.
+        """Replace the text and the topics of a memory. Another text is the caller's, and comes from no run.
 
         :raises NotFound: there is none that this caller may see, or it is not of ``user_id``.
         :raises InvalidInput: it is a field of the profile, and the text is too long for one.
@@ -108,6 +108,8 @@ class MemoryService:
                 raise InvalidInput.at(("body", "memory"), "string_too_long", words)
             await store.lock_user(tx, memory.user_id)
             changed = replace(memory, memory=text, topics=topics, updated_at=now)
+            if text != memory.memory:
+                changed = replace(changed, agent_id=None, team_id=None, input=None, source_run_id=None)
             for other in await store.with_keys(tx, memory.user_id, memory.owner, [changed.key]):
                 if other.memory_id != memory_id:  # it says the same: the one that is changed stays
                     await store.remove(tx, other.memory_id)
@@ -250,7 +252,9 @@ async def _replace(tx: Tx, before: list[Memory], merged: Memory, caller: Caller)
 
 
 def _merged_memory(before: list[Memory], text: str) -> Memory:
+    """The memory that replaces others. It names the run of the newest one that a run wrote."""
     now, first = clock.now(), before[0]
+    newest = max(before, key=lambda memory: (memory.source_run_id is not None, memory.updated_at))
     agents, teams = {memory.agent_id for memory in before}, {memory.team_id for memory in before}
     return Memory(
         memory_id=clock.new_id(),
@@ -260,6 +264,8 @@ def _merged_memory(before: list[Memory], text: str) -> Memory:
         topics=list(dict.fromkeys(topic for memory in before for topic in memory.topics)),
         agent_id=agents.pop() if len(agents) == 1 else None,
         team_id=teams.pop() if len(teams) == 1 else None,
+        input=newest.input,
+        source_run_id=newest.source_run_id,
         created_at=now,
         updated_at=now,
     )

@@ -21,7 +21,8 @@ ADD = Statement(
 )
 SET = Statement(
     "memory_set",
-    """UPDATE memories SET memory = :memory, memory_key = :memory_key, topics = :topics, updated_at = :updated_at
+    """UPDATE memories SET memory = :memory, memory_key = :memory_key, topics = :topics, agent_id = :agent_id,
+              team_id = :team_id, input = :input, source_run_id = :source_run_id, updated_at = :updated_at
        WHERE memory_id = :memory_id""",
 )
 # Of one user: rows of the user id that belong to the same owner, or to none. The lock is the last one of every
@@ -96,7 +97,7 @@ async def set_field(tx: Tx, memory: Memory) -> bool:
 
 
 async def set_text(tx: Tx, memory: Memory) -> bool:
-    """Store a memory's new text and topics; False: it was deleted meanwhile. No other memory has the text."""
+    """Store a memory's new text, topics and origin; False: it was deleted meanwhile. No other memory has the text."""
     return await tx.run(SET, _params(memory)) > 0
 
 
