@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from musterd import Knowledge
 from musterd.core.knowledge import Search
 from musterd.core.scopes import ADMIN
+from musterd.features.knowledge.api import FEATURE
 from musterd.features.knowledge.service import KnowledgeService
 from tests.support.http import ServerClient, problem
 from tests.support.knowledge_contents import CONTENT, ServeDocs
@@ -18,6 +20,25 @@ ISSUER = Issuer(claims={"aud": "musterd-test"})
 SCOPES = ("knowledge:read", "knowledge:write", "knowledge:delete")
 ADA, BOB, ROOT = ISSUER.bearer("ada", *SCOPES), ISSUER.bearer("bob", *SCOPES), ISSUER.bearer("root", ADMIN)
 SECRET = "xyzzy"
+ON_ONE: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("GET", f"{CONTENT}/{{content_id}}", {}),
+    ("GET", f"{CONTENT}/{{content_id}}/status", {}),
+    ("PATCH", f"{CONTENT}/{{content_id}}", {"data": {"name": "mine"}}),
+    ("POST", f"{CONTENT}/{{content_id}}/refresh", {}),
+    ("DELETE", f"{CONTENT}/{{content_id}}", {}),
+)
+"""The operations on one content, each with what it sends."""
+ON_ALL: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("GET", CONTENT, {}),
+    ("GET", "/knowledge/config", {}),
+    ("POST", "/knowledge/search", {"json": {"query": SECRET, "knowledge_id": "notes"}}),
+    ("POST", CONTENT, {"data": {"name": "other", "text_content": "of bob"}}),
+    ("POST", "/knowledge/remote-content", {"data": {"config_id": "s3", "path": "x"}}),
+    ("GET", "/knowledge/{knowledge_id}/sources", {}),
+    ("GET", "/knowledge/{knowledge_id}/sources/{source_id}/files", {}),
+    ("DELETE", CONTENT, {}),
+)
+"""The other operations."""
 
 
 @pytest.fixture
@@ -60,27 +81,35 @@ async def test_a_search_finds_ones_own_and_the_shared(notes: ServerClient, searc
     assert await found_by(notes, ROOT, SECRET, search_type=search_type) == {"shared"}
 
 
+def test_every_operation_is_among_those_that_are_tried() -> None:
+    tried = {(method, path) for method, path, _ in (*ON_ONE, *ON_ALL)}
+    assert tried == {(operation.method, operation.path) for operation in FEATURE.operations}
+
+
+async def send_as_bob(client: ServerClient, method: str, path: str, request: dict[str, Any]) -> httpx2.Response:
+    """Send a request about the knowledge base per user."""
+    params = {} if "json" in request or "{knowledge_id}" in path else {"knowledge_id": "notes"}
+    path = path.replace("{knowledge_id}", "notes").replace("{source_id}", "s3")
+    return await client.http.request(method, path, params=params, headers=BOB, **request)
+
+
 async def test_no_operation_shows_or_changes_what_is_anothers(notes: ServerClient) -> None:
     path = await add_as(notes, ADA, f"{SECRET} of ada", SECRET)
     base = {"knowledge_id": "notes"}
-    for method, below, form in (
-        ("GET", "", None),
-        ("GET", "/status", None),
-        ("PATCH", "", {"name": "mine"}),
-        ("POST", "/refresh", None),
-        ("DELETE", "", None),
-    ):
-        answer = await notes.http.request(method, path + below, params=base, headers=BOB, data=form)
+    content = (await notes.http.get(path, params=base, headers=ADA)).json()
+    for method, of_one, request in ON_ONE:
+        answer = await send_as_bob(notes, method, of_one.replace(f"{CONTENT}/{{content_id}}", path), request)
         assert problem(answer, 404, "NOT_FOUND").startswith("Content not found"), method
-    for url in (CONTENT, f"{CONTENT}?name={SECRET}", "/knowledge/config"):
-        answer = await notes.http.get(url, params=base if "?" not in url else {**base, "name": SECRET}, headers=BOB)
-        assert answer.status_code == 200
-        assert SECRET not in answer.text
-    assert (await notes.http.delete(CONTENT, params=base, headers=BOB)).json() == "success"
-    assert (await notes.http.get(path, params=base, headers=ADA)).json()["name"] == SECRET
+    for method, of_all, request in ON_ALL:
+        answer = await send_as_bob(notes, method, of_all, request)
+        assert answer.status_code < 500, answer.text
+        assert SECRET not in answer.text, (method, of_all)
+    by_name = await notes.http.get(CONTENT, params={**base, "name": SECRET}, headers=BOB)
+    assert by_name.json()["data"] == []
+    assert (await notes.http.get(path, params=base, headers=ADA)).json() == content
     # The same name is another content.
     await add_as(notes, BOB, "of bob", SECRET)
-    assert (await notes.http.get(path, params=base, headers=ADA)).json()["size"] == str(len(f"{SECRET} of ada"))
+    assert (await notes.http.get(path, params=base, headers=ADA)).json() == content
 
 
 async def test_users_see_but_do_not_change_what_all_share(notes: ServerClient) -> None:

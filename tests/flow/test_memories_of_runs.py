@@ -10,6 +10,7 @@ import pytest
 from dirty_equals import IsInt, IsStr
 
 from musterd import Agent, MemoryManager, Team
+from musterd.features.memories.api import FEATURE
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, read_stream, wrong_fields
@@ -229,20 +230,26 @@ async def test_a_profile_is_its_users_alone(tokens: ServerClient) -> None:
         assert all(('name: "Ada"' in prompt) is is_known for prompt in prompts), "the agent and the manager"
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/memories/{}", None),
-        ("PATCH", "/memories/{}", {"memory": "x"}),
-        ("DELETE", "/memories/{}", None),
-        ("DELETE", "/memories", {"memory_ids": ["{}"]}),
-        ("DELETE", "/users/ada/memories", None),
-        ("GET", "/memories?search_content=Oslo", None),
-        ("GET", "/memory_topics", None),
-        ("GET", "/user_memory_stats?user_id=ada", None),
-        ("POST", "/optimize-memories", {"user_id": "ada", "model": "scripted:scripted"}),
-    ],
-)
+OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "/memories/{memory_id}", None),
+    ("PATCH", "/memories/{memory_id}", {"memory": "x"}),
+    ("DELETE", "/memories/{memory_id}", None),
+    ("POST", "/memories", {"memory": "x", "user_id": "ada"}),
+    ("DELETE", "/memories", {"memory_ids": ["{memory_id}"]}),
+    ("DELETE", "/users/{user_id}/memories", None),
+    ("GET", "/memories?search_content=Oslo", None),
+    ("GET", "/memory_topics", None),
+    ("GET", "/user_memory_stats?user_id=ada", None),
+    ("POST", "/optimize-memories", {"user_id": "ada", "model": "scripted:scripted"}),
+]
+
+
+def test_every_operation_is_among_those_that_are_tried() -> None:
+    tried = {(method, path.partition("?")[0]) for method, path, _ in OPERATIONS}
+    assert tried == {(operation.method, operation.path) for operation in FEATURE.operations}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OPERATIONS)
 async def test_no_operation_shows_or_changes_anothers(
     tokens: ServerClient, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
@@ -252,7 +259,9 @@ async def test_no_operation_shows_or_changes_anothers(
     (memory,) = (await tokens.http.get("/memories", headers=ADA)).json()["data"]
     if body is not None and "memory_ids" in body:
         body = {"memory_ids": [memory["memory_id"]]}
-    answer = await tokens.http.request(method, path.format(memory["memory_id"]), json=body, headers=BOB)
+    answer = await tokens.http.request(
+        method, path.format(memory_id=memory["memory_id"], user_id="ada"), json=body, headers=BOB
+    )
     assert "Oslo" not in answer.text
     assert "total_memories" not in answer.text
     assert (await tokens.http.get("/memories", headers=ADA)).json()["data"] == [memory]
