@@ -501,6 +501,8 @@ CREATE INDEX schedules_created ON schedules (created_at, id);
 
 CREATE INDEX schedules_owner ON schedules (owner, created_at, id);
 
+CREATE INDEX schedules_enabled ON schedules (enabled, created_at, id);
+
 CREATE INDEX schedules_due ON schedules (due_at, component) WHERE due_at IS NOT NULL;
 
 CREATE INDEX schedules_declared ON schedules (component) WHERE declared IS NOT NULL;

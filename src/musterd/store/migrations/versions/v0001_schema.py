@@ -458,6 +458,7 @@ def _create_schedules() -> None:
     _index("schedules", "name", [sa.text("(COALESCE(owner, ''))"), "name"], unique=True)
     _index("schedules", "created", ["created_at", "id"])
     _index("schedules", "owner", ["owner", "created_at", "id"])
+    _index("schedules", "enabled", ["enabled", "created_at", "id"])
     _index("schedules", "due", ["due_at", "component"], "due_at IS NOT NULL")
     _index("schedules", "declared", ["component"], "declared IS NOT NULL")
 
