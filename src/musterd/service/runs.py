@@ -100,7 +100,7 @@ class RunService:
         self.steering = Steering(resources, engine, self.find)
         cancel_on_disconnect = CancelOnDisconnect(resources, self._announce_cancel)
         self.connected_clients = ConnectedClients(resources.settings.disconnect_seconds, cancel_on_disconnect.cancel)
-        self.following = Following(resources, self.find, self.connected_clients)
+        self.following = Following(resources, partial(self.find, is_whole=False), self.connected_clients)
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -251,14 +251,15 @@ class RunService:
             raise NotFound("Media not found")
         return item, content
 
-    async def find(self, ref: RunRef) -> RunView:
+    async def find(self, ref: RunRef, *, is_whole: bool = True) -> RunView:
         """The same as :meth:`view`, but with references in place of the content of media.
 
+        :param is_whole: whether it is read with its output and its conversation.
         :raises NotFound: there is no such run that this caller may see.
         """
         kind, component_id = ref.component.kind, ref.component.id
         view = await self._resources.database.read(
-            lambda tx: runs.view(tx, ref.run_id, kind, component_id, ref.session_id, ref.caller)
+            lambda tx: runs.view(tx, ref.run_id, kind, component_id, ref.session_id, ref.caller, is_whole=is_whole)
         )
         if view is None:
             raise NotFound("Run not found")

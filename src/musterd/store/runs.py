@@ -19,6 +19,7 @@ _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
                  JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
             WHERE """
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
+HEAD = Statement("run_head", VIEW.text.replace("io.output, io.messages", "NULL AS output, NULL AS messages"))
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
@@ -82,10 +83,13 @@ def _is_visible(row: Row, caller: Caller) -> bool:
 
 
 async def view(
-    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller
+    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller, *, is_whole: bool = True
 ) -> RunView | None:
-    """The run if it belongs to this session, to this component or a team of it, and to the caller; else None."""
-    row = await tx.one(VIEW, {"run_id": run_id})
+    """The run if it belongs to this session, to this component or a team of it, and to the caller; else None.
+
+    :param is_whole: whether it is read with its output and its conversation, which may be long.
+    """
+    row = await tx.one(VIEW if is_whole else HEAD, {"run_id": run_id})
     if row is None or not _is_visible(row, caller):
         return None
     if session_id is not None and row["session_id"] != session_id:

@@ -10,6 +10,9 @@ from musterd.core.records import RunRow
 from musterd.wire.sse import json_of
 from musterd.wire.states import STATUS, RunStatus
 
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page ends with the event with which it gets longer, because other requests wait while it is put together."""
+
 
 class RunEvent(TypedDict):
     """One event. Its further keys depend on its name."""
@@ -36,7 +39,7 @@ class RunEventsPage(TypedDict):
 
 
 class EventPage:
-    """Collects events until there are ``limit``.
+    """Collects events until there are ``limit``, or :data:`PAGE_BYTES`.
 
     :param after: the index after which the page begins.
     """
@@ -45,6 +48,7 @@ class EventPage:
         self.last_index = after
         self._limit = limit
         self._events: list[bytes] = []
+        self._bytes = 0
         self.has_more = False
 
     def take(self, index: int, frame: bytes | None) -> bool:
@@ -53,10 +57,11 @@ class EventPage:
         :param frame: the event's frame; None if the event is filtered out.
         """
         if frame is not None:
-            if len(self._events) == self._limit:
+            if len(self._events) == self._limit or self._bytes > PAGE_BYTES:
                 self.has_more = True
                 return False
             self._events.append(json_of(frame))
+            self._bytes += len(frame)
         self.last_index = index
         return True
 
