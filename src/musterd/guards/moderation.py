@@ -72,8 +72,8 @@ class OpenAIModerationGuardrail(BaseGuardrail):
             ) as response:
                 if response.status != 200:
                     raise _unavailable(f"it answered {response.status}")
-                body, _ = await read_body(response, ANSWER_BYTES)
-                (first,) = json.loads(body)["results"]
+                content, _ = await read_body(response, ANSWER_BYTES)
+                (first,) = json.loads(content)["results"]
                 result: dict[str, Any] = dict(first)
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise _unavailable("it is unreachable or its response is not valid") from error
