@@ -71,13 +71,13 @@ async def test_a_page_that_many_ask_for_is_read_once(harness: EngineHarness, mon
     await harness.run("[[WORDS 30]]", "r1")
     stored = await harness.stored("r1")
     reads: list[object] = []
-    read = harness.database.read
+    fetch = harness.database.fetch
 
     def counting(work: object) -> object:
         reads.append(work)
-        return read(work)  # type: ignore[arg-type]
+        return fetch(work)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(harness.database, "read", counting)
+    monkeypatch.setattr(harness.database, "fetch", counting)
     row = await harness.records.row("r1")
     readings = [harness.runs.subscribe("r1").start_after(row) for _ in range(50)]
     assert await asyncio.gather(*(read_all(reading) for reading in readings)) == [stored] * 50

@@ -101,6 +101,7 @@ DIFFERENCES = {
     "create_agent_run body multipart/form-data .version: string > integer": "as for teams; it has no effect",
     "get_traces query.status: string > string of ERROR,OK,UNSET": "an unknown status is refused",
     "list_service_accounts* query.sort_order: string = desc > string of asc,desc = desc": "an unknown order is refused",
+    "list_approvals* query.sort_by: - > string of * (takes more)": "what expires first may come first",
     "resolve_approval* body application/json .status: *": "an unknown decision is refused",
     "continue_team_run body application/x-www-form-urlencoded .*": "3.1.10's ways to continue a run that has ended are "
     "not read",
