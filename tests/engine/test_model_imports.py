@@ -21,13 +21,13 @@ class Imports:
         self.count = 0
         self.began, self.may_end = threading.Event(), threading.Event()
 
-    def make(self, name: str, settings: Settings) -> HeldModel:
+    def make(self, name: str, settings: Settings) -> tuple[HeldModel, None]:
         self.count += 1
         self.began.set()
         assert self.may_end.wait(30)
         if name == self.fails:
             raise ImportError(name)
-        return HeldModel()
+        return HeldModel(), None
 
 
 @pytest.fixture

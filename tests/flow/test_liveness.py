@@ -24,7 +24,8 @@ LIMITS = Settings.model_fields
 ANSWER_BYTES: int = LIMITS["model_answer_bytes"].default
 ARGUMENTS_BYTES: int = LIMITS["tool_arguments_bytes"].default
 RESULT_BYTES: int = LIMITS["tool_result_stored_bytes"].default
-CALLS = 48
+CALLS = 12
+"""More than a page of events holds."""
 
 Work = Callable[[], Awaitable[object]]
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 SMALL = (760, 500)
 HEIGHT = "element => element.scrollHeight"
 TOP = "element => element.scrollTop"
+REST = """async element => {
+  for (let frames = 0, top = element.scrollTop; frames < 30; frames = element.scrollTop === top ? frames + 1 : 0) {
+    top = element.scrollTop;
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+"""Waits until nothing scrolls any more: after a touch it goes on for a while."""
 
 
 def grow(visitor: Visitor, transcript: Locator, pixels: int) -> None:
@@ -67,7 +74,7 @@ def test_following_stops_when_the_reader_scrolls_back(
 
     scroll_back(visitor, transcript, means)
     expect(following).to_have_attribute("aria-pressed", "false")
-    grow(visitor, transcript, 20)
+    transcript.evaluate(REST)
     top = transcript.evaluate(TOP)
     grow(visitor, transcript, 60)
     assert transcript.evaluate(TOP) == top

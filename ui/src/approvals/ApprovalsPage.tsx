@@ -34,8 +34,8 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
       </div>
     );
   }
-  const inbox = toInbox(listed, recent.data.data, rough);
   const { hasNextPage, isFetchingNextPage: isLoading, fetchNextPage } = pending;
+  const inbox = toInbox(listed, recent.data.data, rough, hasNextPage);
   return (
     <InboxPanes
       inbox={inbox}

@@ -23,7 +23,11 @@ describe("the inbox", () => {
   });
 
   it("leaves out what is on a page that is not read yet, though it is among the newest", () => {
-    expect(toInbox([REFUND], [DEPLOY, REFUND], NOW).pending).toEqual([REFUND]);
+    expect(toInbox([REFUND], [DEPLOY, REFUND], NOW, true).pending).toEqual([REFUND]);
+  });
+
+  it("keeps a question that was decided between the reading of what waits and of the newest", () => {
+    expect(toInbox([], [REFUND], NOW).pending).toEqual([REFUND]);
   });
 
   it("keeps decisions for a day", () => {

@@ -10,9 +10,15 @@ export interface Inbox {
 }
 
 /**
- * What waits is of `pendingPages` alone: further pages of it may not be read yet, and `recentPage` would leave gaps.
+ * If not all that waits is read (`hasMore`), it is of `pendingPages` alone: `recentPage` would leave gaps. Otherwise the
+ * two may be read one after the other, and a question that is decided in between must not disappear meanwhile.
  */
-export function toInbox(pendingPages: readonly Approval[], recentPage: readonly Approval[], now: number): Inbox {
+export function toInbox(
+  pendingPages: readonly Approval[],
+  recentPage: readonly Approval[],
+  now: number,
+  hasMore = false,
+): Inbox {
   const byId = new Map<string, Approval>();
   // A decision is never undone, so of two copies of an approval the decided one is the newer.
   for (const approval of [...pendingPages, ...recentPage]) {
@@ -22,7 +28,9 @@ export function toInbox(pendingPages: readonly Approval[], recentPage: readonly 
   const approvals = [...byId.values()];
   const pendingIds = new Set(pendingPages.map((approval) => approval.id));
   return {
-    pending: approvals.filter((approval) => isPending(approval) && pendingIds.has(approval.id)).sort(bySoonestExpiry),
+    pending: approvals
+      .filter((approval) => isPending(approval) && (!hasMore || pendingIds.has(approval.id)))
+      .sort(bySoonestExpiry),
     decided: approvals
       .filter((approval) => !isPending(approval) && decidedAt(approval) > now - DAY_SECONDS)
       .sort((left, right) => decidedAt(right) - decidedAt(left)),
