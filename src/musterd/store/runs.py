@@ -13,13 +13,14 @@ from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, qualified, run_params, run_row, run_view
 
 ADD_INPUT = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
-_VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
-                   root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner
-            FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
-                 JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
-            WHERE """
+_COLUMNS = f"""{qualified("r")}, io.input,
+               root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner"""
+_FROM = """FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
+                JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+           WHERE """
+_VIEW = f"SELECT {_COLUMNS}, io.output, io.messages {_FROM}"
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
-HEAD = Statement("run_head", VIEW.text.replace("io.output, io.messages", "NULL AS output, NULL AS messages"))
+HEAD = Statement("run_head", f"SELECT {_COLUMNS}, NULL AS output, NULL AS messages {_FROM} r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
