@@ -195,7 +195,7 @@ def test_without_npm_the_page_is_left_out_but_where_changes_are_checked(
     assert "npm" in installing[-1][0]
 
 
-@pytest.mark.parametrize(("part", "package"), [("browser", "chromium"), ("terminal", "fish")])
+@pytest.mark.parametrize(("part", "package"), [("browser", "chromium-headless-shell"), ("terminal", "fish")])
 def test_a_program_is_installed_where_it_is_missing(
     part: str,
     package: str,

@@ -41,7 +41,7 @@ NODE_CLIENTS_STAMP = NODE_CLIENTS / "node_modules" / ".clients"
 
 NODE_TESTS_LEFT_OUT = "the tests of the clients for Node are left out"
 MAKE_TARGET = {"ui": "setup", "clients": "test", "browser": "test", "terminal": "test"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel", "error")
 
@@ -292,8 +292,8 @@ def newest_change(paths: Iterable[Path]) -> float:
 
 
 def browser() -> None:
-    """Install Chromium where it is missing."""
-    debian_package("chromium", BROWSERS, "the tests of the page in a browser")
+    """Install a Chromium that never shows a window, which needs a quarter less CPU, if there is no browser."""
+    debian_package("chromium-headless-shell", BROWSERS, "the tests of the page in a browser")
 
 
 def terminal() -> None:

@@ -33,7 +33,7 @@ from tools.support_desk_model import SupportDeskModel
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 DESK, PHONE = (1280, 960), (390, 844)
 FILM = (1080, 780)
 FRAME_SECONDS = 0.25

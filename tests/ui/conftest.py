@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PAGE = Path(musterd.__file__).parent / "ui_dist" / "index.html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 KEY = "a-secret-key"
 DESK = (1440, 900)
 PHONE = (390, 844)
