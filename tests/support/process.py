@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -13,7 +13,7 @@ import httpx2
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.store.database import Params, Row, Statement, Tx, Work
+from musterd.store.database import Params, Statement, Tx, Work
 from musterd.store.open_database import open_database
 from tests.support import scanned
 from tests.support.forked_process import ForkedProcess
@@ -55,11 +55,17 @@ def do(url: str, work: Work[T]) -> T:
 
 def select(url: str, text: str, params: Params) -> list[dict[str, Any]]:
     """Rows of a statement on a database that other processes use."""
+    return do(url, rows_of(text, params))
 
-    async def work(tx: Tx) -> Sequence[Row]:
-        return await tx.all(Statement(f"test {text}", text), params)
 
-    return [{name: row[name] for name in row.keys()} for row in do(url, work)]  # noqa: SIM118 - iterating gives values
+def rows_of(text: str, params: Params) -> Work[list[dict[str, Any]]]:
+    """A store function that reads the rows of a statement."""
+
+    async def work(tx: Tx) -> list[dict[str, Any]]:
+        rows = await tx.all(Statement(f"test {text}", text), params)
+        return [{name: row[name] for name in row.keys()} for row in rows]  # noqa: SIM118 - iterating gives values
+
+    return work
 
 
 class Deployment:
@@ -75,6 +81,9 @@ class Deployment:
         self._url = url
         self._settings = {**settings_for(url), **settings}
         self._processes: list[Process] = []
+        # Kept open, because tests that wait for a row read it hundreds of times, some of them from several threads.
+        self._reader = open_database(url).thread_connection()
+        self._reading = threading.Lock()
 
     def serve(self, *options: str, fault: str = "", **settings: Any) -> "Process":
         """Start ``musterd serve`` and wait until it serves."""
@@ -118,12 +127,17 @@ class Deployment:
         """Kill the remaining processes."""
         for process in self._processes:
             process.end()
+        self._reader.close()
 
     # --- what stands in the database and in the file of counts ------------------------------------
 
     def select(self, text: str, **params: Any) -> list[dict[str, Any]]:
         """Rows of a statement."""
-        return select(self._url, text, params)
+        with self._reading:
+            try:
+                return self._reader.do(rows_of(text, params))
+            except StoreUnavailable:  # the server was restarted since the last call
+                return self._reader.do(rows_of(text, params))
 
     def do(self, work: Work[T]) -> T:
         """Drive store functions."""
