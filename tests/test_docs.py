@@ -40,6 +40,7 @@ from musterd.declare import load
 from musterd.declare.python_source import import_file
 from musterd.wire.states import STATUS
 from tests.support import scanned
+from tests.support.forked_process import ForkedProcess
 from tests.support.postgres import start_patiently
 from tests.support.typescript import install_in, node
 
@@ -139,7 +140,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._server: subprocess.Popen[str] | None = None
+        self._server: ForkedProcess | subprocess.Popen[str] | None = None
         self._address = ""
         self.refusal = ""
         self._answers: dict[str, str] = {}
@@ -153,9 +154,9 @@ class Terminal:
         if words[0] == "curl":
             return self._ask(words)
         if Path(words[0]).name == "musterd" and words[1] != "serve":
-            return self._run([sys.executable, "-m", "musterd", *words[1:]])
+            return self._command(words[1:])
         if Path(words[0]).name in ("musterd", "uvicorn"):
-            self._serve([sys.executable, "-m", Path(words[0]).name, *words[1:]], variables)
+            self._serve([Path(words[0]).name, *words[1:]], variables)
         if Path(words[0]).name == "python":
             return self._run([sys.executable, *words[1:]])
         if words[0] == "node":
@@ -168,14 +169,16 @@ class Terminal:
         self.close()
         if "--port" in words:
             del words[words.index("--port") :][:2]
-        output = self._folder / "output"
-        with output.open("w") as file:
+        output, environment = self._folder / "output", {**os.environ, **variables, "PYTHONUNBUFFERED": "1"}
+        if words[0] == "musterd":
+            self._server = ForkedProcess([*words[1:], "--port", "0"], environment, output, self._folder)
+        else:
             self._server = subprocess.Popen(
-                [*words, "--port", "0"],
+                [sys.executable, "-m", *words, "--port", "0"],
                 cwd=self._folder,
-                env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
+                env=environment,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if "uvicorn" in words else file,
+                stderr=subprocess.STDOUT,
                 text=True,
             )
         assert self._server.stdout is not None
@@ -207,12 +210,24 @@ class Terminal:
         before, mark, after = word.partition("/ID")
         return f"{before}/{json.loads(self._answers[before])['id']}{after}" if mark else word
 
+    def _command(self, words: list[str]) -> str:
+        """Execute a command of musterd, which finds the server at its own port."""
+        errors = self._folder / "errors"
+        process = ForkedProcess(words, self._environment(), errors, self._folder)
+        with process.stdout:
+            text = process.stdout.read()
+        assert process.wait(START_SECONDS) == 0, f"musterd {shlex.join(words)}: {errors.read_text()}"
+        return text
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "MUSTERD_URL": f"http://{self._address}"}
+
     def _run(self, words: list[str]) -> str:
         """Execute a program, which finds the server at its own port."""
         done = subprocess.run(
             words,
             cwd=self._folder,
-            env={**os.environ, "MUSTERD_URL": f"http://{self._address}"},
+            env=self._environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -224,7 +239,9 @@ class Terminal:
         """Stop the server as Ctrl+C does."""
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
-            self._server.communicate(timeout=START_SECONDS)
+            self._server.wait(START_SECONDS)
+            if self._server.stdout is not None:
+                self._server.stdout.close()
             self._server = None
 
 

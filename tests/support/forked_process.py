@@ -16,13 +16,16 @@ IMPORTED = ["tests.support.started_server"]
 
 
 class ForkedProcess:
-    """A process of the server with the methods of :class:`subprocess.Popen`."""
+    """A process of the server with the methods of :class:`subprocess.Popen`.
 
-    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+    :param folder: its working directory; None: that of the first process that was started.
+    """
+
+    def __init__(self, words: list[str], environment: dict[str, str], log: Path, folder: Path | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED)
         reader, said = context.Pipe(duplex=False)
-        self._process = context.Process(target=_main, args=(words, environment, said, log), daemon=True)
+        self._process = context.Process(target=_main, args=(words, environment, said, log, folder), daemon=True)
         self._process.start()
         said.close()
         self.stdout = os.fdopen(os.dup(reader.fileno()))
@@ -58,7 +61,9 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _main(words: list[str], environment: dict[str, str], said: Connection, log: Path) -> None:
+def _main(words: list[str], environment: dict[str, str], said: Connection, log: Path, folder: Path | None) -> None:
+    if folder is not None:
+        os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(said.fileno(), sys.stdout.fileno())
