@@ -13,7 +13,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Message, Receive, Scope, Send
 
 from musterd import Agent, Team, tool
 from musterd.core.scopes import ADMIN
@@ -28,9 +31,6 @@ from tests.support.tokens import Issuer, public_pem, rsa_key
 AUDIENCE = "musterd-test"
 SECRET_WORD = "xyzzy-4711"
 NOBODYS = "nothing-has-this-id"
-LONGEST_SECONDS = 0.5
-"""After that an answer has no end: it is a stream, and whoever asked was let in."""
-
 ISSUER = Issuer(claims={"aud": AUDIENCE})
 ADMIN_BEARER = ISSUER.bearer("root", ADMIN)
 
@@ -110,19 +110,43 @@ async def client(database: Path) -> AsyncIterator[ServerClient]:
         "jwt_audience": AUDIENCE,
         "cancel_wait_seconds": 0,
     }
-    async with in_process(app_on(database, served=shop(), auth_failures_per_minute=0, **settings)) as serving:
+    app = app_on(database, served=shop(), auth_failures_per_minute=0, **settings)
+    streams.app = app
+    async with in_process(app, transport=httpx2.ASGITransport(streams)) as serving:
         yield serving
+
+
+class Streams:
+    """Passes requests on to the application, and notes when an answer begins that is a stream of events."""
+
+    app: Starlette
+    has_begun: asyncio.Event
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_note(message: Message) -> None:
+            is_start = message["type"] == "http.response.start"
+            if is_start and Headers(scope=message).get("content-type", "").startswith("text/event-stream"):
+                self.has_begun.set()
+            await send(message)
+
+        await self.app(scope, receive, send_and_note)
+
+
+streams = Streams()
 
 
 async def ask(
     client: ServerClient, method: str, path: str, headers: dict[str, str] | None = None
 ) -> httpx2.Response | None:
-    """The answer, or None where it has no end."""
-    try:
-        async with asyncio.timeout(LONGEST_SECONDS):
-            return await client.http.request(method, path, headers=headers)
-    except TimeoutError:
-        return None
+    """The answer, or None if it is a stream, which may have no end: whoever asked was let in."""
+    streams.has_begun = asyncio.Event()
+    asking = asyncio.ensure_future(client.http.request(method, path, headers=headers))
+    streaming = asyncio.ensure_future(streams.has_begun.wait())
+    await asyncio.wait([asking, streaming], return_when=asyncio.FIRST_COMPLETED)
+    for task in (asking, streaming):
+        task.cancel()
+    await asyncio.wait([asking, streaming])
+    return None if asking.cancelled() else asking.result()
 
 
 def closed(client: ServerClient) -> Iterator[Operation]:

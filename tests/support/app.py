@@ -100,7 +100,12 @@ async def in_process(app: Starlette, model: Any = None, **client_options: Any) -
     async with (
         app.router.lifespan_context(app),
         scanned.AsyncClient(
-            transport=httpx2.ASGITransport(app), **{"base_url": "http://localhost", "timeout": None, **client_options}
+            **{
+                "transport": httpx2.ASGITransport(app),
+                "base_url": "http://localhost",
+                "timeout": None,
+                **client_options,
+            }
         ) as http,
     ):
         yield ServerClient(app, server, http, model)
