@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from musterd.cli.output import console, duration, say
+from musterd.cli.typed_keys import hidden_keys
 from musterd.core import clock
 
 SILENCE_SECONDS = 1.5
@@ -71,12 +72,13 @@ def waiting_for(text: str) -> Iterator[None]:
         from rich.text import Text
 
         terminal = console(sys.stderr)
-        with Live(
+        live = Live(
             get_renderable=lambda: Text(line(), style="dim", no_wrap=True, overflow="ellipsis"),
             console=terminal,
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
-        ):
+        )
+        with hidden_keys(), live:
             yield
         return
     heartbeat = Heartbeat(SILENCE_SECONDS, lambda: say(line()))

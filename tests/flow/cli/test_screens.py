@@ -59,6 +59,20 @@ async def test_the_live_view_fits_the_terminal_and_leaves_the_answer(
             assert "╭" not in terminal.screen()
 
 
+async def test_keys_that_are_pressed_meanwhile_leave_nothing_behind(serve_live: Serve, open_terminal: Open) -> None:
+    async with serve_live() as server:
+        hold = server.model.hold("hello")
+        with open_terminal(server, "run", "demo-team", "hello") as terminal:
+            await asyncio.to_thread(terminal.until, "thinking", "╯")
+            for number in range(3):
+                terminal.type(f"typed {number}")
+            hold.release()
+            assert await asyncio.to_thread(terminal.end) == 0
+            screen = terminal.screen()
+            assert screen.startswith("Echo: hello"), screen
+            assert "typed" not in screen
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 @pytest.mark.parametrize(
     ("lines", "code", "text"),

@@ -1,12 +1,12 @@
 """Asks a person in the terminal what a paused run waits for."""
 
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from musterd.cli.output import call_text, one_line, say
+from musterd.cli.typed_keys import forget_typed_keys
 
 if TYPE_CHECKING:
     from musterd.client import Decision, Requirement, Run
@@ -165,16 +165,6 @@ def question_lines(requirement: "Requirement") -> Iterator[str]:
 def can_ask() -> bool:
     """Whether a person is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def forget_typed_keys() -> None:
-    """Drop what was typed before a question was there: it would be taken for the answer."""
-    if not sys.stdin.isatty():
-        return
-    with contextlib.suppress(ImportError):  # Windows
-        import termios
-
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _parts(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """How a run is shown while it is at work: side by side on a terminal, line by line elsewhere. On standard error."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from musterd.cli.output import ID_LENGTH, console, cut, dollars, duration, printable, say
 from musterd.cli.remote.outage import Outage
 from musterd.cli.remote.run_progress import MemberProgress, RunProgress, kind_of, line_of
+from musterd.cli.typed_keys import hidden_keys
 from musterd.cli.waiting import Heartbeat, can_redraw
 from musterd.core import clock
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.live import Live
     from rich.panel import Panel
 
     from musterd.client import Event, Run
@@ -116,7 +117,7 @@ class LiveScreen:
         self._hint = hint
         self._opened_at = clock.monotonic()
         self._next_cost_at = clock.monotonic() + COST_SECONDS
-        self._live: Live | None = None
+        self._drawing = contextlib.ExitStack()
 
     def show(self, event: "Event") -> None:
         """Take an event in. The next drawing has it."""
@@ -129,19 +130,18 @@ class LiveScreen:
         """Draw from now on."""
         from rich.live import Live
 
-        self._live = Live(
+        self._drawing.enter_context(hidden_keys())
+        live = Live(
             get_renderable=self.drawing,
             console=self._terminal,
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
         )
-        self._live.start()
+        self._drawing.enter_context(live)
 
     def stop(self) -> None:
         """Remove the drawing."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._drawing.close()
 
     def drawing(self) -> "RenderableType":
         """The screen as it is now."""
