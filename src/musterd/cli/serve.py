@@ -18,6 +18,7 @@ from musterd.cli.listening import listen, url_of
 from musterd.cli.main import START
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
+from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import garbage_collection
 from musterd.core.errors import StartError
 from musterd.core.loopback import is_loopback
@@ -41,6 +42,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.declare.problems import reported_together
     from musterd.http.uvicorn_protocol import protocol_options
 
+    shorten_waits_for_threads()
     settings = settings_from(db)
     is_local = is_loopback(host)
     configure(settings)

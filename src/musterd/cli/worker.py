@@ -14,6 +14,7 @@ from musterd.cli.main import START
 from musterd.cli.serve import begin_stop, require_key, stop_now
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.cli.stop_signals import SIGNALS, in_this_process
+from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import garbage_collection
 from musterd.core.loopback import is_loopback
 from musterd.core.settings import Settings
@@ -37,6 +38,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     from musterd.cli.source import load_source, log_differences
     from musterd.declare.problems import reported_together
 
+    shorten_waits_for_threads()
     settings = settings_from(db)
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
