@@ -1,4 +1,4 @@
-"""A thread that computes keeps the event loop of a server waiting for half a millisecond at most."""
+"""A thread that computes keeps the event loop of a server waiting for two milliseconds at most."""
 
 import sys
 from collections.abc import Iterator
