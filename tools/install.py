@@ -296,6 +296,11 @@ def browser() -> None:
     debian_package("chromium-headless-shell", BROWSERS, "the tests of the page in a browser")
 
 
+def browser_program() -> str | None:
+    """Return the path of the first of the browsers that is installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def terminal() -> None:
     """Install the terminal and the shells that are missing."""
     debian_package("tmux", ("tmux",), "the tests of screens in a terminal")

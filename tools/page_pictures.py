@@ -14,7 +14,6 @@ import io
 import itertools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -29,11 +28,11 @@ from typing import Any, Literal, Self
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tools.install import browser_program
 from tools.support_desk_model import SupportDeskModel
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 DESK, PHONE = (1280, 960), (390, 844)
 FILM = (1080, 780)
 FRAME_SECONDS = 0.25
@@ -328,7 +327,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=["pictures", "film"], help="default: both")
     only = parser.parse_args(arguments).only
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = browser_program()
     if path is None:
         print("Chromium is not installed: python tools/install.py browser", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ import pytest
 import musterd
 from tests.support.process import Deployment, Process, deployment_of
 from tests.ui.visitor import Visitor
+from tools.install import browser_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PAGE = Path(musterd.__file__).parent / "ui_dist" / "index.html"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 KEY = "a-secret-key"
 DESK = (1440, 900)
 PHONE = (390, 844)
@@ -42,7 +42,7 @@ def missing(what: str) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser. While it is open its event loop counts as running, so async tests must come after it is closed."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = browser_program()
     if path is None:
         missing("Chromium is not installed: .venv/bin/python tools/install.py browser")
     if not PAGE.exists():
