@@ -247,20 +247,13 @@ def test_pytest_finds_the_fixture_and_imports_no_server(tmp_path: Path) -> None:
         "    solo = Agent(id='solo', model='openai:gpt-5')\n"
         "    assert musterd_client(solo, script={'solo': ['Hi.']}).run(solo, 'hello').content == 'Hi.'\n"
     )
+    options = ["-q", "-p", "musterd.testing.plugin", "-p", "no:cacheprovider"]
+    # Without the options of the pytest that runs this test: they may name plugins that are not installed.
+    changes = {"PYTHONPATH": str(SOURCE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "musterd.testing.plugin",
-            "-p",
-            "no:cacheprovider",
-            "test_desk.py",
-        ],
+        [sys.executable, "-m", "pytest", *options, "test_desk.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**os.environ, **changes},
         capture_output=True,
         text=True,
         check=False,
