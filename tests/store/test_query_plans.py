@@ -132,7 +132,7 @@ OF_CONTENTS = (
 )
 
 HOT: dict[Statement, Mapping[str, Any]] = {
-    runs.VIEW: {"run_id": "r70"},
+    **{view: {"run_id": "r70"} for view in runs.VIEWS.values()},
     runs.AHEAD: LANE,
     runs.AHEAD_OF_INTERRUPTER: LANE,
     runs.TREE: {"root_id": "r70"},
@@ -583,7 +583,7 @@ STEPS = 5_000  # a look at each of 1,000 rows takes more
 @pytest.mark.parametrize(
     "statement, params",
     [
-        (runs.VIEW, HOT[runs.VIEW]),
+        *((view, HOT[view]) for view in runs.VIEWS.values()),
         (runs.AHEAD, {"lane": "s7", "seq": 9017}),
         (transitions.CLAIM, HOT[transitions.CLAIM]),
         (transitions.CLAIM_NAMED, HOT[transitions.CLAIM_NAMED]),

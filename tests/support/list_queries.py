@@ -8,6 +8,7 @@ from typing import Any
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
+from musterd.core.jsontypes import Json
 from musterd.core.states import RunState
 from musterd.features.accounts import store as accounts
 from musterd.features.accounts.records import AccountFilter
@@ -112,6 +113,12 @@ class Recorder:
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         self.statements.append((statement, params))
         return ()
+
+    async def parsed(self, text: str, depth: int) -> Any:
+        raise AssertionError("there are no rows")
+
+    async def written(self, value: Json, characters: int) -> str:
+        raise AssertionError("a list writes")
 
 
 def every_read(most_filters: int = 9) -> list[Read]:

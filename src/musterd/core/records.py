@@ -193,6 +193,12 @@ class Output:
             value["is_agent_answer"] = True
         return value
 
+    @property
+    def characters(self) -> int:
+        """About how long its JSON is."""
+        content_characters = len(self.content) if isinstance(self.content, str) else 0
+        return content_characters + sum(len(call.result or "") for call in self.tools)
+
     def as_event(self) -> JsonObject:
         """The output as an event of its run has it: the same, but a large content only as a reference."""
         return self.as_json() if self.content_at is None else replace(self, content=None).as_json()
@@ -347,6 +353,8 @@ class RunView:
     :param queue_position: how many runs of its session are ahead of a pending run; None if it is not pending.
     :param members: views of the member runs, if they were requested.
     :param budget: the budget of an unfinished run, in the form that :class:`Output` has when the run finishes.
+    :param stored_characters: how long the stored texts of the output and the conversation are.
+    :param is_cut: whether these texts were too long for the read, so ``output`` and ``messages`` are None.
     """
 
     row: RunRow
@@ -356,6 +364,8 @@ class RunView:
     queue_position: int | None = None
     members: "list[RunView]" = field(default_factory=list)
     budget: JsonObject | None = None
+    stored_characters: int = 0
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,14 @@
 """Builds JSON responses, and error responses in AgentOS' format with their headers."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from musterd.core import jsontext
+from musterd.core import clock, jsontext, long_json
 from musterd.core.errors import InvalidInput, RequestError, Unauthenticated
+from musterd.core.records import RunView
 
 JSON = "application/json"
 
@@ -14,6 +17,27 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
     """A JSON response."""
     content = jsontext.dumps(value).encode("utf-8", "replace")
     return Response(content, status_code=status, headers=headers, media_type=JSON)
+
+
+async def answer_with_runs(
+    render: Callable[[], Any], views: Sequence[RunView], headers: dict[str, str] | None = None
+) -> Response:
+    """A JSON response with the outputs of runs, which may be long: then other requests are answered meanwhile.
+
+    :param render: returns the value of the response. It is called in another thread if the runs are long.
+    :param views: the runs that it shows.
+    """
+    if sum(view.stored_characters for view in views) <= long_json.LONG_BYTES:
+        return json_answer(render(), headers=headers)
+    pieces = await asyncio.to_thread(lambda: long_json.pieces(render()))
+    length = {"Content-Length": str(sum(map(len, pieces)))}
+    return StreamingResponse(_sent(pieces), headers={**(headers or {}), **length}, media_type=JSON)
+
+
+async def _sent(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await clock.yield_to_others()
 
 
 def error_answer(error: RequestError, request_id: str, more: dict[str, Any] | None = None) -> Response:

@@ -13,11 +13,11 @@ from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import Query, Text
-from musterd.http.responses import JSON, json_answer
+from musterd.http.responses import JSON, answer_with_runs, json_answer
 from musterd.http.run_export import export_parts
 from musterd.http.run_lists import RunView
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders
-from musterd.http.run_start_answers import RunAnswers, rendered
+from musterd.http.run_start_answers import RunAnswers, renderer
 from musterd.http.runs import POLL_SECONDS
 from musterd.http.server import Server
 from musterd.service.run_ref import RunRef
@@ -88,11 +88,15 @@ async def get_run(
     answer_headers["ETag"] = tag = run_tag(details.run.version, value, view=query.view)
     if matches(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
-    if view is not None and not is_summary:
-        output = await rendered(server, component, view, is_post=False)
-        members = await server.details.members_with_references(details) if details.run.state.is_settled else ()
-        value = {**output, "waiting": details.run.waiting, **run_details(details), **member_references(members)}
-    return json_answer(value, headers=answer_headers)
+    if view is None or is_summary:
+        return json_answer(value, headers=answer_headers)
+    render = await renderer(server, component, view, is_post=False)
+    members = await server.details.members_with_references(details) if details.run.state.is_settled else ()
+
+    def whole_run() -> Any:
+        return {**render(), "waiting": details.run.waiting, **run_details(details), **member_references(members)}
+
+    return await answer_with_runs(whole_run, [view, *view.members], answer_headers)
 
 
 @operation(

@@ -1,18 +1,20 @@
 """A run with everything that is stored of it, written piece by piece: a long run is never in memory as a whole."""
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from musterd.core import jsontext
+from musterd.core import jsontext, long_json
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.errors import NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import ApprovalRow
 from musterd.core.run_summaries import DetailedRun
 from musterd.engine.recovery import references_of
-from musterd.http.run_start_answers import rendered
+from musterd.http.run_start_answers import renderer
 from musterd.http.server import Server
 from musterd.service.run_details import ReplaySource
 from musterd.service.run_ref import RunRef
@@ -21,7 +23,7 @@ from musterd.wire.approvals import approval_object
 from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.run_details import run_details
 from musterd.wire.run_export import FORMAT, ReplayInput, exported_step
-from musterd.wire.runs import run_output
+from musterd.wire.runs import AnyRunOutput, run_output
 from musterd.wire.sse import json_of
 from musterd.wire.steering import message_object
 
@@ -37,10 +39,12 @@ async def export_parts(
     :param source: what it began with.
     """
     view = await server.runs.view(root)
-    output = await rendered(server, root.component, view, is_post=False)
-    run = {**output, "waiting": details.run.waiting, **run_details(details)}
-    yield f'{{"format":{FORMAT},"run":'.encode() + _json(run)
-    del view, output, run
+    render = await renderer(server, root.component, view, is_post=False)
+    further = {"waiting": details.run.waiting, **run_details(details)}
+    yield f'{{"format":{FORMAT},"run":'.encode()
+    for piece in await asyncio.to_thread(_json_of_run, render, further):
+        yield piece
+    del view, render
     references = dict.fromkeys(source.inputs.blobs)
     for name, items in (
         ("members", _members(server, root, details)),
@@ -93,6 +97,10 @@ def _json(value: Any) -> bytes:
     return jsontext.dumps(value).encode("utf-8", "replace")
 
 
+def _json_of_run(render: Callable[[], AnyRunOutput], further: Mapping[str, Any]) -> list[bytes]:
+    return long_json.pieces({**render(), **further})
+
+
 async def _each(items: Iterable[Any]) -> AsyncIterator[bytes]:
     for item in items:
         yield _json(item)
@@ -102,7 +110,8 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
     for member in details.members:
         try:
             ref = RunRef(root.component, member.run_id, None, root.caller)
-            yield _json(run_output(await server.runs.view(ref)))
+            view = await server.runs.view(ref)
+            yield b"".join(await asyncio.to_thread(_json_of_run, partial(run_output, view), {}))
         except NotFound:  # the run was deleted meanwhile
             return
 

@@ -1,7 +1,8 @@
 """Answers of operations that start or continue a run: its output, its events, or a receipt."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from musterd.core.records import RunRow, RunView
 from musterd.declare import BaseComponent
 from musterd.http.auth.expiry import validity_of
 from musterd.http.request_bodies import release_body
-from musterd.http.responses import json_answer
+from musterd.http.responses import answer_with_runs, json_answer
 from musterd.http.run_operation import IdempotencyHeaders
 from musterd.http.run_requests import AnswerForm
 from musterd.http.run_stream import accepted_with_subscription, stream_of
@@ -31,8 +32,13 @@ Accepting = Coroutine[Any, Any, Accepted]
 """Accepts a run when it is awaited."""
 
 
-async def rendered(server: Server, component: BaseComponent, view: RunView, *, is_post: bool) -> AnyRunOutput:
-    """A run as it is shown, with the runs of its members or steps if the component stores them."""
+async def renderer(
+    server: Server, component: BaseComponent, view: RunView, *, is_post: bool
+) -> Callable[[], AnyRunOutput]:
+    """A function that renders a run as it is shown, with the runs of its members or steps if the component stores them.
+
+    What it needs has been added to ``view``.
+    """
     state = view.row.state
     with_members = component.stores_members and (state.is_settled if component.kind == "workflow" else state.is_final)
     if with_members:
@@ -43,7 +49,7 @@ async def rendered(server: Server, component: BaseComponent, view: RunView, *, i
             member for member in members if member.row.parent_id in parents or member.row.run_id in inherited
         ]
     await server.runs.fill_in_contents([view, *view.members])
-    return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
+    return partial(wire_runs.run_output, view, is_post=is_post, with_members=with_members)
 
 
 def _inherited_members(view: RunView) -> list[str]:
@@ -113,7 +119,8 @@ class RunAnswers:
             except Unauthenticated:  # the run was accepted: after an error, clients would start it again
                 return await self.receipt(run, shows_state=False)
             if view.row.state.is_settled:
-                return json_answer(await rendered(self.server, self.component, view, is_post=True))
+                render = await renderer(self.server, self.component, view, is_post=True)
+                return await answer_with_runs(render, [view, *view.members])
             if self.server.is_stopping:
                 return await self.receipt(view.row, shows_state=True)
 

@@ -15,7 +15,7 @@ from musterd.http.entity_tags import EntityTagHeaders, run_tag
 from musterd.http.media import matches, media_answer
 from musterd.http.operation import Answer
 from musterd.http.parameters import Text
-from musterd.http.responses import json_answer
+from musterd.http.responses import answer_with_runs, json_answer
 from musterd.http.run_operation import (
     REPLAYED_HEADER,
     Answers,
@@ -25,7 +25,7 @@ from musterd.http.run_operation import (
     run_operation,
 )
 from musterd.http.run_requests import ContinueAnyForm, ContinueForm, StartForm, StartWorkflowForm
-from musterd.http.run_start_answers import RunAnswers, rendered
+from musterd.http.run_start_answers import RunAnswers, renderer
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.forks import ForkRequest
@@ -146,8 +146,9 @@ async def list_runs(component: BaseComponent, server: Server, caller: Caller, qu
     """List the runs of a session, each after its members' runs. An unknown session has none."""
     views = await server.lists.of_component(query.conditions(component), caller)
     if component.kind == "workflow":
-        return json_answer(lists.workflow_runs(views))
-    return json_answer(lists.team_runs(views) if component.kind == "team" else lists.agent_runs(views))
+        return await answer_with_runs(lambda: lists.workflow_runs(views), views)
+    render = lists.team_runs if component.kind == "team" else lists.agent_runs
+    return await answer_with_runs(lambda: render(views), views)
 
 
 @run_operation(
@@ -181,7 +182,8 @@ async def get_run(
     answer_headers["ETag"] = tag = _entity_tag(view)
     if matches(headers.if_none_match, tag):
         return Response(status_code=304, headers=answer_headers)
-    return json_answer(await rendered(server, component, view, is_post=False), headers=answer_headers)
+    render = await renderer(server, component, view, is_post=False)
+    return await answer_with_runs(render, [view, *view.members], answer_headers)
 
 
 def _entity_tag(view: RunView) -> str:

@@ -28,7 +28,7 @@ from musterd.http.parameters import (
     Text,
     require_json_object,
 )
-from musterd.http.responses import json_answer
+from musterd.http.responses import answer_with_runs, json_answer
 from musterd.http.run_lists import MAX_TIME
 from musterd.http.server import Server
 from musterd.service.sessions import NewSession, SessionView
@@ -408,15 +408,23 @@ async def delete_session(server: Server, caller: Caller, session_id: str, query:
 
 
 @operation(
-    "GET", f"{_ONE}/runs", "get_session_runs", scope=_READ, tag=_TAG, summary="Get Session Runs", errors=_NOT_FOUND
+    "GET",
+    f"{_ONE}/runs",
+    "get_session_runs",
+    scope=_READ,
+    tag=_TAG,
+    summary="Get Session Runs",
+    errors=_NOT_FOUND,
+    other_answers={200: Answer(list[AnyRunSchema])},
 )
-async def list_runs(server: Server, caller: Caller, session_id: str, query: SessionRunListQuery) -> list[AnyRunSchema]:
+async def list_runs(server: Server, caller: Caller, session_id: str, query: SessionRunListQuery) -> Response:
     """List the session's runs, unfinished ones too, each after its members' runs. Keys without a value are left out.
 
     Members' runs are listed when the root run has paused or finished.
     """
     conditions = query.filter(session_id, is_preview=False)
-    return lists.session_runs(await server.lists.of_session(conditions, caller, user_id=query.user_id))
+    views = await server.lists.of_session(conditions, caller, user_id=query.user_id)
+    return await answer_with_runs(lambda: lists.session_runs(views), views)
 
 
 @operation(
@@ -427,10 +435,12 @@ async def list_runs(server: Server, caller: Caller, session_id: str, query: Sess
     tag=_TAG,
     summary="Get Run by ID",
     errors={404: "Run, session or database not found"},
+    other_answers={200: Answer(AnyRunSchema)},
 )
-async def get_run(server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery) -> AnyRunSchema:
+async def get_run(server: Server, caller: Caller, session_id: str, run_id: str, query: SessionRunQuery) -> Response:
     """Get one run of the session."""
-    return lists.session_run(await server.sessions.run(session_id, run_id, caller, user_id=query.user_id))
+    view = await server.sessions.run(session_id, run_id, caller, user_id=query.user_id)
+    return await answer_with_runs(lambda: lists.session_run(view), [view])
 
 
 @operation(

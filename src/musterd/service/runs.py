@@ -37,7 +37,7 @@ from musterd.store.cancels import StopResult
 from musterd.store.database import Tx, Work
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
-from musterd.store.runs import RunComponent
+from musterd.store.runs import RunComponent, Texts
 
 Commit = Callable[[Work[Accepted]], Awaitable[Accepted]]
 """Does the work of an acceptance in a transaction, possibly with more. If it raises, nothing is stored."""
@@ -97,10 +97,10 @@ class RunService:
     def __init__(self, resources: Resources, engine: Worker) -> None:
         self._resources = resources
         self._engine = engine
-        self.steering = Steering(resources, engine, self.find)
+        self.steering = Steering(resources, engine, self.head)
         cancel_on_disconnect = CancelOnDisconnect(resources, self._announce_cancel)
         self.connected_clients = ConnectedClients(resources.settings.disconnect_seconds, cancel_on_disconnect.cancel)
-        self.following = Following(resources, partial(self.find, is_whole=False), self.connected_clients)
+        self.following = Following(resources, self.head, self.connected_clients)
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -251,19 +251,23 @@ class RunService:
             raise NotFound("Media not found")
         return item, content
 
-    async def find(self, ref: RunRef, *, is_whole: bool = True) -> RunView:
+    async def find(self, ref: RunRef) -> RunView:
         """The same as :meth:`view`, but with references in place of the content of media.
 
-        :param is_whole: whether it is read with its output and its conversation.
         :raises NotFound: there is no such run that this caller may see.
         """
-        kind, component_id = ref.component.kind, ref.component.id
-        view = await self._resources.database.read(
-            lambda tx: runs.view(tx, ref.run_id, kind, component_id, ref.session_id, ref.caller, is_whole=is_whole)
-        )
-        if view is None:
-            raise NotFound("Run not found")
-        return view
+        database = self._resources.database
+        view = await database.read(lambda tx: _view(tx, ref, Texts.SHORT))
+        if view is not None and view.is_cut:
+            view = await database.fetch(lambda tx: _view(tx, ref, Texts.ALL))
+        return _existing(view)
+
+    async def head(self, ref: RunRef) -> RunView:
+        """The same as :meth:`find`, but without output and conversation.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        return _existing(await self._resources.database.read(lambda tx: _view(tx, ref, Texts.NONE)))
 
     async def locate(self, run_id: str, caller: Caller) -> RunComponent:
         """The team or agent of a run, or of the run that a member's run is in.
@@ -329,7 +333,7 @@ class RunService:
         :raises Forbidden: the tool call needs approval in the inbox.
         :raises Conflict: another decision was stored before, or the key was used for another request.
         """
-        view = await self.find(ref)
+        view = await self.head(ref)
         if view.row.parent_id is not None:
             raise NotFound("Run not found")
         run_id, source = ref.run_id, DecisionSource(by=ref.caller.user_id or "client", now=clock.now())
@@ -358,14 +362,14 @@ class RunService:
         :param after: the path of the last step of the page before.
         :raises NotFound: there is no such run that this caller may see.
         """
-        return await steps_of(self._resources.database, (await self.find(ref)).row, after, limit)
+        return await steps_of(self._resources.database, (await self.head(ref)).row, after, limit)
 
     async def step(self, ref: RunRef, path: str) -> StepView:
         """One step of a run or of the runs below it, with its content.
 
         :raises NotFound: there is no such run that this caller may see, or no such step in it.
         """
-        return await step_with_content(self._resources.database, (await self.find(ref)).row, path)
+        return await step_with_content(self._resources.database, (await self.head(ref)).row, path)
 
     # --- cancel -----------------------------------------------------------------------------------
 
@@ -375,7 +379,7 @@ class RunService:
         :raises NotFound: there is no such run that this caller may see.
         :raises Conflict: the key was used for another request.
         """
-        run, by = (await self.find(ref)).row, ref.caller.user_id or "client"
+        run, by = (await self.head(ref)).row, ref.caller.user_id or "client"
         request = request_of("cancel", key, ref.caller, *ref.key_parts)
         if run.state.is_final and request is None:
             return CancelResult(await self.view(ref))
@@ -420,6 +424,16 @@ class RunService:
         while batch := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
             for cancelled in batch:
                 self._announce_cancel(cancelled)
+
+
+async def _view(tx: Tx, ref: RunRef, texts: Texts) -> RunView | None:
+    return await runs.view(tx, ref.run_id, ref.component.kind, ref.component.id, ref.session_id, ref.caller, texts)
+
+
+def _existing(view: RunView | None) -> RunView:
+    if view is None:
+        raise NotFound("Run not found")
+    return view
 
 
 def _fingerprint(component: BaseComponent, request: RunRequest, run_input: Input) -> str:

@@ -164,7 +164,7 @@ class SessionService:
             await step_contents.fill_in(tx, [] if view is None else [view])
             return view
 
-        view = await self._resources.database.read(work)
+        view = await self._resources.database.fetch(work)  # its texts may be long
         if view is None:
             raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
         return view

@@ -32,7 +32,7 @@ from musterd.store import (
     transitions,
 )
 from musterd.store.database import Statement, Tx
-from musterd.store.events import encoded
+from musterd.store.events import to_encode
 
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
 # reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
@@ -172,6 +172,12 @@ class Batch:
         return None if self.totals is None else jsontext.dumps(self.totals.as_json())
 
     @property
+    def characters(self) -> int:
+        """About how long the results of its steps and the outputs of its members are."""
+        outputs = [member.output.characters for member in self.ended if member.output is not None]
+        return sum(outputs) + sum(len(step.result or "") for step in self.steps)
+
+    @property
     def has_ended_steps(self) -> bool:
         """Whether the batch stores a step with a result. Then the run made progress, and its crash count is reset."""
         return any(step.state is not StepState.STARTED for step in self.steps)
@@ -262,7 +268,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
             raise CancelStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await write(tx, lease, batch, first_index)
+    await write(tx, lease, batch, first_index, end.output.characters)
     # Members that are still open finish as their root does. Members that finished before keep their state.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(transitions.CLOSE_MEMBERS[member_state], {"root": lease.root_id, "now": end.at})
@@ -303,8 +309,11 @@ async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float,
     await deliveries.add(tx, notice)
 
 
-async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
-    """Store the contents of a batch; the caller has passed the guard."""
+async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int, end_characters: int = 0) -> None:
+    """Store the contents of a batch; the caller has passed the guard.
+
+    :param end_characters: about how long the output of the run is, if one of the events is its end.
+    """
     # Starts before ends: one batch may contain both of a member.
     for member in batch.started:
         await runs.add(tx, member.run, member.input_text)
@@ -319,7 +328,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         # Inside the transaction, because a transaction that is retried allocates its indexes again.
         if batch.on_indexed is not None:
             batch.on_indexed(batch, first_index)
-        batch.events_text = await add_events(tx, lease.root_id, first_index, batch.events)
+        characters = batch.characters + end_characters
+        batch.events_text = await add_events(tx, lease.root_id, first_index, batch.events, characters)
 
 
 async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
@@ -339,9 +349,12 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
         await run_outputs.change_input(tx, run_id, text)
 
 
-async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> str:
-    """Store events under indexes that the caller allocated; return the stored text."""
-    text = encoded(events)
+async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event], characters: int = 0) -> str:
+    """Store events under indexes that the caller allocated; return the stored text.
+
+    :param characters: about how long the results and outputs in the events are.
+    """
+    text = await tx.written(to_encode(events), characters)
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": text})
     return text
 

@@ -6,10 +6,12 @@ needed.
 """
 
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class Statement:
     - ``IN_NUMBERS(column, :name)``: the same for a list of integers;
     - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
     - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
+    - ``TEXT_BYTES(column)``: the length of a text in UTF-8, 0 for null. The text itself is not read;
     - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
     - ``JSON_NUMBER(column, 'name')``: the same, but any number;
     - ``WORDS(column)``: the words of a text, to be stored in an index of words;
@@ -73,6 +76,13 @@ _WORD_COUNTS = re.compile(r"WORD_COUNTS\((\w+), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_NUMBER = re.compile(r"JSON_NUMBER\((\S+?), '(\w+)'\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
+_TEXT_BYTES = re.compile(r"TEXT_BYTES\((\S+?)\)")
+# Versions before 3.43 have no octet_length, and read the text.
+_SQLITE_TEXT_BYTES = (
+    r"coalesce(octet_length(\1), 0)"
+    if sqlite3.sqlite_version_info >= (3, 43)
+    else r"coalesce(length(CAST(\1 AS BLOB)), 0)"
+)
 _SQLITE_SIZE = "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
 _POSTGRES_SIZE, _POSTGRES_VERSION = "pg_database_size(current_database())", "current_setting('server_version')"
 _WEB_QUERY = r"(SELECT websearch_to_tsquery('english', :\2))"  # read once for a statement, not for each row
@@ -109,6 +119,7 @@ def for_sqlite(text: str) -> str:
     text = _ROWID_BETWEEN.sub(r"\1.rowid BETWEEN :\2 AND :\3", text)
     text = _WORD_COUNTS.sub(_SQLITE_COUNTS, _HAS_ANCHORS.sub(_SQLITE_ANCHORS, text))
     text = _WORDS_RANK.sub(r"\1.rank", _WORDS.sub(r"\1", text))
+    text = _TEXT_BYTES.sub(_SQLITE_TEXT_BYTES, text)
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     text = _JSON_NUMBER.sub(r"CAST(json_extract(\1, '$.\2') AS DOUBLE)", text)
     text = text.replace("DATABASE_SIZE", _SQLITE_SIZE).replace("DATABASE_VERSION", "sqlite_version()")
@@ -128,6 +139,7 @@ def for_postgres(text: str) -> str:
     text = _WORD_COUNTS.sub(_POSTGRES_COUNTS, _HAS_ANCHORS.sub(rf"\1.text @@ {_WEB_QUERY}", text))
     text = _WORDS.sub(r"to_tsvector('english', \1)", text)
     text = _WORDS_RANK.sub(rf"-ts_rank(\1.text, {_WEB_QUERY}, 1)", text)
+    text = _TEXT_BYTES.sub(r"coalesce(octet_length(\1), 0)", text)
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
     text = _JSON_NUMBER.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS double precision)", text)
     text = text.replace("DATABASE_SIZE", _POSTGRES_SIZE).replace("DATABASE_VERSION", _POSTGRES_VERSION)
@@ -179,6 +191,20 @@ class Tx(Protocol):
 
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         """All rows."""
+        ...
+
+    async def parsed(self, text: str, depth: int) -> Any:
+        """The value of a JSON text that was read. A long one is parsed without blocking the event loop.
+
+        Parameters as of :func:`musterd.core.long_json.loads`.
+        """
+        ...
+
+    async def written(self, value: Json, characters: int) -> str:
+        """The JSON text of a value. A long one is written without blocking the event loop.
+
+        :param characters: about how long the text will be.
+        """
         ...
 
 

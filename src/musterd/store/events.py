@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import Json
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.event_compaction import rest_of
 
@@ -72,12 +73,17 @@ def page_of(rows: Sequence[Row], index: int, limit: int) -> Page:
 
 def encoded(events: Sequence[Event]) -> str:
     """Encode the events of a flush for storage."""
+    return jsontext.dumps(to_encode(events))
+
+
+def to_encode(events: Sequence[Event]) -> Json:
+    """The value whose JSON is the stored form of a flush."""
     stored = []
     for event, following in zip(events, [*events[1:], None], strict=True):
         # If two consecutive events share one data object, it is stored only with the second one.
         is_shared = following is not None and following.data is event.data and not event.is_delta
         stored.append([event.kind.value, event.run_id, event.at, None if is_shared else event.data, event.place])
-    return jsontext.dumps(stored)
+    return stored
 
 
 def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple[int, list[Event]]]:

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 
-from musterd.core import clock
+from musterd.core import clock, jsontext, long_json
+from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 from musterd.store.database import Params, Row, Statement, Tx, Work
 from musterd.store.postgres_tx import PostgresTx
@@ -186,6 +187,16 @@ class _WaitingTx:
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         """All rows."""
         return (await _Call(statement, params))[1]
+
+    async def parsed(self, text: str, depth: int) -> Any:
+        """The value of a JSON text that was read."""
+        return long_json.loads(text, depth)
+
+    async def written(self, value: Json, characters: int) -> str:
+        """The JSON text of a value. A work with a long one wants to be alone, because it waits for another thread."""
+        if characters > long_json.LONG_BYTES:
+            raise _OneByOne
+        return jsontext.dumps(value)
 
 
 async def _do_together(tx: Tx, jobs: Sequence[_Job[Any]]) -> Sequence[_Outcome]:

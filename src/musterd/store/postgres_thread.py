@@ -7,7 +7,9 @@ import psycopg
 from psycopg import Connection, Cursor
 from psycopg.rows import DictRow
 
+from musterd.core import long_json
 from musterd.core.errors import StoreUnavailable
+from musterd.core.jsontypes import Json
 from musterd.store.database import Params, Row, Statement, Work, drive, for_postgres
 
 T = TypeVar("T")
@@ -64,6 +66,12 @@ class _BlockingTx:
 
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         return self._execute(statement, params).fetchall()
+
+    async def parsed(self, text: str, depth: int) -> Any:
+        return long_json.loads(text, depth)
+
+    async def written(self, value: Json, characters: int) -> str:
+        return long_json.dumps(value, characters)
 
     def _execute(self, statement: Statement, params: Params) -> Cursor[DictRow]:
         return self._cursor.execute(for_postgres(statement.text).encode(), params)

@@ -6,7 +6,7 @@ from typing import Any
 from musterd.core.queueing import OnBusy
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
 from musterd.core.states import RunState
-from musterd.store.database import Row, Statement
+from musterd.store.database import Row, Statement, Tx
 
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
@@ -16,6 +16,10 @@ FIRING_COLUMNS = """(SELECT f.id FROM firings f WHERE f.run_id = r.run_id LIMIT 
 """The firing that started the run ``r``, and its schedule, which are null of other runs."""
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
 _BOOLEANS = ("is_background", "hold_paused")
+_OUTPUT_DEPTH = 2
+"""Long outputs are parsed call by call of their ``tools``, which the limits on arguments and results bound."""
+_MESSAGES_DEPTH = 3
+"""Long conversations are parsed part by part of each message."""
 
 
 def qualified(alias: str) -> str:
@@ -43,14 +47,15 @@ def run_params(run: RunRow) -> dict[str, Any]:
     return values
 
 
-def run_view(row: Row) -> RunView:
-    """The view of a row of ``runs`` joined with ``run_io``."""
+async def run_view(tx: Tx, row: Row) -> RunView:
+    """The view of a row of ``runs`` joined with ``run_io``, which ``tx`` has read."""
     output, messages = row["output"], row["messages"]
     return RunView(
         row=run_row(row),
         input=Input.from_json(json.loads(row["input"])),
-        output=None if output is None else Output.from_json(json.loads(output)),
-        messages=None if messages is None else json.loads(messages),
+        output=None if output is None else Output.from_json(await tx.parsed(output, _OUTPUT_DEPTH)),
+        messages=None if messages is None else await tx.parsed(messages, _MESSAGES_DEPTH),
+        stored_characters=len(output or "") + len(messages or ""),
     )
 
 

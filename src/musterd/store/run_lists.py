@@ -106,7 +106,7 @@ def _is_listed(root: str, query: SessionRunsQuery) -> str:
 
 async def of_session(tx: Tx, query: SessionRunsQuery) -> list[RunView]:
     """Runs of a session that the caller may see, trees in the order of the queue."""
-    return [run_view(row) for row in await tx.all(*of_session_statement(query))]
+    return [await run_view(tx, row) for row in await tx.all(*of_session_statement(query))]
 
 
 def _names(states: Collection[RunState]) -> str:
@@ -253,7 +253,7 @@ def _page_conditions(params: Mapping[str, Any], query: RunsQuery, *, by_componen
 
 async def page(tx: Tx, query: RunsQuery, caller: Caller) -> list[RunView]:
     """One page of root runs of all sessions, newest first, without their conversations."""
-    return [run_view(row) for row in await _page_rows(tx, query, caller, _VIEWS)]
+    return [await run_view(tx, row) for row in await _page_rows(tx, query, caller, _VIEWS)]
 
 
 async def page_of_summaries(tx: Tx, query: RunsQuery, caller: Caller) -> list[SummarizedRun]:
@@ -343,7 +343,7 @@ async def live(tx: Tx, session_id: str) -> list[tuple[RunView, float | None]]:
     position_of = positions([run_row(row) for row in rows])
     views = []
     for row in rows:
-        view = run_view(row)
+        view = await run_view(tx, row)
         view.queue_position = position_of.get(view.row.run_id)
         views.append((view, row["expires_at"] if view.row.state is RunState.PAUSED else None))
     return views

@@ -22,7 +22,8 @@ SET_INPUT = Statement("run_input_set", "UPDATE run_io SET input = :input WHERE r
 async def put(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
     """Store a run's output, and its conversation, which is given as JSON texts."""
     conversation = "[" + ",".join(messages) + "]" if messages else None
-    await tx.run(PUT, {"run_id": run_id, "output": jsontext.dumps(output.as_json()), "messages": conversation})
+    output_text = await tx.written(output.as_json(), output.characters)
+    await tx.run(PUT, {"run_id": run_id, "output": output_text, "messages": conversation})
 
 
 async def get(tx: Tx, run_id: str) -> Output:
@@ -40,7 +41,8 @@ async def with_references(tx: Tx, run_ids: Sequence[str]) -> list[Output]:
 
 async def replace(tx: Tx, run_id: str, output: Output) -> None:
     """Store a run's output; its conversation stays as it is."""
-    await tx.run(SET, {"run_id": run_id, "output": jsontext.dumps(output.as_json())})
+    output_text = await tx.written(output.as_json(), output.characters)
+    await tx.run(SET, {"run_id": run_id, "output": output_text})
 
 
 async def change_input(tx: Tx, run_id: str, text: str) -> None:

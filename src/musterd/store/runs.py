@@ -3,14 +3,25 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from musterd.core.callers import Caller
+from musterd.core.long_json import LONG_BYTES
 from musterd.core.queueing import OnBusy
 from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.core.states import PENDING, RunState
 from musterd.store import transitions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, qualified, run_params, run_row, run_view
+
+
+class Texts(StrEnum):
+    """With which texts of a run its view is read: those of its output and its conversation."""
+
+    ALL = "all"
+    SHORT = "short"  # none if they are long, so that the event loop can wait for the read
+    NONE = "none"
+
 
 ADD_INPUT = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 _COLUMNS = f"""{qualified("r")}, io.input,
@@ -19,8 +30,18 @@ _FROM = """FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON 
                 JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
            WHERE """
 _VIEW = f"SELECT {_COLUMNS}, io.output, io.messages {_FROM}"
-VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
-HEAD = Statement("run_head", f"SELECT {_COLUMNS}, NULL AS output, NULL AS messages {_FROM} r.run_id = :run_id")
+_BYTES = "TEXT_BYTES(io.output) + TEXT_BYTES(io.messages)"
+_IF_SHORT = f"CASE WHEN {_BYTES} <= {LONG_BYTES} THEN"
+_TEXTS = {
+    Texts.ALL: "io.output, io.messages, 0 AS is_cut",
+    Texts.SHORT: f"""{_IF_SHORT} io.output END AS output, {_IF_SHORT} io.messages END AS messages,
+                     {_IF_SHORT} 0 ELSE 1 END AS is_cut""",
+    Texts.NONE: "NULL AS output, NULL AS messages, 0 AS is_cut",
+}
+VIEWS = {
+    texts: Statement(f"run_view_{texts}", f"SELECT {_COLUMNS}, {columns} {_FROM} r.run_id = :run_id")
+    for texts, columns in _TEXTS.items()
+}
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
@@ -84,13 +105,13 @@ def _is_visible(row: Row, caller: Caller) -> bool:
 
 
 async def view(
-    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller, *, is_whole: bool = True
+    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller, texts: Texts = Texts.ALL
 ) -> RunView | None:
     """The run if it belongs to this session, to this component or a team of it, and to the caller; else None.
 
-    :param is_whole: whether it is read with its output and its conversation, which may be long.
+    :param texts: whether it is read with its output and its conversation. They may be long.
     """
-    row = await tx.one(VIEW if is_whole else HEAD, {"run_id": run_id})
+    row = await tx.one(VIEWS[texts], {"run_id": run_id})
     if row is None or not _is_visible(row, caller):
         return None
     if session_id is not None and row["session_id"] != session_id:
@@ -98,7 +119,8 @@ async def view(
     is_own = (row["component_kind"], row["component_id"]) == (kind, component_id)
     if not is_own and (row["root_kind"], row["root_component"]) != (kind, component_id):
         return None
-    result = run_view(row)
+    result = await run_view(tx, row)
+    result.is_cut = bool(row["is_cut"])
     result.queue_position = await queue_position(tx, result.row)
     return result
 
@@ -157,7 +179,7 @@ async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[R
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
     """
     taken_over = await tx.all(MEMBERS_ELSEWHERE, {"run_ids": json.dumps(list(elsewhere))}) if elsewhere else ()
-    return [run_view(row) for row in (*taken_over, *await tx.all(MEMBERS, {"root_id": root_id}))]
+    return [await run_view(tx, row) for row in (*taken_over, *await tx.all(MEMBERS, {"root_id": root_id}))]
 
 
 async def tree(tx: Tx, root_id: str) -> list[RunRow]:

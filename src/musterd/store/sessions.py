@@ -196,13 +196,13 @@ async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: f
 
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
     """All runs of the session, including members' runs, in order of creation."""
-    return [run_view(row) for row in await tx.all(RUNS, {"session_id": session_id})]
+    return [await run_view(tx, row) for row in await tx.all(RUNS, {"session_id": session_id})]
 
 
 async def run(tx: Tx, session_id: str, run_id: str) -> RunView | None:
     """One run of the session, which may be a member's run; None: the session has no such run."""
     row = await tx.one(RUN, {"run_id": run_id})
-    return None if row is None or row["session_id"] != session_id else run_view(row)
+    return None if row is None or row["session_id"] != session_id else await run_view(tx, row)
 
 
 async def mark_deleted(tx: Tx, session_id: str, now: float) -> None:

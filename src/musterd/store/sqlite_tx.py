@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from musterd.core import long_json
+from musterd.core.jsontypes import Json
 from musterd.store.database import PARAMETER, Params, Row, Statement, Texts, for_sqlite
 
 
@@ -61,3 +63,11 @@ class SqliteTx:
         """All rows."""
         text, values = self._numbered(statement)
         return self._execute(text, values(params)).fetchall()
+
+    async def parsed(self, text: str, depth: int) -> Any:
+        """The value of a JSON text that was read."""
+        return long_json.loads(text, depth)  # long texts are read in a thread other than the event loop's
+
+    async def written(self, value: Json, characters: int) -> str:
+        """The JSON text of a value; a long one in pieces."""
+        return long_json.dumps(value, characters)

@@ -378,14 +378,14 @@ async def firing_of_run(tx: Tx, run_id: str) -> Firing | None:
 async def firing(tx: Tx, schedule_id: str, firing_id: str) -> Firing | None:
     """A firing of a schedule with its run; None: there is none."""
     row = await tx.one(VIEW, {"id": firing_id, "schedule_id": schedule_id})
-    return None if row is None else _view(row)
+    return None if row is None else await _view(tx, row)
 
 
 async def firings(tx: Tx, schedule_id: str, *, limit: int, page: int) -> tuple[list[Firing], int]:
     """One page of the firings of a schedule with their runs, newest first, and the number of all."""
     count = await tx.one(COUNT, {"schedule_id": schedule_id})
     rows = await tx.all(PAGE, {"schedule_id": schedule_id, "limit": limit, "offset": (page - 1) * limit})
-    return [_view(row) for row in rows], 0 if count is None else int(count["n"])
+    return [await _view(tx, row) for row in rows], 0 if count is None else int(count["n"])
 
 
 async def keep_of_runs(tx: Tx, root_ids: Sequence[str], now: float) -> None:
@@ -454,7 +454,7 @@ def _outcome(row: Row) -> FiringStatus | None:
     return None if row["outcome"] is None else FiringStatus(row["outcome"])
 
 
-def _view(row: Row) -> Firing:
+async def _view(tx: Tx, row: Row) -> Firing:
     """A firing with its run. Names that both have are those of the run, so the firing's have others."""
     has_run = row["firing_run"] is not None and row["state"] is not None
     return Firing(
@@ -470,5 +470,5 @@ def _view(row: Row) -> Firing:
         created_at=row["fired_at"],
         run_id=row["firing_run"],
         session_id=row["firing_session"],
-        run=run_view(row) if has_run else None,
+        run=await run_view(tx, row) if has_run else None,
     )

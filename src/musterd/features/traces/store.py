@@ -156,7 +156,7 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
 async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunView], list[StepRow]]:
     """The runs of a trace, with or without their conversations, and its steps."""
     rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
-    runs = [run_view(row) for row in rows]
+    runs = [await run_view(tx, row) for row in rows]
     return runs, list(await journal.steps_with_contents(tx, root_id))
 
 
