@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import psycopg
 import pytest
 
+from musterd.core import clock
 from musterd.core.errors import Conflict, StoreUnavailable
+from musterd.core.long_json import LONG_BYTES
 from musterd.store.database import Params, Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_groups import GROUP_LIMIT, GROUPS
@@ -167,3 +170,14 @@ async def test_a_caller_that_leaves_does_not_stop_its_write_and_a_close_waits_fo
     await database.open()
     assert await hashes(database) == ["a", "b"]
     await database.close()
+
+
+async def test_those_that_write_long_texts_are_done_one_after_the_other(database: PostgresDatabase) -> None:
+    text = "x" * (LONG_BYTES + 1)
+
+    async def work(tx: Tx) -> str:
+        await tx.run(PUT, {"hash": clock.new_id()})
+        return await tx.written([text], len(text))
+
+    assert await together(database, work, putting("short"), work) == [f'["{text}"]', ANY, f'["{text}"]']
+    assert len(await hashes(database)) == 3

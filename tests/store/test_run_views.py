@@ -3,13 +3,15 @@
 import pytest
 
 from musterd.core.callers import Caller
+from musterd.core.long_json import LONG_BYTES
 from musterd.core.media import content_hash
 from musterd.core.queueing import OnBusy
-from musterd.core.records import Input, Output, RunRow, RunView
+from musterd.core.records import Input, Output, RunRow, RunView, ToolCall
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
 from musterd.store.attempt_input import HistoryQuery
 from musterd.store.attempt_writes import MemberRecord
+from musterd.store.runs import Texts
 from tests.support.store import NOBODY, Records, member_of, new_run
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -65,6 +67,24 @@ async def test_a_view_grows_with_the_run(records: Records) -> None:
     assert over.output == Output(content={"a": [1]}, content_type="Answer")
     assert over.messages == [{}, []]
     assert over.row.version > begun.row.version, "a tag of the run as it was does not fit any more"
+
+
+async def test_long_texts_are_left_out_of_a_read_that_the_event_loop_waits_for(records: Records) -> None:
+    run = await records.started("r1")
+    call = ToolCall(id="c1", name="keep", args={}, created_at=1.0, result="é" * LONG_BYTES)
+    await records.settle(run, output=Output(content="done", tools=[call]), messages=['{"parts": [1]}'])
+
+    async def read(texts: Texts) -> RunView | None:
+        return await records.database.fetch(lambda tx: runs.view(tx, "r1", "agent", "solo", None, NOBODY, texts))
+
+    whole, cut, head = await read(Texts.ALL), await read(Texts.SHORT), await read(Texts.NONE)
+    assert whole is not None
+    assert cut is not None
+    assert head is not None
+    assert whole.output == Output(content="done", tools=[call])
+    assert whole.messages == [{"parts": [1]}]
+    assert (cut.output, cut.messages, cut.is_cut) == (None, None, True)
+    assert (head.output, head.messages, head.is_cut, whole.is_cut) == (None, None, False, False)
 
 
 # What is ahead
