@@ -43,7 +43,10 @@ function answerTo(url: URL): unknown {
   }
   const limit = Number(url.searchParams.get("limit"));
   const first = Number(cursor ?? 0);
-  const matching = runs.filter((run) => statuses.length === 0 || statuses.includes(run.status));
+  const needsYou = url.searchParams.has("needs_you");
+  const matching = runs.filter(
+    (run) => (statuses.length === 0 || statuses.includes(run.status)) && (!needsYou || run.waiting > 0),
+  );
   const next = first + limit < matching.length ? String(first + limit) : null;
   return { data: matching.slice(first, first + limit), meta: { limit, next_cursor: next } };
 }
@@ -116,6 +119,8 @@ test("without any run the page says what to do", async () => {
   await screen.findByText("No runs yet");
   await waitFor(() => expect(screen.getAllByRole("button", { name: "Start a run" }).length).toBe(1));
 });
+  expect(command.textContent).toContain("https://host.example/teams/support-desk/runs");
+});
 
 const numbered = (count: number, change: Partial<RunSummary> = {}) =>
   Array.from({ length: count }, (_, i) =>
@@ -130,6 +135,29 @@ test("active runs beyond the first page are listed one page further", async () =
   await screen.findByText("151 runs shown");
   expect(screen.getByText("Order 149")).toBeTruthy();
   expect(screen.queryByRole("button", { name: "Show older active runs" })).toBeNull();
+});
+
+test("runs that need a person stand above those at work, and these above the queue, though it fills a page", async () => {
+  runs = [
+    ...numbered(150, { status: "PENDING" }),
+    runOf({ run_id: "works", input: "Works", created_at: 100 }),
+    runOf({ run_id: "asks", input: "Works and asks", created_at: 90, waiting: 1 }),
+    runOf({ run_id: "waits", input: "Waits", created_at: 80, status: "PAUSED", waiting: 1 }),
+  ];
+  const close = startFeed();
+  show();
+  await screen.findByText("103 runs shown");
+  const first = () => [...document.querySelectorAll("a[data-row]")].slice(0, 4).map((link) => link.textContent);
+  expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
+  tell(runOf({ run_id: "run-120", input: "Order 120", created_at: 9_000 - 120 }));
+  tell(runOf({ run_id: "run-0", input: "Order 0", created_at: 9_000 }));
+  // A run that has left the part of the queue which is not listed stands among those at work once it is asked for.
+  const button = await screen.findByRole("button", { name: "1 new run" });
+  expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
+  runs = runs.map((run) => (run.run_id === "run-120" || run.run_id === "run-0" ? { ...run, status: "RUNNING" } : run));
+  button.click();
+  await waitFor(() => expect(first()).toEqual(["Works and asks", "Waits", "Order 0", "Order 120"]));
+  close();
 });
 
 test("a chip of active runs lists those beyond the first page too", async () => {
