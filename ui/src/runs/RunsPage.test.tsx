@@ -118,7 +118,8 @@ test("without any run the page says what to do", async () => {
   show();
   await screen.findByText("No runs yet");
   await waitFor(() => expect(screen.getAllByRole("button", { name: "Start a run" }).length).toBe(1));
-});
+  (await screen.findByRole("button", { name: "Copy as curl" })).click();
+  const command = await screen.findByLabelText("Command", {}, { timeout: 10_000 });
   expect(command.textContent).toContain("https://host.example/teams/support-desk/runs");
 });
 
