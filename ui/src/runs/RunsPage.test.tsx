@@ -12,10 +12,10 @@ const requests: URL[] = [];
 let runs: RunSummary[] = [];
 /** The answers of a search by their cursors, if the server does not search all runs at once. */
 let searched: Record<string, { data: RunSummary[]; next: string | null }> | null = null;
-let feed: ReadableStreamDefaultController<Uint8Array>;
+let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
 
 function tell(run: RunSummary): void {
-  feed.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
+  feed?.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
 }
 
 function answerTo(url: URL): unknown {
@@ -54,6 +54,7 @@ function answerTo(url: URL): unknown {
 beforeEach(() => {
   requests.length = 0;
   searched = null;
+  feed = undefined;
   window.location.href = "https://host.example/ui/#/runs";
   vi.stubGlobal("fetch", async (request: Request | string) => {
     const url = new URL(request instanceof Request ? request.url : request, window.location.href);
@@ -120,7 +121,7 @@ test("without any run the page says what to do", async () => {
   await waitFor(() => expect(screen.getAllByRole("button", { name: "Start a run" }).length).toBe(1));
   (await screen.findByRole("button", { name: "Copy as curl" })).click();
   const command = await screen.findByLabelText("Command", {}, { timeout: 10_000 });
-  expect(command.textContent).toContain("https://host.example/teams/support-desk/runs");
+  expect(command.textContent).toContain("/teams/support-desk/runs'");
 });
 
 const numbered = (count: number, change: Partial<RunSummary> = {}) =>
@@ -148,6 +149,7 @@ test("runs that need a person stand above those at work, and these above the que
   const close = startFeed();
   show();
   await screen.findByText("103 runs shown");
+  await waitFor(() => expect(feed).toBeDefined());
   const first = () => [...document.querySelectorAll("a[data-row]")].slice(0, 4).map((link) => link.textContent);
   expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
   tell(runOf({ run_id: "run-120", input: "Order 120", created_at: 9_000 - 120 }));
@@ -155,7 +157,7 @@ test("runs that need a person stand above those at work, and these above the que
   // A run that has left the part of the queue which is not listed stands among those at work once it is asked for.
   const button = await screen.findByRole("button", { name: "1 new run" });
   expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
-  runs = runs.map((run) => (run.run_id === "run-120" || run.run_id === "run-0" ? { ...run, status: "RUNNING" } : run));
+  for (const run of runs) if (["run-0", "run-120"].includes(run.run_id)) run.status = "RUNNING";
   button.click();
   await waitFor(() => expect(first()).toEqual(["Works and asks", "Waits", "Order 0", "Order 120"]));
   close();
@@ -183,9 +185,12 @@ test("a run of a page that is not listed yet is not announced as new", async () 
   show();
   await screen.findByText("100 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
-  tell(runOf({ run_id: "run-149", created_at: 9_000 - 149, waiting: 1 }));
+  tell(runOf({ run_id: "run-149", created_at: 9_000 - 149, attempts: 2 }));
   tell(runOf({ run_id: "run-new", created_at: 9_001 }));
   await screen.findByRole("button", { name: "1 new run" });
+  // But it is once it needs a person: the page lists all runs that do.
+  tell(runOf({ run_id: "run-148", created_at: 9_000 - 148, waiting: 1 }));
+  await screen.findByRole("button", { name: "2 new runs" });
   close();
 });
 
