@@ -146,7 +146,9 @@ class LongRun:
             frames = (f"event: {e['event']}\nid: {e['event_index']}\ndata: {json.dumps(e)}\n\n" for e in events)
             route.fulfill(body="".join(frames), content_type="text/event-stream")
         else:
-            _answer(route, {"events": events[: int(query["limit"][0])]})
+            page = events[: int(query["limit"][0])]
+            last = page[-1]["event_index"] if page else len(self.events) - 1
+            _answer(route, {"events": page, "last_event_index": last, "has_more": len(page) < len(events)})
 
 
 def _answer(route: Route, value: object) -> None:

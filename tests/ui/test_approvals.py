@@ -107,11 +107,13 @@ def test_changed_values_reach_the_tool(server: Process, visitor: Visitor) -> Non
     visitor.press("e")
     visitor.page.get_by_label("amount_eur").fill("103.9")
     visitor.see("It was 14.9")
+    visitor.check()
     visitor.page.get_by_role("button", name="Approve with these values").click()
     visitor.see("Approved")
     outcome = visitor.page.get_by_role("status").filter(has_text="The run:")
     expect(outcome).to_contain_text("refunded 103.9 of 4417: lost")
     expect(outcome).to_contain_text("Completed")
+    visitor.check()
     assert "refunded 103.9 of 4417: lost" in answer_of(server, "r1", TEAM)
 
 
@@ -152,6 +154,7 @@ def test_a_phone_rejects_with_a_note(server: Process, open_visitor: Callable[...
     visitor.see("Rejected")
     visitor.page.get_by_role("link", name="Approvals", exact=False).first.tap()
     visitor.see("Decided in the last 24 hours · 1")
+    visitor.check()
     assert "Refund all of it" in answer_of(server, "r1", TEAM)
 
 

@@ -51,6 +51,23 @@ def test_keys_walk_the_pages_and_are_listed(visitor: Visitor) -> None:
     visitor.check()
     visitor.press("Escape")
     expect(dialog).to_be_hidden()
+    visitor.page.get_by_role("button", name="Copy as curl").click()
+    expect(visitor.page.get_by_label("Command")).to_contain_text("/teams/support-desk/runs")
+    visitor.check()
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_what_is_not_there_is_said(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor(server, theme="dark")
+    for place, words in (
+        ("/runs/unknown", "Run not found"),
+        ("/sessions/unknown", "Session with id 'unknown' not found"),
+        ("/teams/unknown", "unknown is not declared here"),
+        ("/nowhere", "This page does not exist"),
+    ):
+        visitor.open(place)
+        visitor.see(words)
+        visitor.check()
 
 
 @pytest.mark.usefixtures("shared_server")
@@ -83,6 +100,7 @@ def test_a_server_with_a_key_asks_for_it_once(keyed_server: Process, open_visito
     assert KEY not in visitor.page.url
     assert visitor.page.evaluate("() => localStorage.length + document.cookie.length") == 0
     visitor.page.get_by_role("button", name="Account").click()
+    visitor.check()
     visitor.page.get_by_role("menuitem", name="Sign out").click()
     visitor.see("This server asks for a key")
     assert visitor.page.evaluate("() => sessionStorage.length") == 0

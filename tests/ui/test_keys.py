@@ -48,6 +48,10 @@ def test_keys_choose_the_view_and_what_it_shows(server: Process, visitor: Visito
     expect(page.get_by_role("tab", name="Timeline")).to_have_attribute("aria-selected", "true")
     visitor.press("w")
     expect(page).to_have_url(re.compile(r"only=waiting$"))
+    visitor.press("3")
+    visitor.see("No such events")
+    visitor.check()
+    visitor.press("1")
     visitor.press("c")
     page.wait_for_function("async () => (await navigator.clipboard.readText()) === location.href")
     visitor.press("w")
@@ -88,6 +92,7 @@ def test_keys_follow_and_pause_a_run_at_work(server: Process, open_visitor: Call
     expect(following).to_have_attribute("aria-pressed", "true")
     reader.press("p")
     expect(reader.page.get_by_role("button", name="Paused")).to_be_visible()
+    reader.check()
     text = reader.page.locator(".transcript .entry-text")
     kept = text.inner_text()
     next_word = f"word{len(kept.split()) + 20} "

@@ -47,6 +47,7 @@ def test_a_session_is_forked_from_its_run(server: Process, visitor: Visitor) -> 
     visitor.open("/runs/forked")
     visitor.see("done: ")
     expect(choose(visitor, "Continue from the last step")).to_be_disabled()
+    visitor.check()
     visitor.press("Escape")
     choose(visitor, "Fork the session").click()
     expect(visitor.page).to_have_url(re.compile(r"/sessions/(?!forked$)"))

@@ -102,13 +102,15 @@ def test_files_are_sent_with_a_message(server: Process, visitor: Visitor, tmp_pa
     visitor.page.get_by_label("Message Support desk").fill("[[SAY read]]")
     visitor.page.locator("input[type=file]").set_input_files(note)
     visitor.see("note.txt")
+    visitor.check()
     visitor.page.get_by_role("button", name="Send").click()
     expect(visitor.page.get_by_role("article").nth(3)).to_contain_text("read")
     expect(visitor.page.get_by_text("note.txt")).to_be_hidden()
 
 
-def test_a_session_is_renamed_forked_and_deleted(server: Process, visitor: Visitor) -> None:
+def test_a_session_is_renamed_forked_and_deleted(server: Process, open_visitor: Callable[..., Visitor]) -> None:
     converse(server)
+    visitor = open_visitor(server, theme="dark")
     visitor.open("/sessions/s1")
     visitor.page.get_by_role("button", name="Rename").click()
     visitor.page.get_by_label("Name", exact=True).fill("Order 4398")
@@ -155,7 +157,10 @@ def test_sessions_are_found_by_name_and_message(server: Process, visitor: Visito
     visitor.page.reload()
     expect(items).to_have_count(1)
     visitor.page.get_by_label("Find sessions").fill("nothing of this")
-    visitor.page.get_by_role("button", name="Show all sessions").click()
+    show_all = visitor.page.get_by_role("button", name="Show all sessions")
+    show_all.wait_for()
+    visitor.check()
+    show_all.click()
     expect(items).to_have_count(2)
 
 

@@ -72,7 +72,8 @@ def test_a_run_starts_with_a_file_and_a_session(server: Process, visitor: Visito
 
 
 @pytest.mark.usefixtures("shared_server")
-def test_the_dialog_starts_a_run_from_any_page(server: Process, visitor: Visitor) -> None:
+def test_the_dialog_starts_a_run_from_any_page(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor(server, theme="dark")
     visitor.open("/health")
     visitor.see("Everything is working")
     visitor.press("n")

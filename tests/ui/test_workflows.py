@@ -39,7 +39,8 @@ def test_a_workflow_shows_its_steps(
 
 
 @pytest.mark.usefixtures("shared_server")
-def test_a_workflow_is_started_approved_and_read(server: Process, visitor: Visitor) -> None:
+def test_a_workflow_is_started_approved_and_read(server: Process, open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor(server, theme="dark")
     page = visitor.page
     visitor.open("/health")
     visitor.see("Everything is working")
@@ -48,6 +49,7 @@ def test_a_workflow_is_started_approved_and_read(server: Process, visitor: Visit
     page.get_by_label("What should Article do?").fill("kettles")
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_label("Command")).to_contain_text("/workflows/article/runs")
+    visitor.check()
     visitor.press("Escape")
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**/ui/#/runs/*")

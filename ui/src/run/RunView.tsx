@@ -50,8 +50,8 @@ export function RunView({ run: current }: { run: RunDetail }) {
 
   const isPaused = frozenAt !== null;
   const isLive = !isFinal(current.status);
-  // The containers of a workflow's steps are in its events only.
-  const readsEvents = view !== "timeline" || current.workflow_id !== undefined;
+  // The containers of a workflow's steps are in its events only. The events of a finished run are read from the end.
+  const readsEvents = view === "transcript" || current.workflow_id !== undefined;
   const { feed, state } = useRunStream(current.run_id, isLive || readsEvents, isPaused);
   const run = useFrozen(current, isPaused);
   const stepQuery = useSteps(run.run_id, isLive);
@@ -193,14 +193,7 @@ export function RunView({ run: current }: { run: RunDetail }) {
                     onFollow={setFollowing}
                   />
                 ) : (
-                  <EventsView
-                    runId={run.run_id}
-                    feed={feed}
-                    start={spans.start}
-                    only={only}
-                    isLoading={isLoadingText}
-                    focus={eventFocus}
-                  />
+                  <EventsView runId={run.run_id} feed={feed} start={spans.start} only={only} focus={eventFocus} />
                 )}
               </div>
             </section>

@@ -12,10 +12,10 @@ const requests: URL[] = [];
 let runs: RunSummary[] = [];
 /** The answers of a search by their cursors, if the server does not search all runs at once. */
 let searched: Record<string, { data: RunSummary[]; next: string | null }> | null = null;
-let feed: ReadableStreamDefaultController<Uint8Array>;
+let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
 
 function tell(run: RunSummary): void {
-  feed.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
+  feed?.enqueue(new TextEncoder().encode(`event: run\ndata: ${JSON.stringify(run)}\n\n`));
 }
 
 function answerTo(url: URL): unknown {
@@ -43,7 +43,10 @@ function answerTo(url: URL): unknown {
   }
   const limit = Number(url.searchParams.get("limit"));
   const first = Number(cursor ?? 0);
-  const matching = runs.filter((run) => statuses.length === 0 || statuses.includes(run.status));
+  const needsYou = url.searchParams.has("needs_you");
+  const matching = runs.filter(
+    (run) => (statuses.length === 0 || statuses.includes(run.status)) && (!needsYou || run.waiting > 0),
+  );
   const next = first + limit < matching.length ? String(first + limit) : null;
   return { data: matching.slice(first, first + limit), meta: { limit, next_cursor: next } };
 }
@@ -51,6 +54,7 @@ function answerTo(url: URL): unknown {
 beforeEach(() => {
   requests.length = 0;
   searched = null;
+  feed = undefined;
   window.location.href = "https://host.example/ui/#/runs";
   vi.stubGlobal("fetch", async (request: Request | string) => {
     const url = new URL(request instanceof Request ? request.url : request, window.location.href);
@@ -115,6 +119,9 @@ test("without any run the page says what to do", async () => {
   show();
   await screen.findByText("No runs yet");
   await waitFor(() => expect(screen.getAllByRole("button", { name: "Start a run" }).length).toBe(1));
+  (await screen.findByRole("button", { name: "Copy as curl" })).click();
+  const command = await screen.findByLabelText("Command", {}, { timeout: 10_000 });
+  expect(command.textContent).toContain("/teams/support-desk/runs'");
 });
 
 const numbered = (count: number, change: Partial<RunSummary> = {}) =>
@@ -130,6 +137,30 @@ test("active runs beyond the first page are listed one page further", async () =
   await screen.findByText("151 runs shown");
   expect(screen.getByText("Order 149")).toBeTruthy();
   expect(screen.queryByRole("button", { name: "Show older active runs" })).toBeNull();
+});
+
+test("runs that need a person stand above those at work, and these above the queue, though it fills a page", async () => {
+  runs = [
+    ...numbered(150, { status: "PENDING" }),
+    runOf({ run_id: "works", input: "Works", created_at: 100 }),
+    runOf({ run_id: "asks", input: "Works and asks", created_at: 90, waiting: 1 }),
+    runOf({ run_id: "waits", input: "Waits", created_at: 80, status: "PAUSED", waiting: 1 }),
+  ];
+  const close = startFeed();
+  show();
+  await screen.findByText("103 runs shown");
+  await waitFor(() => expect(feed).toBeDefined());
+  const first = () => [...document.querySelectorAll("a[data-row]")].slice(0, 4).map((link) => link.textContent);
+  expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
+  tell(runOf({ run_id: "run-120", input: "Order 120", created_at: 9_000 - 120 }));
+  tell(runOf({ run_id: "run-0", input: "Order 0", created_at: 9_000 }));
+  // A run that has left the part of the queue which is not listed stands among those at work once it is asked for.
+  const button = await screen.findByRole("button", { name: "1 new run" });
+  expect(first()).toEqual(["Works and asks", "Waits", "Works", "Order 0"]);
+  for (const run of runs) if (["run-0", "run-120"].includes(run.run_id)) run.status = "RUNNING";
+  button.click();
+  await waitFor(() => expect(first()).toEqual(["Works and asks", "Waits", "Order 0", "Order 120"]));
+  close();
 });
 
 test("a chip of active runs lists those beyond the first page too", async () => {
@@ -154,9 +185,12 @@ test("a run of a page that is not listed yet is not announced as new", async () 
   show();
   await screen.findByText("100 runs shown");
   await waitFor(() => expect(feed).toBeDefined());
-  tell(runOf({ run_id: "run-149", created_at: 9_000 - 149, waiting: 1 }));
+  tell(runOf({ run_id: "run-149", created_at: 9_000 - 149, attempts: 2 }));
   tell(runOf({ run_id: "run-new", created_at: 9_001 }));
   await screen.findByRole("button", { name: "1 new run" });
+  // But it is once it needs a person: the page lists all runs that do.
+  tell(runOf({ run_id: "run-148", created_at: 9_000 - 148, waiting: 1 }));
+  await screen.findByRole("button", { name: "2 new runs" });
   close();
 });
 

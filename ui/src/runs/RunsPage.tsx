@@ -1,6 +1,6 @@
 import "./runs.css";
-import { Activity, ArrowUp, ListFilter, X } from "lucide-react";
-import { type ReactNode, useRef } from "react";
+import { Activity, ArrowUp, ListFilter, Terminal, X } from "lucide-react";
+import { lazy, type ReactNode, Suspense, useRef, useState } from "react";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useStartRun } from "../app/startContext";
@@ -10,10 +10,12 @@ import { useKeys } from "../shared/keyboard";
 import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
 import { type ComponentOption, componentLabel, useComponentOptions } from "./components";
 import { FilterBar } from "./FilterBar";
-import { countFilters, type Filters, filtersFrom, stateFilter } from "./filters";
+import { countFilters, type Filters, filtersFrom, stateFilter, targetOf } from "./filters";
 import { RunTable } from "./RunTable";
 import { sums } from "./runList";
 import { type OlderRuns, useRunList } from "./useRunList";
+
+const FirstRunCurl = lazy(() => import("../start/FirstRunCurl"));
 
 /** All runs: what is active first, then what has finished. */
 export function RunsPage() {
@@ -112,23 +114,8 @@ interface NoRunsProps {
 }
 
 function NoRuns({ filters, components, total, older, onClear }: NoRunsProps) {
-  const startRun = useStartRun();
   const count = countFilters(filters);
-  if (filters.state === "all" && count === 0) {
-    return (
-      <EmptyState
-        icon={Activity}
-        title="No runs yet"
-        actions={
-          <Button kind="primary" onClick={() => startRun()}>
-            Start a run
-          </Button>
-        }
-      >
-        Start one here, or send the first from your program.
-      </EmptyState>
-    );
-  }
+  if (filters.state === "all" && count === 0) return <FirstRun component={components[0]} />;
   const title = emptyTitle(filters, components);
   const clear = <Button onClick={onClear}>Clear filters</Button>;
   if (older.length > 0) return <NoneOfTheNewest title={title} older={older} clear={clear} />;
@@ -137,6 +124,41 @@ function NoRuns({ filters, components, total, older, onClear }: NoRunsProps) {
     <EmptyState icon={ListFilter} title={title} actions={clear}>
       {hidden ?? (count > 0 ? `${plural(count, "filter")} may hide others.` : null)}
     </EmptyState>
+  );
+}
+
+/** How to start the first run of all. */
+function FirstRun({ component }: { component: ComponentOption | undefined }) {
+  const startRun = useStartRun();
+  const [showsCurl, setShowsCurl] = useState(false);
+  const target = targetOf(component?.value ?? null);
+  return (
+    <>
+      <EmptyState
+        icon={Activity}
+        title="No runs yet"
+        actions={
+          <>
+            <Button kind="primary" onClick={() => startRun()}>
+              Start a run
+            </Button>
+            {target ? (
+              <Button className="only-desk" onClick={() => setShowsCurl(true)}>
+                <Terminal className="icon" aria-hidden="true" />
+                Copy as curl
+              </Button>
+            ) : null}
+          </>
+        }
+      >
+        Start one here, or send the first from your program.
+      </EmptyState>
+      {showsCurl && target ? (
+        <Suspense>
+          <FirstRunCurl target={target} onClose={() => setShowsCurl(false)} />
+        </Suspense>
+      ) : null}
+    </>
   );
 }
 

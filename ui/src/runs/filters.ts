@@ -2,6 +2,7 @@
 import type { RunFilters } from "musterd-client";
 import type { ComponentKind, RunCounts, RunStatus, RunSummary } from "../api/types";
 import type { Tone } from "../shared/status";
+import type { RunTarget } from "../start/startRequest";
 
 export type StateName = "all" | "needs_you" | "running" | "queued" | "paused" | "failed" | "cancelled" | "completed";
 
@@ -78,11 +79,12 @@ type RunCountFilters = Omit<RunFilters, "status" | "needs_you" | "limit" | "curs
 
 /** The query of the counts: all filters but the state. */
 export function countsQuery(filters: Filters, now: Date): RunCountFilters {
-  const [kind, id] = componentOf(filters.component);
+  const target = targetOf(filters.component);
+  const idOf = (kind: ComponentKind) => (target?.kind === kind ? target.id || null : null);
   return {
-    team_id: kind === "team" ? id || null : null,
-    agent_id: kind === "agent" ? id || null : null,
-    workflow_id: kind === "workflow" ? id || null : null,
+    team_id: idOf("team"),
+    agent_id: idOf("agent"),
+    workflow_id: idOf("workflow"),
     user_id: filters.user || null,
     session_id: filters.session || null,
     q: filters.text || null,
@@ -90,21 +92,22 @@ export function countsQuery(filters: Filters, now: Date): RunCountFilters {
   };
 }
 
-function componentOf(text: string | null): [ComponentKind | null, string | null] {
-  if (!text) return [null, null];
+/** A team, agent or workflow as the URL names it. */
+export function targetOf(text: string | null): RunTarget | null {
+  if (!text) return null;
   const match = /^(team|agent|workflow):(.*)$/s.exec(text);
-  return match ? [match[1] as ComponentKind, match[2] ?? ""] : ["team", text];
+  return match ? { kind: match[1] as ComponentKind, id: match[2] ?? "" } : { kind: "team", id: text };
 }
 
 /** Whether a run that the feed tells of belongs on the page. The text is the server's to search: see `Filters.text`. */
 export function matches(run: RunSummary, filters: Filters, now: Date): boolean {
-  const [kind, id] = componentOf(filters.component);
+  const target = targetOf(filters.component);
   const { statuses } = stateFilter(filters.state);
   const after = sinceSeconds(filters.since, now);
   return (
     (statuses.length === 0 || statuses.includes(run.status)) &&
     (filters.state !== "needs_you" || run.waiting > 0) &&
-    (kind === null || (run.component_kind === kind && run.component_id === id)) &&
+    (target === null || (run.component_kind === target.kind && run.component_id === target.id)) &&
     (filters.user === null || run.user_id === filters.user) &&
     (filters.session === null || run.session_id === filters.session) &&
     (after === null || run.created_at >= after) &&

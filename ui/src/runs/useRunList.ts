@@ -9,8 +9,10 @@ import { isFinal } from "../shared/status";
 import { ACTIVE_STATUSES, countsQuery, FINAL_STATUSES, type Filters, matches, stateFilter } from "./filters";
 import { changedRows, EMPTY_CHANGES, withChanges } from "./runList";
 
-const ENDED_LIMIT = 50;
-const ACTIVE_LIMIT = 100;
+/** In the order of the page: what needs a person, what is at work, what is queued, what has finished. */
+const LIMITS = { waiting: 100, working: 100, queued: 100, ended: 50 };
+type ListName = keyof typeof LIMITS;
+const LIST_NAMES = Object.keys(LIMITS);
 /** The longest page of the server. */
 const PAGE_LIMIT = 1_000;
 const POLL_MS = 3_000;
@@ -20,8 +22,27 @@ const COUNTS_MS = 2_000;
 function statusQuery(filters: Filters, among: RunStatus[]): RunFilters | null {
   const { statuses } = stateFilter(filters.state);
   const shown = statuses.length ? among.filter((status) => statuses.includes(status)) : among;
-  if (shown.length === 0) return null;
-  return { status: shown, ...(filters.state === "needs_you" && { needs_you: true }) };
+  return shown.length === 0 ? null : { status: shown };
+}
+
+/** What the server is asked for, for each list of the page; null: the chip shows none of its runs. */
+function queriesOf(filters: Filters): Record<ListName, RunFilters | null> {
+  const active = statusQuery(filters, ACTIVE_STATUSES);
+  const waiting = active && { ...active, needs_you: true };
+  if (filters.state === "needs_you") return { waiting, working: null, queued: null, ended: null };
+  return {
+    waiting,
+    working: statusQuery(filters, ["RUNNING"]),
+    queued: statusQuery(filters, ["PENDING", "PAUSED"]), // a paused run without a question is about to go on
+    ended: statusQuery(filters, FINAL_STATUSES),
+  };
+}
+
+/** The first list that a run belongs to. */
+function listOf(run: RunSummary): ListName {
+  if (isFinal(run.status)) return "ended";
+  if (run.waiting > 0) return "waiting";
+  return run.status === "RUNNING" ? "working" : "queued";
 }
 
 /** Older runs that are not listed yet. */
@@ -44,7 +65,7 @@ function useRunPages(base: RunFilters, query: RunFilters | null, limit: number) 
   const older: OlderRuns | null = hasNextPage
     ? { isLoading: isFetchingNextPage, load: () => void fetchNextPage() }
     : null;
-  return { pages: data?.pages, older, isLoading: query !== null && isPending, isSuccess, error };
+  return { query, limit, pages: data?.pages, older, isLoading: query !== null && isPending, isSuccess, error };
 }
 
 /** The runs and counts of the filters, kept current by the feed, or by asking again where there is none. */
@@ -52,13 +73,16 @@ export function useRunList(filters: Filters) {
   const client = useQueryClient();
   const filterKey = JSON.stringify(filters);
   const base = useMemo(() => countsQuery(JSON.parse(filterKey) as Filters, new Date()), [filterKey]);
-  const activeQuery = statusQuery(filters, ACTIVE_STATUSES);
-  const endedQuery = filters.state === "needs_you" ? null : statusQuery(filters, FINAL_STATUSES);
+  const queries = queriesOf(filters);
   const interval = usePollInterval(POLL_MS);
   const connection = useConnection().name;
 
-  const active = useRunPages(base, activeQuery, ACTIVE_LIMIT);
-  const ended = useRunPages(base, endedQuery, ENDED_LIMIT);
+  const waiting = useRunPages(base, queries.waiting, LIMITS.waiting);
+  const working = useRunPages(base, queries.working, LIMITS.working);
+  const queued = useRunPages(base, queries.queued, LIMITS.queued);
+  const ended = useRunPages(base, queries.ended, LIMITS.ended);
+  const active = [waiting, working, queued];
+  const all = [...active, ended];
   const counts = useQuery({
     queryKey: ["runs", "counts", base],
     queryFn: ({ signal }) => dataOf(api.GET("/runs/counts", { params: { query: base }, signal })),
@@ -71,17 +95,29 @@ export function useRunList(filters: Filters) {
   useEffect(() => setChanged(EMPTY_CHANGES), [filterKey]);
 
   const rows = useMemo(() => {
-    const activeRows = rowsOf(active.pages);
-    const ids = new Set(activeRows.map((run) => run.run_id));
-    // A run that ended between the two answers is in both.
-    const endedRows = rowsOf(ended.pages).filter((run) => !ids.has(run.run_id));
-    return { active: changedRows(activeRows, changed.changes), ended: changedRows(endedRows, changed.changes) };
-  }, [active.pages, ended.pages, changed.changes]);
+    // A run that needs a person is in two lists, and so may be one that changed between two answers.
+    const ids = new Set<string>();
+    const rowsOf = (pages: readonly Page<RunSummary>[] = []) =>
+      pages.flatMap((page) => page.data).filter(({ run_id: id }) => !ids.has(id) && ids.add(id));
+    // The order is that of the answers, not of the changes: rows never move by themselves.
+    const activeRows = [waiting.pages, working.pages, queued.pages]
+      .flatMap(rowsOf)
+      .sort((a, b) => LIST_NAMES.indexOf(listOf(a)) - LIST_NAMES.indexOf(listOf(b)));
+    return {
+      active: changedRows(activeRows, changed.changes),
+      ended: changedRows(rowsOf(ended.pages), changed.changes),
+    };
+  }, [waiting.pages, working.pages, queued.pages, ended.pages, changed.changes]);
   const shownIds = useRef(new Set<string>());
   shownIds.current = useMemo(() => new Set([...rows.active, ...rows.ended].map((run) => run.run_id)), [rows]);
 
-  const listedSince = useRef({ active: 0, ended: 0 });
-  listedSince.current = { active: oldestOf(rows.active, active.older), ended: oldestOf(rows.ended, ended.older) };
+  const listedSince = useRef<Record<ListName, number>>(null as never);
+  listedSince.current = {
+    waiting: oldestOf(waiting),
+    working: oldestOf(working),
+    queued: oldestOf(queued),
+    ended: oldestOf(ended),
+  };
 
   const apply = useCallback(
     (runs: readonly RunSummary[]) => {
@@ -92,9 +128,7 @@ export function useRunList(filters: Filters) {
           state,
           runs,
           (id) => shownIds.current.has(id),
-          (run) =>
-            matches(run, current, now) &&
-            run.created_at >= listedSince.current[isFinal(run.status) ? "ended" : "active"],
+          (run) => matches(run, current, now) && run.created_at >= listedSince.current[listOf(run)],
         ),
       );
     },
@@ -115,18 +149,18 @@ export function useRunList(filters: Filters) {
 
   useBatchedFeed(apply);
 
-  const activeLimit = Math.min(ACTIVE_LIMIT * (active.pages?.length ?? 1), PAGE_LIMIT);
-  // Without a feed the newest runs and those at work are asked for, and treated like its messages.
+  // Without a feed the newest runs and the active ones are asked for, and treated like its messages.
+  const probes: RunFilters[] = [{ limit: LIMITS.ended }];
+  for (const { query, limit, pages } of active) {
+    if (query) probes.push({ ...query, limit: Math.min(limit * (pages?.length ?? 1), PAGE_LIMIT) });
+  }
   const probe = useQuery({
-    queryKey: ["runs", "probe", base, activeLimit],
+    queryKey: ["runs", "probe", base, probes],
     queryFn: async ({ signal }) => {
-      const [newest, working] = await Promise.all([
-        listRuns({ ...base, limit: ENDED_LIMIT }, signal),
-        listRuns({ ...base, status: ACTIVE_STATUSES, limit: activeLimit }, signal),
-      ]);
-      return [...newest.data, ...working.data];
+      const answers = await Promise.all(probes.map((query) => listRuns({ ...base, ...query }, signal)));
+      return answers.flatMap((page) => page.data);
     },
-    enabled: interval !== false && connection !== "connecting" && (active.isSuccess || ended.isSuccess),
+    enabled: interval !== false && connection !== "connecting" && all.some(({ isSuccess }) => isSuccess),
     refetchInterval: interval,
   });
   useEffect(() => {
@@ -143,21 +177,29 @@ export function useRunList(filters: Filters) {
     ...rows,
     counts: counts.data,
     freshCount: changed.fresh.size,
-    isLoading: active.isLoading || ended.isLoading,
-    error: active.error ?? ended.error,
-    olderActive: active.older,
+    isLoading: all.some(({ isLoading }) => isLoading),
+    error: all.find(({ error }) => error)?.error,
+    olderActive: joined(active.map(({ older }) => older)),
     olderEnded: ended.older,
     refresh,
   };
 }
 
-function rowsOf(pages: readonly Page<RunSummary>[] = []): RunSummary[] {
-  return pages.flatMap((page) => page.data);
+/** When the oldest listed run was accepted; 0: no older ones are left out. */
+function oldestOf({ pages, older }: Pick<ReturnType<typeof useRunPages>, "pages" | "older">): number {
+  return older === null ? 0 : (pages?.flatMap(({ data }) => data).at(-1)?.created_at ?? 0);
 }
 
-/** When the oldest listed run was accepted; 0: no older ones are left out. */
-function oldestOf(rows: readonly RunSummary[], older: OlderRuns | null): number {
-  return older === null ? 0 : (rows.at(-1)?.created_at ?? 0);
+/** The next pages of several lists as one. */
+function joined(lists: readonly (OlderRuns | null)[]): OlderRuns | null {
+  const older = lists.filter((list) => list !== null);
+  if (older.length === 0) return null;
+  return {
+    isLoading: older.some(({ isLoading }) => isLoading),
+    load: () => {
+      for (const list of older) list.load();
+    },
+  };
 }
 
 /** Messages of the feed are applied once per frame, and the counts asked for again at most every two seconds. */

@@ -16,7 +16,6 @@ interface EventsViewProps {
   feed: RunFeed;
   start: number;
   only: Only;
-  isLoading: boolean;
   /** The event to show, once it is there. */
   focus: EventFocus | null;
 }
@@ -34,11 +33,9 @@ const ROUNDING = 0.002;
 const ROW_HEIGHT = 30;
 
 /** The raw events, newest first. */
-export function EventsView({ runId, feed, start, only, isLoading, focus }: EventsViewProps) {
+export function EventsView({ runId, feed, start, only, focus }: EventsViewProps) {
   const version = useSyncExternalStore(feed.subscribe, feed.getVersion);
-  // The oldest event is fixed when older ones are first asked for: the page drops old events as new ones arrive.
-  const [first, setFirst] = useState<number | null>(null);
-  const older = useOlderEvents(runId, first);
+  const older = useOlderEvents(runId, feed);
   const [openKey, setOpenKey] = useState<string | null>(null);
   const [openPieces, setOpenPieces] = useState<ReadonlySet<string>>(new Set());
   const scroller = useRef<HTMLDivElement>(null);
@@ -54,12 +51,17 @@ export function EventsView({ runId, feed, start, only, isLoading, focus }: Event
   const keys = useMemo(() => rows.map((row) => row.key), [rows]);
   const list = useRef<VirtualRowsHandle>(null);
   const oldest = events[0]?.event_index ?? 0;
-  const hasOlder = (older.events[0]?.event_index ?? feed.recent[0]?.event_index ?? 0) > 0;
+  const { hasOlder } = older;
   // Newest first, so the first event is in the last one of the rows.
   const position = focus === null ? -1 : rows.findLastIndex((row) => hasEvent(row, (event) => isIn(event, focus)));
-  // It may be older than the events that are loaded.
-  const isKnown = position < rows.length - 1 || !hasOlder;
-  const focusKey = isKnown ? (rows[position]?.key ?? null) : null;
+  // It may be older than the events that are loaded: they are read back to it.
+  const isFound = position >= 0 && (position < rows.length - 1 || !hasOlder);
+  const isSought = focus !== null && !isFound && hasOlder && !older.isLoading && older.error === null;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the next page is read after each one
+  useEffect(() => {
+    if (isSought) older.load();
+  }, [isSought, older.events]);
+  const focusKey = isFound ? (rows[position]?.key ?? null) : null;
   const focusAt = useRef(position);
   focusAt.current = position;
   useEffect(() => {
@@ -71,8 +73,8 @@ export function EventsView({ runId, feed, start, only, isLoading, focus }: Event
   const togglePieces = (key: string) =>
     setOpenPieces((keys) => new Set(keys.has(key) ? [...keys].filter((other) => other !== key) : [...keys, key]));
 
-  if (events.length === 0 && isLoading) return <Skeleton rows={8} />;
-  if (events.length === 0 && !hasOlder)
+  if (events.length === 0 && older.isLoading) return <Skeleton rows={8} />;
+  if (events.length === 0 && !hasOlder && older.error === null)
     return <EmptyState title={only === null ? "No events yet" : "No such events"} />;
   return (
     <>
@@ -102,31 +104,14 @@ export function EventsView({ runId, feed, start, only, isLoading, focus }: Event
       {older.error === null ? null : <ErrorState error={older.error} onRetry={older.load} />}
       {hasOlder ? (
         <div className="events-foot">
-          <Button
-            disabled={older.isLoading}
-            onClick={() => {
-              if (first === null) setFirst(oldest);
-              else older.load();
-            }}
-          >
+          <Button disabled={older.isLoading} onClick={older.load}>
             {older.isLoading ? "Loading" : "Load older events"}
           </Button>
-          <LoadFirst first={first} load={older.load} />
           <span className="text-meta text-ink-3">{`from event ${oldest}`}</span>
         </div>
       ) : null}
     </>
   );
-}
-
-/** Loads the first older page, once it is known where it ends. */
-function LoadFirst({ first, load }: { first: number | null; load: () => void }) {
-  const latest = useRef(load);
-  latest.current = load;
-  useEffect(() => {
-    if (first !== null) latest.current();
-  }, [first]);
-  return null;
 }
 
 function isIn(event: RunEvent, { runId, at, callId }: EventFocus): boolean {
