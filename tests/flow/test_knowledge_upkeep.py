@@ -194,7 +194,7 @@ async def cancel_itself(query: str, hits: Sequence[Hit]) -> list[float]:
     [
         (raise_secret, "RuntimeError"),
         (return_nothing, "TypeError"),
-        (cancel_itself, "CancelledError"),
+        (cancel_itself, "asyncio.exceptions.CancelledError"),
         (lambda query, hits: [1.0], "ValueError"),
         (lambda query, hits: ["much", "little"], "ValueError"),
         (lambda query, hits: [0.5, math.nan], "ValueError"),

@@ -49,8 +49,8 @@ class Rerankers:
         except (Exception, asyncio.CancelledError) as error:  # a user's function; the search has an answer without it
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
-            about = {"reason": f"no answer within {self._seconds:g} s"} if limit.expired() else {}
-            log_failure("reranker failed", error, knowledge=knowledge.id, **about)
+            reason = f"no answer within {self._seconds:g} s" if limit.expired() else "an error"
+            log_failure("reranker failed", error, knowledge=knowledge.id, reason=reason)
             return hits
         scored = [replace(hit, rerank_score=score) for hit, score in zip(hits, scores, strict=True)]
         return tuple(sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)))
