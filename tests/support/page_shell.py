@@ -84,7 +84,8 @@ class PageShell:
         self._failures, self._errors = self._notes / "failures", self._notes / "errors"
         self.refusal = ""
         # A person needs time to type.
-        self._replaced = {"musterd serve": "musterd serve --port 0", SERVER_FOLDER: str(server), SLOW: HASTY}
+        self._replaced = {SERVER_FOLDER: str(server), SLOW: HASTY}
+        self._replaced |= {f"musterd {name}": f"musterd {name} --port 0" for name in ("serve", "doctor")}
         own_ports = free_tens()
         self._replaced |= {begin: next(own_ports) for begin in (NATS_PORTS, NATS_CLUSTER_PORTS)}
         (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
