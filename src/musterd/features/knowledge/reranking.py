@@ -62,9 +62,12 @@ class Rerankers:
             returned = reranker(query, hits)
         else:
             returned = await call_in_thread(self._threads, partial(_call, reranker, query, hits))
-        if inspect.isawaitable(returned):
-            return _scores(await run_user_code(awaited(returned), knowledge=knowledge.id), hits)
-        return returned
+        scores: Sequence[float] = (
+            _scores(await run_user_code(awaited(returned), knowledge=knowledge.id), hits)
+            if inspect.isawaitable(returned)
+            else returned
+        )
+        return scores
 
 
 def _call(reranker: Reranker, query: str, hits: Sequence[Hit]) -> Any:
