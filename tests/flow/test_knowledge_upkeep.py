@@ -1,8 +1,10 @@
 """What a server does with knowledge bases by itself: it compares folders, and embeds again with another embedder."""
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ from structlog.testing import capture_logs
 from musterd import Knowledge
 from musterd.core.knowledge import Hit
 from musterd.engine.slices import Slices
-from musterd.features.knowledge import database_vectors, folders
+from musterd.features.knowledge import database_vectors, folders, reranking
 from musterd.features.knowledge.records import text_hash
 from musterd.features.knowledge.removal import remove_unneeded
 from musterd.features.knowledge.service import KnowledgeService
 from musterd.features.knowledge.store import MAX_CRASHES
 from musterd.knowledge import extra
 from musterd.knowledge.problems import EmbedderFailed
+from musterd.loop import task_abandonment
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import (
     CONTENT,
@@ -181,11 +184,17 @@ async def return_nothing(query: str, hits: Sequence[Hit]) -> None:
     """A reranker that forgets to return."""
 
 
+async def cancel_itself(query: str, hits: Sequence[Hit]) -> list[float]:
+    """An async reranker that ends as if the search had been cancelled."""
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
     ("reranker", "error"),
     [
         (raise_secret, "RuntimeError"),
         (return_nothing, "TypeError"),
+        (cancel_itself, "asyncio.exceptions.CancelledError"),
         (lambda query, hits: [1.0], "ValueError"),
         (lambda query, hits: ["much", "little"], "ValueError"),
         (lambda query, hits: [0.5, math.nan], "ValueError"),
@@ -203,6 +212,63 @@ async def test_a_reranker_that_fails_leaves_the_order_as_it_is(
     (line,) = [line for line in logs if line["event"] == "reranker failed" and line["log_level"] == "warning"]
     assert (line["knowledge"], line["error"]) == ("docs", error)
     assert "SECRET" not in str(line)
+
+
+HELD = threading.Event()
+"""Lets the rerankers that hang return."""
+
+
+@pytest.fixture
+def one_reranker_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Servers with one thread for rerankers that are plain functions. Those that hang go on when the test ends."""
+    monkeypatch.setattr(reranking, "THREADS", 1)
+    monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.01)
+    yield
+    HELD.set()
+    HELD.clear()
+
+
+def hang(query: str, hits: Sequence[Hit]) -> list[float]:
+    """A reranker that does not return."""
+    HELD.wait()
+    return [0.1, 0.9]
+
+
+def hang_while_read(query: str, hits: Sequence[Hit]) -> Iterator[float]:
+    """A reranker that returns at once, and computes no score."""
+    HELD.wait()
+    yield from (0.1, 0.9)
+
+
+async def hang_in_the_event_loop(query: str, hits: Sequence[Hit]) -> list[float]:
+    """An async reranker that does not return."""
+    await asyncio.Event().wait()
+    return [0.1, 0.9]
+
+
+async def swallow_the_cancel(query: str, hits: Sequence[Hit]) -> list[float]:
+    """An async reranker that does not even stop if it is cancelled once."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+    return [0.1, 0.9]
+
+
+@pytest.mark.usefixtures("one_reranker_thread")
+@pytest.mark.parametrize("reranker", [hang, hang_while_read, hang_in_the_event_loop, swallow_the_cancel])
+async def test_a_reranker_that_hangs_leaves_the_order_as_it_is(
+    serve_docs: ServeDocs, reranker: Callable[..., Any]
+) -> None:
+    async with serve_docs(Knowledge(id="docs", reranker=reranker), knowledge_rerank_seconds=0.02) as client:
+        await add(client, "red pears", "second")
+        await add(client, "red cars", "first")
+        with capture_logs() as logs:
+            for _ in range(2):  # the second plain call gets no thread any more
+                assert await names(client, "red cars") == ["first", "second"]
+    lines = [line for line in logs if line["event"] == "reranker failed" and line["log_level"] == "warning"]
+    assert [(line["knowledge"], line["error"], line["reason"]) for line in lines] == [
+        ("docs", "TimeoutError", "no answer within 0.02 s")
+    ] * 2
 
 
 def hold(embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:

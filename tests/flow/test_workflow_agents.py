@@ -8,7 +8,7 @@ from musterd import Agent, Step, Workflow, WorkflowAgent
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
-from tests.support.workflows import gen, up
+from tests.support.workflows import gen, up, workflow_with_agent
 
 RUN = "workflows/wagent"
 CALL = '[[TOOL run_workflow {"query":"go"}]]'
@@ -21,7 +21,7 @@ async def client(serve: Serve) -> Any:
     """The recorded workflow with an agent, and one with an agent in a step."""
     model = HeldModel()
     front = WorkflowAgent(model=model, num_history_runs=3)
-    wagent = Workflow(id="wagent", name="wagent", steps=[Step(name="u", executor=up)], agent=front)
+    wagent = workflow_with_agent(model)
     sure = Step(name="sure", executor=up, requires_confirmation=True)
     confirmed = Workflow(id="confirmed", steps=[Step(name="u", executor=up), sure], agent=front)
     written = Workflow(id="written", steps=[Agent(id="writer", model=model)], agent=front)

@@ -19,6 +19,7 @@ from musterd import (
     Steps,
     Team,
     Workflow,
+    WorkflowAgent,
     tool,
 )
 from tests.support.app import Sample
@@ -99,6 +100,16 @@ async def whole(workflow: Any, execution_input: Any, tone: str = "dry") -> str:
     """A whole workflow."""
     await asyncio.sleep(0)
     return f"whole({tone}): {execution_input.input}"
+
+
+def workflow_with_agent(model: str | Model) -> Workflow:
+    """The recorded workflow that an agent answers for."""
+    return Workflow(
+        id="wagent",
+        name="wagent",
+        steps=[Step(name="u", executor=up)],
+        agent=WorkflowAgent(model=model, num_history_runs=3),
+    )
 
 
 def workflow_sample(model: str | Model = "scripted") -> Sample:

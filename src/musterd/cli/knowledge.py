@@ -19,6 +19,7 @@ from musterd.features.knowledge.contents import Contents
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes
 from musterd.features.knowledge.records import NAME_LENGTH, Content, ContentFilter, NewContent, SourceKind
+from musterd.features.knowledge.reranking import Rerankers
 from musterd.features.knowledge.searching import Searcher
 from musterd.models import resolve
 from musterd.store.database import Database
@@ -120,7 +121,7 @@ def search(base: str, query: str, *, limit: int, db: str | None, as_json: bool) 
 
     async def work(place: _Place) -> tuple[Hits, Knowledge]:
         indexes = Indexes(place.database, place.settings)
-        searcher = Searcher(place.database, Embedders(place.settings), indexes)
+        searcher = Searcher(place.database, Embedders(place.settings), indexes, Rerankers(place.settings))
         return await searcher.search(place.knowledge, Search(query=query, limit=limit)), place.knowledge
 
     try:

@@ -278,6 +278,8 @@ class Settings(BaseSettings):
     """Longest text of one document."""
     knowledge_chunks: Count = 20_000
     """Most chunks of one document."""
+    knowledge_rerank_seconds: PositiveSeconds = 10
+    """How long the reranker of a search may take. After that the search keeps its own order."""
     knowledge_memory_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
     """Memory of a process for the vectors of its knowledge bases. One that does not fit is searched by words alone, or
     with pgvector."""

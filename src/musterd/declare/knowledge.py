@@ -73,7 +73,7 @@ class Knowledge(Declared):
         metadata=about(
             _FUNCTION,
             "A function (in YAML `pkg.mod:name`) of the query and the hits that returns a score of 0 to 1 for each. If "
-            "it fails, the hits keep their order.",
+            "it fails or takes longer than `MUSTERD_KNOWLEDGE_RERANK_SECONDS`, the hits keep their order.",
         ),
     )
     declared_at: Place = field(default_factory=current_place, init=False)

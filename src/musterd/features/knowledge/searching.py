@@ -1,16 +1,12 @@
 """A search in a knowledge base: by words and by vectors, joined by rank."""
 
 import asyncio
-import inspect
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import structlog
 
-from musterd.core.error_logging import log_failure
 from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
 from musterd.core.knowledge_filters import matches
 from musterd.declare.knowledge import Knowledge
@@ -19,6 +15,7 @@ from musterd.features.knowledge.chunk_store import PublishedChunk
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes, Vectors
 from musterd.features.knowledge.records import StoredBase, Viewer
+from musterd.features.knowledge.reranking import Rerankers
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
 from musterd.knowledge.word_queries import anchors, words_of
@@ -79,10 +76,11 @@ class _Nearest:
 class Searcher:
     """Searches the knowledge bases of a process."""
 
-    def __init__(self, database: Database, embedders: Embedders, indexes: Indexes) -> None:
+    def __init__(self, database: Database, embedders: Embedders, indexes: Indexes, rerankers: Rerankers) -> None:
         self._database = database
         self._embedders = embedders
         self._indexes = indexes
+        self._rerankers = rerankers
 
     async def search(self, knowledge: Knowledge, search: Search) -> Hits:
         """The chunks that match best.
@@ -98,9 +96,7 @@ class Searcher:
             if is_complete or (scope := await self._scope(knowledge, search)) is None:
                 break
             hits, is_complete = await self._once(scope, search, query)
-        if knowledge.reranker is not None and hits.hits:
-            hits = replace(hits, hits=await _reranked(knowledge, knowledge.reranker, search.query, hits.hits))
-        return hits
+        return replace(hits, hits=await self._rerankers.ordered(knowledge, search.query, hits.hits))
 
     async def _scope(self, knowledge: Knowledge, search: Search) -> _Scope | None:
         """What to search now; None: the knowledge base has never had a content."""
@@ -183,22 +179,6 @@ class Searcher:
         if index is not None and gone:
             await index.forget(gone)
         return bool(gone)
-
-
-async def _reranked(
-    knowledge: Knowledge, reranker: Callable[..., Any], query: str, hits: tuple[Hit, ...]
-) -> tuple[Hit, ...]:
-    """The hits by the scores of the user's function, the best first; as they are if it fails."""
-    try:
-        result = await asyncio.to_thread(reranker, query, hits)
-        scores = [float(score) for score in (await result if inspect.isawaitable(result) else result)]
-        if len(scores) != len(hits) or not all(map(math.isfinite, scores)):
-            raise ValueError("it did not return a number for each hit")
-    except Exception as error:  # noqa: BLE001 - a user's function; the search has an answer without it
-        log_failure("reranker failed", error, knowledge=knowledge.id)
-        return hits
-    scored = [replace(hit, rerank_score=score) for hit, score in zip(hits, scores, strict=True)]
-    return tuple(sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)))
 
 
 def _hit(chunk: PublishedChunk, score: float) -> Hit:

@@ -22,6 +22,7 @@ from musterd.features.knowledge.pgvector_upkeep import PgvectorUpkeep, require_p
 from musterd.features.knowledge.records import NAME_LENGTH, Content, NewContent, SourceKind, Viewer
 from musterd.features.knowledge.reembedding import Reembedding
 from musterd.features.knowledge.removal import remove_unneeded
+from musterd.features.knowledge.reranking import Rerankers
 from musterd.features.knowledge.searching import Searcher
 from musterd.http.server import Server
 from musterd.knowledge.reading import limits_of
@@ -76,7 +77,8 @@ class KnowledgeService(Contents):
         self._pgvector: PgvectorUpkeep | None = None
         if settings.knowledge_pgvector:
             self._pgvector = PgvectorUpkeep(server.database, self._indexes, self._declared_embedder)
-        self._searcher = Searcher(server.database, self._embedders, self._indexes)
+        self._rerankers = Rerankers(settings)
+        self._searcher = Searcher(server.database, self._embedders, self._indexes, self._rerankers)
         self._folders = [knowledge for knowledge in self._knowledge.values() if knowledge.folder is not None]
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -120,6 +122,7 @@ class KnowledgeService(Contents):
 
     async def close(self) -> None:
         """Leave the job to another process."""
+        self._rerankers.close()
         try:
             await self._ingestion.release()
         except StoreUnavailable as error:
