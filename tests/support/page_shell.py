@@ -142,7 +142,7 @@ class PageShell:
         assert self._bash.stdout is not None
         self._bash.stdin.write(f"{commands}\nprintf '\\n%s %s\\n' '{self.END}' $?\n")
         self._bash.stdin.flush()
-        lines = []
+        lines = list[str]()
         for line in iter(self._bash.stdout.readline, ""):
             if match := re.fullmatch(rf"{self.END} (\d+)\n", line):
                 return "".join(lines), int(match[1])

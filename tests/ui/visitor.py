@@ -71,7 +71,7 @@ class Visitor:
             # A page that is just changing may be half drawn: a person meets what stays.
             with suppress(PlaywrightTimeoutError):
                 self.page.wait_for_function(f"async () => ({_RUN_AXE}).violations.length === 0", polling=200)
-        assert self.violations() == []
+        assert (violations := self.violations()) == [], violations
         assert self.overflow() <= 0, "the page can be scrolled sideways"
         assert not self.errors, self.errors
         assert self.foreign_requests == []

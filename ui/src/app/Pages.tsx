@@ -40,6 +40,7 @@ export function Pages() {
           </Route>
           <Route>
             <div className="page">
+              <h1 className="sr-only">Unknown page</h1>
               <section className="panel">
                 <EmptyState
                   title="This page does not exist"
@@ -102,6 +103,7 @@ class PageErrors extends Component<{ children: ReactNode }, { error: unknown }> 
     if (!this.state.error) return this.props.children;
     return (
       <div className="page">
+        <h1 className="sr-only">Error</h1>
         <section className="panel">
           <ErrorState error={this.state.error} />
           <div className="px-4 pb-4">

@@ -19,20 +19,13 @@ export default function RunPage({ runId }: { runId: string }) {
     });
   }, [rootId, runId]);
 
-  if (run.isPending || (rootId !== undefined && rootId !== runId)) {
+  const isLoading = run.isPending || (rootId !== undefined && rootId !== runId);
+  if (isLoading || run.data === undefined) {
     return (
       <div className="page">
+        <h1 className="sr-only">Run</h1>
         <section className="panel">
-          <Skeleton rows={6} />
-        </section>
-      </div>
-    );
-  }
-  if (run.data === undefined) {
-    return (
-      <div className="page">
-        <section className="panel">
-          <ErrorState error={run.error} onRetry={() => void run.refetch()} />
+          {isLoading ? <Skeleton rows={6} /> : <ErrorState error={run.error} onRetry={() => void run.refetch()} />}
         </section>
       </div>
     );
