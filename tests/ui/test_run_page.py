@@ -26,8 +26,9 @@ SMOOTH = 20.0
 """Milliseconds between two frames, at the 95th percentile."""
 SCREEN_FRAME = 1000 / 60
 """Milliseconds per frame of a screen."""
-BUSY = 10.0
-"""Average milliseconds of processor time per frame of a screen."""
+BUSY = 13.0
+"""Average milliseconds of processor time per frame of a screen. With 12 of a slow core, frames still come every 16.8 ms
+(95th percentile)."""
 COUNT_FRAMES = """() => {
   const frames = []
   let last = performance.now()
@@ -409,6 +410,10 @@ def test_a_run_of_20_000_events_stays_smooth_and_small(server: Process, visitor:
     visitor.see("from event 18001")
     check_smooth(visitor, scroll)
     visitor.press("2")
+    visitor.see("Turn 0 of member")
+    page.mouse.wheel(0, 1_000_000)
+    visitor.see("Turn 99 of member")  # all events have been read
+    page.mouse.wheel(0, -1_000_000)
     visitor.see("Turn 0 of member")
     check_smooth(visitor, scroll)
     visitor.press("3")
