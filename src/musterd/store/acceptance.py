@@ -12,7 +12,8 @@ from musterd.store import cancels, idempotency, runs, session_queue, sessions, u
 from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.idempotency import Request
-from musterd.store.rows import GET_RUN, run_row
+from musterd.store.rows import GET_RUN_BY_ID, run_row
+from musterd.store.shards import SessionTx
 from musterd.store.user_limits import UserLimits
 
 WAITING = Statement(  # each count uses an index of that state; only root runs have these states
@@ -89,6 +90,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     """
     # A copy, because the transaction may be retried: a first try must not leave its state in the candidate.
     run, caller = replace(candidate.run), candidate.caller
+    tx = SessionTx(tx, run.session_id)
     # Before the session's upsert: a repeated request must neither take a seq nor touch the session.
     if (earlier_run := await earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
@@ -136,16 +138,16 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     """
     by_key = candidate.by_key
     if by_key is not None and (first_request := await idempotency.same(tx, by_key)):
-        row = await tx.one(GET_RUN, {"run_id": first_request["run_id"]})
+        row = await tx.one(GET_RUN_BY_ID, {"run_id": first_request["run_id"]})
         return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id:
         return None
     # Read the run before its request: another process may commit both between these two statements. In the other order
     # this would see a run without a request, and report that its id is taken by someone else.
-    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
+    row = await tx.one(GET_RUN_BY_ID, {"run_id": candidate.run.run_id})
     request = await idempotency.find(tx, candidate.by_run_id)
     if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is an alias of that run
-        row = await tx.one(GET_RUN, {"run_id": request["run_id"]})
+        row = await tx.one(GET_RUN_BY_ID, {"run_id": request["run_id"]})
     if row is None:
         return None
     if request is None or request["fingerprint"] != candidate.fingerprint:
@@ -162,7 +164,7 @@ def _visible(row: Row, caller: Caller) -> RunRow:
     return run_row(row)
 
 
-async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
+async def _place(tx: SessionTx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
     """Set the run's first state; return the id of the run that it interrupts, if any."""
     if run.not_before is not None:
         run.state = RunState.SCHEDULED
