@@ -24,6 +24,7 @@ from musterd.store.database import Statement, Tx
 from musterd.store.rows import GET_RUN_BY_ID, run_params, run_row, session_row
 from musterd.store.shards import SessionTx
 
+TURN = Statement("imports_turn", "SELECT TURN('imports') AS held")
 KNOWN_RUNS = Statement("import_known_runs", "SELECT run_id, session_id FROM runs WHERE IN_LIST(run_id, :run_ids)")
 ROOTS = Statement(
     "import_roots",
@@ -136,6 +137,8 @@ async def store_part(tx: Tx, part: Part, now: float) -> Stored:
     :raises NotStored: the session must not be changed, or was deleted during the import.
     """
     tx = SessionTx(tx, part.session.session_id)
+    # One at a time: two imports could add a run of the same id to different sessions, where no key keeps them apart.
+    await tx.one(TURN, {})
     # Locked until the commit: another import of the same session waits here, and then sees these runs.
     current = await sessions.lock(tx, part.session.session_id)
     if current is not None and current.deleted_at is None:

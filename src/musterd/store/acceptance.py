@@ -56,7 +56,13 @@ class Candidate:
     @property
     def by_run_id(self) -> Request:
         """The request under the run id that the client chose."""
-        return self._request("run_id", self.run.run_id if self.name is None else self.name)
+        if self.name is not None:
+            return self._request("run_id", self.name)
+        # A name belongs to its caller, but an id is the same for all callers. The key of `runs` holds the shard, so two
+        # callers could store runs of one id in different sessions at the same time: the key of this row prevents it.
+        # The fingerprint still tells the callers apart.
+        fingerprint = f"{self.caller.label} {self.fingerprint}" if self.caller.label else self.fingerprint
+        return Request(caller="", kind="run_id", key=self.run.run_id, fingerprint=fingerprint)
 
     @property
     def by_key(self) -> Request | None:
@@ -150,7 +156,7 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
         row = await tx.one(GET_RUN_BY_ID, {"run_id": request["run_id"]})
     if row is None:
         return None
-    if request is None or request["fingerprint"] != candidate.fingerprint:
+    if request is None or request["fingerprint"] != candidate.by_run_id.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
     # The same request as before, now with a key: keep the key, so that it cannot be used for another request.
     if by_key is not None:

@@ -42,7 +42,7 @@ T = TypeVar("T")
 class Request:
     """A request that may be repeated.
 
-    :param caller: the caller, who is the scope of the key.
+    :param caller: the caller, who is the scope of the key; empty if the key is a run id, which all callers share.
     :param kind: ``run_id``, or the operation of an idempotency key: create, continue, cancel, fork.
     :param fingerprint: a text that is equal for equal requests.
     """
