@@ -3,9 +3,7 @@
 This runs representative engines; ``make test-partitions`` runs all tests of the store and of engines on such tables.
 """
 
-import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,6 @@ from musterd.core.deliveries import DeliveryFilter
 from musterd.core.queueing import QueueingOptions
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
-from musterd.service.forks import ForkRequest
 from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from musterd.store import deliveries
@@ -37,16 +34,7 @@ def database_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlanWatch]:
-    """Explains what the test executes; nothing of it may touch several partitions without a reason."""
-    watch = PlanWatch()
-    watch.install(monkeypatch.setattr)
-    yield watch
-    assert watch.scattered == {}
-
-
-def team(model: HeldModel, **options: Any) -> Team:
+def team(model: HeldModel) -> Team:
     @tool(requires_confirmation=True)
     async def pay() -> str:
         """Pay."""
@@ -57,18 +45,15 @@ def team(model: HeldModel, **options: Any) -> Team:
         """Look."""
         return "seen"
 
-    return Team(
-        id="team", model=model, members=[Agent(id="one", tools=[look, pay])], tools=[look], add_history=True, **options
-    )
+    members = [Agent(id="one", tools=[look, pay])]
+    return Team(id="team", model=model, members=members, tools=[look], add_history_to_context=True)
 
 
 def ref(harness: EngineHarness, run_id: str) -> RunRef:
     return RunRef(harness.component(), run_id, "s1", NOBODY)
 
 
-async def test_a_run_touches_one_partition_of_each_table(
-    engines: Engines, model: HeldModel, plans: PlanWatch
-) -> None:
+async def test_a_run_touches_one_partition_of_each_table(engines: Engines, model: HeldModel, plans: PlanWatch) -> None:
     async with engines(teams=[team(model)], webhook_urls=("http://127.0.0.1:1",), webhook_secret="x" * 32) as harness:
         await harness.run("[[DELEGATE one: <TOOL look>]] [[TOOL look]]", "r1")
         await harness.run("again", "r2")  # reads the history
@@ -78,7 +63,7 @@ async def test_a_run_touches_one_partition_of_each_table(
         assert view.row.state is RunState.COMPLETED
         steps = await harness.runs.steps(ref(harness, "r1"))
         await harness.runs.step(ref(harness, "r1"), steps[0].step.path)
-        assert [row.run_id for row in await harness.members("r1")] if False else await harness.members("r1")
+        assert len(await harness.members("r1")) == 1
         page = await harness.database.scan(lambda tx: deliveries.search(tx, DeliveryFilter(), Caller()))
         assert {delivery.run_id for delivery in page} == {"r1", "r2"}
     assert plans.explained >= ACCEPTANCE | ATTEMPT | END
@@ -99,7 +84,7 @@ async def test_what_people_do_to_a_run_touches_one_partition(
         await hold.reached.wait()
         await harness.runs.steering.send(ref(harness, "r2"), SentMessage("also this"))
         await harness.start("next", "r3")
-        await harness.start("other", "r4", queueing=QueueingOptions(delay=3600))
+        await harness.start("other", "r4", queueing=QueueingOptions(delay_seconds=3600))
         await harness.cancel("r4")
         await harness.cancel("r3")
         hold.release()

@@ -19,6 +19,7 @@ PARTITIONS = 4
 _PARTITION = re.compile(r"(?P<table>\w+)_p\d+")
 
 SCATTERS: Mapping[str, Sequence[str]] = {
+    "a test looks at the tables, or changes them": ("test",),
     "the run, approval or delivery is named by its id alone": (
         "run_get_by_id",
         "run_view",
