@@ -82,7 +82,7 @@ async def test_what_people_do_to_a_run_touches_one_partition(
         hold = model.hold("slow")
         await harness.start("slow", "r2")
         await hold.reached.wait()
-        await harness.runs.steering.send(ref(harness, "r2"), SentMessage("also this"))
+        await harness.runs.steering.send(ref(harness, "r2"), SentMessage(text="also this"))
         await harness.start("next", "r3")
         await harness.start("other", "r4", queueing=QueueingOptions(delay_seconds=3600))
         await harness.cancel("r4")
