@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from tests.support.nats import NatsServer
+    from tests.support.partitions import PlanWatch
     from tests.support.postgres import PostgresServer
 
 OWN_SETTINGS = ("OS_SECURITY_KEY", "JWT_VERIFICATION_KEY", "JWT_JWKS_FILE", "DOCS_ENABLED")
@@ -203,6 +204,24 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The test's own database: for tests that speak of Postgres alone."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlanWatch]:
+    """Explains what the test executes on partitioned tables: it may touch several partitions only with a reason."""
+    from tests.support.partitions import PlanWatch
+
+    watch = PlanWatch()
+    watch.install(monkeypatch.setattr)
+    yield watch
+    assert watch.scattered == {}
+
+
+@pytest.fixture(autouse=True)
+def explained(request: pytest.FixtureRequest) -> None:
+    """Explain what each test executes if all tables are partitioned."""
+    if os.environ.get("MUSTERD_TEST_PARTITIONS") and "database_url" in request.fixturenames:
+        request.getfixturevalue("plans")
 
 
 @pytest.fixture(scope="session")

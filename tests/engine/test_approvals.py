@@ -360,7 +360,7 @@ async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
     async with engines(teams=teams) as second:
         await decide(second, requirement["id"], values={"nights": 2, "room": "double"})
         view = await second.end_of("r1")
-        (member,) = await second.runs.members("r1")
+        (member,) = await second.members("r1")
         check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.booked) == (RunState.COMPLETED, [("Rome", 2, "double")])
     assert member.output is not None

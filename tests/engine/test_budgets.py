@@ -80,7 +80,7 @@ async def test_tokens_are_those_of_the_whole_tree(
     team = Team(id="team", model=model, members=[Agent(id="one")], budget=Budget(tokens=550))
     async with engines(teams=[team]) as harness:
         view = await harness.run("[[DELEGATE one: <SAY hi>]]", "r1")
-        members = await harness.runs.members("r1")
+        members = await harness.members("r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_tokens")
     assert view.output is not None
     assert view.output.content == (
@@ -96,7 +96,7 @@ async def test_a_member_at_the_trees_ceiling_ends_the_run(engines: Engines, mode
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[mark])], budget=Budget(tool_calls=1))
     async with engines(teams=[team]) as harness:
         view = await harness.run('[[DELEGATE one: <TOOL mark {"n": 1}>]]', "r1")
-        members = await harness.runs.members("r1")
+        members = await harness.members("r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_tool_calls")
     assert [(member.row.state, code_of(member)) for member in members] == [(RunState.ERROR, "budget_tool_calls")]
     assert budget_of(view, "tool_calls") == {"limit": 1, "spent": 1, "left": 0}
@@ -108,7 +108,7 @@ async def test_a_members_own_budget_ends_the_member_alone(engines: Engines, mode
     message = '[[DELEGATE one: <TOOL mark {"n": 1}> || DELEGATE one: <SAY hi>]]'
     async with engines(teams=[team]) as harness:
         view = await harness.run(message, "r1")
-        members = {member.row.path: member for member in await harness.runs.members("r1")}
+        members = {member.row.path: member for member in await harness.members("r1")}
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert view.output.budget is None
@@ -311,7 +311,7 @@ async def test_a_run_tells_what_it_cost_with_its_members(engines: Engines) -> No
     hold.release()
     async with engines(teams=[team]) as second:
         view = await second.end_of("r1")
-        (member,) = await second.runs.members("r1")
+        (member,) = await second.members("r1")
     a_call = 2.5e-6 * INPUT_TOKENS + 10e-6 * OUTPUT_TOKENS
     assert view.output is not None
     assert member.output is not None

@@ -179,7 +179,7 @@ async def test_members_at_any_depth(engines: Engines, model: HeldModel) -> None:
         open_steps = await harness.records.select("SELECT path FROM journal WHERE state = 'started'")
         assert open_steps == [], "no step of a run that has ended is open"
         assert states == {"outer": "cancelled", "inner": "cancelled", "deep": "cancelled", "quick": "completed"}
-        members = {view.row.component_id: view for view in await harness.runs.members("r1")}
+        members = {view.row.component_id: view for view in await harness.members("r1")}
         assert members["deep"].output is not None
         assert members["deep"].output.content == "word0 word1 "
         ends = [event.run_id for _, event in await harness.stored("r1") if event.kind is EventKind.RUN_CANCELLED]

@@ -8,11 +8,12 @@ from musterd.core.approvals import Approval, ApprovalFilter, Resolution
 from musterd.core.errors import Conflict
 from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
-from musterd.store import sessions
+from musterd.store import runs, sessions
 from musterd.store.acceptance import Accepted
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 
 @tool(requires_confirmation=True)
@@ -46,7 +47,7 @@ async def test_cancelling_a_member_that_has_just_ended_is_done_already(engines: 
         hold = model.hold("slow")
         await harness.start("[[DELEGATE one: slow]]", "r1")
         await hold.reached.wait()
-        (row,) = [row for row in await harness.runs.following.tree("r1") if row.parent_id]
+        (row,) = [row for row in await harness.database.read(of_run(runs.tree, "r1")) if row.parent_id]
         assert row.state is RunState.RUNNING
         hold.release()
         await harness.end_of("r1")

@@ -133,7 +133,7 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     assert max(team.effects.values()) <= 1 + team.crashes
     async with running(team.harness()) as harness:
         events = await harness.stored("r1")
-        members = await harness.runs.members("r1")
+        members = await harness.members("r1")
         rows = await harness.records.select("SELECT state FROM sessions")
     check_each_event_once(events)
     check_calls(events)

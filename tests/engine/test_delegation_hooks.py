@@ -108,7 +108,7 @@ async def test_hooks_are_not_called_again_for_a_delegation_that_is_stored(
         view = await second.end_of("r1")
         await told_once(second, "r1")
         assert await members(second) == [(name, "completed") for name in started]
-        children = await second.runs.members("r1")
+        children = await second.members("r1")
     assert tool_results(view) == [(result, False)]
     assert view.output is not None
     child_ids: list[str | None] = [*(child.row.run_id for child in children)] or [None]

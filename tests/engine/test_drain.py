@@ -118,7 +118,7 @@ async def test_members_stop_at_their_own_steps(engines: Engines, model: HeldMode
         assert view.row.state is RunState.COMPLETED
         assert len(model.calls) == before + 2, "the first member's second turn and the leader's"
         assert gate.calls == ["slow"]
-        members = await second.runs.members("r1")
+        members = await second.members("r1")
         assert {member.row.state for member in members} == {RunState.COMPLETED}
         check_each_event_once(await second.stored("r1"))
 

@@ -22,6 +22,7 @@ from tests.engine.test_steering import member_of, send, sent_to, users_words
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 from tests.support.loop import Call, TurnModel, failure
+from tests.support.store import of_run
 from tests.unit.loop.test_loop import delegate
 
 
@@ -47,9 +48,9 @@ async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_th
         await harness.start("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL wait>]]", "r1")
         await began.wait()
         await harness.wait_for_event("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
-        one = next(view.row for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        one = next(view.row for view in await harness.members("r1") if view.row.component_id == "one")
         # As another process does: nobody here is told.
-        await harness.database.write(lambda tx: steering.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
+        await harness.database.write(of_run(steering.cancel_member, "r1", one.run_id, "client", clock.now()))
         go_on.set()
         view = await harness.end_of("r1")
         steps = await harness.records.select("SELECT path, state FROM journal WHERE state IN ('waiting', 'started')")
@@ -188,7 +189,7 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
         model.down_from = None
         await fork(harness, "r2", "r3")
         view = await harness.end_of("r3")
-        (member,) = await harness.runs.members("r3")
+        (member,) = await harness.members("r3")
     assert booked == [2, 2]
     assert (view.output and view.output.content) == "Done: Done: 2 nights in Bern"
     assert member.output is not None
@@ -401,7 +402,7 @@ async def test_a_decision_about_a_member_that_is_gone_keeps_no_run_from_pausing(
         await harness.wait_for_event(
             "r1", lambda event: event.kind is EventKind.RUN_PAUSED and event.place == "attempt 2"
         )
-        rows = {view.row.component_id: view.row.state for view in await harness.runs.members("r1")}
+        rows = {view.row.component_id: view.row.state for view in await harness.members("r1")}
         approvals = await harness.records.select("SELECT state FROM approvals ORDER BY path")
     assert rows == {"one": RunState.CANCELLED, "two": RunState.PAUSED}
     assert [row["state"] for row in approvals] == ["closed", "pending"]

@@ -67,7 +67,7 @@ def test_a_window_of_any_length_says_when_it_ends(
     async def tell() -> float:
         broadcaster = cast(Any, SimpleNamespace(has_subscribers=lambda _: False))
         activity = Activity(new_run("r1"))
-        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, StepGate(), activity)
+        outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1, "s1"), settings, StepGate(), activity)
         assert outbox.flush_at() is None
         outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
         at = outbox.flush_at()

@@ -20,7 +20,7 @@ from tests.engine.test_workflows import Works, fork, workflow
 from tests.support.crashes import Fuse, check_each_event_once, end_before_death
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
-from tests.support.store import TABLES
+from tests.support.store import TABLES, of_run
 
 LARGE = 6_000
 """Characters of a large content: more than are stored in place."""
@@ -62,9 +62,9 @@ def everywhere() -> Workflow:
 async def frames(harness: EngineHarness, root_id: str = "r1") -> list[dict[str, Any]]:
     """The events of a run as clients get them, read from the store."""
     root = (await harness.end_of(root_id)).row
-    page = await stored_after(harness.database, root_id, -1, 10_000)
-    of_run = harness.server.frames.of(root)
-    return [json.loads(json_of(frame)) for flush in page.flushes for frame in await of_run.of(flush)]
+    page = await stored_after(harness.database, root.session_id, root_id, -1, 10_000)
+    run_frames = harness.server.frames.of(root)
+    return [json.loads(json_of(frame)) for flush in page.flushes for frame in await run_frames.of(flush)]
 
 
 async def step_results(harness: EngineHarness, run_id: str = "r1") -> list[dict[str, Any]]:
@@ -136,8 +136,8 @@ async def test_a_small_record_is_stored_once_in_a_flush(engines: Engines) -> Non
         (first, output), (_, completed) = events[EventKind.STEP_OUTPUT], events[EventKind.STEP_COMPLETED]
         assert output.data == completed.data
         assert (await harness.records.events("r1", first))[0][1] == completed
-        joined = event_compaction.joined(await harness.database.scan(lambda tx: event_compaction.read(tx, "r1")))
-        await harness.database.write(lambda tx: event_compaction.put(tx, "r1", joined))
+        joined = event_compaction.joined(await harness.database.scan(of_run(event_compaction.read, "r1")))
+        await harness.database.write(of_run(event_compaction.put, "r1", joined))
         assert output in [event for _, event in await harness.stored("r1")]
 
 

@@ -159,6 +159,6 @@ async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(en
 
 
 async def _members(harness: EngineHarness, count: int) -> list[Any]:
-    rows = [view.row for view in await harness.runs.members("r1")]
+    rows = [view.row for view in await harness.members("r1")]
     assert len(rows) == count
     return rows

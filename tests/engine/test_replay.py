@@ -111,12 +111,12 @@ async def test_members_at_work_go_on_and_finished_ones_stay(engines: Engines, mo
         await first.wait_for_event(
             "r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0"
         )
-        before = {view.row.path: view.row for view in await first.runs.members("r1")}
+        before = {view.row.path: view.row for view in await first.members("r1")}
         await first.kill()
     hold.release()
     async with engines(teams=[team]) as second:
         view = await second.end_of("r1")
-        members = {member.row.path: member.row for member in await second.runs.members("r1")}
+        members = {member.row.path: member.row for member in await second.members("r1")}
     assert before["t0/c0"] == members["t0/c0"], "it had ended, and nothing touched it"
     assert members["t0/c1"].run_id == before["t0/c1"].run_id
     assert members["t0/c1"].state is RunState.COMPLETED

@@ -255,7 +255,7 @@ async def test_a_failing_model_ends_its_run_and_a_members_is_told_to_the_leader(
         assert view.output is not None
         assert view.row.state is RunState.COMPLETED
         assert "Helper failed: " in str(view.output.content)
-        (member,) = await harness.runs.members("r2")
+        (member,) = await harness.members("r2")
         assert (member.row.state, member.row.error_code) == (RunState.ERROR, "model_error")
 
 

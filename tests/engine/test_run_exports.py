@@ -14,6 +14,7 @@ from tests.engine.conftest import Engines
 from tests.engine.test_run_forks import fork
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 
 async def exported(harness: EngineHarness, run_id: str) -> dict[str, Any]:
@@ -69,6 +70,6 @@ async def test_an_export_has_only_contents_of_its_session(engines: Engines, mode
     async with engines(agents=[Agent(id="solo", model=model)]) as harness:
         await harness.run("Hello.", "r1", "s1")
         await harness.run("Hello.", "r2", "s2")
-        await harness.database.write(lambda tx: blobs.put(tx, "r1", [content], 1.0))
+        await harness.database.write(of_run(blobs.put, "r1", [content], 1.0))
         assert await harness.server.details.content("s1", content_hash(content)) == content
         assert await harness.server.details.content("s2", content_hash(content)) is None

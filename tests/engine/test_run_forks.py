@@ -108,8 +108,8 @@ async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -
         shop.model.down_from = None
         row = await fork(harness)
         view = await harness.end_of("r2")
-        members = await harness.runs.members("r2")
-        (old,) = await harness.runs.members("r1")
+        members = await harness.members("r2")
+        (old,) = await harness.members("r1")
         steps = {
             view.step.path: view for view in await harness.runs.steps(RunRef(harness.component(), "r2", None, NOBODY))
         }
@@ -138,7 +138,7 @@ async def test_a_member_that_failed_is_asked_again(engines: Engines, shop: Shop)
         shop.model.down_from = None
         await fork(harness)
         view = await harness.end_of("r2")
-        (member,) = await harness.runs.members("r2")
+        (member,) = await harness.members("r2")
     assert content_of(view) == "Done: marked 1 | Done: marked 2"
     assert shop.calls == {1: 1, 2: 1}
     assert member.row.state is RunState.COMPLETED
@@ -155,7 +155,7 @@ async def test_a_fork_of_a_fork_keeps_what_both_did(engines: Engines, shop: Shop
         shop.model.down_from = None
         await fork(harness, "r2", "r3")
         view = await harness.end_of("r3")
-        (old,) = await harness.runs.members("r1")
+        (old,) = await harness.members("r1")
     assert view.row.state is RunState.COMPLETED
     assert view.output is not None
     assert view.output.tools[1].child_run_id == old.row.run_id
@@ -276,7 +276,7 @@ async def test_a_fork_knows_what_was_said_to_the_failed_run(engines: Engines, sh
 async def test_a_fork_from_a_step_takes_over_what_happened_before_its_turn(engines: Engines, shop: Shop) -> None:
     async with engines(teams=[shop.team()]) as harness:
         await harness.run(BOTH, "r1")
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         assert (shop.calls, len(shop.model.calls)) == ({1: 1, 2: 1}, 4)
         last = await fork(harness, from_step="t1/m")
         view = await harness.end_of("r2")

@@ -20,6 +20,7 @@ from musterd.wire.progress import AttemptEntry, attempt_list
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 DELEGATES = '[[DELEGATE one: <TOOL mark {"n": 1}>]]'
 
@@ -31,7 +32,7 @@ async def stored(harness: EngineHarness, run_id: str = "r1") -> tuple[dict[str, 
 
 
 async def attempts_of(harness: EngineHarness, run_id: str = "r1") -> list[AttemptEntry]:
-    rows = await harness.database.read(lambda tx: run_attempts.of_root(tx, run_id))
+    rows = await harness.database.read(of_run(run_attempts.of_root, run_id))
     return attempt_list(await harness.records.row(run_id), rows)
 
 
@@ -135,7 +136,7 @@ async def test_a_call_whose_model_is_being_loaded_says_so_after_a_crash_too(engi
         unloaded.ready.set()
         await second.end_of("r1")
         kinds = [event.kind for _, event in await second.stored("r1")]
-        steps = await second.database.read(lambda tx: journal.steps(tx, "r1"))
+        steps = await second.database.read(of_run(journal.steps, "r1"))
     assert [kind for kind in kinds if kind in (started, completed)] == [started, started, completed]
     assert kinds.index(completed) < kinds.index(EventKind.CONTENT)
     load, call = (step for step in steps if step.kind in (StepKind.LOAD, StepKind.MODEL))

@@ -76,11 +76,11 @@ async def test_a_team_goes_on_with_the_same_members_runs(engines: Engines, model
         await first.start("[[DELEGATE helper: <SAY done>]]", "r1")
         await hold.reached.wait()
         await first.wait_for_event("r1", lambda event: event.place == "t0/c0/t0/m")
-        before = [view.row.run_id for view in await first.runs.members("r1")]
+        before = [view.row.run_id for view in await first.members("r1")]
     hold.release()
     async with engines(teams=[team]) as second:
         view = await second.end_of("r1")
-        members = await second.runs.members("r1")
+        members = await second.members("r1")
         assert view.row.state is RunState.COMPLETED
         assert [member.row.run_id for member in members] == before
         assert [member.row.state for member in members] == [RunState.COMPLETED]

@@ -17,6 +17,7 @@ from musterd.store import steering
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 SLOW = "[[WORDS 3]] slow"
 
@@ -34,7 +35,7 @@ async def sent_to(harness: EngineHarness, run_id: str) -> list[SteeringMessage]:
 
 
 async def member_of(harness: EngineHarness, run_id: str) -> RunView:
-    (member,) = await harness.runs.members(run_id)
+    (member,) = await harness.members(run_id)
     return member
 
 
@@ -171,10 +172,10 @@ async def test_a_member_is_stopped_alone_and_the_leader_goes_on(engines: Engines
         hold = model.hold("slow", after=1)
         await harness.start("[[DELEGATE one: slow || DELEGATE two: quick]]", "r1")
         await hold.reached.wait()
-        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        ann = next(view for view in await harness.members("r1") if view.row.component_id == "one")
         row = await harness.cancel(ann.row.run_id)
         view = await harness.end_of("r1")
-        rows = {one.row.component_id: one for one in await harness.runs.members("r1")}
+        rows = {one.row.component_id: one for one in await harness.members("r1")}
         steps = await harness.runs.steps(RunRef(harness.component(), "r1", "s1", NOBODY))
     assert hold.stopped.is_set(), "its model call was ended"
     assert row.state is RunState.CANCELLED
@@ -216,7 +217,7 @@ async def test_a_member_that_was_to_stop_when_the_process_died_does_not_go_on(
         await first.start("[[DELEGATE one: slow]]", "r1")
         await hold.reached.wait()
         member = (await member_of(first, "r1")).row
-        await first.database.write(lambda tx: steering.cancel_member(tx, "r1", member.run_id, "client", clock.now()))
+        await first.database.write(of_run(steering.cancel_member, "r1", member.run_id, "client", clock.now()))
         await first.kill()
     calls = len(model.calls)
     async with engines(teams=[team(model)]) as second:

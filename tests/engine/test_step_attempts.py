@@ -77,7 +77,7 @@ async def test_steps_say_what_they_are(engines: Engines, model: HeldModel) -> No
     async with engines(teams=[Team(id="team", model=model, members=[member])]) as harness:
         await harness.run(DELEGATES, "r1")
         steps = await steps_of(harness)
-        (member_run,) = await harness.runs.members("r1")
+        (member_run,) = await harness.members("r1")
         own = RunRef(harness.component(), member_run.row.run_id, None, NOBODY)
         of_member = [view.step.path for view in await harness.runs.steps(own)]
     below = member_run.row.run_id
@@ -106,7 +106,7 @@ async def test_a_call_to_several_members_has_the_runs_of_all(engines: Engines, m
     async with engines(teams=[Team(id="team", model=model, members=members, delegate_to_all_members=True)]) as harness:
         await harness.run("[[BROADCAST hello]]", "r1")
         steps = await steps_of(harness)
-        run_ids = {view.row.path: view.row.run_id for view in await harness.runs.members("r1")}
+        run_ids = {view.row.path: view.row.run_id for view in await harness.members("r1")}
     assert steps["t0/c0"]["child_run_ids"] == [run_ids["t0/c0/0"], run_ids["t0/c0/1"]]
     assert steps["t0/c0/1"]["child_run_ids"] == [run_ids["t0/c0/1"]]
     assert (steps["t0/c0/1"]["run_id"], steps["t0/c0/1"]["parent_path"]) == ("r1", "t0/c0")
@@ -162,7 +162,7 @@ async def test_a_model_call_that_a_cancel_stopped_is_a_step(
     async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one")])]) as harness:
         await harness.start("[[DELEGATE one: <SAY held>]]", "r1", options={"budget": budget} if budget else {})
         await hold.reached.wait()
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         await harness.cancel(member.row.run_id if is_member_alone else "r1")
         await harness.end_of("r1")
         step, totals = (await steps_of(harness))["t0/c0/t0/m"], await totals_of(harness)

@@ -19,6 +19,7 @@ from musterd.store import runs
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness, harness_on, read_all, running
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
 ADMIN = Caller(user_id="root", label="root", is_admin=True)
@@ -233,7 +234,7 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
             hold.release()
             await first.sessions.delete("s1", ADA)
             await first.idle()
-            while await first.database.read(lambda tx: runs.state_of(tx, "r1")) is not None:
+            while await first.database.read(of_run(runs.state_of, "r1")) is not None:
                 pass
             await start_as(first, BOB, "r1", "s2", "secret")
             await first.idle()

@@ -49,7 +49,7 @@ class Telling:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
         self.outbox = Outbox(
-            records.database, broadcaster, Lease(root, attempt), own, StepGate(), Activity(new_run(root))
+            records.database, broadcaster, Lease(root, attempt, root), own, StepGate(), Activity(new_run(root))
         )
         self.texts: defaultdict[str, str] = defaultdict(str)
 
@@ -76,7 +76,7 @@ class Telling:
         self.outbox.emit(Event(kind, run, 1.0, data or {}))
 
     async def end(self) -> None:
-        end = End(state=RunState.COMPLETED, at=1.0, session_id=self.root, output=Output(), messages=[])
+        end = End(state=RunState.COMPLETED, at=1.0, output=Output(), messages=[])
         self.texts[self.root] += f"<{EventKind.RUN_COMPLETED}>"
         event = Event(EventKind.RUN_COMPLETED, self.root, 1.0, {})
         await self.outbox.settle(lambda tx, lease, batch: attempt_writes.finish(tx, lease, batch, end), event)

@@ -174,12 +174,12 @@ async def test_a_member_is_stopped_alone(engines: Engines, model: HeldModel, stu
     async with engines(teams=[Team(id="team", model=model, members=members)]) as harness:
         await harness.start("[[DELEGATE one: <TOOL stay {}> || DELEGATE two: <SAY here>]]", "r1")
         await stubborn.began.wait()
-        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        ann = next(view for view in await harness.members("r1") if view.row.component_id == "one")
         await harness.cancel(ann.row.run_id)
         view = await harness.end_of("r1")
         assert view.row.state is RunState.COMPLETED
         assert "Ann was cancelled by a person." in view.output.content  # type: ignore[union-attr]
-        ann = next(view for view in await harness.runs.members("r1") if view.row.component_id == "one")
+        ann = next(view for view in await harness.members("r1") if view.row.component_id == "one")
         assert ann.row.state is RunState.CANCELLED
         assert ann.output is not None
         assert [step["outcome"] for step in ann.output.cut_off] == ["abandoned"]
@@ -204,10 +204,10 @@ async def test_a_member_whose_tool_only_swallows_the_cancel_takes_no_further_tur
     async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[shrug])])]) as harness:
         await harness.start("[[DELEGATE one: <TOOL shrug {}>]]", "r1")
         await began.wait()
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         await harness.cancel(member.row.run_id)
         await harness.end_of("r1")
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         assert member.row.state is RunState.CANCELLED
         assert member.output is not None
         assert [step["outcome"] for step in member.output.cut_off] == ["finished"]

@@ -272,7 +272,7 @@ async def test_other_branches_go_on_until_none_can(engines: Engines, bank: Bank,
         assert (await second.records.row("r1")).state is RunState.RUNNING
         hold.release()
         waiting(await second.end_of("r1"))
-        members = {member.row.path: member.row.state for member in await second.runs.members("r1")}
+        members = {member.row.path: member.row.state for member in await second.members("r1")}
     assert members == {"t0/c0": RunState.PAUSED, "t0/c1": RunState.COMPLETED}
 
 

@@ -122,8 +122,9 @@ async def test_a_paused_run_that_nobody_decides_about_ends(engines: Engines) -> 
         await harness.records.started("r1")
         await harness.records.execute("UPDATE runs SET state = 'paused', worker = NULL, expires_at = 1")
         await harness.records.execute(
-            """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at)
-               VALUES ('a', 'r1', 'r1', 't0/c0', 'confirmation', 'pending', '{}', 1)"""
+            """INSERT INTO approvals (id, shard, root_id, run_id, path, kind, state, request, created_at)
+               SELECT 'a', shard, run_id, run_id, 't0/c0', 'confirmation', 'pending', '{}', 1
+               FROM runs WHERE run_id = 'r1'"""
         )
         await harness.records.accept("r2")
         await harness.engine.upkeep.once()

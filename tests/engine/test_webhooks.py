@@ -16,6 +16,7 @@ from musterd.engine.retention import UNSENT
 from musterd.engine.webhook_requests import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
+from musterd.store.shards import SessionTx
 from tests.engine.conftest import Engines
 from tests.support.endless_server import endless
 from tests.support.engine import NOBODY, EngineHarness
@@ -394,7 +395,9 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "old", now, now))
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "new", now, now + 9))
         assert not await write(
-            lambda tx: deliveries.record_outcome(tx, delivery.id, "old", done, progress_after(done, 1, now))
+            lambda tx: deliveries.record_outcome(
+                SessionTx(tx, delivery.session_id), delivery.id, "old", done, progress_after(done, 1, now)
+            )
         )
         assert (await only(harness)).state == "pending"
 

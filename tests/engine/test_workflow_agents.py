@@ -142,7 +142,7 @@ async def test_a_person_who_cancels_the_agent_cancels_the_run(file_engines: Engi
     async with file_engines(workflows=[steps.workflow]) as harness:
         await harness.start("wait", "r1")
         await hold.reached.wait()
-        (agent,) = await harness.runs.members("r1")
+        (agent,) = await harness.members("r1")
         await harness.runs.steering.cancel_member(agent.row, "somebody", None)
         view = await harness.end_of("r1")
     assert view.row.state is RunState.CANCELLED
@@ -157,7 +157,7 @@ async def test_a_person_who_cancels_the_agent_while_a_step_waits_cancels_the_run
     async with engines(workflows=[steps.workflow]) as harness:
         paused = await harness.run(MESSAGE, "r1")
         assert paused.row.state is RunState.PAUSED
-        members = {member.row.path: member.row for member in await harness.runs.members("r1")}
+        members = {member.row.path: member.row for member in await harness.members("r1")}
         await harness.runs.steering.cancel_member(members["a"], "somebody", None)
         view = await harness.end_of("r1")
         pending = await harness.records.select("SELECT path FROM approvals WHERE state = 'pending'")

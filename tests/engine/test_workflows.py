@@ -452,7 +452,7 @@ async def test_one_branch_can_be_cancelled_alone(file_engines: Engines, works: W
     async with file_engines(workflows=[workflow(both, works.step("last"))]) as harness:
         await harness.start("go", "r1")
         await hold.reached.wait()
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         await harness.runs.steering.cancel_member(member.row, "somebody", None)
         view = await harness.end_of("r1")
     assert content(view) == "go>b>last"
@@ -472,7 +472,7 @@ async def test_a_branch_that_waits_can_be_cancelled_alone(file_engines: Engines,
     async with file_engines(workflows=[workflow(both, works.step("last"))]) as harness:
         await harness.start('[[TOOL delete_file {"path": "/x"}]]', "r1")
         waiting(await harness.end_of("r1"))
-        (member,) = await harness.runs.members("r1")
+        (member,) = await harness.members("r1")
         await harness.runs.steering.cancel_member(member.row, "somebody", None)
         await harness.idle()
         view = await harness.end_of("r1")
@@ -580,7 +580,7 @@ async def test_questions_and_further_tries_are_steps_of_the_workflow(file_engine
         await decide(harness, requirement)
         view = await harness.end_of("r1")
         steps = {item.step.path: item for item in await steps_of(harness.database, view.row, None, None)}
-        members = {member.row.path: member.row.run_id for member in await harness.runs.members("r1")}
+        members = {member.row.path: member.row.run_id for member in await harness.members("r1")}
     assert view.row.state is RunState.ERROR
     assert steps["s0/s0/q"].run_id == "r1"
     assert steps["s0/s0/r1"].run_id == "r1"

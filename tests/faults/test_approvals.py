@@ -7,6 +7,7 @@ import pytest
 from musterd.store import events
 from tests.support.crashes import check_calls, check_each_event_once
 from tests.support.process import Deployment, Process
+from tests.support.store import of_run
 
 MESSAGE = '[[DELEGATE helper: <TOOL pay {"n": 1}>]]'
 TO = "teams/desk"
@@ -49,7 +50,7 @@ def check_end(site: Deployment, last: Process) -> None:
         view = last.ended("r1", TO)
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: paid 1")
     assert paid(site) == 1
-    stored = site.do(lambda tx: events.every(tx, "r1"))
+    stored = site.do(of_run(events.every, "r1"))
     check_each_event_once(stored)
     check_calls(stored)
     assert site.select("SELECT count(*) AS n FROM approvals WHERE state IN ('pending', 'decided')") == [{"n": 0}]

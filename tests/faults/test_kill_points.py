@@ -11,6 +11,7 @@ from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.store import events
 from tests.support.crashes import VisibleText, check_calls, check_each_event_once
 from tests.support.process import Deployment, until
+from tests.support.store import of_run
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
 # Points of webhooks, schedules and imports, which these runs do not reach.
@@ -38,7 +39,7 @@ def calls(site: Deployment) -> Counter[str]:
 
 
 def stored_events(site: Deployment, run_id: str) -> list[tuple[int, Event]]:
-    return site.do(lambda tx: events.every(tx, run_id))
+    return site.do(of_run(events.every, run_id))
 
 
 def check_end(site: Deployment, run_id: str, stored: set[str], call_counts: Counter[str]) -> None:

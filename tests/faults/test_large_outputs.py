@@ -9,6 +9,7 @@ import pytest
 from musterd.store import events
 from tests.support.crashes import check_each_event_once
 from tests.support.process import Deployment, deployment_of
+from tests.support.store import of_run
 
 LARGE, STEPS = 6_000, 6
 
@@ -35,4 +36,4 @@ def test_killed_between_the_commit_and_what_follows(site: Deployment, point: str
     assert {len(event["content"]) for event in completed.values()} == {LARGE}
     assert page[-1]["step_results"] == view["step_results"]
     assert "content_at" not in json.dumps([page, view])
-    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
+    check_each_event_once(site.do(of_run(events.every, "r1")))

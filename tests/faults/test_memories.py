@@ -8,6 +8,7 @@ import pytest
 from musterd.store import events
 from tests.support.crashes import check_each_event_once
 from tests.support.process import Deployment, deployment_of
+from tests.support.store import of_run
 
 TASK = '[[TOOL update_user_memory {"task": "I like tea"}]]'
 POINTS = [("asked", 1), ("asked", 2), ("settling", 1), ("settled", 1)]
@@ -50,4 +51,4 @@ def _check(site: Deployment, message: str, to: str, point: str, n: int) -> None:
     assert view["status"] == "COMPLETED"
     assert view["memories"] == {"added": [memory["memory_id"]]}
     assert (memory["memory"], memory["source_run_id"], memory["user_id"]) == ("I like tea", "r1", "ada")
-    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
+    check_each_event_once(site.do(of_run(events.every, "r1")))

@@ -11,6 +11,7 @@ from musterd.loop.run_tree import digest
 from musterd.store import events
 from tests.support.crashes import check_each_event_once
 from tests.support.process import Deployment, deployment_of
+from tests.support.store import of_run
 
 STEPS = {"s0/s0": "then", "s1/b0": "left", "s2/i0/s0": "more", "s2/i1/s0": "more", "s3/s0": "this", "s4/s0": "last"}
 CHOICES = {
@@ -63,7 +64,7 @@ def check_end(site: Deployment, done: set[str], before: Counter[str]) -> None:
     for line, count in after.items():
         assert count <= before[line] + (0 if line in done else 1), f"{line} was done {count} times"
     assert {line for line in after if not line.startswith("model")} == {*map(step_line, STEPS), *CHOICES.values()}
-    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
+    check_each_event_once(site.do(of_run(events.every, "r1")))
 
 
 def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) -> None:
@@ -84,4 +85,4 @@ def test_killed_while_a_branch_in_a_loop_waits_for_a_person(site: Deployment) ->
     assert view["content"] == "go>free>end"
     assert Counter(line.split()[1] for line in site.counts().elements()) == {"guarded": 2, "free": 2, "end": 1}
     assert set(site.counts().values()) == {1}, "each call has its own key, and was made once"
-    check_each_event_once(site.do(lambda tx: events.every(tx, "r1")))
+    check_each_event_once(site.do(of_run(events.every, "r1")))

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Loop, Step, StepInput, Team, Workflow, tool
+from musterd.store import runs
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, problem, wrong_fields
+from tests.support.store import of_run
 
 DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
 RUN = "/teams/demo-team/runs/r1"
@@ -93,7 +95,7 @@ async def test_a_member_at_work_has_those_it_has_passed(client: ServerClient) ->
     second = client.model.hold("Look")
     first.release()
     await second.reached.wait()
-    member = next(row.run_id for row in await client.server.runs.following.tree("r1") if row.parent_id)
+    member = next(row.run_id for row in await client.server.database.read(of_run(runs.tree, "r1")) if row.parent_id)
     path = f"/teams/demo-team/runs/{member}/checkpoints"
     page = await client.get(path, session_id="s1")
     assert page["run_id"] == member
@@ -117,7 +119,7 @@ async def test_a_member_that_is_shown_its_earlier_runs_has_none_before_its_end(s
         hold = model.hold("wait")
         run = await client.begin("Ask. [[DELEGATE writer-agent: wait]]", session_id="s1", run_id="r1")
         await hold.reached.wait()
-        member = next(row.run_id for row in await client.server.runs.following.tree("r1") if row.parent_id)
+        member = next(row.run_id for row in await client.server.database.read(of_run(runs.tree, "r1")) if row.parent_id)
         path = f"/teams/demo-team/runs/{member}/checkpoints"
         assert (await client.get(path, session_id="s1"))["checkpoints"] == []
         hold.release()

@@ -8,7 +8,7 @@ from dirty_equals import IsFloat, IsInt, IsStr
 
 from musterd import Agent, Team, tool
 from musterd.http import run_export
-from musterd.store.rows import GET_RUN
+from musterd.store.rows import GET_RUN_BY_ID
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, problem, read_stream
@@ -278,7 +278,7 @@ async def test_a_rerun_has_the_same_input(client: ServerClient) -> None:
     again = await client.get(f"/runs/{receipt['run_id']}", wait=60)
     assert (again["status"], again["input"], again["metadata"]) == ("COMPLETED", run["input"], run["metadata"])
     assert again["user_id"] == "u1"
-    row = await client.server.database.read(lambda tx: tx.one(GET_RUN, {"run_id": receipt["run_id"]}))
+    row = await client.server.database.read(lambda tx: tx.one(GET_RUN_BY_ID, {"run_id": receipt["run_id"]}))
     assert row is not None
     assert (row["priority"], row["deadline_at"] is not None) == (3, True)
     repeated = await client.http.post(f"/runs/{run['run_id']}/rerun", headers={"idempotency-key": "k1"})

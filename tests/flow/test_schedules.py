@@ -86,9 +86,9 @@ class Site:
 
 
 async def _run(tx: Any, run_id: str) -> Any:
-    from musterd.store.rows import GET_RUN, run_row
+    from musterd.store.rows import GET_RUN_BY_ID, run_row
 
-    return run_row(await tx.one(GET_RUN, {"run_id": run_id}))
+    return run_row(await tx.one(GET_RUN_BY_ID, {"run_id": run_id}))
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from dirty_equals import IsFloat, IsStr
 
 from musterd import Agent, Team
 from musterd.guards import InputCheckError, PIIDetectionGuardrail, RunInput
+from musterd.store import runs
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient, problem, wrong_fields
+from tests.support.store import of_run
 
 PATH = "/teams/demo-team/runs/{}/messages"
 
@@ -103,7 +105,7 @@ async def test_a_member_shows_its_own_steps_and_messages_alone(client: ServerCli
     hold = client.model.hold("wait", after=1)
     run = await client.begin("[[DELEGATE weather-agent: wait]]", session_id="s1", run_id="r1")
     await hold.reached.wait()
-    (member,) = [row for row in await client.server.runs.following.tree("r1") if row.parent_id is not None]
+    (member,) = [row for row in await client.server.database.read(of_run(runs.tree, "r1")) if row.parent_id is not None]
     top, own = "/teams/demo-team/runs/r1", f"/agents/weather-agent/runs/{member.run_id}"
     for words, to in (("to the leader", {}), ("to the member", {"member_run_id": member.run_id})):
         answer = await client.http.post(f"{top}/messages", data={"message": words, "session_id": "s1", **to})

@@ -18,7 +18,7 @@ from musterd.store import approval_inbox, decisions, pauses
 from musterd.store.attempt_writes import Batch
 from musterd.store.database import for_sqlite
 from musterd.store.pauses import Pause
-from tests.support.store import NOBODY, Records, lease_of
+from tests.support.store import NOBODY, Records, lease_of, of_run
 
 ANA = Caller(user_id="ana", label="ana")
 
@@ -47,7 +47,7 @@ async def pause(
     opened = [asks(run, **changes)]
     if second is not None:
         opened.append(asks(run, id=f"also {run_id}", path="t0/c1", **second))
-    how = Pause(at=5.0, expires_at=9_999.0, session_id=run.session_id, output=Output(content="why"), messages=["{}"])
+    how = Pause(at=5.0, expires_at=9_999.0, output=Output(content="why"), messages=["{}"])
     await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(opened=opened), how))
 
 
@@ -65,7 +65,7 @@ async def test_pages_come_newest_first(records: Records) -> None:
     assert await search_inbox(records, limit=2, page=4) == ([], 5)
     said = [Decision(key="ask r3", verdict=Verdict.REFUSED)]
     how = decisions.DecisionSource(by="me", now=7.0)
-    await records.database.write(lambda tx: decisions.decide(tx, "r3", said, how))
+    await records.database.write(of_run(decisions.decide, "r3", said, how))
     await records.cancel("r2")
     assert await search_inbox(records, status="pending") == (["r4", "r1", "r0"], 3)
     assert await search_inbox(records, status="rejected") == (["r3"], 1)
@@ -118,7 +118,7 @@ async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> 
     assert await search_inbox(records) == ([], 0)
     said = [Decision(key="ask r1", verdict=Verdict.RUN)]
     how = decisions.DecisionSource(by="me", now=7.0)
-    await records.database.write(lambda tx: decisions.decide(tx, "r1", said, how))
+    await records.database.write(of_run(decisions.decide, "r1", said, how))
     assert await search_inbox(records, approval_type="audit", status="approved") == (["r1"], 1)
 
 

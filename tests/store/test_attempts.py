@@ -10,7 +10,7 @@ from musterd.core.records import Output, RunRow, StepState, Usage
 from musterd.core.states import RunState
 from musterd.store import claims, journal, workers
 from musterd.store.attempt_writes import Batch, CancelStored, MemberRecord
-from tests.support.store import Records, delta, lease_of, member_of, promoted_id, step
+from tests.support.store import Records, delta, lease_of, member_of, of_run, promoted_id, step
 
 # Claims
 
@@ -67,7 +67,7 @@ async def test_a_second_attempt_forgets_nothing(records: Records) -> None:
     assert again.started_at == root.started_at, "when the first attempt began"
     assert (again.next_event, await records.events("r1")) == (1, [(0, delta("m1"))])
     assert await records.states() == {"r1": "running", "m1": "running", "r2": "queued", "m2": "running"}
-    (stored_step,) = await records.database.read(lambda tx: journal.steps(tx, "r1"))
+    (stored_step,) = await records.database.read(of_run(journal.steps, "r1"))
     assert stored_step == step(root, "t0/m"), "as its first attempt wrote it"
     assert await records.select("SELECT run_id FROM run_io ORDER BY run_id") == [
         {"run_id": "m1"},

@@ -7,7 +7,7 @@ from musterd.core.records import StepKind, StepState
 from musterd.core.states import RunState
 from musterd.store import run_outputs, steering, workers
 from tests.store.test_pauses import asks, pause
-from tests.support.store import HERE, Records, member_of, promoted_id, step
+from tests.support.store import HERE, Records, member_of, of_run, promoted_id, step
 
 
 async def test_no_such_run(records: Records) -> None:
@@ -98,7 +98,7 @@ async def test_what_a_dead_worker_had_begun_is_told(records: Records) -> None:
     assert await records.states() == {"r1": "ready"}
     await records.cancel("r1")
     assert await records.select("SELECT path, state FROM journal") == [{"path": "t0/c0", "state": "unknown"}]
-    output = await records.database.read(lambda tx: run_outputs.get(tx, "r1"))
+    output = await records.database.read(of_run(run_outputs.get, "r1"))
     assert output.cut_off == [{"path": "t0/c0", "kind": "tool", "name": None, "outcome": "unknown"}]
 
 
@@ -109,7 +109,7 @@ async def test_no_step_is_left_open(records: Records) -> None:
     question = step(run, "t0/c0/t0/c0", StepState.WAITING)
     await records.append(run, started=[member_of(run, "m1")])
     await pause(records, run, opened=[asks(run, question.path)], steps=[delegation, question])
-    await records.database.write(lambda tx: steering.cancel_member(tx, "r1", "m1", "me", 9.0))
+    await records.database.write(of_run(steering.cancel_member, "r1", "m1", "me", 9.0))
     await records.cancel("r1")
     assert {row["state"] for row in await records.select("SELECT state FROM journal")} == {"failed"}
 

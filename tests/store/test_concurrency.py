@@ -12,6 +12,7 @@ from musterd.core.states import RunState
 from musterd.store import blobs, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempt_writes import CancelStored
+from musterd.store.shards import SessionTx
 from tests.support.store import Records, delta, member_of, promoted_id
 
 
@@ -125,16 +126,20 @@ async def test_processes_that_start_at_once_agree_on_one_instance(records: Recor
 
 
 async def test_the_same_media_at_once_is_stored_once(records: Records) -> None:
-    await asyncio.gather(*(records.database.write(lambda tx: blobs.put(tx, "s1", [b"same"], 1.0)) for _ in range(6)))
+    await asyncio.gather(
+        *(records.database.write(lambda tx: blobs.put(SessionTx(tx, "s1"), "r1", [b"same"], 1.0)) for _ in range(6))
+    )
     assert len(await records.select("SELECT hash FROM blobs")) == 1
 
 
 async def test_media_that_a_run_takes_up_while_the_last_other_lets_go_of_them_stay(records: Records) -> None:
     def put(run_id: str, *contents: bytes) -> Awaitable[None]:
-        return records.database.write(lambda tx: blobs.put(tx, run_id, contents, 1.0, until_end=True))
+        return records.database.write(
+            lambda tx: blobs.put(SessionTx(tx, run_id), run_id, contents, 1.0, until_end=True)
+        )
 
     def release(run_id: str) -> Awaitable[None]:
-        return records.database.write(lambda tx: blobs.release(tx, run_id))
+        return records.database.write(lambda tx: blobs.release(SessionTx(tx, run_id), run_id))
 
     for turn in range(20):
         await put("old", b"same")

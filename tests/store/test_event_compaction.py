@@ -8,7 +8,7 @@ import pytest
 
 from musterd.core.events import Event, EventKind
 from musterd.store import event_compaction, events
-from tests.support.store import Records, delta
+from tests.support.store import Records, delta, of_run
 
 LATER = 10_000.0
 
@@ -43,14 +43,14 @@ async def stored(records: Records) -> None:
 async def join(records: Records) -> int:
     roots = await records.database.scan(lambda tx: event_compaction.unjoined(tx, LATER, 10))
     fewer = 0
-    for root_id in roots:
+    for root_id, _ in roots:
         fewer += await join_one(records, root_id)
     return fewer
 
 
 async def join_one(records: Records, root_id: str) -> int:
-    joined = event_compaction.joined(await records.database.scan(lambda tx: event_compaction.read(tx, root_id)))
-    return await records.database.write(lambda tx: event_compaction.put(tx, root_id, joined))
+    joined = event_compaction.joined(await records.database.scan(of_run(event_compaction.read, root_id)))
+    return await records.database.write(of_run(event_compaction.put, root_id, joined))
 
 
 def texts_and_others(indexed: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
@@ -86,9 +86,9 @@ async def test_a_long_story_is_read_in_pages(records: Records, monkeypatch: pyte
     whole = await records.events("r1")
     monkeypatch.setattr(event_compaction, "PAGE_ROWS", 2)
     monkeypatch.setattr(events, "PAGE_FLUSHES", 2)
-    assert await records.database.scan(lambda tx: events.every(tx, "r1")) == whole
+    assert await records.database.scan(of_run(events.every, "r1")) == whole
     await join(records)
-    assert texts_and_others(await records.database.scan(lambda tx: events.every(tx, "r1"))) == texts_and_others(whole)
+    assert texts_and_others(await records.database.scan(of_run(events.every, "r1"))) == texts_and_others(whole)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
@@ -97,7 +97,7 @@ async def test_page_by_page_nothing_is_missed(records: Records, limit: int) -> N
     await join(records)
     whole, pieces, last, is_last = await records.events("r1"), [], -1, False
     while not is_last:
-        page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
+        page = await records.database.read(of_run(events.after, "r1", last, limit))
         pieces += [(first + offset, event) for first, run in page.flushes for offset, event in enumerate(run)]
         last, is_last = page.last_index, page.is_last
     assert texts_and_others(pieces) == texts_and_others(whole)

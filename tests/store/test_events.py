@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from musterd.core.events import Event, EventKind
 from musterd.store import events
 from musterd.store.database import Database
-from tests.support.store import Records, delta
+from tests.support.store import Records, delta, of_run
 
 
 async def stored(records: Records, *sizes: int) -> list[str]:
@@ -28,7 +28,7 @@ async def test_reading_on_from_any_index(records: Records, limit: int) -> None:
     for after in range(-1, 10):
         read, last, is_last = [], after, False
         while not is_last:
-            page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
+            page = await records.database.read(of_run(events.after, "r1", last, limit))
             read += [event.data["text"] for _, flush in page.flushes for event in flush]
             assert page.last_index >= last
             last, is_last = page.last_index, page.is_last
@@ -47,7 +47,8 @@ async def test_unknown_kinds_are_passed_over_and_keep_their_indexes(records: Rec
     for kinds in [*rows, ["content"]]:
         payload = json.dumps([[kind, "r1", 1.0, {}, ""] for kind in kinds])
         await records.execute(
-            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, :n, :p)",
+            """INSERT INTO run_events (root_id, first_index, shard, count, payload)
+               SELECT run_id, :i, shard, :n, :p FROM runs WHERE run_id = 'r1'""",
             i=index, n=len(kinds), p=payload,
         )  # fmt: skip
         index += len(kinds)
@@ -59,7 +60,7 @@ async def test_the_place_of_an_event_is_stored(records: Records) -> None:
     run = await records.started("r1")
     event = Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, {"tool": {}}, "t0/c0")
     await records.append(run, events=[event])
-    assert await records.database.read(lambda tx: events.every(tx, "r1")) == [(0, event)]
+    assert await records.database.read(of_run(events.every, "r1")) == [(0, event)]
     assert event.key == ("r1", "tool_call_started", "t0/c0")
 
 
@@ -68,10 +69,11 @@ async def test_a_page_of_unknown_kinds_is_not_the_last(records: Records) -> None
     for index in range(5):
         kind = "content" if index == 4 else "from_the_future"
         await records.execute(
-            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, 1, :p)",
+            """INSERT INTO run_events (root_id, first_index, shard, count, payload)
+               SELECT run_id, :i, shard, 1, :p FROM runs WHERE run_id = 'r1'""",
             i=index, p=json.dumps([[kind, "r1", 1.0, {}, ""]]),
         )  # fmt: skip
-    page = await records.database.read(lambda tx: events.after(tx, "r1", -1, 2))
+    page = await records.database.read(of_run(events.after, "r1", -1, 2))
     assert (page.flushes, page.last_index, page.is_last) == ([], 1, False)
 
 
@@ -92,7 +94,7 @@ async def test_a_page_is_a_prefix_of_what_is_left(database: Database, sizes: lis
     await records.execute("DELETE FROM runs")
     await records.execute("DELETE FROM run_io")
     texts = await stored(records, *sizes)
-    page = await database.read(lambda tx: events.after(tx, "r1", after, limit))
+    page = await database.read(of_run(events.after, "r1", after, limit))
     numbered = [(first + offset, event.data["text"]) for first, run in page.flushes for offset, event in enumerate(run)]
     assert numbered == list(enumerate(texts))[after + 1 :][: len(numbered)]
     assert page.is_last or numbered

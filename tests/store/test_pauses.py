@@ -13,7 +13,7 @@ from musterd.core.states import RunState
 from musterd.store import approvals, decisions, disconnect, pauses, run_forks, sessions, steering
 from musterd.store.attempt_writes import Batch, CancelStored, Settled
 from musterd.store.pauses import DecisionStored, Pause
-from tests.support.store import Records, lease_of, member_of, new_run, promoted_id, step
+from tests.support.store import Records, lease_of, member_of, new_run, of_run, promoted_id, step
 
 YES = Verdict.RUN
 ME = decisions.DecisionSource(by="me", now=7.0)
@@ -36,13 +36,13 @@ def asks(run: RunRow, path: str = "t0/c0", name: str = "q1") -> Requirement:
 
 
 async def pause(records: Records, run: RunRow, **batch: Any) -> Settled:
-    how = Pause(at=5.0, expires_at=99.0, session_id=run.session_id, output=Output(content="why"), messages=["{}"])
+    how = Pause(at=5.0, expires_at=99.0, output=Output(content="why"), messages=["{}"])
     return await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(**batch), how))
 
 
 async def decide(records: Records, key: str, verdict: Verdict = YES, run_id: str = "r1", **said: Any) -> RunRow:
     said_so = [Decision(key=key, verdict=verdict, **said)]
-    return await records.database.write(lambda tx: decisions.decide(tx, run_id, said_so, ME))
+    return await records.database.write(of_run(decisions.decide, run_id, said_so, ME))
 
 
 async def paused(records: Records, *names: str) -> RunRow:
@@ -137,7 +137,7 @@ async def test_what_cannot_be_decided(records: Records) -> None:
     with pytest.raises(InvalidInput):
         await decide(records, "other")
     with pytest.raises(InvalidInput):
-        await records.database.write(lambda tx: decisions.decide(tx, "r1", [], ME))
+        await records.database.write(of_run(decisions.decide, "r1", [], ME))
     await records.cancel("r1")
     assert await states(records) == [("q1", "closed")]
     with pytest.raises(Conflict):
@@ -148,10 +148,10 @@ async def test_one_decision_that_is_wrong_takes_none(records: Records) -> None:
     await paused(records, "q1", "q2")
     both = [Decision(key="q1", verdict=YES), Decision(key="q3", verdict=YES)]
     with pytest.raises(InvalidInput):
-        await records.database.write(lambda tx: decisions.decide(tx, "r1", both, ME))
+        await records.database.write(of_run(decisions.decide, "r1", both, ME))
     both[1:] = [Decision(key="call of q1", verdict=Verdict.REFUSED)]
     with pytest.raises(InvalidInput, match="two decisions"):
-        await records.database.write(lambda tx: decisions.decide(tx, "r1", both, ME))
+        await records.database.write(of_run(decisions.decide, "r1", both, ME))
     assert await states(records) == [("q1", "pending"), ("q2", "pending")]
     assert (await records.row("r1")).state is RunState.PAUSED
 
@@ -195,7 +195,7 @@ async def test_a_call_that_is_cut_off_again_asks_anew(records: Records) -> None:
     await records.append(run, consumed=["t0/c0"], steps=[restarted])
     anew = replace(asks(run, name="q2"), started_at=8.0)
     await records.append(run, opened=[anew])
-    before, row = await records.database.read(lambda tx: approvals.of_root(tx, "r1"))
+    before, row = await records.database.read(of_run(approvals.of_root, "r1"))
     assert (row.requirement, row.state, row.decision) == (anew, "pending", None)
     assert (before.requirement.id, before.state) == ("q1", "consumed"), "who decided about it stays on record"
     await decide(records, "q1")
@@ -209,7 +209,7 @@ async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_del
         await decide(records, "q1")
     said = SteeringMessage(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
     with pytest.raises(Conflict):
-        await records.database.write(lambda tx: steering.send(tx, "r1", said))
+        await records.database.write(of_run(steering.send, "r1", said))
     assert (await records.row("r1")).state is RunState.PAUSED
     assert await states(records) == [("q1", "pending")]
 

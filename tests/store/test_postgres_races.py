@@ -34,7 +34,7 @@ from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import run_params
 from musterd.store.user_limits import UserLimits
 from tests.support.published_chunks import publish
-from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run, promoted_id
+from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run, of_run, promoted_id
 
 T = TypeVar("T")
 WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -80,12 +80,12 @@ def accepting(records: Records, run_id: str) -> Work[Accepted]:
 
 
 def settling(run: RunRow, state: RunState = RunState.COMPLETED) -> Work[Settled]:
-    end = End(state=state, at=501.0, session_id=run.session_id, output=Output(), messages=[])
+    end = End(state=state, at=501.0, output=Output(), messages=[])
     return lambda tx: attempt_writes.finish(tx, lease_of(run), Batch(), end)
 
 
 def cancelling(run_id: str) -> Work[cancels.StopResult | None]:
-    return lambda tx: cancels.request(tx, run_id, "alice", 502.0)
+    return of_run(cancels.request, run_id, "alice", 502.0)
 
 
 def releasing(worker: str = "w1") -> Work[workers.Released]:
@@ -326,6 +326,17 @@ async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
     )
     assert tries >= 3
     assert [row["next_seq"] for row in await records.select("SELECT next_seq FROM sessions")] == [3, 3]
+
+
+async def test_an_id_that_two_callers_choose_at_once_is_one_run(records: Records) -> None:
+    """The key of a run holds the shard of its session, so it does not keep them apart."""
+    alice, bob = (Caller(user_id=name, label=name) for name in ("alice", "bob"))
+    first = records.candidate(new_run("r1", "s1", created_at=500.0), caller=alice, has_chosen_id=True)
+    async with held(records, lambda tx: acceptance.accept(tx, first)):
+        second = await waiting(records, records.accept("r1", "s2", caller=bob, has_chosen_id=True))
+    with pytest.raises(Conflict, match="taken"):
+        await second
+    assert [row["session_id"] for row in await records.select("SELECT session_id FROM runs")] == ["s1"]
 
 
 async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(records: Records) -> None:

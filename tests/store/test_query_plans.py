@@ -67,7 +67,7 @@ from musterd.store import (
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
-from musterd.store.rows import GET_RUN, RUN_FIELDS
+from musterd.store.rows import GET_RUN, GET_RUN_BY_ID, RUN_FIELDS
 from tests.support.store import statements_of
 
 ROWS = 10_000
@@ -144,6 +144,9 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
     run_outputs.GET_INPUT: {"run_id": "r70"},
     GET_RUN: {"run_id": "r70"},
+    GET_RUN_BY_ID: {"run_id": "r70"},
+    runs.SESSION: {"run_id": "r70"},
+    **{view: {"run_id": "r70"} for view in runs.VIEWS_IN_SESSION.values()},
     idempotency.GET: {"caller": "", "kind": "run_id", "key": "r70"},
     idempotency.RUN_NAMED: {"caller": "ada", "name": "r70"},
     idempotency.RUN_NAMED_IN_SESSION: {"session_id": "s1", "name": "r70"},
@@ -182,6 +185,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     attempt_input.GET_MESSAGES: {"run_id": "r70"},
     journal.STEPS: {"root_id": "r70"},
     journal.STEPS_WITH_CONTENTS: {"root_id": "r70"},
+    step_contents.OF_TREE: {"root": "r70", "paths": '["s0"]'},
     step_contents.READ: {"roots": '["r70"]', "paths": '["s0"]'},
     run_steps.RESULTS: {"root": "r70", "paths": '["t0/m"]'},
     journal.USAGE: {"root_id": "r70"},
@@ -208,11 +212,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     run_steps.PLACES_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     run_steps.APPROVALS: {"root": "r70"},
     transitions.PAUSE_MEMBERS: {"root": "r70"},
-    cancels.GET: {"run_id": "r70"},
+    cancels.GET: {"run_id": "r70", "session_id": "s7"},
     events.AFTER: {"root_id": "r70", "start": 900, "limit": 200},
     sessions.GET: {"session_id": "s7"},
     sessions.LOCK: {"session_id": "s7"},
-    cancels.LOCK_SESSION: {"run_id": "r70"},
+    cancels.LOCK_SESSION: {"session_id": "s7"},
     workers.LOCK_SESSIONS: {"worker": "w"},
     sessions.LIVE_RUNS: {"session_id": "s7"},
     sessions.LIST_DELETED: {"now": 1e9},
@@ -422,20 +426,22 @@ def big(template: Path) -> Iterator[sqlite3.Connection]:
         columns = ", ".join(name for name in others if name != "holder")
         state = "CASE WHEN :n > 9000 THEN 'queued' WHEN :n > 8000 THEN 'ready' ELSE 'completed' END"
         connection.executemany(
-            f"""INSERT INTO runs (run_id, session_id, lane, seq, state, holder, {columns})
-                VALUES ('r' || :n, 's' || :n % 10, 's' || :n % 10, :n, {state}, NULL, {values})""",  # noqa: S608
+            f"""INSERT INTO runs (run_id, shard, session_id, lane, seq, state, holder, {columns})
+                VALUES ('r' || :n, :n % 10, 's' || :n % 10, 's' || :n % 10, :n, {state}, NULL, {values})""",  # noqa: S608
             [{"n": number} for number in range(ROWS)],
         )
-        connection.executemany("INSERT INTO run_io (run_id, input) VALUES (?, '{}')", [(f"r{n}",) for n in range(ROWS)])
         connection.executemany(
-            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r70', ?, 1, '[]')",
+            "INSERT INTO run_io (run_id, shard, input) VALUES (?, ?, '{}')", [(f"r{n}", n % 10) for n in range(ROWS)]
+        )
+        connection.executemany(
+            "INSERT INTO run_events (root_id, first_index, shard, count, payload) VALUES ('r70', ?, 0, 1, '[]')",
             [(n,) for n in range(ROWS)],
         )
         yield connection
 
 
 def plan(connection: sqlite3.Connection, statement: Statement, params: Mapping[str, Any]) -> list[str]:
-    rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params)
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", {"shard": 0, **params})
     return [str(row[-1]) for row in rows]
 
 
@@ -584,13 +590,13 @@ STEPS = 5_000  # a look at each of 1,000 rows takes more
     "statement, params",
     [
         *((view, HOT[view]) for view in runs.VIEWS.values()),
-        (runs.AHEAD, {"lane": "s7", "seq": 9017}),
+        (runs.AHEAD, {"lane": "s7", "seq": 9017, "shard": 7}),
         (transitions.CLAIM, HOT[transitions.CLAIM]),
         (transitions.CLAIM_NAMED, HOT[transitions.CLAIM_NAMED]),
         (transitions.PROMOTE, HOT[transitions.PROMOTE]),
         (runs.HISTORY, HOT[runs.HISTORY]),
         (events.AFTER, {"root_id": "r70", "start": 9_900, "limit": 50}),
-        (session_runs.AFTER, {"session_id": "s7", "seq": 9_900, "limit": 100}),
+        (session_runs.AFTER, {"session_id": "s7", "seq": 9_900, "limit": 100, "shard": 7}),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )
@@ -609,6 +615,7 @@ def work(connection: sqlite3.Connection, statement: Statement, params: Mapping[s
         ticks += 1
         return 0
 
+    params = {"shard": 0, **params}
     connection.execute(for_sqlite(statement.text), params).fetchall()  # the first also reads the schema
     connection.rollback()
     connection.set_progress_handler(count, 100)
@@ -661,6 +668,7 @@ def test_a_page_of_runs_goes_by_an_index(
 @pytest.mark.parametrize("filters", [{"limit": 20}, {"limit": 20, "before": "r5007"}, {"limit": 20, "before": "nope"}])
 def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, filters: dict[str, Any]) -> None:
     statement, params = run_lists.of_session_statement(run_lists.SessionRunsQuery(session_id="s7", **filters))
+    params["shard"] = 7
     steps = plan(big, statement, params)
     assert any("runs_session" in step for step in steps), steps
     assert work(big, statement, params) < STEPS

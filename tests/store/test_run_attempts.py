@@ -10,11 +10,11 @@ from musterd.core.totals import Totals
 from musterd.store import journal, pauses, run_attempts, workers
 from musterd.store.attempt_writes import Batch
 from musterd.store.pauses import Pause
-from tests.support.store import HERE, Records, delta, lease_of, member_of, step
+from tests.support.store import HERE, Records, delta, lease_of, member_of, of_run, step
 
 
 async def stored(records: Records, run_id: str = "r1") -> list[RunAttempt]:
-    return list(await records.database.read(lambda tx: run_attempts.of_root(tx, run_id)))
+    return list(await records.database.read(of_run(run_attempts.of_root, run_id)))
 
 
 async def released(records: Records, worker: str = "w1", *, crashed: bool, at: float = 500.0) -> None:
@@ -78,7 +78,7 @@ async def test_an_attempt_that_stored_nothing_ended_when_it_began(records: Recor
 async def test_processes_that_stop_hand_over(records: Records) -> None:
     await records.started("r1")
     await records.started("r2", "s2")
-    await records.database.write(lambda tx: workers.hand_over(tx, "r2", 1, 400.0, crashed=True))
+    await records.database.write(of_run(workers.hand_over, "r2", 1, 400.0, crashed=True))
     await released(records, crashed=False)
     (own,), (other,) = await stored(records), await stored(records, "r2")
     assert (own.outcome, own.ended_at) == (AttemptOutcome.HANDED_OVER, 500.0)
@@ -87,7 +87,7 @@ async def test_processes_that_stop_hand_over(records: Records) -> None:
 
 async def test_a_pause_that_is_refused_ends_no_attempt(records: Records) -> None:
     run = await records.started("r1")
-    how = Pause(at=200.0, expires_at=9e9, session_id=run.session_id, output=Output(), messages=[])
+    how = Pause(at=200.0, expires_at=9e9, output=Output(), messages=[])
     await records.append(run, started=[member_of(run, "m1")])
     await records.execute("UPDATE runs SET cancel_requested_at = 1 WHERE run_id = 'm1'")
     with pytest.raises(pauses.DecisionStored):
@@ -123,5 +123,5 @@ async def test_a_step_that_is_made_again_keeps_what_was_before(records: Records)
     await records.append(run, steps=[step(run, "t0/c0", StepState.STARTED, name="pay", call_id="c1")])
     await records.append(run, steps=[step(run, "t0/c0", StepState.STARTED, started_at=5.0, earlier=earlier)])
     await records.append(run, steps=[step(run, "t0/c0", started_at=6.0, ended_at=7.0, result="{}")])
-    (row,) = await records.database.read(lambda tx: journal.steps(tx, "r1"))
+    (row,) = await records.database.read(of_run(journal.steps, "r1"))
     assert (row.name, row.call_id, row.started_at, row.ended_at, row.earlier) == ("pay", "c1", 5.0, 7.0, earlier)

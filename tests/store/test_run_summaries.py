@@ -13,7 +13,7 @@ from musterd.core.run_summaries import SummarizedRun
 from musterd.core.states import RunState
 from musterd.store import approvals, run_lists, run_search, run_summaries
 from musterd.store.run_lists import RunsQuery
-from tests.support.store import NOBODY, Records, member_of
+from tests.support.store import NOBODY, Records, member_of, of_run
 
 ALICE = Caller(user_id="alice", label="alice")
 
@@ -50,7 +50,7 @@ async def ask(records: Records, root_id: str, run_id: str, tool: str) -> None:
         created_at=records.now,
     )
     records.now += 1
-    await records.database.write(lambda tx: approvals.add(tx, root_id, requirement))
+    await records.database.write(of_run(approvals.add, root_id, requirement))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_summary_names_its_session_and_what_it_waits_for(records: Record
     assert root.question is not None
     assert (root.session_name, root.waiting, root.question.tool.name) == ("Orders", 2, "refund")
     assert (member_run.waiting, member_run.question, member_run.input) == (1, root.question, "a task")
-    members = await records.database.scan(lambda tx: run_summaries.members(tx, "r1"))
+    members = await records.database.scan(of_run(run_summaries.members, "r1"))
     assert [(run.run_id, run.parent_id, run.path) for run in members] == [("m1", "r1", "t0/c0")]
 
 

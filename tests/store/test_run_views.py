@@ -206,12 +206,13 @@ async def test_a_later_attempt_is_shown_what_the_first_one_was(records: Records)
 async def test_an_attempt_reads_its_media(records: Records) -> None:
     from musterd.store import acceptance, blobs
     from musterd.store.database import Tx
+    from musterd.store.shards import SessionTx
 
     name = content_hash(b"bytes")
 
     async def work(tx: Tx) -> RunRow:
-        await blobs.put(tx, "r1", [b"bytes"], 1.0)
-        await blobs.put(tx, "r1", [b"bytes"], 2.0)
+        await blobs.put(SessionTx(tx, "s1"), "r1", [b"bytes"], 1.0)
+        await blobs.put(SessionTx(tx, "s1"), "r1", [b"bytes"], 2.0)
         message_input = Input(
             message="m", media={"images": [{"blob": name}, {"url": "u"}], "files": [{"blob": "missing"}]}
         )

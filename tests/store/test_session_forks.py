@@ -34,7 +34,8 @@ from musterd.store.run_removal import Removable
 from musterd.store.session_copies import renamed
 from musterd.store.session_forks import Fork, ForkTarget
 from musterd.store.session_search import SessionFilter
-from tests.support.store import NOBODY, Records, member_of, step
+from musterd.store.shards import SessionTx
+from tests.support.store import NOBODY, Records, member_of, of_run, step
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
 
@@ -83,8 +84,8 @@ async def delegated(records: Records, run_id: str, state: RunState = RunState.CO
         contents=[b"a picture"],
     )  # fmt: skip
     sent = SteeringMessage(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
-    await records.database.write(lambda tx: messages.add(tx, run_id, sent))
-    await records.database.write(lambda tx: messages.take(tx, sent.id, "t0/m", 1.0))
+    await records.database.write(of_run(messages.add, run_id, sent))
+    await records.database.write(lambda tx: messages.take(SessionTx(tx, run.session_id), sent.id, "t0/m", 1.0))
     member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
     await records.append(run, ended=[MemberRecord(run=member.run, output=Output(content="m"), messages=['"member"'])])
     end = Event(EventKind.RUN_COMPLETED, run_id, 2.0, {"output": {"tools": [call.as_json()]}, "members": [child]})
@@ -119,7 +120,7 @@ async def test_the_copy_has_all_that_its_original_has_under_ids_of_its_own(recor
     assert [event.run_id for event in events] == [root.run_id] * 2
     assert events[0].data["tool"]["child_run_id"] == member.run_id
     assert events[1].data["members"] == [member.run_id]
-    ((said),) = await records.database.read(lambda tx: messages.of_root(tx, root.run_id))
+    ((said),) = await records.database.read(of_run(messages.of_root, root.run_id))
     assert (said.run_id, said.text, said.taken_path) == (member.run_id, "r1", "t0/m")
     after = await records.everything()
     assert all(row in after[table] for table, rows_of_table in before.items() for row in rows_of_table), (
@@ -310,11 +311,12 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
     story = [Event(EventKind.CONTENT, "r1", 1.0, {"text": "x" * 1000})]
     for index in range(100, 2100):
         await records.execute(
-            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, 1, :p)",
+            """INSERT INTO run_events (root_id, first_index, shard, count, payload)
+               SELECT run_id, :i, shard, 1, :p FROM runs WHERE run_id = 'r1'""",
             i=index,
             p=json.dumps([[one.kind, one.run_id, one.at, one.data, ""] for one in story]),
         )
-    originals = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
+    originals = await records.database.scan(lambda tx: session_forks.originals(SessionTx(tx, "s1"), ["r1"]))
     target = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
     planned = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", target, NOBODY))
     sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(planned, originals))]

@@ -13,7 +13,7 @@ from musterd.store import cancels, claims, decisions, pauses
 from musterd.store.acceptance import Accepted
 from musterd.store.attempt_writes import Batch
 from musterd.store.pauses import Pause
-from tests.support.store import Records, lease_of, promoted_id
+from tests.support.store import Records, lease_of, of_run, promoted_id
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
 
@@ -25,7 +25,7 @@ async def ask(records: Records, run_id: str, on_busy: OnBusy, slot: str | None =
 async def pause(records: Records, run_id: str) -> None:
     """Pause a run that is at work."""
     run = await records.row(run_id)
-    how = Pause(at=records.now, expires_at=9e9, session_id=run.session_id, output=Output(), messages=[])
+    how = Pause(at=records.now, expires_at=9e9, output=Output(), messages=[])
     await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(), how))
 
 
@@ -203,14 +203,15 @@ async def test_a_parallel_run_that_paused_goes_on_beside_the_line(records: Recor
 async def go_on(records: Records, run_id: str) -> None:
     """Decide about a paused run, whatever it waits for."""
     await records.execute(
-        """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at)
-           VALUES ('a', :run, :run, 't0/c0', 'unknown_outcome', 'pending', :request, 1.0)""",
+        """INSERT INTO approvals (id, shard, root_id, run_id, path, kind, state, request, created_at)
+           SELECT 'a', shard, run_id, run_id, 't0/c0', 'unknown_outcome', 'pending', :request, 1.0
+           FROM runs WHERE run_id = :run""",
         run=run_id,
         request=REQUEST,
     )
     decision = Decision(key="a", verdict=Verdict.RUN)
     how = decisions.DecisionSource(by="client", now=records.now)
-    await records.database.write(lambda tx: decisions.decide(tx, run_id, [decision], how))
+    await records.database.write(of_run(decisions.decide, run_id, [decision], how))
 
 
 REQUEST = (

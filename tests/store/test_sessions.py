@@ -12,7 +12,7 @@ from musterd.core.records import SessionRow
 from musterd.core.states import RunState
 from musterd.store import blobs, history, run_removal, session_deletion, session_search, sessions
 from musterd.store.session_search import SessionFilter
-from tests.support.store import NOBODY, Records, member_of, step
+from tests.support.store import NOBODY, Records, member_of, of_run, step
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
 
@@ -218,8 +218,8 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
     )
     other = await records.started("other", "s2", has_chosen_id=True)
     await records.append(other, started=[member_of(other, "m2")], steps=[step(other, "t0/m")])
-    await records.database.write(lambda tx: blobs.put(tx, "r1", [b"its own", b"of both"], 1.0))
-    await records.database.write(lambda tx: blobs.put(tx, "other", [b"of both"], 1.0))
+    await records.database.write(of_run(blobs.put, "r1", [b"its own", b"of both"], 1.0))
+    await records.database.write(of_run(blobs.put, "other", [b"of both"], 1.0))
     before = await records.everything()
     assert not await remove(records), "it was not deleted"
     await bury(records)

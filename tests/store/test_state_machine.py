@@ -40,7 +40,7 @@ from musterd.store.pauses import DecisionStored, Pause
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import RUN_COLUMNS, run_row
 from musterd.store.sqlite import SqliteDatabase
-from tests.support.store import COMPONENTS, TABLES, Records, delta, lease_of, member_of, promoted_id, step
+from tests.support.store import COMPONENTS, TABLES, Records, delta, lease_of, member_of, of_run, promoted_id, step
 
 T = TypeVar("T")
 RUNS = Statement("test_runs", f"SELECT {RUN_COLUMNS}, expires_at FROM runs")  # noqa: S608 - constants
@@ -256,7 +256,7 @@ class Runs(RuleBasedStateMachine):
     def settle(self, run: RunRow, number: int) -> None:
         state = (RunState.COMPLETED, RunState.ERROR, RunState.CANCELLED)[number % 3]
         batch = Batch(events=[delta(run.run_id)])
-        end = End(state=state, at=self.records.now, session_id=run.session_id, output=Output(), messages=[])
+        end = End(state=state, at=self.records.now, output=Output(), messages=[])
         if run.cancel_requested_at is not None and state is not RunState.CANCELLED:
             self.refused(CancelStored, lambda tx: attempt_writes.finish(tx, lease_of(run), batch, end))
             return
@@ -275,11 +275,11 @@ class Runs(RuleBasedStateMachine):
 
     def wait(self, session_id: str) -> Pause:
         at = self.records.now
-        return Pause(at=at, expires_at=at + 30, session_id=session_id, output=Output(), messages=[])
+        return Pause(at=at, expires_at=at + 30, output=Output(), messages=[])
 
     def hand_over(self, run: RunRow, number: int) -> None:
         self.lost.append(lease_of(run))
-        self.write(lambda tx: workers.hand_over(tx, run.run_id, run.attempt, self.records.now))
+        self.write(of_run(workers.hand_over, run.run_id, run.attempt, self.records.now))
 
     @precondition(lambda self: self.now.roots)
     @rule(number=PICK, act=st.sampled_from(["decide", "decide", "decide", "cancel"]))
@@ -299,20 +299,18 @@ class Runs(RuleBasedStateMachine):
         if is_gone or run.state.is_final:
             self.refused(
                 NotFound if is_gone else Conflict,
-                lambda tx: decisions.decide(
-                    tx, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now)
-                ),
+                of_run(decisions.decide, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now)),
             )
             return
         after = self.write(
-            lambda tx: decisions.decide(tx, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now))
+            of_run(decisions.decide, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now))
         )
         if run.state is RunState.PAUSED:
             is_free = run.holder is not None or run.on_busy is OnBusy.PARALLEL or not self.now.holder(run.session_id)
             assert after.state is (RunState.READY if is_free else RunState.QUEUED)
 
     def cancel(self, run: RunRow) -> None:
-        done = self.write(lambda tx: cancels.request(tx, run.run_id, "me", self.records.now))
+        done = self.write(of_run(cancels.request, run.run_id, "me", self.records.now))
         assert done is not None
         assert done.run.state is (run.state if run.state in (*FINAL, RunState.RUNNING) else RunState.CANCELLED)
 
@@ -365,7 +363,7 @@ class Runs(RuleBasedStateMachine):
         run = self.now.roots.get(lease.root_id)
         session_id = "gone" if run is None else run.session_id
         batch, wait = Batch(events=[delta(lease.root_id)]), self.wait(session_id)
-        end = End(state=RunState.COMPLETED, at=at, session_id=session_id, output=Output(), messages=[])
+        end = End(state=RunState.COMPLETED, at=at, output=Output(), messages=[])
         if act == "append":
             self.refused(LeaseLost, lambda tx: attempt_writes.append(tx, lease, batch))
         elif act == "settle":
@@ -373,7 +371,7 @@ class Runs(RuleBasedStateMachine):
         elif act == "pause":
             self.refused(LeaseLost, lambda tx: pauses.pause(tx, lease, batch, wait))
         else:
-            released = self.write(lambda tx: workers.hand_over(tx, lease.root_id, lease.attempt, at))
+            released = self.write(of_run(workers.hand_over, lease.root_id, lease.attempt, at))
             assert released == workers.Released()
 
     # --- what holds -------------------------------------------------------------------------------

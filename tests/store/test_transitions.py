@@ -15,6 +15,7 @@ from musterd.core.records import StepState
 from musterd.core.states import ACCEPTED_AS, EDGES, MEMBER_EDGES, Edges, RunState
 from musterd.store import transitions
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import shard_of
 from musterd.store.transitions import Transition, transition
 from tests.support.store import Records, member_of, statements_of
 
@@ -194,7 +195,7 @@ async def test_a_statement_changes_only_runs_in_its_old_states(records: Records,
     async def execute_in(tx: Tx, state: RunState) -> tuple[RunState, int]:
         await tx.run(SET_STATE, {"run_id": run_id, "state": state.value})
         execute = tx.all if "RETURNING" in statement.text else tx.run
-        await execute(statement, {**PARAMS, "run_id": run_id, "state": state.value})
+        await execute(statement, {**PARAMS, "shard": shard_of("s1"), "run_id": run_id, "state": state.value})
         row = await tx.one(GET_STATE, {"run_id": run_id})
         assert row is not None
         return RunState(row["state"]), row["version"]

@@ -23,7 +23,7 @@ from musterd.store.acceptance import Accepted
 from musterd.store.database import Statement, Tx
 from musterd.store.postgres import PostgresDatabase
 from tests.support.held_model import HeldModel
-from tests.support.store import Records
+from tests.support.store import Records, of_run
 
 NOBODY = Caller()
 PATIENCE_SECONDS = 120.0  # longer than a busy machine takes, shorter than the time limit of a test
@@ -65,6 +65,10 @@ class EngineHarness:
         assert view.row.state.is_settled, f"{run_id} is {view.row.state} after {PATIENCE_SECONDS} s"
         return view
 
+    async def members(self, run_id: str) -> list[RunView]:
+        """The member runs of a root."""
+        return await self.runs.members(await self.records.row(run_id))
+
     async def run(self, message: str, run_id: str = "", session: str | None = "s1", **options: Any) -> RunView:
         """Accept a run and wait for its end."""
         accepted = await self.start(message, run_id, session, **options)
@@ -77,7 +81,7 @@ class EngineHarness:
     async def ask_to_cancel(self, run_id: str) -> None:
         """Store and announce a cancel without waiting until the run has stopped."""
         now = clock.now()
-        done = await self.database.write(lambda tx: cancels.request(tx, run_id, "client", now))
+        done = await self.database.write(of_run(cancels.request, run_id, "client", now))
         assert done is not None
         self.runs._announce_cancel(done)
 

@@ -8,6 +8,7 @@ from typing import Any
 from musterd.core.events import Event
 from musterd.store import events
 from tests.support.process import Deployment, Process
+from tests.support.store import of_run
 
 
 @contextlib.contextmanager
@@ -43,7 +44,7 @@ class Fleet(Deployment):
 
     def stored_events(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events of a run, each with its index."""
-        return self.do(lambda tx: events.every(tx, run_id))
+        return self.do(of_run(events.every, run_id))
 
     def calls(self) -> list[str]:
         """The tool calls, in order."""

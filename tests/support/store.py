@@ -1,10 +1,10 @@
 """Records for the tests of the store: new runs, attempts that write, and the contents of tables."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from musterd.core.callers import Caller
 from musterd.core.events import Event, EventKind
@@ -14,10 +14,12 @@ from musterd.store import acceptance, attempt_writes, cancels, claims, events, r
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.attempt_writes import Batch, End, Lease, MemberRecord, Settled
 from musterd.store.cancels import StopResult
-from musterd.store.database import Database, Params, Statement, Tx
+from musterd.store.database import Database, Params, Statement, Tx, Work
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.shards import SessionTx
 from musterd.store.workers import WorkerProcess
 
+T = TypeVar("T")
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
 TABLES = (
     "sessions",
@@ -90,7 +92,17 @@ def step(root: RunRow, path: str, state: StepState = StepState.COMPLETED, **chan
 
 def lease_of(run: RunRow) -> Lease:
     """The lease of ``run`` after its claim."""
-    return Lease(run.run_id, run.attempt)
+    return Lease(run.run_id, run.attempt, run.session_id)
+
+
+def of_run(function: Callable[..., Coroutine[Any, Any, T]], run_id: str, *args: Any, **options: Any) -> Work[T]:
+    """The work that calls a function of the store for a run, in the transaction of the run's session."""
+
+    async def work(tx: Tx) -> T:
+        session_id = await runs.session_of(tx, run_id)
+        return await function(SessionTx(tx, session_id or ""), run_id, *args, **options)
+
+    return work
 
 
 @dataclass
@@ -158,7 +170,6 @@ class Records:
         end = End(
             state=state,
             at=self._tick(),
-            session_id=run.session_id,
             output=output or Output(content="done"),
             messages=list(messages),
             state_delta=state_delta,
@@ -168,7 +179,7 @@ class Records:
     async def cancel(self, run_id: str, by: str = "client") -> StopResult | None:
         """Request a cancel."""
         now = self._tick()
-        return await self.database.write(lambda tx: cancels.request(tx, run_id, by, now))
+        return await self.database.write(of_run(cancels.request, run_id, by, now))
 
     async def row(self, run_id: str) -> RunRow:
         """The run's row."""
@@ -181,7 +192,7 @@ class Records:
 
     async def events(self, root_id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, Event]]:
         """The stored events after an index, each with its index."""
-        page = await self.database.read(lambda tx: events.after(tx, root_id, after, limit))
+        page = await self.database.read(of_run(events.after, root_id, after, limit))
         return [(first + offset, event) for first, flush in page.flushes for offset, event in enumerate(flush)]
 
     async def position(self, run_id: str) -> int | None:

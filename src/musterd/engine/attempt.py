@@ -38,7 +38,7 @@ class Attempt:
         self.gate = StepGate(is_stopped=self.is_cancelled)
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
-        lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks, run.salt)
+        lease = Lease(run.run_id, run.attempt, run.session_id, drops_media, run.webhooks, run.salt)
         database, broadcaster, settings = resources.database, resources.broadcaster, resources.settings
         self.outbox = Outbox(database, broadcaster, lease, settings, self.gate, Activity(run))
         self.outbox.on_failed, self.outbox.on_webhook_due = self.stop, resources.webhooks.wake

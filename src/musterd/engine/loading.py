@@ -38,6 +38,8 @@ from musterd.loop.steps import Emit
 from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.store import attempt_input, blobs, step_contents
 from musterd.store.attempt_input import AttemptInput
+from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 log = structlog.get_logger("musterd.engine")
 
@@ -128,13 +130,16 @@ def _log_unknown_user(component_id: str) -> None:
 
 def _stored_steps(attempt: Attempt, recovered: Recovered) -> JsonObject:
     """What a walk knows of the steps that earlier attempts stored. It reads large contents when a step gets them."""
-    run_id, database = attempt.run.run_id, attempt.resources.database
+    run, database = attempt.run, attempt.resources.database
 
     async def read_contents(paths: Collection[str]) -> Mapping[str, str]:
-        return await until_available(lambda: database.scan(lambda tx: step_contents.of_tree(tx, run_id, paths)), run_id)
+        async def read(tx: Tx) -> Mapping[str, str]:
+            return await step_contents.of_tree(SessionTx(tx, run.session_id), run.run_id, paths)
+
+        return await until_available(lambda: database.scan(read), run.run_id)
 
     async def read_media(hashes: Collection[str]) -> Mapping[str, bytes]:
-        return await until_available(lambda: database.scan(lambda tx: blobs.several(tx, hashes)), run_id)
+        return await until_available(lambda: database.scan(lambda tx: blobs.several(tx, hashes)), run.run_id)
 
     return {
         "stored_steps": recovered.step_names,

@@ -29,6 +29,7 @@ from musterd.loop.conversation import Conversation, parse_response
 from musterd.store import attempt_input, journal, messages
 from musterd.store.attempt_input import AttemptInput, HistoryQuery
 from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ async def conversation_so_far(resources: Resources, component: BaseComponent, ru
 
 
 async def _read(tx: Tx, run: RunRow) -> Ledger | None:
+    tx = SessionTx(tx, run.session_id)
     prefix = f"{run.path}/" if run.path else ""
     all_steps = {step.path: step for step in await journal.steps(tx, run.root_id)}
     steps = {path.removeprefix(prefix): step for path, step in all_steps.items() if path.startswith(prefix)}

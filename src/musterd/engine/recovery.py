@@ -21,6 +21,7 @@ from musterd.loop.stored_media import with_contents
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, blobs, events, journal, messages, runs
 from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
 
     :raises ReplayDiverged: a newer version of musterd stored a step in a format that this one cannot read.
     """
+    tx = SessionTx(tx, run.session_id)
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
         raise ReplayDiverged(f"The run cannot continue because step {newer[0]} was stored by a newer musterd.")
@@ -139,7 +141,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     )
 
 
-async def questions_of(tx: Tx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
+async def questions_of(tx: SessionTx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
     """The last question to a person at each path, in whatever state, with the decisions about calls that a fork copied.
 
     :param paths: those of the stored steps.
@@ -149,7 +151,7 @@ async def questions_of(tx: Tx, run: RunRow, paths: Collection[str]) -> dict[str,
     return questions | {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
 
 
-async def _earlier_decisions(tx: Tx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
+async def _earlier_decisions(tx: SessionTx, run: RunRow, paths: Collection[str]) -> dict[str, ApprovalRow]:
     """Decisions about calls that a fork copied, made in the runs that this one was forked from, by path."""
     decisions: dict[str, ApprovalRow] = {}
     origin_id = run.forked_from
@@ -161,7 +163,7 @@ async def _earlier_decisions(tx: Tx, run: RunRow, paths: Collection[str]) -> dic
     return decisions
 
 
-async def _seen_messages(tx: Tx, run: RunRow) -> dict[str, list[str]]:
+async def _seen_messages(tx: SessionTx, run: RunRow) -> dict[str, list[str]]:
     """The messages that stored model calls saw, by the call's path."""
     texts: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.run_id):

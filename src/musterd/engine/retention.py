@@ -10,6 +10,7 @@ from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
 from musterd.store import deliveries, event_compaction, retention, run_removal
+from musterd.store.shards import SessionTx
 
 log = structlog.get_logger("musterd.engine")
 
@@ -108,16 +109,16 @@ class Retention:
             return 0
         before = clock.now() - self._delta_days * DAY_SECONDS
         unjoined = await self._database.scan(lambda tx: event_compaction.unjoined(tx, before, LOOKED_AT))
-        for root_id in unjoined:
-            await self._join_one(root_id)
+        for root_id, session_id in unjoined:
+            await self._join_one(root_id, session_id)
         return len(unjoined)
 
-    async def _join_one(self, root_id: str) -> None:
+    async def _join_one(self, root_id: str, session_id: str) -> None:
         # No transaction spans these steps, so that no writer waits for them. The events of a run that has ended do not
         # change, and if two processes join them, put() lets the first one write.
-        events = await self._database.scan(lambda tx: event_compaction.read(tx, root_id))
+        events = await self._database.scan(lambda tx: event_compaction.read(SessionTx(tx, session_id), root_id))
         joined = await asyncio.to_thread(event_compaction.joined, events)
-        await self._slices.one(partial(event_compaction.put, root_id=root_id, result=joined))
+        await self._slices.one(lambda tx: event_compaction.put(SessionTx(tx, session_id), root_id, joined))
 
 
 def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -80,7 +80,6 @@ def _end(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlemen
     end = End(
         state=result.state,
         at=at,
-        session_id=run.session_id,
         output=output,
         messages=progress.messages,
         state_delta=state.changed_keys(attempt.state_before, state_after),
@@ -136,7 +135,6 @@ def _pause(attempt: Attempt, result: DriveResult, progress: Progress) -> Settlem
     pause = Pause(
         at=at,
         expires_at=_expires_at(attempt, result.requirements, at),
-        session_id=run.session_id,
         output=output,
         messages=progress.messages,
     )

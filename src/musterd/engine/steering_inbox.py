@@ -7,6 +7,7 @@ from musterd.engine.database_retry import until_available
 from musterd.loop.member_stops import MemberStops
 from musterd.store import messages, steering
 from musterd.store.database import Database, Tx
+from musterd.store.shards import SessionTx
 
 _NO_IDS: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
 
@@ -66,9 +67,10 @@ class SteeringInbox:
             self._reading.cancel()
 
     async def _read(self, earlier: "asyncio.Task[None] | None") -> None:
-        root_id = self._run.run_id
+        root_id, session_id = self._run.run_id, self._run.session_id
 
         async def work(tx: Tx) -> tuple[list[SteeringMessage], list[str]]:
+            tx = SessionTx(tx, session_id)
             return await messages.of_root(tx, root_id), await steering.flagged(tx, root_id)
 
         if earlier is not None:  # one read at a time: an older result must not replace a newer one

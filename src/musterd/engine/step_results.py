@@ -22,6 +22,7 @@ from musterd.loop.steps import Intent, MemberEnd, MemberStart, Steps, ToolStep
 from musterd.models.call import ModelAnswer
 from musterd.store import journal
 from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 MAX_STEPS = 200
 """The most stored steps of a run whose results are shown before it pauses or ends."""
@@ -39,6 +40,7 @@ async def step_results_so_far(
         return []
 
     async def read(tx: Tx) -> Sequence[StepRow]:
+        tx = SessionTx(tx, run.session_id)
         return await journal.steps(tx, run.root_id) if await journal.count(tx, run.root_id) <= MAX_STEPS else ()
 
     rows = await resources.database.scan(read)

@@ -20,6 +20,7 @@ from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import host_and_port
 from musterd.store import deliveries, run_outputs
 from musterd.store.database import Database
+from musterd.store.shards import SessionTx
 from musterd.wire.webhooks import message
 
 if TYPE_CHECKING:
@@ -146,7 +147,11 @@ class Webhooks:
             # A crash before the next commit sends the delivery again; receivers recognise it by its id. The outcome is
             # stored under the lease: if another process has claimed the delivery since, this one changes nothing.
             faults.point("sent")
-            await self._database.write(lambda tx: deliveries.record_outcome(tx, delivery.id, lease, outcome, progress))
+            await self._database.write(
+                lambda tx: deliveries.record_outcome(
+                    SessionTx(tx, delivery.session_id), delivery.id, lease, outcome, progress
+                )
+            )
         except StoreUnavailable:
             log.warning("the outcome of a webhook could not be stored; it will be sent again", delivery_id=delivery.id)
             return
@@ -172,7 +177,9 @@ class Webhooks:
         """The output of a completed run, if the settings include it in webhooks."""
         if not self._settings.webhook_content or delivery.happening is not Happening.RUN_COMPLETED:
             return None
-        output = await self._database.read(lambda tx: run_outputs.get(tx, delivery.run_id))
+        output = await self._database.read(
+            lambda tx: run_outputs.get(SessionTx(tx, delivery.session_id), delivery.run_id)
+        )
         return {"content": output.content, "content_type": output.content_type}
 
     def _client(self) -> "WebhookRequests":

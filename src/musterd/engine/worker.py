@@ -32,6 +32,7 @@ from musterd.store.cancels import StopResult
 from musterd.store.database import Tx
 from musterd.store.events import StoredFlush, encoded
 from musterd.store.schema import OLDEST_WRITER
+from musterd.store.shards import SessionTx
 from musterd.store.workers import Released, WorkerProcess
 
 log = structlog.get_logger("musterd.engine")
@@ -173,7 +174,9 @@ class Worker:
         faults.point("handing_over")
         try:
             released = await self._resources.database.write(
-                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now(), crashed=crashed)
+                lambda tx: workers.hand_over(
+                    SessionTx(tx, run.session_id), run.run_id, run.attempt, clock.now(), crashed=crashed
+                )
             )
         except StoreUnavailable:
             log.warning("run could not be released; it is reassigned later", run_id=run.run_id)

@@ -32,7 +32,7 @@ class RunFrames:
         if flush.frames is None:
             async with self._lock:
                 if flush.frames is None:  # another subscriber may have rendered them while this one waited
-                    events = await self._runs.following.events_with_contents(self._root.run_id, flush)
+                    events = await self._runs.following.events_with_contents(self._root, flush)
                     flush.frames = [frame async for frame in self._rendered(events, flush.first_index)]
         return flush.frames
 
@@ -48,14 +48,14 @@ class RunFrames:
 
     async def _frame(self, event: Event, index: int) -> bytes:
         if not self._renderer.can_place(event):  # the event that started its run was not rendered here
-            rows = await self._runs.following.tree(self._root.run_id)
+            rows = await self._runs.following.tree(self._root)
             self._renderer.learn({row.run_id: RunIdentity.of(row) for row in rows})
         run_ids = member_ids(event)
         if not run_ids:
             return self._frames.frame(event, index)
         # A fork's members may be runs of the run that it was forked from.
         other_tree_ids = run_ids if self._root.forked_from is not None else ()
-        views = await self._runs.members(self._root.run_id, other_tree_ids)
+        views = await self._runs.members(self._root, other_tree_ids)
         members = {view.row.run_id: view for view in views}
         return self._frames.frame(event, index, [members[run_id] for run_id in run_ids if run_id in members])
 

@@ -150,7 +150,7 @@ async def resumed_source(server: Server, ref: RunRef, after: int, *, shows_all: 
 async def _page(server: Server, followed: FollowedRun, query: EventsQuery) -> EventPage:
     event_filter, frames_of_run = _filter(followed, query.stream_events), server.frames.of(followed.root)
     page = EventPage(after=followed.after, limit=query.limit)
-    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+    async for stored in server.runs.following.stored_pages(followed.root, followed.after):
         for flush in stored.flushes:
             frames = await frames_of_run.of(flush)
             for offset, event in enumerate(flush.events):
@@ -166,7 +166,7 @@ async def _count_missed(server: Server, followed: FollowedRun, shows_all: bool) 
     if followed.subtree_ids is None and shows_all:
         return followed.last_index - followed.after
     event_filter, count = _filter(followed, shows_all), 0
-    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+    async for stored in server.runs.following.stored_pages(followed.root, followed.after):
         for flush in stored.flushes:
             for index, event in enumerate(flush.events, flush.first_index):
                 if index > followed.last_index:

@@ -48,7 +48,7 @@ async def export_parts(
     references = dict.fromkeys(source.inputs.blobs)
     for name, items in (
         ("members", _members(server, root, details)),
-        ("steps", _steps(server, root, references)),
+        ("steps", _steps(server, root, details.root, references)),
         ("events", _events(server, root)),
         ("messages", _each(map(message_object, await server.runs.steering.messages(root)))),
         ("approvals", _approvals(server, root)),
@@ -116,15 +116,16 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
             return
 
 
-async def _steps(server: Server, root: RunRef, references: dict[str, None]) -> AsyncIterator[bytes]:
+async def _steps(server: Server, root: RunRef, row: RunRow, references: dict[str, None]) -> AsyncIterator[bytes]:
     """The steps with their results.
 
+    :param row: that of the root.
     :param references: gets the hashes of the media that the results refer to.
     """
     views = await server.runs.steps(root)  # without their results, which may be long
     for start in range(0, len(views), STEPS_AT_A_TIME):
         page = views[start : start + STEPS_AT_A_TIME]
-        results = await server.details.results(root.run_id, [view.step.path for view in page])
+        results = await server.details.results(row, [view.step.path for view in page])
         for view in page:
             result = results.get(view.step.path)
             references.update(dict.fromkeys(references_of(replace(view.step, result=result))))
@@ -134,7 +135,7 @@ async def _steps(server: Server, root: RunRef, references: dict[str, None]) -> A
 async def _events(server: Server, root: RunRef) -> AsyncIterator[bytes]:
     followed = await server.runs.following.find(root, -1)
     frames_of_run = server.frames.of(followed.root)
-    async for stored in server.runs.following.stored_pages(followed.root.run_id, followed.after):
+    async for stored in server.runs.following.stored_pages(followed.root, followed.after):
         for flush in stored.flushes:
             for frame in await frames_of_run.of(flush):
                 yield json_of(frame)

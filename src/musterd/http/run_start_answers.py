@@ -43,7 +43,7 @@ async def renderer(
     with_members = component.stores_members and (state.is_settled if component.kind == "workflow" else state.is_final)
     if with_members:
         inherited = _inherited_members(view)
-        members = await server.runs.members(view.row.root_id, inherited)
+        members = await server.runs.members(view.row, inherited)
         parents = (view.row.run_id, view.row.forked_from)
         view.members = [
             member for member in members if member.row.parent_id in parents or member.row.run_id in inherited

@@ -21,34 +21,40 @@ from musterd.imports.runs import ImportedRun
 from musterd.imports.trees import SkippedRun
 from musterd.store import blobs, session_forks, sessions, transitions
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import GET_RUN, run_params, run_row, session_row
+from musterd.store.rows import GET_RUN_BY_ID, run_params, run_row, session_row
+from musterd.store.shards import SessionTx
 
+TURN = Statement("imports_turn", "SELECT TURN('imports') AS held")
 KNOWN_RUNS = Statement("import_known_runs", "SELECT run_id, session_id FROM runs WHERE IN_LIST(run_id, :run_ids)")
-ROOTS = Statement("import_roots", "SELECT run_id, seq FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
+ROOTS = Statement(
+    "import_roots",
+    "SELECT run_id, seq FROM runs WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL",
+)
 GROW = Statement(
     "import_grow",
     """UPDATE sessions SET next_seq = :next_seq, state = :state, summary = :summary, updated_at = :updated_at,
            first_message = CASE first_message WHEN '' THEN :first_message ELSE first_message END
-       WHERE session_id = :session_id""",
+       WHERE session_id = :session_id AND shard = :shard""",
 )
 STORED_RUNS = Statement(
     "import_stored_runs",
-    """SELECT count(*) AS n FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL WHERE IN_LIST(r.run_id, :run_ids)""",
+    """SELECT count(*) AS n FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       JOIN sessions s ON s.session_id = r.session_id AND s.shard = r.shard AND s.deleted_at IS NULL
+       WHERE IN_LIST(r.run_id, :run_ids)""",
 )
 ADD_APPROVAL = Statement(
     "import_approval",
-    """INSERT INTO approvals (id, root_id, run_id, path, kind, state, status, approval_type, request, decision,
-                              decided_by, resolution_data, created_at, decided_at)
-       VALUES (:id, :root_id, :run_id, :path, :kind, 'closed', :status, :approval_type, :request, :decision,
-               :decided_by, :resolution_data, :created_at, :decided_at)
-       ON CONFLICT (id) DO NOTHING""",
+    """INSERT INTO approvals (id, shard, root_id, run_id, path, kind, state, status, approval_type, request,
+                              decision, decided_by, resolution_data, created_at, decided_at)
+       VALUES (:id, :shard, :root_id, :run_id, :path, :kind, 'closed', :status, :approval_type, :request,
+               :decision, :decided_by, :resolution_data, :created_at, :decided_at)
+       ON CONFLICT (id, shard) DO NOTHING""",
 )
 # The first attempt of a run leaves its worker in the run, or its end in run_attempts. An imported run has neither.
 IS_IMPORTED = Statement(
     "import_is_imported",
-    """SELECT r.run_id FROM runs r WHERE r.run_id = :root_id AND r.attempt = 1 AND r.worker IS NULL
-       AND NOT EXISTS (SELECT 1 FROM run_attempts a WHERE a.root_id = r.run_id)""",
+    """SELECT r.run_id FROM runs r WHERE r.run_id = :root_id AND r.shard = :shard AND r.attempt = 1 AND r.worker IS NULL
+       AND NOT EXISTS (SELECT 1 FROM run_attempts a WHERE a.root_id = r.run_id AND a.shard = r.shard)""",
 )
 HAS_APPROVAL = Statement("import_has_approval", "SELECT id FROM approvals WHERE id = :id")
 HIDDEN_DAYS = 7
@@ -130,6 +136,9 @@ async def store_part(tx: Tx, part: Part, now: float) -> Stored:
 
     :raises NotStored: the session must not be changed, or was deleted during the import.
     """
+    tx = SessionTx(tx, part.session.session_id)
+    # One at a time: two imports could add a run of the same id to different sessions, where no key keeps them apart.
+    await tx.one(TURN, {})
     # Locked until the commit: another import of the same session waits here, and then sees these runs.
     current = await sessions.lock(tx, part.session.session_id)
     if current is not None and current.deleted_at is None:
@@ -158,6 +167,7 @@ async def preview(tx: Tx, part: Part, now: float) -> Stored:
 
     :raises NotStored: the session must not be changed.
     """
+    tx = SessionTx(tx, part.session.session_id)
     row = await tx.one(sessions.GET, _key(part.session))
     current = None if row is None else session_row(row)
     if current is not None and current.deleted_at is not None:
@@ -169,7 +179,7 @@ async def preview(tx: Tx, part: Part, now: float) -> Stored:
     return stored
 
 
-async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
+async def _extend_visible(tx: SessionTx, part: Part, current: SessionRow) -> Stored:
     """Add the missing trees to a session that is already visible.
 
     :raises NotStored: the session must not be changed.
@@ -184,14 +194,14 @@ async def _extend_visible(tx: Tx, part: Part, current: SessionRow) -> Stored:
     return stored
 
 
-async def _append(tx: Tx, trees: Sequence[Tree], next_seq: int, now: float) -> None:
+async def _append(tx: SessionTx, trees: Sequence[Tree], next_seq: int, now: float) -> None:
     """Add trees after those of the session, whatever their place in AgentOS is, so that each has another ``seq``."""
     for seq, tree in enumerate(trees, next_seq):
         tree[0].row.seq = seq
     await _add(tx, trees, now)
 
 
-async def _grow(tx: Tx, part: Part, next_seq: int, updated_at: float) -> None:
+async def _grow(tx: SessionTx, part: Part, next_seq: int, updated_at: float) -> None:
     grown = {
         "next_seq": next_seq,
         "state": jsontext.dumps(part.session.state),
@@ -202,7 +212,7 @@ async def _grow(tx: Tx, part: Part, next_seq: int, updated_at: float) -> None:
     await tx.run(GROW, {**_key(part.session), **grown})
 
 
-async def _require_continuable(tx: Tx, part: Part, current: SessionRow, now: float) -> int:
+async def _require_continuable(tx: SessionTx, part: Part, current: SessionRow, now: float) -> int:
     """Check that a hidden session is an earlier part of the same import. Otherwise users would see runs of others.
 
     :return: the ``seq`` of the next run.
@@ -226,7 +236,7 @@ async def _require_continuable(tx: Tx, part: Part, current: SessionRow, now: flo
     return 1 + max((int(row["seq"]) for row in roots), default=-1)
 
 
-async def _require_extensible(tx: Tx, part: Part, current: SessionRow) -> None:
+async def _require_extensible(tx: SessionTx, part: Part, current: SessionRow) -> None:
     """Check that all runs of a session come from AgentOS. Otherwise the added runs would be in the wrong order.
 
     :raises NotStored: the session has other runs, or belongs to another user.
@@ -259,7 +269,7 @@ async def _classify(tx: Tx, part: Part) -> Stored:
     return stored
 
 
-async def _add(tx: Tx, trees: Sequence[Tree], now: float) -> None:
+async def _add(tx: SessionTx, trees: Sequence[Tree], now: float) -> None:
     params_by_state: dict[RunState, list[JsonObject]] = {}
     payloads = list[JsonObject]()
     for tree in trees:
@@ -323,12 +333,12 @@ async def store_approval(tx: Tx, approval: ImportedApproval) -> bool:
     """
     if await _is_stored(tx, approval):
         return False
-    row = await tx.one(GET_RUN, {"run_id": approval.run_id})
+    row = await tx.one(GET_RUN_BY_ID, {"run_id": approval.run_id})
     if row is None:
         raise NotStored(f"its run {approval.run_id} is not in the database")
     run = run_row(row)
     await _require_imported(tx, run)
-    return await tx.run(ADD_APPROVAL, approval.params(run)) > 0
+    return await SessionTx(tx, run.session_id).run(ADD_APPROVAL, approval.params(run)) > 0
 
 
 async def has_approval(tx: Tx, approval: ImportedApproval) -> bool:
@@ -339,7 +349,7 @@ async def has_approval(tx: Tx, approval: ImportedApproval) -> bool:
     if await _is_stored(tx, approval):
         return True
     # A dry run stores no runs, so a missing one is not reported.
-    if (row := await tx.one(GET_RUN, {"run_id": approval.run_id})) is not None:
+    if (row := await tx.one(GET_RUN_BY_ID, {"run_id": approval.run_id})) is not None:
         await _require_imported(tx, run_row(row))
     return False
 
@@ -349,5 +359,5 @@ async def _is_stored(tx: Tx, approval: ImportedApproval) -> bool:
 
 
 async def _require_imported(tx: Tx, run: RunRow) -> None:
-    if await tx.one(IS_IMPORTED, {"root_id": run.root_id}) is None:
+    if await SessionTx(tx, run.session_id).one(IS_IMPORTED, {"root_id": run.root_id}) is None:
         raise NotStored(f"its run {run.run_id} was started in musterd")

@@ -11,6 +11,7 @@ from musterd.engine.resources import Resources
 from musterd.store import approval_inbox, cancels
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
+from musterd.store.shards import SessionTx
 
 
 class ApprovalService:
@@ -47,11 +48,12 @@ class ApprovalService:
 
         async def work(tx: Tx) -> tuple[Approval, RunRow]:
             approval = await _get(tx, approval_id, caller)
-            await cancels.lock_unless_deleted(tx, approval.root_id)
+            session = SessionTx(tx, approval.session_id)
+            await cancels.lock_unless_deleted(session, approval.root_id)
             # Read it again under the lock: the transaction that held the run may have decided it or ended the run.
             approval = await _get(tx, approval_id, caller)
             _require_pending(approval)
-            run = await decide(tx, approval.root_id, [_decision(approval, resolution)], deciding)
+            run = await decide(session, approval.root_id, [_decision(approval, resolution)], deciding)
             return await _get(tx, approval_id, caller), run
 
         approval, run = await self._resources.database.write(work)
@@ -72,7 +74,7 @@ class ApprovalService:
             approval = await _get(tx, approval_id, caller)
             if not approval.run_state.is_final:
                 raise Conflict("The run has not finished and still needs this approval; resolve it or cancel the run")
-            await approval_inbox.remove(tx, approval_id)
+            await approval_inbox.remove(SessionTx(tx, approval.session_id), approval_id)
 
         await self._resources.database.write(work)
 

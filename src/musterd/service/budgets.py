@@ -9,6 +9,7 @@ from musterd.loop.budget import Budgets, PriorUsage, lower_ceilings
 from musterd.models.prices import has_price
 from musterd.store import journal
 from musterd.store.database import Database
+from musterd.store.shards import SessionTx
 
 
 def component_without_price(component: BaseComponent, *, is_requested: bool = False) -> Agent | Team | None:
@@ -47,7 +48,7 @@ async def spent_so_far(database: Database, component: BaseComponent, view: RunVi
     row = view.row
     if row.parent_id is not None or not (ceilings := ceilings_of(component, view.input)):
         return None
-    steps = await database.read(lambda tx: journal.used(tx, row.run_id))
+    steps = await database.read(lambda tx: journal.used(SessionTx(tx, row.session_id), row.run_id))
     seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
     seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
     budget = Budgets(ceilings, PriorUsage(steps=steps, seconds=seconds)).as_json("")

@@ -14,6 +14,7 @@ from musterd.service.connected_clients import ConnectedClients
 from musterd.service.run_ref import RunRef
 from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, contents_of, stored_after
 from musterd.store import disconnect, runs
+from musterd.store.shards import SessionTx
 
 FindRun = Callable[[RunRef], Awaitable[RunView]]
 
@@ -88,7 +89,7 @@ class Following:
 
     async def _followed(self, view: RunView, after: int) -> FollowedRun:
         row, shows_all = view.row, bool(view.input.options.get("stream_events", True))
-        tree = {tree_row.run_id: tree_row for tree_row in await self.tree(row.root_id)}
+        tree = {tree_row.run_id: tree_row for tree_row in await self.tree(row)}
         root, run = tree.get(row.root_id), tree.get(row.run_id)
         if root is None or run is None:
             raise NotFound("Run not found")
@@ -101,20 +102,20 @@ class Following:
         """
         if run.parent_id is None:
             return run
-        root = next((row for row in await self.tree(run.root_id) if row.run_id == run.root_id), None)
+        root = next((row for row in await self.tree(run) if row.run_id == run.root_id), None)
         if root is None:
             raise NotFound("Run not found")
         return root
 
-    async def tree(self, root_id: str) -> list[RunRow]:
-        """The rows of a root and its members so far."""
-        return await self._resources.database.read(lambda tx: runs.tree(tx, root_id))
+    async def tree(self, run: RunRow) -> list[RunRow]:
+        """The rows of a run's root and its members so far."""
+        return await self._resources.database.read(lambda tx: runs.tree(SessionTx(tx, run.session_id), run.root_id))
 
-    async def events_with_contents(self, root_id: str, flush: Flush) -> Sequence[Event]:
+    async def events_with_contents(self, root: RunRow, flush: Flush) -> Sequence[Event]:
         """The events of a flush, with the contents that they refer to."""
         contents = flush.contents
         if contents is None:
-            contents = await contents_of(self._resources.database, root_id, flush.events)
+            contents = await contents_of(self._resources.database, root.session_id, root.run_id, flush.events)
         return [filled_event(event, contents) if any(places_in_event(event)) else event for event in flush.events]
 
     async def note_subscriber(self, root: RunRow) -> None:
@@ -124,12 +125,14 @@ class Following:
         subscriber, and would cancel the run after its own last client disconnects.
         """
         if root.cancel_on_disconnect and not root.state.is_final and not self.connected_clients.tracks(root.run_id):
-            await self._resources.database.write(lambda tx: disconnect.keep_running(tx, root.run_id))
+            await self._resources.database.write(
+                lambda tx: disconnect.keep_running(SessionTx(tx, root.session_id), root.run_id)
+            )
 
-    async def stored_pages(self, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
+    async def stored_pages(self, root: RunRow, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
         """The stored events after index ``after``, in pages of up to ``limit`` flushes."""
         while True:
-            page = await stored_after(self._resources.database, root_id, after, limit)
+            page = await stored_after(self._resources.database, root.session_id, root.run_id, after, limit)
             yield page
             if page.is_last:
                 return

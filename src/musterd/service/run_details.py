@@ -18,6 +18,7 @@ from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
 from musterd.store.runs import forks_of
 from musterd.store.runs import runs_behind as runs_behind_of
+from musterd.store.shards import SessionTx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +49,14 @@ class RunDetailsService:
             runs = await run_summaries.by_ids(tx, [run_id])
             if not runs or session_id not in (None, runs[0].session_id):
                 return None
-            row = await tx.one(GET_RUN, {"run_id": runs[0].root_id})
+            session = SessionTx(tx, runs[0].session_id)
+            row = await session.one(GET_RUN, {"run_id": runs[0].root_id})
             if row is None:
                 return None
             root = run_row(row)
-            attempts = await run_attempts.of_root(tx, root.run_id)
-            elsewhere = [] if root.forked_from is None else await run_forks.members_taken_over(tx, root.run_id)
-            members = await run_summaries.members(tx, root.run_id, elsewhere)
+            attempts = await run_attempts.of_root(session, root.run_id)
+            elsewhere = [] if root.forked_from is None else await run_forks.members_taken_over(session, root.run_id)
+            members = await run_summaries.members(session, root.run_id, elsewhere)
             runs_behind = await runs_behind_of(tx, root)
             return DetailedRun(
                 run=runs[0],
@@ -75,11 +77,16 @@ class RunDetailsService:
         prefix = f"{details.run.path}/" if details.run.path else ""
         ids = [member.run_id for member in details.members if member.path.startswith(prefix)]
         ids = [run_id for run_id in ids if run_id != details.run.run_id]
-        return await self._database.fetch(lambda tx: run_outputs.with_references(tx, ids)) if ids else []
+        if not ids:
+            return []
+        session_id = details.root.session_id
+        return await self._database.fetch(lambda tx: run_outputs.with_references(SessionTx(tx, session_id), ids))
 
-    async def results(self, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+    async def results(self, root: RunRow, paths: Iterable[str]) -> dict[str, str | None]:
         """The results of steps of a tree by their paths, as JSON texts; None: there is none."""
-        return await self._database.scan(lambda tx: run_steps.results(tx, root_id, paths))
+        return await self._database.scan(
+            lambda tx: run_steps.results(SessionTx(tx, root.session_id), root.run_id, paths)
+        )
 
     async def replay_source(self, root: RunRow) -> ReplaySource:
         """What a root run began with, for a replay.
@@ -88,6 +95,7 @@ class RunDetailsService:
         """
 
         async def work(tx: Tx) -> ReplaySource | None:
+            tx = SessionTx(tx, root.session_id)
             if await tx.one(run_outputs.GET_INPUT, {"run_id": root.run_id}) is None:
                 return None
             steps = await run_steps.results(tx, root.run_id, ["p"])

@@ -5,6 +5,7 @@ from musterd.core.records import RunRow
 from musterd.engine.broadcaster import EndWaiter
 from musterd.engine.resources import Resources
 from musterd.store import runs
+from musterd.store.shards import SessionTx
 
 
 async def until_settled(resources: Resources, run: RunRow, seconds: float, *, takes_pause: bool = True) -> None:
@@ -18,7 +19,7 @@ async def until_settled(resources: Resources, run: RunRow, seconds: float, *, ta
     waiter = EndWaiter(resources.broadcaster, run.root_id, run.run_id)
     try:
         while (left := ends_at - clock.monotonic()) > 0 and not waiter.is_over:
-            state = await resources.database.read(lambda tx: runs.state_of(tx, run.run_id))
+            state = await resources.database.read(lambda tx: runs.state_of(SessionTx(tx, run.session_id), run.run_id))
             if state is None or state.is_final or (takes_pause and state.is_settled):
                 return
             await waiter.wait(left)

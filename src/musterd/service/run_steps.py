@@ -21,6 +21,7 @@ from musterd.core.requirements import RequirementKind
 from musterd.store import approvals, run_steps
 from musterd.store.database import Database, Tx
 from musterd.store.run_steps import StepApproval
+from musterd.store.shards import SessionTx
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c\d+(?:/\d+)?")
 _IN_CALL = re.compile(r"(?P<call>(?:.*/)?[^/]+/c\d+)/.+")
@@ -44,6 +45,7 @@ async def steps_of(database: Database, run: RunRow, after: str | None, limit: in
     """
 
     async def read(tx: Tx) -> tuple[Sequence[StepRow], _Tree]:
+        tx = SessionTx(tx, run.session_id)
         steps = await run_steps.page(tx, run.root_id, run.path, after, limit)
         return steps, await _tree(tx, run.root_id)
 
@@ -59,6 +61,7 @@ async def step_with_content(database: Database, run: RunRow, path: str) -> StepV
     """
 
     async def read(tx: Tx) -> StepView | None:
+        tx = SessionTx(tx, run.session_id)
         is_below = run.parent_id is None or path.startswith(f"{run.path}/")
         step = await run_steps.one(tx, run.root_id, path) if is_below else None
         if step is None:
@@ -72,7 +75,7 @@ async def step_with_content(database: Database, run: RunRow, path: str) -> StepV
     return view
 
 
-async def _tree(tx: Tx, root_id: str) -> _Tree:
+async def _tree(tx: SessionTx, root_id: str) -> _Tree:
     run_ids, attempt = await run_steps.places(tx, root_id)
     return _Tree(run_ids, attempt, await run_steps.approvals(tx, root_id))
 
@@ -125,7 +128,7 @@ def _settlement(step: StepRow, approval: StepApproval) -> StepSettlement | None:
     return settlement if step.state is state else None
 
 
-async def _content(tx: Tx, step: StepRow) -> StepContent:
+async def _content(tx: SessionTx, step: StepRow) -> StepContent:
     recorded: JsonObject = json.loads(step.result or "{}")
     result = _result(step, recorded)
     return StepContent(
@@ -160,7 +163,7 @@ def _result(step: StepRow, recorded: JsonObject) -> str | None:
     return result
 
 
-async def _arguments(tx: Tx, step: StepRow) -> JsonObject | None:
+async def _arguments(tx: SessionTx, step: StepRow) -> JsonObject | None:
     """The arguments of a call: those of the model, with the changes of a person."""
     place = _CALL.fullmatch(step.path)
     if place is None or step.call_id is None:
@@ -174,7 +177,7 @@ async def _arguments(tx: Tx, step: StepRow) -> JsonObject | None:
     return None
 
 
-async def _changes(tx: Tx, step: StepRow) -> JsonObject:
+async def _changes(tx: SessionTx, step: StepRow) -> JsonObject:
     changes: JsonObject = {}
     for approval in await approvals.of_root(tx, step.root_id):
         if approval.requirement.path == step.path and approval.requirement.kind is not RequirementKind.UNKNOWN_OUTCOME:

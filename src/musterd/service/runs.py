@@ -38,6 +38,7 @@ from musterd.store.database import Tx, Work
 from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Performed, Request, once
 from musterd.store.runs import RunComponent, Texts
+from musterd.store.shards import SessionTx
 
 Commit = Callable[[Work[Accepted]], Awaitable[Accepted]]
 """Does the work of an acceptance in a transaction, possibly with more. If it raises, nothing is stored."""
@@ -142,7 +143,8 @@ class RunService:
             # In the transaction of the acceptance: a crash cannot leave an accepted run without its media.
             if contents and not accepted.is_replay:
                 until_end = not component.spec.store_media
-                await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
+                session = SessionTx(tx, run.session_id)
+                await blobs.put(session, run.run_id, contents.values(), run.created_at, until_end=until_end)
             return accepted
 
         return await self.accept(candidate, work, commit, cancel_on_disconnect=request.cancel_on_disconnect)
@@ -310,12 +312,14 @@ class RunService:
         if results:
             view.output = replace(output or Output(), step_results=results)
 
-    async def members(self, root_id: str, other_run_ids: Sequence[str] = ()) -> list[RunView]:
-        """The member runs of a root, with their payload.
+    async def members(self, run: RunRow, other_run_ids: Sequence[str] = ()) -> list[RunView]:
+        """The member runs of the tree that a run is in, with their payload.
 
         :param other_run_ids: further member runs, which a fork took over from the failed run.
         """
-        return await self._resources.database.scan(lambda tx: runs.members(tx, root_id, other_run_ids))
+        return await self._resources.database.scan(
+            lambda tx: runs.members(SessionTx(tx, run.session_id), run.root_id, other_run_ids)
+        )
 
     # --- subscribe --------------------------------------------------------------------------------
 
@@ -341,7 +345,7 @@ class RunService:
         request = request_of("continue", key, ref.caller, *ref.key_parts, decisions_text)
 
         async def store(tx: Tx) -> Performed[DecisionResult]:
-            run = await decide(tx, run_id, decisions, source)
+            run = await decide(SessionTx(tx, view.row.session_id), run_id, decisions, source)
             # If the run stays settled, its stream would be empty: include the pause or the end once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
             return Performed(DecisionResult(run, after), run_id, answer=str(after))
@@ -396,7 +400,8 @@ class RunService:
         now = clock.now()
 
         async def store(tx: Tx) -> Performed[tuple[StopResult | None, bool]]:
-            cancelled = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
+            session = SessionTx(tx, run.session_id)
+            cancelled = None if run.state.is_final else await cancels.request(session, run.run_id, by, now)
             # A request is stored with the row of its run, which may have been deleted since the run was looked up.
             is_kept = cancelled is not None or run.state.is_final
             return Performed((cancelled, False), run.run_id if is_kept else None)

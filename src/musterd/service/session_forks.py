@@ -9,6 +9,7 @@ from musterd.store import idempotency, session_forks
 from musterd.store.database import Database, Tx
 from musterd.store.idempotency import Performed, Request, once
 from musterd.store.session_forks import Fork, ForkTarget
+from musterd.store.shards import SessionTx
 
 
 async def fork_session(
@@ -60,7 +61,7 @@ async def _finish(tx: Tx, fork: Fork, request: Request | None) -> str:
 
 
 async def _copy(database: Database, fork: Fork, roots: list[str]) -> None:
-    originals = await database.scan(lambda tx: session_forks.originals(tx, roots))
+    originals = await database.scan(lambda tx: session_forks.originals(SessionTx(tx, fork.source_id), roots))
     copies = await asyncio.to_thread(session_forks.copies, fork, originals)
     await database.write(lambda tx: session_forks.add_runs(tx, fork, roots))
     for batch in session_forks.batches(copies):

@@ -19,6 +19,7 @@ from musterd.service.run_ref import RunRef
 from musterd.store import messages, runs, sessions, steering
 from musterd.store.database import Tx
 from musterd.store.idempotency import Performed, Request, once
+from musterd.store.shards import SessionTx
 
 FindRun = Callable[[RunRef], Awaitable[RunView]]
 
@@ -75,12 +76,14 @@ class Steering:
         request = request_of("message", key, ref.caller, component.kind, component.id, addressee_id, message.text)
         # Hooks are user code and may take long, so they run before the transaction and not in it.
         text = await self._apply_hooks(components, view, message.text)
-        sent, is_replay = await self._send(run.run_id, recipient_id, text, ref.caller.user_id or "client", request)
+        sent, is_replay = await self._send(run, recipient_id, text, ref.caller.user_id or "client", request)
         return run, sent, is_replay
 
     async def _step_run(self, workflow_run: RunRow) -> str | None:
         """The run of the agent or team of the unfinished step that began last, also of a nested workflow."""
-        tree = await self._resources.database.read(lambda tx: runs.tree(tx, workflow_run.run_id))
+        tree = await self._resources.database.read(
+            lambda tx: runs.tree(SessionTx(tx, workflow_run.session_id), workflow_run.run_id)
+        )
         kinds = {row.run_id: row.component_kind for row in tree}
         at_work = [
             row
@@ -125,6 +128,7 @@ class Steering:
         row = (await self._find_run(ref)).row
 
         async def work(tx: Tx) -> list[SteeringMessage]:
+            tx = SessionTx(tx, row.session_id)
             root_messages = await messages.of_root(tx, row.root_id)
             if row.parent_id is None:
                 return root_messages
@@ -135,7 +139,7 @@ class Steering:
         return await self._resources.database.scan(work)
 
     async def _send(
-        self, root_id: str, run_id: str, text: str, by: str, request: Request | None
+        self, root: RunRow, run_id: str, text: str, by: str, request: Request | None
     ) -> tuple[SteeringMessage, bool]:
         """Store a message to a run of the tree. Its next model call sees it.
 
@@ -146,21 +150,23 @@ class Steering:
         message = SteeringMessage(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
 
         async def work(tx: Tx) -> tuple[SteeringMessage, RunRow | None]:
+            session = SessionTx(tx, root.session_id)
+
             async def store() -> Performed[tuple[SteeringMessage, RunRow | None]]:
-                root = await steering.send(tx, root_id, message)
-                return Performed((message, root), root_id, answer=message.id)
+                signalled = await steering.send(session, root.run_id, message)
+                return Performed((message, signalled), root.run_id, answer=message.id)
 
             async def repeat(answer: str | None) -> tuple[SteeringMessage, RunRow | None]:
-                stored = [sent for sent in await messages.of_root(tx, root_id) if sent.id == answer]
+                stored = [sent for sent in await messages.of_root(session, root.run_id) if sent.id == answer]
                 return (stored or [message])[0], None
 
             return await once(tx, request, store, repeat)
 
-        sent, root = await self._resources.database.write(work)
+        sent, signalled = await self._resources.database.write(work)
         # After the commit: the attempt reads the message from the database.
-        if root is not None:
-            self._engine.signalled(root)
-        return sent, root is None
+        if signalled is not None:
+            self._engine.signalled(signalled)
+        return sent, signalled is None
 
     async def cancel_member(self, member: RunRow, by: str, request: Request | None) -> bool:
         """Cancel a member and wait a short time until it has stopped. Its leader gets a failed result and goes on.
@@ -171,11 +177,11 @@ class Steering:
         now = clock.now()
 
         async def store(tx: Tx) -> Performed[tuple[RunRow | None, bool]]:
-            root = None
+            root, session = None, SessionTx(tx, member.session_id)
             with contextlib.suppress(Conflict):  # it has finished meanwhile, or its root is about to end it
-                root = await steering.cancel_member(tx, member.root_id, member.run_id, by, now)
+                root = await steering.cancel_member(session, member.root_id, member.run_id, by, now)
             # A request is stored with the row of its run, which may have been deleted since the run was looked up.
-            is_kept = await runs.state_of(tx, member.run_id) is not None
+            is_kept = await runs.state_of(session, member.run_id) is not None
             return Performed((root, False), member.run_id if is_kept else None)
 
         async def repeat(_answer: str | None) -> tuple[RunRow | None, bool]:

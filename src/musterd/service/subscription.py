@@ -17,6 +17,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
 from musterd.store import events, runs, step_contents
 from musterd.store.database import Database
+from musterd.store.shards import SessionTx
 
 PAGE_FLUSHES = 200
 LONG_BYTES = 256 * 1024
@@ -35,6 +36,7 @@ class RunSubscription:
     def __init__(self, resources: Resources, root_id: str, bell: Wakeup | None = None) -> None:
         self._resources = resources
         self.root_id = root_id
+        self._session_id: str | None = None
         self._subscription = resources.broadcaster.subscribe(root_id, bell)
         self._last_index = -1
         self._stored_index = -1
@@ -47,6 +49,7 @@ class RunSubscription:
         :param root: the run's row. It must be read after this subscription was created: events up to the row's are read
             from the store, later ones arrive live, and an event between the two would otherwise be missed.
         """
+        self._session_id = root.session_id
         self._last_index, self._stored_index = after, root.next_event - 1
         self._subscription.is_accepted = self._subscription.is_behind = True
         return self
@@ -68,7 +71,7 @@ class RunSubscription:
         # Clear the flag before reading: a flush that is stored during the read sets it again.
         self._subscription.is_behind = False
         while True:
-            read = partial(stored_after, self._resources.database, self.root_id, self._last_index)
+            read = partial(self._read_after, self._last_index)
             try:
                 broadcaster = self._resources.broadcaster
                 page = await broadcaster.stored(self.root_id, self._last_index, self._stored_index, read)
@@ -83,6 +86,18 @@ class RunSubscription:
             if page.is_last:
                 return
             await clock.sleep(0)  # let other tasks run between the pages of a long run
+
+    async def _read_after(self, after: int) -> Stored:
+        session_id = await self._session()
+        if session_id is None:
+            return Stored([], after, is_last=True)
+        return await stored_after(self._resources.database, session_id, self.root_id, after)
+
+    async def _session(self) -> str | None:
+        """The session of the run; None: there is no such run."""
+        if self._session_id is None:  # the run was accepted after this subscription was created
+            self._session_id = await self._resources.database.read(lambda tx: runs.session_of(tx, self.root_id))
+        return self._session_id
 
     def take(self) -> Flush | None:
         """The next unread live flush, or None if there is none now."""
@@ -140,7 +155,14 @@ class RunSubscription:
     async def is_gone(self) -> bool:
         """Whether the run was deleted. False if the database is unavailable."""
         try:
-            return await self._resources.database.read(lambda tx: runs.state_of(tx, self.root_id)) is None
+            session_id = await self._session()
+            return (
+                session_id is None
+                or await self._resources.database.read(
+                    lambda tx: runs.state_of(SessionTx(tx, session_id), self.root_id)
+                )
+                is None
+            )
         except StoreUnavailable:
             return False
 
@@ -159,18 +181,22 @@ class RunSubscription:
         self._subscription.close()
 
 
-async def contents_of(database: Database, root_id: str, events: Iterable[Event]) -> Mapping[str, str]:
+async def contents_of(database: Database, session_id: str, root_id: str, events: Iterable[Event]) -> Mapping[str, str]:
     """The contents that events of a tree refer to, by path."""
     paths = paths_of(at for event in events for at in places_in_event(event))
-    return await database.scan(lambda tx: step_contents.of_tree(tx, root_id, paths)) if paths else {}
+    if not paths:
+        return {}
+    return await database.scan(lambda tx: step_contents.of_tree(SessionTx(tx, session_id), root_id, paths))
 
 
-async def stored_after(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
+async def stored_after(
+    database: Database, session_id: str, root_id: str, after: int, limit: int = PAGE_FLUSHES
+) -> Stored:
     """Up to ``limit`` stored flushes of a run after event index ``after``, with the contents that they refer to."""
-    rows = await database.fetch(lambda tx: events.rows_after(tx, root_id, after, limit))
+    rows = await database.fetch(lambda tx: events.rows_after(SessionTx(tx, session_id), root_id, after, limit))
     is_long = sum(len(row["payload"]) for row in rows) > LONG_BYTES
     decode = partial(events.page_of, rows, after, limit)
     page = await asyncio.to_thread(decode) if is_long else decode()
-    contents = await contents_of(database, root_id, (event for _, flush in page.flushes for event in flush))
+    contents = await contents_of(database, session_id, root_id, (event for _, flush in page.flushes for event in flush))
     flushes = [Flush(first_index, flush_events, contents) for first_index, flush_events in page.flushes]
     return Stored(flushes, page.last_index, page.is_last)

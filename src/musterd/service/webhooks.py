@@ -10,6 +10,7 @@ from musterd.core.webhook_addresses import Reach
 from musterd.engine.resources import Resources
 from musterd.store import deliveries
 from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 WITHOUT_SECRET = "Webhooks are disabled because MUSTERD_WEBHOOK_SECRET is not set"
 
@@ -41,8 +42,8 @@ class WebhookService:
         """
 
         async def work(tx: Tx) -> Delivery:
-            await self._get(tx, delivery_id, caller)
-            await deliveries.redeliver(tx, delivery_id, clock.now())
+            delivery = await self._get(tx, delivery_id, caller)
+            await deliveries.redeliver(SessionTx(tx, delivery.session_id), delivery_id, clock.now())
             return await self._get(tx, delivery_id, caller)
 
         delivery = await self._resources.database.write(work)

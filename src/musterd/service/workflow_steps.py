@@ -9,6 +9,7 @@ from musterd.core.records import FinishedStep, FinishedSteps, Output, RunRow, Ru
 from musterd.service.run_steps import steps_of
 from musterd.store import run_steps
 from musterd.store.database import Database
+from musterd.store.shards import SessionTx
 
 _TRY = re.compile(r"/r\d+$")
 _FINISHED = (StepState.COMPLETED, StepState.FAILED)
@@ -33,6 +34,6 @@ async def finished_steps(database: Database, view: RunView) -> FinishedSteps:
 
 async def _numbers(database: Database, run: RunRow) -> dict[str, int]:
     path = f"{run.path}/p" if run.path else "p"
-    results = await database.read(lambda tx: run_steps.results(tx, run.root_id, [path]))
+    results = await database.read(lambda tx: run_steps.results(SessionTx(tx, run.session_id), run.root_id, [path]))
     plan = json.loads(results.get(path) or "{}").get("plan", ())
     return {node["step_id"]: number for number, node in enumerate(plan)}

@@ -12,7 +12,8 @@ from musterd.store import cancels, idempotency, runs, session_queue, sessions, u
 from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.idempotency import Request
-from musterd.store.rows import GET_RUN, run_row
+from musterd.store.rows import GET_RUN_BY_ID, run_row
+from musterd.store.shards import SessionTx
 from musterd.store.user_limits import UserLimits
 
 WAITING = Statement(  # each count uses an index of that state; only root runs have these states
@@ -55,7 +56,13 @@ class Candidate:
     @property
     def by_run_id(self) -> Request:
         """The request under the run id that the client chose."""
-        return self._request("run_id", self.run.run_id if self.name is None else self.name)
+        if self.name is not None:
+            return self._request("run_id", self.name)
+        # A name belongs to its caller, but an id is the same for all callers. The key of `runs` holds the shard, so two
+        # callers could store runs of one id in different sessions at the same time: the key of this row prevents it.
+        # The fingerprint still tells the callers apart.
+        fingerprint = f"{self.caller.label} {self.fingerprint}" if self.caller.label else self.fingerprint
+        return Request(caller="", kind="run_id", key=self.run.run_id, fingerprint=fingerprint)
 
     @property
     def by_key(self) -> Request | None:
@@ -89,6 +96,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     """
     # A copy, because the transaction may be retried: a first try must not leave its state in the candidate.
     run, caller = replace(candidate.run), candidate.caller
+    tx = SessionTx(tx, run.session_id)
     # Before the session's upsert: a repeated request must neither take a seq nor touch the session.
     if (earlier_run := await earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
@@ -136,19 +144,19 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     """
     by_key = candidate.by_key
     if by_key is not None and (first_request := await idempotency.same(tx, by_key)):
-        row = await tx.one(GET_RUN, {"run_id": first_request["run_id"]})
+        row = await tx.one(GET_RUN_BY_ID, {"run_id": first_request["run_id"]})
         return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id:
         return None
     # Read the run before its request: another process may commit both between these two statements. In the other order
     # this would see a run without a request, and report that its id is taken by someone else.
-    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
+    row = await tx.one(GET_RUN_BY_ID, {"run_id": candidate.run.run_id})
     request = await idempotency.find(tx, candidate.by_run_id)
     if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is an alias of that run
-        row = await tx.one(GET_RUN, {"run_id": request["run_id"]})
+        row = await tx.one(GET_RUN_BY_ID, {"run_id": request["run_id"]})
     if row is None:
         return None
-    if request is None or request["fingerprint"] != candidate.fingerprint:
+    if request is None or request["fingerprint"] != candidate.by_run_id.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
     # The same request as before, now with a key: keep the key, so that it cannot be used for another request.
     if by_key is not None:
@@ -162,7 +170,7 @@ def _visible(row: Row, caller: Caller) -> RunRow:
     return run_row(row)
 
 
-async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
+async def _place(tx: SessionTx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
     """Set the run's first state; return the id of the run that it interrupts, if any."""
     if run.not_before is not None:
         run.state = RunState.SCHEDULED

@@ -10,19 +10,21 @@ from musterd.core.states import RunState
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import FIRING_COLUMNS
 from musterd.store.sessions import DELETED
+from musterd.store.shards import SessionTx
 
 _IS_LISTED = f"""(a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')
                  AND r.session_id NOT IN {DELETED}"""
-_FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND {_IS_LISTED}"
+_FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND r.shard = a.shard AND {_IS_LISTED}"
 """Starts from the approvals, because most runs have none. SQLite keeps the order of a CROSS JOIN."""
-_FROM_OWN = f"FROM runs r CROSS JOIN approvals a WHERE a.root_id = r.run_id AND r.parent_id IS NULL AND {_IS_LISTED}"
+_FROM_OWN = f"""FROM runs r CROSS JOIN approvals a
+                WHERE a.root_id = r.run_id AND a.shard = r.shard AND r.parent_id IS NULL AND {_IS_LISTED}"""
 """Starts from the runs of one user, because there may be no approval of the user among the newest ones."""
 _FROM_FIRINGS = f"""FROM firings f CROSS JOIN runs r CROSS JOIN approvals a
                     WHERE f.schedule_id = :schedule_id AND r.run_id = f.run_id AND a.root_id = r.run_id
-                      AND {_IS_LISTED}"""
+                      AND a.shard = r.shard AND {_IS_LISTED}"""
 """Starts from the firings of one schedule, because most runs are not its."""
 _RUN_EXPIRY = """CASE WHEN a.status = 'pending' AND NOT EXISTS (
-                     SELECT 1 FROM approvals o WHERE o.root_id = a.root_id AND o.state = 'pending'
+                     SELECT 1 FROM approvals o WHERE o.root_id = a.root_id AND o.shard = a.shard AND o.state = 'pending'
                      AND o.expires_at <= r.expires_at AND o.default_decision IS NOT NULL) THEN r.expires_at END"""
 """When the run fails for want of this decision. Unknown while another question is decided by default before that: its
 run then goes on, and the next pause begins a new limit."""
@@ -32,7 +34,7 @@ _COLUMNS = f"""a.id, a.root_id, a.status, a.approval_type, a.request, a.decision
               r.component_kind AS source_type, r.component_id AS source_id, r.component_name AS source_name,
               {FIRING_COLUMNS}"""
 GET = Statement("approval_get", f"SELECT {_COLUMNS} {_FROM} AND a.id = :id")
-REMOVE = Statement("approval_remove", "DELETE FROM approvals WHERE id = :id")
+REMOVE = Statement("approval_remove", "DELETE FROM approvals WHERE id = :id AND shard = :shard")
 _EQUAL = {
     "status": "a.status",
     "approval_type": "a.approval_type",
@@ -42,8 +44,8 @@ _EQUAL = {
     "run_id": "a.root_id",
     "owner": "r.owner",
 }
-_MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.component_kind = 'agent'
-                     AND m.component_id = :agent_id)"""
+_MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.shard = a.shard
+                     AND m.component_kind = 'agent' AND m.component_id = :agent_id)"""
 _TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
 _WORKFLOW = "r.component_kind || '' = 'workflow' AND r.component_id || '' = :workflow_id"
 _SCHEDULE = "EXISTS (SELECT 1 FROM firings f WHERE f.run_id = r.run_id AND f.schedule_id || '' = :schedule_id)"
@@ -103,7 +105,7 @@ async def get(tx: Tx, approval_id: str, caller: Caller) -> Approval | None:
     return _approval(row)
 
 
-async def remove(tx: Tx, approval_id: str) -> None:
+async def remove(tx: SessionTx, approval_id: str) -> None:
     """Remove an approval whose run has finished."""
     await tx.run(REMOVE, {"id": approval_id})
 

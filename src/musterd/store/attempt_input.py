@@ -10,8 +10,11 @@ from musterd.core.records import Input, RunRow
 from musterd.store import blobs, history, run_outputs, runs, sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.history import MembersHistory, MembersHistoryQuery
+from musterd.store.shards import SessionTx
 
-GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
+GET_MESSAGES = Statement(
+    "run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id AND shard = :shard"
+)
 
 NO_MEMBERS_HISTORY, NO_MEMBERS_QUERY = MembersHistory(), MembersHistoryQuery()
 
@@ -55,6 +58,7 @@ class HistoryQuery:
 
 async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
     """Load the input of an attempt of ``run``."""
+    tx = SessionTx(tx, run.session_id)
     row = await tx.one(run_outputs.GET_INPUT, {"run_id": run.run_id})
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     if row is None or session is None:
@@ -72,7 +76,7 @@ async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
     )
 
 
-async def _history(tx: Tx, run: RunRow, run_input: Input, query: HistoryQuery) -> list[tuple[str, str]]:
+async def _history(tx: SessionTx, run: RunRow, run_input: Input, query: HistoryQuery) -> list[tuple[str, str]]:
     """Ids and messages of the earlier runs in the context, oldest first."""
     if query.run_ids is not None:
         rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in query.run_ids]

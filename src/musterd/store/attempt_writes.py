@@ -33,6 +33,7 @@ from musterd.store import (
 )
 from musterd.store.database import Statement, Tx
 from musterd.store.events import to_encode
+from musterd.store.shards import SessionTx
 
 # The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
 # reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
@@ -41,16 +42,17 @@ GUARD = Statement(
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
                        totals = COALESCE(:totals, totals), activity = COALESCE(:activity, activity),
                        crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
-       WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
+       WHERE run_id = :root AND shard = :shard AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
 CANCEL_STORED = Statement(
     "attempt_cancel_stored",
-    """SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'
+    """SELECT 1 AS found FROM runs WHERE run_id = :root AND shard = :shard AND attempt = :attempt AND state = 'running'
        AND cancel_requested_at IS NOT NULL""",
 )
 ADD_EVENTS = Statement(
     "events_add",
-    "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
+    """INSERT INTO run_events (root_id, first_index, shard, count, payload)
+       VALUES (:root, :first_index, :shard, :count, :payload)""",
 )
 # The intent of a call is stored first and its result later, so the row may exist. `started_at` changes only with a new
 # intent or with a new list of earlier attempts, when the call is made again. Kind and fingerprint stay, because a
@@ -58,12 +60,12 @@ ADD_EVENTS = Statement(
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
-          usage, cost, codec, earlier, timing, content)
+         (root_id, path, shard, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
+          error, usage, cost, codec, earlier, timing, content)
        VALUES
-         (:root_id, :path, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at, :ended_at,
-          :result, :error, :usage, :cost, :codec, :earlier, :timing, :content)
-       ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
+         (:root_id, :path, :shard, :kind, :state, :fingerprint, :name, :call_id, :attempt, :tries, :started_at,
+          :ended_at, :result, :error, :usage, :cost, :codec, :earlier, :timing, :content)
+       ON CONFLICT (root_id, path, shard) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' OR excluded.earlier IS NOT NULL THEN excluded.started_at
                              ELSE journal.started_at END,
            ended_at = excluded.ended_at, result = excluded.result, content = excluded.content,
@@ -76,7 +78,7 @@ CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a ca
     "steps_close",
     """UPDATE journal SET state = CASE WHEN kind IN ('tool', 'function') AND state = 'started'
                                      THEN 'unknown' ELSE 'failed' END
-       WHERE root_id = :root AND state IN ('started', 'waiting')""",
+       WHERE root_id = :root AND shard = :shard AND state IN ('started', 'waiting')""",
 )
 
 
@@ -99,6 +101,7 @@ class Lease:
 
     root_id: str
     attempt: int
+    session_id: str
     drops_media: bool = False
     webhooks: str | None = None
     salt: str | None = None
@@ -194,7 +197,6 @@ class End:
 
     state: RunState
     at: float
-    session_id: str
     output: Output
     messages: list[str]
     state_delta: dict[str, Any] | None = None
@@ -225,6 +227,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
 
     :raises LeaseLost: the attempt is not the run's current one.
     """
+    tx = SessionTx(tx, lease.session_id)
     # An append locks the root's row only. It does not move the session's queue, so it does not need the session's lock.
     guard = {
         "root": lease.root_id,
@@ -249,6 +252,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     :raises LeaseLost: the attempt is not the run's current one.
     :raises CancelStored: a cancel was stored, and ``end`` is not a cancel.
     """
+    tx = SessionTx(tx, lease.session_id)
     params = {
         "root": lease.root_id,
         "attempt": lease.attempt,
@@ -260,7 +264,7 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     }
     # Session before root, as in every transaction that moves the queue (see sessions.lock). An acceptance that queues
     # a run in this session either commits before this lock, and `promote` sees its run, or finds the queue free.
-    session = await sessions.lock(tx, end.session_id)
+    session = await sessions.lock(tx, lease.session_id)
     row = await tx.one(transitions.FINISH[end.state], params)
     if row is None:
         # Either the fence or the stored cancel refused the update. Only the second lets this attempt write an end.
@@ -285,18 +289,18 @@ async def finish(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         # Only the keys that the run changed: a person, or a parallel run, may have changed others since it began.
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
-            await history.set_summary(tx, end.session_id, end.summary)
+            await history.set_summary(tx, lease.session_id, end.summary)
         if end.first_message is not None:
-            await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": end.session_id, "text": end.first_message})
+            await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": lease.session_id, "text": end.first_message})
     # `signals` was read by the guarded update, so a message that was committed before it is not missed. The follow-up
     # run is queued before the promotion, which may pick it.
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
-    promoted = await session_queue.promote(tx, end.session_id)
+    promoted = await session_queue.promote(tx, lease.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
-async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
+async def notify_webhooks(tx: SessionTx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
     """Add a delivery for each webhook of an attempt's run."""
     notice = Notice(
         run_id=lease.root_id,
@@ -309,7 +313,7 @@ async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float,
     await deliveries.add(tx, notice)
 
 
-async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int, end_characters: int = 0) -> None:
+async def write(tx: SessionTx, lease: Lease, batch: Batch, first_index: int, end_characters: int = 0) -> None:
     """Store the contents of a batch; the caller has passed the guard.
 
     :param end_characters: about how long the output of the run is, if one of the events is its end.
@@ -332,7 +336,7 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int, end_charac
         batch.events_text = await add_events(tx, lease.root_id, first_index, batch.events, characters)
 
 
-async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
+async def _write_human_input(tx: SessionTx, lease: Lease, batch: Batch) -> None:
     """Store new approval requests, and mark the decisions and messages that the batch acts on as used."""
     for requirement in batch.opened:
         await approvals.add(tx, lease.root_id, requirement)
@@ -349,7 +353,9 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
         await run_outputs.change_input(tx, run_id, text)
 
 
-async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event], characters: int = 0) -> str:
+async def add_events(
+    tx: SessionTx, root_id: str, first_index: int, events: Sequence[Event], characters: int = 0
+) -> str:
     """Store events under indexes that the caller allocated; return the stored text.
 
     :param characters: about how long the results and outputs in the events are.
@@ -383,7 +389,7 @@ def _step_params(step: StepRow) -> dict[str, Any]:
     }
 
 
-async def _end_member(tx: Tx, member: MemberRecord) -> None:
+async def _end_member(tx: SessionTx, member: MemberRecord) -> None:
     run, output = member.run, member.output or Output()
     await tx.run(
         transitions.FINISH_MEMBER[run.state],

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from musterd.core import jsontext
 from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import SessionTx
 
 # The update changes nothing, but it locks an existing blob. A transaction that wants to remove the blob waits for this
 # commit, and then sees the new use. DO NOTHING would leave the row unlocked, and the blob could be removed.
@@ -15,18 +16,20 @@ PUT = Statement(
 )
 USE = Statement(
     "blob_use",
-    "INSERT INTO blob_uses (root_id, hash, until_end) VALUES (:root, :hash, :until_end) ON CONFLICT DO NOTHING",
+    """INSERT INTO blob_uses (root_id, hash, shard, until_end) VALUES (:root, :hash, :shard, :until_end)
+       ON CONFLICT DO NOTHING""",
 )
 SHARE = Statement(
     "blob_share",
-    "INSERT INTO blob_uses (root_id, hash, until_end) SELECT :to, hash, until_end FROM blob_uses WHERE root_id = :root",
+    """INSERT INTO blob_uses (root_id, hash, shard, until_end)
+       SELECT :to, hash, shard, until_end FROM blob_uses WHERE root_id = :root AND shard = :shard""",
 )
-HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
-USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
+HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root AND shard = :shard")
+USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND shard = :shard AND until_end")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
 USED_BY = Statement("blob_used_by", "SELECT DISTINCT hash FROM blob_uses WHERE IN_LIST(root_id, :roots)")
 DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE IN_LIST(root_id, :roots)")
-DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
+DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND shard = :shard AND until_end")
 REMOVE_UNUSED = Statement(
     "blob_remove_unused",
     """DELETE FROM blobs WHERE IN_LIST(hash, :names)
@@ -36,13 +39,13 @@ GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
 GET_USED = Statement(
     "blob_get_used",
     """SELECT content FROM blobs WHERE hash = :hash AND EXISTS (
-           SELECT 1 FROM blob_uses JOIN runs ON runs.run_id = blob_uses.root_id
-           WHERE blob_uses.hash = blobs.hash AND runs.session_id = :session_id)""",
+           SELECT 1 FROM blob_uses JOIN runs ON runs.run_id = blob_uses.root_id AND runs.shard = blob_uses.shard
+           WHERE blob_uses.hash = blobs.hash AND blob_uses.shard = :shard AND runs.session_id = :session_id)""",
 )
 SEVERAL = Statement("blobs_get", "SELECT hash, content FROM blobs WHERE IN_LIST(hash, :names)")
 
 
-async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
+async def put(tx: SessionTx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
     """Store blobs that a run uses.
 
     :param until_end: whether the run uses them only until it finishes; else until its session is deleted.
@@ -53,17 +56,17 @@ async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, un
         await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})
 
 
-async def hand_over(tx: Tx, root_id: str, to: str) -> None:
+async def hand_over(tx: SessionTx, root_id: str, to: str) -> None:
     """Hand the run's uses over to another run of the session."""
     await tx.run(HAND_OVER, {"root": root_id, "to": to})
 
 
-async def share(tx: Tx, root_id: str, to: str) -> None:
+async def share(tx: SessionTx, root_id: str, to: str) -> None:
     """Let another run of the session use what the run uses too."""
     await tx.run(SHARE, {"root": root_id, "to": to})
 
 
-async def release(tx: Tx, root_id: str) -> None:
+async def release(tx: SessionTx, root_id: str) -> None:
     """Drop the uses that a run had until its end, and remove blobs that are no longer used."""
     if names := [row["hash"] for row in await tx.all(USED, {"root": root_id})]:
         await _lock(tx, names)
@@ -101,7 +104,7 @@ async def get(tx: Tx, name: str) -> bytes | None:
 
 async def get_used(tx: Tx, name: str, session_id: str) -> bytes | None:
     """The content of a blob that a run of the session uses."""
-    row = await tx.one(GET_USED, {"hash": name, "session_id": session_id})
+    row = await SessionTx(tx, session_id).one(GET_USED, {"hash": name, "session_id": session_id})
     return None if row is None else bytes(row["content"])
 
 

@@ -7,23 +7,27 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
 from musterd.store import approvals, attempt_writes, blobs, deliveries, run_outputs, session_queue, transitions
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.shards import SessionTx
 
 LOCK_SESSION = Statement(
     "cancel_lock_session",
-    """SELECT deleted_at FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
-       LOCK_ROW""",
+    "SELECT deleted_at FROM sessions WHERE session_id = :session_id AND shard = :shard LOCK_ROW",
 )
-GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
+GET = Statement(
+    "cancel_get",
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND shard = :shard AND session_id = :session_id LOCK_ROW",
+)
 # The first cancel counts: a later one must not change who cancelled the run, or when.
 FLAG = Statement(
     "cancel_flag",
     f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by
-        WHERE run_id = :run_id AND state = 'running' AND cancel_requested_at IS NULL""",
+        WHERE run_id = :run_id AND shard = :shard AND state = 'running' AND cancel_requested_at IS NULL""",
 )
 OPEN_STEPS = Statement(
-    "steps_open", "SELECT path, kind FROM journal WHERE root_id = :root AND state = 'started' ORDER BY path"
+    "steps_open",
+    "SELECT path, kind FROM journal WHERE root_id = :root AND shard = :shard AND state = 'started' ORDER BY path",
 )
 INTERRUPTED = "interrupt"
 """The ``cancel_by`` of a run that another run interrupted."""
@@ -43,7 +47,7 @@ class StopResult:
     end_event: tuple[int, Event] | None = None
 
 
-async def request(tx: Tx, root_id: str, by: str, now: float) -> StopResult | None:
+async def request(tx: SessionTx, root_id: str, by: str, now: float) -> StopResult | None:
     """Cancel a run: at once if no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
     # With the lock held no claim, end or pause can commit in between, so the state that is read here still holds below.
     run = await lock(tx, root_id)
@@ -58,7 +62,7 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> StopResult | Non
     return await finish(tx, run, by, now)
 
 
-async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> StopResult | None:
+async def interrupt(tx: SessionTx, at_work: str, run: RunRow, now: float) -> StopResult | None:
     """Cancel the head of the queue in favour of ``run``, which is queued and comes next. None: nothing was cancelled.
 
     A head that no attempt drives yet ends at once, and ``run`` may then be ready already. A paused head stays the head.
@@ -73,31 +77,31 @@ async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> StopResult
     return cancelled
 
 
-async def lock(tx: Tx, root_id: str) -> RunRow | None:
-    """Lock a root run and its session until the transaction ends, and return the run. None: no such run.
+async def lock(tx: SessionTx, root_id: str) -> RunRow | None:
+    """Lock a session and a root run of it until the transaction ends, and return the run. None: no such run.
 
     Two statements: session before root is the lock order of all transactions, and LOCK_ROW on the root returns the row
     as it is after the wait for the session.
     """
-    await tx.one(LOCK_SESSION, {"run_id": root_id})
+    await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
     return await _lock_run(tx, root_id)
 
 
-async def lock_unless_deleted(tx: Tx, root_id: str) -> RunRow | None:
+async def lock_unless_deleted(tx: SessionTx, root_id: str) -> RunRow | None:
     """Like :func:`lock`, but None if the session was deleted.
 
     Decisions, messages and forks use it: the session may have been deleted after the caller looked the run up.
     """
-    session = await tx.one(LOCK_SESSION, {"run_id": root_id})
+    session = await tx.one(LOCK_SESSION, {"session_id": tx.session_id})
     return None if session is None or session["deleted_at"] is not None else await _lock_run(tx, root_id)
 
 
-async def _lock_run(tx: Tx, root_id: str) -> RunRow | None:
-    row = await tx.one(GET, {"run_id": root_id})
+async def _lock_run(tx: SessionTx, root_id: str) -> RunRow | None:
+    row = await tx.one(GET, {"run_id": root_id, "session_id": tx.session_id})
     return None if row is None else run_row(row)
 
 
-async def finish(tx: Tx, run: RunRow, by: str, now: float) -> StopResult:
+async def finish(tx: SessionTx, run: RunRow, by: str, now: float) -> StopResult:
     """Finish a run as cancelled that no attempt drives; the caller has locked it and its session."""
     params = {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by}
     row = await tx.one(transitions.CANCEL, params)
@@ -119,7 +123,7 @@ async def finish(tx: Tx, run: RunRow, by: str, now: float) -> StopResult:
     return StopResult(run, promoted, (index, event))
 
 
-async def _close_steps(tx: Tx, root_id: str) -> None:
+async def _close_steps(tx: SessionTx, root_id: str) -> None:
     """Close the steps that the last attempt left open, and list them in the output. A tool's outcome is unknown."""
     cut_off = []
     # Read before CLOSE_STEPS: afterwards the steps that were open look like any other steps.

@@ -9,6 +9,7 @@ from musterd.store import run_attempts, transitions, user_limits
 from musterd.store.crashes import SUSPECT_FROM
 from musterd.store.database import Row, Tx
 from musterd.store.rows import run_row
+from musterd.store.shards import SessionTx
 
 NO_SUSPECTS = (0, SUSPECT_FROM - 1)
 
@@ -62,7 +63,8 @@ async def _claimed(tx: Tx, rows: Sequence[Row], now: float) -> list[RunRow]:
     claimed = [run_row(row) for row in rows]
     for run in claimed:
         if run.attempt > 1:  # the run may have been paused, and its members with it
-            await tx.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
-            await run_attempts.begin(tx, run, now)
+            session = SessionTx(tx, run.session_id)
+            await session.run(transitions.RESUME_MEMBERS, {"root": run.run_id})
+            await run_attempts.begin(session, run, now)
     # RETURNING gives the rows in no particular order.
     return sorted(claimed, key=lambda run: (-run.priority, run.queued_at or 0.0))

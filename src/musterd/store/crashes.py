@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.store import events
-from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 SUSPECT_FROM = 2
 """From this many crashes without a new step a run is a suspect."""
@@ -75,7 +75,7 @@ class Crashes:
         return 0.0 if count < SUSPECT_FROM else min(2.0 ** (count - SUSPECT_FROM), LONGEST_WAIT_SECONDS)
 
 
-async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
+async def failure(tx: SessionTx, root_id: str, crashes: Crashes) -> RunFailed:
     """The error of a run that is given up; it names the step that the run was working on."""
     often = (
         f"{crashes.in_all} times"
@@ -85,7 +85,7 @@ async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
     return RunFailed(f"The run crashed its worker {often}. {await _last_step(tx, root_id)}", "crashed")
 
 
-async def _last_step(tx: Tx, root_id: str) -> str:
+async def _last_step(tx: SessionTx, root_id: str) -> str:
     """A sentence that names the step that started last and did not end."""
     open_steps: dict[str, str] = {}
     for _, event in await events.every(tx, root_id):

@@ -17,17 +17,19 @@ from musterd.core.requirements import (
 )
 from musterd.core.states import RunState
 from musterd.store import approvals, cancels, session_queue
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement
+from musterd.store.shards import SessionTx
 
 DECIDE = Statement(
     "approval_decide",
     """UPDATE approvals SET state = 'decided', status = :status, decision = :decision, decided_by = :by,
                             decided_at = :now, resolution_data = :data
-       WHERE id = :id AND state = 'pending'""",
+       WHERE id = :id AND shard = :shard AND state = 'pending'""",
 )
 PENDING = Statement(
     "approvals_pending",
-    "SELECT id, expires_at, default_decision FROM approvals WHERE root_id = :root AND state = 'pending' ORDER BY path",
+    """SELECT id, expires_at, default_decision FROM approvals
+       WHERE root_id = :root AND shard = :shard AND state = 'pending' ORDER BY path""",
 )
 ALREADY = "run is already continued"
 EXPIRY = "expiry"
@@ -51,7 +53,7 @@ class DecisionSource:
     data: str | None = None
 
 
-async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: DecisionSource) -> RunRow:
+async def decide(tx: SessionTx, root_id: str, decisions: Sequence[Decision], source: DecisionSource) -> RunRow:
     """Store decisions about a run's requirements; a paused run resumes if a decision has not been acted on yet.
 
     :raises NotFound: there is no such run.
@@ -87,7 +89,7 @@ def _nothing_decided(rows: Sequence[ApprovalRow]) -> InvalidInput:
     return InvalidInput.at(("body", "tools"), "missing", words)
 
 
-async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
+async def by_default(tx: SessionTx, run: RunRow, now: float) -> bool:
     """Store the default decisions about overdue requirements of a paused run, and resume it.
 
     The caller has locked the run and its session. False: a requirement has no default decision, so the run cannot
@@ -107,7 +109,7 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
     return True
 
 
-async def _lock(tx: Tx, root_id: str) -> RunRow:
+async def _lock(tx: SessionTx, root_id: str) -> RunRow:
     run = await cancels.lock_unless_deleted(tx, root_id)
     if run is None:
         raise NotFound("Run not found")
@@ -172,7 +174,7 @@ def _advice(requirement: Requirement, *, in_tools: bool = False) -> str:
     return how_to_decide(requirement, in_tools=in_tools)
 
 
-async def _decide_one(tx: Tx, run: RunRow, row: ApprovalRow, decision: Decision, source: DecisionSource) -> None:
+async def _decide_one(tx: SessionTx, run: RunRow, row: ApprovalRow, decision: Decision, source: DecisionSource) -> None:
     if row.decision is not None:  # the same decision may be sent again
         if row.decision != decision.as_json():
             raise Conflict(ALREADY)
@@ -187,7 +189,7 @@ async def _decide_one(tx: Tx, run: RunRow, row: ApprovalRow, decision: Decision,
     await _store(tx, requirement.id, decision, source)
 
 
-async def _store(tx: Tx, approval_id: str, decision: Decision, source: DecisionSource) -> None:
+async def _store(tx: SessionTx, approval_id: str, decision: Decision, source: DecisionSource) -> None:
     status = "rejected" if decision.verdict is Verdict.REFUSED else "approved"
     stored = {"status": status, "decision": jsontext.canonical(decision.as_json()), "data": source.data}
     await tx.run(DECIDE, {"id": approval_id, **stored, "by": source.by, "now": source.now})

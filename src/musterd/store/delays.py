@@ -11,6 +11,7 @@ from musterd.store import cancels, run_failures, session_queue, sessions, transi
 from musterd.store.cancels import StopResult
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
+from musterd.store.shards import SessionTx
 
 LIMIT = 100
 
@@ -59,14 +60,15 @@ async def is_any_due(tx: Tx, now: float) -> bool:
 async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
     """Let delayed runs that are due join the end of their session's queue, as new runs do."""
     moved = Moved()
-    for run_id in await _lock_sessions_of(tx, await tx.all(DUE, {"now": now, "limit": limit})):
-        run = await _lock_run(tx, run_id)
+    for run_id, session_id in await _lock_sessions_of(tx, await tx.all(DUE, {"now": now, "limit": limit})):
+        session = SessionTx(tx, session_id)
+        run = await _lock_run(session, run_id)
         if run.state is RunState.SCHEDULED:  # another process may have moved it before the lock
-            await _join(tx, run, now, moved)
+            await _join(session, run, now, moved)
     return moved
 
 
-async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
+async def _join(tx: SessionTx, run: RunRow, now: float, moved: Moved) -> None:
     run.seq, run.queued_at, run.not_before = await sessions.take_seq(tx, run.session_id), now, None
     try:
         # It raises before it changes anything, so this transaction can go on and fail the run.
@@ -89,16 +91,17 @@ async def expire_pending(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
     Running runs watch their own deadline, and paused runs have an expiry.
     """
     moved = Moved()
-    for run_id in await _lock_sessions_of(tx, await tx.all(OVERDUE, {"now": now, "limit": limit})):
-        run = await _lock_run(tx, run_id)  # failing the run before it may have promoted this one
+    for run_id, session_id in await _lock_sessions_of(tx, await tx.all(OVERDUE, {"now": now, "limit": limit})):
+        session = SessionTx(tx, session_id)
+        run = await _lock_run(session, run_id)  # failing the run before it may have promoted this one
         if run.state in PENDING:
             error = LimitReached("The run's deadline passed while it waited.", DEADLINE)
-            moved.stopped.append(await run_failures.fail(tx, run, error, now))
+            moved.stopped.append(await run_failures.fail(session, run, error, now))
     return moved
 
 
-async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[str]:
-    """Lock the sessions of these runs, all in one statement and before any run; the ids of the runs.
+async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Lock the sessions of these runs, all in one statement and before any run; the ids of the runs and sessions.
 
     Runs whose session was deleted meanwhile are left out: their rows went with it.
     """
@@ -106,12 +109,12 @@ async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[str]:
         return []
     session_ids = jsontext.dumps(sorted({row["session_id"] for row in rows}))
     locked = {row["session_id"] for row in await tx.all(LOCK_SESSIONS, {"sessions": session_ids})}
-    return [row["run_id"] for row in rows if row["session_id"] in locked]
+    return [(row["run_id"], row["session_id"]) for row in rows if row["session_id"] in locked]
 
 
-async def _lock_run(tx: Tx, run_id: str) -> RunRow:
+async def _lock_run(tx: SessionTx, run_id: str) -> RunRow:
     """Lock the run and return it as it is now."""
-    row = await tx.one(cancels.GET, {"run_id": run_id})
+    row = await tx.one(cancels.GET, {"run_id": run_id, "session_id": tx.session_id})
     if row is None:
         raise RuntimeError(f"run {run_id} went away while its session was held")
     return run_row(row)

@@ -23,11 +23,12 @@ from musterd.core.deliveries import (
 from musterd.core.webhook_addresses import host_and_port
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import FIRING_COLUMNS
+from musterd.store.shards import SessionTx
 
 ADD = Statement(
     "delivery_add",
-    """INSERT INTO deliveries (id, run_id, url, host, happening, run_attempts, facts, state, due_at, created_at)
-       VALUES (:id, :run_id, :url, :host, :happening, :run_attempts, :facts, 'pending', :now, :now)""",
+    """INSERT INTO deliveries (id, shard, run_id, url, host, happening, run_attempts, facts, state, due_at, created_at)
+       VALUES (:id, :shard, :run_id, :url, :host, :happening, :run_attempts, :facts, 'pending', :now, :now)""",
 )
 DUE = Statement(
     "deliveries_due",
@@ -49,13 +50,13 @@ RECORD_OUTCOME = Statement(
     "delivery_note",
     """UPDATE deliveries SET state = :state, due_at = :due_at, lease = NULL, last_status = :status, last_error = :error,
                              ended_at = CASE WHEN :state <> 'pending' THEN :now END
-       WHERE id = :id AND lease = :lease AND state = 'pending'""",
+       WHERE id = :id AND shard = :shard AND lease = :lease AND state = 'pending'""",
 )
 # The lease is taken away from a try that is under way: it must not record its outcome over this request.
 REDELIVER = Statement(
     "delivery_again",
     """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
-       WHERE id = :id""",
+       WHERE id = :id AND shard = :shard""",
 )
 GIVE_UP = Statement(
     "deliveries_give_up",
@@ -75,7 +76,8 @@ FORGET = Statement(
 _COLUMNS = f"""d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
               r.component_id, r.component_name, {FIRING_COLUMNS}"""
-_FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
+_FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id AND r.shard = d.shard"
+_NOT_DELETED = "JOIN sessions s ON s.session_id = r.session_id AND s.shard = r.shard AND s.deleted_at IS NULL"
 _FROM_OWN = "FROM runs r CROSS JOIN deliveries d"
 """Starts from the runs of one user, because there may be none of them among the newest deliveries. SQLite keeps the
 order of a CROSS JOIN."""
@@ -84,7 +86,7 @@ CLAIMED = Statement(
 )
 GET = Statement(
     "delivery_get",
-    f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+    f"""SELECT {_COLUMNS} {_FROM} {_NOT_DELETED}
         WHERE d.id = :id""",
 )
 _CONDITIONS = {
@@ -97,13 +99,13 @@ _CONDITIONS = {
 _CONDITIONS_OWN = {
     **_CONDITIONS,
     "state": "COALESCE(d.state, '') = :state",  # an expression, so that SQLite uses the run's index, not the state's
-    "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
+    "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id AND d.shard = r.shard",
 }
 AT_ONCE = 1000
 """How many deliveries one transaction removes or gives up."""
 
 
-async def add(tx: Tx, notice: Notice) -> None:
+async def add(tx: SessionTx, notice: Notice) -> None:
     """Add a delivery for each webhook of a run.
 
     The caller's transaction is the one that makes the news true. So after a crash there is either both, the change and
@@ -140,14 +142,16 @@ async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float
     return [_delivery(row) for row in await tx.all(CLAIMED, claim_key)]
 
 
-async def record_outcome(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress) -> bool:
+async def record_outcome(
+    tx: SessionTx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress
+) -> bool:
     """Record the outcome of a try. False: another process has claimed the delivery meanwhile, or it was removed."""
     result = {"status": outcome.status, "error": outcome.error, "now": clock.now()}
     key = {"id": delivery_id, "lease": lease, "state": progress.state.value, "due_at": progress.due_at}
     return await tx.run(RECORD_OUTCOME, {**result, **key}) > 0
 
 
-async def redeliver(tx: Tx, delivery_id: str, now: float) -> None:
+async def redeliver(tx: SessionTx, delivery_id: str, now: float) -> None:
     """Make a delivery due now, whatever its state, and reset its number of tries."""
     await tx.run(REDELIVER, {"id": delivery_id, "now": now})
 
@@ -195,7 +199,7 @@ def page_of(
     name = "deliveries_page " + " ".join(params)
     if query.before is not None:
         params["created_at"] = created_at
-    text = f"""SELECT {_COLUMNS} {from_rows} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+    text = f"""SELECT {_COLUMNS} {from_rows} {_NOT_DELETED}
                WHERE 1 = 1{conditions} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit"""
     return Statement(name, text), {**params, "limit": query.limit}
 

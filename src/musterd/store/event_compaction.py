@@ -16,26 +16,30 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.events import DELTAS
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import SessionTx
 
 UNJOINED = Statement(
     "joining_unjoined",
-    """SELECT run_id FROM runs WHERE parent_id IS NULL AND ended_at IS NOT NULL AND is_compacted = 0
+    """SELECT run_id, session_id FROM runs WHERE parent_id IS NULL AND ended_at IS NOT NULL AND is_compacted = 0
        AND ended_at <= :before LIMIT :limit""",
 )
 TAKE = Statement(
     "joining_take",
-    "UPDATE runs SET is_compacted = 1 WHERE run_id = :root AND is_compacted = 0 AND ended_at IS NOT NULL",
+    """UPDATE runs SET is_compacted = 1
+       WHERE run_id = :root AND shard = :shard AND is_compacted = 0 AND ended_at IS NOT NULL""",
 )
 ROWS = Statement(
     "joining_rows",
-    """SELECT first_index, payload FROM run_events WHERE root_id = :root AND first_index > :after
+    """SELECT first_index, payload FROM run_events WHERE root_id = :root AND shard = :shard AND first_index > :after
        ORDER BY first_index LIMIT :limit""",
 )
-REMOVE = Statement("joining_remove", "DELETE FROM run_events WHERE root_id = :root AND first_index = :first_index")
+REMOVE = Statement(
+    "joining_remove", "DELETE FROM run_events WHERE root_id = :root AND first_index = :first_index AND shard = :shard"
+)
 PUT = Statement(
     "joining_put",
     """UPDATE run_events SET first_index = :new_first_index, count = :count, payload = :payload
-       WHERE root_id = :root AND first_index = :first_index""",
+       WHERE root_id = :root AND first_index = :first_index AND shard = :shard""",
 )
 CUTS = "cuts"
 """Key of a joined event: for each of its deltas the index, and the length of text and reasoning up to it."""
@@ -83,12 +87,12 @@ class _Piece:
         self.row.is_changed = True
 
 
-async def unjoined(tx: Tx, before: float, limit: int) -> list[str]:
-    """Root runs that finished before ``before`` and have not been compacted."""
-    return [row["run_id"] for row in await tx.all(UNJOINED, {"before": before, "limit": limit})]
+async def unjoined(tx: Tx, before: float, limit: int) -> list[tuple[str, str]]:
+    """Root runs that finished before ``before`` and have not been compacted, each with its session."""
+    return [(row["run_id"], row["session_id"]) for row in await tx.all(UNJOINED, {"before": before, "limit": limit})]
 
 
-async def read(tx: Tx, root_id: str) -> list[tuple[int, str]]:
+async def read(tx: SessionTx, root_id: str) -> list[tuple[int, str]]:
     """The stored events of a finished run: each flush with the index of its first event."""
     flushes: list[tuple[int, str]] = []
     while True:
@@ -106,7 +110,7 @@ def joined(flushes: Iterable[tuple[int, str]]) -> Joined:
     return Joined([row for row in rows if row.is_changed], fewer)
 
 
-async def put(tx: Tx, root_id: str, result: Joined) -> int:
+async def put(tx: SessionTx, root_id: str, result: Joined) -> int:
     """Write the joined events, once; return by how much the number of events decreased."""
     # Two processes may have joined the same run. The flag is set with the rows in one transaction, so only the first
     # one writes; the second would match rows that have moved. A removal of the run takes the flag's row with it.
@@ -180,7 +184,7 @@ def _joined(text: list[_Piece], first_index: int) -> Stored:
     return [kind, run_id, text[-1].event[2], joined_data, path]
 
 
-async def _store(tx: Tx, root_id: str, row: _Row) -> None:
+async def _store(tx: SessionTx, root_id: str, row: _Row) -> None:
     places = [place for place, event in enumerate(row.events) if event is not None]
     key = {"root": root_id, "first_index": row.first_index}
     if not places:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import Json
-from musterd.store.database import Row, Statement, Tx
+from musterd.store.database import Row, Statement
 from musterd.store.event_compaction import rest_of
+from musterd.store.shards import SessionTx
 
 # Flushes do not overlap, so the second condition follows from the first. It gives the index a starting point: a page
 # far into a long run is not searched from the first event.
 AFTER = Statement(
     "events_after",
     """SELECT first_index, count, payload FROM run_events
-       WHERE root_id = :root_id AND first_index + count > :start
+       WHERE root_id = :root_id AND shard = :shard AND first_index + count > :start
          AND first_index >= COALESCE((SELECT max(first_index) FROM run_events
-                                      WHERE root_id = :root_id AND first_index <= :start), 0)
+                                      WHERE root_id = :root_id AND shard = :shard AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
 PAGE_FLUSHES = 200
@@ -51,7 +52,7 @@ class Page:
     is_last: bool
 
 
-async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
+async def after(tx: SessionTx, root_id: str, index: int, limit: int) -> Page:
     """The events after ``index`` of up to ``limit`` stored flushes.
 
     Events of kinds that only a newer version knows are skipped; their indexes stay unused.
@@ -59,7 +60,7 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
     return page_of(await rows_after(tx, root_id, index, limit), index, limit)
 
 
-async def rows_after(tx: Tx, root_id: str, index: int, limit: int) -> Sequence[Row]:
+async def rows_after(tx: SessionTx, root_id: str, index: int, limit: int) -> Sequence[Row]:
     """The rows from which :func:`page_of` decodes the events after ``index``."""
     return await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
 
@@ -111,7 +112,7 @@ def decoded(first_index: int, text: str | bytes, after_index: int) -> list[tuple
     return parts
 
 
-async def every(tx: Tx, root_id: str) -> list[tuple[int, Event]]:
+async def every(tx: SessionTx, root_id: str) -> list[tuple[int, Event]]:
     """Every stored event of a known kind, with its index. Read page by page, so that other work gets its turn."""
     events: list[tuple[int, Event]] = []
     page = Page([], -1, is_last=False)

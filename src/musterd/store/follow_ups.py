@@ -7,14 +7,14 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.store import messages, run_outputs, runs, sessions
-from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, run_row
+from musterd.store.shards import SessionTx
 
 _INHERITED = ("budget", "dependencies", "metadata", "webhook_url")
 """Options that the next run inherits from the finished one; so a message cannot be used to get around a budget."""
 
 
-async def begin_next(tx: Tx, root_id: str, now: float) -> str | None:
+async def begin_next(tx: SessionTx, root_id: str, now: float) -> str | None:
     """Queue a run for the messages that no model call took, and return its id. None: there are no such messages.
 
     The caller has finished the run and holds the session's lock. It promotes the next run afterwards, which may be this

@@ -9,22 +9,25 @@ from musterd.core import jsontext
 from musterd.core.records import ComponentKind, RunRow
 from musterd.store import runs, sessions
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.shards import SessionTx
 
 OF_MEMBER = Statement(  # starts from the newest roots, so that it stops at the limit
     "history_of_member",
-    """SELECT r.run_id, io.messages FROM runs root JOIN runs r ON r.root_id = root.run_id
-       JOIN run_io io ON io.run_id = r.run_id
-       WHERE root.session_id = :session_id AND root.seq < :seq AND root.parent_id IS NULL
+    """SELECT r.run_id, io.messages FROM runs root JOIN runs r ON r.root_id = root.run_id AND r.shard = root.shard
+       JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       WHERE root.session_id = :session_id AND root.shard = :shard AND root.seq < :seq AND root.parent_id IS NULL
        AND r.parent_id IS NOT NULL AND r.component_kind = :kind AND r.component_id = :component_id
        AND r.state = 'completed' AND io.messages IS NOT NULL
        ORDER BY root.seq DESC, r.created_at DESC LIMIT :limit""",
 )
-BY_ID = Statement("history_by_id", "SELECT run_id, input, output, messages FROM run_io WHERE run_id = :run_id")
+BY_ID = Statement(
+    "history_by_id", "SELECT run_id, input, output, messages FROM run_io WHERE run_id = :run_id AND shard = :shard"
+)
 # By `ended_at` and not by `seq`: a run that was accepted before the one that made the summary may finish after it.
 SINCE = Statement(
     "history_since",
-    """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL
+    """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       WHERE r.session_id = :session_id AND r.shard = :shard AND r.seq IS NOT NULL AND r.parent_id IS NULL
        AND r.run_id <> :run_id AND r.run_id <> :summed_by
        AND r.state = 'completed' AND r.ended_at > :since AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
@@ -40,26 +43,29 @@ OTHER_SESSIONS = Statement(
                             WHERE s.user_id = :user_id AND COALESCE(s.owner, '') = :owner
                             AND COALESCE(s.component_kind, '') = :kind AND s.component_id = :component_id
                             AND s.session_id <> :session_id AND s.deleted_at IS NULL
-                            AND EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.seq >= 0)
+                            AND EXISTS (SELECT 1 FROM runs r
+                                        WHERE r.session_id = s.session_id AND r.shard = s.shard AND r.seq >= 0)
                             ORDER BY s.updated_at DESC LIMIT :limit)
        ORDER BY updated_at DESC""",
 )
 OF_SESSION = Statement(
     "history_of_session",
-    """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL
+    """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       WHERE r.session_id = :session_id AND r.shard = :shard AND r.seq IS NOT NULL AND r.parent_id IS NULL
        AND r.state = 'completed' AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
 INPUTS_AND_OUTPUTS = Statement(
     "history_inputs_and_outputs",
-    """SELECT io.input, io.output FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.seq < :seq AND r.parent_id IS NULL
+    """SELECT io.input, io.output FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       WHERE r.session_id = :session_id AND r.shard = :shard AND r.seq < :seq AND r.parent_id IS NULL
        AND r.component_kind = :kind AND r.component_id = :component_id
        AND r.state = 'completed' AND io.output IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
-SET_SUMMARY = Statement("session_set_summary", "UPDATE sessions SET summary = :summary WHERE session_id = :session_id")
+SET_SUMMARY = Statement(
+    "session_set_summary", "UPDATE sessions SET summary = :summary WHERE session_id = :session_id AND shard = :shard"
+)
 
 ComponentKey = tuple[ComponentKind, str]
 """A component by its kind and id."""
@@ -97,7 +103,7 @@ class MembersHistory:
     run_ids: dict[str, Any] = field(default_factory=dict)
 
 
-async def members_history(tx: Tx, run: RunRow, query: MembersHistoryQuery) -> MembersHistory:
+async def members_history(tx: SessionTx, run: RunRow, query: MembersHistoryQuery) -> MembersHistory:
     """Read the earlier runs that the members of ``run`` see."""
     run_ids: dict[str, Any] = {"members": {}, "team": []}
     earlier_ids = query.run_ids
@@ -124,12 +130,12 @@ async def members_history(tx: Tx, run: RunRow, query: MembersHistoryQuery) -> Me
     )
 
 
-async def _by_id(tx: Tx, run_ids: Sequence[str]) -> list[Row]:
+async def _by_id(tx: SessionTx, run_ids: Sequence[str]) -> list[Row]:
     rows = [await tx.one(BY_ID, {"run_id": run_id}) for run_id in run_ids]
     return [row for row in rows if row is not None]
 
 
-async def _of_member(tx: Tx, run: RunRow, member: ComponentKey, limit: int) -> list[Row]:
+async def _of_member(tx: SessionTx, run: RunRow, member: ComponentKey, limit: int) -> list[Row]:
     kind, component_id = member
     params = {"session_id": run.session_id, "seq": run.seq, "kind": kind, "component_id": component_id, "limit": limit}
     return list(reversed(await tx.all(OF_MEMBER, params)))
@@ -137,6 +143,7 @@ async def _of_member(tx: Tx, run: RunRow, member: ComponentKey, limit: int) -> l
 
 async def conversations(tx: Tx, run: RunRow, member: ComponentKey | None, limit: int) -> list[str]:
     """The last conversations of the run's component in its session, or of a member, oldest first."""
+    tx = SessionTx(tx, run.session_id)
     if member is not None:
         return [row["messages"] for row in await _of_member(tx, run, member, limit)]
     return [row["messages"] for row in reversed(await runs.history(tx, run, limit))]
@@ -144,6 +151,7 @@ async def conversations(tx: Tx, run: RunRow, member: ComponentKey | None, limit:
 
 async def inputs_and_outputs(tx: Tx, run: RunRow, limit: int) -> list[tuple[str, str]]:
     """Input and output, as JSON texts, of the last completed runs of the run's component before it, oldest first."""
+    tx = SessionTx(tx, run.session_id)
     params = {"session_id": run.session_id, "seq": run.seq, "kind": run.component_kind, "limit": limit}
     rows = await tx.all(INPUTS_AND_OUTPUTS, {**params, "component_id": run.component_id})
     return [(row["input"], row["output"]) for row in reversed(rows)]
@@ -164,7 +172,9 @@ async def other_sessions(tx: Tx, run: RunRow, limit: int, runs_limit: int) -> li
     }
     result = []
     for session in await tx.all(OTHER_SESSIONS, params):
-        rows = await tx.all(OF_SESSION, {"session_id": session["session_id"], "limit": runs_limit})
+        rows = await SessionTx(tx, session["session_id"]).all(
+            OF_SESSION, {"session_id": session["session_id"], "limit": runs_limit}
+        )
         result.append((session, [row["messages"] for row in reversed(rows)]))
     return result
 
@@ -174,6 +184,7 @@ async def unsummarised(tx: Tx, run: RunRow, limit: int) -> tuple[dict[str, Any] 
 
     The run that made the summary finished after it, but the summary covers it; so it is left out.
     """
+    tx = SessionTx(tx, run.session_id)
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     summary = None if session is None or session["summary"] is None else json.loads(session["summary"])
     since, summed_by = (0.0, "") if summary is None else (summary["as_of"], summary["run_id"])
@@ -182,6 +193,6 @@ async def unsummarised(tx: Tx, run: RunRow, limit: int) -> tuple[dict[str, Any] 
     return summary, [row["messages"] for row in reversed(rows)]
 
 
-async def set_summary(tx: Tx, session_id: str, summary: dict[str, Any]) -> None:
+async def set_summary(tx: SessionTx, session_id: str, summary: dict[str, Any]) -> None:
     """Store the session's summary."""
     await tx.run(SET_SUMMARY, {"session_id": session_id, "summary": jsontext.dumps(summary)})

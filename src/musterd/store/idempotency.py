@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from musterd.core import clock
 from musterd.core.errors import Conflict
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.shards import SessionTx
 
 GET = Statement(
     "request_get",
@@ -28,7 +29,8 @@ RUN_NAMED = Statement(  # the name of a run is the id that its client chose
 RUN_NAMED_IN_SESSION = Statement(
     "request_run_named_in_session",
     """SELECT q.run_id FROM runs r JOIN requests q ON q.run_id = r.run_id
-       WHERE r.session_id = :session_id AND q.kind = 'run_id' AND q.key = :name ORDER BY q.created_at DESC LIMIT 1""",
+       WHERE r.session_id = :session_id AND r.shard = :shard AND q.kind = 'run_id' AND q.key = :name
+       ORDER BY q.created_at DESC LIMIT 1""",
 )
 KEY_TAKEN = "This Idempotency-Key was used for another request; choose another one."
 
@@ -40,7 +42,7 @@ T = TypeVar("T")
 class Request:
     """A request that may be repeated.
 
-    :param caller: the caller, who is the scope of the key.
+    :param caller: the caller, who is the scope of the key; empty if the key is a run id, which all callers share.
     :param kind: ``run_id``, or the operation of an idempotency key: create, continue, cancel, fork.
     :param fingerprint: a text that is equal for equal requests.
     """
@@ -116,7 +118,7 @@ async def run_named(tx: Tx, caller: str, name: str) -> str | None:
 
 async def run_named_in_session(tx: Tx, session_id: str, name: str) -> str | None:
     """The id of the run of a session for which any caller chose ``name`` as its id."""
-    row = await tx.one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
+    row = await SessionTx(tx, session_id).one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
     return None if row is None else str(row["run_id"])
 
 

@@ -6,26 +6,30 @@ from dataclasses import replace
 
 from musterd.core import jsontext
 from musterd.core.records import StepKind, StepRow, StepState, Usage
-from musterd.store.database import Row, Statement, Tx
+from musterd.store.database import Row, Statement
+from musterd.store.shards import SessionTx
 
 STEPS = Statement(
     "steps_of_root",
     """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
               error, usage, cost, codec, earlier, timing
-       FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
+       FROM journal WHERE root_id = :root_id AND shard = :shard ORDER BY started_at, path""",
 )
 
 STEPS_WITH_CONTENTS = Statement(
     "steps_of_root_with_contents",
     """SELECT root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
               error, usage, cost, codec, earlier, timing, content
-       FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
+       FROM journal WHERE root_id = :root_id AND shard = :shard ORDER BY started_at, path""",
 )
-COUNT = Statement("steps_count", "SELECT count(*) AS n FROM journal WHERE root_id = :root_id")
-USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id")
+COUNT = Statement("steps_count", "SELECT count(*) AS n FROM journal WHERE root_id = :root_id AND shard = :shard")
+USAGE = Statement(
+    "steps_usage",
+    "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id AND shard = :shard",
+)
 
 
-async def used(tx: Tx, root_id: str) -> list[StepRow]:
+async def used(tx: SessionTx, root_id: str) -> list[StepRow]:
     """Every step of a run tree, with its usage and without its result."""
     rows = await tx.all(USAGE, {"root_id": root_id})
     return [
@@ -44,18 +48,18 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
     ]
 
 
-async def count(tx: Tx, root_id: str) -> int:
+async def count(tx: SessionTx, root_id: str) -> int:
     """The number of steps of a run tree."""
     row = await tx.one(COUNT, {"root_id": root_id})
     return 0 if row is None else int(row["n"])
 
 
-async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
+async def steps(tx: SessionTx, root_id: str) -> Sequence[StepRow]:
     """Every step of a run tree, in order of start. Contents that are stored apart are not read."""
     return [step_row(row) for row in await tx.all(STEPS, {"root_id": root_id})]
 
 
-async def steps_with_contents(tx: Tx, root_id: str) -> Sequence[StepRow]:
+async def steps_with_contents(tx: SessionTx, root_id: str) -> Sequence[StepRow]:
     """The same, with whole results."""
     rows = await tx.all(STEPS_WITH_CONTENTS, {"root_id": root_id})
     return [replace(step_row(row), result=whole_result(row)) for row in rows]

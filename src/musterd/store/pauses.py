@@ -21,19 +21,20 @@ from musterd.store import (
 from musterd.store.attempt_writes import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.delays import Moved
+from musterd.store.shards import SessionTx
 
 STILL_OURS = Statement(
     "attempt_still_ours",
-    "SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'",
+    "SELECT 1 AS found FROM runs WHERE run_id = :root AND shard = :shard AND attempt = :attempt AND state = 'running'",
 )
 
 
 EXPIRED = Statement(
     "runs_expired",
-    """SELECT run_id FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now
+    """SELECT run_id, session_id FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now
        ORDER BY expires_at LIMIT :limit""",
 )
-EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id")
+EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id AND shard = :shard")
 LIMIT = 100
 NOT_DECIDED_IN_TIME = "The run expired because no decision arrived in time."
 
@@ -51,7 +52,6 @@ class Pause:
 
     at: float
     expires_at: float
-    session_id: str
     output: Output
     messages: list[str]
 
@@ -65,6 +65,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     :raises CancelStored: a cancel was stored.
     :raises DecisionStored: there is a decision that no attempt has acted on.
     """
+    tx = SessionTx(tx, lease.session_id)
     attempt_key = {"root": lease.root_id, "attempt": lease.attempt}
     params = {
         "count": len(batch.events),
@@ -75,7 +76,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     }
     # Decisions lock the session too, so each is committed either before this pause, which is then refused, or after it,
     # and then the decision finds a paused run that it can resume.
-    session = await sessions.lock(tx, details.session_id)
+    session = await sessions.lock(tx, lease.session_id)
     await run_attempts.end(tx, lease.root_id, lease.attempt, details.at, AttemptOutcome.PAUSED)
     row = await tx.one(transitions.PAUSE, {**attempt_key, **params})
     if row is None:
@@ -93,7 +94,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
     if lease.webhooks:
         facts: JsonObject = {"requirements": details.output.requirements}
         await attempt_writes.notify_webhooks(tx, lease, Happening.RUN_PAUSED, details.at, facts)
-    promoted = await session_queue.promote(tx, details.session_id)
+    promoted = await session_queue.promote(tx, lease.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
@@ -103,15 +104,16 @@ async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
     for row in await tx.all(EXPIRED, {"now": now, "limit": limit}):
         # The list was read without locks. A decision or another process may have moved the run since, and it may even
         # have paused again with a later expiry, so both are checked once more under the lock.
-        run = await cancels.lock(tx, row["run_id"])
+        session = SessionTx(tx, row["session_id"])
+        run = await cancels.lock(session, row["run_id"])
         if run is None or run.state is not RunState.PAUSED:
             continue
-        expiry = await tx.one(EXPIRES_AT, {"run_id": run.run_id})
+        expiry = await session.one(EXPIRES_AT, {"run_id": run.run_id})
         if expiry is None or expiry["expires_at"] is None or expiry["expires_at"] > now:
             continue
-        if await decisions.by_default(tx, run, now):
+        if await decisions.by_default(session, run, now):
             moved.joined.append(run)
         else:
             error = RunFailed(NOT_DECIDED_IN_TIME, run_failures.EXPIRED)
-            moved.stopped.append(await run_failures.fail(tx, run, error, now))
+            moved.stopped.append(await run_failures.fail(session, run, error, now))
     return moved

@@ -30,7 +30,8 @@ OVER = Statement(
     f"""SELECT {run_removal.COLUMNS} FROM runs
         WHERE parent_id IS NULL AND ended_at IS NOT NULL AND is_compacted IN (0, 1) AND ended_at <= :before
           AND session_id NOT IN ({_LIVE})
-          AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
+          AND NOT EXISTS (SELECT 1 FROM deliveries d
+                          WHERE d.run_id = runs.run_id AND d.shard = runs.shard AND d.ended_at IS NULL)
         LIMIT :limit""",
 )
 LIVE_OF = Statement(
@@ -41,13 +42,15 @@ LIVE_OF = Statement(
 UNUSED = Statement(
     "retention_unused",
     """SELECT session_id FROM sessions WHERE updated_at <= :before AND deleted_at IS NULL
-       AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.session_id = sessions.session_id)
+       AND NOT EXISTS (SELECT 1 FROM runs
+                       WHERE runs.session_id = sessions.session_id AND runs.shard = sessions.shard)
        ORDER BY updated_at LIMIT :limit""",
 )
 REMOVE_UNUSED = Statement(
     "retention_remove_unused",
     """DELETE FROM sessions WHERE IN_LIST(session_id, :sessions) AND updated_at <= :before AND deleted_at IS NULL
-       AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.session_id = sessions.session_id)""",
+       AND NOT EXISTS (SELECT 1 FROM runs
+                       WHERE runs.session_id = sessions.session_id AND runs.shard = sessions.shard)""",
 )
 
 

@@ -14,7 +14,9 @@ RUN_COLUMNS = ", ".join(RUN_FIELDS)
 FIRING_COLUMNS = """(SELECT f.id FROM firings f WHERE f.run_id = r.run_id LIMIT 1) AS firing_id,
                      (SELECT f.schedule_id FROM firings f WHERE f.run_id = r.run_id LIMIT 1) AS schedule_id"""
 """The firing that started the run ``r``, and its schedule, which are null of other runs."""
-GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
+GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND shard = :shard")
+GET_RUN_BY_ID = Statement("run_get_by_id", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
+"""The same for a run whose session is not known."""
 _BOOLEANS = ("is_background", "hold_paused")
 _OUTPUT_DEPTH = 2
 """Long outputs are parsed call by call of their ``tools``, which the limits on arguments and results bound."""

@@ -8,44 +8,49 @@ import json
 from collections.abc import Sequence
 
 from musterd.core.records import AttemptOutcome, RunAttempt, RunRow
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement
+from musterd.store.shards import SessionTx
 
 BEGIN = Statement(
     "run_attempt_begin",
-    "INSERT INTO run_attempts (root_id, attempt, worker, started_at) VALUES (:root, :attempt, :worker, :now)",
+    """INSERT INTO run_attempts (root_id, attempt, shard, worker, started_at)
+       VALUES (:root, :attempt, :shard, :worker, :now)""",
 )
 # The first attempt has no row before its end. Executed before the update that takes the run from its worker.
 END = Statement(
     "run_attempt_end",
-    """INSERT INTO run_attempts (root_id, attempt, worker, started_at, ended_at, outcome)
-       SELECT run_id, attempt, worker, COALESCE(started_at, :ended_at), :ended_at, :outcome
-       FROM runs WHERE run_id = :root AND attempt = :attempt
-       ON CONFLICT (root_id, attempt) DO UPDATE SET ended_at = excluded.ended_at, outcome = excluded.outcome""",
+    """INSERT INTO run_attempts (root_id, attempt, shard, worker, started_at, ended_at, outcome)
+       SELECT run_id, attempt, shard, worker, COALESCE(started_at, :ended_at), :ended_at, :outcome
+       FROM runs WHERE run_id = :root AND shard = :shard AND attempt = :attempt
+       ON CONFLICT (root_id, attempt, shard) DO UPDATE SET ended_at = excluded.ended_at, outcome = excluded.outcome""",
 )
 OF_ROOT = Statement(
     "run_attempts_of_root",
-    "SELECT attempt, worker, started_at, ended_at, outcome FROM run_attempts WHERE root_id = :root ORDER BY attempt",
+    """SELECT attempt, worker, started_at, ended_at, outcome FROM run_attempts
+       WHERE root_id = :root AND shard = :shard ORDER BY attempt""",
 )
 LAST_EVENTS = Statement(
-    "run_last_events", "SELECT payload FROM run_events WHERE root_id = :root ORDER BY first_index DESC LIMIT 1"
+    "run_last_events",
+    "SELECT payload FROM run_events WHERE root_id = :root AND shard = :shard ORDER BY first_index DESC LIMIT 1",
 )
 LAST_STEP = Statement(
-    "run_last_step", "SELECT max(COALESCE(ended_at, started_at)) AS at FROM journal WHERE root_id = :root"
+    "run_last_step",
+    "SELECT max(COALESCE(ended_at, started_at)) AS at FROM journal WHERE root_id = :root AND shard = :shard",
 )
 
 
-async def begin(tx: Tx, run: RunRow, now: float) -> None:
+async def begin(tx: SessionTx, run: RunRow, now: float) -> None:
     """Note that a claimed run begins another attempt."""
     await tx.run(BEGIN, {"root": run.run_id, "attempt": run.attempt, "worker": run.worker, "now": now})
 
 
-async def end(tx: Tx, root_id: str, attempt: int, ended_at: float, outcome: AttemptOutcome) -> None:
+async def end(tx: SessionTx, root_id: str, attempt: int, ended_at: float, outcome: AttemptOutcome) -> None:
     """Note that an attempt ends, and its run does not. The caller then takes the run from its worker."""
     params = {"root": root_id, "attempt": attempt, "ended_at": ended_at, "outcome": outcome.value}
     await tx.run(END, params)
 
 
-async def end_lost(tx: Tx, run: RunRow, beaten_at: float | None) -> None:
+async def end_lost(tx: SessionTx, run: RunRow, beaten_at: float | None) -> None:
     """Note that the process of an attempt died. The attempt ended with its last write or its process's last heartbeat.
 
     :param beaten_at: when that was; None if the process was not announced.
@@ -60,7 +65,7 @@ async def end_lost(tx: Tx, run: RunRow, beaten_at: float | None) -> None:
     await end(tx, run.run_id, run.attempt, max([earliest, *times]), AttemptOutcome.LOST)
 
 
-async def of_root(tx: Tx, root_id: str) -> Sequence[RunAttempt]:
+async def of_root(tx: SessionTx, root_id: str) -> Sequence[RunAttempt]:
     """The attempts of a run that have a row, in order."""
     return [
         RunAttempt(

@@ -32,7 +32,7 @@ FINISHED = Statement(
 _IS_LISTED = "(approval_type IS NULL OR approval_type <> 'audit')"
 PENDING = Statement("changes_pending", f"SELECT id FROM approvals WHERE status = 'pending' AND {_IS_LISTED}")
 _APPROVALS = """SELECT a.id, a.root_id, a.status, a.created_at, r.owner
-                FROM approvals a JOIN runs r ON r.run_id = a.root_id WHERE"""
+                FROM approvals a JOIN runs r ON r.run_id = a.root_id AND r.shard = a.shard WHERE"""
 APPROVALS = Statement("changes_approvals", f"{_APPROVALS} IN_LIST(a.id, :ids)")
 _OWN = "(CAST(:owner AS TEXT) IS NULL OR owner = :owner)"
 LIVE = Statement(

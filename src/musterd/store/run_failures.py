@@ -7,13 +7,13 @@ from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.store import approvals, attempt_writes, deliveries, follow_ups, run_outputs, session_queue, transitions
 from musterd.store.cancels import StopResult
-from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 EXPIRED = "expired"
 """The error code of a run for which no decision came in time."""
 
 
-async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> StopResult:
+async def fail(tx: SessionTx, run: RunRow, error: RunFailed, now: float) -> StopResult:
     """Finish a run that no attempt drives as ERROR, and keep its output so far.
 
     The caller has locked the run and its session, so FAIL always matches; else the caller has a bug.

@@ -18,31 +18,34 @@ from musterd.store import acceptance, blobs, cancels, fork_places, messages, run
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.decisions import ALREADY
+from musterd.store.shards import SessionTx
 
 OTHER_FORK = Statement(  # uses the session's index: a fork is in the session of its origin
     "run_other_fork",
-    """SELECT run_id FROM runs WHERE session_id = :session_id AND forked_from = :origin
+    """SELECT run_id FROM runs WHERE session_id = :session_id AND shard = :shard AND forked_from = :origin
        AND state NOT IN ('error', 'cancelled') LIMIT 1""",
 )
 OUTLINE = Statement(
-    "steps_outline", "SELECT path, kind, state, result IS NOT NULL AS is_done FROM journal WHERE root_id = :origin"
+    "steps_outline",
+    """SELECT path, kind, state, result IS NOT NULL AS is_done FROM journal
+       WHERE root_id = :origin AND shard = :shard""",
 )
 COPY_STEPS = Statement(
     "steps_copy",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error,
-          usage, cost, codec, timing, content)
-       SELECT :root, path, kind, CASE WHEN state = 'unknown' AND result IS NULL THEN 'started' ELSE state END,
+         (root_id, path, shard, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result,
+          error, usage, cost, codec, timing, content)
+       SELECT :root, path, shard, kind, CASE WHEN state = 'unknown' AND result IS NULL THEN 'started' ELSE state END,
               fingerprint, name, call_id, 0, tries, started_at, ended_at, result, error, usage, cost, codec,
               timing, content
-       FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
+       FROM journal WHERE root_id = :origin AND shard = :shard AND IN_LIST(path, :paths)""",
 )
 # A step of a workflow that failed because its outcome stayed unknown: as a call that was cut off.
 COPY_OPEN_STEPS = Statement(
     "steps_copy_open",
-    """INSERT INTO journal (root_id, path, kind, state, fingerprint, name, attempt, tries, started_at, codec)
-       SELECT :root, path, kind, 'started', fingerprint, name, 0, tries, started_at, codec
-       FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
+    """INSERT INTO journal (root_id, path, shard, kind, state, fingerprint, name, attempt, tries, started_at, codec)
+       SELECT :root, path, shard, kind, 'started', fingerprint, name, 0, tries, started_at, codec
+       FROM journal WHERE root_id = :origin AND shard = :shard AND IN_LIST(path, :paths)""",
 )
 _AGENT_OF_WORKFLOW = re.compile(r"(.*/)?a")
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
@@ -62,6 +65,7 @@ async def accept(
     :raises NotFound: the origin has no such step.
     :raises TooManyRequests: too many runs are waiting.
     """
+    tx = SessionTx(tx, candidate.run.session_id)
     # Before the origin is checked: a repeated request gets its fork, although the origin counts as continued by now.
     if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier_run, is_replay=True)
@@ -104,21 +108,21 @@ async def accept(
     return accepted
 
 
-async def members_taken_over(tx: Tx, fork_id: str) -> list[str]:
+async def members_taken_over(tx: SessionTx, fork_id: str) -> list[str]:
     """The ids of the members' runs that a fork took over. They stay in the tree in which they ran."""
     row = await tx.one(run_outputs.GET_INPUT, {"run_id": fork_id})
     run_input = None if row is None else Input.from_json(json.loads(row["input"]))
     return [] if run_input is None else list(run_input.options.get("fork", {}).get("members", {}).values())
 
 
-async def _lock(tx: Tx, origin_id: str) -> RunRow:
+async def _lock(tx: SessionTx, origin_id: str) -> RunRow:
     run = await cancels.lock_unless_deleted(tx, origin_id)
     if run is None:
         raise NotFound("Run not found")
     return run
 
 
-async def _lock_finished(tx: Tx, origin_id: str) -> RunRow:
+async def _lock_finished(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the run and its session, so that its steps and its media stay until the fork has its own."""
     run = await _lock(tx, origin_id)
     if not run.state.is_final:
@@ -126,7 +130,7 @@ async def _lock_finished(tx: Tx, origin_id: str) -> RunRow:
     return run
 
 
-async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
+async def _lock_failed(tx: SessionTx, origin_id: str) -> RunRow:
     """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
     run = await _lock(tx, origin_id)
     if run.state is not RunState.ERROR:
@@ -160,7 +164,7 @@ def _is_copied(step: Row, done_paths: set[str]) -> bool:
     return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
 
 
-async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> tuple[set[str], set[str]]:
+async def _failed_paths(tx: SessionTx, origin: RunRow, output: Output) -> tuple[set[str], set[str]]:
     """The steps of workflows that ended the run: those that are made again, and those whose outcome is unknown."""
     outputs = [output]
     for row in await runs.tree(tx, origin.run_id):
@@ -171,7 +175,7 @@ async def _failed_paths(tx: Tx, origin: RunRow, output: Output) -> tuple[set[str
     return failed, {path for error in errors for path in error.get("unknown_steps", ())}
 
 
-async def _members(tx: Tx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:
+async def _members(tx: SessionTx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:
     """The ids of completed members' runs by their path. They stay in the tree in which they ran."""
     members: dict[str, str] = dict(origin_input.options.get("fork", {}).get("members", {}))
     members.update((row.path, row.run_id) for row in await runs.tree(tx, origin.run_id) if row.parent_id is not None)

@@ -20,6 +20,7 @@ from musterd.store.list_conditions import equalities
 from musterd.store.rows import qualified, run_row, run_view
 from musterd.store.run_search import MATCHES, SEARCHED_RUNS, like_pattern
 from musterd.store.sessions import DELETED
+from musterd.store.shards import SessionTx
 
 NO_LIMIT = 2**53
 _WITHOUT_MESSAGES = f"{qualified('r')}, io.input, io.output, NULL AS messages"
@@ -27,8 +28,9 @@ _WITH_MESSAGES = f"{qualified('r')}, io.input, io.output, io.messages"
 _LIVE = "state IN ('scheduled', 'queued', 'ready', 'running', 'paused')"
 LIVE = Statement(
     "runs_live",
-    f"""SELECT {_WITHOUT_MESSAGES}, r.expires_at FROM runs r JOIN run_io io ON io.run_id = r.run_id
-        WHERE r.session_id = :session_id AND r.parent_id IS NULL AND r.{_LIVE} ORDER BY r.seq""",
+    f"""SELECT {_WITHOUT_MESSAGES}, r.expires_at
+        FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+        WHERE r.session_id = :session_id AND r.shard = :shard AND r.parent_id IS NULL AND r.{_LIVE} ORDER BY r.seq""",
 )
 
 Component = tuple[str, str]
@@ -68,7 +70,8 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
         params["kind"], params["component_id"] = query.component
     if query.before is not None:
         roots.append(
-            """seq < (SELECT seq FROM runs WHERE run_id = :before AND session_id = :session_id AND parent_id IS NULL)"""
+            """seq < (SELECT seq FROM runs WHERE run_id = :before AND shard = :shard AND session_id = :session_id
+                      AND parent_id IS NULL)"""
         )
         params["before"] = query.before
     if query.states is not None:
@@ -80,13 +83,16 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
             params[name] = at
     if listed:  # the page counts only trees with at least one listed run
         matches = " AND ".join((*listed, _is_listed("runs", query)))
-        roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND {matches})")
+        roots.append(
+            f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND r.shard = runs.shard AND {matches})"
+        )
     columns = _WITH_MESSAGES if query.has_messages else _WITHOUT_MESSAGES
     where = " AND ".join((*listed, _is_listed("roots", query)))
-    text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs WHERE session_id = :session_id AND parent_id IS NULL
+    text = f"""WITH roots AS (SELECT run_id, shard, seq, state FROM runs
+                              WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL
                               {"".join(f" AND {condition}" for condition in roots)} ORDER BY seq DESC LIMIT :limit)
-               SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id
-               JOIN run_io io ON io.run_id = r.run_id
+               SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id AND r.shard = roots.shard
+               JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
                WHERE {where} ORDER BY roots.seq, r.created_at, r.path"""
     name = f"runs_of_session {sorted(params)} {query.has_messages} {query.has_members_at_work}"
     return Statement(name, text), params
@@ -106,7 +112,8 @@ def _is_listed(root: str, query: SessionRunsQuery) -> str:
 
 async def of_session(tx: Tx, query: SessionRunsQuery) -> list[RunView]:
     """Runs of a session that the caller may see, trees in the order of the queue."""
-    return [await run_view(tx, row) for row in await tx.all(*of_session_statement(query))]
+    rows = await SessionTx(tx, query.session_id).all(*of_session_statement(query))
+    return [await run_view(tx, row) for row in rows]
 
 
 def _names(states: Collection[RunState]) -> str:
@@ -156,12 +163,13 @@ _RANGES = {
 }
 _WITH_APPROVALS = "r.run_id IN (SELECT root_id FROM approvals WHERE status = 'pending')"
 _IN_ORDER = "r.created_at DESC, r.run_id DESC"
-_VIEWS = f"""SELECT {_WITHOUT_MESSAGES} FROM page JOIN runs r ON r.run_id = page.run_id
-             JOIN run_io io ON io.run_id = r.run_id"""
-_SUMMARIES = f"""SELECT {run_summaries.COLUMNS} FROM page JOIN runs r ON r.run_id = page.run_id
+_VIEWS = f"""SELECT {_WITHOUT_MESSAGES} FROM page JOIN runs r ON r.run_id = page.run_id AND r.shard = page.shard
+             JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard"""
+_SUMMARIES = f"""SELECT {run_summaries.COLUMNS} FROM page JOIN runs r ON r.run_id = page.run_id AND r.shard = page.shard
                  {run_summaries.JOINS}"""
 _NOT_DELETED = """NOT EXISTS (SELECT 1 FROM sessions s
-                              WHERE s.session_id = r.session_id AND s.deleted_at IS NOT NULL)"""
+                              WHERE s.session_id = r.session_id AND s.shard = r.shard
+                              AND s.deleted_at IS NOT NULL)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,7 @@ class _Selection:
 
     def newest(self, limit: str) -> str:
         """The statement that selects the newest of them that are not deleted."""
-        return f"""SELECT r.run_id, r.created_at FROM runs r WHERE {self.where} AND {_NOT_DELETED}
+        return f"""SELECT r.run_id, r.shard, r.created_at FROM runs r WHERE {self.where} AND {_NOT_DELETED}
                    ORDER BY {self.order} LIMIT {limit}"""
 
 
@@ -231,8 +239,9 @@ def page_statement(
     if query.text is not None:
         params |= {"pattern": like_pattern(query.text), "searched": SEARCHED_RUNS}
         pages = f"""searched AS ({chosen.newest(":searched")}),
-                    page AS (SELECT r.run_id FROM searched JOIN runs r ON r.run_id = searched.run_id
-                             JOIN run_io io ON io.run_id = r.run_id
+                    page AS (SELECT r.run_id, r.shard FROM searched
+                             JOIN runs r ON r.run_id = searched.run_id AND r.shard = searched.shard
+                             JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
                              WHERE {MATCHES} ORDER BY +{_IN_ORDER} LIMIT :limit)"""
     name = f"runs_page {chosen.where} {chosen.order} {select == _SUMMARIES} {query.text is not None}"
     return Statement(name, f"WITH {pages} {select}"), params
@@ -329,7 +338,8 @@ def _count_statement(chosen: _Selection, column: str) -> tuple[Statement, dict[s
 async def _counts_of_search(tx: Tx, chosen: _Selection, searched_text: str) -> RunCounts:
     text = f"""WITH searched AS ({chosen.newest(":searched")})
                SELECT r.state, count(*) AS n, sum(CASE WHEN {_WITH_APPROVALS} THEN 1 ELSE 0 END) AS needs_you
-               FROM searched JOIN runs r ON r.run_id = searched.run_id JOIN run_io io ON io.run_id = r.run_id
+               FROM searched JOIN runs r ON r.run_id = searched.run_id AND r.shard = searched.shard
+               JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
                WHERE {MATCHES} GROUP BY r.state"""
     params = {**chosen.params, "pattern": like_pattern(searched_text), "searched": SEARCHED_RUNS}
     rows = await tx.all(Statement(f"runs_count_search {chosen.where}", text), params)
@@ -339,7 +349,7 @@ async def _counts_of_search(tx: Tx, chosen: _Selection, searched_text: str) -> R
 
 async def live(tx: Tx, session_id: str) -> list[tuple[RunView, float | None]]:
     """The unfinished root runs of a session in the order of the queue, each with its expiry if it is paused."""
-    rows = await tx.all(LIVE, {"session_id": session_id})
+    rows = await SessionTx(tx, session_id).all(LIVE, {"session_id": session_id})
     position_of = positions([run_row(row) for row in rows])
     views = []
     for row in rows:

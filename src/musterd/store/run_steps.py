@@ -8,36 +8,47 @@ from musterd.core.records import StepRow, StepSettlement
 from musterd.core.requirements import RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.store import journal, run_forks
-from musterd.store.database import Row, Statement, Tx
+from musterd.store.database import Row, Statement
+from musterd.store.shards import SessionTx
 
 _COLUMNS = """root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, error,
               usage, cost, codec, earlier, timing"""
 # The path of a member contains neither % nor _, so LIKE needs no escaping.
 PAGE = Statement(
     "run_steps_page",
-    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND path LIKE :below
+    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND shard = :shard AND path LIKE :below
         ORDER BY started_at, path LIMIT :limit""",
 )
 PAGE_AFTER = Statement(
     "run_steps_page_after",
-    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND path LIKE :below
-        AND (started_at, path) > (SELECT started_at, path FROM journal WHERE root_id = :root AND path = :after)
+    f"""SELECT {_COLUMNS}, NULL AS result FROM journal WHERE root_id = :root AND shard = :shard AND path LIKE :below
+        AND (started_at, path) > (SELECT started_at, path FROM journal
+                                      WHERE root_id = :root AND path = :after AND shard = :shard)
         ORDER BY started_at, path LIMIT :limit""",
 )
-ONE = Statement("run_step", f"SELECT {_COLUMNS}, result, content FROM journal WHERE root_id = :root AND path = :path")
+ONE = Statement(
+    "run_step",
+    f"""SELECT {_COLUMNS}, result, content FROM journal
+        WHERE root_id = :root AND path = :path AND shard = :shard""",
+)
 PLACES = Statement(
-    "run_places", "SELECT run_id, path, state, attempt, forked_from FROM runs WHERE root_id = :root ORDER BY created_at"
+    "run_places",
+    """SELECT run_id, path, state, attempt, forked_from FROM runs WHERE root_id = :root AND shard = :shard
+       ORDER BY created_at""",
 )
 PLACES_ELSEWHERE = Statement(
-    "run_places_elsewhere", "SELECT run_id, path FROM runs WHERE IN_LIST(run_id, :run_ids) ORDER BY created_at"
+    "run_places_elsewhere",
+    "SELECT run_id, path FROM runs WHERE IN_LIST(run_id, :run_ids) AND shard = :shard ORDER BY created_at",
 )
 APPROVALS = Statement(
     "run_step_approvals",
-    """SELECT id, path, kind, decision, decided_by, decided_at FROM approvals WHERE root_id = :root
-       ORDER BY created_at, path""",
+    """SELECT id, path, kind, decision, decided_by, decided_at FROM approvals
+       WHERE root_id = :root AND shard = :shard ORDER BY created_at, path""",
 )
 RESULTS = Statement(
-    "run_step_results", "SELECT path, result, content FROM journal WHERE root_id = :root AND IN_LIST(path, :paths)"
+    "run_step_results",
+    """SELECT path, result, content FROM journal
+       WHERE root_id = :root AND shard = :shard AND IN_LIST(path, :paths)""",
 )
 ALL = 2**62
 """A limit that no list reaches."""
@@ -54,7 +65,7 @@ class StepApproval:
     settlement: StepSettlement | None
 
 
-async def page(tx: Tx, root_id: str, below: str, after: str | None, limit: int | None) -> Sequence[StepRow]:
+async def page(tx: SessionTx, root_id: str, below: str, after: str | None, limit: int | None) -> Sequence[StepRow]:
     """Steps in order of their start, without their results.
 
     :param below: the path of the member whose steps are read; "" for the root, which means all steps.
@@ -68,19 +79,19 @@ async def page(tx: Tx, root_id: str, below: str, after: str | None, limit: int |
     return [journal.step_row(row) for row in rows]
 
 
-async def one(tx: Tx, root_id: str, path: str) -> StepRow | None:
+async def one(tx: SessionTx, root_id: str, path: str) -> StepRow | None:
     """One step, with its result."""
     row = await tx.one(ONE, {"root": root_id, "path": path})
     return None if row is None else replace(journal.step_row(row), result=journal.whole_result(row))
 
 
-async def results(tx: Tx, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
+async def results(tx: SessionTx, root_id: str, paths: Iterable[str]) -> dict[str, str | None]:
     """The results of steps by their paths, as JSON texts; None: there is none."""
     rows = await tx.all(RESULTS, {"root": root_id, "paths": json.dumps(list(paths))})
     return {row["path"]: journal.whole_result(row) for row in rows}
 
 
-async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:
+async def places(tx: SessionTx, root_id: str) -> tuple[dict[str, str], int | None]:
     """The ids of the runs of a tree by their paths, and the attempt that is at work; None if there is none.
 
     The members' runs that a fork took over are included. They come first.
@@ -97,7 +108,7 @@ async def places(tx: Tx, root_id: str) -> tuple[dict[str, str], int | None]:
     return run_ids, attempt
 
 
-async def approvals(tx: Tx, root_id: str) -> dict[str, StepApproval]:
+async def approvals(tx: SessionTx, root_id: str) -> dict[str, StepApproval]:
     """The last approval of each call, by the call's path."""
     rows = await tx.all(APPROVALS, {"root": root_id})
     return {row["path"]: StepApproval(row["id"], _settlement(row)) for row in rows}

@@ -15,6 +15,7 @@ from musterd.core.requirements import Requirement
 from musterd.core.run_summaries import SUMMARY_CHARACTERS, SummarizedRun
 from musterd.core.states import PENDING, RunState
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.shards import SessionTx
 
 _READ_CHARACTERS = 8 * SUMMARY_CHARACTERS
 """How much of a JSON text is read: each character of the summary may be escaped, and the name stands before it."""
@@ -24,7 +25,8 @@ _FIELDS = (
     *("created_at", "queued_at", "started_at", "ended_at", "cancel_requested_at"),
 )
 # `|| ''` keeps SQLite from reading all pending approvals (list_conditions.py).
-_PENDING_APPROVALS = """FROM approvals a WHERE a.root_id = r.root_id AND a.status || '' = 'pending'
+_PENDING_APPROVALS = """FROM approvals a
+                        WHERE a.root_id = r.root_id AND a.shard = r.shard AND a.status || '' = 'pending'
                         AND (r.parent_id IS NULL OR a.run_id = r.run_id)"""
 COLUMNS = f"""{", ".join(f"r.{name}" for name in _FIELDS)}, r.state, r.lane, r.on_busy, r.totals, r.activity,
     substr(COALESCE(s.name, s.first_message), 1, {SUMMARY_CHARACTERS}) AS session_name,
@@ -33,12 +35,13 @@ COLUMNS = f"""{", ".join(f"r.{name}" for name in _FIELDS)}, r.state, r.lane, r.o
     (SELECT count(*) {_PENDING_APPROVALS}) AS waiting,
     (SELECT a.request {_PENDING_APPROVALS} ORDER BY a.created_at, a.id LIMIT 1) AS waiting_request"""
 """The columns of a summary, from :data:`JOINS`. An error stands at the end of an output, so it is read whole."""
-JOINS = """JOIN run_io io ON io.run_id = r.run_id
-           JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL"""
+JOINS = """JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+           JOIN sessions s ON s.session_id = r.session_id AND s.shard = r.shard AND s.deleted_at IS NULL"""
 _SELECT = f"SELECT {COLUMNS} FROM runs r {JOINS} WHERE "
 BY_IDS = Statement("run_summaries", _SELECT + "IN_LIST(r.run_id, :run_ids)")
 MEMBERS = Statement(
-    "run_member_summaries", _SELECT + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at, r.path"
+    "run_member_summaries",
+    _SELECT + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at, r.path",
 )
 # The head and the queued runs of each session, by their indexes.
 QUEUES = Statement(
@@ -55,7 +58,7 @@ async def by_ids(tx: Tx, run_ids: Iterable[str]) -> list[SummarizedRun]:
     return await of_rows(tx, await tx.all(BY_IDS, {"run_ids": json.dumps(list(run_ids))}))
 
 
-async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[SummarizedRun]:
+async def members(tx: SessionTx, root_id: str, elsewhere: Sequence[str] = ()) -> list[SummarizedRun]:
     """The summaries of the members' runs of a tree, in the order of their start.
 
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.

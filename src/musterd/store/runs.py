@@ -13,6 +13,7 @@ from musterd.core.states import PENDING, RunState
 from musterd.store import transitions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, qualified, run_params, run_row, run_view
+from musterd.store.shards import SessionTx
 
 
 class Texts(StrEnum):
@@ -23,11 +24,12 @@ class Texts(StrEnum):
     NONE = "none"
 
 
-ADD_INPUT = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
+ADD_INPUT = Statement("run_io_add", "INSERT INTO run_io (run_id, shard, input) VALUES (:run_id, :shard, :input)")
 _COLUMNS = f"""{qualified("r")}, io.input,
                root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner"""
-_FROM = """FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
-                JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+_FROM = """FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+                JOIN runs root ON root.run_id = r.root_id AND root.shard = r.shard
+                JOIN sessions s ON s.session_id = r.session_id AND s.shard = r.shard AND s.deleted_at IS NULL
            WHERE """
 _VIEW = f"SELECT {_COLUMNS}, io.output, io.messages {_FROM}"
 _BYTES = "TEXT_BYTES(io.output) + TEXT_BYTES(io.messages)"
@@ -39,43 +41,55 @@ _TEXTS = {
     Texts.NONE: "NULL AS output, NULL AS messages, 0 AS is_cut",
 }
 VIEWS = {
-    texts: Statement(f"run_view_{texts}", f"SELECT {_COLUMNS}, {columns} {_FROM} r.run_id = :run_id")
+    texts: Statement(f"run_view {texts}", f"SELECT {_COLUMNS}, {columns} {_FROM} r.run_id = :run_id")
     for texts, columns in _TEXTS.items()
 }
-MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
-MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
+VIEWS_IN_SESSION = {
+    texts: Statement(f"run_view_in_session {texts}", f"{view.text} AND r.shard = :shard")
+    for texts, view in VIEWS.items()
+}
+MEMBERS = Statement(
+    "run_members",
+    _VIEW + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at",
+)
+MEMBERS_ELSEWHERE = Statement(
+    "run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) AND r.shard = :shard ORDER BY r.created_at"
+)
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
     "runs_ahead",
-    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
-            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued')
-            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq > :seq AND state = 'queued'
+    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND shard = :shard)
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND shard = :shard AND seq < :seq AND state = 'queued')
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND shard = :shard AND seq > :seq AND state = 'queued'
                AND on_busy = 'interrupt') AS n""",
 )
 # Interrupters go before all other queued runs, so only earlier ones are ahead of another.
 AHEAD_OF_INTERRUPTER = Statement(
     "runs_ahead_of_interrupter",
-    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
-            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued'
+    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND shard = :shard)
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND shard = :shard AND seq < :seq AND state = 'queued'
                AND on_busy = 'interrupt') AS n""",
 )
 END_OF_QUEUE = 2**62
 COMPONENT = Statement(
     "run_component",
     """SELECT root.component_kind, root.component_id, root.component_name, root.owner
-       FROM runs r JOIN runs root ON root.run_id = r.root_id WHERE r.run_id = :run_id""",
+       FROM runs r JOIN runs root ON root.run_id = r.root_id AND root.shard = r.shard WHERE r.run_id = :run_id""",
 )
-STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
+SESSION = Statement("run_session", "SELECT session_id FROM runs WHERE run_id = :run_id")
+STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id AND shard = :shard")
 FORKS = Statement(
     "runs_forked_from",
-    "SELECT run_id FROM runs WHERE session_id = :session_id AND forked_from = :run_id ORDER BY seq",
+    """SELECT run_id FROM runs WHERE session_id = :session_id AND shard = :shard AND forked_from = :run_id
+       ORDER BY seq""",
 )
-ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
-TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
+ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id AND shard = :shard")
+TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id AND shard = :shard")
 HISTORY = Statement(
     "run_history",
-    """SELECT r.run_id, io.input, io.output, io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.seq < :seq AND r.parent_id IS NULL AND r.component_kind = :kind
-       AND r.component_id = :component_id AND io.messages IS NOT NULL
+    """SELECT r.run_id, io.input, io.output, io.messages
+       FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+       WHERE r.session_id = :session_id AND r.shard = :shard AND r.seq < :seq AND r.parent_id IS NULL
+       AND r.component_kind = :kind AND r.component_id = :component_id AND io.messages IS NOT NULL
        AND (r.state = 'completed' OR (r.state = 'cancelled' AND r.first_token_at IS NOT NULL))
        ORDER BY r.seq DESC LIMIT :limit""",
 )
@@ -90,7 +104,7 @@ class RunComponent:
     component_name: str
 
 
-async def add(tx: Tx, run: RunRow, input_text: str) -> None:
+async def add(tx: SessionTx, run: RunRow, input_text: str) -> None:
     """Store a new root run in its first state, or a new member run as running.
 
     :param input_text: its input, as JSON.
@@ -111,7 +125,10 @@ async def view(
 
     :param texts: whether it is read with its output and its conversation. They may be long.
     """
-    row = await tx.one(VIEWS[texts], {"run_id": run_id})
+    if session_id is None:
+        row = await tx.one(VIEWS[texts], {"run_id": run_id})
+    else:
+        row = await SessionTx(tx, session_id).one(VIEWS_IN_SESSION[texts], {"run_id": run_id})
     if row is None or not _is_visible(row, caller):
         return None
     if session_id is not None and row["session_id"] != session_id:
@@ -133,13 +150,19 @@ async def component_of(tx: Tx, run_id: str, caller: Caller) -> RunComponent | No
     return RunComponent(row["component_kind"], row["component_id"], row["component_name"])
 
 
-async def state_of(tx: Tx, run_id: str) -> RunState | None:
+async def session_of(tx: Tx, run_id: str) -> str | None:
+    """The session of a run; None: there is no such run."""
+    row = await tx.one(SESSION, {"run_id": run_id})
+    return None if row is None else str(row["session_id"])
+
+
+async def state_of(tx: SessionTx, run_id: str) -> RunState | None:
     """The state of a run; None: there is no such run."""
     row = await tx.one(STATE, {"run_id": run_id})
     return None if row is None else RunState(row["state"])
 
 
-async def origin_of(tx: Tx, run_id: str) -> str | None:
+async def origin_of(tx: SessionTx, run_id: str) -> str | None:
     """The id of the run that this run was forked from, or None."""
     row = await tx.one(ORIGIN, {"run_id": run_id})
     return None if row is None else row["forked_from"]
@@ -149,7 +172,8 @@ async def forks_of(tx: Tx, run: RunRow) -> list[str]:
     """The ids of the runs that were forked from this root run, which is finished then."""
     if not run.state.is_final:
         return []
-    return [row["run_id"] for row in await tx.all(FORKS, {"session_id": run.session_id, "run_id": run.run_id})]
+    rows = await SessionTx(tx, run.session_id).all(FORKS, {"session_id": run.session_id, "run_id": run.run_id})
+    return [row["run_id"] for row in rows]
 
 
 async def queue_position(tx: Tx, run: RunRow) -> int | None:
@@ -160,7 +184,8 @@ async def queue_position(tx: Tx, run: RunRow) -> int | None:
         return 0
     is_delayed = run.state is RunState.SCHEDULED  # it gets its seq when it is due, at the end of the queue
     statement = AHEAD_OF_INTERRUPTER if run.on_busy is OnBusy.INTERRUPT else AHEAD
-    row = await tx.one(statement, {"lane": run.lane, "seq": END_OF_QUEUE if is_delayed else run.seq})
+    params = {"lane": run.lane, "seq": END_OF_QUEUE if is_delayed else run.seq}
+    row = await SessionTx(tx, run.session_id).one(statement, params)
     return 0 if row is None else int(row["n"])
 
 
@@ -168,12 +193,12 @@ async def runs_behind(tx: Tx, run: RunRow) -> int:
     """How many queued runs of its session wait for this root run, which is the head of the queue or queued itself."""
     if run.holder is None and run.state is not RunState.QUEUED:
         return 0
-    row = await tx.one(AHEAD, {"lane": run.lane, "seq": END_OF_QUEUE})
+    row = await SessionTx(tx, run.session_id).one(AHEAD, {"lane": run.lane, "seq": END_OF_QUEUE})
     in_queue = 0 if row is None else int(row["n"])
     return max(in_queue - 1 - (await queue_position(tx, run) or 0), 0)
 
 
-async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
+async def members(tx: SessionTx, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
     """The members' runs of a root, in order of their start.
 
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
@@ -182,12 +207,12 @@ async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[R
     return [await run_view(tx, row) for row in (*taken_over, *await tx.all(MEMBERS, {"root_id": root_id}))]
 
 
-async def tree(tx: Tx, root_id: str) -> list[RunRow]:
+async def tree(tx: SessionTx, root_id: str) -> list[RunRow]:
     """The rows of a root and its members."""
     return [run_row(row) for row in await tx.all(TREE, {"root_id": root_id})]
 
 
-async def history(tx: Tx, run: RunRow, limit: int) -> Sequence[Row]:
+async def history(tx: SessionTx, run: RunRow, limit: int) -> Sequence[Row]:
     """The last ``limit`` earlier runs of the same component and session that produced text, last first."""
     return await tx.all(
         HISTORY,

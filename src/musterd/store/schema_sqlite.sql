@@ -25,6 +25,7 @@ CREATE TABLE workers (
 
 CREATE TABLE sessions (
 	session_id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	owner TEXT,
 	user_id TEXT,
 	component_kind TEXT NOT NULL,
@@ -39,12 +40,13 @@ CREATE TABLE sessions (
 	updated_at DOUBLE NOT NULL,
 	deleted_at DOUBLE,
 	forked_from TEXT,
-	PRIMARY KEY (session_id)
+	PRIMARY KEY (session_id, shard)
 )
  WITHOUT ROWID;
 
 CREATE TABLE runs (
 	run_id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	root_id TEXT NOT NULL,
 	parent_id TEXT,
 	forked_from TEXT,
@@ -94,29 +96,32 @@ CREATE TABLE runs (
 	step TEXT,
 	trace_id TEXT,
 	is_compacted BIGINT DEFAULT '0' NOT NULL,
-	PRIMARY KEY (run_id)
+	PRIMARY KEY (run_id, shard)
 )
  WITHOUT ROWID;
 
 CREATE TABLE run_io (
 	run_id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	input TEXT NOT NULL,
 	output TEXT,
 	messages TEXT,
-	PRIMARY KEY (run_id)
+	PRIMARY KEY (run_id, shard)
 );
 
 CREATE TABLE run_events (
 	root_id TEXT NOT NULL,
 	first_index BIGINT NOT NULL,
+	shard SMALLINT NOT NULL,
 	count BIGINT DEFAULT '0' NOT NULL,
 	payload TEXT NOT NULL,
-	PRIMARY KEY (root_id, first_index)
+	PRIMARY KEY (root_id, first_index, shard)
 );
 
 CREATE TABLE journal (
 	root_id TEXT NOT NULL,
 	path TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	kind TEXT NOT NULL,
 	state TEXT NOT NULL,
 	fingerprint TEXT NOT NULL,
@@ -134,17 +139,18 @@ CREATE TABLE journal (
 	timing TEXT,
 	result TEXT,
 	content TEXT,
-	PRIMARY KEY (root_id, path)
+	PRIMARY KEY (root_id, path, shard)
 );
 
 CREATE TABLE run_attempts (
 	root_id TEXT NOT NULL,
 	attempt BIGINT NOT NULL,
+	shard SMALLINT NOT NULL,
 	worker TEXT,
 	started_at DOUBLE NOT NULL,
 	ended_at DOUBLE,
 	outcome TEXT,
-	PRIMARY KEY (root_id, attempt)
+	PRIMARY KEY (root_id, attempt, shard)
 )
  WITHOUT ROWID;
 
@@ -159,8 +165,9 @@ CREATE TABLE blobs (
 CREATE TABLE blob_uses (
 	root_id TEXT NOT NULL,
 	hash TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	until_end BOOLEAN NOT NULL,
-	PRIMARY KEY (root_id, hash)
+	PRIMARY KEY (root_id, hash, shard)
 )
  WITHOUT ROWID;
 
@@ -178,6 +185,7 @@ CREATE TABLE requests (
 
 CREATE TABLE approvals (
 	id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	root_id TEXT NOT NULL,
 	run_id TEXT NOT NULL,
 	path TEXT NOT NULL,
@@ -193,12 +201,13 @@ CREATE TABLE approvals (
 	decided_at DOUBLE,
 	expires_at DOUBLE,
 	default_decision TEXT,
-	PRIMARY KEY (id)
+	PRIMARY KEY (id, shard)
 )
  WITHOUT ROWID;
 
 CREATE TABLE run_messages (
 	id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	root_id TEXT NOT NULL,
 	run_id TEXT NOT NULL,
 	text TEXT NOT NULL,
@@ -207,7 +216,7 @@ CREATE TABLE run_messages (
 	taken_at DOUBLE,
 	taken_path TEXT,
 	next_run_id TEXT,
-	PRIMARY KEY (id)
+	PRIMARY KEY (id, shard)
 )
  WITHOUT ROWID;
 
@@ -228,6 +237,7 @@ CREATE TABLE service_accounts (
 
 CREATE TABLE deliveries (
 	id TEXT NOT NULL,
+	shard SMALLINT NOT NULL,
 	run_id TEXT NOT NULL,
 	url TEXT NOT NULL,
 	host TEXT NOT NULL,
@@ -242,7 +252,7 @@ CREATE TABLE deliveries (
 	ended_at DOUBLE,
 	last_status BIGINT,
 	last_error TEXT,
-	PRIMARY KEY (id)
+	PRIMARY KEY (id, shard)
 )
  WITHOUT ROWID;
 
@@ -397,7 +407,7 @@ CREATE INDEX sessions_user_updated ON sessions (user_id, updated_at, session_id,
 
 CREATE INDEX sessions_title ON sessions (substr(COALESCE(name, first_message), 1, 100), session_id) WHERE deleted_at IS NULL;
 
-CREATE UNIQUE INDEX runs_holder ON runs (holder);
+CREATE UNIQUE INDEX runs_holder ON runs (holder, shard);
 
 CREATE INDEX runs_session ON runs (session_id, seq);
 

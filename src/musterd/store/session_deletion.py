@@ -12,22 +12,24 @@ from musterd.store import cancels, run_removal, sessions
 from musterd.store.cancels import StopResult
 from musterd.store.database import Statement, Tx
 from musterd.store.run_removal import InRemoval, removable
+from musterd.store.shards import SessionTx
 
 UNCANCELLED = Statement(
     "deletion_uncancelled",
-    """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL AND cancel_requested_at IS NULL
-       AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC LIMIT :limit""",
+    """SELECT run_id FROM runs WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL
+       AND cancel_requested_at IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused')
+       ORDER BY seq DESC LIMIT :limit""",
 )
 TO_CANCEL = Statement(
     "deletion_to_cancel",
     """SELECT s.session_id FROM sessions s WHERE s.deleted_at IS NOT NULL AND s.deleted_at <= :now AND EXISTS (
-         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
+         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.shard = s.shard AND r.parent_id IS NULL
          AND r.cancel_requested_at IS NULL AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused'))""",
 )
 OVER = Statement(  # a fork that is being made is deleted in the future (session_forks.py)
     "deletion_over",
     """SELECT s.session_id FROM sessions s WHERE s.deleted_at IS NOT NULL AND s.deleted_at <= :now AND NOT EXISTS (
-         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
+         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.shard = s.shard AND r.parent_id IS NULL
          AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused')) ORDER BY s.session_id LIMIT :limit""",
 )
 ROOTS = Statement(
@@ -44,6 +46,7 @@ async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -
 
     The last run comes first. In the other order each cancelled head would promote a run that is about to be cancelled.
     """
+    tx = SessionTx(tx, session_id)
     session = await sessions.lock(tx, session_id)
     if session is None or session.deleted_at is None:
         return []

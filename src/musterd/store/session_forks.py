@@ -32,71 +32,93 @@ from musterd.store.session_copies import (
     step_copy,
     use_copy,
 )
+from musterd.store.shards import SessionTx
 
 ENDED = Statement(
     "fork_ended",
-    """SELECT r.run_id, r.root_id, r.next_event FROM runs root JOIN runs r ON r.root_id = root.run_id
-       WHERE root.session_id = :session_id AND root.parent_id IS NULL
+    """SELECT r.run_id, r.root_id, r.next_event FROM runs root
+       JOIN runs r ON r.root_id = root.run_id AND r.shard = root.shard
+       WHERE root.session_id = :session_id AND root.shard = :shard AND root.parent_id IS NULL
        AND root.state IN ('completed', 'error', 'cancelled') ORDER BY root.seq""",
 )
 LOCK_SOURCE = Statement(
-    "fork_hold_source", "SELECT 1 AS found FROM sessions WHERE session_id = :source AND deleted_at IS NULL LOCK_ROW"
+    "fork_hold_source",
+    """SELECT 1 AS found FROM sessions
+       WHERE session_id = :source AND shard = :shard AND deleted_at IS NULL LOCK_ROW""",
 )
 EXTEND = Statement(
     "fork_go_on",
-    "UPDATE sessions SET deleted_at = :until WHERE session_id = :session_id AND deleted_at > :now",
+    "UPDATE sessions SET deleted_at = :until WHERE session_id = :session_id AND shard = :shard AND deleted_at > :now",
 )
 # Like EXTEND, only while the deadline lies ahead: after it the rows may be in removal.
 FINISH = Statement(
     "fork_finish",
-    "UPDATE sessions SET deleted_at = NULL WHERE session_id = :session_id AND deleted_at > :now",
+    "UPDATE sessions SET deleted_at = NULL WHERE session_id = :session_id AND shard = :shard AND deleted_at > :now",
 )
 GIVE_UP = Statement(
-    "fork_give_up", "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at > :now"
+    "fork_give_up",
+    "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND shard = :shard AND deleted_at > :now",
 )
 RUNS = Statement(
-    "fork_runs", f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :names) ORDER BY r.created_at"
+    "fork_runs",
+    f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :names) AND r.shard = :shard ORDER BY r.created_at",
 )
 IO = Statement(
     "fork_io",
     """SELECT run_id, input, output, messages FROM run_io
-       WHERE run_id IN (SELECT run_id FROM runs WHERE IN_LIST(root_id, :names))""",
+       WHERE shard = :shard
+       AND run_id IN (SELECT run_id FROM runs WHERE IN_LIST(root_id, :names) AND shard = :shard)""",
 )
 ADD_IO = Statement(
     "fork_io_add",
-    "INSERT INTO run_io (run_id, input, output, messages) VALUES (:run_id, :input, :output, :messages)",
+    """INSERT INTO run_io (run_id, shard, input, output, messages)
+       VALUES (:run_id, :shard, :input, :output, :messages)""",
 )
 EVENTS = Statement(
-    "fork_events", "SELECT root_id, first_index, count, payload FROM run_events WHERE IN_LIST(root_id, :names)"
+    "fork_events",
+    "SELECT root_id, first_index, count, payload FROM run_events WHERE IN_LIST(root_id, :names) AND shard = :shard",
 )
 ADD_EVENTS = Statement(
     "fork_events_add",
-    """INSERT INTO run_events (root_id, first_index, count, payload)
-       VALUES (:root_id, :first_index, :count, :payload)""",
+    """INSERT INTO run_events (root_id, first_index, shard, count, payload)
+       VALUES (:root_id, :first_index, :shard, :count, :payload)""",
 )
+
+
+def _values(columns: str) -> str:
+    """The parameters of a row with these columns, and its shard."""
+    return ", ".join(f":{name}" for name in (*columns.split(", "), "shard"))
+
+
 _STEP = (
     "root_id, path, kind, state, fingerprint, name, call_id, attempt, tries, started_at, ended_at, result, error, "
     "usage, cost, codec, earlier, timing, content"
 )
-STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names)")
-ADD_STEP = Statement(
-    "fork_step_add", f"INSERT INTO journal ({_STEP}) VALUES ({', '.join(':' + name for name in _STEP.split(', '))})"
-)
+STEPS = Statement("fork_steps", f"SELECT {_STEP} FROM journal WHERE IN_LIST(root_id, :names) AND shard = :shard")
+ADD_STEP = Statement("fork_step_add", f"INSERT INTO journal ({_STEP}, shard) VALUES ({_values(_STEP)})")
 _ATTEMPT = "root_id, attempt, worker, started_at, ended_at, outcome"
-ATTEMPTS = Statement("fork_attempts", f"SELECT {_ATTEMPT} FROM run_attempts WHERE IN_LIST(root_id, :names)")
+ATTEMPTS = Statement(
+    "fork_attempts", f"SELECT {_ATTEMPT} FROM run_attempts WHERE IN_LIST(root_id, :names) AND shard = :shard"
+)
 ADD_ATTEMPT = Statement(
     "fork_attempt_add",
-    f"INSERT INTO run_attempts ({_ATTEMPT}) VALUES ({', '.join(':' + name for name in _ATTEMPT.split(', '))})",
+    f"INSERT INTO run_attempts ({_ATTEMPT}, shard) VALUES ({_values(_ATTEMPT)})",
 )
-USES = Statement("fork_blob_uses", "SELECT root_id, hash, until_end FROM blob_uses WHERE IN_LIST(root_id, :names)")
+USES = Statement(
+    "fork_blob_uses",
+    "SELECT root_id, hash, until_end FROM blob_uses WHERE IN_LIST(root_id, :names) AND shard = :shard",
+)
 ADD_USE = Statement(
-    "fork_blob_use_add", "INSERT INTO blob_uses (root_id, hash, until_end) VALUES (:root_id, :hash, :until_end)"
+    "fork_blob_use_add",
+    "INSERT INTO blob_uses (root_id, hash, shard, until_end) VALUES (:root_id, :hash, :shard, :until_end)",
 )
 _WORDS = "id, root_id, run_id, text, sent_by, created_at, taken_at, taken_path, next_run_id"
-MESSAGES = Statement("fork_messages", f"SELECT {_WORDS} FROM run_messages WHERE IN_LIST(root_id, :names)")
+MESSAGES = Statement(
+    "fork_messages", f"SELECT {_WORDS} FROM run_messages WHERE IN_LIST(root_id, :names) AND shard = :shard"
+)
 ADD_MESSAGE = Statement(
     "fork_message_add",
-    f"INSERT INTO run_messages ({_WORDS}) VALUES ({', '.join(':' + name for name in _WORDS.split(', '))})",
+    f"INSERT INTO run_messages ({_WORDS}, shard) VALUES ({_values(_WORDS)})",
 )
 PIECE_EVENTS = 1000
 """How many events are read at once. Larger trees are read on their own, smaller ones together."""
@@ -168,7 +190,7 @@ async def plan(tx: Tx, source_id: str, target: ForkTarget, caller: Caller) -> Fo
     if source is None or (source.component_kind, source.component_id) != component:
         raise _not_found(source_id)
     ids, weights = dict[str, str](), dict[str, int]()
-    for row in await tx.all(ENDED, {"session_id": source_id}):
+    for row in await SessionTx(tx, source_id).all(ENDED, {"session_id": source_id}):
         ids[row["run_id"]] = clock.new_id()
         weights[row["root_id"]] = weights.get(row["root_id"], 0) + int(row["next_event"]) + EVENTS_OF_A_RUN
     if not weights:
@@ -187,7 +209,7 @@ async def begin(tx: Tx, fork: Fork) -> None:
     await sessions.add(tx, replace(fork.session, deleted_at=clock.now() + FINISH_SECONDS))
 
 
-async def originals(tx: Tx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
+async def originals(tx: SessionTx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
     """The payload rows of some trees, each group with the statement that adds a copy."""
     names = {"names": json.dumps(roots)}
     tables = (
@@ -239,7 +261,8 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
     await _extend(tx, fork)
     names = {"names": json.dumps(roots)}
     seqs = {root_id: seq for seq, root_id in enumerate(fork.weights)}
-    runs = [run_row(row) for row in await tx.all(RUNS, names)]
+    source, target = SessionTx(tx, fork.source_id), SessionTx(tx, fork.session.session_id)
+    runs = [run_row(row) for row in await source.all(RUNS, names)]
     if {run.run_id for run in runs if run.parent_id is None} != set(roots):  # retention removed some of them meanwhile
         raise Conflict(f"Runs of session {fork.source_id} were removed while it was being forked; fork it again.")
     params_by_state: dict[RunState, list[JsonObject]] = {}
@@ -247,9 +270,9 @@ async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
         copy = run_copy(run, fork.session, fork.ids, seqs.get(run.run_id))
         params_by_state.setdefault(copy.state, []).append(run_params(copy))
     for state, params in params_by_state.items():
-        await tx.many(transitions.COPY[state], params)
-    if uses := [use_copy(row, fork.ids) for row in await tx.all(USES, names)]:
-        await tx.many(ADD_USE, uses)
+        await target.many(transitions.COPY[state], params)
+    if uses := [use_copy(row, fork.ids) for row in await source.all(USES, names)]:
+        await target.many(ADD_USE, uses)
 
 
 async def add(tx: Tx, fork: Fork, batch: Iterable[Added]) -> None:
@@ -262,8 +285,9 @@ async def add(tx: Tx, fork: Fork, batch: Iterable[Added]) -> None:
     rows_by_statement: dict[Statement, list[JsonObject]] = {}
     for statement, row in batch:
         rows_by_statement.setdefault(statement, []).append(row)
+    target = SessionTx(tx, fork.session.session_id)
     for statement, rows in rows_by_statement.items():
-        await tx.many(statement, rows)
+        await target.many(statement, rows)
 
 
 async def finish(tx: Tx, fork: Fork) -> None:
@@ -273,13 +297,15 @@ async def finish(tx: Tx, fork: Fork) -> None:
     :raises Conflict: the fork was given up.
     """
     await _lock_source(tx, fork)
-    if not await tx.run(FINISH, {"session_id": fork.session.session_id, "now": clock.now()}):
+    target = SessionTx(tx, fork.session.session_id)
+    if not await target.run(FINISH, {"session_id": target.session_id, "now": clock.now()}):
         raise _given_up()
 
 
 async def give_up(tx: Tx, fork: Fork) -> None:
     """Give the fork up; its rows are removed like those of a deleted session."""
-    await tx.run(GIVE_UP, {"session_id": fork.session.session_id, "now": clock.now()})
+    target = SessionTx(tx, fork.session.session_id)
+    await target.run(GIVE_UP, {"session_id": target.session_id, "now": clock.now()})
 
 
 async def _extend(tx: Tx, fork: Fork) -> None:
@@ -289,14 +315,14 @@ async def _extend(tx: Tx, fork: Fork) -> None:
     other: no rows are added to a session that is being removed.
     """
     await _lock_source(tx, fork)
-    now = clock.now()
-    if not await tx.run(EXTEND, {"session_id": fork.session.session_id, "now": now, "until": now + FINISH_SECONDS}):
+    target, now = SessionTx(tx, fork.session.session_id), clock.now()
+    if not await target.run(EXTEND, {"session_id": target.session_id, "now": now, "until": now + FINISH_SECONDS}):
         raise _given_up()
 
 
 async def _lock_source(tx: Tx, fork: Fork) -> None:
     """Lock the source session: removals lock it too, so none of its runs is removed during this transaction."""
-    if await tx.one(LOCK_SOURCE, {"source": fork.source_id}) is None:
+    if await SessionTx(tx, fork.source_id).one(LOCK_SOURCE, {"source": fork.source_id}) is None:
         raise _not_found(fork.source_id)
 
 

@@ -12,7 +12,7 @@ from musterd.store.database import Row, Statement, Tx
 # Members' runs have no seq.
 LAST_RUNS = Statement(
     "session_last_runs",
-    """SELECT (SELECT r.run_id FROM runs r WHERE r.session_id = s.session_id AND r.seq >= 0
+    """SELECT (SELECT r.run_id FROM runs r WHERE r.session_id = s.session_id AND r.shard = s.shard AND r.seq >= 0
                ORDER BY r.seq DESC LIMIT 1) AS run_id
        FROM sessions s WHERE IN_LIST(s.session_id, :session_ids)""",
 )

@@ -9,13 +9,14 @@ from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.store import transitions
 from musterd.store.crashes import NOTHING_STORED
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement
 from musterd.store.rows import run_row
+from musterd.store.shards import SessionTx
 
-HEAD = Statement("session_queue_head", "SELECT run_id FROM runs WHERE holder = :lane")
+HEAD = Statement("session_queue_head", "SELECT run_id FROM runs WHERE holder = :lane AND shard = :shard")
 
 
-async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
+async def place(tx: SessionTx, run: RunRow, slot_worker: str | None) -> str | None:
     """Set the first state of ``run``: running, ready or queued.
 
     The caller holds the session's lock. Otherwise the head could finish after this look, and the run would be queued
@@ -49,7 +50,7 @@ def _make_ready(run: RunRow, slot_worker: str | None) -> None:
         run.not_before = NOTHING_STORED
 
 
-async def promote(tx: Tx, session_id: str) -> RunRow | None:
+async def promote(tx: SessionTx, session_id: str) -> RunRow | None:
     """Make the next queued run the head of its session's queue, if the queue has none: interrupters first, then by seq.
 
     :return: the run, or None. The caller holds the session's lock.
@@ -58,7 +59,7 @@ async def promote(tx: Tx, session_id: str) -> RunRow | None:
     return None if row is None else run_row(row)
 
 
-async def resume(tx: Tx, run: RunRow) -> None:
+async def resume(tx: SessionTx, run: RunRow) -> None:
     """Let a paused run continue: ready if its queue has no head, else queued at its old place.
 
     The caller has locked the run and its session. The function updates ``run``.

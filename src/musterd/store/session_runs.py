@@ -9,21 +9,22 @@ from musterd.core.session_cursors import Cursor
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.shards import SessionTx
 
 LIVE = Statement(
     "session_runs_live",
-    f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND parent_id IS NULL
+    f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL
         AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq""",
 )
 AFTER = Statement(
     "session_runs_behind",
-    f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND seq > :seq AND parent_id IS NULL
-        ORDER BY seq LIMIT :limit""",
+    f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND shard = :shard AND seq > :seq
+        AND parent_id IS NULL ORDER BY seq LIMIT :limit""",
 )
 NAMED = Statement(
     "session_runs_named",
-    f"""SELECT {RUN_COLUMNS} FROM runs WHERE IN_LIST(run_id, :run_ids) AND session_id = :session_id
-        AND parent_id IS NULL ORDER BY seq""",
+    f"""SELECT {RUN_COLUMNS} FROM runs WHERE IN_LIST(run_id, :run_ids) AND shard = :shard
+        AND session_id = :session_id AND parent_id IS NULL ORDER BY seq""",
 )
 
 
@@ -32,7 +33,7 @@ async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], C
     session = await sessions.get(tx, session_id, caller)
     if session is None:
         return None
-    rows = await tx.all(LIVE, {"session_id": session_id})
+    rows = await SessionTx(tx, session_id).all(LIVE, {"session_id": session_id})
     return _visible(rows, caller), Cursor(session.next_seq - 1, session_created_at=session.created_at)
 
 
@@ -47,7 +48,7 @@ async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tupl
     if cursor.session_created_at != session.created_at:
         return [], Cursor(session_created_at=session.created_at)
     params = {"session_id": session_id, "run_ids": jsontext.dumps(list(cursor.runs))}
-    return _visible(await tx.all(NAMED, params), caller), cursor
+    return _visible(await SessionTx(tx, session_id).all(NAMED, params), caller), cursor
 
 
 async def after(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:
@@ -55,7 +56,8 @@ async def after(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: 
     session = await sessions.get(tx, session_id, caller)
     if session is None or session.created_at != cursor.session_created_at:
         return None
-    return _visible(await tx.all(AFTER, {"session_id": session_id, "seq": cursor.seq, "limit": limit}), caller)
+    params = {"session_id": session_id, "seq": cursor.seq, "limit": limit}
+    return _visible(await SessionTx(tx, session_id).all(AFTER, params), caller)
 
 
 def _visible(rows: Sequence[Row], caller: Caller) -> list[RunRow]:

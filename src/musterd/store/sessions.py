@@ -10,15 +10,17 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
+from musterd.store.shards import SessionTx
 
 # One upsert creates or enters the session, allocates the seq and locks the row until the commit. Two first runs of a
 # new session meet at the primary key: the second waits for the first, and then updates its row.
 JOIN = Statement(
     "session_join",
-    """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, first_message, state,
+    """INSERT INTO sessions (session_id, shard, owner, user_id, component_kind, component_id, first_message, state,
                              next_seq, created_at, updated_at)
-       VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :first_message, '{}', 1, :now, :now)
-       ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1,
+       VALUES (:session_id, :shard, :owner, :user_id, :component_kind, :component_id, :first_message, '{}', 1, :now,
+               :now)
+       ON CONFLICT (session_id, shard) DO UPDATE SET next_seq = sessions.next_seq + 1,
            updated_at = CASE WHEN sessions.updated_at > :now THEN sessions.updated_at ELSE :now END
        RETURNING *""",
 )
@@ -27,45 +29,50 @@ BEGIN = Statement(  # for a session that was created before its first run
     """UPDATE sessions SET first_message = :first_message, user_id = COALESCE(user_id, :user_id),
            component_kind = CASE component_id WHEN '' THEN :component_kind ELSE component_kind END,
            component_id = CASE component_id WHEN '' THEN :component_id ELSE component_id END
-       WHERE session_id = :session_id RETURNING *""",
+       WHERE session_id = :session_id AND shard = :shard RETURNING *""",
 )
 ADD = Statement(
     "session_add",
-    """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, name, first_message, state,
-                             metadata, summary, next_seq, created_at, updated_at, forked_from, deleted_at)
-       VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :name, :first_message, :state,
+    """INSERT INTO sessions (session_id, shard, owner, user_id, component_kind, component_id, name, first_message,
+                             state, metadata, summary, next_seq, created_at, updated_at, forked_from, deleted_at)
+       VALUES (:session_id, :shard, :owner, :user_id, :component_kind, :component_id, :name, :first_message, :state,
                :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from, :deleted_at)
-       ON CONFLICT (session_id) DO NOTHING""",
+       ON CONFLICT (session_id, shard) DO NOTHING""",
 )
 CHANGE = Statement(
     "session_change",
     """UPDATE sessions SET name = :name, state = :state, metadata = :metadata, summary = :summary,
            updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
-       WHERE session_id = :session_id""",
+       WHERE session_id = :session_id AND shard = :shard""",
 )
-GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
-LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
+GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id AND shard = :shard")
+LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id AND shard = :shard LOCK_ROW")
 TAKE_SEQ = Statement(
     "session_take_seq",
-    "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
+    """UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id AND shard = :shard
+       RETURNING next_seq""",
 )
 SET_STATE = Statement(
     "session_set_state",
-    "UPDATE sessions SET state = :state, updated_at = :now WHERE session_id = :session_id",
+    "UPDATE sessions SET state = :state, updated_at = :now WHERE session_id = :session_id AND shard = :shard",
 )
 SET_FIRST_MESSAGE = Statement(
-    "session_set_first_message", "UPDATE sessions SET first_message = :text WHERE session_id = :session_id"
+    "session_set_first_message",
+    "UPDATE sessions SET first_message = :text WHERE session_id = :session_id AND shard = :shard",
 )
-TOUCH = Statement("session_touch", "UPDATE sessions SET updated_at = :now WHERE session_id = :session_id")
+TOUCH = Statement(
+    "session_touch", "UPDATE sessions SET updated_at = :now WHERE session_id = :session_id AND shard = :shard"
+)
 MARK_DELETED = Statement(
     "session_bury",
-    "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at IS NULL",
+    """UPDATE sessions SET deleted_at = :now
+       WHERE session_id = :session_id AND shard = :shard AND deleted_at IS NULL""",
 )
 DELETED = "(SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL)"
 """Deleted sessions whose rows are still to be removed; there are few of them. Lists leave them out."""
 LIVE_RUNS = Statement(
     "session_live_runs",
-    """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
+    """SELECT run_id FROM runs WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL
        AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC""",
 )
 LIST_DELETED = Statement(  # a fork that is being made is deleted in the future (session_forks.py)
@@ -74,17 +81,18 @@ LIST_DELETED = Statement(  # a fork that is being made is deleted in the future 
 RUNS = Statement(
     "session_runs",
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
-        FROM runs r JOIN run_io io ON io.run_id = r.run_id
-        WHERE r.session_id = :session_id ORDER BY r.created_at, r.seq""",
+        FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+        WHERE r.session_id = :session_id AND r.shard = :shard ORDER BY r.created_at, r.seq""",
 )
 RUN = Statement(
     "session_run",
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
-        FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.run_id = :run_id""",
+        FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+        WHERE r.run_id = :run_id AND r.shard = :shard""",
 )
 
 
-async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
+async def join(tx: SessionTx, new: Params, caller: Caller) -> SessionRow:
     """Add a run to the session that ``new`` names, creating it if needed; its ``next_seq`` is the run's seq + 1.
 
     The session is locked until the transaction ends. Its ``updated_at`` is the time of the acceptance: the time in
@@ -112,7 +120,7 @@ def _require_own(session: SessionRow, caller: Caller) -> None:
 
 async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
     """The session, or None if there is none that this caller may see."""
-    row = await tx.one(GET, {"session_id": session_id})
+    row = await SessionTx(tx, session_id).one(GET, {"session_id": session_id})
     if row is None:
         return None
     session = session_row(row)
@@ -128,7 +136,7 @@ async def add(tx: Tx, session: SessionRow) -> None:
     """
     texts = {name: _json(getattr(session, name)) for name in ("state", "metadata", "summary")}
     values = {name: getattr(session, name) for name in SessionRow.__slots__}
-    if not await tx.run(ADD, {**values, **texts}):
+    if not await SessionTx(tx, session.session_id).run(ADD, {**values, **texts}):
         raise Conflict("This session_id is taken; choose another one.")
 
 
@@ -147,6 +155,7 @@ async def change(tx: Tx, session_id: str, changes: SessionChanges, caller: Calle
 
     When a running run of the session finishes, its changes to the state are merged into the new state key by key.
     """
+    tx = SessionTx(tx, session_id)
     # Locked, because CHANGE writes whole columns: a run that finishes in between would have its changes overwritten.
     session = await lock(tx, session_id)
     if session is None or session.deleted_at is not None or not caller.may_see(session.owner):
@@ -171,11 +180,11 @@ async def lock(tx: Tx, session_id: str) -> SessionRow | None:
     committed: no one would ever promote it. The lock order is session, root run, other rows, in all transactions, so
     that they cannot deadlock.
     """
-    row = await tx.one(LOCK, {"session_id": session_id})
+    row = await SessionTx(tx, session_id).one(LOCK, {"session_id": session_id})
     return None if row is None else session_row(row)
 
 
-async def take_seq(tx: Tx, session_id: str) -> int:
+async def take_seq(tx: SessionTx, session_id: str) -> int:
     """The next seq of the session, for a run that is not being accepted. The caller has locked the session."""
     row = await tx.one(TAKE_SEQ, {"session_id": session_id})
     if row is None:
@@ -183,7 +192,7 @@ async def take_seq(tx: Tx, session_id: str) -> int:
     return int(row["next_seq"]) - 1
 
 
-async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
+async def merge_state(tx: SessionTx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
     """Merge the keys that a run set or removed into the state of a locked session."""
     state = {**session.state, **delta.get("set", {})}
     for key in delta.get("removed", ()):
@@ -196,23 +205,25 @@ async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: f
 
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
     """All runs of the session, including members' runs, in order of creation."""
-    return [await run_view(tx, row) for row in await tx.all(RUNS, {"session_id": session_id})]
+    rows = await SessionTx(tx, session_id).all(RUNS, {"session_id": session_id})
+    return [await run_view(tx, row) for row in rows]
 
 
 async def run(tx: Tx, session_id: str, run_id: str) -> RunView | None:
     """One run of the session, which may be a member's run; None: the session has no such run."""
-    row = await tx.one(RUN, {"run_id": run_id})
+    row = await SessionTx(tx, session_id).one(RUN, {"run_id": run_id})
     return None if row is None or row["session_id"] != session_id else await run_view(tx, row)
 
 
 async def mark_deleted(tx: Tx, session_id: str, now: float) -> None:
     """Mark the session as deleted; no caller sees it. :mod:`musterd.store.session_deletion` removes its rows."""
-    await tx.run(MARK_DELETED, {"session_id": session_id, "now": now})
+    await SessionTx(tx, session_id).run(MARK_DELETED, {"session_id": session_id, "now": now})
 
 
 async def live_runs(tx: Tx, session_id: str) -> list[str]:
     """The session's unfinished root runs, last first."""
-    return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
+    rows = await SessionTx(tx, session_id).all(LIVE_RUNS, {"session_id": session_id})
+    return [row["run_id"] for row in rows]
 
 
 async def list_deleted(tx: Tx, now: float) -> list[str]:

@@ -12,25 +12,31 @@ from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, SteeringMessage
 from musterd.core.states import RunState
 from musterd.store import approvals, cancels, messages, session_queue, transitions
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Statement
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.shards import SessionTx
 
-SIGNAL = Statement("signals_raise", "UPDATE runs SET signals = signals + 1 WHERE run_id = :root RETURNING signals")
-MEMBER = Statement("signals_member", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND root_id = :root")
+SIGNAL = Statement(
+    "signals_raise", "UPDATE runs SET signals = signals + 1 WHERE run_id = :root AND shard = :shard RETURNING signals"
+)
+MEMBER = Statement(
+    "signals_member",
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND shard = :shard AND root_id = :root",
+)
 # As with the root's cancel, the first one counts.
 FLAG_MEMBER = Statement(
     "member_cancel_flag",
     f"""UPDATE runs SET {transitions.NEXT_VERSION}, cancel_requested_at = :now, cancel_by = :by
-        WHERE run_id = :run_id AND cancel_requested_at IS NULL""",
+        WHERE run_id = :run_id AND shard = :shard AND cancel_requested_at IS NULL""",
 )
 FLAGGED = Statement(
     "members_flagged",
-    """SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL AND cancel_requested_at IS NOT NULL
-       AND state IN ('running', 'paused')""",
+    """SELECT run_id FROM runs WHERE root_id = :root AND shard = :shard AND parent_id IS NOT NULL
+       AND cancel_requested_at IS NOT NULL AND state IN ('running', 'paused')""",
 )
 
 
-async def send(tx: Tx, root_id: str, message: SteeringMessage) -> RunRow:
+async def send(tx: SessionTx, root_id: str, message: SteeringMessage) -> RunRow:
     """Store a message for a run that has not finished; return the root as it is now.
 
     :raises Conflict: the run or the member has finished.
@@ -44,7 +50,7 @@ async def send(tx: Tx, root_id: str, message: SteeringMessage) -> RunRow:
     return await _raise_signals(tx, root)
 
 
-async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) -> RunRow:
+async def cancel_member(tx: SessionTx, root_id: str, run_id: str, by: str, now: float) -> RunRow:
     """Request that one member stops; return the root as it is now. A paused run resumes, so that its leader can react.
 
     :raises Conflict: the run or the member has finished.
@@ -58,30 +64,30 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
     return await _raise_signals(tx, root)
 
 
-async def _live_root(tx: Tx, root_id: str) -> RunRow:
+async def _live_root(tx: SessionTx, root_id: str) -> RunRow:
     root = await cancels.lock_unless_deleted(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
         raise Conflict("The run has finished.")
     return root
 
 
-async def _live_member(tx: Tx, root_id: str, run_id: str) -> RunRow:
+async def _live_member(tx: SessionTx, root_id: str, run_id: str) -> RunRow:
     row = await tx.one(MEMBER, {"root": root_id, "run_id": run_id})
     if row is None or RunState(row["state"]).is_final:
         raise Conflict("The member's run has finished.")
     return run_row(row)
 
 
-async def _raise_signals(tx: Tx, root: RunRow) -> RunRow:
+async def _raise_signals(tx: SessionTx, root: RunRow) -> RunRow:
     return replace(root, signals=await note(tx, root.run_id))
 
 
-async def note(tx: Tx, root_id: str) -> int:
+async def note(tx: SessionTx, root_id: str) -> int:
     """Raise the root's ``signals`` counter and return it."""
     row = await tx.one(SIGNAL, {"root": root_id})
     return 0 if row is None else int(row["signals"])
 
 
-async def flagged(tx: Tx, root_id: str) -> list[str]:
+async def flagged(tx: SessionTx, root_id: str) -> list[str]:
     """The ids of unfinished members with a cancel request."""
     return [str(row["run_id"]) for row in await tx.all(FLAGGED, {"root": root_id})]

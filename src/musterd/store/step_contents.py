@@ -7,7 +7,13 @@ from musterd.core import jsontext
 from musterd.core.records import RunView
 from musterd.core.step_contents import AT, filled, paths_of, places_in
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import SessionTx
 
+OF_TREE = Statement(
+    "step_contents_of_tree",
+    """SELECT path, content FROM journal
+       WHERE root_id = :root AND shard = :shard AND IN_LIST(path, :paths) AND content IS NOT NULL""",
+)
 # Runs of one workflow have the same paths, so this reads hardly more than what is referred to.
 READ = Statement(
     "step_contents",
@@ -16,9 +22,10 @@ READ = Statement(
 )
 
 
-async def of_tree(tx: Tx, root_id: str, paths: Collection[str]) -> dict[str, str]:
+async def of_tree(tx: SessionTx, root_id: str, paths: Collection[str]) -> dict[str, str]:
     """The contents of steps of a tree, by path."""
-    return (await _read(tx, {root_id}, paths)).get(root_id, {}) if paths else {}
+    params = {"root": root_id, "paths": jsontext.dumps(sorted(paths))}
+    return {row["path"]: row["content"] for row in await tx.all(OF_TREE, params)} if paths else {}
 
 
 def are_missing(views: Iterable[RunView]) -> bool:

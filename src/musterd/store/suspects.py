@@ -8,6 +8,7 @@ from musterd.core.records import RunRow
 from musterd.store import claims
 from musterd.store.crashes import LONGEST_PROBATION_SECONDS, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import SessionTx
 
 GROUPS = {4: 1, 3: 6, 2: 32}
 """How many runs are on probation together, by their number of crashes without a new step.
@@ -22,7 +23,8 @@ MAX_CRASHES = Statement(
 SURVIVED = Statement(
     "suspect_survived",
     f"""UPDATE runs SET crashes = {SUSPECT_FROM - 1}
-        WHERE run_id = :run_id AND attempt = :attempt AND state = 'running' AND crashes >= {SUSPECT_FROM}""",
+        WHERE run_id = :run_id AND shard = :shard AND attempt = :attempt AND state = 'running'
+          AND crashes >= {SUSPECT_FROM}""",
 )
 
 
@@ -63,4 +65,4 @@ async def survived(tx: Tx, run: RunRow) -> None:
 
     The attempt number in the statement makes sure that it is the same attempt, and not one that followed a crash.
     """
-    await tx.run(SURVIVED, {"run_id": run.run_id, "attempt": run.attempt})
+    await SessionTx(tx, run.session_id).run(SURVIVED, {"run_id": run.run_id, "attempt": run.attempt})

@@ -70,7 +70,7 @@ def transition_to_each(
 
 def _insertion(state: RunState) -> str:
     values = ", ".join(f"'{state}'" if name == "state" else f":{name}" for name in RUN_FIELDS)
-    return f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({values})"
+    return f"INSERT INTO runs ({RUN_COLUMNS}, shard) VALUES ({values}, :shard)"
 
 
 UNFINISHED = tuple(state for state in RunState if not state.is_final)
@@ -102,7 +102,7 @@ JOIN_QUEUE = transition_to_each(
     [RunState.SCHEDULED],
     [RunState.QUEUED, RunState.READY],
     """UPDATE runs SET NEW_STATE, seq = :seq, holder = :holder, queued_at = :now, not_before = NULL
-       WHERE run_id = :run_id AND OLD_STATE""",
+       WHERE run_id = :run_id AND shard = :shard AND OLD_STATE""",
 )
 # The caller holds the session's lock, so the run that is picked cannot be cancelled or fail before the update. The
 # queue may have a head all the same: the run that finished may have been a parallel one, and a paused run may keep its
@@ -113,10 +113,11 @@ PROMOTE = transition(
     RunState.READY,
     f"""UPDATE runs SET NEW_STATE, holder = lane
        WHERE run_id = COALESCE(
-           (SELECT run_id FROM runs WHERE lane = :lane AND OLD_STATE AND on_busy = 'interrupt'
+           (SELECT run_id FROM runs WHERE lane = :lane AND shard = :shard AND OLD_STATE AND on_busy = 'interrupt'
             ORDER BY seq LIMIT 1),
-           (SELECT run_id FROM runs WHERE lane = :lane AND OLD_STATE ORDER BY seq LIMIT 1))
-         AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane)
+           (SELECT run_id FROM runs WHERE lane = :lane AND shard = :shard AND OLD_STATE ORDER BY seq LIMIT 1))
+         AND shard = :shard
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane AND shard = :shard)
        RETURNING {RUN_COLUMNS}""",
 )
 
@@ -124,7 +125,8 @@ PROMOTE = transition(
 # Claim and release
 
 BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.updated_at ELSE :now END
-                                                FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
+                                                FROM sessions s
+                                            WHERE s.session_id = runs.session_id AND s.shard = runs.shard), :now)"""
 """The start time of a claimed run, in SQL. It is never before the last end in the session: the claimer read its clock
 before the transaction, which may have waited for that end to commit."""
 
@@ -139,13 +141,13 @@ def _claim(name: str, condition: str, order: str) -> Transition:
         [RunState.READY],
         RunState.RUNNING,
         f"""WITH picked AS MATERIALIZED (
-          SELECT run_id FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL {condition}
+          SELECT run_id, shard FROM runs WHERE OLD_STATE AND cancel_requested_at IS NULL {condition}
           AND IN_LIST(component_kind || ':' || component_id, :components)
           AND crashes BETWEEN :least_crashes AND :most_crashes AND {HAS_WAITED}
           {order} LOCK_FREE_ROWS)
         UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
                         started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
-        WHERE run_id IN (SELECT run_id FROM picked)
+        WHERE (run_id, shard) IN (SELECT run_id, shard FROM picked)
         RETURNING {RUN_COLUMNS}""",
     )
 
@@ -162,7 +164,7 @@ CLAIM_FAIRLY = transition(
     [RunState.READY],
     RunState.RUNNING,
     f"""WITH placed AS (
-          SELECT run_id, owner, priority, queued_at, crashes,
+          SELECT run_id, shard, owner, priority, queued_at, crashes,
                  row_number() OVER (PARTITION BY owner
                                     ORDER BY CASE WHEN crashes >= {SUSPECT_FROM} THEN 0 ELSE 1 END,
                                              priority DESC, queued_at) AS place
@@ -173,16 +175,16 @@ CLAIM_FAIRLY = transition(
           SELECT COALESCE(owner, '') AS owner, count(*) AS n FROM runs
           WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
         chosen AS (
-          SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
+          SELECT p.run_id, p.shard FROM placed p LEFT JOIN busy b ON b.owner = p.owner
           WHERE p.crashes BETWEEN :least_crashes AND :most_crashes
           AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
           ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
         picked AS MATERIALIZED (
-          SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
+          SELECT run_id, shard FROM runs WHERE (run_id, shard) IN (SELECT run_id, shard FROM chosen)
           AND OLD_STATE AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
         UPDATE runs SET NEW_STATE, attempt = attempt + 1, worker = :worker,
                         started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
-        WHERE run_id IN (SELECT run_id FROM picked)
+        WHERE (run_id, shard) IN (SELECT run_id, shard FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
 # A stopping attempt and the observer of its dead worker may both release the run, and another worker may claim it in
@@ -194,7 +196,7 @@ RELEASE = transition(
     RunState.READY,
     """UPDATE runs SET NEW_STATE, worker = NULL, activity = NULL, not_before = :not_before, crashes = :crashes,
                        crashes_in_all = :in_all
-       WHERE run_id = :run_id AND attempt = :attempt AND OLD_STATE""",
+       WHERE run_id = :run_id AND shard = :shard AND attempt = :attempt AND OLD_STATE""",
 )
 
 
@@ -207,7 +209,7 @@ _FINISH = """UPDATE runs SET NEW_STATE, next_event = next_event + :count, holder
                        error_code = :error_code, not_before = NULL, activity = NULL,
                        totals = COALESCE(:totals, totals),
                        first_token_at = COALESCE(first_token_at, :first_token_at)
-       WHERE run_id = :root AND attempt = :attempt AND OLD_STATE"""
+       WHERE run_id = :root AND shard = :shard AND attempt = :attempt AND OLD_STATE"""
 # Clients are told that their cancel is stored, so a cancel that was committed first wins: the run can then only finish
 # as cancelled.
 FINISH: Mapping[RunState, Transition] = {
@@ -232,10 +234,11 @@ PAUSE = transition(
                        first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0, not_before = NULL,
                        totals = COALESCE(:totals, totals), activity = COALESCE(:activity, activity),
                        cancel_on_disconnect = 0
-       WHERE run_id = :root AND attempt = :attempt AND OLD_STATE AND cancel_requested_at IS NULL
-         AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
-         AND NOT EXISTS (SELECT 1 FROM runs AS member WHERE member.root_id = :root AND member.parent_id IS NOT NULL
-                         AND member.cancel_requested_at IS NOT NULL AND member.state IN ('running', 'paused'))
+       WHERE run_id = :root AND shard = :shard AND attempt = :attempt AND OLD_STATE AND cancel_requested_at IS NULL
+         AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND shard = :shard AND state = 'decided')
+         AND NOT EXISTS (SELECT 1 FROM runs AS member WHERE member.root_id = :root AND member.shard = :shard
+                         AND member.parent_id IS NOT NULL AND member.cancel_requested_at IS NOT NULL
+                         AND member.state IN ('running', 'paused'))
        RETURNING next_event""",
 )
 
@@ -249,7 +252,7 @@ RESUME = transition_to_each(
     [RunState.PAUSED],
     [RunState.READY, RunState.QUEUED],
     """UPDATE runs SET NEW_STATE, holder = :holder, expires_at = NULL, activity = NULL
-       WHERE run_id = :run_id AND OLD_STATE""",
+       WHERE run_id = :run_id AND shard = :shard AND OLD_STATE""",
 )
 # `:state` is the state of the locked record from which the caller decided that no attempt drives the run. A running run
 # is cancelled here only if its worker is dead or its attempt has stopped.
@@ -260,7 +263,7 @@ CANCEL = transition(
     """UPDATE runs SET NEW_STATE, holder = NULL, worker = NULL, ended_at = :now,
                        cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_by = COALESCE(cancel_by, :by),
                        next_event = next_event + 1, activity = NULL
-       WHERE run_id = :run_id AND state = :state AND OLD_STATE RETURNING next_event""",
+       WHERE run_id = :run_id AND shard = :shard AND state = :state AND OLD_STATE RETURNING next_event""",
 )
 # Like CANCEL; the attempt number in addition, because a running run fails here if one certain attempt crashed.
 FAIL = transition(
@@ -269,7 +272,8 @@ FAIL = transition(
     RunState.ERROR,
     """UPDATE runs SET NEW_STATE, holder = NULL, worker = NULL, ended_at = :now, error_code = :code,
                        next_event = next_event + 1, activity = NULL
-       WHERE run_id = :run_id AND state = :state AND attempt = :attempt AND OLD_STATE RETURNING next_event""",
+       WHERE run_id = :run_id AND shard = :shard AND state = :state AND attempt = :attempt AND OLD_STATE
+       RETURNING next_event""",
 )
 
 
@@ -279,14 +283,14 @@ PAUSE_MEMBERS = transition(
     "members_pause",
     [RunState.RUNNING],
     RunState.PAUSED,
-    "UPDATE runs SET NEW_STATE WHERE root_id = :root AND parent_id IS NOT NULL AND OLD_STATE",
+    "UPDATE runs SET NEW_STATE WHERE root_id = :root AND shard = :shard AND parent_id IS NOT NULL AND OLD_STATE",
     is_of_members=True,
 )
 RESUME_MEMBERS = transition(
     "members_resume",
     [RunState.PAUSED],
     RunState.RUNNING,
-    "UPDATE runs SET NEW_STATE WHERE root_id = :root AND parent_id IS NOT NULL AND OLD_STATE",
+    "UPDATE runs SET NEW_STATE WHERE root_id = :root AND shard = :shard AND parent_id IS NOT NULL AND OLD_STATE",
     is_of_members=True,
 )
 # One batch may contain the ends of a member and of members below it. The end of the upper one may have closed the
@@ -295,7 +299,8 @@ FINISH_MEMBER = transition_to_each(
     "member_finish",
     [RunState.RUNNING],
     [RunState.COMPLETED, RunState.ERROR, RunState.CANCELLED],
-    "UPDATE runs SET NEW_STATE, ended_at = :now, error_code = :error_code WHERE run_id = :run_id AND OLD_STATE",
+    """UPDATE runs SET NEW_STATE, ended_at = :now, error_code = :error_code
+       WHERE run_id = :run_id AND shard = :shard AND OLD_STATE""",
     is_of_members=True,
 )
 # Members that finished before their root, or before the member above them, keep their state.
@@ -303,13 +308,15 @@ CLOSE_MEMBERS = transition_to_each(
     "members_close",
     [RunState.RUNNING, RunState.PAUSED],
     [RunState.ERROR, RunState.CANCELLED],
-    "UPDATE runs SET NEW_STATE, ended_at = :now WHERE root_id = :root AND parent_id IS NOT NULL AND OLD_STATE",
+    """UPDATE runs SET NEW_STATE, ended_at = :now
+       WHERE root_id = :root AND shard = :shard AND parent_id IS NOT NULL AND OLD_STATE""",
     is_of_members=True,
 )
 CLOSE_MEMBERS_BELOW = transition_to_each(
     "members_close_below",
     [RunState.RUNNING, RunState.PAUSED],
     [RunState.ERROR, RunState.CANCELLED],
-    "UPDATE runs SET NEW_STATE, ended_at = :now WHERE root_id = :root AND path LIKE :below AND OLD_STATE",
+    """UPDATE runs SET NEW_STATE, ended_at = :now
+       WHERE root_id = :root AND shard = :shard AND path LIKE :below AND OLD_STATE""",
     is_of_members=True,
 )

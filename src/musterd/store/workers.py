@@ -14,6 +14,7 @@ from musterd.store.cancels import StopResult
 from musterd.store.crashes import Crashes
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
+from musterd.store.shards import SessionTx
 
 ADD = Statement(
     "worker_add",
@@ -60,10 +61,10 @@ RUNNING = Statement(
     f"""SELECT {RUN_COLUMNS}, crashes_in_all, (SELECT beaten_at FROM workers WHERE id = :worker) AS beaten_at FROM runs
         WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW""",
 )
-CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id")
+CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id AND shard = :shard")
 COUNT_CRASH = Statement(
     "worker_count_crash",
-    "UPDATE runs SET crashes = :crashes, crashes_in_all = :in_all WHERE run_id = :run_id",
+    "UPDATE runs SET crashes = :crashes, crashes_in_all = :in_all WHERE run_id = :run_id AND shard = :shard",
 )
 ADD_INSTANCE = Statement(
     "instance_add",
@@ -191,7 +192,7 @@ class Released:
     ended: list[StopResult] = field(default_factory=list)
 
 
-async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: bool = False) -> Released:
+async def hand_over(tx: SessionTx, root_id: str, attempt: int, now: float, *, crashed: bool = False) -> Released:
     """Release a run that its attempt stopped driving: ready again, or cancelled if a cancel was stored meanwhile.
 
     :param crashed: whether the attempt could not finish the run. That counts as a crash, so that the run is not retried
@@ -221,19 +222,20 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
     await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
         run = run_row(row)
+        session = SessionTx(tx, run.session_id)
         before = Crashes(run.crashes, int(row["crashes_in_all"]))
         has_begun = run.not_before != crashes_rule.NOTHING_STORED
         if crashed:
-            await run_attempts.end_lost(tx, run, row["beaten_at"])
+            await run_attempts.end_lost(session, run, row["beaten_at"])
         else:
-            await run_attempts.end(tx, run.run_id, run.attempt, now, AttemptOutcome.HANDED_OVER)
-        await _release(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
+            await run_attempts.end(session, run.run_id, run.attempt, now, AttemptOutcome.HANDED_OVER)
+        await _release(session, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
     await tx.run(REMOVE, {"id": worker})
     return released
 
 
 async def _release(
-    tx: Tx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
+    tx: SessionTx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
 ) -> None:
     """Make a locked run ready again, or finish it if a cancel is stored or if it crashed too often.
 

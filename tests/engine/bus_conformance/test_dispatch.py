@@ -16,6 +16,7 @@ from musterd.store.database import Tx
 from tests.engine.bus_conformance.conftest import API, WORKER, Processes
 from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.store import of_run
 
 
 def without_hints(harness: EngineHarness) -> None:
@@ -75,7 +76,7 @@ async def test_a_hint_follows_the_commit_of_its_run(processes: Processes, monkey
 
 
 async def _state(tx: Tx, run_id: str) -> str | None:
-    state = await runs.state_of(tx, run_id)
+    state = await of_run(runs.state_of, run_id)(tx)
     return None if state is None else state.value
 
 

@@ -154,7 +154,7 @@ async def test_a_cancel_of_a_member_reaches_a_run_elsewhere(processes: Processes
     async with processes(API, WORKER, teams=[team]) as (api, _):
         await api.start("[[DELEGATE one: <WORDS 3>]]", "r1")
         await hold.reached.wait()
-        (member,) = await api.runs.members("r1")
+        (member,) = await api.members("r1")
         await api.runs.cancel(ref(api, member.row.run_id))
         await hold.stopped.wait()
         assert (await api.end_of("r1")).row.state is RunState.COMPLETED

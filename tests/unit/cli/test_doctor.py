@@ -150,8 +150,9 @@ def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFi
         for name, state in (("a", "ready"), ("b", "scheduled")):
             row = (name, name, "", name, "team", "desk", "Desk", "m", state)
             connection.execute(
-                f"""INSERT INTO runs ({columns}, model_provider, definition_hash, created_at, queued_at, not_before)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, 1, 1)""",  # noqa: S608
+                f"""INSERT INTO runs ({columns}, shard, model_provider, definition_hash, created_at, queued_at,
+                                      not_before)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', 1, 1, 1)""",  # noqa: S608
                 row,
             )
         connection.execute(

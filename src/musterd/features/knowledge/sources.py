@@ -4,6 +4,7 @@ from urllib.parse import unquote, urlsplit
 
 from musterd.store import blobs
 from musterd.store.database import Statement, Tx
+from musterd.store.shards import SessionTx
 
 GET = Statement(
     "content_source",
@@ -13,7 +14,8 @@ GET = Statement(
 
 async def add(tx: Tx, content_id: str, content: bytes, now: float) -> None:
     """Store the bytes of a content that has none yet."""
-    await blobs.put(tx, _use(content_id), [content], now)
+    # The bytes of a content are not below a session. They have the shard that a session of this name would have.
+    await blobs.put(SessionTx(tx, _use(content_id)), _use(content_id), [content], now)
 
 
 async def put(tx: Tx, content_id: str, content: bytes, now: float) -> None:

@@ -22,7 +22,7 @@ from musterd.http.auth.principals import Principal
 from musterd.http.server import Server
 from musterd.service.run_end import until_settled
 from musterd.store.database import Tx
-from musterd.store.rows import GET_RUN, run_row
+from musterd.store.rows import GET_RUN_BY_ID, run_row
 
 log = structlog.get_logger("musterd.schedules")
 
@@ -117,7 +117,7 @@ class ScheduleService(Schedules):
 
 async def _run_and_schedule(tx: Tx, run_id: str) -> tuple[RunRow, Schedule | None]:
     """A run, and the schedule that started it."""
-    row, firing = await tx.one(GET_RUN, {"run_id": run_id}), await store.firing_of_run(tx, run_id)
+    row, firing = await tx.one(GET_RUN_BY_ID, {"run_id": run_id}), await store.firing_of_run(tx, run_id)
     assert row is not None, "a run calls its tools only while it exists"
     return run_row(row), None if firing is None else await store.get(tx, firing.schedule_id, _EVERYBODY)
 

@@ -13,6 +13,7 @@ from musterd.features.traces.records import Condition, SessionTraces, Span, Trac
 from musterd.features.traces.spans import root_span
 from musterd.features.traces.workflow_spans import container_count, plan_of
 from musterd.store.database import Tx
+from musterd.store.shards import SessionTx
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,5 @@ async def _with_containers(tx: Tx, traces: list[TraceRow]) -> list[TraceRow]:
 
 
 async def _whole(tx: Tx, row: TraceRow, *, has_messages: bool) -> Trace:
-    return Trace(row, root_span(*await store.tree(tx, row.run.run_id, has_messages=has_messages)))
+    session = SessionTx(tx, row.run.session_id)
+    return Trace(row, root_span(*await store.tree(session, row.run.run_id, has_messages=has_messages)))

@@ -14,6 +14,7 @@ from musterd.store.database import Row, Statement, Tx
 from musterd.store.list_conditions import like_literal
 from musterd.store.rows import qualified, run_row, run_view
 from musterd.store.sessions import DELETED
+from musterd.store.shards import SessionTx
 
 _TRACE_ID = "COALESCE(substr(r.traceparent, 4, 32), r.trace_id, replace(r.run_id, '-', ''))"
 _END = "COALESCE(r.ended_at, :now)"
@@ -44,19 +45,21 @@ _COUNTS = """(SELECT count(*) FROM runs m WHERE m.root_id = r.run_id)
              + (SELECT count(*) FROM journal j WHERE j.root_id = r.run_id AND j.state = 'failed' AND j.attempt > 0)
                  AS errors"""
 _ROW = f"SELECT {qualified('r')}, {_TRACE_ID} AS trace, io.input, {_COUNTS}"
-_ROW_FROM = _FROM.replace("WHERE", "JOIN run_io io ON io.run_id = r.run_id WHERE", 1)
+_ROW_FROM = _FROM.replace("WHERE", "JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard WHERE", 1)
 BY_RUN = Statement("trace_by_run", f"{_ROW} {_ROW_FROM} AND r.run_id = :run_id")
 _LAST = """AND (CAST(:owner AS TEXT) IS NULL OR r.owner = :owner)
            ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1"""
 BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id {_LAST}")
 # A range in place of LIKE, which an index serves on both databases.
 BY_SENT = Statement("trace_by_sent", f"{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high {_LAST}")
-_TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
+_TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+           WHERE r.root_id = :root_id AND r.shard = :shard
            ORDER BY r.created_at, r.path"""
 TREE = Statement("trace_tree", f"SELECT {qualified('r')}, io.input, io.output, io.messages {_TREE}")
 PLANS = Statement(
     "trace_plans",
-    """SELECT r.root_id, COALESCE(r.path, '') AS path, j.result FROM runs r JOIN journal j ON j.root_id = r.root_id
+    """SELECT r.root_id, COALESCE(r.path, '') AS path, j.result FROM runs r
+       JOIN journal j ON j.root_id = r.root_id AND j.shard = r.shard
        AND j.path = CASE COALESCE(r.path, '') WHEN '' THEN 'p' ELSE r.path || '/p' END
        WHERE IN_LIST(r.root_id, :roots) AND r.component_kind = 'workflow'""",
 )
@@ -153,7 +156,7 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
     return None
 
 
-async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunView], list[StepRow]]:
+async def tree(tx: SessionTx, root_id: str, *, has_messages: bool) -> tuple[list[RunView], list[StepRow]]:
     """The runs of a trace, with or without their conversations, and its steps."""
     rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
     runs = [await run_view(tx, row) for row in rows]

@@ -11,6 +11,11 @@ def key(name: str) -> "sa.Column[str]":
     return sa.Column(name, sa.Text(), primary_key=True)
 
 
+def shard() -> "sa.Column[int]":
+    """The column by which the tables below a session can be distributed: the last one of each of their unique keys."""
+    return sa.Column("shard", sa.SmallInteger(), primary_key=True, autoincrement=False)
+
+
 def text(name: str, *, required: bool = False, default: str | None = None) -> "sa.Column[str]":
     """A column of text."""
     return sa.Column(name, sa.Text(), nullable=not (required or default is not None), server_default=default)

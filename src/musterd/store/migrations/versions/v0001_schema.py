@@ -1,7 +1,8 @@
 """The schema of the first release.
 
-Times are unix seconds, and JSON is text. Long texts have tables of their own: every flush of events updates
-``runs.next_event``, which costs 70 times as much in a row that holds a megabyte.
+Times are unix seconds, and JSON is text. ``shard`` follows from the id of the session (``store/shards.py``). Long texts
+have tables of their own: every flush of events updates ``runs.next_event``, which costs 70 times as much in a row that
+holds a megabyte.
 """
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from musterd.store.migrations.columns import count as _count
 from musterd.store.migrations.columns import index as _index
 from musterd.store.migrations.columns import key as _key
 from musterd.store.migrations.columns import number as _number
+from musterd.store.migrations.columns import shard as _shard
 from musterd.store.migrations.columns import text as _text
 from musterd.store.migrations.columns import time as _time
 from musterd.store.migrations.knowledge_tables import create_knowledge_tables
@@ -80,6 +82,7 @@ def _create_sessions() -> None:
     op.create_table(
         "sessions",
         _key("session_id"),
+        _shard(),
         _text("owner"),  # the user that a token authenticated
         _text("user_id"),  # the user that the client named
         _text("component_kind", required=True),
@@ -124,6 +127,7 @@ def _create_runs() -> None:
     op.create_table(
         "runs",
         _key("run_id"),
+        _shard(),
         _text("root_id", required=True),
         _text("parent_id"),
         _text("forked_from"),
@@ -182,7 +186,7 @@ def _create_runs() -> None:
 
 
 def _create_run_indexes() -> None:
-    _index("runs", "holder", ["holder"], unique=True)
+    _index("runs", "holder", ["holder", "shard"], unique=True)
     _index("runs", "session", ["session_id", "seq"])
     _index("runs", "root", ["root_id"])
     _index("runs", "queued", ["lane", "seq"], "state = 'queued'")
@@ -223,11 +227,14 @@ def _create_run_list_indexes() -> None:
 
 
 def _create_run_payloads() -> None:
-    op.create_table("run_io", _key("run_id"), _text("input", required=True), _text("output"), _text("messages"))
+    op.create_table(
+        "run_io", _key("run_id"), _shard(), _text("input", required=True), _text("output"), _text("messages")
+    )
     op.create_table(
         "run_events",
         _key("root_id"),
         sa.Column("first_index", sa.BigInteger(), primary_key=True, autoincrement=False),
+        _shard(),
         _count("count"),
         _text("payload", required=True),
     )
@@ -235,6 +242,7 @@ def _create_run_payloads() -> None:
         "journal",
         _key("root_id"),
         _key("path"),
+        _shard(),
         _text("kind", required=True),
         _text("state", required=True),
         _text("fingerprint", required=True),
@@ -258,6 +266,7 @@ def _create_run_payloads() -> None:
         "run_attempts",
         _key("root_id"),
         sa.Column("attempt", sa.BigInteger(), primary_key=True, autoincrement=False),
+        _shard(),
         _text("worker"),
         _time("started_at", required=True),
         _time("ended_at"),
@@ -278,6 +287,7 @@ def _create_blobs() -> None:
         "blob_uses",
         _key("root_id"),
         _key("hash"),
+        _shard(),
         sa.Column("until_end", sa.Boolean(), nullable=False),  # else until the session is deleted
         sqlite_with_rowid=False,
     )
@@ -303,6 +313,7 @@ def _create_approvals() -> None:
     op.create_table(
         "approvals",
         _key("id"),
+        _shard(),
         _text("root_id", required=True),
         _text("run_id", required=True),
         _text("path", required=True),
@@ -331,6 +342,7 @@ def _create_run_messages() -> None:
     op.create_table(
         "run_messages",
         _key("id"),
+        _shard(),
         _text("root_id", required=True),
         _text("run_id", required=True),  # the root or member whose model reads the message
         _text("text", required=True),
@@ -371,6 +383,7 @@ def _create_deliveries() -> None:
     op.create_table(
         "deliveries",
         _key("id"),
+        _shard(),
         _text("run_id", required=True),
         _text("url", required=True),
         _text("host", required=True),  # with its port: only few deliveries are sent to a host at a time
