@@ -11,10 +11,10 @@ NPM := $(shell command -v npm)
 LOCKS := requirements/setup.txt requirements/runtime.txt requirements/test.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-partitions test-local lint types bench ci clean rebuild
+.PHONY: help setup demo serve test test-local lint types bench ci clean rebuild
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Make .venv with the server and the tools, as locked, and build the page
 	@$(BIN)/python tools/install.py ui
@@ -34,8 +34,8 @@ serve: setup ## Serve the sample team, or EXAMPLE=handbook, and print its URL
 
 # The tests start hundreds of processes, so bytecode is kept even if the environment turns it off: compiling takes half
 # of the start of one.
-test test-partitions test-local $(BYTECODE): export PYTHONDONTWRITEBYTECODE =
-test test-partitions test-local $(BYTECODE): export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
+test test-local $(BYTECODE): export PYTHONDONTWRITEBYTECODE =
+test test-local $(BYTECODE): export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/pycache
 
 test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py clients
@@ -43,9 +43,6 @@ test: setup ## Run every test but those of the embedded model
 	@$(BIN)/python tools/install.py terminal
 	$(if $(NPM),npm --prefix clients/ts test --silent && npm --prefix ui test --silent && npm --prefix ui run size --silent)
 	$(BIN)/pytest -n 3 --dist worksteal
-
-test-partitions: setup ## Run the tests of store and engine on Postgres tables partitioned by session
-	MUSTERD_TEST_PARTITIONS=1 $(BIN)/pytest -n 3 --dist worksteal -k postgres tests/store tests/engine
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
 	@$(BIN)/python tools/install.py local

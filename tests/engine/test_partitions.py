@@ -1,6 +1,7 @@
 """On tables that are partitioned by shard, what a run executes touches one partition of each table.
 
-This runs representative engines; ``make test-partitions`` runs all tests of the store and of engines on such tables.
+This runs representative engines. With ``MUSTERD_TEST_PARTITIONS=1`` all tests of the store and of engines run on such
+tables.
 """
 
 from collections.abc import Iterator

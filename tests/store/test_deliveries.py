@@ -1,6 +1,5 @@
 """Lists of deliveries: newest first, page by page; of a user that user's own alone."""
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -8,9 +7,14 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState, Happening, Notice
 from musterd.store import deliveries
+from musterd.store.shards import SessionTx
 from tests.support.store import NOBODY, Records
 
 ADA, BOB = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
+
+
+async def add(records: Records, session_id: str, notice: Notice) -> None:
+    await records.database.write(lambda tx: deliveries.add(SessionTx(tx, session_id), notice))
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ async def store_deliveries(records: Records) -> list[str]:
             attempts=1,
             facts={},
         )
-        await records.database.write(partial(deliveries.add, notice=notice))
+        await add(records, run.session_id, notice)
     await records.execute("UPDATE deliveries SET state = 'failed' WHERE run_id = 'a2'")
     return names
 

@@ -161,7 +161,6 @@ def _create_runs() -> None:
         _count("signals"),  # an attempt that sees it increase reads its messages and the cancels of members
         _count("is_background"),
         _count("cancel_on_disconnect"),
-        # times
         _time("created_at", required=True),
         _time("queued_at"),
         _time("started_at"),
