@@ -193,7 +193,7 @@ class Tx(Protocol):
         """All rows."""
         ...
 
-    async def parsed(self, text: str, depth: int) -> Any:
+    async def parsed(self, text: str, depth: int) -> Json:
         """The value of a JSON text that was read. A long one is parsed without blocking the event loop.
 
         Parameters as of :func:`musterd.core.long_json.loads`.

@@ -188,7 +188,7 @@ class _WaitingTx:
         """All rows."""
         return (await _Call(statement, params))[1]
 
-    async def parsed(self, text: str, depth: int) -> Any:
+    async def parsed(self, text: str, depth: int) -> Json:
         """The value of a JSON text that was read."""
         return long_json.loads(text, depth)
 

@@ -67,7 +67,7 @@ class _BlockingTx:
     async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
         return self._execute(statement, params).fetchall()
 
-    async def parsed(self, text: str, depth: int) -> Any:
+    async def parsed(self, text: str, depth: int) -> Json:
         return long_json.loads(text, depth)
 
     async def written(self, value: Json, characters: int) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -38,7 +37,7 @@ class PostgresTx:
         """All rows."""
         return await (await self._execute(_text(statement), params)).fetchall()
 
-    async def parsed(self, text: str, depth: int) -> Any:
+    async def parsed(self, text: str, depth: int) -> Json:
         """The value of a JSON text that was read. A long one is parsed without blocking the event loop."""
         if len(text) <= long_json.LONG_BYTES:
             return json.loads(text)

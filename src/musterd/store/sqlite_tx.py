@@ -64,7 +64,7 @@ class SqliteTx:
         text, values = self._numbered(statement)
         return self._execute(text, values(params)).fetchall()
 
-    async def parsed(self, text: str, depth: int) -> Any:
+    async def parsed(self, text: str, depth: int) -> Json:
         """The value of a JSON text that was read."""
         return long_json.loads(text, depth)  # long texts are read in a thread other than the event loop's
 
