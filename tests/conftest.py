@@ -7,6 +7,7 @@ import gc
 import importlib.abc
 import importlib.machinery
 import ipaddress
+import itertools
 import logging
 import os
 import shutil
@@ -132,10 +133,25 @@ class ModelSwitch(importlib.abc.MetaPathFinder):
         return spec
 
 
+TESTS_BEFORE_FREEZE = 100
+_finished_tests = itertools.count(1)
+
+
 def pytest_collection_finish() -> None:
     """Let the collector run again, and never look at what collection imported: it is not freed before the end."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Set aside what earlier tests have left, now and then.
+
+    After some thousand tests a collection of everything takes seconds on a busy machine. The servers of a test stand
+    still meanwhile, and Postgres ends their transactions.
+    """
+    if next(_finished_tests) % TESTS_BEFORE_FREEZE == 0:
+        gc.collect()
+        gc.freeze()
 
 
 gc.disable()  # until the tests are collected

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from musterd.core import jsontext, long_json
+from musterd.core import clock, jsontext, long_json
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.errors import NotFound
 from musterd.core.records import RunRow
@@ -27,7 +27,8 @@ from musterd.wire.runs import AnyRunOutput, run_output
 from musterd.wire.sse import json_of
 from musterd.wire.steering import message_object
 
-STEPS_AT_A_TIME = 200
+STEPS_AT_A_TIME = 20
+"""Their results are in memory at the same time, and may be long."""
 
 
 async def export_parts(
@@ -58,6 +59,7 @@ async def export_parts(
         async for item in items:
             yield item if is_first else b"," + item
             is_first = False
+            await clock.yield_to_others()  # a client that reads fast lets the export go on without a wait
         yield b"]"
     yield b',"replay":' + _json(_replay_input(details.root, source.inputs, source.questions))
     yield b',"contents":{'
