@@ -106,10 +106,13 @@ async def test_a_wait_for_a_member_continues_after_the_message_with_its_end_was_
     async with processes(API, API) as (api, other):
         await api.records.accept("r1")
         waiter = EndWaiter(other.server.resources.broadcaster, "r1", "member")
-        await other.engine.read_changed_rows(["r1"])
-        seen = other.engine._changed_rows._seen["r1"]
         later = Event(EventKind.CONTENT, "r1", 1.0, {"text": "after the member's end"})
-        await api.records.execute("UPDATE runs SET next_event = next_event + 2")
+        while True:
+            await other.engine.read_changed_rows(["r1"])
+            seen = other.engine._changed_rows._seen["r1"]
+            await api.records.execute("UPDATE runs SET next_event = next_event + 2")
+            if other.engine._changed_rows._seen["r1"] is seen:  # upkeep has not read the change
+                break
         assert not other.engine.events_received("r1", StoredFlush(seen.salt, seen.next_event + 1, encoded([later])))
         await other.engine.read_changed_rows(["r1"])
         async with asyncio.timeout(30):
