@@ -32,6 +32,7 @@ from musterd.store.attempt_writes import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import run_params
+from musterd.store.shards import SessionTx
 from musterd.store.user_limits import UserLimits
 from tests.support.published_chunks import publish
 from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run, of_run, promoted_id
@@ -345,7 +346,8 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
     await records.cancel("r0")
 
     async def take_the_line(tx: Tx) -> None:
-        await tx.run(transitions.ACCEPT[RunState.READY], run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
+        run = new_run("r1", lane="s1", holder="s1", seq=7)
+        await SessionTx(tx, "s1").run(transitions.ACCEPT[RunState.READY], run_params(run))
 
     async with held(records, take_the_line):
         joining = await waiting(records, records.accept("r2"))

@@ -5,9 +5,9 @@ of one session names the shard, so that a distributed database sends it to the o
 is 021, ``docs/decisions/021-a-shard-in-every-key-below-a-session.md``.
 """
 
+import zlib
 from collections.abc import Coroutine, Sequence
 from typing import Any
-from zlib import crc32
 
 from musterd.core.jsontypes import Json
 from musterd.store.database import Params, Row, Statement, Tx
@@ -18,7 +18,7 @@ _POSITIVE = 0x7FFF
 
 def shard_of(session_id: str) -> int:
     """The shard of a session. It is stored, so it must never be computed in another way."""
-    return crc32(session_id.encode()) & _POSITIVE
+    return zlib.crc32(session_id.encode()) & _POSITIVE
 
 
 class SessionTx:
