@@ -16,11 +16,15 @@ __all__ = ["Chunk", "TooManyChunks", "split"]
 MAX_CHUNKS: int = Settings.model_fields["knowledge_chunks"].default
 HEADING_CHARS = 80
 """How much of a heading a place has."""
+PART_CHARACTERS = 50_000
+"""How much text is given to the splitter at once: a text without line breaks costs it the square of its length."""
 _MARKDOWN_KINDS = frozenset({"markdown", "html", "docx"})
 """Kinds whose text is Markdown after reading."""
 _BREAKS = ("\n\n", "\n", ". ", " ")
 """Where a text is cut without the extra ``knowledge``, the best place first."""
-_FENCE_OR_HEADING = re.compile(r"^ {0,3}(?:(?P<fence>```+|~~~+)|(?P<marks>#{1,6})[ \t]+(?P<title>.*?)[ \t#]*$)", re.M)
+# The title ends at the end of the line. A pattern that left out the marks after it would try each of its characters as
+# their first one, and a long line would hold the interpreter's lock for minutes.
+_FENCE_OR_HEADING = re.compile(r"^ {0,3}(?:(?P<fence>```+|~~~+)|(?P<marks>#{1,6})[ \t]+(?P<title>.*)$)", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +70,19 @@ def split(
 
 def _splitter(characters: int, overlap: int, *, has_headings: bool) -> Callable[[str], Iterable[tuple[int, str]]]:
     """A function that cuts a text into pieces, each with its offset."""
+    breaks = ("\n#", *_BREAKS) if has_headings else _BREAKS
     if not extra.is_installed():
-        breaks = ("\n#", *_BREAKS) if has_headings else _BREAKS
         return partial(_simple_pieces, characters=characters, overlap=overlap, breaks=breaks)
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-    return (MarkdownSplitter if has_headings else TextSplitter)(characters, overlap=overlap).chunk_indices
+    splitter = (MarkdownSplitter if has_headings else TextSplitter)(characters, overlap=overlap)
+
+    def cut(text: str) -> Iterator[tuple[int, str]]:
+        for start, part in _simple_pieces(text, characters=max(PART_CHARACTERS, characters), overlap=0, breaks=breaks):
+            for offset, piece in splitter.chunk_indices(part):
+                yield start + offset, piece
+
+    return cut
 
 
 def _simple_pieces(text: str, *, characters: int, overlap: int, breaks: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -116,5 +127,5 @@ def _headings(text: str) -> Iterator[tuple[int, int, str]]:
                 fence = mark
             elif mark.startswith(fence):
                 fence = ""
-        elif not fence and match["title"]:
-            yield match.start(), len(match["marks"]), match["title"][:HEADING_CHARS]
+        elif not fence and (title := match["title"].rstrip(" \t#")):
+            yield match.start(), len(match["marks"]), title[:HEADING_CHARS]

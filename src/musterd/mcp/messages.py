@@ -30,7 +30,8 @@ CAUSE = "io.musterd/cause"
 INTERNAL_ERROR = -32603
 # Codes that the SDK also uses for its own errors: connection closed, and session ended.
 _AMBIGUOUS_CODES = frozenset({-32000, -32600, 32600})
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+# A string without an end is a token too. If it were not, each quote in it would be tried as the beginning of a string.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 
 
 class Cause(StrEnum):

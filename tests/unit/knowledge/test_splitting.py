@@ -1,5 +1,9 @@
 """Chunks of documents, and where they stand."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from musterd.knowledge import extra
@@ -79,6 +83,41 @@ def test_chunks_may_overlap() -> None:
 def test_the_number_of_chunks_is_limited() -> None:
     with pytest.raises(TooManyChunks, match="more than 1,000 chunks"):
         split([Section(text="a\n\n" * 1001)], characters=1, max_chunks=1000)
+
+
+@contextmanager
+def takes_at_most(cpu_seconds: float) -> Iterator[None]:
+    """Fail if the block needs more CPU."""
+    began_at = time.thread_time()
+    yield
+    assert time.thread_time() - began_at < cpu_seconds
+
+
+def test_a_long_text_without_line_breaks_is_split_in_linear_time() -> None:
+    sentence = "Twelve words are in this sentence, which is there only to be cut"
+    with takes_at_most(cpu_seconds=2.5):  # it was 8 s, and 40 minutes for the longest text that is accepted
+        chunks = split([Section(text=f"{sentence}. " * 20_000)], characters=1000)
+    assert all(len(chunk.text) <= 1000 for chunk in chunks)
+    assert sum(chunk.text.count(sentence) for chunk in chunks) == 20_000, "it is cut between sentences"
+
+
+def test_a_long_markdown_text_keeps_the_places_of_its_parts() -> None:
+    pages = [f"# Page {number}\n\n{'word ' * 100}end {number}." for number in range(300)]
+    chunks = split([Section(text="\n\n".join(pages))], characters=1000, kind="markdown")
+    last_words = {chunk.text.split()[-1]: chunk.place for chunk in chunks}
+    assert {f"{number}.": f"Page {number}" for number in range(300)}.items() <= last_words.items()
+
+
+@pytest.mark.parametrize("filler", [" ", "#", " #"])
+def test_a_long_heading_is_read_in_linear_time(filler: str) -> None:
+    with takes_at_most(cpu_seconds=2.5):  # it was over 8 s, in which no other thread could compute
+        first, *_ = split([Section(text=f"# Title {filler * 40_000}x\n\nText.")], characters=100, kind="markdown")
+    assert (first.place or "").startswith("Title")
+
+
+def test_marks_after_a_heading_are_not_in_its_title() -> None:
+    (chunk,) = split([Section(text="# C # and F# ## \t\n\nText.")], characters=100, kind="markdown")
+    assert chunk.place == "C # and F"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from musterd import MCPServer, Settings
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers, stdio
 from musterd.mcp.limits import Limits
-from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
+from musterd.mcp.messages import INLINE_BYTES, MAX_VALUES, OPEN_REQUESTS, Inbox, UnreadableMessage
 from tests.support.mcp_server import CONNECT_SECONDS
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
@@ -293,6 +294,15 @@ async def test_others_have_their_turns_while_a_long_message_is_read(kind: str) -
     await asyncio.wait([reading], timeout=0)
     assert not reading.done(), "this task has its turn before it is read"
     assert await reading
+
+
+async def test_a_long_message_that_is_not_json_is_refused_in_linear_time() -> None:
+    values, quotes = b"[" * (MAX_VALUES + 1), b'\\"' * 20_000
+    inbox = Inbox(Limits.of(Settings()), lambda: None)
+    began_at = time.process_time()
+    with pytest.raises(UnreadableMessage):
+        await inbox.read(b'{"jsonrpc":"2.0","id":1,"result":{"a":"' + quotes + values)
+    assert time.process_time() - began_at < 2.5  # it was 8 s, in which no other thread could compute
 
 
 async def test_a_short_message_is_read_at_once() -> None:
