@@ -1,14 +1,25 @@
 """The shard of a session is in all its rows, and in the statements on them."""
 
+import re
 import sqlite3
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
+import musterd.features
+import musterd.store
 from musterd.store import sessions
 from musterd.store.shards import SessionTx, shard_of
-from tests.support.store import Records, step
+from tests.support.partitions import may_scatter
+from tests.support.store import Records, statements_of, step
+
+BELOW_A_SESSION = {
+    *("sessions", "runs", "run_io", "run_events", "journal", "run_attempts", "approvals", "run_messages"),
+    *("deliveries", "blob_uses"),
+}
 
 
 def test_a_shard_is_always_the_same() -> None:
@@ -28,10 +39,23 @@ def test_each_unique_key_below_a_session_ends_with_the_shard(template: Path) -> 
             for _, index, is_unique, *_ in connection.execute(f"PRAGMA index_list({table})")
             if is_unique
         }
-    below = {"sessions", "runs", "run_io", "run_events", "journal", "run_attempts", "approvals", "run_messages"}
-    assert sharded == below | {"deliveries", "blob_uses"}
+    assert sharded == BELOW_A_SESSION
     assert len(keys) == len(sharded) + 1, "the primary keys, and the holder of a queue"
     assert all(key[-1] == "shard" for key in keys.values()), keys
+
+
+def test_each_statement_on_rows_below_a_session_names_the_shard_or_may_scatter() -> None:
+    modules = [
+        import_module(module.name)
+        for package in (musterd.store, musterd.features)
+        for module in walk_packages(package.__path__, f"{package.__name__}.")
+        if "migrations" not in module.name
+    ]
+    statements = {statement.name: statement.text for module in modules for statement in statements_of(module)}
+    table = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:{'|'.join(BELOW_A_SESSION)})\b")
+    of_rows = {name for name, text in statements.items() if table.search(text)}
+    assert len(of_rows) > 200
+    assert {name for name in of_rows if ":shard" not in statements[name] and not may_scatter(name)} == set()
 
 
 async def test_all_rows_of_a_run_have_the_shard_of_its_session(records: Records) -> None:

@@ -62,13 +62,14 @@ SCATTERS: Mapping[str, Sequence[str]] = {
         "worker_runs",
         "components_waiting",
     ),
-    "it counts the runs of all sessions, for a limit or for metrics": (
+    "it counts the runs of all sessions, for a limit, for metrics or for musterd doctor": (
         "runs_waiting",
         "runs_of_owner",
         "standing_",
         "day_",
         "roots_",
         "usage_",
+        "inspection_",
     ),
     "it lists or searches runs, sessions, approvals or deliveries, for people or for the model's tools": (
         "runs_page",

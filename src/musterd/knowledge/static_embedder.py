@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 _WEIGHTS = "weights/l2_supercat_256.safetensors"
 _load_lock = threading.Lock()
+PART_CHARACTERS = 10_000
+"""How much of a text is made into tokens at once, which holds the interpreter's lock for up to 20 ms."""
 
 
 class StaticEmbedder:
@@ -56,9 +58,13 @@ def mean_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
         tokenizer, weights = _load()
     vectors = np.zeros((len(texts), weights.shape[1]), dtype=np.float32)
     for number, text in enumerate(texts):
-        # One by one, because a batch would take all processors from the runs of this process.
-        if tokens := tokenizer.encode(text, add_special_tokens=False).ids:
-            vectors[number] = weights[tokens].mean(axis=0, dtype=np.float32)
+        count = 0
+        for start in range(0, len(text), PART_CHARACTERS):
+            # One by one, because a batch would take all processors from the runs of this process.
+            tokens = tokenizer.encode(text[start : start + PART_CHARACTERS], add_special_tokens=False).ids
+            vectors[number] += weights[tokens].sum(axis=0, dtype=np.float32)
+            count += len(tokens)
+        vectors[number] /= max(count, 1)
     return vectors
 
 

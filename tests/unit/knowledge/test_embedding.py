@@ -49,6 +49,9 @@ async def test_a_text_has_the_same_vector_in_each_batch() -> None:
     vectors = await embedder.documents([*TEXTS, "", "☃" * 3, TEXTS[0] * 1000])
     assert await embedder.documents(TEXTS[1:2]) == vectors[1:2]
     assert {len(vector) for vector in vectors} == {256}
+    index = VectorIndex()
+    index.add(range(1), vectors[:1])
+    assert index.search(vectors[-1], 1)[0][1] > 0.99, "a long text is embedded in parts"
     assert vectors[3] == bytes(256)
     assert await embedder.documents([]) == []
     assert embedder.name == "builtin:wordllama-256"

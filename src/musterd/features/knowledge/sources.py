@@ -8,14 +8,13 @@ from musterd.store.shards import SessionTx
 
 GET = Statement(
     "content_source",
-    "SELECT b.content FROM blob_uses u JOIN blobs b ON b.hash = u.hash WHERE u.root_id = :root",
+    "SELECT b.content FROM blob_uses u JOIN blobs b ON b.hash = u.hash WHERE u.root_id = :root AND u.shard = :shard",
 )
 
 
 async def add(tx: Tx, content_id: str, content: bytes, now: float) -> None:
     """Store the bytes of a content that has none yet."""
-    # The bytes of a content are not below a session. They have the shard that a session of this name would have.
-    await blobs.put(SessionTx(tx, _use(content_id)), _use(content_id), [content], now)
+    await blobs.put(_of_content(tx, content_id), _use(content_id), [content], now)
 
 
 async def put(tx: Tx, content_id: str, content: bytes, now: float) -> None:
@@ -26,7 +25,7 @@ async def put(tx: Tx, content_id: str, content: bytes, now: float) -> None:
 
 async def get(tx: Tx, content_id: str) -> bytes | None:
     """The bytes of a content; None: they are not stored."""
-    row = await tx.one(GET, {"root": _use(content_id)})
+    row = await _of_content(tx, content_id).one(GET, {"root": _use(content_id)})
     return None if row is None else bytes(row["content"])
 
 
@@ -38,6 +37,11 @@ async def remove(tx: Tx, content_id: str) -> None:
 def file_name(url: str) -> str | None:
     """The name of the file to which a URL leads, as far as the URL says it."""
     return unquote(urlsplit(url).path.rpartition("/")[2]) or None
+
+
+def _of_content(tx: Tx, content_id: str) -> SessionTx:
+    """The bytes of a content are not below a session. They have the shard that a session of this name would have."""
+    return SessionTx(tx, _use(content_id))
 
 
 def _use(content_id: str) -> str:
