@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from musterd import Agent, tool
+from musterd import Agent, Step, StepInput, Workflow, tool
 from musterd.cli.thread_switching import shorten_waits_for_threads
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -30,7 +30,7 @@ RESULT_BYTES: int = LIMITS["tool_result_stored_bytes"].default
 CALLS = 12
 """More than a page of events holds."""
 
-LARGE_CALLS = 16
+LARGE_CALLS, LARGE_STEPS = 16, 48
 
 Work = Callable[[], Awaitable[object]]
 
@@ -152,3 +152,20 @@ async def test_beside_a_run_with_many_large_results(serve_live: Serve, switch_in
                 assert len(await read(client, path, session_id="s1")) > LARGE_CALLS * RESULT_BYTES
 
             await assert_lives(client, read_runs)
+
+
+async def test_beside_a_workflow_with_many_large_steps(serve_live: Serve, switch_interval: None) -> None:
+    def fill(step_input: StepInput) -> str:
+        return "x" * (RESULT_BYTES // 2)
+
+    steps = [Step(name=f"fill {number}", executor=fill) for number in range(LARGE_STEPS)]
+    async with serve_live(served=Sample([], [], [Workflow(id="filling", steps=steps)])) as client:
+        form = {"message": "hi", "background": "true", "stream": "false", "session_id": "s1", "run_id": "r1"}
+        assert (await client.http.post("/workflows/filling/runs", data=form)).status_code == 202
+        await read(client, "/workflows/filling/runs/r1", session_id="s1", wait=60)
+
+        async def read_run() -> None:
+            shown = await read(client, "/workflows/filling/runs/r1", session_id="s1")
+            assert len(shown) > LARGE_STEPS * RESULT_BYTES // 2
+
+        await assert_lives(client, read_run)

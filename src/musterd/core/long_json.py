@@ -115,8 +115,8 @@ def _parts(value: Json) -> Iterator[bytes]:
         yield _written(value)
     elif isinstance(value, dict):
         opening = b"{"
-        for name, item in value.items():
-            yield opening + _written(name) + b":"
+        for name, item in list(value.items()):  # a tool that was abandoned may still add to the session state
+            yield opening + _key(name) + b":"
             yield from _parts(item)
             opening = b","
         yield b"}"
@@ -129,7 +129,17 @@ def _parts(value: Json) -> Iterator[bytes]:
         yield b"]"
 
 
+def _key(name: object) -> bytes:
+    """A member's name. The json module writes numbers, booleans and None as texts there."""
+    return _written(name) if isinstance(name, str) else _written({name: 0})[1 : -len(":0}")]  # type: ignore[dict-item]
+
+
 def _is_short(value: Json) -> bool:
+    return characters_of(value) <= LONG_BYTES
+
+
+def characters_of(value: Json) -> int:
+    """About how long the text of ``value`` is, or a number above ``LONG_BYTES`` if it is longer than that."""
     size, remaining = 0, [value]
     while remaining:
         item = remaining.pop()
@@ -139,8 +149,8 @@ def _is_short(value: Json) -> bool:
             remaining.extend(item)
         size += len(item) if isinstance(item, str) else _SCALAR_BYTES
         if size > LONG_BYTES:
-            return False
-    return True
+            break
+    return size
 
 
 def _written(value: Json) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
+from musterd.core import long_json
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.queueing import OnBusy
 from musterd.core.states import RunState
@@ -196,8 +197,10 @@ class Output:
     @property
     def characters(self) -> int:
         """About how long its JSON is."""
-        content_characters = len(self.content) if isinstance(self.content, str) else 0
-        return content_characters + sum(len(call.result or "") for call in self.tools)
+        parts = (self.content, self.session_state, self.step_results)
+        return sum(long_json.characters_of(part) for part in parts if part) + sum(
+            len(call.result or "") for call in self.tools
+        )
 
     def as_event(self) -> JsonObject:
         """The output as an event of its run has it: the same, but a large content only as a reference."""
@@ -353,7 +356,7 @@ class RunView:
     :param queue_position: how many runs of its session are ahead of a pending run; None if it is not pending.
     :param members: views of the member runs, if they were requested.
     :param budget: the budget of an unfinished run, in the form that :class:`Output` has when the run finishes.
-    :param stored_characters: how long the stored texts of the output and the conversation are.
+    :param characters: about how long its output and its conversation are, with the contents that were filled in.
     :param is_cut: whether these texts were too long for the read, so ``output`` and ``messages`` are None.
     """
 
@@ -364,7 +367,7 @@ class RunView:
     queue_position: int | None = None
     members: "list[RunView]" = field(default_factory=list)
     budget: JsonObject | None = None
-    stored_characters: int = 0
+    characters: int = 0
     is_cut: bool = False
 
 

@@ -1,12 +1,12 @@
 """Retention: removes old runs, sessions and delivery records, and compacts the events of old runs, slice by slice."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import structlog
 
 from musterd.core import clock
+from musterd.core.threads import in_thread
 from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
 from musterd.store import deliveries, event_compaction, retention, run_removal
@@ -117,7 +117,7 @@ class Retention:
         # No transaction spans these steps, so that no writer waits for them. The events of a run that has ended do not
         # change, and if two processes join them, put() lets the first one write.
         events = await self._database.scan(lambda tx: event_compaction.read(SessionTx(tx, session_id), root_id))
-        joined = await asyncio.to_thread(event_compaction.joined, events)
+        joined = await in_thread(event_compaction.joined, events)
         await self._slices.one(lambda tx: event_compaction.put(SessionTx(tx, session_id), root_id, joined))
 
 

@@ -177,7 +177,7 @@ class Webhooks:
         """The output of a completed run, if the settings include it in webhooks."""
         if not self._settings.webhook_content or delivery.happening is not Happening.RUN_COMPLETED:
             return None
-        output = await self._database.read(
+        output = await self._database.fetch(
             lambda tx: run_outputs.get(SessionTx(tx, delivery.session_id), delivery.run_id)
         )
         return {"content": output.content, "content_type": output.content_type}

@@ -3,7 +3,6 @@
 The Prometheus library is imported at the first scrape, so that a server without monitoring does not load it.
 """
 
-import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import musterd
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.metrics import Counter, Histogram, Metrics
+from musterd.core.threads import in_thread
 from musterd.store import stats
 from musterd.store.stats import DatabaseStats
 
@@ -56,7 +56,7 @@ class MetricsOperations:
         """All metrics, in the format that the client accepts."""
         now = clock.now()
         if self._choose is None:  # in a thread: the import would block the event loop
-            self._choose = await asyncio.to_thread(_import_encoders)
+            self._choose = await in_thread(_import_encoders)
         try:
             self._stats = await self._server.database.scan(lambda tx: stats.read(tx, now))
         except StoreUnavailable:

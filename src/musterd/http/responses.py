@@ -1,6 +1,5 @@
 """Builds JSON responses, and error responses in AgentOS' format with their headers."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from musterd.core import clock, jsontext, long_json
 from musterd.core.errors import InvalidInput, RequestError, Unauthenticated
 from musterd.core.records import RunView
+from musterd.core.threads import in_thread
 
 JSON = "application/json"
 
@@ -27,9 +27,9 @@ async def answer_with_runs(
     :param render: returns the value of the response. It is called in another thread if the runs are long.
     :param views: the runs that it shows.
     """
-    if sum(view.stored_characters for view in views) <= long_json.LONG_BYTES:
+    if sum(view.characters for view in views) <= long_json.LONG_BYTES:
         return json_answer(render(), headers=headers)
-    pieces = await asyncio.to_thread(lambda: long_json.pieces(render()))
+    pieces = await in_thread(lambda: long_json.pieces(render()))
     length = {"Content-Length": str(sum(map(len, pieces)))}
     return StreamingResponse(_sent(pieces), headers={**(headers or {}), **length}, media_type=JSON)
 

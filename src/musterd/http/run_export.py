@@ -1,6 +1,5 @@
 """A run with everything that is stored of it, written piece by piece: a long run is never in memory as a whole."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from musterd.core.errors import NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import ApprovalRow
 from musterd.core.run_summaries import DetailedRun
+from musterd.core.threads import in_thread
 from musterd.engine.recovery import references_of
 from musterd.http.run_start_answers import renderer
 from musterd.http.server import Server
@@ -43,7 +43,7 @@ async def export_parts(
     render = await renderer(server, root.component, view, is_post=False)
     further = {"waiting": details.run.waiting, **run_details(details)}
     yield f'{{"format":{FORMAT},"run":'.encode()
-    for piece in await asyncio.to_thread(_json_of_run, render, further):
+    for piece in await in_thread(_json_of_run, render, further):
         yield piece
     del view, render
     references = dict.fromkeys(source.inputs.blobs)
@@ -113,7 +113,7 @@ async def _members(server: Server, root: RunRef, details: DetailedRun) -> AsyncI
         try:
             ref = RunRef(root.component, member.run_id, None, root.caller)
             view = await server.runs.view(ref)
-            yield b"".join(await asyncio.to_thread(_json_of_run, partial(run_output, view), {}))
+            yield b"".join(await in_thread(_json_of_run, partial(run_output, view), {}))
         except NotFound:  # the run was deleted meanwhile
             return
 

@@ -4,7 +4,6 @@ Rows are read and stored one by one, so memory holds one session at a time. An i
 row by its id, so it continues where an interrupted import stopped.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TypeVar
 from musterd.core import clock, faults
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json
+from musterd.core.threads import in_thread
 from musterd.imports import store
 from musterd.imports.agentos import APPROVALS, MEMORIES, SESSIONS, AgentOSDatabase, Table, Tables
 from musterd.imports.approvals import imported_approval
@@ -59,7 +59,7 @@ class Import:
         # Approvals come last, because each refers to its run.
         for shape, import_row in ((SESSIONS, self._session), (MEMORIES, self._memory), (APPROVALS, self._approval)):
             for table in self.tables.by_shape[shape]:
-                for _ in range(await asyncio.to_thread(self.source.count_without_id, table)):
+                for _ in range(await in_thread(self.source.count_without_id, table)):
                     self._skip(_KINDS[shape], "", "it has no id")
                 async for key in self._keys(table):
                     try:
@@ -82,7 +82,7 @@ class Import:
         """Count the rows, and record what is not imported."""
         for shape, shape_tables in self.tables.by_shape.items():
             for table in shape_tables:
-                rows = await asyncio.to_thread(self.source.count, table)
+                rows = await in_thread(self.source.count, table)
                 self.report.counts[_KINDS[shape]].total += rows
                 self._total += rows
                 self.report.unknown_columns += [f"{table}.{column}" for column in table.unknown_columns]
@@ -90,7 +90,7 @@ class Import:
 
     async def _keys(self, table: Table) -> AsyncIterator[str]:
         pages = self.source.ids(table)
-        while page := await asyncio.to_thread(next, pages, None):
+        while page := await in_thread(next, pages, None):
             for key in page:
                 yield key
 
@@ -104,7 +104,7 @@ class Import:
             with converting():
                 return convert(self.source.row(table, key))
 
-        return await asyncio.to_thread(read)
+        return await in_thread(read)
 
     def _count(self, kind: str, *, is_new: bool) -> None:
         counts = self.report.counts[kind]

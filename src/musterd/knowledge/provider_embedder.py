@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from musterd.core import clock
 from musterd.core.error_logging import log_failure
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
 from musterd.knowledge.problems import EmbedderFailed
 from musterd.models.call import retry_wait
 from musterd.models.failures import CALL_ERRORS, explain
@@ -47,7 +48,7 @@ class ProviderEmbedder:
                 async with asyncio.timeout(self._settings.model_first_byte_seconds):
                     result = await self._embedder.embed(texts, input_type=input_type)
                 # In a thread, because other tasks would wait while hundreds of thousands of numbers are converted.
-                return await asyncio.to_thread(self._checked, texts, result.embeddings)
+                return await in_thread(self._checked, texts, result.embeddings)
             except CALL_ERRORS as error:
                 failed_tries += 1
                 failure = explain(error)

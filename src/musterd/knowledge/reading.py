@@ -4,7 +4,6 @@ Everything but plain text and Markdown is parsed in a child process with limits 
 may be made to break its parser.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import PurePath
 from typing import Self
 
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
 from musterd.knowledge.problems import Unreadable
 from musterd.knowledge.reading_process import ReadingLimits, parsed
 from musterd.knowledge.texts import cleaned, decoded, encoding_of
@@ -195,7 +195,7 @@ async def read(source: Source, *, reader: str | None = None, limits: ReadingLimi
     if kind in _UNPARSED:
         if len(source.content) > limits.text_bytes:
             raise Unreadable(limits.too_long(noun))
-        text = await asyncio.to_thread(lambda: cleaned(decoded(source.content, _charset(source))))
+        text = await in_thread(lambda: cleaned(decoded(source.content, _charset(source))))
         sections = [Section(text=text)]
     else:
         pieces = await parsed(kind, noun, source.content, charset=_charset(source), limits=limits)

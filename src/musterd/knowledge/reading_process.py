@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from musterd.core.threads import in_thread
 from musterd.knowledge import extra
 from musterd.knowledge.problems import ExtraMissing, Unreadable
 from musterd.knowledge.reading_child import OUT_OF_MEMORY, TOO_LONG, UNREADABLE
@@ -78,7 +79,7 @@ async def parsed(kind: str, noun: str, content: bytes, *, charset: str | None, l
     finally:
         feeding.cancel()
         await _end(process)
-    return await asyncio.to_thread(_pieces, output or b"", exit_code, noun, limits)
+    return await in_thread(_pieces, output or b"", exit_code, noun, limits)
 
 
 def _pieces(output: bytes, exit_code: int, noun: str, limits: ReadingLimits) -> list[Piece]:

@@ -6,12 +6,12 @@ and it knows English only. wordllama's own loader looks for the tokenizer on a h
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from musterd.core.threads import in_thread
 from musterd.knowledge import extra
 from musterd.knowledge.problems import EmbedderFailed, ExtraMissing
 
@@ -36,7 +36,7 @@ class StaticEmbedder:
 
     async def documents(self, texts: Sequence[str]) -> list[bytes]:
         """A vector for each text."""
-        return await asyncio.to_thread(_embed, texts)
+        return await in_thread(_embed, texts)
 
     async def query(self, text: str) -> bytes:
         """The vector of a text."""

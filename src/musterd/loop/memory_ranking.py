@@ -1,12 +1,12 @@
 """Which memories fit a message: by words and, if the extra ``knowledge`` is installed, by vectors, joined by rank."""
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
 
 import structlog
 
+from musterd.core.threads import in_thread
 from musterd.knowledge import extra
 from musterd.knowledge.problems import KnowledgeProblem
 from musterd.knowledge.ranking import fused
@@ -23,7 +23,7 @@ async def best_matches(text: str, memories: Sequence[str], limit: int) -> list[i
 
     It takes some milliseconds for hundreds of memories, so it runs in a thread.
     """
-    return await asyncio.to_thread(_best_matches, text, memories, limit)
+    return await in_thread(_best_matches, text, memories, limit)
 
 
 def _best_matches(text: str, memories: Sequence[str], limit: int) -> list[int]:

@@ -1,6 +1,5 @@
 """The results of tools and members as text, and the limits of their size."""
 
-import asyncio
 import json
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ from pydantic_core import to_json
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
+from musterd.core.threads import in_thread
 from musterd.loop.steps import ToolStep
 from musterd.models.answer_limits import byte_count
 
@@ -42,7 +42,7 @@ async def bounded_text(result: Json, most_bytes: int) -> str:
     """
     if isinstance(result, str) or _size(result, SMALL_SIZE) <= SMALL_SIZE:
         return _bounded_text(result, most_bytes)
-    return await asyncio.to_thread(_bounded_text, result, most_bytes)
+    return await in_thread(_bounded_text, result, most_bytes)
 
 
 def check_state_change(change: JsonObject | None, most_bytes: int) -> None:

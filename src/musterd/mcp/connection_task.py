@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from musterd.core.jsontypes import JsonObject
+from musterd.core.threads import in_thread
 from musterd.declare import MCPServer
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp.limits import Limits
@@ -176,7 +177,7 @@ class ConnectionTask:
     # --- the task ---------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        transport = await asyncio.to_thread(_load_transport)
+        transport = await in_thread(_load_transport)
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._server.connect_seconds):
                 opening = transport.open_session(self._server, self._inbox, self._closing.set)

@@ -5,7 +5,6 @@ Here messages have limits, long ones are parsed in a thread, unusable tools are 
 result is reduced to one text.
 """
 
-import asyncio
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from enum import StrEnum
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.threads import in_thread
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import UnusableResult, as_one_text, readable_tools
 
@@ -74,7 +74,7 @@ class Inbox:
         if len(raw) <= INLINE_BYTES:
             message = _read(raw, self.limits)
         else:
-            message = await asyncio.to_thread(_read, raw, self.limits)
+            message = await in_thread(_read, raw, self.limits)
         if message.get("method") == "notifications/message":  # the server's own log
             return None
         if "method" in message and "id" in message:

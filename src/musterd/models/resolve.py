@@ -4,7 +4,6 @@ A name that cannot work (unknown provider, missing package, missing key) raises 
 :class:`musterd.core.errors.DeclarationError` with a one-line remedy when the server starts, not in the middle of a run.
 """
 
-import asyncio
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from pydantic_ai.providers import Provider, infer_provider
 from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
 from musterd.declare.knowledge import BUILTIN_EMBEDDER, MINILM_EMBEDDER
 from musterd.declare.source_location import closest_match
 from musterd.models import openai_types
@@ -104,7 +104,7 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
         holder, module_count = object(), len(sys.modules)
         garbage_collection.pause(holder)
         try:
-            await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
+            await in_thread(lambda: [resolve(model, settings) for model in missing])
         finally:
             has_imported = len(sys.modules) > module_count
             release = garbage_collection.freeze_and_resume if has_imported else garbage_collection.resume

@@ -82,6 +82,7 @@ async def fill_in_media(database: Database, view: RunView) -> None:
         view.input.media = _with_contents(view.input.media, contents)
         if output is not None:
             output.media = _with_contents(output.media, contents, keeps_reference=True)
+        view.characters += sum(map(len, contents.values()))
         await clock.yield_to_others()  # rendering the answer takes just as long: let other tasks run in between
 
 

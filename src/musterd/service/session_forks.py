@@ -1,10 +1,10 @@
 """Forks a session in small transactions, so that a long session blocks neither the event loop nor other writers."""
 
-import asyncio
 import contextlib
 
 from musterd.core.callers import Caller
 from musterd.core.errors import StoreUnavailable
+from musterd.core.threads import in_thread
 from musterd.store import idempotency, session_forks
 from musterd.store.database import Database, Tx
 from musterd.store.idempotency import Performed, Request, once
@@ -62,7 +62,7 @@ async def _finish(tx: Tx, fork: Fork, request: Request | None) -> str:
 
 async def _copy(database: Database, fork: Fork, roots: list[str]) -> None:
     originals = await database.scan(lambda tx: session_forks.originals(SessionTx(tx, fork.source_id), roots))
-    copies = await asyncio.to_thread(session_forks.copies, fork, originals)
+    copies = await in_thread(session_forks.copies, fork, originals)
     await database.write(lambda tx: session_forks.add_runs(tx, fork, roots))
     for batch in session_forks.batches(copies):
         await database.write(lambda tx, batch=batch: session_forks.add(tx, fork, batch))  # type: ignore[misc]

@@ -3,7 +3,6 @@
 If another process drives the run, all events are read from the store; the broadcaster signals when there may be more.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 
@@ -12,6 +11,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
 from musterd.core.records import RunRow
 from musterd.core.step_contents import paths_of, places_in_event
+from musterd.core.threads import in_thread
 from musterd.engine.broadcaster import Flush, Stored
 from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
@@ -196,7 +196,7 @@ async def stored_after(
     rows = await database.fetch(lambda tx: events.rows_after(SessionTx(tx, session_id), root_id, after, limit))
     is_long = sum(len(row["payload"]) for row in rows) > LONG_BYTES
     decode = partial(events.page_of, rows, after, limit)
-    page = await asyncio.to_thread(decode) if is_long else decode()
+    page = await in_thread(decode) if is_long else decode()
     contents = await contents_of(database, session_id, root_id, (event for _, flush in page.flushes for event in flush))
     flushes = [Flush(first_index, flush_events, contents) for first_index, flush_events in page.flushes]
     return Stored(flushes, page.last_index, page.is_last)

@@ -1,6 +1,5 @@
 """A transaction on Postgres: named statements on one connection, one after the other."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from psycopg.rows import DictRow
 
 from musterd.core import jsontext, long_json
 from musterd.core.jsontypes import Json
+from musterd.core.threads import in_thread
 from musterd.store.database import Params, Row, Statement, Texts, for_postgres
 
 _text = Texts(lambda text: for_postgres(text).encode())
@@ -41,13 +41,13 @@ class PostgresTx:
         """The value of a JSON text that was read. A long one is parsed without blocking the event loop."""
         if len(text) <= long_json.LONG_BYTES:
             return json.loads(text)
-        return await asyncio.to_thread(long_json.loads, text, depth)
+        return await in_thread(long_json.loads, text, depth)
 
     async def written(self, value: Json, characters: int) -> str:
         """The JSON text of a value. A long one is written without blocking the event loop."""
         if characters <= long_json.LONG_BYTES:
             return jsontext.dumps(value)
-        return await asyncio.to_thread(long_json.dumps, value, characters)
+        return await in_thread(long_json.dumps, value, characters)
 
     async def each(self, statement: Statement, params: Sequence[Params]) -> list[tuple[int, Sequence[Row]]]:
         """Execute once for each of ``params``, sent together; return the numbers of affected rows, and the rows."""

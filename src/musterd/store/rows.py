@@ -49,15 +49,20 @@ def run_params(run: RunRow) -> dict[str, Any]:
     return values
 
 
+async def output_of(tx: Tx, text: str) -> Output:
+    """The output of a run, whose text ``tx`` has read."""
+    return Output.from_json(await tx.parsed(text, _OUTPUT_DEPTH))
+
+
 async def run_view(tx: Tx, row: Row) -> RunView:
     """The view of a row of ``runs`` joined with ``run_io``, which ``tx`` has read."""
     output, messages = row["output"], row["messages"]
     return RunView(
         row=run_row(row),
         input=Input.from_json(json.loads(row["input"])),
-        output=None if output is None else Output.from_json(await tx.parsed(output, _OUTPUT_DEPTH)),
+        output=None if output is None else await output_of(tx, output),
         messages=None if messages is None else await tx.parsed(messages, _MESSAGES_DEPTH),
-        stored_characters=len(output or "") + len(messages or ""),
+        characters=len(output or "") + len(messages or ""),
     )
 
 

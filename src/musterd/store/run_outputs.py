@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from musterd.core import jsontext
 from musterd.core.records import Output
 from musterd.store.database import Statement
+from musterd.store.rows import output_of
 from musterd.store.shards import SessionTx
 
 PUT = Statement(
@@ -34,13 +35,13 @@ async def put(tx: SessionTx, run_id: str, output: Output, messages: list[str]) -
 async def get(tx: SessionTx, run_id: str) -> Output:
     """The run's output so far."""
     row = await tx.one(GET, {"run_id": run_id})
-    return Output() if row is None or row["output"] is None else Output.from_json(json.loads(row["output"]))
+    return Output() if row is None or row["output"] is None else await output_of(tx, row["output"])
 
 
 async def with_references(tx: SessionTx, run_ids: Sequence[str]) -> list[Output]:
     """The outputs of the runs that have references, in the order of ``run_ids``."""
     rows = await tx.all(WITH_REFERENCES, {"run_ids": jsontext.dumps(list(run_ids))}) if run_ids else ()
-    outputs = {row["run_id"]: Output.from_json(json.loads(row["output"])) for row in rows}
+    outputs = {row["run_id"]: await output_of(tx, row["output"]) for row in rows}
     return [outputs[run_id] for run_id in run_ids if run_id in outputs]
 
 

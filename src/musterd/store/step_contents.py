@@ -45,7 +45,9 @@ async def fill_in(tx: Tx, views: Iterable[RunView]) -> None:
     texts = await _read(tx, {view.row.root_id for view in referring}, paths)
     for view in referring:
         assert view.output is not None
-        whole = filled(_records(view), texts.get(view.row.root_id, {}))
+        contents = texts.get(view.row.root_id, {})
+        view.characters += sum(map(len, contents.values()))
+        whole = filled(_records(view), contents)
         results, content = whole["step_results"], whole["content"]
         view.output = replace(view.output, step_results=results, content=content, content_at=None)
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from musterd.core import jsontext, long_json
 
 LONG = "é\n" * (long_json.LONG_BYTES // 2 + 1)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    SCALARS,
     lambda items: st.lists(items) | st.dictionaries(st.text(), items),
     max_leaves=20,
 )
@@ -24,6 +25,14 @@ def test_a_long_value_is_written_and_parsed_as_a_short_one(value: Any, depth: in
     text = long_json.dumps(whole, len(LONG))
     assert text == jsontext.dumps(whole)
     assert long_json.loads(text, depth) == long_json.loads(json.dumps(whole, indent=indent), depth) == whole
+
+
+@settings(max_examples=30)
+@given(SCALARS)
+def test_names_that_are_no_texts_are_written_as_the_json_module_does(name: Any) -> None:
+    """The state of a session may have them until it is stored."""
+    state = {name: LONG, 1: {name: 1}}
+    assert long_json.dumps(state, len(LONG)) == jsontext.dumps(state)
 
 
 def test_pieces_have_a_moderate_length() -> None:

@@ -1,6 +1,5 @@
 """The use cases of contents that need the database alone: they are the same in every process."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
 from musterd.core.webhook_addresses import Reach
 from musterd.declare.knowledge import Knowledge
 from musterd.engine.slices import Slices
@@ -82,7 +82,7 @@ class Contents:
         :raises Conflict: the key was used for another request, or a run would replace what people have added.
         """
         is_long = len(new.content or b"") > LONG_BYTES
-        new = await asyncio.to_thread(self._checked, new) if is_long else self._checked(new)
+        new = await in_thread(self._checked, new) if is_long else self._checked(new)
         owner = caller.sees_only if knowledge.per_user else None
         choice, now = self._choice(knowledge), clock.now()
         request = None

@@ -1,8 +1,8 @@
 """A search of the vectors of a knowledge base in the database, if they do not fit into memory (decision 017)."""
 
-import asyncio
 from collections.abc import Collection, Sequence
 
+from musterd.core.threads import in_thread
 from musterd.features.knowledge import pgvector_store, store
 from musterd.features.knowledge.pgvector_store import MAX_LENGTH, HnswIndex
 from musterd.features.knowledge.records import StoredBase
@@ -39,7 +39,7 @@ class DatabaseVectors:
         if not any(vector):
             return []
         rows = await self._database.scan(lambda tx: self._candidates(tx, vector, limit, contents))
-        return await asyncio.to_thread(_nearest, rows, vector, limit)
+        return await in_thread(_nearest, rows, vector, limit)
 
     async def forget(self, ids: Collection[int]) -> None:
         """Nothing is kept here."""

@@ -1,6 +1,5 @@
 """Keeps a knowledge base in step with a folder: its files are contents, under their path below the folder."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ import structlog
 
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound, StartError
+from musterd.core.threads import in_thread
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import store
 from musterd.features.knowledge.contents import Contents
@@ -39,13 +39,13 @@ async def sync(database: Database, contents: Contents, knowledge: Knowledge, fol
     :param limit: the most bytes of a file.
     :raises StartError: there is no such folder.
     """
-    if not await asyncio.to_thread(folder.is_dir):
+    if not await in_thread(folder.is_dir):
         raise StartError(f"{knowledge.label}: {folder} is not a folder — create it, or name another one")
     result = Sync()
     stored = await database.scan(lambda tx: store.of_source(tx, knowledge.id, SourceKind.FOLDER))
-    for path in await asyncio.to_thread(lambda: list(_files(folder))):
+    for path in await in_thread(lambda: list(_files(folder))):
         name = path.relative_to(folder).as_posix()
-        if (new := await asyncio.to_thread(_read, path, name, limit)) is None:
+        if (new := await in_thread(_read, path, name, limit)) is None:
             result.skipped[name] = f"it is larger than {limit // 1024} KiB"
             continue
         before = stored.pop(name, None)

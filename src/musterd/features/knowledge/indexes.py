@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from musterd.core.settings import Settings
+from musterd.core.threads import in_thread
 from musterd.features.knowledge import chunk_store, pgvector_store, store
 from musterd.features.knowledge.database_vectors import DatabaseVectors
 from musterd.features.knowledge.records import StoredBase
@@ -55,11 +56,11 @@ class LoadedVectors:
         :raises LengthsDiffer: the vector has another length than those that are searched.
         """
         chunks = None if contents is None else {id_ for content in contents for id_ in self.ids.get(content, ())}
-        return await asyncio.to_thread(self.vectors.search, vector, limit, chunks)
+        return await in_thread(self.vectors.search, vector, limit, chunks)
 
     async def forget(self, ids: Collection[int]) -> None:
         """Remove chunks that do not exist any more."""
-        await asyncio.to_thread(self.vectors.remove, ids)
+        await in_thread(self.vectors.remove, ids)
 
 
 class Indexes:
@@ -137,7 +138,7 @@ class Indexes:
                 lambda tx, group=group: chunk_store.vectors(tx, index.embedder, group)  # type: ignore[misc]
             )
             old = [chunk_id for content in group for chunk_id in index.ids.pop(content, ())]
-            await asyncio.to_thread(_replace, index.vectors, old, rows)
+            await in_thread(_replace, index.vectors, old, rows)
             for chunk_id, content_id, _ in rows:
                 index.ids.setdefault(content_id, []).append(chunk_id)
         index.version = version

@@ -16,6 +16,7 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
+from musterd.core.threads import in_thread
 from musterd.declare.knowledge import Knowledge
 from musterd.engine.slices import Slices
 from musterd.features.knowledge import chunk_store, sources, store
@@ -141,7 +142,7 @@ class _Job:
         job, source = self._job, await self._source()
         sections = await reading.read(source, reader=job.reader, limits=self._places.limits)
         faults.point("content_read")
-        return await asyncio.to_thread(self._split, sections, reading.kind_of(source, job.reader))
+        return await in_thread(self._split, sections, reading.kind_of(source, job.reader))
 
     def _split(self, sections: Sequence[reading.Section], kind: str) -> list[StoredChunk]:
         characters = self._job.chunk_characters or self._knowledge.chunk_characters

@@ -210,7 +210,7 @@ class Firer:
         return True
 
     async def _retry(self, schedule: Schedule, failed: Firing) -> None:
-        view = await self._database.read(lambda tx: store.firing(tx, failed.schedule_id, failed.id))
+        view = await self._database.fetch(lambda tx: store.firing(tx, failed.schedule_id, failed.id))
         if view is None:
             return
         if _is_stopped(schedule, failed) or (failed.run_id is not None and view.status is not FiringStatus.FAILED):

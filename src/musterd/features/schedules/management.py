@@ -210,7 +210,7 @@ class Schedules:
             schedule = await store.get(tx, schedule_id, caller)
             return None if schedule is None else await store.firing(tx, schedule_id, firing_id)
 
-        firing = await self._database.read(work)
+        firing = await self._database.fetch(work)  # the output of its run may be long
         if firing is None:
             raise NotFound(RUN_NOT_FOUND)
         return firing
