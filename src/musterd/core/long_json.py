@@ -131,7 +131,7 @@ def _parts(value: Json) -> Iterator[bytes]:
 
 def _key(name: object) -> bytes:
     """A member's name. The json module writes numbers, booleans and None as texts there."""
-    return _written(name) if isinstance(name, str) else _written({name: 0})[1 : -len(":0}")]  # type: ignore[dict-item]
+    return _written(name) if isinstance(name, str) else _written({name: 0})[1 : -len(":0}")]
 
 
 def _is_short(value: Json) -> bool:

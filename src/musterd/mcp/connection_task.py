@@ -83,6 +83,7 @@ class ConnectionTask:
         _, stuck = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         for task in stuck:
             task.cancel()
+            await asyncio.wait([task], timeout=CLOSE_SECONDS)
 
     async def ready(self) -> Session:
         """The session, once the connection is open.

@@ -92,12 +92,14 @@ async def program_streams(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIte
         yield pipes.incoming_end, pipes.outgoing_end
     finally:
         pipes.hang_up()
-        await _stop(process)
-        # The transport stays open while a pipe has unread data or a child process holds it; asyncio has no public way
-        # to close it.
-        vars(process)["_transport"].close()
-        for task in tasks:
-            task.cancel()
+        try:
+            await _stop(process)
+        finally:
+            # The transport stays open while a pipe has unread data or a child process holds it; asyncio has no public
+            # way to close it.
+            vars(process)["_transport"].close()
+            for task in tasks:
+                task.cancel()
         await asyncio.wait(tasks)
 
 
@@ -234,15 +236,23 @@ async def _stop(process: Process) -> None:
     """End the program and its child processes: close its input, then send signals."""
     assert process.stdin is not None
     process.stdin.close()
-    for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
-        if signal_number is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal_number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EXIT_SECONDS):
-                await process.wait()
-                await _wait_for_group(process.pid)
-            return
+    try:
+        for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
+            if signal_number is not None:
+                _signal(process, signal_number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EXIT_SECONDS):
+                    await process.wait()
+                    await _wait_for_group(process.pid)
+                return
+    except asyncio.CancelledError:  # this process stops and does not wait any longer
+        _signal(process, signal.SIGKILL)
+        raise
+
+
+def _signal(process: Process, signal_number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal_number)
 
 
 async def _wait_for_group(group: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import MCPServer, Settings
+from musterd.core import clock
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from musterd.mcp import Servers, stdio
+from musterd.mcp import Servers, messages, stdio
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, MAX_VALUES, OPEN_REQUESTS, Inbox, UnreadableMessage
+from musterd.mcp.sdk import installed
 from tests.support.mcp_server import CONNECT_SECONDS
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
@@ -175,6 +178,29 @@ async def test_programs_that_a_program_has_started_end_with_it(
     assert await asyncio.wait_for(held, 30) == b""
 
 
+async def test_a_program_is_killed_if_the_wait_for_its_end_is_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio, "EXIT_SECONDS", 600)
+    pipe, input_ended = tmp_path / "pipe", tmp_path / "input-ended"
+    for path in (pipe, input_ended):
+        os.mkfifo(path)
+    held, is_stopping = [asyncio.create_task(asyncio.to_thread(path.read_bytes)) for path in (pipe, input_ended)]
+    server = MCPServer(command=["sh", "-c", f"trap '' TERM; exec 9>{pipe}; cat; : >{input_ended}; sleep 600"])
+
+    async def connect() -> None:
+        async with stdio.program_streams(server, Inbox(Limits.of(Settings()), lambda: None), installed()):
+            pass
+
+    connection = asyncio.create_task(connect())
+    await asyncio.wait_for(is_stopping, 60)
+    assert not held.done()
+    connection.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connection
+    assert await asyncio.wait_for(held, 60) == b""
+
+
 async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bounded(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,13 +312,21 @@ async def test_the_proxy_of_the_environment_is_used(servers: Servers, monkeypatc
 
 
 @pytest.mark.parametrize("kind", ["many blocks", "some values", "long text"])
-async def test_others_have_their_turns_while_a_long_message_is_read(kind: str) -> None:
+async def test_others_have_their_turns_while_a_long_message_is_read(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = f'{{"jsonrpc":"2.0","id":1,"result":{RESULTS[kind]}}}'.encode()
     assert len(raw) > INLINE_BYTES
     inbox = Inbox(Limits.of(Settings()), lambda: None)
+    is_released, parse = threading.Event(), messages._read
+
+    def parse_later(raw: bytes, limits: Limits) -> Any:
+        assert is_released.wait(60)
+        return parse(raw, limits)
+
+    monkeypatch.setattr(messages, "_read", parse_later)
     reading = asyncio.ensure_future(inbox.read(raw))
-    await asyncio.wait([reading], timeout=0)
+    await clock.yield_to_others()
     assert not reading.done(), "this task has its turn before it is read"
+    is_released.set()
     assert await reading
 
 
