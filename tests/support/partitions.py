@@ -19,7 +19,7 @@ PARTITIONS = 4
 _PARTITION = re.compile(r"(?P<table>\w+)_p\d+")
 
 SCATTERS: Mapping[str, Sequence[str]] = {
-    "a test looks at the tables, or changes them": ("test",),
+    "a test looks at the tables, or changes them": ("test", "test_"),
     "the run, approval or delivery is named by its id alone": (
         "run_get_by_id",
         "run_view",
@@ -74,6 +74,8 @@ SCATTERS: Mapping[str, Sequence[str]] = {
     "it lists or searches runs, sessions, approvals or deliveries, for people or for the model's tools": (
         "runs_page",
         "runs_count",
+        "runs_count_search",
+        "runs_waiting_count",
         "runs_searched",
         "run_queues",
         "sessions_page",
@@ -164,7 +166,7 @@ class PlanWatch:
 
     async def explain(self, tx: PostgresTx, statement: Statement, params: Params) -> None:
         """Note the partitions that a statement touches."""
-        if statement.name in self.explained:
+        if statement.name in self.explained or statement.text == "ANALYZE":
             return
         self.explained.add(statement.name)
         cursor = tx._cursor.connection.cursor(row_factory=tuple_row)

@@ -84,15 +84,15 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
     if listed:  # the page counts only trees with at least one listed run
         matches = " AND ".join((*listed, _is_listed("runs", query)))
         roots.append(
-            f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND r.shard = runs.shard AND {matches})"
+            f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND r.shard = :shard AND {matches})"
         )
     columns = _WITH_MESSAGES if query.has_messages else _WITHOUT_MESSAGES
     where = " AND ".join((*listed, _is_listed("roots", query)))
-    text = f"""WITH roots AS (SELECT run_id, shard, seq, state FROM runs
+    text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs
                               WHERE session_id = :session_id AND shard = :shard AND parent_id IS NULL
                               {"".join(f" AND {condition}" for condition in roots)} ORDER BY seq DESC LIMIT :limit)
-               SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id AND r.shard = roots.shard
-               JOIN run_io io ON io.run_id = r.run_id AND io.shard = r.shard
+               SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id AND r.shard = :shard
+               JOIN run_io io ON io.run_id = r.run_id AND io.shard = :shard
                WHERE {where} ORDER BY roots.seq, r.created_at, r.path"""
     name = f"runs_of_session {sorted(params)} {query.has_messages} {query.has_members_at_work}"
     return Statement(name, text), params

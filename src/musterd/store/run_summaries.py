@@ -41,7 +41,9 @@ _SELECT = f"SELECT {COLUMNS} FROM runs r {JOINS} WHERE "
 BY_IDS = Statement("run_summaries", _SELECT + "IN_LIST(r.run_id, :run_ids)")
 MEMBERS = Statement(
     "run_member_summaries",
-    _SELECT + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at, r.path",
+    # The shard as a parameter in subqueries too, so that the database knows it before it reads the runs.
+    _SELECT.replace("shard = r.shard", "shard = :shard")
+    + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at, r.path",
 )
 # The head and the queued runs of each session, by their indexes.
 QUEUES = Statement(
