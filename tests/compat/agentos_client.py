@@ -117,7 +117,7 @@ class Driving:
     def __init__(self, base_url: str) -> None:
         from agno.utils.log import logger
 
-        self.client = AgentOSClient(base_url=base_url, timeout=30)
+        self.client = AgentOSClient(base_url=base_url, timeout=90)
         self.skipped = Skipped()
         logger.handlers = [self.skipped]  # its own writes to stdout
         logger.setLevel(logging.ERROR)
@@ -129,7 +129,7 @@ class Driving:
 
     async def at(self, base_url: str, name: str, **arguments: Any) -> Any:
         """What a client of another server gives."""
-        method = getattr(AgentOSClient(base_url=base_url, timeout=30), name)(**arguments)
+        method = getattr(AgentOSClient(base_url=base_url, timeout=90), name)(**arguments)
         return await method
 
     async def gateway(self, method: str, path: str, form: dict[str, str] | None = None) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Driving:
         agent = RemoteAgent(base_url=self.client.base_url, agent_id="solo-agent")
         app = AgentOS(id="gateway", teams=[team], agents=[agent], telemetry=False).get_app()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=90) as client:
             answer = await client.request(method, path, data=form)
             return {"status": answer.status_code, "text": answer.text}
 

@@ -21,7 +21,7 @@ from musterd.core.settings import Settings
 from tests.support.agno_apps import Load
 from tests.support.app import copied_file
 from tests.support.client_drivers import Driver
-from tests.support.process import Deployment, Process
+from tests.support.process import ALL_LIVE, Deployment, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def database(template: Path, tmp_path: Path) -> Path:
 def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Deployment]:
     """The folder and the database of the servers of these tests."""
     folder = tmp_path_factory.mktemp("compat")
-    site = Deployment(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
+    site = Deployment(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py", **ALL_LIVE)
     yield site
     site.close()
 

@@ -93,10 +93,10 @@ def test_a_failed_run_is_marked_with_words(ui: AgentUi) -> None:
 
 def test_a_chat_that_is_at_work_is_not_blank(ui: AgentUi, http: httpx2.Client) -> None:
     session_id = clock.new_id()
-    form = {"message": "[[WORDS 100 20]]", "background": "true", "stream": "false", "session_id": session_id}
+    form = {"message": "[[WORDS 100 500]]", "background": "true", "stream": "false", "session_id": session_id}
     run_id = http.post("/teams/demo-team/runs", data=form).json()["run_id"]
     ui.load(session_id)
-    assert [bubble.content for bubble in ui.bubbles] == ["[[WORDS 100 20]]", ""]
+    assert [bubble.content for bubble in ui.bubbles] == ["[[WORDS 100 500]]", ""]
     http.post(f"/teams/demo-team/runs/{run_id}/cancel").raise_for_status()
 
 

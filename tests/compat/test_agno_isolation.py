@@ -40,7 +40,7 @@ def test_evals_of_runs_that_end_at_the_same_time_keep_their_database(database: A
     from agno.agent import Agent
     from agno.eval.base import BaseEval
 
-    both_have_begun = threading.Barrier(2, timeout=30)
+    both_have_begun = threading.Barrier(2, timeout=100)
     databases = []
 
     class Judge(BaseEval):  # type: ignore[misc]

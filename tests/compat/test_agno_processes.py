@@ -134,7 +134,7 @@ def test_a_team_that_is_killed_during_a_delegation_finishes_its_runs(deploy: Dep
     solo = client(first, "run_agent", agent_id="clerk", message=f"[[{REFUND[1:-1]}]]", session_id="solo")
     booking = '<TOOL book {"order": "B1"}>'
     client(first, "run_team", team_id="desk", message=f"[[DELEGATE keeper: {booking}]]", session_id="booked")
-    first.accepted("[[DELEGATE keeper: <WORDS 40 100>]]", "long", "teams/desk", "long")
+    first.accepted("[[DELEGATE keeper: <WORDS 40 250>]]", "long", "teams/desk", "long")
     member = "SELECT state FROM runs WHERE parent_id = 'long' AND state = 'running'"
     until(lambda: site.select(member), "the member to begin")
     first.kill()

@@ -202,7 +202,7 @@ def test_a_killed_process_loses_no_run_of_a_file_of_agno(shop: Deployment) -> No
     first = shop.serve(model_override="scripted")
     first.accepted('[[TOOL refund {"order": "A7", "euros": 20}]]', "paused", "agents/orders")
     waiting = first.ended("paused", "agents/orders")
-    first.accepted("[[WORDS 20 100]]", "long", "agents/orders", "s2")
+    first.accepted("[[WORDS 20 500]]", "long", "agents/orders", "s2")
     until(lambda: shop.state("long") == "running", "the long run to begin")
     first.kill()
     second = shop.serve(model_override="scripted")

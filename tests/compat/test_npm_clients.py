@@ -245,7 +245,7 @@ def test_a_run_is_cancelled(page: Open, http: Any) -> None:
     seen = opened.look()
     assert seen["messages"][-1]["cancelled"] is True
     assert seen["state"]["isStreaming"] is False
-    query = {"session_id": seen["session_id"], "wait": 10}
+    query = {"session_id": seen["session_id"], "wait": 60}
     assert http.get(f"/teams/demo-team/runs/{run_id}", params=query).json()["status"] == "CANCELLED"
 
 
@@ -258,7 +258,7 @@ def test_a_detached_run_is_streamed(page: Open) -> None:
 @pytest.mark.needs("POST /teams/{team_id}/runs/{run_id}/resume")
 def test_a_run_at_work_is_resumed_when_its_session_is_loaded(page: Open, http: Any) -> None:
     session_id, words = clock.new_id(), 12
-    form = {"message": f"[[WORDS {words} 40]]", "background": "true", "stream": "true", "session_id": session_id}
+    form = {"message": f"[[WORDS {words} 1000]]", "background": "true", "stream": "true", "session_id": session_id}
     with http.stream("POST", "/teams/demo-team/runs", data=form) as stream:
         next(stream.iter_lines())
     opened = page(FULL)

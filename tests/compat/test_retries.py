@@ -109,8 +109,8 @@ def test_a_server_that_stops_says_that_the_run_is_accepted(place: Deployment) ->
 def test_a_full_queue_accepts_nothing_however_often_it_is_asked(place: Deployment) -> None:
     server = place.serve(concurrency=1, queue_depth=1)
     server.accepted('[[TOOL wait {"name": "gate"}]]', "r1", session_id="s1")
-    server.accepted("[[SAY next]]", "r2", session_id="s2")
     place.reached("gate")
+    server.accepted("[[SAY next]]", "r2", session_id="s2")
     sdk = Sdk(server)
     sdk.start("[[SAY too much]]", session_id="s3")
     assert sdk.statuses == [429] * (1 + RETRIES)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Budget, Team, tool
+from musterd.core import clock
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
@@ -17,6 +18,7 @@ from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import RunTimes
 
 A_CALL = INPUT_TOKENS + OUTPUT_TOKENS
 TWO_TURNS = '[[TOOL mark {"n": 1}]]'
@@ -127,11 +129,17 @@ async def test_depth_is_refused_in_words_that_the_leader_reads(engines: Engines,
     assert "limited to 1 levels" in str(view.output.content)
 
 
-async def test_seconds_end_a_call_that_is_under_way(engines: Engines, model: HeldModel) -> None:
-    model.hold("[[WORDS", after=2)
-    agent = Agent(id="solo", model=model, budget=Budget(seconds=0.2))
+async def test_seconds_end_a_call_that_is_under_way(
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, times, steady = model.hold("[[WORDS", after=2), RunTimes(monkeypatch), clock.monotonic
+    agent = Agent(id="solo", model=model, budget=Budget(seconds=60))
     async with engines(agents=[agent]) as harness:
-        view = await harness.run("[[WORDS 6]]", "r1")
+        await harness.start("[[WORDS 6]]", "r1")
+        await hold.reached.wait()
+        monkeypatch.setattr(clock, "monotonic", lambda: steady() + 60)
+        times.end()
+        view = await harness.end_of("r1")
     assert (view.row.state, code_of(view)) == (RunState.ERROR, "budget_seconds")
     assert view.output is not None
     assert view.output.error is not None

@@ -23,6 +23,7 @@ from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 from tests.support.loop import Call, TurnModel, failure
 from tests.support.store import of_run
+from tests.support.time_limits import RunTimes
 from tests.unit.loop.test_loop import delegate
 
 
@@ -155,8 +156,10 @@ async def test_a_text_that_is_told_whole_is_told_once(engines: Engines, model: H
     assert texts == ["Echo: hello\n\nEcho: hello"]
 
 
-async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engines: Engines) -> None:
-    model, hangs = Down(), asyncio.Event()
+async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, times = Down(), RunTimes(monkeypatch)
     booked: list[int] = []
 
     @tool(user_input_fields=["nights"])
@@ -164,7 +167,8 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
         """Book."""
         booked.append(nights)
         if len(booked) == 1:
-            await hangs.wait()
+            times.end()
+            await asyncio.Event().wait()
         return f"{nights} nights in {city}"
 
     async def decide(run_id: str, **said: Any) -> RunView:
@@ -176,13 +180,11 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
             pass
         return view
 
-    def team(seconds: float) -> Team:
-        return Team(id="team", model=model, members=[Agent(id="one", tools=[book])], budget=Budget(seconds=seconds))
-
-    async with engines(teams=[team(0.5)]) as harness:
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[book])], budget=Budget(seconds=60))
+    async with engines(teams=[team]) as harness:
         await harness.run('[[DELEGATE one: <TOOL book {"city": "Bern"}>]]', "r1")
         assert (await decide("r1", values={"nights": 2})).row.error_code == "budget_seconds"
-    async with engines(teams=[team(60)]) as harness:
+    async with engines(teams=[team]) as harness:
         model.down_from = len(model.calls)
         await fork(harness)
         assert (await decide("r2")).row.state is RunState.ERROR, "made once more, and the model behind it is down"

@@ -25,6 +25,7 @@ from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import RunTimes
 
 BOTH = '[[TOOL mark {"n": 1}]] [[DELEGATE one: <TOOL mark {"n": 2}>]]'
 
@@ -207,10 +208,15 @@ async def test_of_two_at_once_one_goes_on(engines: Engines, shop: Shop) -> None:
         assert content_of(await harness.end_of(started.run_id)) == "hi"
 
 
-async def test_a_call_of_which_nobody_knows_is_asked_about(engines: Engines, shop: Shop) -> None:
-    shop.hangs = {1}
-    async with engines(teams=[shop.team(budget=Budget(seconds=0.5))]) as harness:
-        failed = await harness.run('[[TOOL mark {"n": 1}]]', "r1")
+async def test_a_call_of_which_nobody_knows_is_asked_about(
+    engines: Engines, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.hangs, times = {1}, RunTimes(monkeypatch)
+    async with engines(teams=[shop.team(budget=Budget(seconds=60))]) as harness:
+        await harness.start('[[TOOL mark {"n": 1}]]', "r1")
+        await shop.hanging.wait()
+        times.end()
+        failed = await harness.end_of("r1")
         assert failed.row.error_code == "budget_seconds"
     shop.hangs = set()
     async with engines(teams=[shop.team(budget=Budget(seconds=60))]) as harness:

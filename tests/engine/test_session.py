@@ -17,6 +17,7 @@ from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import RunTimes
 
 MANAGER = SessionSummaryManager(summary_request_message="[[SAY They talked.]]")
 
@@ -273,11 +274,17 @@ async def test_what_ended_meanwhile_is_in_the_next_summary(engines: Engines, mod
     assert "User: three\nAssistant: Echo: three" in last
 
 
-async def test_an_answer_that_stands_does_not_fail_for_a_slow_summary(engines: Engines, model: HeldModel) -> None:
+async def test_an_answer_that_stands_does_not_fail_for_a_slow_summary(
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = RunTimes(monkeypatch)
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
-    model.hold("[[SAY They talked.]]")
-    async with engines(agents=agents, run_seconds=0.5) as harness:
-        view = await harness.run("one", "r1")
+    hold = model.hold("[[SAY They talked.]]")
+    async with engines(agents=agents) as harness:
+        await harness.start("one", "r1")
+        await hold.reached.wait()
+        times.end()
+        view = await harness.end_of("r1")
         assert (view.row.state, content_of(view)) == (RunState.COMPLETED, "Echo: one")
         assert (await session_of(harness)).summary is None
 

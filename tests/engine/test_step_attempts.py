@@ -18,6 +18,7 @@ from musterd.wire.steps import RunStep, step_object
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import CallTimes
 
 DELEGATES = '[[DELEGATE one: <TOOL mark {"n": 1}>]]'
 
@@ -283,14 +284,17 @@ async def test_a_call_that_waits_for_approval_has_one_attempt(engines: Engines, 
     assert (content.arguments, content.result, content.result_characters) == ({"n": 2}, "marked 2", 8)
 
 
-async def test_a_call_whose_time_is_over_is_made_again_in_the_same_attempt(engines: Engines, model: HeldModel) -> None:
-    calls: list[int] = []
+async def test_a_call_whose_time_is_over_is_made_again_in_the_same_attempt(
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, times = list[int](), CallTimes(monkeypatch)
 
-    @tool(timeout_seconds=0.05)
+    @tool(timeout_seconds=60)
     async def slow(n: int) -> str:
         """Too slow at first."""
         calls.append(n)
         if len(calls) == 1:
+            times.end()
             await asyncio.Event().wait()
         return "done"
 

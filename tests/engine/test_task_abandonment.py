@@ -15,12 +15,12 @@ from musterd.core.callers import Caller
 from musterd.core.queueing import QueueingOptions
 from musterd.core.states import RunState
 from musterd.engine import attempt_execution
-from musterd.engine.time_limit import TimeLimit
 from musterd.loop import task_abandonment
 from musterd.models.scripted import ScriptedModel
 from tests.engine.conftest import Engines
 from tests.support.engine import EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import RunTimes
 
 
 class Stubborn:
@@ -50,7 +50,7 @@ class Stubborn:
 @pytest.fixture
 async def stubborn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stubborn]:
     monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.05)
-    monkeypatch.setattr(attempt_execution, "LOOP_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(attempt_execution, "LOOP_STOP_SECONDS", 30.0)  # not before what is in the loop was left
     stubborn_part = Stubborn()
     yield stubborn_part
     stubborn_part.may_end.set()
@@ -150,18 +150,12 @@ async def test_the_runs_own_limits_hold(
     engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     declared, options, settings, code = ENDS[limit]
-    time_limits: list[TimeLimit] = []
-
-    def remembered(run_seconds: float, deadline_at: float | None) -> TimeLimit:
-        time_limits.append(TimeLimit(run_seconds, deadline_at))
-        return time_limits[-1]
-
-    monkeypatch.setattr(attempt_execution, "TimeLimit", remembered)
+    times = RunTimes(monkeypatch)
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[stubborn.tool()])], **declared)
     async with engines(teams=[team], **settings) as harness:
         await harness.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **options)
         await stubborn.began.wait()
-        time_limits[0].timeout.reschedule(asyncio.get_running_loop().time())  # a minute later
+        times.end()  # a minute later
         view = await harness.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
         states = await harness.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")
@@ -228,7 +222,10 @@ class StubbornModel(ScriptedModel):
             yield stream
 
 
-async def test_a_model_that_does_not_stop_writes_nothing_into_its_run(engines: Engines, stubborn: Stubborn) -> None:
+async def test_a_model_that_does_not_stop_writes_nothing_into_its_run(
+    engines: Engines, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_execution, "LOOP_STOP_SECONDS", 0.2)
     async with engines(agents=[Agent(id="solo", model=StubbornModel(stubborn))]) as harness:
         await harness.start("stay", "r1")
         await stubborn.began.wait()

@@ -21,10 +21,11 @@ from tests.engine.conftest import Engines
 from tests.support.crashes import check_each_event_once
 from tests.support.engine import NOBODY, EngineHarness
 from tests.support.held_model import HeldModel
+from tests.support.time_limits import CallTimes
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
 MEMBERS = '[[DELEGATE one: <TOOL pay {"n": 1}>]]'
-NOT_KNOWN = 'Done: {"error":"No result after 0.05 s; its outcome is unknown."}'
+NOT_KNOWN = 'Done: {"error":"No result after 60 s; its outcome is unknown."}'
 BOTH = '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <TOOL pay {"n": 2}>]]'
 
 
@@ -39,6 +40,7 @@ class Bank:
         self.hangs_first: int | None = None
         self.hangs: set[int] = set()
         self.has_hung = asyncio.Event()
+        self.times: CallTimes | None = None  # with it, the time of a call that hangs is over at once
 
     def team(self, **declared: Any) -> Team:
         """A team whose leader and member pay."""
@@ -51,6 +53,8 @@ class Bank:
             if n in self.hanging and (self.hangs_first is None or self.paid[n] <= self.hangs_first):
                 self.hangs.add(n)
                 self.has_hung.set()
+                if self.times is not None:
+                    self.times.end()
                 await asyncio.Event().wait()
             context.session_state[f"paid {n}"] = True
             return f"paid {n}"
@@ -155,8 +159,11 @@ async def test_a_person_says_what_came_of_it(
     assert ended["ended_at"] >= decided_at, "not before anybody knew"
 
 
-async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, bank: Bank) -> None:
-    async with engines(teams=[bank.team(timeout_seconds=0.05)]) as harness:
+async def test_a_call_whose_time_is_over_is_a_question_too(
+    engines: Engines, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.times = CallTimes(monkeypatch)
+    async with engines(teams=[bank.team(timeout_seconds=60)]) as harness:
         await harness.start(MEMBERS, "r1", "of r1")
         (first,) = waiting(await harness.end_of("r1"))
         assert (first["tool"]["name"], first["kind"]) == ("pay", "unknown_outcome")
@@ -185,10 +192,11 @@ async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, ban
     ],
 )
 async def test_a_team_may_decide_about_a_call_whose_time_is_over(
-    engines: Engines, bank: Bank, policy: str, hanging: int, paid: int, said: str
+    engines: Engines, bank: Bank, monkeypatch: pytest.MonkeyPatch, policy: str, hanging: int, paid: int, said: str
 ) -> None:
+    bank.times = CallTimes(monkeypatch)
     bank.hangs_first = hanging
-    async with engines(teams=[bank.team(timeout_seconds=0.05, on_unknown_effect=policy)]) as harness:
+    async with engines(teams=[bank.team(timeout_seconds=60, on_unknown_effect=policy)]) as harness:
         view = await harness.run(LEADERS, "r1")
         check_each_event_once(await harness.stored("r1"))
     assert view.output is not None

@@ -102,9 +102,11 @@ async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines)
 
 
 @pytest.mark.parametrize("hours", [-1, 5])
-async def test_it_is_not_claimed_before_its_time(engines: Engines, hours: int) -> None:
+async def test_it_is_not_claimed_before_its_time(engines: Engines, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     """Its time has come also where it lies further ahead than anybody waits: then a clock was put back."""
+    now = clock.now()
     async with engines(**PATIENT) as harness:
+        monkeypatch.setattr(clock, "now", lambda: now)
         await crashed_run(harness, "r1", crashes=1)
         await harness.engine.upkeep.once()
         row = await harness.records.row("r1")

@@ -84,7 +84,7 @@ PLAN = [PlannedRun(turn * SESSIONS + session, session, turn) for turn in range(R
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     components = Path(__file__).with_name("components.py")
-    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE) as deployment:
+    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE, dead_seconds=8) as deployment:
         yield deployment
 
 

@@ -64,13 +64,13 @@ def test_a_batch_is_answered_over_restarts_and_asks_nothing_twice(site: Site, tm
         for count in (5, 25):
             until(lambda: site.client.runs.counts()["completed"] >= count, f"{count} answers")  # noqa: B023
             site.restart()
-        output, _ = batch.communicate(timeout=PATIENCE_SECONDS)
+        output, _ = batch.communicate(timeout=3 * PATIENCE_SECONDS)
     rows = [json.loads(line) for line in output.splitlines()]
     assert [row["number"] for row in rows] == list(range(50))
     assert {row.get("status") for row in rows[:49]} == {"COMPLETED"}
     assert rows[49]["error"] == "model_error"
     with site.program("batch.py", "desk", str(file)) as again:
-        assert [json.loads(line) for line in again.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()] == rows
+        assert [json.loads(line) for line in again.communicate(timeout=3 * PATIENCE_SECONDS)[0].splitlines()] == rows
     assert site.client.runs.counts()["all"] == 50
 
 
@@ -108,6 +108,9 @@ def test_a_bot_approves_over_restarts(site: Site) -> None:
         small = [run for run, euros in zip(runs, amounts, strict=True) if euros <= LIMIT]
         for run in small:
             assert site.client.wait(run, through_pauses=True).status == "COMPLETED"
+    for run in runs:
+        if run not in small:
+            assert site.client.wait(run).status == "PAUSED"
     assert {approval.status for approval in site.client.approvals.all(status="approved")} == {"approved"}
     assert {approval.run_id for approval in site.client.approvals.all()} == {
         run.run_id for run in runs if run not in small

@@ -10,8 +10,8 @@ import pytest
 from tests.support.fleet import Fleet, fleet
 from tests.support.process import Process, until
 
-QUICK: dict[str, Any] = {"beat_seconds": 0.1, "upkeep_seconds": 0.1, "dead_seconds": 3}
-BEATS = 40
+QUICK: dict[str, Any] = {"beat_seconds": 0.1, "upkeep_seconds": 0.1, "dead_seconds": 7}
+BEATS = 80
 """More than a process may miss before it is taken for dead."""
 HOUR = 3600.0
 

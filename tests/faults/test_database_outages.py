@@ -13,7 +13,7 @@ from musterd.core.errors import StoreUnavailable
 from tests.support.fleet import Fleet, fleet
 from tests.support.http import problem, read_stream
 from tests.support.own_postgres import OwnPostgres, own_postgres
-from tests.support.process import Process, until
+from tests.support.process import ALL_LIVE, Process, until
 
 PATIENCE_SECONDS = 60.0
 
@@ -26,7 +26,7 @@ def server() -> Iterator[OwnPostgres]:
 
 @pytest.fixture
 def place(server: OwnPostgres, tmp_path: Path) -> Iterator[Fleet]:
-    with fleet(tmp_path, server.url, Path(__file__).with_name("components.py")) as deployment:
+    with fleet(tmp_path, server.url, Path(__file__).with_name("components.py"), **ALL_LIVE) as deployment:
         yield deployment
 
 
@@ -82,8 +82,8 @@ def test_postgres_is_stopped_and_started(place: Fleet, server: OwnPostgres) -> N
     for name in ("a", "b"):
         until((place.folder / f"{name}.reached").exists, "the tools are at work")
     with ThreadPoolExecutor(4) as clients:
-        direct = clients.submit(read, front.http, form("[[WORDS 60 50]]", "direct"))
-        beside = clients.submit(read_on, side.http, form("[[WORDS 61 50]]", "beside"))
+        direct = clients.submit(read, front.http, form("[[WORDS 60 250]]", "direct"))
+        beside = clients.submit(read_on, side.http, form("[[WORDS 61 250]]", "beside"))
         for run_id in ("direct", "beside"):
             until(lambda run_id=run_id: len(place.stored_events(run_id)) > 5, "streams are told")  # type: ignore[misc]
         server.stop()

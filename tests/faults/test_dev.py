@@ -81,7 +81,7 @@ def dev(folder: Path) -> Iterator[Dev]:
 def test_a_change_restarts_the_server_and_its_runs_go_on(dev: Dev, folder: Path) -> None:
     url = dev.serves()
     assert dev.name() == "First"
-    form = {"message": "[[DELEGATE writer: <WORDS 30 100>]]", "run_id": "r1", "session_id": "s1", "background": "true"}
+    form = {"message": "[[DELEGATE writer: <WORDS 30 300>]]", "run_id": "r1", "session_id": "s1", "background": "true"}
     assert dev.http.post("/teams/desk/runs", data=form).status_code == 202
     (folder / "team.py").write_text(TEAM.format(name="The second"))
     assert dev.serves() == url, "the page finds the new process at the same port"

@@ -63,7 +63,7 @@ def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def read(front: Process) -> str:
-    form = {"message": "[[WORDS 60 50]]", "run_id": "words", "session_id": "words"}
+    form = {"message": "[[WORDS 60 250]]", "run_id": "words", "session_id": "words"}
     with front.http.stream("POST", "/agents/solo/runs", data=form, timeout=60) as answer:
         return "".join(answer.iter_text())
 

@@ -28,13 +28,13 @@ def served(sqlite_file: Path, tmp_path: Path) -> Iterator[Process]:
 
 
 def _serve(site: Deployment) -> Process:
-    limits: dict[str, Any] = {"connections": 100, "header_seconds": 2, "body_seconds": 1, "write_seconds": 1}
+    limits: dict[str, Any] = {"connections": 100, "header_seconds": 6, "body_seconds": 6, "write_seconds": 6}
     return site.serve(uploads_bytes=4 * BIG, **limits)
 
 
 def answers(process: Process) -> int:
     """The status that another client gets, on a connection of its own."""
-    return httpx2.get(process.http.base_url.join("/health"), timeout=5, trust_env=False).status_code
+    return httpx2.get(process.http.base_url.join("/health"), timeout=60, trust_env=False).status_code
 
 
 def memory(process: Process) -> float:
@@ -53,7 +53,7 @@ class Crowd:
 
     def say(self, data: bytes) -> socket.socket:
         """One more, which says this and nothing else."""
-        line = self._stack.enter_context(socket.create_connection(self._address, timeout=20))
+        line = self._stack.enter_context(socket.create_connection(self._address, timeout=60))
         with contextlib.suppress(ConnectionError):
             line.sendall(data)
         return line

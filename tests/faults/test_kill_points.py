@@ -162,7 +162,7 @@ def test_steps_keep_the_attempts_that_died(site: Deployment) -> None:
 
 def test_a_model_call_that_died_with_its_process_is_an_attempt_of_its_step(site: Deployment) -> None:
     first = site.serve()
-    first.accepted("[[DELEGATE helper: <WORDS 40 50>]]", "r1", "teams/desk")
+    first.accepted("[[DELEGATE helper: <WORDS 40 250>]]", "r1", "teams/desk")
     until(lambda: any(event.kind.value == "content" for _, event in stored_events(site, "r1")), "the member writes")
     activity = json.loads(site.run("r1")["activity"])
     assert (activity["kind"], activity["member"], activity["tool"]) == ("writing", "helper", None)

@@ -8,13 +8,13 @@ import pytest
 
 from tests.faults import test_several_processes as several_processes
 from tests.support.nats import NatsServer
-from tests.support.process import Deployment, Process, deployment_of, until
+from tests.support.process import SOON_DEAD, Deployment, Process, deployment_of, until
 
 
 @pytest.fixture
 def site(postgres_url: str, tmp_path: Path, nats_program: str, nats_server: NatsServer) -> Iterator[Deployment]:
     """A folder, a database and NATS, with the processes that share them."""
-    settings = {"bus": nats_server.url, "bus_prefix": nats_server.prefix()}
+    settings = {**SOON_DEAD, "bus": nats_server.url, "bus_prefix": nats_server.prefix()}
     yield from deployment_of(postgres_url, tmp_path, Path(__file__).with_name("components.py"), **settings)
 
 

@@ -21,7 +21,7 @@ def test_killed_right_after_the_answer(place: TeamDeployment) -> None:
 
 def test_killed_in_the_middle_of_a_members_run(place: TeamDeployment, models: ModelServer) -> None:
     first = place.start()
-    first.post("[[DELEGATE helper: <WORDS 3 400>]]", "r1")
+    first.post("[[DELEGATE helper: <WORDS 3 2000>]]", "r1")
     first.post("[[SAY next]]", "r2")
     until(lambda: models.open_calls() == 1 and models.count() == 2, "the member's model call")
     assert first.get("r1")["status"] == "RUNNING"
@@ -44,7 +44,7 @@ def test_killed_in_the_middle_of_a_members_run(place: TeamDeployment, models: Mo
 
 def test_told_to_stop_in_the_middle_of_a_run(place: TeamDeployment, models: ModelServer) -> None:
     first = place.start()
-    first.post("[[DELEGATE helper: <WORDS 3 400>]]", "r1")
+    first.post("[[DELEGATE helper: <WORDS 3 2000>]]", "r1")
     first.post("[[SAY next]]", "r2")
     until(lambda: models.open_calls() == 1 and models.count() == 2, "the member's model call")
     assert first.terminate() == 0

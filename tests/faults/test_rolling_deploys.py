@@ -11,7 +11,7 @@ import pytest
 
 from musterd.store.schema import HEAD
 from tests.support.postgres import EMPTY, PostgresServer
-from tests.support.process import Deployment, Process, deployment_of, until
+from tests.support.process import SOON_DEAD, Deployment, Process, deployment_of, until
 from tests.support.schemas import NEXT
 
 COMPONENTS = Path(__file__).with_name("components_versions.py")
@@ -21,7 +21,7 @@ OLD, NEW = {"test_version": "old"}, {"test_version": "new"}
 @pytest.fixture
 def fleet(database_url: str, tmp_path: Path) -> Iterator[Deployment]:
     """Processes that share a database without records; each is told its version."""
-    yield from deployment_of(database_url, tmp_path, COMPONENTS)
+    yield from deployment_of(database_url, tmp_path, COMPONENTS, **SOON_DEAD)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -33,7 +33,7 @@ def bare_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
         else:
             server: PostgresServer = request.getfixturevalue("postgres_server")
             url = left.enter_context(server.database(EMPTY))
-        yield from deployment_of(url, tmp_path, COMPONENTS)
+        yield from deployment_of(url, tmp_path, COMPONENTS, **SOON_DEAD)
 
 
 def tools(view: dict[str, Any]) -> list[tuple[str, bool]]:

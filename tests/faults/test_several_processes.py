@@ -7,9 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from musterd.core import clock
 from tests.support.http import read_stream
-from tests.support.process import ALL_LIVE, QUICK, Deployment, Process, until
+from tests.support.process import ALL_LIVE, QUICK, SOON_DEAD, Deployment, Process, until
 
 WAIT = '[[TOOL wait {"name": "go"}]]'
 TABLES = ("runs", "journal", "run_events", "run_io")
@@ -21,7 +20,7 @@ def records(site: Deployment) -> list[list[dict[str, Any]]]:
 
 
 def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Deployment) -> None:
-    first, second = site.serve(), site.serve()
+    first, second = site.serve(**SOON_DEAD), site.serve(**SOON_DEAD)
     site.folder.joinpath("go").touch()
     first.accepted("[[SLEEP 60000]]", "r0", session_id="s0")
     first.accepted('[[TOOL hold {"name": "never"}]]', "r1")
@@ -70,8 +69,8 @@ def test_one_that_comes_back_from_the_dead_writes_nothing(site: Deployment, poin
 
 
 def test_a_process_with_a_blocked_event_loop_is_alive(site: Deployment) -> None:
-    first = site.serve(**QUICK)
-    second = site.serve(**QUICK)
+    settings = {**QUICK, "dead_seconds": 6}  # longer than a process stands still on a busy machine
+    first, second = site.serve(**settings), site.serve(**settings)
     (worker,) = site.select("SELECT id, heartbeat FROM workers WHERE pid = :pid", pid=first.popen.pid)
     first.post('[[TOOL block {"name": "go"}]]', "r1")
     site.reached("go")
@@ -81,22 +80,22 @@ def test_a_process_with_a_blocked_event_loop_is_alive(site: Deployment) -> None:
         return int(row["heartbeat"])
 
     before = beats()
-    until(lambda: beats() > before + 20, "its thread goes on")
+    beats_until_death = settings["dead_seconds"] / settings["beat_seconds"]
+    until(lambda: beats() > before + 1.2 * beats_until_death, "its thread goes on")
     site.release("go")
     view = second.ended("r1")
     assert (view["status"], view["attempts"]) == ("COMPLETED", 1)
 
 
 def test_a_cancel_comes_to_any_process(site: Deployment) -> None:
-    first, second = site.serve(**ALL_LIVE), site.serve(**ALL_LIVE)
+    settings = {**ALL_LIVE, "cancel_wait_seconds": 60}
+    first, second = site.serve(**settings), site.serve(**settings)
     until(lambda: len(site.select("SELECT id FROM workers")) == 2, "both are announced")
-    first.accepted("[[SLEEP 60000]]", "r1")
-    until(lambda: site.counts()["model [[SLEEP 60000]] #0"], "the model is asked")
-    began = clock.monotonic()
+    first.accepted("[[SLEEP 600000]]", "r1")
+    until(lambda: site.counts()["model [[SLEEP 600000]] #0"], "the model is asked")
     answer = second.http.post("/agents/solo/runs/r1/cancel")
     assert answer.json()["status"] == "CANCELLED"
-    assert clock.monotonic() - began < 4, "the answer is that of a run that has stopped"
-    assert site.run("r1")["state"] == "cancelled"
+    assert site.run("r1")["state"] == "cancelled", "the answer is that of a run that has stopped"
 
 
 def test_a_worker_answers_probes_where_it_is_told_to(site: Deployment) -> None:

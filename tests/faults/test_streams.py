@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from tests.support.http import read_frames, read_stream
-from tests.support.process import ALL_LIVE, Deployment, Process, until
+from tests.support.process import ALL_LIVE, SOON_DEAD, Deployment, Process, until
 
 WAIT = '[[TOOL wait {"name": "go"}]]'
 SSE = {"Accept": "text/event-stream"}
@@ -69,7 +69,7 @@ def test_a_run_at_work_in_another_process_is_read_and_followed(site: Deployment)
 
 
 def test_readers_go_on_where_the_process_was_killed(site: Deployment) -> None:
-    first, second = site.serve(), site.serve()
+    first, second = site.serve(**SOON_DEAD), site.serve(**SOON_DEAD)
     first.accepted(WAIT, "r1")
     site.reached("go")
     reader, follower = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import Deployment, Process, deployment_of, until
+from tests.support.process import ALL_LIVE, Deployment, Process, deployment_of, until
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def site(sqlite_file: Path, tmp_path: Path) -> Iterator[Deployment]:
 def driving(site: Deployment, command: str) -> tuple[Process, Process]:
     """A process that accepts runs, and one that drives them: itself, or a worker."""
     if command == "serve":
-        front = site.serve(drain_seconds=0.1)
+        front = site.serve(drain_seconds=0.1, **ALL_LIVE)
         return front, front
-    return site.serve("--no-worker"), site.work(drain_seconds=0.1)
+    return site.serve("--no-worker", **ALL_LIVE), site.work(drain_seconds=0.1, **ALL_LIVE)
 
 
 def process_state(pid: int) -> str:

@@ -202,7 +202,8 @@ def harness_on(
     """An engine with the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams), workflows=list(workflows))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
-    all_settings = Settings(**{"db": url, **quick, **settings})
+    patient = {"cancel_wait_seconds": PATIENCE_SECONDS}
+    all_settings = Settings(**{"db": url, **quick, **patient, **settings})
     return EngineHarness(registry, all_settings, model or HeldModel(), role)
 
 

@@ -24,6 +24,8 @@ PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.005
 QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 1.0}
 """Settings of processes that detect dead processes quickly, for databases without OS locks."""
+SOON_DEAD: dict[str, Any] = {**QUICK, "dead_seconds": 8}
+"""Settings of several processes one of which is killed, and none of which dies of standing still on a busy machine."""
 ALL_LIVE: dict[str, Any] = {"dead_seconds": 60}
 """Settings of processes that are never considered dead, even on a slow machine."""
 

@@ -15,7 +15,7 @@ from musterd.core import clock
 from tests.support.forked_process import ForkedProcess
 from tests.support.process import environment_of, select, settings_for
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
 
 APP = '''

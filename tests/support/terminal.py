@@ -60,6 +60,13 @@ class Terminal:
             assert piece, f"it ended without {text!r}:\n{self.text}"
             self.text += _CONTROL.sub("", piece)
 
+    def until_match(self, pattern: str) -> None:
+        """Read the screen until what it has shown matches."""
+        while not re.search(pattern, self.text, re.DOTALL):
+            piece = self._read()
+            assert piece, f"it ended without {pattern!r}:\n{self.text}"
+            self.text += _CONTROL.sub("", piece)
+
     def type(self, line: str) -> None:
         """Type a line."""
         os.write(self._keyboard, f"{line}\n".encode())

@@ -21,6 +21,12 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
     return kind
 
 
+@pytest.fixture
+def no_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at the rows unless a message says so, however long the test takes."""
+    monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 3600.0)
+
+
 async def test_large_flushes_are_read_from_the_database(
     processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,7 +41,7 @@ async def test_large_flushes_are_read_from_the_database(
 
 
 async def test_a_stream_elsewhere_reads_no_rows(
-    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+    no_sweeps: None, processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = model.hold("[[WORDS", after=1)
     async with processes(API, WORKER, API) as (api, _, other):
@@ -68,7 +74,7 @@ def _indexed(flush: Flush) -> list[tuple[int, Event]]:
 
 
 async def test_waits_elsewhere_read_the_row_only_when_the_run_ends(
-    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+    no_sweeps: None, processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = model.hold("[[WORDS", after=1)
     async with processes(API, WORKER, API) as (api, _, other):

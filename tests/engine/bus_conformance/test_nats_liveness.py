@@ -17,6 +17,12 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
     return kind
 
 
+@pytest.fixture
+def patient_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers late on a busy machine has answered."""
+    monkeypatch.setattr("musterd.engine.nats_questions.ANSWER_SECONDS", 60.0)
+
+
 async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
     """Do upkeep in the other process until it considers the silent one dead."""
     silent_id = silent.engine.worker_id
@@ -24,7 +30,9 @@ async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
         await other.engine.upkeep.once()
 
 
-async def test_a_process_that_answers_keeps_its_runs(processes: Processes, model: HeldModel) -> None:
+async def test_a_process_that_answers_keeps_its_runs(
+    patient_questions: None, processes: Processes, model: HeldModel
+) -> None:
     hold = model.hold("wait")
     async with processes(API, WORKER, **QUICK) as (api, worker):
         await api.start("wait", "r1")
@@ -60,7 +68,7 @@ async def test_a_suspended_process_loses_its_runs(
 
 
 async def test_a_process_without_the_database_loses_its_runs_eventually(
-    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+    patient_questions: None, processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("musterd.engine.bus_nats.CUT_OFF_PERIODS", 4)
     hold = model.hold("wait")

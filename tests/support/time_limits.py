@@ -1,0 +1,44 @@
+"""Time limits that are over when a test says so: a short one may be over before the test is where it wants to be."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from musterd.engine import attempt_execution
+from musterd.engine.time_limit import TimeLimit
+from musterd.loop import functions
+
+
+class RunTimes:
+    """The time limits of the attempts that begin from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._limits: list[TimeLimit] = []
+        monkeypatch.setattr(attempt_execution, "TimeLimit", self._remembered)
+
+    def end(self) -> None:
+        """Have the time of the last attempt be over."""
+        self._limits[-1].timeout.reschedule(asyncio.get_running_loop().time())
+
+    def _remembered(self, run_seconds: float, deadline_at: float | None) -> TimeLimit:
+        self._limits.append(TimeLimit(run_seconds, deadline_at))
+        return self._limits[-1]
+
+
+class CallTimes:
+    """The time limits of the calls of async tools that begin from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._deadlines: list[asyncio.Timeout] = []
+        in_task = functions._Call._in_task
+
+        async def remembered(call: Any, *args: Any) -> Any:
+            self._deadlines.append(call.deadline)
+            return await in_task(call, *args)
+
+        monkeypatch.setattr(functions._Call, "_in_task", remembered)
+
+    def end(self) -> None:
+        """Have the time of the last call be over."""
+        self._deadlines[-1].reschedule(asyncio.get_running_loop().time())
