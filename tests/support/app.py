@@ -69,8 +69,9 @@ def sample(model: str | Model = "scripted") -> Sample:
 
 
 def settings_for(db: Path, /, **changes: Any) -> Settings:
-    """Settings of a test server: model calls are retried without a wait, everything else has its default."""
-    return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, "drain_seconds": 0, **changes})
+    """Settings of a test server: it does not wait before it retries or stops, and waits as long as a cancel takes."""
+    quick = {"model_retry_seconds": 0, "drain_seconds": 0}
+    return Settings(**{"db": f"sqlite:///{db}", **quick, "cancel_wait_seconds": 60, **changes})
 
 
 def app_on(
