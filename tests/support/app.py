@@ -69,9 +69,10 @@ def sample(model: str | Model = "scripted") -> Sample:
 
 
 def settings_for(db: Path, /, **changes: Any) -> Settings:
-    """Settings of a test server: it does not wait before it retries or stops, and waits as long as a cancel takes."""
+    """Settings of a test server: it retries and stops at once, and no cancel or heartbeat is late on a busy machine."""
     quick = {"model_retry_seconds": 0, "drain_seconds": 0}
-    return Settings(**{"db": f"sqlite:///{db}", **quick, "cancel_wait_seconds": 60, **changes})
+    patient = {"cancel_wait_seconds": 60, "dead_seconds": 60}
+    return Settings(**{"db": f"sqlite:///{db}", **quick, **patient, **changes})
 
 
 def app_on(
