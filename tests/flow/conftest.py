@@ -9,12 +9,22 @@ import pytest
 
 from musterd import Knowledge, create_app
 from musterd.features.knowledge import database_vectors
+from musterd.http import readiness
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback, settings_for
 from tests.support.clients import Connect, EitherClient, either_client
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
 from tests.support.knowledge_contents import DIMENSIONS, FakeEmbedders, ServeDocs, fake_embedders
 from tests.support.pgvector import create_extension, create_index_of
+
+
+@pytest.fixture(autouse=True)
+def patient_readiness() -> Iterator[None]:
+    """A busy machine does not make a server unready: it would answer 503, which is true but not what is tested."""
+    with pytest.MonkeyPatch.context() as patch:  # its own: what a test patches is put back before its server stops
+        patch.setattr(readiness, "STUCK_SECONDS", 60)
+        patch.setattr(readiness, "LONGEST_SECONDS", 60)
+        yield
 
 
 @pytest.fixture

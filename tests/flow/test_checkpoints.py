@@ -145,7 +145,7 @@ async def test_a_run_that_went_on_has_those_behind_its_pause_too(serve: Serve) -
         await hold.reached.wait()
         checkpoints = (await client.get(f"{path}/checkpoints", session_id="s1"))["checkpoints"]
         hold.release()
-        await client.get(path, session_id="s1", wait="10")
+        await client.get(path, session_id="s1", wait="60")
     assert (checkpoints[-1]["message_role"], checkpoints[-1]["message_preview"]) == ("tool", "paid 1")
 
 

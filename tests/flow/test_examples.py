@@ -78,7 +78,7 @@ async def test_the_research_desk_publishes_what_a_person_approved_once(database:
         resolved = await client.http.post(f"/approvals/{waiting['id']}/resolve", json={"status": "approved"})
         assert resolved.status_code == 200
         path = f"/teams/research/runs/{run['run_id']}"
-        ended = await client.get(path, session_id="s1", wait=30)
+        ended = await client.get(path, session_id="s1", wait=60)
         assert (await client.get("/approvals", status="pending"))["data"] == []
     assert ended["status"] == "COMPLETED"
     assert "Tides rise and fall twice a day" in ended["content"]

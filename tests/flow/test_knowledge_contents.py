@@ -34,7 +34,7 @@ async def test_a_text_is_added_read_and_found(docs: ServerClient) -> None:
     body = answer.json()
     content_id = body["id"]
     assert (body["name"], body["status"], body["metadata"]) == ("norway", "processing", {"country": "no"})
-    content = await docs.get(f"{CONTENT}/{content_id}", wait=30)
+    content = await docs.get(f"{CONTENT}/{content_id}", wait=60)
     assert content == {
         "id": content_id,
         "name": "norway",
@@ -201,7 +201,7 @@ async def test_a_file_that_cannot_be_read_is_refused(docs: ServerClient, name: s
 async def test_a_file_is_found_with_its_headings(docs: ServerClient) -> None:
     text = b"# Install\n\n## Linux\n\nUse the package manager.\n"
     answer = await docs.http.post(CONTENT, files={"file": ("guide.md", text, "text/markdown")})
-    content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=30)
+    content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=60)
     assert (content["name"], content["type"], content["origin"]) == ("guide.md", "markdown", "guide.md")
     (hit,) = (await search(docs, "package manager"))["data"]
     assert (hit["content_origin"], "Install" in hit["meta_data"]["place"]) == ("guide.md", True)
@@ -220,7 +220,7 @@ async def test_an_embedder_that_fails(docs: ServerClient, embedders: FakeEmbedde
     await add(docs, "Oslo is a capital", "oslo")
     embedders["builtin"].problem = EmbedderFailed("The embedder has no credit left.")
     answer = await docs.http.post(CONTENT, data=text_form("Bergen is a town", "bergen"))
-    content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=30)
+    content = await docs.get(f"{CONTENT}/{answer.json()['id']}", wait=60)
     assert (content["status"], content["status_message"]) == ("failed", "The embedder has no credit left.")
     results = await search(docs, "capital")
     assert ([hit["name"] for hit in results["data"]], results["meta"]["degraded"]) == (["oslo"], "vector")

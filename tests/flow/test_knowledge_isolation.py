@@ -56,7 +56,7 @@ async def add_as(client: ServerClient, user: dict[str, str], text: str, name: st
     answer = await client.http.post(CONTENT, data=data, params={"knowledge_id": base}, headers=user)
     assert answer.status_code == 202, answer.text
     path = f"{CONTENT}/{answer.json()['id']}"
-    content = await client.http.get(path, params={"knowledge_id": base, "wait": 30}, headers=user)
+    content = await client.http.get(path, params={"knowledge_id": base, "wait": 60}, headers=user)
     assert content.json()["status"] == "completed", content.text
     return path
 
@@ -141,7 +141,7 @@ async def test_a_run_searches_for_its_user(notes: ServerClient) -> None:
         assert {hit.name for hit in hits.hits} == expected
         assert await service.filter_keys(base, owner) == [f"by {name}" for name in expected]
     content_id = await service.add_text(base, name="learned", text=f"{SECRET} learned", owner="bob")
-    answer = await notes.http.get(f"{CONTENT}/{content_id}", params={"knowledge_id": "notes", "wait": 30}, headers=BOB)
+    answer = await notes.http.get(f"{CONTENT}/{content_id}", params={"knowledge_id": "notes", "wait": 60}, headers=BOB)
     assert answer.json()["status"] == "completed"
     assert await found_by(notes, BOB, SECRET) == {"learned"}
     assert await found_by(notes, ADA, SECRET) == {"a"}

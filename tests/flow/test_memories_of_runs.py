@@ -116,7 +116,7 @@ async def test_merged_memories_name_the_newest_run(serve: Serve) -> None:
 
 def tables_with(database: Path, text: str) -> set[str]:
     """The tables of a database that have a text somewhere."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
             table

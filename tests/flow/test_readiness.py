@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -57,7 +58,10 @@ async def test_a_database_that_does_not_answer(client: ServerClient, monkeypatch
     assert set(await failing(client)) == {"database"}
 
 
-async def test_it_is_written_once_a_second_at_most(client: ServerClient) -> None:
+async def test_it_is_written_once_a_second_at_most(client: ServerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert readiness.WRITTEN_SECONDS == 1
+    monkeypatch.setattr(readiness, "WRITTEN_SECONDS", 60)  # on a busy machine the second may pass meanwhile
+
     async def beat() -> int:
         rows = await Records(client.server.database).select("SELECT heartbeat FROM workers")
         return int(rows[0]["heartbeat"])
@@ -93,13 +97,13 @@ async def test_a_process_that_does_not_show_that_it_lives(client: ServerClient) 
     assert heartbeat is not None
     heartbeat.stop()
     heartbeat.join()
-    heartbeat.last_beat_at -= 60
-    assert "60 s" in (await failing(client))["beats"]
+    heartbeat.last_beat_at -= 90
+    assert re.search(r" (9\d|1\d\d) s ago", (await failing(client))["beats"])
 
 
 async def test_a_loop_that_is_held_up(client: ServerClient) -> None:
-    client.server.lag.last_seconds = 7.5
-    assert "7.5 s late" in (await failing(client))["event_loop"]
+    client.server.lag.last_seconds = 75.5
+    assert "75.5 s late" in (await failing(client))["event_loop"]
 
 
 async def test_a_process_that_claims_no_more(client: ServerClient) -> None:

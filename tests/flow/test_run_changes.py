@@ -15,7 +15,7 @@ from musterd.service import run_feed
 from tests.flow.test_approvals import Shop, paused, pending, resolve
 from tests.support.app import Serve, app_on, on_loopback
 from tests.support.http import ServerClient, problem, wrong_fields
-from tests.support.tokens import Issuer, public_pem, rsa_key
+from tests.support.tokens import SHORT_SECONDS, Issuer, public_pem, rsa_key, shortly_before_the_end
 
 PATH = "/runs/changes"
 PATIENCE_SECONDS = 120.0
@@ -177,13 +177,13 @@ async def test_a_revoked_account_reads_no_further(serve_live: Serve) -> None:
         assert client.server.feed.reader_count == 0
 
 
-async def test_an_expired_token_reads_no_further(serve_live: Serve) -> None:
-    async with (
-        serve_live(jwt_verification_key=public_pem(rsa_key()), jwt_leeway_seconds=0) as client,
-        feed_of(client, **Issuer().bearer("ada", "runs:read", lives=2)) as feed,
-    ):
-        await feed.until("hello")
-        await feed.rest()
+async def test_an_expired_token_reads_no_further(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve_live(jwt_verification_key=public_pem(rsa_key()), jwt_leeway_seconds=0) as client:
+        bearer = Issuer().bearer("ada", "runs:read", lives=SHORT_SECONDS)
+        shortly_before_the_end(monkeypatch)
+        async with feed_of(client, **bearer) as feed:
+            await feed.until("hello")
+            await feed.rest()
 
 
 async def test_it_ends_with_the_server_and_when_the_client_goes(serve_live: Serve) -> None:

@@ -643,7 +643,6 @@ async def test_a_schedule_of_an_open_server_stops_once_the_server_asks_for_a_key
 ) -> None:
     async with in_process(app_on(database, upkeep_seconds=3600)) as client:
         schedule = await Site(client, monkeypatch).create()
-        monkeypatch.undo()
     async with in_process(app_on(database, upkeep_seconds=3600, security_key="k")) as client:
         site = Site(client, monkeypatch)
         site.headers = {"authorization": "Bearer k"}

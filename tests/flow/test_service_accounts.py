@@ -68,7 +68,7 @@ async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, data
         listed = await client.http.get("/service-accounts", headers=KEY)
         assert listed.json()["data"] == [account]
         assert token not in listed.text
-    with closing(sqlite3.connect(database)) as stored:
+    with closing(sqlite3.connect(database, timeout=60)) as stored:
         assert token not in "\n".join(stored.iterdump())
 
 
@@ -109,7 +109,7 @@ async def test_revoked_elsewhere_it_is_refused_within_seconds(
         account = await create(client)
         assert (await client.http.get("/teams", headers=bearer(account))).status_code == 200
         await client.server.service(AccountService).tokens.use_written()
-        with closing(sqlite3.connect(database)) as other, other:
+        with closing(sqlite3.connect(database, timeout=60)) as other, other:
             other.execute("UPDATE service_accounts SET revoked_at = 1")
         later = clock.monotonic() + 5.1
         monkeypatch.setattr(clock, "monotonic", lambda: later)

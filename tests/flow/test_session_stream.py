@@ -10,10 +10,12 @@ import pytest
 
 from tests.flow.test_interrupted_streams import Desk
 from tests.flow.test_resume import paged
+from tests.flow.test_scheduling import upkeep
 from tests.support.app import Serve, app_on, on_loopback
 from tests.support.http import Framed, Reader, ServerClient, problem, read_frames, wrong_fields
 
 FOLLOW = "/sessions/s1/events"
+PATIENCE_SECONDS = 120
 
 
 def following(client: ServerClient, last_id: str | None = None, **query: str) -> Any:
@@ -112,7 +114,7 @@ def root_of(event: dict[str, Any]) -> str:
 
 async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> None:
     async with serve_live() as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await client.run("over", session_id="s1")
             async with following(client) as reader:
                 for number in range(5):
@@ -125,7 +127,7 @@ async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> No
 async def test_the_cursor_does_not_grow_with_the_runs_that_wait(serve_live: Serve) -> None:
     waiting = [f"r{number}" for number in range(20)]
     async with serve_live() as client:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await held_run(client, "first")
             for run_id in waiting:
                 await client.begin("hello", session_id="s1", run_id=run_id)
@@ -287,10 +289,11 @@ async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_
 
 async def test_a_delayed_run_that_was_read_to_its_end_is_not_told_again(serve_live: Serve) -> None:
     """It has moved to the end of its line meanwhile, behind the place up to which the reader knows all runs."""
-    async with serve_live(upkeep_seconds=0.05) as client:
-        async with asyncio.timeout(30):
-            await client.begin("hello", session_id="s1", run_id="late", delay_seconds="0.1")
+    async with serve_live() as client:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await client.begin("hello", session_id="s1", run_id="late", delay_seconds="3600")
             async with following(client) as reader:
+                await upkeep(client, 3600)  # not before: a run that has ended is not told
                 await reader.until("TeamRunCompleted")
             async with following(client, reader.frames[-1].id) as again:
                 await client.begin("hello", session_id="s1", run_id="next")

@@ -73,7 +73,7 @@ async def test_a_run_shows_what_it_does_and_has_used(serve: Serve) -> None:
         params = {"session_id": "s1"}
         answer = await client.http.get(URL, params=params)
         while answer.json().get("activity", {}).get("kind") != "writing":
-            assert await reading.wait(30)
+            assert await reading.wait(120)
             reading.take()
             unchanged = await client.http.get(URL, params=params, headers={"If-None-Match": answer.headers["etag"]})
             answer = answer if unchanged.status_code == 304 else unchanged

@@ -17,12 +17,13 @@ from musterd.features.knowledge.service import KnowledgeService
 from tests.support.app import Serve
 from tests.support.http import Reader, ServerClient, problem
 from tests.support.knowledge_contents import CONTENT, FakeEmbedder, ServeDocs, text_form
-from tests.support.tokens import Issuer, public_pem, rsa_key
+from tests.support.tokens import SHORT_SECONDS, Issuer, after_the_end, public_pem, rsa_key, shortly_before_the_end
 
 KEY = {"authorization": "Bearer the-key"}
 ADMIN = Issuer().bearer("root", "agent_os:admin")
 RUN = {"message": "wait", "run_id": "r1", "session_id": "s1"}
 RUNS = "/teams/demo-team/runs"
+PATIENCE_SECONDS = 120
 SCOPES = ("teams:run", "sessions:read", "knowledge:read")
 
 Request = tuple[str, str, dict[str, Any]]
@@ -65,7 +66,7 @@ async def opened(client: ServerClient, stream: Request, headers: dict[str, str])
     """A stream that has shown what the run said so far."""
     method, path, options = stream
     options = {**options, "headers": {**options.get("headers", {}), **headers}}
-    async with asyncio.timeout(30), client.opened(method, path, **options) as reader:
+    async with asyncio.timeout(PATIENCE_SECONDS), client.opened(method, path, **options) as reader:
         await reader.until("TeamRunContent")
         yield reader
 
@@ -84,7 +85,7 @@ async def refused(client: ServerClient, stream: Request, headers: dict[str, str]
 
 async def run_of(client: ServerClient, by: dict[str, str]) -> dict[str, Any]:
     """The run once it has ended."""
-    answer = await client.http.get(f"{RUNS}/r1", params={"session_id": "s1", "wait": 30}, headers=by)
+    answer = await client.http.get(f"{RUNS}/r1", params={"session_id": "s1", "wait": 60}, headers=by)
     return dict(answer.json())
 
 
@@ -100,16 +101,18 @@ async def test_revoking_an_account_ends_its_streams(serve_live: Serve, stream: s
         assert (await run_of(client, KEY))["status"] == "COMPLETED"
 
 
-async def test_the_expiry_of_a_token_ends_its_stream(serve_live: Serve) -> None:
+async def test_the_expiry_of_a_token_ends_its_stream(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0}
     async with serve_live(**keys) as client:
         await held(client, Issuer().bearer("ada", *SCOPES), stream="false")
-        short = Issuer().bearer("ada", *SCOPES, lives=2)
+        short = Issuer().bearer("ada", *SCOPES, lives=SHORT_SECONDS)
+        shortly_before_the_end(monkeypatch)
         async with opened(client, STREAMS["session"], short) as reader:
             await closes(reader)
+        after_the_end(monkeypatch)
         assert await refused(client, STREAMS["session"], short) == "Token has expired"
         client.model.release()
-        assert (await run_of(client, ADMIN))["status"] == "COMPLETED"
+        assert (await run_of(client, Issuer().bearer("root", "agent_os:admin")))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ async def test_a_revocation_by_another_process_ends_streams(
         await held(client, headers, stream="false")
         async with opened(client, STREAMS["session"], headers) as reader:
             await client.server.service(AccountService).tokens.use_written()
-            with closing(sqlite3.connect(database)) as other, other:
+            with closing(sqlite3.connect(database, timeout=PATIENCE_SECONDS)) as other, other:
                 other.execute(statement)
             await closes(reader)
         # The account is not remembered as valid either.
@@ -154,7 +157,7 @@ async def test_a_waiting_poll_is_refused_when_its_account_is_revoked(
         polling = asyncio.ensure_future(client.http.get(f"{RUNS}/r1", params=query, headers=headers))
         await waits.wait()
         await revoke()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert problem(await polling, 401, "UNAUTHENTICATED") == "Invalid authentication token"
         client.model.release()
 
@@ -188,7 +191,7 @@ async def test_a_wait_for_a_content_is_refused_when_its_account_is_revoked(
         polling = asyncio.ensure_future(client.http.get(path + view, params={"wait": 60}, headers=headers))
         await waits.wait()
         await revoke()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert problem(await polling, 401, "UNAUTHENTICATED") == "Invalid authentication token"
 
 
@@ -199,8 +202,9 @@ async def test_a_wait_for_a_content_is_refused_when_its_token_expires(
     keys: dict[str, Any] = {"jwt_verification_key": public_pem(rsa_key()), "jwt_leeway_seconds": 0}
     async with serve_docs(**keys) as client:
         path = await unread_content(client, ADMIN, monkeypatch)
-        short = Issuer().bearer("ada", *SCOPES, lives=2)
-        async with asyncio.timeout(30):
+        short = Issuer().bearer("ada", *SCOPES, lives=SHORT_SECONDS)
+        shortly_before_the_end(monkeypatch)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await client.http.get(path + view, params={"wait": 60}, headers=short)
         assert problem(answer, 401, "UNAUTHENTICATED") == "Token has expired"
 
@@ -215,7 +219,7 @@ async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(
         await hold.reached.wait()
         await waits.wait()
         await revoke()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer: httpx2.Response = await posting
         run_id = answer.json()["run_id"]
         assert (answer.status_code, answer.headers["location"]) == (202, f"{RUNS}/{run_id}?session_id=s1")
@@ -259,7 +263,7 @@ async def test_a_check_that_fails_is_made_again(
                 defect.setattr(client.server.database, "scan", fail)
                 await tried.wait()
             await client.server.service(AccountService).tokens.use_written()
-            with closing(sqlite3.connect(database)) as other, other:
+            with closing(sqlite3.connect(database, timeout=PATIENCE_SECONDS)) as other, other:
                 other.execute("UPDATE service_accounts SET revoked_at = 1")
             await closes(reader)
         client.model.release()

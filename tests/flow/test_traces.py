@@ -186,7 +186,7 @@ async def test_runs_with_ids_that_clients_chose_have_traces_too(client: ServerCl
     await client.run("hello", run_id="mine", session_id="s1")
     await client.run("hello", run_id="sent", session_id="s1")
     await client.run("hello", run_id="too", session_id="s1")
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         text = f"00-{TRACE}-00f067aa0ba902b7-01"
         connection.execute("UPDATE runs SET traceparent = ? WHERE run_id IN ('sent', 'too')", [text])
     page = await client.get("/traces")
@@ -331,7 +331,7 @@ async def test_the_filters_are_described(client: ServerClient) -> None:
 
 async def test_another_users_traces_are_not_found(client: ServerClient, database: Path) -> None:
     run, first, last = [await client.run("hello", session_id="s1") for _ in range(3)]
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute("UPDATE runs SET owner = 'ada'")
         text = f"00-{TRACE}-00f067aa0ba902b7-01"
         connection.execute("UPDATE runs SET owner = 'bob', traceparent = ? WHERE run_id = ?", [text, last["run_id"]])

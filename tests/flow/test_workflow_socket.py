@@ -11,10 +11,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.flow.test_slow_subscribers import until_dropped
 from tests.support.app import Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import ServerClient
-from tests.support.tokens import Issuer, public_pem, rsa_key
+from tests.support.tokens import SHORT_SECONDS, Issuer, public_pem, rsa_key, shortly_before_the_end
 from tests.support.workflows import workflow_sample
 
 KEY = "a-key-of-at-least-sixteen-characters"
@@ -67,7 +68,8 @@ class Socket:
 async def socket_on(client: ServerClient, **options: Any) -> AsyncIterator[Socket]:
     """A connection, after its first frame."""
     address = str(client.http.base_url).replace("http", "ws", 1).rstrip("/") + "/workflows/ws"
-    async with connect(address, proxy=None, **options) as connection:
+    patient: dict[str, Any] = {"open_timeout": 60, "close_timeout": 60, "ping_timeout": None}
+    async with connect(address, proxy=None, **{**patient, **options}) as connection:
         yield Socket(connection)
 
 
@@ -189,12 +191,14 @@ async def test_scopes_and_users(serve_live: Serve) -> None:
                 assert (await socket.ask("reconnect", run_id=run_id))["error"] == f"Run {run_id} not found"
 
 
-async def test_a_token_that_expires_ends_the_events(serve_live: Serve) -> None:
+async def test_a_token_that_expires_ends_the_events(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(serve_live, jwt_verification_key=public_pem(rsa_key()), jwt_leeway_seconds=0) as client:
         hold = client.model.hold("UP(")
         async with socket_on(client) as socket:
             await socket.receive()
-            await socket.ask("authenticate", token=Issuer().token("ada", "workflows:run", lives=1.5))
+            token = Issuer().token("ada", "workflows:run", lives=SHORT_SECONDS)
+            shortly_before_the_end(monkeypatch)
+            assert (await socket.ask("authenticate", token=token))["event"] == "authenticated"
             await socket.send("start-workflow", workflow_id="seq", message="hello", session_id="s1")
             with pytest.raises(ConnectionClosed) as closed:
                 await socket.events("WorkflowCompleted")
@@ -219,7 +223,7 @@ async def test_other_paths_are_no_sockets(serve_live: Serve) -> None:
     async with served(serve_live) as client:
         address = str(client.http.base_url).replace("http", "ws", 1).rstrip("/") + "/workflows"
         with pytest.raises(InvalidStatus) as refusal:
-            async with connect(address, proxy=None):
+            async with connect(address, proxy=None, open_timeout=60):
                 pass
         assert refusal.value.response.status_code == 200  # the list, without the offer to upgrade
 
@@ -240,7 +244,7 @@ async def test_sockets_count_as_connections_and_as_requests(serve_live: Serve) -
                 async with socket_on(client):
                     pass
             assert refusal.value.response.status_code == 429
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 with contextlib.suppress(InvalidStatus):
                     async with socket_on(client) as three:
@@ -249,7 +253,7 @@ async def test_sockets_count_as_connections_and_as_requests(serve_live: Serve) -
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_may_come_back(serve_live: Serve) -> None:
-    slow: dict[str, Any] = {"stream_buffer_bytes": 20_000, "delta_seconds": 0.001, "write_seconds": 1}
+    slow: dict[str, Any] = {"stream_buffer_bytes": 20_000, "delta_seconds": 0.001, "write_seconds": 3}
     message = f'[[TOOL get_weather {{"city": "{"x" * 300_000} today"}}]]'
     async with served(serve_live, **slow) as client:
         url = client.http.base_url
@@ -261,10 +265,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_may_come_back(serve_li
             async with socket_on(client, sock=connection, max_queue=1, close_timeout=1) as sleeper:
                 await sleeper.receive()
                 await sleeper.send("start-workflow", workflow_id="seq", message=message, run_id="r1", session_id="s1")
-                while not client.server.broadcaster.has_subscribers("r1"):
-                    await client.get("/-/live")
-                while client.server.broadcaster.has_subscribers("r1"):
-                    await client.get("/-/live")
+                await until_dropped(client)
                 done = await client.get("/workflows/seq/runs/r1", session_id="s1", wait=60)
                 assert done["status"] == "COMPLETED"
                 with pytest.raises(ConnectionClosed):

@@ -69,8 +69,10 @@ def sample(model: str | Model = "scripted") -> Sample:
 
 
 def settings_for(db: Path, /, **changes: Any) -> Settings:
-    """Settings of a test server: model calls are retried without a wait, everything else has its default."""
-    return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, "drain_seconds": 0, **changes})
+    """Settings of a test server: it retries and stops at once, and no cancel or heartbeat is late on a busy machine."""
+    quick = {"model_retry_seconds": 0, "drain_seconds": 0}
+    patient = {"cancel_wait_seconds": 60, "dead_seconds": 60}
+    return Settings(**{"db": f"sqlite:///{db}", **quick, **patient, **changes})
 
 
 def app_on(

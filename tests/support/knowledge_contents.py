@@ -109,7 +109,7 @@ async def add(client: ServerClient, text: str, name: str | None = None, **fields
     answer = await client.http.post(CONTENT, data=text_form(text, name, **fields), params=query)
     assert answer.status_code == 202, answer.text
     content_id: str = answer.json()["id"]
-    status = await client.get(f"{CONTENT}/{content_id}/status", wait=30, **query)
+    status = await client.get(f"{CONTENT}/{content_id}/status", wait=60, **query)
     assert status["status"] == "completed", status
     return content_id
 

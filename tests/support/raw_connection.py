@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.http import ServerClient
 
 HOST = b"Host: localhost\r\n"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 120
 
 
 class RawConnection:

@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from musterd.core import clock
 
+SHORT_SECONDS = 600.0
+"""How long a token lives whose end a test waits for; it does not wait, but moves the clock."""
+LEFT_SECONDS = 3.0
+"""How long such a token is still valid at :func:`shortly_before_the_end`."""
 SECRET = "a-secret-of-at-least-32-bytes-for-hs256"
-HOUR = 3600
+DAY = 86400
+"""Tokens that a module signs when it is imported are still valid when its tests run."""
 
 
 @functools.cache
@@ -67,7 +73,7 @@ class Issuer:
     kid: str | None = None
     claims: dict[str, Any] = field(default_factory=dict)
 
-    def token(self, sub: str | None = "ada", *scopes: str, lives: float = HOUR, **claims: Any) -> str:
+    def token(self, sub: str | None = "ada", *scopes: str, lives: float = DAY, **claims: Any) -> str:
         """A token for a user; claims that are None are omitted."""
         now = clock.now()
         said = {"sub": sub, "exp": now + lives, "iat": now, "scopes": list(scopes), **self.claims, **claims}
@@ -78,3 +84,18 @@ class Issuer:
     def bearer(self, sub: str | None = "ada", *scopes: str, **claims: Any) -> dict[str, str]:
         """The request header with such a token."""
         return {"authorization": f"Bearer {self.token(sub, *scopes, **claims)}"}
+
+
+def shortly_before_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Stop the clock when short tokens that are signed now are still valid, however long the next request takes.
+
+    What the request begins ends by the event loop's own clock, after :data:`LEFT_SECONDS`.
+    """
+    at = clock.now() + SHORT_SECONDS - LEFT_SECONDS
+    patch.setattr(clock, "now", lambda: at)
+
+
+def after_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Let the clock stand behind the end of these tokens."""
+    at = clock.now() + LEFT_SECONDS + 1
+    patch.setattr(clock, "now", lambda: at)
