@@ -50,7 +50,7 @@ PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").gl
 OFFLINE = re.compile(r"\$ (\.venv/bin/musterd (?:schedules|cron) .*)")
 """Commands of ``console`` blocks that need neither a person nor a running server."""
 ADDRESS = "127.0.0.1:7777"
-START_SECONDS = 30
+START_SECONDS = 100
 CURL_SECONDS = 60
 STATUS_OF_CURL = "%{stderr}%{http_code}"
 

@@ -271,7 +271,7 @@ def test_on_a_terminal_the_seconds_are_counted_in_one_line(
             return 0
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
-    install.signs.step = install.time.monotonic()
+    monkeypatch.setattr(install, "time", types.SimpleNamespace(monotonic=lambda: install.signs.step))
     assert install.wait_aloud(Process()) == 0
     line, *rest = capsys.readouterr().err.split(end)
     assert line == "  … 0 s"

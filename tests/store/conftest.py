@@ -7,6 +7,7 @@ import pytest
 
 from musterd.store.database import Database
 from musterd.store.open_database import open_database
+from musterd.store.postgres import PostgresDatabase
 from tests.support.store import Records
 
 
@@ -14,6 +15,8 @@ from tests.support.store import Records
 async def database(database_url: str, anyio_backend: Any) -> AsyncIterator[Database]:
     """An open database without records."""
     database = open_database(database_url)
+    if isinstance(database, PostgresDatabase):  # else a transaction that a test holds ends if the machine stands still
+        database = PostgresDatabase(database_url, silent_seconds=100)
     await database.open()
     yield database
     await database.close()

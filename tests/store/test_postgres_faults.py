@@ -26,7 +26,7 @@ CLEAR = Statement("test_clear", "DELETE FROM workers")
 @pytest.fixture
 async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
     """An open database without records, with few connections."""
-    db = PostgresDatabase(postgres_url, connections=3)
+    db = PostgresDatabase(postgres_url, connections=3, silent_seconds=100)
     await db.open()
     yield db
     await db.close()
@@ -50,7 +50,7 @@ class Outage:
 
     def drop_connections(self) -> None:
         """As a restart does."""
-        text = b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+        text = b"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s"
         self._admin.execute(text, (self._name,))
 
     def go(self) -> None:
@@ -207,7 +207,7 @@ async def test_a_store_function_that_hides_a_failure_commits_nothing(database: P
 
 
 async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    db = PostgresDatabase(postgres_url, connections=1)
+    db = PostgresDatabase(postgres_url, connections=1, silent_seconds=100)
     await db.open()
     monkeypatch.setattr("musterd.store.postgres.WAIT_SECONDS", 0.0)
     begun, go = asyncio.Event(), asyncio.Event()
@@ -227,7 +227,7 @@ async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pyt
 
 
 async def test_reads_do_not_wait_for_writes_that_wait_for_a_lock(postgres_url: str) -> None:
-    db = PostgresDatabase(postgres_url, connections=4)
+    db = PostgresDatabase(postgres_url, connections=4, silent_seconds=100)
     await db.open()
     begun: asyncio.Queue[None] = asyncio.Queue()
     go, lock = asyncio.Event(), Statement("test_lock", "SELECT TURN('test') AS held")

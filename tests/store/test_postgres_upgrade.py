@@ -141,7 +141,7 @@ def upgrade_beside(url: str, first: LiteralString, waiting: LiteralString, then:
     with psycopg.connect(url) as older, ThreadPoolExecutor(1) as threads:
         # A session looks for a ring once, so long after it began to wait: the upgrade after both wait, the other later.
         older.execute("SET deadlock_timeout = '5min'")
-        query(url, f"ALTER DATABASE {older.info.dbname} SET deadlock_timeout = '5s'")
+        query(url, f"ALTER DATABASE {older.info.dbname} SET deadlock_timeout = '12s'")
         older.execute(first)
         upgrade = threads.submit(upgrade_postgres, url)
         while not query(url, waiting) and not upgrade.done():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PATIENCE_SECONDS = 100.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass

@@ -28,8 +28,8 @@ PAGE = Path(musterd.__file__).parent / "ui_dist" / "index.html"
 KEY = "a-secret-key"
 DESK = (1440, 900)
 PHONE = (390, 844)
-PATIENCE_MS = 30_000
-"""How long an expectation waits: on a busy machine a page is late, not wrong."""
+PATIENCE_MS = 60_000
+"""How long an expectation or an action waits: on a busy machine a page is late, not wrong."""
 
 
 def missing(what: str) -> None:
@@ -110,6 +110,7 @@ def open_visitor(browser: Browser) -> Iterator[Callable[..., Visitor]]:
             reduced_motion="reduce",
             **options,
         )
+        context.set_default_timeout(PATIENCE_MS)
         visitor = Visitor(context, address.rstrip("/"))
         visitors.append(visitor)
         return visitor

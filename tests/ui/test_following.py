@@ -38,6 +38,11 @@ def grow(visitor: Visitor, transcript: Locator, pixels: int) -> None:
     )
 
 
+def scrolled_beyond(visitor: Visitor, top: float) -> None:
+    """Wait until the transcript is scrolled further than `top`: it follows after it has grown."""
+    visitor.page.wait_for_function("top => document.querySelector('.transcript').scrollTop > top", arg=top)
+
+
 def scroll_back(visitor: Visitor, transcript: Locator, means: str) -> None:
     """Scroll back as a reader does."""
     page = visitor.page
@@ -70,7 +75,7 @@ def test_following_stops_when_the_reader_scrolls_back(
     grow(visitor, transcript, 300)
     following = visitor.page.get_by_role("button", name=re.compile("^Follow"))
     expect(following).to_have_attribute("aria-pressed", "true")
-    assert transcript.evaluate(TOP) > 0
+    scrolled_beyond(visitor, 0)
 
     scroll_back(visitor, transcript, means)
     expect(following).to_have_attribute("aria-pressed", "false")
@@ -83,5 +88,5 @@ def test_following_stops_when_the_reader_scrolls_back(
     visitor.press("End")
     expect(following).to_have_attribute("aria-pressed", "true")
     grow(visitor, transcript, 60)
-    assert transcript.evaluate(TOP) > top
+    scrolled_beyond(visitor, top)
     visitor.check()

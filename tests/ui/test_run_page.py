@@ -256,7 +256,7 @@ def test_cancel_is_said_when_it_is_true(site: Deployment, server: Process, visit
 
 
 def test_a_cancelled_run_shows_the_text_that_it_kept(server: Process, visitor: Visitor) -> None:
-    start(server, "[[WORDS 400 50]]")
+    start(server, "[[WORDS 4000 50]]")
     visitor.open("/runs/r1")
     visitor.see("word5 ")
     visitor.page.get_by_role("button", name="Cancel").click()
@@ -339,7 +339,9 @@ def test_a_reload_in_the_middle_of_a_text_shows_all_of_it_once(server: Process, 
 def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     site: Deployment, server: Process, visitor: Visitor
 ) -> None:
-    start(server, "[[WORDS 200 50]]")
+    visitor.open("/runs")
+    visitor.see("No runs yet")  # on a busy machine the page takes as long to load as the run to write
+    start(server, "[[WORDS 300 50]]")
     visitor.open("/runs/r1?view=transcript")
     visitor.see("word20 ")
     expect(visitor.page.locator(".transcript .caret")).to_have_count(1)
@@ -350,7 +352,7 @@ def test_text_that_a_lost_process_wrote_is_struck_and_written_again(
     expect(visitor.page.locator(".run-meta")).to_contain_text("Completed", timeout=60_000)
     texts = visitor.page.locator(".transcript .entry-text")
     expect(texts.first.locator("del")).to_contain_text("word20 ")
-    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(200)))
+    expect(texts.last).to_have_text(" ".join(f"word{i}" for i in range(300)))
     expect(texts).to_have_count(2)
     visitor.see("Went on after the process had stopped")
     visitor.check()

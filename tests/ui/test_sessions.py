@@ -78,7 +78,7 @@ def test_parallel_runs_leave_connections_for_what_a_person_sends(server: Process
     streams: list[str] = []
     visitor.page.on("request", lambda request: streams.append(request.url) if "/events" in request.url else None)
     for number in range(6):  # as many as a browser has connections to one host
-        answer = server.post(f"Run {number}. [[WORDS 1200 50]]", f"r{number}", TEAM, on_busy="parallel")
+        answer = server.post(f"Run {number}. [[WORDS 6000 50]]", f"r{number}", TEAM, on_busy="parallel")
         assert answer is not None
         assert answer.status_code == 202
     visitor.open("/sessions/s1")

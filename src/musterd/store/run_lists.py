@@ -83,9 +83,7 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
             params[name] = at
     if listed:  # the page counts only trees with at least one listed run
         matches = " AND ".join((*listed, _is_listed("runs", query)))
-        roots.append(
-            f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND r.shard = :shard AND {matches})"
-        )
+        roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND r.shard = :shard AND {matches})")
     columns = _WITH_MESSAGES if query.has_messages else _WITHOUT_MESSAGES
     where = " AND ".join((*listed, _is_listed("roots", query)))
     text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs

@@ -48,6 +48,8 @@ def test_the_stream_and_the_clock_are_checked(
 
     asyncio.run(add_stream())
     monkeypatch.setenv("MUSTERD_BUS_PREFIX", "own")
+    # A busy machine may stand still between the answer of NATS and the look at its own clock.
+    monkeypatch.setattr("musterd.cli.doctor_bus.SKEW_SECONDS", 60.0)
     checks = examine(capsys)
     assert checks["streams"]["found"] == "own_ready: 0 messages, 0 consumers, replicas: 1"
     assert checks["bus clock"]["level"] == "ok"

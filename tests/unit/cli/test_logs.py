@@ -61,7 +61,8 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_warnings_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Settings(log_json=True))
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")  # what earlier tests left unclosed may be collected here
+        warnings.simplefilter("always", UserWarning)
         logging.captureWarnings(True)
         warnings.warn("take care", UserWarning, stacklevel=1)
         logging.captureWarnings(False)

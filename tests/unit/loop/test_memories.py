@@ -16,6 +16,7 @@ from musterd.core.user_memories import MemoryChanges, UserMemory, memory_key
 from musterd.guards.hook_types import RunInput
 from musterd.loop.loop import Loop
 from tests.support.loop import Call, LoopHarness, Turn, TurnModel, failure
+from tests.support.loop_clock import LoopClock
 
 
 def memory(memory_id: str, text: str, at: float = 5.0) -> UserMemory:
@@ -251,12 +252,13 @@ async def test_a_manager_that_fails_fails_nothing() -> None:
     assert noted(harness).is_empty
 
 
-async def test_a_manager_that_takes_too_long_is_stopped() -> None:
-    is_stopped = asyncio.Event()
+async def test_a_manager_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop_clock, is_stopped = LoopClock(monkeypatch), asyncio.Event()
 
     class SlowModel(TurnModel):
         async def _stream(self, messages: Any, info: Any) -> Any:
             try:
+                loop_clock.put_forward(31)
                 await asyncio.Event().wait()
             finally:
                 is_stopped.set()
@@ -264,7 +266,7 @@ async def test_a_manager_that_takes_too_long_is_stopped() -> None:
 
     spec = agent(manager=SlowModel())
     harness = harness_with(spec)
-    settings = harness.tree.settings.model_copy(update={"memory_seconds": 0.01})
+    settings = harness.tree.settings.model_copy(update={"memory_seconds": 30})
     harness.tree = replace(harness.tree, settings=settings)
     harness.loop = Loop(harness.tree, harness.run)
     output = await harness.drive()

@@ -13,6 +13,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import StepState
 from musterd.declare.tool_errors import StopRun
 from tests.support.loop import Call, LoopHarness, TurnModel
+from tests.support.loop_clock import LoopClock
 
 
 async def harness_after(
@@ -192,22 +193,23 @@ async def test_a_tool_that_takes_too_long_is_unknown(is_async: bool) -> None:
     assert harness.steps.results["t0/c0"].state is StepState.UNKNOWN
 
 
-async def test_a_tools_time_begins_when_it_has_a_thread() -> None:
-    let_go = threading.Event()
+async def test_a_tools_time_begins_when_it_has_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop_clock, let_go = LoopClock(monkeypatch), threading.Event()
 
     @tool
     def hold() -> None:
         """Hold a thread."""
         let_go.wait()
 
-    @tool(timeout_seconds=0.02)
+    @tool(timeout_seconds=30)
     def waits() -> str:
         """Need a thread, and no time."""
         return "in time"
 
-    @tool(timeout_seconds=0.02)
+    @tool(timeout_seconds=30)
     async def slow() -> None:
         """Take too long: when this one's time is over, that of the others would be too."""
+        loop_clock.put_forward(31)
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -424,13 +426,15 @@ async def test_progress_that_an_event_cannot_carry_is_the_tools_failure(details:
     assert reports(harness) == []
 
 
-async def test_a_call_whose_time_was_over_tells_nothing_more() -> None:
+async def test_a_call_whose_time_was_over_tells_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, loop_clock = asyncio.get_running_loop(), LoopClock(monkeypatch)
     began, may_go_on, told_late = threading.Event(), threading.Event(), threading.Event()
 
-    @tool(timeout_seconds=0.01, retry_safe=True)
+    @tool(timeout_seconds=30, retry_safe=True)
     def load(context: ToolContext) -> None:
         """Load."""
         began.set()
+        loop.call_soon_threadsafe(loop_clock.put_forward, 31)
         may_go_on.wait()
         context.progress("late")
         told_late.set()

@@ -88,18 +88,18 @@ async def test_closing_ends_the_generation() -> None:
     chunks = Runtime(lambda: server).stream("k", {"say": "forever"})
     await anext(chunks)
     await chunks.aclose()
-    assert await asyncio.to_thread(server.ended.wait, 5)
+    assert await asyncio.to_thread(server.ended.wait, 60)
 
 
 async def test_cancelling_ends_the_generation() -> None:
     server = FakeServer()
     runtime = Runtime(lambda: server)
     call = asyncio.create_task(words(runtime, "forever"))
-    await asyncio.to_thread(server.begun.wait, 5)
+    assert await asyncio.to_thread(server.begun.wait, 60)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert await asyncio.to_thread(server.ended.wait, 5)
+    assert await asyncio.to_thread(server.ended.wait, 60)
 
 
 async def test_what_does_not_fit_is_said_in_words() -> None:

@@ -228,7 +228,7 @@ async def test_an_end_that_does_not_come_is_not_awaited(served: tuple[Script, st
     began = clock.monotonic()
     async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:
         assert (await read(build_model("m", client))).finish_reason == "stop"
-        assert clock.monotonic() - began < 5
+        assert clock.monotonic() - began < 60, "the end would never come"
         script.go_on.set()
 
 
