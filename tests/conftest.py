@@ -216,9 +216,17 @@ def postgres_server() -> PostgresServer:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_template() -> str:
+    """The name of the database of which databases of tests are copies."""
+    from tests.support.postgres import TEMPLATE
+
+    return TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
     """The test's own database: for tests that speak of Postgres alone."""
-    with postgres_server.database() as url:
+    with postgres_server.database(postgres_template) as url:
         yield url
 
 
@@ -231,13 +239,6 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlanWatch]:
     watch.install(monkeypatch.setattr)
     yield watch
     assert watch.scattered == {}
-
-
-@pytest.fixture(autouse=True)
-def explained(request: pytest.FixtureRequest) -> None:
-    """Explain what each test executes if all tables are partitioned."""
-    if os.environ.get("MUSTERD_TEST_PARTITIONS") and "database_url" in request.fixturenames:
-        request.getfixturevalue("plans")
 
 
 @pytest.fixture(scope="session")
@@ -272,7 +273,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 
         def database() -> str:
             server: PostgresServer = request.getfixturevalue("postgres_server")
-            return stack.enter_context(server.database())
+            return stack.enter_context(server.database(request.getfixturevalue("postgres_template")))
 
         yield file if request.param == "sqlite" else database
 

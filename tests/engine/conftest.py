@@ -13,8 +13,16 @@ from musterd.engine.outbox import Outbox
 from tests.support.crashes import Fuse
 from tests.support.engine import EngineHarness, harness_on, running
 from tests.support.held_model import HeldModel
+from tests.support.partitions import PlanWatch
+from tests.support.postgres import PARTITIONED
 
 Engines = Callable[..., AbstractAsyncContextManager[EngineHarness]]
+
+
+@pytest.fixture
+def postgres_template(plans: PlanWatch) -> str:
+    """Tables in partitions, where each statement that a test executes touches one partition or has a reason."""
+    return PARTITIONED
 
 
 @pytest.fixture

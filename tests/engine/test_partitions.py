@@ -1,7 +1,7 @@
 """On tables that are partitioned by shard, what a run executes touches one partition of each table.
 
-This runs representative engines. With ``MUSTERD_TEST_PARTITIONS=1`` all tests of the store and of engines run on such
-tables.
+All Postgres tests of the store and of engines run on such tables, and fail if a statement touches several partitions
+without a reason. Those here make sure that the statements of representative runs are among them.
 """
 
 from collections.abc import Iterator

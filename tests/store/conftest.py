@@ -8,7 +8,15 @@ import pytest
 from musterd.store.database import Database
 from musterd.store.open_database import open_database
 from musterd.store.postgres import PostgresDatabase
+from tests.support.partitions import PlanWatch
+from tests.support.postgres import PARTITIONED
 from tests.support.store import Records
+
+
+@pytest.fixture
+def postgres_template(plans: PlanWatch) -> str:
+    """Tables in partitions, where each statement that a test executes touches one partition or has a reason."""
+    return PARTITIONED
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from tests.support.fast_folder import fast_folder
 from tests.support.partitions import partition
 
 TEMPLATE, EMPTY, PARTITIONED = "musterd_template", "musterd_empty", "musterd_partitioned"
-IS_PARTITIONED = bool(os.environ.get("MUSTERD_TEST_PARTITIONS"))
-"""Whether all databases with tables have them in partitions (``tests/support/partitions.py``)."""
 CONFIGURATION = """
 fsync = off
 synchronous_commit = off
@@ -86,7 +84,7 @@ class PostgresServer:
         return f"postgresql://{user}@/{database}?host={self._host}"
 
     @contextlib.contextmanager
-    def database(self, template: str = PARTITIONED if IS_PARTITIONED else TEMPLATE) -> Iterator[str]:
+    def database(self, template: str = TEMPLATE) -> Iterator[str]:
         """The URL of a database without records, for one test."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
