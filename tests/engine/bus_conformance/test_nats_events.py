@@ -23,7 +23,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 
 @pytest.fixture
 def no_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks at the rows unless a message says so, however long the test takes."""
+    """Processes read the rows only after a message, however long the test takes."""
     monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 3600.0)
 
 

@@ -19,7 +19,7 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 
 @pytest.fixture
 def patient_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever answers late on a busy machine has answered."""
+    """An answer that a busy machine delays is still an answer."""
     monkeypatch.setattr("musterd.engine.nats_questions.ANSWER_SECONDS", 60.0)
 
 
