@@ -97,6 +97,18 @@ def test_what_a_provider_sends_whole_counts(part: Any) -> None:
         meter.add(PartStartEvent(index=0, part=part))
 
 
+async def test_a_name_of_a_tool_has_so_many_characters() -> None:
+    def named(pieces: int) -> list[dict[int, DeltaToolCall]]:
+        begin = [{n: DeltaToolCall(name="add", json_args="", tool_call_id=f"c{n}")} for n in range(2)]
+        return [*begin, *[{n: DeltaToolCall(name="x" * 10)} for _ in range(pieces) for n in range(2)]]
+
+    answer = await ask(says(*named(100)))
+    assert [len(call.tool_name) for call in answer.response.tool_calls] == [1003, 1003]
+    with pytest.raises(ModelFailed, match="a name of more than 1000 characters") as failed:
+        await ask(says(*named(101)))
+    assert failed.value.code == "answer_too_large"
+
+
 async def test_an_answer_at_its_limits_is_whole() -> None:
     answer = await ask(says("x" * 10, *calls(3)), model_answer_bytes=10 + 3 * len("addc0{}"), turn_tool_calls=3)
     assert len(answer.response.tool_calls) == 3
