@@ -40,7 +40,7 @@ class EventKind(StrEnum):
     INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta), if another model writes the answer
     REASONING_STARTED = "reasoning_started"  # -
     REASONING_CONTENT_DELTA = "reasoning_content_delta"  # reasoning (a delta)
-    REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all steps so far
+    REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all so far (the end)
     REASONING_COMPLETED = "reasoning_completed"  # content: {reasoning_steps}, content_type
     PARSER_MODEL_RESPONSE_STARTED = "parser_model_response_started"  # -
     PARSER_MODEL_RESPONSE_COMPLETED = "parser_model_response_completed"  # -

@@ -58,6 +58,17 @@ def max_values(text: str | bytes) -> int:
     return 1 + text.count(",") + text.count("[") + text.count("{")
 
 
+def has_more_values(value: Json, limit: int) -> bool:
+    """Whether a parsed ``value`` consists of more than ``limit`` values. Stops to count beyond the limit."""
+    count, remaining = 1, [value]
+    while remaining and count <= limit:
+        item = remaining.pop()
+        if isinstance(item, dict | list):
+            count += len(item)
+            remaining.extend(item.values() if isinstance(item, dict) else item)
+    return count > limit
+
+
 def is_storable(text: str) -> bool:
     """Whether every database can store ``text``: it contains no NUL and no lone surrogate."""
     if "\x00" in text:

@@ -183,7 +183,8 @@ class Settings(BaseSettings):
     media_bytes: Bytes = 16 * 1024 * 1024
     """Largest total media of one tool result or one answer of a model."""
     state_bytes: Bytes = 4 * 1024 * 1024
-    """Largest session state, as JSON, to which requests may add, and the largest change by one tool call."""
+    """Largest session state, as JSON, to which requests may add, the largest change by one tool call, and the largest
+    results of other tasks that one call passes on to members in the mode ``tasks``."""
     pause_seconds: Seconds = 7 * 24 * 3600
     """How long a paused run waits for a person. After it the default decision of the tool applies, or the run finishes
     in ERROR."""

@@ -1,11 +1,12 @@
 """Detection of prompt injection by its usual phrases."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from musterd.core.errors import CheckTrigger, InputCheckError
 from musterd.guards.guardrail import BaseGuardrail
 from musterd.guards.hook_types import RunInput
+from musterd.guards.long_texts import matches_by_piece, run, run_with_pauses
 
 PHRASES = (
     "ignore all previous instructions",
@@ -57,9 +58,19 @@ class PromptInjectionGuardrail(BaseGuardrail):
 
         :raises InputCheckError: if one of them occurs.
         """
-        if self._pattern.search(run_input.input_content_string()):
-            raise InputCheckError("Potential prompt injection detected.", check_trigger=CheckTrigger.PROMPT_INJECTION)
+        run(self._steps(run_input))
 
     async def async_check(self, run_input: RunInput) -> None:
-        """Run ``check`` directly; it is fast enough for the event loop."""
-        self.check(run_input)
+        """As ``check``, and let other tasks run while a long message is searched.
+
+        :raises InputCheckError: if one of the phrases occurs.
+        """
+        await run_with_pauses(self._steps(run_input))
+
+    def _steps(self, run_input: RunInput) -> Iterator[None]:
+        for matches in matches_by_piece(self._pattern, run_input.input_content_string()):
+            if matches:
+                raise InputCheckError(
+                    "Potential prompt injection detected.", check_trigger=CheckTrigger.PROMPT_INJECTION
+                )
+            yield

@@ -1,11 +1,12 @@
 """A guardrail that rejects messages with personal data, or masks it before a model reads them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 from musterd.core.errors import CheckTrigger, InputCheckError
 from musterd.guards.guardrail import BaseGuardrail
 from musterd.guards.hook_types import RunInput
+from musterd.guards.long_texts import matches_by_piece, run, run_with_pauses
 
 _SSN = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
 _CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])")
@@ -44,9 +45,19 @@ class PIIDetectionGuardrail(BaseGuardrail):
 
         :raises InputCheckError: if there is some; ``additional_data`` names the kinds, never the data.
         """
+        run(self._steps(run_input))
+
+    async def async_check(self, run_input: RunInput) -> None:
+        """As ``check``, and let other tasks run while a long message is searched.
+
+        :raises InputCheckError: if there is some.
+        """
+        await run_with_pauses(self._steps(run_input))
+
+    def _steps(self, run_input: RunInput) -> Iterator[None]:
         text, detected = run_input.input_content_string(), []
         for name, pattern in self.pii_patterns.items():
-            masked = pattern.sub(_masked_card if pattern is _CARD else _masked, text)
+            masked = yield from _masked_text(pattern, text)
             if masked != text:
                 detected.append(name)
                 text = masked
@@ -59,9 +70,18 @@ class PIIDetectionGuardrail(BaseGuardrail):
         if detected:
             run_input.input_content = text
 
-    async def async_check(self, run_input: RunInput) -> None:
-        """Run ``check`` directly; it is fast enough for the event loop."""
-        self.check(run_input)
+
+def _masked_text(pattern: re.Pattern[str], text: str) -> Generator[None, None, str]:
+    """``text`` with its matches masked. One step for each piece that is searched."""
+    mask = _masked_card if pattern is _CARD else _masked
+    parts: list[str] = []
+    position = 0
+    for matches in matches_by_piece(pattern, text):
+        for match in matches:
+            parts += [text[position : match.start()], mask(match)]
+            position = match.end()
+        yield
+    return "".join([*parts, text[position:]])
 
 
 def _masked(match: re.Match[str]) -> str:

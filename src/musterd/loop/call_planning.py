@@ -154,9 +154,10 @@ class Planner:
 
         :raises Refused: if the delegation is not possible with these arguments.
         """
-        name = plan.call.name
-        plan_runs = task_runs_of if is_task_run(self._run.component, name) else delegations_of
-        return plan_runs(self._run, name, arguments, plan.intent.path)
+        name, path = plan.call.name, plan.intent.path
+        if is_task_run(self._run.component, name):
+            return task_runs_of(self._run, name, arguments, path, self._tree.settings.state_bytes)
+        return delegations_of(self._run, name, arguments, path)
 
     def hooked_delegations(self, plan: PlannedCall, arguments: JsonObject) -> Delegations:
         """The members' runs that a delegation starts after its hooks passed these arguments on.

@@ -37,6 +37,9 @@ STEPS = {
 """The schema of a reasoning model's answer."""
 
 THINK, ANALYZE = "think", "analyze"
+REPEATED_CHARACTERS = 32 * 1024
+"""How much of the reasoning so far the event of a step repeats: its end, if it is longer. A step with all of it would
+make the events of 128 steps 64 times as large as the reasoning."""
 _FIELDS = ("title", "action", "result", "reasoning", "next_action", "confidence")
 
 
@@ -62,7 +65,7 @@ def add(tree: RunTree, run: Assignment, progress: Progress, step: JsonObject, pl
     output = progress.output
     output.reasoning_steps.append(step)
     output.reasoning += _step_text(step)
-    data = {"content": step, "content_type": "ReasoningStep", "reasoning_content": output.reasoning}
+    data = {"content": step, "content_type": "ReasoningStep", "reasoning_content": _end_of(output.reasoning)}
     tree.emit_now(EventKind.REASONING_STEP, run.run_id, data, place)
 
 
@@ -88,6 +91,12 @@ def note_call(tree: RunTree, run: Assignment, progress: Progress, call: ToolCall
         fields = {**args, "reasoning": args.get("analysis"), "next_action": args.get("next_action") or "continue"}
     begin(tree, run, progress, run.at("think"))
     add(tree, run, progress, step_of(fields), path)
+
+
+def _end_of(reasoning: str) -> str:
+    if len(reasoning) <= REPEATED_CHARACTERS:
+        return reasoning
+    return f"…{reasoning[-REPEATED_CHARACTERS:]}"
 
 
 def _step_text(step: JsonObject) -> str:

@@ -14,6 +14,7 @@ from musterd.loop.builtin_tools import EmitAtStep
 from musterd.loop.delegation import DelegatedRun, Delegations, JoinedResult, Refused, find_member
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_tools import task_updated_data
+from musterd.models.answer_limits import byte_count
 
 EXECUTE = "execute_task"
 EXECUTE_PARALLEL = "execute_tasks_parallel"
@@ -44,17 +45,20 @@ def is_task_run(team: Component, name: str) -> bool:
     return name in (EXECUTE, EXECUTE_PARALLEL) and team.mode == "tasks"
 
 
-def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:
+def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str, result_bytes: int) -> Delegations:
     """The members' runs that a call of ``name`` starts.
 
+    :param result_bytes: how much the members may get of results of other tasks, together.
     :raises Refused: if one of the tasks cannot be executed now.
     """
     assignments = _assignments(name, arguments)
     runs = []
+    results = _PassedResults(run.state, result_bytes)
     for place, (task_id, member_id) in enumerate(assignments):
         task = _executable_task(run.state, task_id)
         member = find_member(run.component, member_id or _assignee(task))
-        runs.append(DelegatedRun(path=f"{path}/{place}", member=member, task=_member_prompt(run.state, task)))
+        prompt = "\n\n".join([task["description"] or task["title"], *results.of(task)])
+        runs.append(DelegatedRun(path=f"{path}/{place}", member=member, task=prompt))
     ids = [task_id for task_id, _ in assignments]
     assignees = {task_id: member_run.member.id for task_id, member_run in zip(ids, runs, strict=True)}
     return Delegations(runs=tuple(runs), begin=partial(_begin, assignees), join=partial(_join, ids))
@@ -93,14 +97,34 @@ def _assignee(task: JsonObject) -> str:
     return assignee
 
 
-def _member_prompt(state: JsonObject, task: JsonObject) -> str:
-    """The member's prompt: the task, and the results of the tasks that it depends on."""
-    parts = [task["description"] or task["title"]]
-    for dependency_id in task["dependencies"]:
-        dependency = tasks.task_in(state, dependency_id)
-        if dependency is not None and dependency["result"]:
-            parts.append(f"Result of '{dependency['title']}':\n{dependency['result']}")
-    return "\n\n".join(parts)
+class _PassedResults:
+    """The results of tasks that one call passes on to members whose tasks depend on them.
+
+    Their size is limited together: a result of 1 MB on which 100 tasks depend is passed on 100 times.
+    """
+
+    def __init__(self, state: JsonObject, limit: int) -> None:
+        self._state = state
+        self._limit = limit
+        self._size = 0
+
+    def of(self, task: JsonObject) -> list[str]:
+        """The results of the tasks that ``task`` depends on.
+
+        :raises Refused: they are too large.
+        """
+        results = []
+        for dependency_id in dict.fromkeys(task["dependencies"]):
+            dependency = tasks.task_in(self._state, dependency_id)
+            if dependency is not None and dependency["result"]:
+                results.append(f"Result of '{dependency['title']}':\n{dependency['result']}")
+                self._size += byte_count(results[-1])
+            if self._size > self._limit:
+                raise Refused(
+                    f"The tasks depend on results of more than {self._limit} bytes, with task [{task['id']}]. "
+                    "Execute fewer tasks in one call, or create tasks that depend on fewer others."
+                )
+        return results
 
 
 def _begin(assignees: dict[str, str], state: JsonObject, emit: EmitAtStep) -> None:

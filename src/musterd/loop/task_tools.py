@@ -25,7 +25,8 @@ async def create_task(
         if task["title"].strip().lower() == title.strip().lower():
             return f"Task already exists: [{task['id']}] {task['title']} (status: {task['status']}). Use it."
     ids = {task["id"] for task in task_list["tasks"]}
-    if unknown := [task_id for task_id in depends_on or () if task_id not in ids]:
+    dependencies = list(dict.fromkeys(depends_on or ()))
+    if unknown := [task_id for task_id in dependencies if task_id not in ids]:
         raise Rejected(f"There is no task {', '.join(unknown)} to depend on. Create it first.")
     if assignee and all(member.id != assignee for member in context.run.component.members):
         members = ", ".join(member.id for member in context.run.component.members)
@@ -38,7 +39,7 @@ async def create_task(
         "status": "pending",
         "assignee": assignee or None,
         "parent_id": None,
-        "dependencies": list(depends_on or ()),
+        "dependencies": dependencies,
         "result": None,
         "notes": [],
         "created_at": clock.now(),

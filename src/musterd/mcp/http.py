@@ -14,15 +14,27 @@ from typing import Any
 
 import aiohttp
 
+from musterd.core import clock
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.threads import in_thread
 from musterd.declare import MCPServer
 from musterd.http_client import BoundedConnector, proxy_for
 from musterd.http_client.httpx_transport import httpx_transport
-from musterd.mcp.messages import INTERNAL_ERROR, Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
+from musterd.mcp.messages import (
+    INLINE_BYTES,
+    INTERNAL_ERROR,
+    Cause,
+    Inbox,
+    UnreadableMessage,
+    error_reply,
+    unusable_reply,
+)
 from musterd.mcp.sdk import Sdk
 
 METHOD_NOT_FOUND = -32601
 SESSION_HEADER = "mcp-session-id"
+EVENT_LINES = 100_000
+"""Most lines of an event. A message has at most as many values."""
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _OVERLAP_BYTES = 3
@@ -156,7 +168,8 @@ class _Exchange:
             async for event in _events(response, self._inbox):
                 message, other_lines = await self._read_event(event)
                 last_id = next((_value_of(line) for line in other_lines if line.startswith(b"id:")), last_id)
-                yield _event(message, other_lines)
+                if message is not None or other_lines:
+                    yield _event(message, other_lines)
                 if request_id is not None and message is not None and "method" not in message:
                     return
             reply = error_reply(request_id, Cause.LOST, "its answer ended before the result")
@@ -172,13 +185,12 @@ class _Exchange:
             yield _event(reply, [])
 
     async def _read_event(self, event: bytes) -> tuple[JsonObject | None, list[bytes]]:
-        """The message of an event, and its lines other than data. Only events without a name hold a message."""
-        lines = _LINE_END.split(event)
-        if any(line.startswith(b"event:") and line[6:].strip() not in (b"", b"message") for line in lines):
-            return None, [line for line in lines if line.startswith((b"id:", b"retry:"))]
-        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-        message = await self._inbox.read(b"\n".join(data)) if any(data) else None
-        return message, [line for line in lines if line and not line.startswith((b"data", b":"))]
+        """The message of an event, and its other lines that the SDK reads."""
+        line_count = 1 + event.count(b"\n") + event.count(b"\r") - event.count(b"\r\n")
+        if line_count > EVENT_LINES:
+            raise UnreadableMessage(f"it has more than {EVENT_LINES} lines")
+        data, other_lines = _split(event) if len(event) <= INLINE_BYTES else await in_thread(_split, event)
+        return await self._inbox.read(data) if data else None, other_lines
 
     def _stream(self, response: Any, request_id: Json) -> Any:
         stream = _stream_class(self._library)(self._checked_events(response, request_id), response)
@@ -225,7 +237,7 @@ async def _body(response: Any, inbox: Inbox) -> bytes:
 
 async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
     """The events of a stream. Raises UnreadableMessage if one is too long."""
-    buffer = bytearray()
+    buffer, time_slice = bytearray(), clock.TimeSlice()
     async for chunk in response.stream:
         # Search only what is new: searching a long event from its beginning at each read would take quadratic time.
         searched = max(len(buffer) - _OVERLAP_BYTES, 0)
@@ -234,8 +246,24 @@ async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
             yield bytes(buffer[: end.start()])
             del buffer[: end.end()]
             searched = 0
+            await time_slice.pause_if_over()  # the events of a chunk are read without a wait
         if len(buffer) > inbox.limits.message_bytes:
             raise UnreadableMessage(inbox.too_long)
+
+
+def _split(event: bytes) -> tuple[bytes, list[bytes]]:
+    """The data of an event, and the last line of each other field. Only events without a name have data."""
+    data: list[bytes] = []
+    fields: dict[bytes, bytes] = {}
+    is_message = True
+    for line in _LINE_END.split(event):
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line.startswith((b"id:", b"retry:")):
+            fields[line.partition(b":")[0]] = line
+        elif line.startswith(b"event:") and line[6:].strip() not in (b"", b"message"):
+            is_message = False
+    return b"\n".join(data) if is_message and any(data) else b"", list(fields.values())
 
 
 def _value_of(line: bytes) -> str:

@@ -141,6 +141,7 @@ class _Pipes:
 
     async def read(self) -> None:
         """Pass the program's messages to the SDK."""
+        time_slice = clock.TimeSlice()
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             async with self._incoming:
                 try:
@@ -150,6 +151,8 @@ class _Pipes:
                         )
                         if message is not None:
                             await self._pass_on(message)
+                        # Lines that are not passed on are read without a wait.
+                        await time_slice.pause_if_over()
                 except EndlessLine:
                     await self._give_up_requests()
 

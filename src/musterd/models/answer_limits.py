@@ -29,6 +29,10 @@ OVERHEAD_BYTES = 64 * 1024
 OTHER_PARTS = 1024
 """The most parts of an answer that are not tool calls: text, reasoning and files."""
 
+NAME_CHARACTERS = 1000
+"""The most characters of a tool's name that arrive after the first piece. pydantic-ai copies the name at each piece. No
+tool has a name of more than 64 characters, and most providers send it in one piece."""
+
 _NO_INDEXES: frozenset[int] = frozenset()  # each empty set takes 216 bytes, and thousands of answers may be awaited
 
 _COUNTED_FIELDS = ("content", "signature", "tool_name", "tool_call_id", "args", "provider_details")
@@ -42,13 +46,14 @@ class AnswerMeter:
     :raises ModelFailed: from :meth:`add`, at the first event that exceeds a limit.
     """
 
-    __slots__ = ("_answer_bytes", "_call_indexes", "_media_bytes", "_settings")
+    __slots__ = ("_answer_bytes", "_call_indexes", "_media_bytes", "_name_lengths", "_settings")
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._answer_bytes = 0
         self._media_bytes = 0
         self._call_indexes = _NO_INDEXES
+        self._name_lengths: dict[int, int] | None = None  # by the index of the call, of names in several pieces
 
     def add(self, event: ModelResponseStreamEvent) -> None:
         """Add the size of ``event``."""
@@ -60,7 +65,8 @@ class AnswerMeter:
                 self._add(delta.content_delta)
                 self._add(delta.signature_delta)
             elif type(delta) is ToolCallPartDelta:
-                self._add(delta.tool_name_delta)
+                if delta.tool_name_delta:
+                    self._add_to_name(event.index, delta.tool_name_delta)
                 self._add(delta.args_delta)
         elif type(event) is PartStartEvent:
             self._add_part(event)
@@ -81,6 +87,14 @@ class AnswerMeter:
         else:
             for field in _COUNTED_FIELDS:
                 self._add(getattr(part, field, None))
+
+    def _add_to_name(self, index: int, piece: str) -> None:
+        self._add(piece)
+        if self._name_lengths is None:
+            self._name_lengths = {}
+        self._name_lengths[index] = self._name_lengths.get(index, 0) + len(piece)
+        if self._name_lengths[index] > NAME_CHARACTERS:
+            raise too_large(f"The model's answer calls a tool with a name of more than {NAME_CHARACTERS} characters.")
 
     def _add_media(self, media: BinaryContent | None) -> None:
         self._media_bytes += 0 if media is None else len(media.data)

@@ -47,10 +47,8 @@ _UNPREPARED_PROVIDERS = frozenset({"openai", SCRIPTED, LOCAL})
 FIRST_WAIT_SECONDS = 0.5
 """Wait after the first failed try. It doubles with each further one."""
 
-SLICE_SECONDS = 0.01
-"""How long the events of one answer are handled before other tasks of the process may run."""
 EVENTS_BETWEEN_LOOKS = 4
-"""Events that are handled between two checks of that time."""
+"""Events of an answer that are handled between two checks of whether other tasks must run."""
 
 OnText = Callable[[str, str], None]
 """Called with each delta: text and reasoning. One of them is empty."""
@@ -241,7 +239,7 @@ class _Try:
                     self._report(event)
                     event_count += 1
                     # Events that arrived together are handled without a pause: let other tasks run in between.
-                    if not event_count % EVENTS_BETWEEN_LOOKS and fed_at - slice_began_at > SLICE_SECONDS:
+                    if not event_count % EVENTS_BETWEEN_LOOKS and fed_at - slice_began_at > clock.SLICE_SECONDS:
                         await clock.yield_to_others()
                         slice_began_at = fed_at
                 response = stream.get()

@@ -21,7 +21,16 @@ from musterd.core.settings import Settings
 from musterd.models.answer_limits import longest_event, too_large, too_many_calls
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_pool import read_tail
-from musterd.models.openai_sse import DONE, EventParser, EventTooLarge, as_chunk, event_error, merged, read_event
+from musterd.models.openai_sse import (
+    DONE,
+    EventParser,
+    EventTooLarge,
+    as_chunk,
+    event_error,
+    first_choice,
+    merged,
+    read_event,
+)
 
 AHEAD_SECONDS = 0.002
 """How long before the flush to read again, so that the new text is part of that flush."""
@@ -47,7 +56,8 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         self._loop = asyncio.get_running_loop()
         self._flush_at = flush_window.next_flush_at.get()
         self._parser = EventParser(longest_event(settings))
-        self._ready: deque[ChatCompletionChunk] = deque()
+        self._ready: deque[dict[str, Any]] = deque()
+        self._time_slice = clock.TimeSlice()
         self._error: APIError | ModelFailed | None = None
         self._has_more = False
         self._began_at: float | None = None  # None: no data has arrived yet
@@ -71,7 +81,15 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             if self._is_over:
                 raise StopAsyncIteration
             await self._read()
-        return ready.popleft()
+            self._time_slice.begin()
+        # Not all chunks become events of pydantic-ai, so that its caller cannot pause after each of them.
+        await self._time_slice.pause_if_over()
+        try:
+            return as_chunk(ready.popleft())
+        except ValueError as error:
+            await self.close()
+            ready.clear()
+            raise too_large(f"The model's answer contains an event that cannot be read: {error}.") from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,7 +164,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
                 break
             if not self._take_event(name, text, chunks):
                 break
-        self._emit(chunks)
+        self._add(chunks)
         if not data and not self._is_over:
             self._is_over = True
             self._answer.close()
@@ -175,19 +193,18 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
 
     def _has_too_many_calls(self, chunk: dict[str, Any]) -> bool:
         """Whether the chunk alone has too many tool calls for a turn. Checked before objects are created for them."""
-        choices = chunk.get("choices")
-        if type(choices) is not list or not choices:
+        choice = first_choice(chunk)
+        if choice is None:
             return False
-        del choices[1:]  # pydantic-ai reads only the first
-        delta = choices[0].get("delta") if type(choices[0]) is dict else None
+        del chunk["choices"][1:]  # pydantic-ai reads only the first
+        delta = choice.get("delta")
         calls = delta.get("tool_calls") if type(delta) is dict else None
         return type(calls) is list and len(calls) > self._settings.turn_tool_calls
 
-    def _emit(self, chunks: list[dict[str, Any]]) -> None:
-        for value in merged(chunks) if len(chunks) > 1 else chunks:
-            chunk = as_chunk(value)
-            if not self._is_complete and chunk.choices:
-                self._is_complete = bool(chunk.choices[0].finish_reason)
+    def _add(self, chunks: list[dict[str, Any]]) -> None:
+        for chunk in merged(chunks) if len(chunks) > 1 else chunks:
+            if not self._is_complete and (choice := first_choice(chunk)) is not None:
+                self._is_complete = bool(choice.get("finish_reason"))
             self._ready.append(chunk)
 
     def _fail(self, error: APIError | ModelFailed) -> None:

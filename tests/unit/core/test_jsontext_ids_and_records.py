@@ -158,3 +158,11 @@ def test_a_newer_versions_keys_are_left_out() -> None:
     assert ToolCall.from_json({**call.as_json(), "from_the_future": 1}) == call
     assert Output.from_json({"from_the_future": 1, "content": "c"}) == Output(content="c")
     assert Usage.from_json(None) == Usage()
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [(1, 1), ([], 1), ({"a": [1, {"b": "x,y"}], "c": None}, 6), ([[[]], "a"], 4)]
+)
+def test_values_are_counted_up_to_a_limit(value: Any, count: int) -> None:
+    assert jsontext.has_more_values(value, count - 1)
+    assert not jsontext.has_more_values(value, count)

@@ -299,6 +299,43 @@ async def test_tasks_side_by_side_all_count() -> None:
     assert [start.path for start in harness.steps.started] == ["t1/c0/0", "t1/c0/1"]
 
 
+async def test_a_task_depends_on_each_other_task_once() -> None:
+    bob = TurnModel("Text")
+    leader = Planner(
+        [create("A"), create("B")],
+        lambda ids: [
+            Call("update_task_status", {"task_id": ids[title], "status": "completed", "result": f"{title} done"})
+            for title in ("A", "B")
+        ],
+        lambda ids: create("C", depends_on=[ids["B"], ids["A"], *[ids["B"]] * 1000]),
+        lambda ids: Call("execute_task", {"task_id": ids["C"], "member_id": "bob"}),
+        "Done",
+    )
+    harness = LoopHarness(tasks_team(leader, Agent(id="bob", model=bob)))
+    await harness.drive()
+    assert user_message(bob) == "Do C\n\nResult of 'B':\nB done\n\nResult of 'A':\nA done"
+    a, b, c = task_list(harness)["tasks"]
+    assert c["dependencies"] == [b["id"], a["id"]]
+
+
+async def test_results_that_are_passed_on_have_a_limit() -> None:
+    leader = Planner(
+        create("Long"),
+        lambda ids: Call("update_task_status", {"task_id": ids["Long"], "status": "completed", "result": "x" * 500}),
+        lambda ids: [create(f"T{n}", assignee="bob", depends_on=[ids["Long"]]) for n in range(4)],
+        lambda ids: Call("execute_tasks_parallel", {"task_ids": [ids[f"T{n}"] for n in range(4)]}),
+        lambda ids: Call("execute_tasks_parallel", {"task_ids": [ids[f"T{n}"] for n in range(3)]}),
+        Call("mark_all_complete", {"summary": "Done"}),
+        "Done",
+    )
+    team = tasks_team(leader, Agent(id="bob", model=TurnModel("1", "2", "3")))
+    harness = LoopHarness(team, settings={"state_bytes": 1700})
+    output = await harness.drive()
+    refused, executed, _ = output.tools[-3:]
+    assert "depend on results of more than 1700 bytes" in (refused.result or "")
+    assert (refused.is_error, executed.is_error) == (True, False)
+
+
 async def test_a_task_that_fails_can_be_done_again() -> None:
     leader = Planner(
         [create("One", assignee="ann")],

@@ -110,5 +110,18 @@ async def test_thoughts_on_the_way_are_steps() -> None:
     assert model.tool_results() == ["Noted. Give the answer."]
 
 
+async def test_an_event_repeats_the_end_of_long_reasoning() -> None:
+    thoughts = [f"{number} {'x' * 20_000}" for number in range(20)]
+    model = TurnModel(*[Call("think", {"title": "", "thought": thought}) for thought in thoughts], "So.")
+    harness = LoopHarness(Agent(id="solo", model=model, tools=[*ReasoningTools()]))
+    output = await harness.drive()
+    repeated = [event.data["reasoning_content"] for event in harness.events if event.kind is EventKind.REASONING_STEP]
+    assert repeated[0] == f"{thoughts[0]}\n\n"
+    assert repeated[1][0] == "…"
+    assert all(text.endswith(f"{thought}\n\n") for text, thought in zip(repeated, thoughts, strict=True))
+    assert sum(map(len, repeated)) < 20 * 33_000, "it was the reasoning ten times"
+    assert output.reasoning == "\n\n".join(thoughts)
+
+
 def test_either_tool_can_be_left_out() -> None:
     assert [tool.name for tool in ReasoningTools(enable_think=False)] == ["analyze"]

@@ -2,7 +2,9 @@
 
 import asyncio
 import gzip
+import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -95,6 +97,18 @@ def test_what_a_provider_sends_whole_counts(part: Any) -> None:
         meter.add(PartStartEvent(index=0, part=part))
 
 
+async def test_a_name_of_a_tool_has_so_many_characters() -> None:
+    def named(pieces: int) -> list[dict[int, DeltaToolCall]]:
+        begin = [{n: DeltaToolCall(name="add", json_args="", tool_call_id=f"c{n}")} for n in range(2)]
+        return [*begin, *[{n: DeltaToolCall(name="x" * 10)} for _ in range(pieces) for n in range(2)]]
+
+    answer = await ask(says(*named(100)))
+    assert [len(call.tool_name) for call in answer.response.tool_calls] == [1003, 1003]
+    with pytest.raises(ModelFailed, match="a name of more than 1000 characters") as failed:
+        await ask(says(*named(101)))
+    assert failed.value.code == "answer_too_large"
+
+
 async def test_an_answer_at_its_limits_is_whole() -> None:
     answer = await ask(says("x" * 10, *calls(3)), model_answer_bytes=10 + 3 * len("addc0{}"), turn_tool_calls=3)
     assert len(answer.response.tool_calls) == 3
@@ -158,12 +172,38 @@ async def ask_wire(answer: bytes, **settings: Any) -> ModelAnswer:
         (b": wait\n\n" * 200_000, {"model_received_bytes": 100_000}, "sent more than 100000 bytes"),
         (b"data: " + b"x" * 200_000, {"model_answer_bytes": 1000}, "an event that is larger"),
         (b"data: x\n" * 20_000, {"model_answer_bytes": 1000}, "an event that is larger"),
+        (
+            b'data: {"usage":{"prompt_tokens_details":[' + b"{}," * 3000 + b"{}]}}\n\n",
+            {},
+            "not a chunk and has more than 2000",
+        ),
     ],
-    ids=["calls in one event", "calls in events", "comments", "a line without an end", "an event without an end"],
+    ids=[
+        "calls in one event",
+        "calls in events",
+        "comments",
+        "a line without an end",
+        "an event without an end",
+        "an event of many values",
+    ],
 )
 async def test_what_a_provider_sends_is_limited(answer: bytes, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelFailed, match=words):
         await ask_wire(SSE + b"\r\n" + answer, **settings)
+
+
+async def test_other_tasks_run_while_chunks_come_of_which_no_events_are_made() -> None:
+    turns: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            turns.append(time.thread_time())
+            await clock.yield_to_others()
+
+    watching = asyncio.create_task(watch())
+    await ask_wire(SSE + b"\r\n" + b"data: {}\n\n" * 6_000 + chunk({"content": "a"}, "stop") + b"data: [DONE]\n\n")
+    watching.cancel()
+    assert max(later - before for before, later in itertools.pairwise(turns)) < 0.1  # it was 0.5 s
 
 
 async def test_a_compressed_answer_is_counted_as_it_unfolds() -> None:

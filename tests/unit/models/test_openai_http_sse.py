@@ -3,13 +3,22 @@
 import copy
 import itertools
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musterd.models.openai_sse import EventParser, as_chunk, event_error, merged, read_json
+from musterd.models.openai_sse import (
+    CONSTRUCTED_VALUES,
+    UNUSED_VALUES,
+    EventParser,
+    as_chunk,
+    event_error,
+    merged,
+    read_json,
+)
 
 HEAD: dict[str, Any] = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 EVENTS = [(b"", b'{"a": 1}'), (b"error", b'{"b":\n2}'), (b"", b"[DONE]")]
@@ -165,3 +174,45 @@ def test_a_chunk_out_of_the_schema_is_taken_as_the_sdk_takes_it() -> None:
     odd: Any = as_chunk({**chunk({"content": ["x"]}, "eos"), "object": "", "service_tier": "standard"})
     assert (odd.choices[0].finish_reason, odd.service_tier) == ("eos", "standard")
     assert odd.choices[0].delta.content == ["x"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {"completion_tokens_details": [{}] * 10_000}},
+        {"choices": [{"index": 0, "delta": [{}] * 10_000}]},
+        {"usage": {"completion_tokens_details": {f"a{number}": {} for number in range(10_000)}}, "model": 1},
+    ],
+    ids=["details", "delta", "members"],
+)
+def test_a_chunk_out_of_the_schema_has_so_many_values(odd: dict[str, Any]) -> None:
+    began_at = time.thread_time()
+    with pytest.raises(ValueError, match="more than 2000 values"):
+        as_chunk({**chunk({}), **odd})
+    assert time.thread_time() - began_at < 0.06  # it was 0.3 s
+
+
+def test_a_chunk_out_of_the_schema_has_room_for_many_calls() -> None:
+    function = {"name": "add", "arguments": "{}"}
+    calls = [{"index": n, "id": f"c{n}", "type": "function", "function": function} for n in range(250)]
+    odd = as_chunk({**chunk({"tool_calls": calls}, "eos"), "object": ""})
+    assert len(odd.choices[0].delta.tool_calls or ()) == 250
+    assert CONSTRUCTED_VALUES > 250 * 7
+
+
+def test_a_chunk_within_the_schema_may_have_many_values() -> None:
+    extra: Any = as_chunk({**chunk({"content": "a"}), "prompt_token_ids": [1] * 50_000})
+    assert len(extra.prompt_token_ids) == 50_000
+
+
+def test_log_probabilities_are_dropped_if_they_are_very_many() -> None:
+    token = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
+    for count, is_kept in ((UNUSED_VALUES // 8, True), (UNUSED_VALUES // 5, False)):
+        probable = chunk({"content": "a"})
+        probable["choices"][0]["logprobs"] = {"content": [token] * count}
+        assert (as_chunk(probable).choices[0].logprobs is not None) is is_kept
+    malformed = chunk({"content": "a"})
+    malformed["choices"][0]["logprobs"] = {"content": [{}] * 50_000}
+    began_at = time.thread_time()
+    assert as_chunk(malformed).choices[0].delta.content == "a"
+    assert time.thread_time() - began_at < 0.1  # it was 0.25 s
