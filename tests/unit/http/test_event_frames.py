@@ -70,7 +70,7 @@ async def test_a_long_event_takes_no_time_of_the_event_loop() -> None:
     event = end(*views, text=TEXT)
     started = time.thread_time()
     (frame,) = await frames_of(FakeRuns(views), event)
-    assert time.thread_time() - started < 0.1  # it was 0.3 s
+    assert time.thread_time() - started < 0.1  # the event loop wrote it itself, and needed longer
     assert len(frame) > 20 * len(TEXT)
 
 
