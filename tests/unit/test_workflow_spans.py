@@ -3,6 +3,7 @@
 import json
 import time
 
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, StepState
 from musterd.features.traces.records import SpanStatus
 from musterd.features.traces.workflow_spans import container_count, container_spans
@@ -21,7 +22,7 @@ def step(path: str, started_at: float, ended_at: float | None, state: StepState 
     )
 
 
-def node(kind: str, number: int) -> dict[str, str]:
+def node(kind: str, number: int) -> JsonObject:
     return {"kind": kind, "name": f"n{number}", "step_id": f"id{number}", "step_name": f"n{number}"}
 
 
@@ -54,7 +55,7 @@ def test_many_containers_take_little_time() -> None:
 def test_many_workflows_in_a_workflow_take_little_time() -> None:
     count = 4_000
     plan = json.loads('[{"kind": "steps", "name": "a", "step_id": "1", "step_name": "a", "steps": [{"kind": "step"}]}]')
-    plans = {"": [], **{f"s0/i{number}/s0": plan for number in range(count)}}
+    plans: dict[str, list[JsonObject]] = {"": [], **{f"s0/i{number}/s0": plan for number in range(count)}}
     paths = [f"s0/i{number}/s0/s0/s0" for number in range(count)]
     started = time.thread_time()
     assert container_count(plans, paths) == count
