@@ -149,6 +149,8 @@ async def test_what_is_wrong_is_said_and_nothing_written(
 async def test_a_list_says_what_is_wrong_with_its_query(client: ServerClient) -> None:
     answer = await client.http.get("/memories", params={"limit": "0", "page": "x", "sort_order": "up"})
     assert {where[1] for where in wrong_fields(answer)} == {"limit", "page", "sort_order"}
+    long = await client.http.get("/memories", params={"search_content": "x" * 201, "topics": "y" * 256})
+    assert wrong_fields(long) == [("query", "search_content"), ("query", "topics", "0")]
     problem(await client.http.get("/memories", params={"db_id": "other"}), 404, "NOT_FOUND")
     no_ids = await client.http.request("DELETE", "/memories", json={"memory_ids": []})
     assert wrong_fields(no_ids) == [("body", "memory_ids")]

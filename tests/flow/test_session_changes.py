@@ -120,6 +120,7 @@ async def test_an_id_is_taken_once(client: ServerClient) -> None:
         ({"session_id": 1}, {}, ("body", "session_id")),
         ({"session_name": 1}, {}, ("body", "session_name")),
         ({"session_name": "\x00"}, {}, ("body", "session_name")),
+        ({"session_name": "x" * 1001}, {}, ("body", "session_name")),
         ({"session_state": [1]}, {}, ("body", "session_state")),
         ({"metadata": {"a": "\x00"}}, {}, ("body", "metadata")),
         ({}, {"type": "zzz"}, ("query", "type")),
@@ -205,6 +206,7 @@ async def test_the_shape_that_is_asked_for(client: ServerClient) -> None:
     ("changes", "place"),
     [
         ({"session_name": 1}, ("session_name",)),
+        ({"session_name": "x" * 1001}, ("session_name",)),
         ({"session_state": "x"}, ("session_state",)),
         ({"metadata": []}, ("metadata",)),
         ({"summary": "x"}, ("summary",)),
@@ -223,7 +225,7 @@ async def test_changes_that_are_none(client: ServerClient, changes: dict[str, An
     assert await client.get("/sessions/s1") == before
 
 
-@pytest.mark.parametrize("body", [{}, {"session_name": None}, {"session_name": 1}])
+@pytest.mark.parametrize("body", [{}, {"session_name": None}, {"session_name": 1}, {"session_name": "x" * 1001}])
 async def test_names_that_are_none(client: ServerClient, body: dict[str, Any]) -> None:
     await client.run("hello", session_id="s1")
     answer = await client.http.post("/sessions/s1/rename", json=body)

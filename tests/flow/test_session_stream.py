@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from musterd.service import session_subscription
 from tests.flow.test_interrupted_streams import Desk
 from tests.flow.test_resume import paged
 from tests.flow.test_scheduling import upkeep
@@ -122,6 +123,28 @@ async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> No
                     await reader.until("TeamRunCompleted")
         seq, runs, _ = json.loads(base64.urlsafe_b64decode(f"{reader.frames[-1].id}===="))
         assert (seq, list(runs)) == (5, ["r4"])
+
+
+async def test_the_cursor_does_not_grow_with_the_runs_that_were_read_to_their_end(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_subscription, "PAGE_RUNS", 2)
+    run_ids = [f"r{number}" for number in range(7)]
+    async with serve_live() as client:
+        async with asyncio.timeout(30):
+            await client.http.post("/sessions", json={"session_id": "s1"})
+            async with following(client) as reader:
+                for run_id in run_ids:
+                    await client.begin("hello", session_id="s1", run_id=run_id)
+                    await reader.until("TeamRunCompleted")
+            cursor = json.loads(base64.urlsafe_b64decode(f"{reader.frames[0].id}===="))
+            first = base64.urlsafe_b64encode(json.dumps([-1, {}, cursor[2]]).encode()).decode().rstrip("=")
+            async with following(client, first) as again:
+                for _ in run_ids:
+                    await again.until("TeamRunCompleted")
+        assert sorted_by_run(again.frames) == sorted_by_run(reader.frames)
+        cursors = [json.loads(base64.urlsafe_b64decode(f"{frame.id}====")) for frame in again.frames]
+        assert max(len(runs) for _, runs, _ in cursors) <= 2
 
 
 async def test_the_cursor_does_not_grow_with_the_runs_that_wait(serve_live: Serve) -> None:

@@ -204,6 +204,12 @@ async def test_the_shape_that_is_asked_for(client: ServerClient) -> None:
     assert (await client.get("/sessions/s1"))["team_id"] == "demo-team"
 
 
+async def test_the_text_to_search_for_is_short(client: ServerClient) -> None:
+    answer = await client.http.get("/sessions", params={"session_name": "x" * 201, "q": "x" * 201})
+    assert wrong_fields(answer) == [("query", "session_name"), ("query", "q")]
+    assert (await client.get("/sessions", session_name="x" * 200, q="x" * 200))["data"] == []
+
+
 async def test_the_name_is_the_first_message(client: ServerClient) -> None:
     await client.run("one", session_id="s1")
     await client.run("two", session_id="s1")

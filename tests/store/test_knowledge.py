@@ -7,6 +7,7 @@ import pytest
 
 from musterd.core.knowledge_filters import EQ
 from musterd.features.knowledge import chunk_store, sources, store
+from musterd.features.knowledge.metadata_search import matching_ids
 from musterd.features.knowledge.records import (
     Content,
     ContentFilter,
@@ -250,7 +251,10 @@ async def test_a_list_is_filtered_by_the_rule_of_owners(database: Database) -> N
     await add(database, "c", metadata={"n": 2})
 
     async def names(query: ContentFilter, viewer: Viewer) -> tuple[list[str], int]:
-        page, total = await database.scan(lambda tx: store.search(tx, "docs", query, viewer))
+        ids = None
+        if query.metadata is not None:
+            ids = await matching_ids(database, "docs", viewer, query.metadata)
+        page, total = await database.scan(lambda tx: store.search(tx, "docs", query, viewer, ids))
         return [content.name for content in page], total
 
     by_name = ContentFilter(sort_by="name", is_descending=False)

@@ -287,7 +287,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     transitions.CANCEL: {"run_id": "r70", "state": "ready", "now": 1.0, "by": "client"},
     transitions.FAIL: {"run_id": "r70", "state": "ready", "attempt": 1, "now": 1.0, "code": "deadline"},
     sessions.TAKE_SEQ: {"session_id": "s7"},
-    runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
+    runs.NAMED: {"run_ids": '["r70", "r71"]'},
     run_forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
     run_forks.OUTLINE: {"origin": "r70"},
     run_forks.COPY_STEPS: {"root": "r71", "origin": "r70", "paths": "[]"},

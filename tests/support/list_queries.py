@@ -244,7 +244,8 @@ def _contents(most: int) -> Iterator[Case]:
         for order in knowledge.SORTABLE:
             for down in (True, False):
                 query = ContentFilter(**chosen, sort_by=order, is_descending=down)
-                search = _bound(knowledge.search, "docs", query, Viewer(owner="ada"))
+                ids = ["a"] if "metadata" in chosen else None
+                search = _bound(knowledge.search, "docs", query, Viewer(owner="ada"), ids)
                 yield "contents", list(chosen), _label(order, down, CALLERS[0]), search
 
 

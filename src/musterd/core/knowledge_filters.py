@@ -12,8 +12,8 @@ chunks are ranked.
 - CONTAINS and STARTSWITH ignore case.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from musterd.core.jsontypes import Json, JsonObject
@@ -25,11 +25,13 @@ COMBINATORS = ("AND", "OR", "NOT")
 MAX_DEPTH = 10
 """How deeply expressions may be nested."""
 MAX_CONDITIONS = 1000
-"""The most comparisons in a filter, and the most values of an IN."""
+"""The most comparisons in a filter. Each value of an IN counts as one."""
 _TEXT_COMPARATORS = frozenset({"CONTAINS", "STARTSWITH"})
 _ORDER_COMPARATORS = frozenset({"GT", "GTE", "LT", "LTE"})
 _LITERALS = {"true": True, "false": False}
 _LONGEST_NUMBER = 40
+_LONGEST_SHOWN = 60
+"""How many characters of a value an error repeats."""
 
 
 class FilterInvalid(ValueError):
@@ -58,6 +60,10 @@ class Comparison(_Expression):
     op: Comparator
     key: str
     value: Json
+    values: "_Values | None" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _Values(self.value) if self.op == "IN" else None)
 
     def to_dict(self) -> JsonObject:
         """The expression as JSON."""
@@ -159,88 +165,126 @@ def parse_filters(value: Json) -> Filter | None:
 
     :raises FilterInvalid: it describes none.
     """
-    if value is None:
-        return None
-    if isinstance(value, list | tuple):
-        conditions = tuple(condition for item in value if (condition := _parsed(item)) is not None)
-    else:
-        conditions = () if (condition := _parsed(value)) is None else (condition,)
-    if not conditions:
-        return None
-    filters = conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
-    if (count := _count(filters)) > MAX_CONDITIONS:
-        raise FilterInvalid(f"A filter has at most {MAX_CONDITIONS} conditions, not {count}.")
-    return filters
+    return None if value is None else _Parser().filters(value)
 
 
-def _parsed(value: Json) -> Filter | None:
-    """The filter of an object in either form; None for an empty one."""
-    if not isinstance(value, Mapping):
-        raise FilterInvalid(
-            'A filter is an object like {"country": "no"}, an expression like {"op": "EQ", "key": "country", "value": '
-            f'"no"}}, or a list of these, not {_shortened(value)}.'
+class _Parser:
+    """Parses one filter, and refuses it as soon as it has too many conditions."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def filters(self, value: Json) -> Filter | None:
+        """The filter of a list or of a single condition; None for no condition."""
+        items = value if isinstance(value, list | tuple) else [value]
+        if len(items) > MAX_CONDITIONS:
+            raise _too_many()
+        conditions = tuple(condition for item in items if (condition := self._parsed(item)) is not None)
+        if not conditions:
+            return None
+        return conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
+
+    def _parsed(self, value: Json) -> Filter | None:
+        """The filter of an object in either form; None for an empty one."""
+        if not isinstance(value, Mapping):
+            raise FilterInvalid(
+                'A filter is an object like {"country": "no"}, an expression like {"op": "EQ", "key": "country", '
+                f'"value": "no"}}, or a list of these, not {_shortened(value)}.'
+            )
+        if "op" in value:
+            return self._expression(value, 1)
+        conditions = tuple(
+            self._comparison("IN" if isinstance(item, list | tuple) else "EQ", key, item) for key, item in value.items()
         )
-    if "op" in value:
-        return _expression(value, 1)
-    conditions = tuple(
-        _comparison("IN" if isinstance(item, list | tuple) else "EQ", key, item) for key, item in value.items()
-    )
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
+        if not conditions:
+            return None
+        return conditions[0] if len(conditions) == 1 else Combination("AND", conditions)
+
+    def _expression(self, value: Json, depth: int) -> Filter:
+        if depth > MAX_DEPTH:
+            raise FilterInvalid(f"Filters are nested at most {MAX_DEPTH} levels deep.")
+        if not isinstance(value, Mapping) or "op" not in value:
+            raise FilterInvalid(f'A condition is an expression with an "op", not {_shortened(value)}.')
+        op = value["op"]
+        if op in COMPARATORS:
+            operand = next((value[name] for name in ("value", "values") if name in value), None)
+            if "key" not in value or not ("value" in value or "values" in value):
+                raise FilterInvalid(f'{op} needs "key" and "{"values" if op == "IN" else "value"}".')
+            return self._comparison(op, value["key"], operand)
+        if op not in COMBINATORS:
+            names = ", ".join((*COMPARATORS, *COMBINATORS))
+            raise FilterInvalid(f"{_shortened(op)} is not an operator; use one of {names}.")
+        conditions = [value["condition"]] if "condition" in value else value.get("conditions")
+        if not isinstance(conditions, list | tuple) or not conditions:
+            name = '"condition"' if op == "NOT" else '"conditions", a list'
+            raise FilterInvalid(f"{op} needs {name}.")
+        return Combination(op, tuple(self._expression(condition, depth + 1) for condition in conditions))
+
+    def _comparison(self, op: Comparator, key: Json, value: Json) -> Comparison:
+        if not isinstance(key, str):
+            raise FilterInvalid(f"{op}: the key is a text, not {_shortened(key)}.")
+        self._count += max(1, len(value)) if op == "IN" and isinstance(value, list | tuple) else 1
+        if self._count > MAX_CONDITIONS:
+            raise _too_many()
+        if op == "IN":
+            if not isinstance(value, list | tuple) or not all(map(_is_scalar, value)):
+                needs = "IN needs a list of texts, numbers or truth values"
+                raise FilterInvalid(f"'{key}': {needs}, not {_shortened(value)}.")
+            return Comparison(op, key, list(value))
+        if (problem := _operand_problem(op, value)) is not None:
+            raise FilterInvalid(f"'{key}': {problem}.")
+        return Comparison(op, key, value)
 
 
-def _expression(value: Json, depth: int) -> Filter:
-    if depth > MAX_DEPTH:
-        raise FilterInvalid(f"Filters are nested at most {MAX_DEPTH} levels deep.")
-    if not isinstance(value, Mapping) or "op" not in value:
-        raise FilterInvalid(f'A condition is an expression with an "op", not {_shortened(value)}.')
-    op = value["op"]
-    if op in COMPARATORS:
-        operand = next((value[name] for name in ("value", "values") if name in value), None)
-        if "key" not in value or not ("value" in value or "values" in value):
-            raise FilterInvalid(f'{op} needs "key" and "{"values" if op == "IN" else "value"}".')
-        return _comparison(op, value["key"], operand)
-    if op not in COMBINATORS:
-        names = ", ".join((*COMPARATORS, *COMBINATORS))
-        raise FilterInvalid(f"{_shortened(op)} is not an operator; use one of {names}.")
-    conditions = [value["condition"]] if "condition" in value else value.get("conditions")
-    if not isinstance(conditions, list | tuple) or not conditions:
-        name = '"condition"' if op == "NOT" else '"conditions", a list'
-        raise FilterInvalid(f"{op} needs {name}.")
-    return Combination(op, tuple(_expression(condition, depth + 1) for condition in conditions))
-
-
-def _comparison(op: Comparator, key: Json, value: Json) -> Comparison:
-    if not isinstance(key, str):
-        raise FilterInvalid(f"{op}: the key is a text, not {_shortened(key)}.")
-    if op == "IN":
-        if not isinstance(value, list | tuple) or not all(map(_is_scalar, value)):
-            raise FilterInvalid(f"'{key}': IN needs a list of texts, numbers or truth values, not {_shortened(value)}.")
-        if len(value) > MAX_CONDITIONS:
-            raise FilterInvalid(f"'{key}': IN takes at most {MAX_CONDITIONS} values, not {len(value)}.")
-        return Comparison(op, key, list(value))
+def _operand_problem(op: Comparator, value: Json) -> str | None:
+    """Why a comparison other than IN does not take this value."""
     if op in _TEXT_COMPARATORS and not isinstance(value, str):
-        raise FilterInvalid(f"'{key}': {op} needs a text, not {_shortened(value)}.")
+        return f"{op} needs a text, not {_shortened(value)}"
     if op in _ORDER_COMPARATORS and (isinstance(value, bool) or not isinstance(value, str | int | float)):
-        raise FilterInvalid(f"'{key}': {op} needs a number or a text, not {_shortened(value)}.")
+        return f"{op} needs a number or a text, not {_shortened(value)}"
     if not _is_scalar(value):
         fix = "use IN for a list" if isinstance(value, list | tuple) else "use a text, a number or a truth value"
-        raise FilterInvalid(f"'{key}': {op} does not take {_shortened(value)}; {fix}.")
-    return Comparison(op, key, value)
+        return f"{op} does not take {_shortened(value)}; {fix}"
+    return None
+
+
+def _too_many() -> FilterInvalid:
+    return FilterInvalid(f"A filter has at most {MAX_CONDITIONS} conditions. Each value of an IN counts as one.")
 
 
 def _is_scalar(value: Json) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _count(filters: Filter) -> int:
-    return 1 if isinstance(filters, Comparison) else sum(map(_count, filters.conditions))
-
-
 def _shortened(value: Json) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    text = ""
+    for part in _written(value):
+        text += part
+        if len(text) > _LONGEST_SHOWN:
+            return f"{text[: _LONGEST_SHOWN - 1]}…"
+    return text
+
+
+def _written(value: Json) -> Iterator[str]:
+    """``repr`` in parts, so that only the beginning of a large value is written."""
+    if isinstance(value, list):
+        yield "["
+        for number, item in enumerate(value):
+            yield ", " if number else ""
+            yield from _written(item)
+        yield "]"
+    elif isinstance(value, dict):
+        yield "{"
+        for number, (name, item) in enumerate(value.items()):
+            yield f"{', ' if number else ''}{_beginning(name)!r}: "
+            yield from _written(item)
+        yield "}"
+    else:
+        yield repr(_beginning(value))
+
+
+def _beginning(value: Json) -> Json:
+    return value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value
 
 
 # --- the meaning ------------------------------------------------------------------------------------
@@ -255,19 +299,16 @@ def matches(filters: Filter | None, metadata: Mapping[str, Json]) -> bool:
         if filters.op == "AND":
             return all(results)
         return any(results) if filters.op == "OR" else not any(results)
-    if filters.op == "NEQ":
-        return not _any_satisfies("EQ", metadata.get(filters.key), filters.value)
-    return _any_satisfies(filters.op, metadata.get(filters.key), filters.value)
-
-
-def _any_satisfies(op: Comparator, stored: Json, value: Json) -> bool:
+    stored = metadata.get(filters.key)
     items = stored if isinstance(stored, list) else [stored]
-    return any(_satisfies(op, item, value) for item in items)
+    if filters.values is not None:
+        return any(map(filters.values.have, items))
+    if filters.op == "NEQ":
+        return not any(_satisfies("EQ", item, filters.value) for item in items)
+    return any(_satisfies(filters.op, item, filters.value) for item in items)
 
 
 def _satisfies(op: Comparator, stored: Json, value: Json) -> bool:
-    if op == "IN":
-        return any(_equals(stored, item) for item in value)
     if op in _TEXT_COMPARATORS:
         if not isinstance(stored, str):
             return False
@@ -283,6 +324,41 @@ def _equals(stored: Json, value: Json) -> bool:
     if isinstance(stored, bool) or isinstance(value, bool):  # True == 1 in Python
         return stored is value
     return _is_scalar(stored) and bool(stored == value)
+
+
+class _Values:
+    """The values of an IN, so that one look says whether one of them equals a stored value, as :func:`_equals` does.
+
+    The sets are apart by type, because ``True == 1`` in Python.
+    """
+
+    __slots__ = ("_has_null", "_numbers", "_spelt_numbers", "_spelt_truths", "_texts", "_truths")
+
+    def __init__(self, values: Sequence[Json]) -> None:
+        self._texts = {value for value in values if isinstance(value, str)}
+        self._truths = {value for value in values if isinstance(value, bool)}
+        self._numbers = {value for value in values if _is_number(value)}
+        self._has_null = None in values
+        self._spelt_truths = {_read(text, True) for text in self._texts}
+        self._spelt_numbers = {_read(text, 0) for text in self._texts}
+
+    def have(self, stored: Json) -> bool:
+        """Whether one of the values equals ``stored``."""
+        if stored is None:
+            return self._has_null
+        if isinstance(stored, bool):
+            return stored in self._truths or stored in self._spelt_truths
+        if isinstance(stored, str):
+            return (
+                stored in self._texts
+                or (bool(self._numbers) and _read(stored, 0) in self._numbers)
+                or (bool(self._truths) and _read(stored, True) in self._truths)
+            )
+        return _is_number(stored) and (stored in self._numbers or stored in self._spelt_numbers)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_in_order(op: Comparator, stored: Json, value: Json) -> bool:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from weakref import WeakValueDictionary
 
-from musterd.core import clock
-from musterd.core.events import Event
-from musterd.core.records import RunRow
+from musterd.core import clock, long_json
+from musterd.core.events import Event, EventKind
+from musterd.core.records import RunRow, RunView
+from musterd.core.threads import in_thread
 from musterd.engine.broadcaster import Flush
 from musterd.service.runs import RunService
 from musterd.wire import sse
@@ -50,14 +51,21 @@ class RunFrames:
         if not self._renderer.can_place(event):  # the event that started its run was not rendered here
             rows = await self._runs.following.tree(self._root)
             self._renderer.learn({row.run_id: RunIdentity.of(row) for row in rows})
-        run_ids = member_ids(event)
-        if not run_ids:
-            return self._frames.frame(event, index)
-        # A fork's members may be runs of the run that it was forked from.
-        other_tree_ids = run_ids if self._root.forked_from is not None else ()
-        views = await self._runs.members(self._root, other_tree_ids)
-        members = {view.row.run_id: view for view in views}
-        return self._frames.frame(event, index, [members[run_id] for run_id in run_ids if run_id in members])
+        members: list[RunView] = []
+        if run_ids := member_ids(event):
+            views = {view.row.run_id: view for view in await self._runs.named(self._root, run_ids)}
+            members = [views[run_id] for run_id in run_ids if run_id in views]
+        if _is_long(event, members):
+            return await in_thread(self._frames.long_frame, event, index, members)
+        return self._frames.frame(event, index, members)
+
+
+def _is_long(event: Event, members: Sequence[RunView]) -> bool:
+    """Whether the event takes so long to write that it must not hold up other tasks."""
+    if event.kind is EventKind.CONTENT:
+        return False
+    characters = long_json.characters_of(event.data) + sum(view.characters for view in members)
+    return characters > long_json.LONG_BYTES
 
 
 class FramesOfRuns:

@@ -26,6 +26,7 @@ from musterd.wire.pages import MAX_PAGES, PAGE_LIMIT
 from musterd.wire.problems import Problems
 
 Model = TypeVar("Model", bound="Parameters")
+MAX_SEARCH_CHARACTERS = 200
 
 
 def _require_storable(text: str) -> str:
@@ -42,6 +43,8 @@ def _require_no_control(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_require_storable)]
 """Text without NUL and lone surrogates."""
+SearchText = Annotated[Text, Field(max_length=MAX_SEARCH_CHARACTERS)]
+"""A part of a text to search for. A database needs up to its length times that of each text."""
 Identifier = Annotated[Text, Field(max_length=MAX_LENGTH), AfterValidator(_require_no_control)]
 """An opaque id that a client may choose: up to 255 characters, no control characters."""
 
@@ -99,12 +102,8 @@ def invalid(problems: Iterable[tuple[Sequence[str | int], str, str, Any]]) -> Va
 
 
 def comma_separated(values: list[str]) -> list[str]:
-    """The items of texts that are separated by commas."""
+    """The items of a query parameter that may be repeated, each value a list separated by commas."""
     return [item for text in values for part in text.split(",") if (item := part.strip())]
-
-
-CommaSeparated = Annotated[list[Text], BeforeValidator(comma_separated)]
-"""A query parameter that may be repeated, each value a list separated by commas."""
 
 
 class Parameters(BaseModel):

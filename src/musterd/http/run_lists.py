@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from musterd.core.callers import Caller
 from musterd.http.operation import operation
-from musterd.http.parameters import Query, Text
+from musterd.http.parameters import Query, SearchText, Text
 from musterd.http.server import Server
 from musterd.store.run_lists import RunsQuery
 from musterd.store.run_search import SEARCHED_RUNS
@@ -23,7 +23,6 @@ from musterd.wire.states import STATUSES, parse_statuses
 
 MAX_TIME = 2**53
 """The latest time of a filter, in unix seconds. Databases cannot compare larger integers."""
-MAX_SEARCH_CHARACTERS = 200
 
 
 def _require_cursor(text: Any) -> Any:
@@ -34,9 +33,6 @@ def _require_cursor(text: Any) -> Any:
 
 
 Cursor = Annotated[RunPosition, BeforeValidator(_require_cursor), WithJsonSchema({"type": "string"})]
-
-
-SearchText = Annotated[Text, Field(max_length=MAX_SEARCH_CHARACTERS)]
 
 
 class RunView(StrEnum):

@@ -17,7 +17,7 @@ from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.session_subscription import SessionSubscription, SubscribedRun
 from musterd.wire import sse
-from musterd.wire.cursors import cursor_text, parse_cursor
+from musterd.wire.cursors import CursorTexts, parse_cursor
 from musterd.wire.events import is_content_only
 from musterd.wire.sse import SessionStreamEvent
 
@@ -44,10 +44,11 @@ class SessionSource:
         """The frames that can be sent now."""
         async for followed, flush in self.reading.available():
             frames, body = await self._rendered(followed, flush), bytearray()
+            cursors = CursorTexts(self.reading.cursor_beside(followed), followed.root.run_id)
             for offset, event in enumerate(flush.events):
                 followed.note(event, flush.first_index + offset)
                 if self._shows(event, followed):
-                    body += sse.with_cursor(frames[offset], cursor_text(self.reading.cursor))
+                    body += sse.with_cursor(frames[offset], cursors.text(followed.last_index))
             if followed.has_ended:
                 self._frames_of.pop(followed.root.run_id, None)
             if body:

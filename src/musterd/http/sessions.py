@@ -23,6 +23,7 @@ from musterd.http.parameters import (
     JsonObjectField,
     PageQuery,
     Parameters,
+    SearchText,
     SortOrder,
     TableQuery,
     Text,
@@ -45,6 +46,7 @@ from musterd.wire.states import STATUSES, parse_statuses
 from musterd.wire.workflows import declared_steps
 
 DEFAULT_ORDER = "created_at"
+MAX_NAME_CHARACTERS = 1000
 
 _TAG = "Sessions"
 _READ, _WRITE, _DELETE = "sessions:read", "sessions:write", "sessions:delete"
@@ -71,6 +73,9 @@ _KINDS: dict[SessionType | None, ComponentKind] = {
 }
 
 
+_Name = Annotated[Text, Field(max_length=MAX_NAME_CHARACTERS)]
+
+
 class SessionUserQuery(TableQuery):
     """The query of operations that can be limited to one user's sessions."""
 
@@ -88,8 +93,10 @@ class SessionsQuery(PageQuery, SessionQuery):
 
     type: SessionType | None = Field(None, description="Only sessions of teams, of agents, or of workflows")
     component_id: Text | None = Field(None, description="Only sessions of this team, agent or workflow")
-    session_name: Text | None = Field(None, description="Only sessions whose name contains this, in any case")
-    q: Text | None = Field(None, description="Only sessions whose name or first message contains this, in any case")
+    session_name: SearchText | None = Field(None, description="Only sessions whose name contains this, in any case")
+    q: SearchText | None = Field(
+        None, description="Only sessions whose name or first message contains this, in any case"
+    )
     status: list[str] = Field(
         default_factory=list,
         description="Only sessions with a run in any of these states, in any case; once all runs have finished, the "
@@ -170,7 +177,7 @@ class SessionFields(Body):
 
     empty_texts = frozenset({"session_name"})
 
-    session_name: Text | None = Field(None, description="Its name. Without one, clients see the first message.")
+    session_name: _Name | None = Field(None, description="Its name. Without one, clients see the first message.")
     session_state: JsonObjectField | None = Field(None, description="Its state, as its runs read it.")
     metadata: JsonObjectField | None = Field(None, description="Anything else to keep with it.")
 
@@ -270,7 +277,7 @@ class UpdateSessionRequest(SessionFields):
 class RenameSessionRequest(Body):
     """The new name of a session."""
 
-    session_name: Text = Field(description="The name; it may be empty.")
+    session_name: _Name = Field(description="The name; it may be empty.")
 
 
 _SessionIdText = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_LENGTH})]

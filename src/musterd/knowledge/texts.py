@@ -2,13 +2,15 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 
 from musterd.knowledge.problems import Unreadable
 
 SAMPLE_BYTES = 64 * 1024
 """How much of a content tells whether it is text."""
-PART_CHARS = 64 * 1024
-"""How much of a text is cleaned in one call."""
+PART_LENGTH = 64 * 1024
+"""How much of a text is decoded or cleaned in one call. One call for a long text would hold Python's lock, and so the
+whole server, for seconds."""
 MAX_CONTROL_SHARE = 0.01
 """The share of control characters above which a content in no known encoding is not text."""
 
@@ -19,6 +21,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+"""The decoders of contents without a mark, which the decoders of parts require."""
 # Encodings that a content may name itself. Others of Python's are no encodings of documents, such as punycode.
 _CHARSET = re.compile(r"(utf|iso|latin|windows|cp|us-ascii|ascii|gb|big5|shift|euc|koi|mac)[\w-]*", re.IGNORECASE)
 _CONTROLS = r"\x00-\x08\x0b\x0e-\x1f\x7f"
@@ -35,8 +39,8 @@ def encoding_of(content: bytes, charset: str | None = None) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return encoding
-    if charset and _CHARSET.fullmatch(charset) and _is_known(charset):
-        return charset
+    if charset and (name := _decoder_name(charset)) is not None:
+        return name
     sample = content[:SAMPLE_BYTES]
     if b"\0" in sample:
         raise Unreadable("The content is not text, and not a file of a kind that can be read.")
@@ -55,20 +59,39 @@ def decoded(content: bytes, charset: str | None = None) -> str:
 
     :raises Unreadable: the content is not text.
     """
-    return content.decode(encoding_of(content, charset), "replace")
+    decoder = codecs.getincrementaldecoder(encoding_of(content, charset))("replace")
+    parts = (content[start : start + PART_LENGTH] for start in range(0, len(content), PART_LENGTH))
+    return "".join([*map(decoder.decode, parts), decoder.decode(b"", final=True)])
 
 
 def cleaned(text: str) -> str:
     """``text`` without control characters, soft hyphens and halves of characters, with ``\\n`` between its lines."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # In parts, because one call for a long text would hold Python's lock, and so the whole server, for a second.
-    parts = (text[start : start + PART_CHARS] for start in range(0, len(text), PART_CHARS))
-    return "".join(_DROPPED.sub("", part).encode("utf-8", "replace").decode() for part in parts)
+    return "".join(map(_cleaned_part, _parts(text)))
 
 
-def _is_known(charset: str) -> bool:
+def _parts(text: str) -> Iterator[str]:
+    """``text`` in parts, none of which ends within ``\\r\\n``."""
+    start = 0
+    while start < len(text):
+        end = start + PART_LENGTH
+        if text[end - 1 : end + 1] == "\r\n":
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _cleaned_part(text: str) -> str:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _DROPPED.sub("", lines).encode("utf-8", "replace").decode()
+
+
+def _decoder_name(charset: str) -> str | None:
+    """The name of the decoder of an encoding that a content names; None: it is not an encoding of documents."""
+    if not _CHARSET.fullmatch(charset):
+        return None
     try:
-        codecs.lookup(charset)
+        name = codecs.lookup(charset).name
     except LookupError:
-        return False
-    return True
+        return None
+    # Documents are not in UTF-7, and a decoder of parts would read one long sequence of it again for each part.
+    return None if name == "utf-7" else _WITHOUT_MARK.get(name, name)

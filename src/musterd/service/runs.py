@@ -321,6 +321,10 @@ class RunService:
             lambda tx: runs.members(SessionTx(tx, run.session_id), run.root_id, other_run_ids)
         )
 
+    async def named(self, root: RunRow, run_ids: Sequence[str]) -> list[RunView]:
+        """Member runs by id, with their payload: of the tree of ``root``, or of a run that it was forked from."""
+        return await self._resources.database.scan(lambda tx: runs.named(SessionTx(tx, root.session_id), run_ids))
+
     # --- subscribe --------------------------------------------------------------------------------
 
     def subscribe(self, run_id: str) -> RunSubscription:

@@ -4,7 +4,7 @@ There is no order across runs. Each run has its own :class:`RunSubscription`, an
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -15,6 +15,7 @@ from musterd.core.errors import NotFound, StoreUnavailable
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.session_cursors import Cursor
+from musterd.core.states import RunState
 from musterd.engine.broadcaster import Flush
 from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
@@ -72,7 +73,7 @@ class SessionSubscription:
         self._bell = Wakeup()
         self._watch = resources.broadcaster.watch(session_id, self._bell)
         self._position = Cursor()
-        self._cursor_indexes: Mapping[str, int] = {}
+        self._cursor_indexes: dict[str, int] = {}
         self._runs: dict[str, SubscribedRun] = {}
         self._retry_at = math.inf
         self._on_dropped: Callable[[], object] = lambda: None
@@ -94,7 +95,7 @@ class SessionSubscription:
         if roots_and_cursor is None:
             raise NotFound(f"Session with ID {session_id} not found")
         roots, self._position = roots_and_cursor
-        self._cursor_indexes = self._position.runs
+        self._cursor_indexes = dict(self._position.runs)
         await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
         # The read above finds only runs that the cursor names. Those that were accepted since are found by a look.
         if cursor is not None:
@@ -102,23 +103,25 @@ class SessionSubscription:
             if self.is_closed:
                 raise NotFound(f"Session with ID {session_id} not found")
 
-    @property
-    def cursor(self) -> Cursor:
-        """The subscriber's current position.
+    def cursor_beside(self, run: SubscribedRun) -> Cursor:
+        """The subscriber's current position in all runs but ``run``, of which it has read an event.
 
         Unread runs at the end of the session's queue are not named, however many there are. Instead ``seq`` stops
         before them, so that they are found again as new runs.
         """
-        unread_seqs = {run.root.seq for run in self._runs.values() if run.is_unread}
+        others = [other for other in self._runs.values() if other is not run]
+        unread_seqs = {other.root.seq for other in others if other.is_unread}
         seq = self._position.seq
         while seq in unread_seqs:
             seq -= 1
         indexes = {
-            run_id: run.last_index
-            for run_id, run in self._runs.items()
-            if not run.is_unread or run.root.seq is None or run.root.seq <= seq
+            other.root.run_id: other.last_index
+            for other in others
+            if not other.is_unread or other.root.seq is None or other.root.seq <= seq
         }
-        return replace(self._position, seq=seq, runs={**self._cursor_indexes, **indexes})
+        indexes = {**self._cursor_indexes, **indexes}
+        indexes.pop(run.root.run_id, None)
+        return replace(self._position, seq=seq, runs=indexes)
 
     @property
     def is_closed(self) -> bool:
@@ -144,6 +147,7 @@ class SessionSubscription:
             if run.has_ended or run.subscription.is_closed:
                 run.has_ended = True
                 self._leave(run)
+                self._forget_unless_found_again(run)
                 # A message that the run did not take begins the session's next run when the run ends: look for it.
                 self._watch.has_changed = True
 
@@ -167,8 +171,7 @@ class SessionSubscription:
     async def _look(self) -> None:
         """Find new runs, and forget runs whose end was read before this look.
 
-        A run that ended is kept until a look has reached the end of the session's queue. Until then it may be found
-        again at a later place in the queue, and must not be read a second time.
+        A run that ended and may be found again is kept until a look has reached the end of the session's queue.
         """
         ended_ids = [run_id for run_id, run in self._runs.items() if run.has_ended]
         self._watch.has_changed = False  # before reading: a change during the read sets it again
@@ -197,6 +200,16 @@ class SessionSubscription:
         # Their ends were read, and after that the queue was read to its end: no look finds them again.
         for run_id in ended_ids:
             del self._runs[run_id]
+
+    def _forget_unless_found_again(self, run: SubscribedRun) -> None:
+        """Forget a run that ended, so that cursors do not name it. One that a look may find must not be read twice.
+
+        Looks find runs by their place in the queue. Only a delayed run gets a later place, when it is due.
+        """
+        root = run.root
+        if root.state is not RunState.SCHEDULED and root.seq is not None and root.seq <= self._position.seq:
+            del self._runs[root.run_id]
+            self._cursor_indexes.pop(root.run_id, None)
 
     async def _subscribe_to(self, roots: Iterable[tuple[RunRow, int]]) -> None:
         for root, after in roots:

@@ -121,8 +121,11 @@ def _by_requirement(
 ) -> dict[str, tuple[ApprovalRow, Decision]]:
     """The decisions by requirement id, without those that do not decide anything yet."""
     by_requirement: dict[str, tuple[ApprovalRow, Decision]] = {}
+    by_key = _by_key(rows)
     for sent in decisions:
-        row = _row_of(rows, sent)
+        if (row := by_key.get(sent.key)) is None:
+            problem = f"The run is not waiting for {sent.key[:100]}"
+            raise InvalidInput.at(_location(sent), "unknown_requirement", problem)
         _require_its_list(sent, row.requirement)
         decision = effective_decision(sent, row.requirement)
         if decision is None:
@@ -136,14 +139,14 @@ def _by_requirement(
     return by_requirement
 
 
-def _row_of(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
-    """The approval that the decision is about: the latest one with its id, tool call id or step id."""
-    for row in reversed(rows):
+def _by_key(rows: Sequence[ApprovalRow]) -> dict[str | None, ApprovalRow]:
+    """The approvals by what a decision may name: their id, tool call id or step id. The latest one has precedence."""
+    by_key: dict[str | None, ApprovalRow] = {}
+    for row in rows:
         requirement = row.requirement
-        if decision.key in (requirement.id, requirement.tool.id, (requirement.step or {}).get("step_id")):
-            return row
-    problem = f"The run is not waiting for {decision.key[:100]}"
-    raise InvalidInput.at(_location(decision), "unknown_requirement", problem)
+        step_id = (requirement.step or {}).get("step_id")
+        by_key.update(dict.fromkeys((requirement.id, requirement.tool.id, step_id), row))
+    return by_key
 
 
 def _location(decision: Decision) -> tuple[str, str]:

@@ -173,14 +173,16 @@ def _joined(text: list[_Piece], first_index: int) -> Stored:
 
     :param first_index: the first index of the joined events. A cursor at or after it was given out with joined events.
     """
-    content, cuts = dict.fromkeys(TEXTS, ""), []
+    parts, lengths, cuts = {name: list[str]() for name in TEXTS}, dict.fromkeys(TEXTS, 0), []
     for piece in text:
         for name in TEXTS:
-            content[name] += piece.event[3].get(name) or ""
+            part = piece.event[3].get(name) or ""
+            parts[name].append(part)
+            lengths[name] += len(part)
         if piece.index < first_index:
-            cuts.append([piece.index, *(len(content[name]) for name in TEXTS)])
+            cuts.append([piece.index, *lengths.values()])
     kind, run_id, _, data, path = text[0].event
-    joined_data = {**data, **{name: value for name, value in content.items() if value}, CUTS: cuts}
+    joined_data = {**data, **{name: "".join(parts[name]) for name in TEXTS if lengths[name]}, CUTS: cuts}
     return [kind, run_id, text[-1].event[2], joined_data, path]
 
 

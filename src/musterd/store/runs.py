@@ -52,9 +52,7 @@ MEMBERS = Statement(
     "run_members",
     _VIEW + "r.root_id = :root_id AND r.shard = :shard AND r.parent_id IS NOT NULL ORDER BY r.created_at",
 )
-MEMBERS_ELSEWHERE = Statement(
-    "run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) AND r.shard = :shard ORDER BY r.created_at"
-)
+NAMED = Statement("runs_named", _VIEW + "IN_LIST(r.run_id, :run_ids) AND r.shard = :shard ORDER BY r.created_at")
 AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
     "runs_ahead",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND shard = :shard)
@@ -203,8 +201,13 @@ async def members(tx: SessionTx, root_id: str, elsewhere: Sequence[str] = ()) ->
 
     :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
     """
-    taken_over = await tx.all(MEMBERS_ELSEWHERE, {"run_ids": json.dumps(list(elsewhere))}) if elsewhere else ()
-    return [await run_view(tx, row) for row in (*taken_over, *await tx.all(MEMBERS, {"root_id": root_id}))]
+    taken_over = await named(tx, elsewhere) if elsewhere else []
+    return [*taken_over, *[await run_view(tx, row) for row in await tx.all(MEMBERS, {"root_id": root_id})]]
+
+
+async def named(tx: SessionTx, run_ids: Sequence[str]) -> list[RunView]:
+    """The runs with these ids, in order of their start."""
+    return [await run_view(tx, row) for row in await tx.all(NAMED, {"run_ids": json.dumps(list(run_ids))})]
 
 
 async def tree(tx: SessionTx, root_id: str) -> list[RunRow]:

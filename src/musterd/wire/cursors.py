@@ -14,10 +14,27 @@ CURSOR_CHARACTERS = 256 * 1024
 _WHOLE_LIMIT = 2**53
 
 
-def cursor_text(cursor: Cursor) -> str:
-    """The text of a stream's cursor: how far its subscriber has read each run of the session."""
-    text = jsontext.dumps([cursor.seq, dict(cursor.runs), cursor.session_created_at])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+class CursorTexts:
+    """The texts of a stream's cursors that differ only in how far the subscriber has read one run.
+
+    :param others: how far it has read all other runs.
+    """
+
+    def __init__(self, others: Cursor, run_id: str) -> None:
+        runs = jsontext.dumps(dict(others.runs))[1:-1]
+        beginning = f"[{others.seq},{{{runs}{',' if runs else ''}"
+        # Spaces up to a multiple of three bytes: then the base64 of the beginning is that of each text.
+        self._beginning = _base64(beginning + " " * (-len(beginning.encode()) % 3))
+        self._run_id = jsontext.dumps(run_id)
+        self._end = f"}},{jsontext.dumps(others.session_created_at)}]"
+
+    def text(self, index: int) -> str:
+        """The text of the cursor of a subscriber that has read the run's event with this index."""
+        return self._beginning + _base64(f"{self._run_id}:{index}{self._end}").rstrip("=")
+
+
+def _base64(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def parse_cursor(text: str, where: tuple[str, ...]) -> Cursor:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from musterd.core import jsontext
+from musterd.core import jsontext, long_json
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunView
 from musterd.wire.events import EventRenderer, event_name
@@ -65,8 +65,18 @@ def frame(name: str, payload: dict[str, Any], index: int | None = None) -> bytes
     :param name: the event's name; ``payload`` repeats it in ``event``.
     :param index: the event's index in its root run; None for what is no event of a run (``replay``, …).
     """
+    return _as_bytes(f"{_head(name, index)}{jsontext.dumps(payload)}\n\n")
+
+
+def _long_frame(name: str, payload: dict[str, Any], index: int) -> bytes:
+    """The same for a long event: no call holds Python's lock for long."""
+    pieces = map(_without_line_breaks, long_json.pieces(payload))
+    return b"".join([_as_bytes(_head(name, index)), *pieces, b"\n\n"])
+
+
+def _head(name: str, index: int | None) -> str:
     where = "" if index is None else f"id: {index}\n"
-    return _as_bytes(f"event: {name}\n{where}data: {jsontext.dumps(payload)}\n\n")
+    return f"event: {name}\n{where}data: "
 
 
 def json_of(event_frame: bytes) -> bytes:
@@ -97,6 +107,11 @@ class EventFrames:
         name, payload = self._renderer.render(event, index, members)
         return frame(name, payload, index)
 
+    def long_frame(self, event: Event, index: int, members: Sequence[RunView] = ()) -> bytes:
+        """The same as :meth:`frame` for a long event. Meant for a thread: no call holds Python's lock for long."""
+        name, payload = self._renderer.render(event, index, members)
+        return _long_frame(name, payload, index)
+
     def _delta(self, event: Event, index: int) -> bytes:
         parts = self._deltas.get(event.run_id)
         if parts is None:
@@ -125,3 +140,10 @@ def _as_bytes(text: str) -> bytes:
             if character in text:
                 text = text.replace(character, escaped)
     return text.encode("utf-8", "replace")
+
+
+def _without_line_breaks(encoded: bytes) -> bytes:
+    if not encoded.isascii():
+        for character, escaped in _LINE_BREAKS.items():
+            encoded = encoded.replace(character.encode(), escaped.encode())
+    return encoded

@@ -1,5 +1,6 @@
 """Filters on the metadata of contents: one table of meanings, and what is wrong with a filter in words."""
 
+import time
 from typing import Any
 
 import pytest
@@ -79,6 +80,35 @@ def test_the_meaning_of_a_filter(filters: Json, holds: bool) -> None:
     assert matches(parse_filters(filters), CONTENT) is holds
 
 
+SCALARS: list[Json] = [None, True, False, 0, 1, 1.0, 2.5, "1", "1.0", "2.5", "true", "FALSE", "no", "", "nan", "1" * 50]
+
+
+def test_in_means_the_same_as_eq_for_each_value() -> None:
+    for stored in [*SCALARS, {"a": 1}, ["no", 1], [True], [], [[1]]]:
+        for value in SCALARS:
+            is_equal = matches(EQ("key", value), {"key": stored})
+            assert matches(IN("key", [value]), {"key": stored}) is is_equal, (stored, value)
+        assert matches(IN("key", SCALARS), {"key": stored}) is any(
+            matches(EQ("key", value), {"key": stored}) for value in SCALARS
+        )
+
+
+def test_many_values_are_compared_with_a_long_list_in_little_time() -> None:
+    values: list[Json] = [*range(MAX_CONDITIONS // 2), *(f"word{number}" for number in range(MAX_CONDITIONS // 2))]
+    filters, stored = IN("key", values), {"key": [f"other{number}" for number in range(10_000)]}
+    started = time.thread_time()
+    assert not matches(filters, stored)
+    assert time.thread_time() - started < 1  # it was 10 seconds
+
+
+@pytest.mark.parametrize("filters", [[{"a": 1}] * 500_000, {"a": {"b": ["c" * 100] * 500_000}}], ids=["many", "large"])
+def test_a_large_filter_is_refused_before_all_of_it_is_read(filters: Json) -> None:
+    started = time.thread_time()
+    with pytest.raises(FilterInvalid):
+        parse_filters(filters)
+    assert time.thread_time() - started < 0.1
+
+
 @pytest.mark.parametrize(
     "filters",
     [EQ("a", 1), IN("a", [1, 2]), AND(EQ("a", 1), NOT(LT("b", 2))), OR(CONTAINS("a", "x"), STARTSWITH("b", "y"))],
@@ -118,7 +148,10 @@ def test_two_filters_can_only_narrow() -> None:
         ({"op": "NOT"}, 'NOT needs "condition"'),
         ({"op": "AND", "conditions": [{"a": 1}]}, 'an expression with an "op"'),
         ({f"k{number}": 1 for number in range(MAX_CONDITIONS + 1)}, "at most 1000 conditions"),
-        ({"a": list(range(MAX_CONDITIONS + 1))}, "at most 1000 values"),
+        ({"a": list(range(MAX_CONDITIONS + 1))}, "at most 1000 conditions"),
+        ({f"k{number}": [1, 2, 3] for number in range(400)}, "Each value of an IN counts as one"),
+        ([{} for _ in range(MAX_CONDITIONS + 1)], "at most 1000 conditions"),
+        ({"a": {"b": ["c" * 100] * 100}}, r"EQ does not take \{'b': \['c{51}…; use"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -1,6 +1,7 @@
 """Cursors of sessions: opaque words that scanners and lines survive, and that come back as they went."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import is_storable
 from musterd.core.session_cursors import Cursor
-from musterd.wire.cursors import CURSOR_CHARACTERS, cursor_text, parse_cursor
+from musterd.wire.cursors import CURSOR_CHARACTERS, CursorTexts, parse_cursor
 
 WHERE = ("query", "after")
 IDS = st.text(min_size=1, max_size=255).filter(is_storable)
@@ -19,11 +20,26 @@ IDS = st.text(min_size=1, max_size=255).filter(is_storable)
     seq=st.integers(-1, 2**53),
     runs=st.dictionaries(IDS, st.integers(-1, 2**53), max_size=5),
     life=st.floats(0, 2**53),
+    run_id=IDS,
+    indexes=st.lists(st.integers(-1, 2**53), max_size=3),
 )
-def test_a_cursor_comes_back_as_it_went(seq: int, runs: dict[str, int], life: float) -> None:
-    text = cursor_text(Cursor(seq, runs, life))
-    assert re.fullmatch(r"[\w-]+", text, re.ASCII)
-    assert parse_cursor(text, WHERE) == Cursor(seq, runs, life)
+def test_a_cursor_comes_back_as_it_went(
+    seq: int, runs: dict[str, int], life: float, run_id: str, indexes: list[int]
+) -> None:
+    runs.pop(run_id, None)
+    texts = CursorTexts(Cursor(seq, runs, life), run_id)
+    for index in indexes:
+        text = texts.text(index)
+        assert re.fullmatch(r"[\w-]+", text, re.ASCII)
+        assert parse_cursor(text, WHERE) == Cursor(seq, {**runs, run_id: index}, life)
+
+
+def test_the_events_of_a_flush_share_the_part_of_the_other_runs() -> None:
+    texts = CursorTexts(Cursor(10_000, {f"run-{number}": number for number in range(5_000)}, 1.0), "run")
+    started = time.thread_time()
+    for index in range(128):
+        texts.text(index)
+    assert time.thread_time() - started < 0.1  # it was half a second
 
 
 @given(text=st.text(max_size=60))

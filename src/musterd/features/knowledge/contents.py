@@ -12,7 +12,7 @@ from musterd.core.threads import in_thread
 from musterd.core.webhook_addresses import Reach
 from musterd.declare.knowledge import Knowledge
 from musterd.engine.slices import Slices
-from musterd.features.knowledge import sources, store
+from musterd.features.knowledge import metadata_search, sources, store
 from musterd.features.knowledge.embedders import Choice, Embedders
 from musterd.features.knowledge.records import (
     Content,
@@ -193,15 +193,17 @@ class Contents:
 
     async def page(self, knowledge: Knowledge, query: ContentFilter, caller: Caller) -> tuple[list[Content], int]:
         """One page of contents, and the number of all that match."""
-        return await self._database.scan(lambda tx: store.search(tx, knowledge.id, query, _viewer(caller)))
+        viewer, ids = _viewer(caller), None
+        if query.metadata is not None:
+            ids = await metadata_search.matching_ids(self._database, knowledge.id, viewer, query.metadata)
+        return await self._database.scan(lambda tx: store.search(tx, knowledge.id, query, viewer, ids))
 
     async def visible_keys(self, knowledge: Knowledge, caller: Caller) -> list[str]:
         """The keys of the metadata of the contents that this caller may see, in alphabetical order."""
         return await self._keys(knowledge, _viewer(caller))
 
     async def _keys(self, knowledge: Knowledge, viewer: Viewer) -> list[str]:
-        rows = await self._database.scan(lambda tx: store.metadata(tx, knowledge.id, viewer))
-        return sorted({key for _, metadata in rows for key in metadata})
+        return await metadata_search.keys(self._database, knowledge.id, viewer)
 
     # --- checks -----------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ from functools import partial
 import structlog
 
 from musterd.core.knowledge import Hit, Hits, KnowledgeUnavailable, Search
-from musterd.core.knowledge_filters import matches
 from musterd.declare.knowledge import Knowledge
 from musterd.features.knowledge import chunk_store, store
 from musterd.features.knowledge.chunk_store import PublishedChunk
 from musterd.features.knowledge.embedders import Embedders
 from musterd.features.knowledge.indexes import Indexes, Vectors
+from musterd.features.knowledge.metadata_search import matching_ids
 from musterd.features.knowledge.records import StoredBase, Viewer
 from musterd.features.knowledge.reranking import Rerankers
 from musterd.knowledge.problems import KnowledgeProblem
@@ -105,8 +105,7 @@ class Searcher:
             return None
         viewer = Viewer(search.owner)
         if search.filters is not None:  # contents are chosen before chunks are ranked
-            rows = await self._database.fetch(lambda tx: store.metadata(tx, knowledge.id, viewer))
-            contents = [content_id for content_id, metadata in rows if matches(search.filters, metadata)]
+            contents = await matching_ids(self._database, knowledge.id, viewer, search.filters)
         elif knowledge.per_user:
             contents = await self._database.fetch(lambda tx: store.visible(tx, knowledge.id, viewer))
         return _Scope(base, viewer, contents)

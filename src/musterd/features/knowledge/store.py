@@ -9,7 +9,6 @@ from collections.abc import Collection
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.core.knowledge_filters import matches
 from musterd.features.knowledge.records import (
     Content,
     ContentFilter,
@@ -283,10 +282,10 @@ async def lock_any(tx: Tx, content_id: str) -> Content | None:
     return None if row is None else _content(row)
 
 
-async def metadata(tx: Tx, knowledge_id: str, viewer: Viewer) -> list[tuple[str, dict[str, Any]]]:
-    """The metadata of all contents that this caller may see, by id."""
+async def metadata(tx: Tx, knowledge_id: str, viewer: Viewer) -> list[tuple[str, str]]:
+    """The ids of all contents that this caller may see, each with its metadata as JSON text."""
     rows = await tx.all(METADATA, {"knowledge_id": knowledge_id, **_viewer(viewer)})
-    return [(row["id"], json.loads(row["metadata"])) for row in rows]
+    return [(row["id"], row["metadata"]) for row in rows]
 
 
 async def visible(tx: Tx, knowledge_id: str, viewer: Viewer) -> list[str]:
@@ -320,8 +319,13 @@ async def of_source(tx: Tx, knowledge_id: str, source: SourceKind) -> dict[str, 
     }
 
 
-async def search(tx: Tx, knowledge_id: str, query: ContentFilter, viewer: Viewer) -> tuple[list[Content], int]:
-    """One page of contents, and the number of all that match."""
+async def search(
+    tx: Tx, knowledge_id: str, query: ContentFilter, viewer: Viewer, ids: Collection[str] | None = None
+) -> tuple[list[Content], int]:
+    """One page of contents, and the number of all that match.
+
+    :param ids: the contents whose metadata satisfy the query's filter; None: it has none.
+    """
     params: dict[str, Any] = {"knowledge_id": knowledge_id, **_viewer(viewer)}
     conditions = ["knowledge_id = :knowledge_id", _EXISTS, _MAY_SEE]
     if query.statuses:
@@ -331,10 +335,9 @@ async def search(tx: Tx, knowledge_id: str, query: ContentFilter, viewer: Viewer
     if query.name is not None:
         conditions += equalities(["name"], ("name",))
         params["name"] = query.name
-    if query.metadata is not None:
+    if ids is not None:
         conditions.append("IN_LIST(id, :ids)")
-        stored = await metadata(tx, knowledge_id, viewer)
-        params["ids"] = jsontext.dumps([content_id for content_id, values in stored if matches(query.metadata, values)])
+        params["ids"] = jsontext.dumps(list(ids))
     where = f"FROM contents WHERE {' AND '.join(conditions)}"
     order = "{0} {1}, id {1}".format(SORTABLE[query.sort_by], "DESC" if query.is_descending else "ASC")
     page = Statement(f"contents_page {order} {where}", f"SELECT * {where} ORDER BY {order} LIMIT :limit OFFSET :offset")

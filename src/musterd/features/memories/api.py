@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from musterd.core.callers import Caller
@@ -15,12 +15,13 @@ from musterd.http.feature import Feature
 from musterd.http.operation import operation
 from musterd.http.parameters import (
     Body,
-    CommaSeparated,
     Identifier,
     PageQuery,
+    SearchText,
     SortOrder,
     TableQuery,
     Text,
+    comma_separated,
 )
 from musterd.http.server import Server
 from musterd.wire.problems import MISSING
@@ -53,8 +54,8 @@ class MemoryQuery(PageQuery, UserQuery):
 
     agent_id: Text | None = Field(None, description="Only memories that this agent wrote")
     team_id: Text | None = Field(None, description="Only memories that this team wrote")
-    search_content: Text | None = Field(None, description="Only memories whose text contains this, ignoring case")
-    topics: CommaSeparated = Field(
+    search_content: SearchText | None = Field(None, description="Only memories whose text contains this, ignoring case")
+    topics: Annotated[list[NonEmptyText], BeforeValidator(comma_separated)] = Field(
         default_factory=list, max_length=MAX_TOPICS, description="Only memories that have all of these topics"
     )
     sort_by: Text = Field(SORTABLE[0], description=f"One of {', '.join(f'`{name}`' for name in SORTABLE)}")

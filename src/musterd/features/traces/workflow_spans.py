@@ -1,7 +1,7 @@
 """What the plan of a workflow's run says about its steps, for their spans: the journal knows paths, the plan names."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, StepKind, StepRow, StepState
@@ -48,12 +48,27 @@ def plan_of(prepared: str | None) -> Sequence[JsonObject]:
 
 def _nodes_at(plans: Mapping[str, Sequence[JsonObject]], paths: Sequence[str]) -> Nodes:
     nodes: dict[str, JsonObject] = {}
+    below = _by_path_above(paths, plans)
     for run_path, plan in plans.items():
         prefix = f"{run_path}/" if run_path else ""
-        for path in paths:
-            if path.startswith(prefix):
-                _note_nodes(nodes, prefix, path[len(prefix) :], plan)
+        for path in below[run_path]:
+            _note_nodes(nodes, prefix, path[len(prefix) :], plan)
     return nodes
+
+
+def _by_path_above(paths: Iterable[str], places: Iterable[str]) -> dict[str, list[str]]:
+    """The paths that are below each of ``places``, which are paths too. Each path is read once, however many there are.
+
+    The place of the root's run is the empty path, and all others are below it.
+    """
+    below: dict[str, list[str]] = {place: [] for place in places}
+    for path in paths:
+        end = 0
+        while end >= 0:
+            if (inner := below.get(path[:end])) is not None:
+                inner.append(path)
+            end = path.find("/", end + 1)
+    return below
 
 
 def _note_nodes(nodes: dict[str, JsonObject], prefix: str, path: str, plan: Sequence[JsonObject]) -> None:
@@ -74,10 +89,10 @@ def _note_nodes(nodes: dict[str, JsonObject], prefix: str, path: str, plan: Sequ
 def container_spans(root_id: str, nodes: Nodes, steps: Sequence[StepRow]) -> dict[str, Span]:
     """The spans of the containers, which have no step of their own, by path."""
     spans: dict[str, Span] = {}
-    for path, node in nodes.items():
-        if node["kind"] == "step":
-            continue
-        inner = [step for step in steps if step.path.startswith(f"{path}/")]
+    containers = {path: node for path, node in nodes.items() if node["kind"] != "step"}
+    by_path = {step.path: step for step in steps}
+    for path, inner_paths in _by_path_above(by_path, containers).items():
+        node, inner = containers[path], [by_path[inner_path] for inner_path in inner_paths]
         ends = [step.ended_at for step in inner]
         has_failed = any(step.state is StepState.FAILED for step in inner)
         spans[path] = Span(
