@@ -112,6 +112,7 @@ class Worker:
         if not self._is_stopping:
             # Set once: a second call, by stop(), must not prolong the drain.
             self._drain_ends_at = clock.monotonic() + self._resources.settings.drain_seconds
+            self._spawn(self._serve_nothing())
         self.is_ready, self._is_stopping = False, True
         self._wake.set()  # the claimer reads the flag and ends
         for task in self._periodic:
@@ -120,6 +121,13 @@ class Worker:
         self._bus.begin_stop()
         for live in self._live.values():
             live.attempt.hand_over()
+
+    async def _serve_nothing(self) -> None:
+        """Leave the share of this process in what is due to the others now, and not only when the drain has ended."""
+        try:
+            await self._resources.database.write(lambda tx: workers.serve_nothing(tx, self.worker_id))
+        except StoreUnavailable as error:  # later the others do what this process has left
+            log.debug("the stop could not be announced", worker=self.worker_id, reason=error.message)
 
     def leave_now(self) -> None:
         """Stop waiting for steps under way: they are cut off."""
