@@ -1,18 +1,24 @@
 """Who is dead, by the observer's own clock."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from musterd import Agent
 from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.database import Tx
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
-from tests.support.engine import EngineHarness
+from tests.support.engine import PATIENCE_SECONDS, EngineHarness, harness_on, running
+from tests.support.process import is_suspended
 from tests.support.store import HERE
 
 
@@ -153,3 +159,41 @@ async def test_one_that_has_said_farewell_is_not_announced_again(
     await engine.stop()
     assert beating == [False]
     assert await harness.records.select("SELECT id FROM workers") == []
+
+
+async def heartbeat_of(harness: EngineHarness) -> int:
+    """The counter of the process."""
+    own = "SELECT heartbeat FROM workers WHERE id = :id"
+    (row,) = await harness.records.select(own, id=harness.engine.worker_id)
+    return int(row["heartbeat"])
+
+
+@contextlib.asynccontextmanager
+async def frozen_heartbeat(harness: EngineHarness) -> AsyncIterator[None]:
+    """Inside this context, the server's process for the heartbeat's connection is suspended between two statements."""
+    connections = """SELECT pid, state FROM pg_stat_activity WHERE datname = current_database()
+                     AND query LIKE 'UPDATE workers SET heartbeat%'"""
+    while True:
+        (connection,) = await harness.records.select(connections) or [{"pid": 0, "state": ""}]
+        if pid := connection["pid"]:
+            os.kill(pid, signal.SIGSTOP)
+            while not is_suspended(pid):
+                await harness.written()
+            if [{"pid": pid, "state": "idle"}] == await harness.records.select(connections):
+                break  # in the middle of a statement it would hold the lock on the row
+            os.kill(pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_heartbeat_that_is_not_answered_is_followed_by_one_on_another_connection(postgres_url: str) -> None:
+    settings: dict[str, Any] = {"upkeep_seconds": 3600, "beat_seconds": 0.02, "dead_seconds": 0.5}
+    async with running(harness_on(postgres_url, agents=[Agent(id="solo", model="scripted")], **settings)) as harness:
+        # While it is alone and idle, it stores no heartbeats.
+        await harness.database.write(lambda tx: workers.add(tx, "other", [], HERE))
+        async with asyncio.timeout(PATIENCE_SECONDS), frozen_heartbeat(harness):
+            before = await heartbeat_of(harness)
+            while await heartbeat_of(harness) < before + 3:
+                await harness.written()

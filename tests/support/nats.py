@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,14 @@ class NatsServer:
             self._process.wait()
         if with_storage and self._folder is not None:
             shutil.rmtree(self._folder / "storage", ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Suspend it: its connections stay open, and nothing comes from it. A firewall that drops packets looks so."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Kill it for good."""

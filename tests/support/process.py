@@ -39,6 +39,11 @@ def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS)
     return value
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process is suspended (SIGSTOP)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def settings_for(url: str) -> dict[str, Any]:
     """Settings of the processes on a database: the defaults if a lock shows that a process has died."""
     return {} if url.startswith("sqlite:") else QUICK
@@ -250,8 +255,7 @@ class Process:
 
     def has_stopped(self) -> bool:
         """Whether it is suspended (SIGSTOP)."""
-        state = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state == "T"
+        return is_suspended(self.popen.pid)
 
     def exit_code(self) -> int:
         """Wait until it has exited."""

@@ -40,6 +40,11 @@ log = structlog.get_logger("musterd.engine")
 CUT_OFF_PERIODS = 5
 """After this many times ``dead_seconds`` without a heartbeat, a process is dead even if it answers: it cannot reach the
 database, so its runs cannot continue."""
+PING_SECONDS = 2.0
+"""How often the connection is checked."""
+LOST_PINGS = 2
+"""The connection counts as lost when the next check finds so many without an answer. TCP would need a quarter of an
+hour to notice a server that is gone without a word."""
 CHANGES_SECONDS = 0.1
 """Changes of runs within this time are one message to the readers of all runs."""
 SEND_SECONDS = 1.0
@@ -120,6 +125,8 @@ class NatsBus:
             name=f"musterd {self.membership.worker_id}",
             no_echo=True,  # this process knows what it stores itself
             max_reconnect_attempts=-1,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=LOST_PINGS,
             disconnected_cb=disconnected,
             reconnected_cb=reconnected,
             error_cb=failed,

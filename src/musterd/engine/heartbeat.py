@@ -27,10 +27,12 @@ LONGEST_LOOK_SECONDS = 2.0
 class Heartbeat:
     """Advances this worker's counter until it is stopped. A beat of an idle worker that is alone writes nothing.
 
-    ``last_beat_at`` is the time of the last beat, on this process's monotonic clock.
+    ``last_beat_at`` is the time at which the last stored beat began, on this process's monotonic clock.
 
     :param on_beat: called in the thread after each beat, with the counters of all announced workers.
     :param on_lost: called in the thread after a beat that finds this worker's row gone, so its runs were reassigned.
+    :param answer_seconds: how long a beat waits for an answer of the database's server. If none comes, the next beat
+        follows at once on a new connection.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Heartbeat:
         period_seconds: float,
         on_beat: Callable[[Mapping[str, int]], object],
         on_lost: Callable[[], object],
+        answer_seconds: float | None = None,
     ) -> None:
         self._database = database
         self._worker = worker
         self._period_seconds = period_seconds
         self._on_beat = on_beat
         self._on_lost = on_lost
+        self._answer_seconds = answer_seconds
         self._is_stopped = threading.Event()
         self.last_beat_at = clock.monotonic()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="musterd-beats", daemon=True)
@@ -63,15 +67,19 @@ class Heartbeat:
         self._thread.join()
 
     def _beat_until_stopped(self) -> None:
-        connection = self._database.thread_connection()
+        connection = self._database.thread_connection(self._answer_seconds)
+        pause_seconds = self._period_seconds
         try:
-            while not self._is_stopped.wait(self._period_seconds):
+            while not self._is_stopped.wait(pause_seconds):
+                began_at, pause_seconds = clock.monotonic(), self._period_seconds
                 try:
                     beats = connection.do(lambda tx: workers.beat(tx, self._worker, clock.now()))
                 except StoreUnavailable as error:
                     log.warning("heartbeat could not be stored", worker=self._worker, reason=error.message)
+                    # A beat that waited for its answer has used up the pause. Other processes wait for the next one.
+                    pause_seconds = max(began_at + self._period_seconds - clock.monotonic(), 0.0)
                 else:
-                    self.last_beat_at = clock.monotonic()
+                    self.last_beat_at = began_at
                     # A stop removes the row itself, so a beat that was under way must not report a loss.
                     if self._is_stopped.is_set():
                         return

@@ -34,6 +34,9 @@ class Membership:
         self.worker_id = clock.new_id()
         self._database = database
         self._beat_seconds = settings.beat_seconds
+        # Half of the time, so that the next heartbeat is stored before this process is silent.
+        self._answer_seconds = max(settings.dead_seconds / 2, settings.beat_seconds)
+        self._late_seconds = max(settings.dead_seconds, 2 * settings.beat_seconds)
         self._on_first_other = on_first_other
         self._locks = database.locks()
         self._observer = HeartbeatObserver(self.worker_id, self._locks.is_free, settings.dead_seconds)
@@ -71,7 +74,7 @@ class Membership:
         def on_lost() -> None:
             loop.call_soon_threadsafe(self._on_heartbeat_lost)
 
-        return Heartbeat(self._database, self.worker_id, self._beat_seconds, on_beat, on_lost)
+        return Heartbeat(self._database, self.worker_id, self._beat_seconds, on_beat, on_lost, self._answer_seconds)
 
     def begin_stop(self) -> None:
         """Do not announce this worker again. It still shows that it is alive."""
@@ -116,6 +119,16 @@ class Membership:
     def silent_seconds(self) -> float:
         """The time since this process last stored that it is alive."""
         return 0.0 if self._heartbeat is None else clock.monotonic() - self._heartbeat.last_beat_at
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the last heartbeat of this process is older than those of a live process."""
+        return self.silent_seconds > self._late_seconds
+
+    @property
+    def may_seem_dead(self) -> bool:
+        """Whether other processes may consider this one dead. They would reassign a run that it begins, as crashed."""
+        return self.is_late and self.has_others
 
     # --- the others -------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ class ConnectOptions(TypedDict, total=False):
     no_echo: bool
     allow_reconnect: bool
     max_reconnect_attempts: int
+    ping_interval: float
+    max_outstanding_pings: int
     disconnected_cb: Callable[[], Awaitable[None]]
     reconnected_cb: Callable[[], Awaitable[None]]
     error_cb: Callable[[Exception], Awaitable[None]]

@@ -112,6 +112,7 @@ class Worker:
         if not self._is_stopping:
             # Set once: a second call, by stop(), must not prolong the drain.
             self._drain_ends_at = clock.monotonic() + self._resources.settings.drain_seconds
+            self._spawn(self._serve_nothing())
         self.is_ready, self._is_stopping = False, True
         self._wake.set()  # the claimer reads the flag and ends
         for task in self._periodic:
@@ -120,6 +121,13 @@ class Worker:
         self._bus.begin_stop()
         for live in self._live.values():
             live.attempt.hand_over()
+
+    async def _serve_nothing(self) -> None:
+        """Leave the share of this process in what is due to the others now, and not only when the drain has ended."""
+        try:
+            await self._resources.database.write(lambda tx: workers.serve_nothing(tx, self.worker_id))
+        except StoreUnavailable as error:  # later the others do what this process has left
+            log.debug("the stop could not be announced", worker=self.worker_id, reason=error.message)
 
     def leave_now(self) -> None:
         """Stop waiting for steps under way: they are cut off."""
@@ -246,7 +254,11 @@ class Worker:
     @property
     def has_room(self) -> bool:
         """Whether another run could be begun now that is not a suspect, as far as is known during a claim."""
-        return self.is_ready and (self._slots.free > 0 or self._has_claim_under_way)
+        return self._may_begin_runs and (self._slots.free > 0 or self._has_claim_under_way)
+
+    @property
+    def _may_begin_runs(self) -> bool:
+        return self.is_ready and not self._bus.membership.may_seem_dead
 
     def drives(self, root_id: str) -> bool:
         """Whether this process drives the run."""
@@ -254,7 +266,7 @@ class Worker:
 
     def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""
-        return self.components if self.is_ready and self._slots.free > 0 else []
+        return self.components if self._may_begin_runs and self._slots.free > 0 else []
 
     def lease_lost(self, root_id: str) -> None:
         """Stop the attempt that drives this run here: another attempt owns the run now."""
@@ -279,7 +291,8 @@ class Worker:
         """
         # Reserved before the acceptance is stored, so that the run is stored as running, with attempt 1, in the same
         # transaction. Not before the imports are done: a crash during an import would count against the run.
-        is_reserved = self.is_ready and bool(self.components) and self._imports.are_done and self._slots.reserve()
+        may_begin = self._may_begin_runs and bool(self.components) and self._imports.are_done
+        is_reserved = may_begin and self._slots.reserve()
         return self.worker_id if is_reserved else None
 
     def unreserve(self) -> None:
@@ -327,7 +340,12 @@ class Worker:
                 self.wake()
 
     async def _claim(self) -> None:
-        """Claim runs until no slot is free or no run is ready."""
+        """Claim runs until no slot is free or no run is ready.
+
+        :raises StoreUnavailable: the database cannot be used, or has had no heartbeat of this process for too long.
+        """
+        if self._bus.membership.may_seem_dead:
+            raise StoreUnavailable
         slots = self._slots
         if not self._imports.are_done and not await self._imports.if_needed(has_suspect=self._probation.is_awaited):
             return

@@ -97,10 +97,9 @@ class Readiness:
         return ReadinessCheck("worker", None if self._server.engine.is_claiming else problem)
 
     def _heartbeat(self) -> ReadinessCheck:
-        settings = self._server.settings
-        age, limit = self._server.bus.membership.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
-        problem = f"The last heartbeat of this process was {age:.0f} s ago."
-        return ReadinessCheck("beats", None if age <= limit else problem)
+        membership = self._server.bus.membership
+        problem = f"The last heartbeat of this process was {membership.silent_seconds:.0f} s ago."
+        return ReadinessCheck("beats", problem if membership.is_late else None)
 
     def _event_loop(self) -> ReadinessCheck:
         late = self._server.lag.last_seconds

@@ -19,12 +19,11 @@ from musterd.imports.approvals import ImportedApproval
 from musterd.imports.events import events_of
 from musterd.imports.runs import ImportedRun
 from musterd.imports.trees import SkippedRun
-from musterd.store import blobs, session_forks, sessions, transitions
+from musterd.store import blobs, idempotency, session_forks, sessions, transitions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import GET_RUN_BY_ID, run_params, run_row, session_row
 from musterd.store.shards import SessionTx
 
-TURN = Statement("imports_turn", "SELECT TURN('imports') AS held")
 KNOWN_RUNS = Statement("import_known_runs", "SELECT run_id, session_id FROM runs WHERE IN_LIST(run_id, :run_ids)")
 ROOTS = Statement(
     "import_roots",
@@ -137,8 +136,6 @@ async def store_part(tx: Tx, part: Part, now: float) -> Stored:
     :raises NotStored: the session must not be changed, or was deleted during the import.
     """
     tx = SessionTx(tx, part.session.session_id)
-    # One at a time: two imports could add a run of the same id to different sessions, where no key keeps them apart.
-    await tx.one(TURN, {})
     # Locked until the commit: another import of the same session waits here, and then sees these runs.
     current = await sessions.lock(tx, part.session.session_id)
     if current is not None and current.deleted_at is None:
@@ -274,14 +271,16 @@ async def _add(tx: SessionTx, trees: Sequence[Tree], now: float) -> None:
     payloads = list[JsonObject]()
     for tree in trees:
         tree[0].row.next_event = 2 * len(tree)  # each run of the tree has a start event and an end event
-    for run in (run for tree in trees for run in tree):
+    runs = [run for tree in trees for run in tree]
+    for run in runs:
         params_by_state.setdefault(run.row.state, []).append(run_params(run.row))
         payloads.append(_payload(run))
     for state, params in params_by_state.items():
         await tx.many(transitions.COPY[state], params)
-    if payloads:
-        await tx.many(session_forks.ADD_IO, payloads)
     if trees:
+        # A client may choose one of the ids for a run of another session while this transaction goes on.
+        await idempotency.take_run_ids(tx, [run.row.run_id for run in runs], now)
+        await tx.many(session_forks.ADD_IO, payloads)
         await tx.many(session_forks.ADD_EVENTS, [_flush(tree) for tree in trees])
     for tree in trees:
         if contents := {name: content for run in tree for name, content in run.contents.items()}:

@@ -293,8 +293,12 @@ class Database(Protocol):
         """The locks of the workers of this host."""
         ...
 
-    def thread_connection(self) -> ThreadConnection:
-        """A connection for a thread other than the event loop's, opened when it is first used."""
+    def thread_connection(self, answer_seconds: float | None = None) -> ThreadConnection:
+        """A connection for a thread other than the event loop's, opened when it is first used.
+
+        :param answer_seconds: how long a statement waits for the answer of a server before it fails; None: as long as
+            the connection lasts.
+        """
         ...
 
     async def change_count(self) -> int:

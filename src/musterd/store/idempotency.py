@@ -1,11 +1,14 @@
 """Repeated requests: recognized by the run id that a client chose, or by an idempotency key.
 
+The key of ``runs`` holds the shard, so it does not keep two runs of one id in different sessions apart. The key of a
+request does: it has no shard. So imports store one for each run as well.
+
 A request is stored in the transaction that executes it, and is kept as long as the run that answers it. If two equal
 requests run at once, their inserts meet at the primary key: the second waits for the first to commit, fails, and its
 transaction is retried, which then finds the stored request.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -32,6 +35,8 @@ RUN_NAMED_IN_SESSION = Statement(
        WHERE r.session_id = :session_id AND r.shard = :shard AND q.kind = 'run_id' AND q.key = :name
        ORDER BY q.created_at DESC LIMIT 1""",
 )
+NO_REQUEST = "imported"
+"""The fingerprint of an id that was taken without a request: no request is equal to it."""
 KEY_TAKEN = "This Idempotency-Key was used for another request; choose another one."
 
 
@@ -120,6 +125,16 @@ async def run_named_in_session(tx: Tx, session_id: str, name: str) -> str | None
     """The id of the run of a session for which any caller chose ``name`` as its id."""
     row = await SessionTx(tx, session_id).one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
     return None if row is None else str(row["run_id"])
+
+
+async def take_run_ids(tx: Tx, run_ids: Collection[str], now: float) -> None:
+    """Take the ids of runs that no client has started, in the transaction that stores the runs.
+
+    If another transaction takes one of them at the same time, this one is retried, and then finds that run.
+    """
+    taken = {"caller": "", "kind": "run_id", "fingerprint": NO_REQUEST, "answer": None, "now": now}
+    # Sorted: two transactions that take the same ids in different orders would block each other.
+    await tx.many(ADD, [{**taken, "key": run_id, "run_id": run_id} for run_id in sorted(run_ids)])
 
 
 async def keep(tx: Tx, request: Request, run_id: str, now: float, answer: str | None = None) -> None:

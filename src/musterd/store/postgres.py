@@ -216,9 +216,13 @@ class PostgresDatabase:
         """No locks, because with NATS other workers may be on other machines."""
         return NoLocks()
 
-    def thread_connection(self) -> ThreadConnection:
-        """A connection for a thread other than the event loop's, opened when it is first used."""
-        return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
+    def thread_connection(self, answer_seconds: float | None = None) -> ThreadConnection:
+        """A connection for a thread other than the event loop's, opened when it is first used.
+
+        :param answer_seconds: how long a statement waits for the server's answer before it fails; None: as long as the
+            connection lasts.
+        """
+        return PostgresThreadConnection(self._parameters(), self._complaints.unavailable, answer_seconds)
 
     async def change_count(self) -> int:
         """A number that changes when any process writes, except for heartbeats. One short statement."""

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import Connection, Cursor
+from psycopg.abc import RV, PQGen
 from psycopg.rows import DictRow
 
 from musterd.core import long_json
@@ -13,6 +14,21 @@ from musterd.core.jsontypes import Json
 from musterd.store.database import Params, Row, Statement, Work, drive, for_postgres
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.1
+"""How often a statement that waits for its answer looks whether it has waited long enough."""
+
+
+class _LimitedConnection(Connection[DictRow]):
+    """A connection on which a statement fails if the server does not answer in time.
+
+    TCP notices a host that is gone, but not a server, or a pooler in between, that receives a statement and never
+    answers.
+    """
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = LOOK_SECONDS, timeout: float | None = None) -> RV:
+        return super().wait(gen, interval, self.answer_seconds if timeout is None else timeout)
 
 
 class PostgresThreadConnection:
@@ -20,12 +36,20 @@ class PostgresThreadConnection:
 
     :param parameters: the connection parameters.
     :param complain: makes the error for callers, and logs it with advice.
+    :param answer_seconds: how long a statement waits for the server's answer before it fails; None: as long as the
+        connection lasts.
     """
 
-    def __init__(self, parameters: dict[str, Any], complain: Callable[[psycopg.Error], StoreUnavailable]) -> None:
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        complain: Callable[[psycopg.Error], StoreUnavailable],
+        answer_seconds: float | None = None,
+    ) -> None:
         self._parameters = parameters
         self._complain = complain
-        self._connection: Connection[DictRow] | None = None
+        self._answer_seconds = answer_seconds
+        self._connection: _LimitedConnection | None = None
 
     def do(self, work: Work[T]) -> T:
         """Do ``work``, each statement in a transaction of its own.
@@ -34,7 +58,8 @@ class PostgresThreadConnection:
         """
         try:
             if self._connection is None:
-                self._connection = Connection.connect(**self._parameters)
+                self._connection = _LimitedConnection.connect(**self._parameters)
+                self._connection.answer_seconds = self._answer_seconds
             return drive(work(_BlockingTx(self._connection.cursor())))
         except psycopg.Error as error:
             # The connection may be lost or unusable; the next call opens another one.

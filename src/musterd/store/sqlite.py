@@ -147,8 +147,11 @@ class SqliteDatabase:
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
 
-    def thread_connection(self) -> "SqliteThreadConnection":
-        """A connection for a thread other than the event loop's, opened when it is first used."""
+    def thread_connection(self, answer_seconds: float | None = None) -> "SqliteThreadConnection":
+        """A connection for a thread other than the event loop's, opened when it is first used.
+
+        A statement waits for nothing but a lock, and for that no longer than ``busy_seconds``.
+        """
         return SqliteThreadConnection(self.path, self._connect)
 
     def locks(self) -> WorkerLocks:

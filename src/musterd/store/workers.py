@@ -28,6 +28,7 @@ ANNOUNCED = Statement(
               (SELECT count(*) FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = workers.id) AS runs
        FROM workers ORDER BY started_at, id""",
 )
+SERVE_NOTHING = Statement("worker_serve_nothing", "UPDATE workers SET components = '[]' WHERE id = :id")
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
     "workers_all",
@@ -114,6 +115,11 @@ async def add(tx: Tx, worker: str, components: Sequence[str], process: WorkerPro
         "role": process.role,
     }
     await tx.run(ADD, params)
+
+
+async def serve_nothing(tx: Tx, worker: str) -> None:
+    """Announce that a worker claims no more runs, and starts none that are due. It still drives those that it has."""
+    await tx.run(SERVE_NOTHING, {"id": worker})
 
 
 async def announced(tx: Tx) -> list[AnnouncedWorker]:

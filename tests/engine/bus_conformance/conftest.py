@@ -40,6 +40,20 @@ async def stop_beats(harness: EngineHarness) -> None:
     await asyncio.to_thread(heartbeat.join)
 
 
+async def resume_beats(harness: EngineHarness) -> None:
+    """Store heartbeats again."""
+    membership = harness.server.bus.membership
+    membership._heartbeat = membership._new_heartbeat()
+    membership._heartbeat.start()
+
+
+async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
+    """Do upkeep in the other process until it considers the silent one dead."""
+    silent_id = silent.engine.worker_id
+    while {"id": silent_id} in await other.records.select("SELECT id FROM workers"):
+        await other.engine.upkeep.once()
+
+
 async def die(harness: EngineHarness) -> None:
     """Stop a process like a kill: it stores and releases nothing more."""
     bus = harness.server.bus

@@ -1,4 +1,7 @@
-"""Dead processes are found, living ones and those that leave are not taken for dead, and one that was returns."""
+"""Dead processes are found, living ones and those that leave are not taken for dead, and one that was returns.
+
+A process that may be taken for dead begins no run.
+"""
 
 import asyncio
 
@@ -6,7 +9,16 @@ import pytest
 
 from musterd.core.states import RunState
 from musterd.store import workers
-from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, die
+from tests.engine.bus_conformance.conftest import (
+    API,
+    QUICK,
+    WORKER,
+    Processes,
+    die,
+    reassign_runs_of,
+    resume_beats,
+    stop_beats,
+)
 from tests.support.engine import PATIENCE_SECONDS, EngineHarness
 from tests.support.held_model import HeldModel
 
@@ -79,6 +91,32 @@ async def test_one_that_was_taken_for_dead_returns_and_stops_its_attempts(
         hold.release()
         assert (await api.end_of("r1")).row.attempt == 2
         assert {"id": worker_id} in await api.records.select("SELECT id FROM workers")
+
+
+async def test_one_whose_heartbeats_hang_begins_no_run_until_they_go_on(
+    processes: Processes, model: HeldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event loop can use the database, so it could claim its runs again each time that they are reassigned."""
+    monkeypatch.setattr("musterd.engine.bus_nats.CUT_OFF_PERIODS", 0)
+    monkeypatch.setattr("musterd.engine.row_watch.SWEEP_SECONDS", 0.1)
+    hold = model.hold("wait")
+    async with processes(API, WORKER, **QUICK) as (api, silent):
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        await stop_beats(silent)
+        await reassign_runs_of(silent, api)
+        await hold.stopped.wait()
+        hold.release()
+        await silent.engine.upkeep.once()
+        assert silent.engine.reserve() is None
+        async with processes(WORKER) as (other,):
+            row = (await api.end_of("r1")).row
+            assert (row.state, row.attempt, row.worker) == (RunState.COMPLETED, 2, other.engine.worker_id)
+        await resume_beats(silent)
+        while {"id": silent.engine.worker_id} not in await api.records.select("SELECT id FROM workers"):
+            await silent.written()
+        row = (await silent.run("hi", "r2", "s2")).row
+        assert (row.state, row.attempt, row.worker) == (RunState.COMPLETED, 1, silent.engine.worker_id)
 
 
 async def test_each_process_that_is_left_gets_turns(processes: Processes) -> None:

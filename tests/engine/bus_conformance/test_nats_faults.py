@@ -68,6 +68,24 @@ async def test_runs_go_on_while_nats_is_away(
         assert (row.state, row.attempt) == (RunState.CANCELLED, 1)
 
 
+async def test_runs_go_on_while_nats_does_not_answer(
+    processes: Processes, model: HeldModel, own_nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musterd.engine.bus_nats.PING_SECONDS", 0.2)
+    hold = model.hold("wait")
+    async with processes(API, WORKER) as (api, worker):
+        await api.start("wait", "r1")
+        await hold.reached.wait()
+        own_nats_server.freeze()
+        await connected(api, worker, is_connected=False)
+        await api.ask_to_cancel("r1")
+        row = (await api.end_of("r1")).row
+        assert (row.state, row.attempt) == (RunState.CANCELLED, 1)
+        own_nats_server.thaw()
+        await connected(api, worker)
+        assert (await api.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
+
+
 async def test_hints_come_again_after_nats_has_lost_everything(
     processes: Processes, model: HeldModel, own_nats_server: NatsServer
 ) -> None:

@@ -4,8 +4,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from musterd.core.states import RunState
-from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, stop_beats
-from tests.support.engine import EngineHarness
+from tests.engine.bus_conformance.conftest import API, QUICK, WORKER, Processes, reassign_runs_of, stop_beats
 from tests.support.held_model import HeldModel
 
 pytestmark = pytest.mark.usefixtures("several_looks")
@@ -21,13 +20,6 @@ def bus_kind(request: pytest.FixtureRequest, nats_program: str) -> str:
 def patient_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that a busy machine delays is still an answer."""
     monkeypatch.setattr("musterd.engine.nats_questions.ANSWER_SECONDS", 60.0)
-
-
-async def reassign_runs_of(silent: EngineHarness, other: EngineHarness) -> None:
-    """Do upkeep in the other process until it considers the silent one dead."""
-    silent_id = silent.engine.worker_id
-    while {"id": silent_id} in await other.records.select("SELECT id FROM workers"):
-        await other.engine.upkeep.once()
 
 
 async def test_a_process_that_answers_keeps_its_runs(
@@ -58,7 +50,6 @@ async def test_a_suspended_process_loses_its_runs(
         await api.start("wait", "r1")
         await hold.reached.wait()
         await stop_beats(worker)
-        worker.engine.is_ready = False  # a suspended process claims nothing
         await reassign_runs_of(worker, api)
         async with processes(WORKER) as (other,):
             await other.engine.upkeep.once()
@@ -76,7 +67,6 @@ async def test_a_process_without_the_database_loses_its_runs_eventually(
         await api.start("wait", "r1")
         await hold.reached.wait()
         await stop_beats(worker)
-        worker.engine.is_ready = False
         while worker.engine.worker_id not in api.server.bus._answering:  # type: ignore[attr-defined]
             await api.engine.upkeep.once()
         await reassign_runs_of(worker, api)

@@ -68,7 +68,8 @@ DUE = Statement(
        WHERE due_at <= :now AND (component = '' OR IN_LIST(component, :served) OR due_at <= :unserved)
        ORDER BY due_at LIMIT :limit""",
 )
-WORKERS = Statement("schedules_workers", "SELECT id, components FROM workers WHERE role <> 'api' ORDER BY id")
+# Without those that start no runs, or none any more because they stop.
+WORKERS = Statement("schedules_workers", "SELECT id, components FROM workers WHERE components <> '[]' ORDER BY id")
 SEVERAL = Statement("schedules_several", "SELECT * FROM schedules WHERE IN_LIST(id, :ids)")
 ANY_DUE = Statement(
     "schedules_any_due",
