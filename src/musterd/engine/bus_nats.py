@@ -40,7 +40,7 @@ log = structlog.get_logger("musterd.engine")
 CUT_OFF_PERIODS = 5
 """After this many times ``dead_seconds`` without a heartbeat, a process is dead even if it answers: it cannot reach the
 database, so its runs cannot continue."""
-PING_SECONDS = 2.0
+PING_SECONDS = 2
 """How often the connection is checked."""
 LOST_PINGS = 2
 """The connection counts as lost when the next check finds so many without an answer. TCP would need a quarter of an
