@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from musterd.service import output_schemas
+from musterd.core import schema_costs
 from tests.support.app import Serve
 from tests.support.http import ServerClient, problem, wrong_fields
 
@@ -60,13 +60,13 @@ async def test_a_schema_is_looked_at_no_longer_than_it_may_be(
 ) -> None:
     """A place has as many names as its letters can be escaped: nothing is read again for each of them."""
     looked_at: list[str] = []
-    look = output_schemas._resolve
+    look = schema_costs._resolve
 
     def noted(schema: Any, reference: str) -> Any:
         looked_at.append(reference)
         return look(schema, reference)
 
-    monkeypatch.setattr(output_schemas, "_resolve", noted)
+    monkeypatch.setattr(schema_costs, "_resolve", noted)
     names = [
         "".join(f"%{ord(sign):x}" if way >> n & 1 else sign for n, sign in enumerate("abcdefgh")) for way in range(256)
     ]
@@ -95,6 +95,29 @@ async def test_a_pattern_of_a_schema_takes_no_longer_for_its_text(client: Server
     said = json.dumps({"a": "a" * 100_000})
     done = await client.post(f"[[SAY {said}]]", stream="false", output_schema=json.dumps(schema))
     assert done.json()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "number"), [(r"^\p{L}{1,50}$", 3), (r"^[a-z]{1,60}$", 200)], ids=["of all letters", "long ones"]
+)
+async def test_patterns_that_take_long_to_compile_are_refused(client: ServerClient, pattern: str, number: int) -> None:
+    fields = {f"a{place}": {"pattern": f"{pattern}{place}"} for place in range(number)}
+    answer = await client.post("[[SAY {}]]", stream="false", output_schema=json.dumps({"properties": fields}))
+    assert "fewer or shorter patterns" in problem(answer, 422, "VALIDATION_ERROR")
+
+
+async def test_an_answer_that_may_match_in_many_ways_is_checked_at_once(client: ServerClient) -> None:
+    """Two ways at each of 60 levels: looking at each would take longer than anyone lives."""
+    way = {"properties": {"a": {"$ref": "#"}}}
+    schema = {"type": "object", "anyOf": [way, way]}
+    answer: object = {}
+    wrong: object = 1
+    for _ in range(60):
+        answer, wrong = {"a": answer}, {"a": wrong}
+    done = await client.post(f"[[SAY {json.dumps(answer)}]]", stream="false", output_schema=json.dumps(schema))
+    assert done.json()["content"] == answer
+    done = await client.post(f"[[SAY {json.dumps(wrong)}]]", stream="false", output_schema=json.dumps(schema))
+    assert done.json()["error"]["code"] == "output_invalid"
 
 
 async def test_many_wrong_items_make_a_short_answer(client: ServerClient) -> None:

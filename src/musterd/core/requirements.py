@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, ToolCall
+from musterd.core.schema_checks import schema_problem
 
 
 class RequirementKind(StrEnum):
@@ -234,8 +235,6 @@ def decision_problem(decision: Decision, requirement: Requirement) -> str | None
 
 
 def _values_problem(decision: Decision, requirement: Requirement) -> str | None:
-    import jsonschema_rs
-
     name, values, schema = requirement.tool.name, decision.values or {}, requirement.schema or {}
     is_form = requirement.kind is RequirementKind.USER_INPUT
     if is_form:
@@ -251,10 +250,7 @@ def _values_problem(decision: Decision, requirement: Requirement) -> str | None:
             return f"{name} needs a value for {', '.join(missing)}"
     else:  # Check changed values only: the tool accepted the model's arguments already, more leniently than the schema.
         arguments, schema = values, {**schema, "required": []}
-    error = next(iter(jsonschema_rs.iter_errors(schema, arguments)), None)
-    if error is None:
-        return None
-    return f"{'.'.join(str(part) for part in error.instance_path) or name}: {error.message[:200]}"
+    return schema_problem(schema, arguments, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from musterd.core.schema_checks import SchemaCheck, TooMuchWork, schema_check
+from musterd.core.schema_costs import SchemaRefused
 from musterd.declare.source_location import Place
 from musterd.declare.tools import Tool
 
@@ -28,12 +30,18 @@ class SchemaSignature:
     parameters: dict[str, Any]
 
     def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments if they are valid. Raises ValueError, which :meth:`problems` explains."""
-        if self._validator is not None:
-            problems = [problem for error in self._validator.iter_errors(arguments) for problem in _problems(error)]
-            if problems:
-                raise _InvalidArguments(problems)
-        return arguments
+        """Return the arguments if they are valid. Raises ValueError, which :meth:`problems` explains.
+
+        Arguments that take too long to check are for the source of the tool to check.
+        """
+        check = self._check
+        try:
+            if check is None or check.is_valid(arguments):
+                return arguments
+        except TooMuchWork:
+            return arguments
+        problems = [problem for error in check.errors(arguments) for problem in _problems(error)]
+        raise _InvalidArguments(problems or [("arguments", "do not match the schema")])
 
     def problems(self, error: ValueError) -> Iterator[tuple[str, str | None]]:
         """The problems of the arguments as (location, message), like ``Signature.problems``."""
@@ -44,13 +52,11 @@ class SchemaSignature:
         return [arguments, context], {}
 
     @functools.cached_property
-    def _validator(self) -> jsonschema_rs.Validator | None:
-        """The validator of arguments. None if the schema is not valid; then the source of the tool must check them."""
-        import jsonschema_rs
-
+    def _check(self) -> SchemaCheck | None:
+        """The check of arguments. None if the schema is refused; then the source of the tool must check them."""
         try:
-            return jsonschema_rs.validator_for(self.parameters, offline=True)
-        except (ValueError, jsonschema_rs.ReferencingError):
+            return schema_check(self.parameters)
+        except SchemaRefused:
             return None
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
+from musterd.core.problem_lists import read_problems
 from musterd.declare.options import Declared
 from musterd.declare.source_location import PORTING, Place, declaration_error, is_from_agno
 
@@ -58,7 +59,11 @@ class Signature:
         if not isinstance(error, ValidationError):
             yield "", str(error)
             return
-        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        details = read_problems(error)
+        if isinstance(details, str):
+            yield "arguments", details
+            return
+        for detail in details:
             location = ".".join(str(part) for part in detail["loc"])
             is_unknown = detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
             yield location, None if is_unknown else detail["msg"]

@@ -16,6 +16,8 @@ _PACKAGE = __name__.rpartition(".")[0]
 PORTING = "docs/howto/from-agno.md"
 """The page that lists the replacements for Agno's classes."""
 
+_LONGEST_NAME, _MOST_NAMES = 200, 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -83,8 +85,14 @@ def describe_type(value: object) -> str:
 
 
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that is most similar to ``name``, if one is similar enough."""
-    return next(iter(difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)), None)
+    """The candidate that is most similar to ``name``, if one is similar enough. Long names and lists are not compared.
+
+    Names that models and tool servers invent come here too, and comparing takes time in proportion to both.
+    """
+    names = list(candidates)
+    if len(name) > _LONGEST_NAME or len(names) > _MOST_NAMES:
+        return None
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.6)), None)
 
 
 def fix_for_unknown(name: str, options: Iterable[str], removed: Mapping[str, str]) -> str:

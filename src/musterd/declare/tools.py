@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
+from musterd.core.problem_lists import MOST_LISTED, problem_list
 from musterd.declare.approval_flags import check_approval_flags
 from musterd.declare.problems import note, noting_problems
 from musterd.declare.progress import progress_report
@@ -213,11 +214,12 @@ class Tool:
         args, kwargs = self.signature.arrange(arguments, context)
         return functools.partial(self.function, *args, **kwargs)
 
-    def _correction_message(self, details: Iterable[tuple[str, str | None]]) -> str:
+    def _correction_message(self, problems_of_arguments: Iterable[tuple[str, str | None]]) -> str:
+        details = list(problems_of_arguments)
         schema = self.offered_parameters
         names = list(schema.get("properties", {}))
         problems = []
-        for location, message in details:
+        for location, message in details[:MOST_LISTED]:
             if message is None:
                 suggestion = closest_match(location, names)
                 message = f"unknown argument (did you mean '{suggestion}'?)" if suggestion else "unknown argument"
@@ -225,7 +227,8 @@ class Tool:
         accepted = quoted_list(names) if names else "no arguments"
         required_names = schema.get("required", [])
         required = f" (required: {quoted_list(required_names)})" if required_names else ""
-        summary = f"Wrong arguments for {self.name}. {'; '.join(problems)}. It takes {accepted}{required}."
+        listed = problem_list(problems, more=len(details) - len(problems))
+        summary = f"Wrong arguments for {self.name}. {listed}. It takes {accepted}{required}."
         return f"{summary} Correct them and call again."
 
 

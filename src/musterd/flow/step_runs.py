@@ -24,6 +24,7 @@ from musterd.loop.history import member_history
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, ToolStep
+from musterd.loop.structured_answers import AnswerForm, AnswerInvalid
 from musterd.loop.tool_results import within_limit
 from musterd.wire.metrics import run_metrics
 
@@ -168,14 +169,14 @@ def _schema_problem(component: Component | WorkflowComponent, message: str) -> s
     """Why a message does not match the schema of the component's messages; None: it does, or there is no schema."""
     if component.message_schema is None:
         return None
-    import jsonschema_rs
-
     name, schema = component.message_schema
     try:
-        error = next(iter(jsonschema_rs.iter_errors(schema, json.loads(message))), None)
+        AnswerForm(name=name, schema=schema).check(json.loads(message))
     except ValueError:
         return f"The message is not JSON of {name}."
-    return None if error is None else f"The message is not JSON of {name}: {error.message[:200]}"
+    except AnswerInvalid as problem:
+        return f"The message is not JSON of {name}: {str(problem)[:200]}"
+    return None
 
 
 def _refused(message: str) -> ToolStep:

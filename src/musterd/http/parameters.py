@@ -16,8 +16,9 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from musterd.core import jsontext
-from musterd.core.errors import NotFound
+from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.ids import MAX_LENGTH, has_control
+from musterd.core.problem_lists import too_many_problems
 from musterd.core.settings import Settings
 from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
@@ -232,6 +233,8 @@ def validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        if (too_many := too_many_problems(error)) is not None:
+            raise InvalidInput.at((part,), "too_long", f"Input has {too_many}") from error
         problems = Problems(part)
         for problem in error.errors(include_url=False, include_context=False):
             problems.add(problem["loc"], problem["type"], problem["msg"], problem.get("input"))

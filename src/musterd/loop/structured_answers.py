@@ -7,11 +7,17 @@ from pydantic import BaseModel, ValidationError
 from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.problem_lists import problem_list, read_problems
+from musterd.core.schema_checks import TooMuchWork, described, schema_check, value_size
+from musterd.core.schema_costs import SchemaRefused
 from musterd.declare import BaseComponent, Component, named_schema
 
 FINAL_TOOL = "final_result"
 CORRECTIONS = 2
 """How often a model may correct an answer that does not match the schema."""
+
+MOST_VALUES = 200_000
+"""Most JSON values of an answer of a pydantic model."""
 
 
 class AnswerInvalid(Exception):
@@ -46,6 +52,7 @@ class AnswerForm:
         """
         try:
             if self.model_class is not None:
+                _require_few_values(_unfenced(text))
                 value = self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
                 jsontext.dumps(value)  # pydantic accepts infinite floats, which JSON cannot express
                 return value
@@ -61,13 +68,29 @@ class AnswerForm:
 
         :raises AnswerInvalid: if it does not match the schema.
         """
+        try:
+            check = schema_check(self.schema)
+        except SchemaRefused:
+            return self._check_as_declared(value)
+        try:
+            if check.is_valid(value):
+                return value
+        except TooMuchWork as error:
+            raise AnswerInvalid("The answer is too large to be checked against its schema. Make it shorter.") from error
+        errors = check.errors(value)
+        raise AnswerInvalid(described(errors[0]) if errors else "The answer does not match the schema.")
+
+    def _check_as_declared(self, value: Json) -> Json:
+        """Validate a value against a schema that only the operator may set, for example with look-around in patterns.
+
+        A request with such a schema was refused.
+        """
         import jsonschema_rs
 
         try:
             jsonschema_rs.validate(self.schema, value, offline=True)
         except jsonschema_rs.ValidationError as error:
-            place = ".".join(str(part) for part in error.instance_path)
-            raise AnswerInvalid(f"{place}: {error.message}" if place else error.message) from error
+            raise AnswerInvalid(described(error)) from error
         return value
 
 
@@ -101,6 +124,19 @@ def _unfenced(text: str) -> str:
     return stripped
 
 
+def _require_few_values(text: str) -> None:
+    """Check how many values the JSON has: pydantic looks for the problems of all of them at once.
+
+    :raises AnswerInvalid: there are too many.
+    """
+    # The cheap upper bound first: it also counts commas inside of strings.
+    if jsontext.max_values(text) > MOST_VALUES and value_size(jsontext.loads(text)).values > MOST_VALUES:
+        raise AnswerInvalid(f"The answer has more than {MOST_VALUES} values. Make it shorter.")
+
+
 def _problems(error: ValidationError) -> str:
-    problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
-    return "; ".join(f"{place}: {message}" if place else message for place, message in problems)
+    details = read_problems(error)
+    if isinstance(details, str):
+        return f"The answer has {details}."
+    problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in details]
+    return problem_list([f"{place}: {message}" if place else message for place, message in problems])

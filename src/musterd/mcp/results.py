@@ -7,6 +7,7 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.schema_costs import SchemaRefused, schema_cost
 from musterd.declare import MCPServer
 from musterd.mcp.limits import Limits
 
@@ -15,7 +16,10 @@ MAX_LEVELS = 100
 SKIPPED_TOOLS = "io.musterd/skipped-tools"
 """The entry of a tool list's ``_meta`` that names the tools that were left out, and why."""
 LIST_BYTES = "io.musterd/bytes"
-"""The entry of a tool list's ``_meta`` with the total size of its tools' definitions."""
+"""The entry of a tool list's ``_meta`` with the total size of its tools' definitions, references replaced."""
+
+_COPY_BYTES = 40
+"""How much a part counts that is copied when a model's profile replaces references by their targets."""
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME = 64
@@ -47,10 +51,10 @@ def readable_tools(result: JsonObject, limits: Limits) -> JsonObject:
     size = 0
     for position, tool in enumerate(tools, 1):
         definition = _definition(tool)
-        text, problem = _checked(definition, limits)
+        tool_size, problem = _checked(definition, limits)
         if problem is None:
             usable.append(definition)
-            size += len(text)
+            size += tool_size
         else:
             skipped.append({"name": _display_name(tool) or f"number {position} of its list", "problem": problem})
     return {**result, "tools": usable, "_meta": {**_meta_of(result), SKIPPED_TOOLS: skipped, LIST_BYTES: size}}
@@ -81,23 +85,28 @@ def _definition(tool: Any) -> JsonObject:
     return definition
 
 
-def _checked(definition: JsonObject, limits: Limits) -> tuple[str, str | None]:
-    """The definition as text, and the reason why it cannot be used, if there is one."""
+def _checked(definition: JsonObject, limits: Limits) -> tuple[int, str | None]:
+    """The size of the definition, and the reason why it cannot be used, if there is one."""
     if not isinstance(definition.get("name"), str) or not definition["name"]:
-        return "", "it has no name"
+        return 0, "it has no name"
     if not isinstance(definition.get("inputSchema"), dict):
-        return "", "it has no inputSchema"
+        return 0, "it has no inputSchema"
     if _is_deeper(definition, MAX_LEVELS):
-        return "", f"its definition is nested deeper than {MAX_LEVELS} levels"
+        return 0, f"its definition is nested deeper than {MAX_LEVELS} levels"
     try:
         text = json.dumps(definition, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return "", "its definition contains a number that is not valid in JSON"
+        return 0, "its definition contains a number that is not valid in JSON"
     if len(text) > limits.tool_bytes:
-        return "", f"its definition is longer than {limits.tool_bytes} bytes (MUSTERD_MCP_TOOL_BYTES)"
+        return 0, f"its definition is longer than {limits.tool_bytes} bytes (MUSTERD_MCP_TOOL_BYTES)"
     if not jsontext.is_storable(text):
-        return "", "its definition contains text that is not Unicode"
-    return text, _schema_problem(definition["inputSchema"])
+        return 0, "its definition contains text that is not Unicode"
+    try:
+        # Other reasons not to check values against it do not matter here: then the server alone checks them.
+        copies = schema_cost(definition["inputSchema"]).copies
+    except SchemaRefused as refusal:
+        return 0, f"its inputSchema should {refusal.expected}"
+    return len(text) + copies * _COPY_BYTES, _schema_problem(definition["inputSchema"])
 
 
 def _is_deeper(value: Json, levels: int) -> bool:

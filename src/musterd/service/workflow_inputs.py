@@ -5,6 +5,7 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from musterd.core.errors import InvalidInput
+from musterd.core.problem_lists import too_many_problems
 from musterd.core.records import Input
 from musterd.declare import BaseComponent, WorkflowComponent
 
@@ -24,6 +25,8 @@ def workflow_input(component: BaseComponent, run_input: Input) -> Input:
         try:
             component.parameters.arguments(fields)
         except ValidationError as error:
+            if (too_many := too_many_problems(error)) is not None:
+                raise InvalidInput.at(("body",), "too_long", f"Input has {too_many}") from error
             problem = error.errors(include_url=False, include_context=False)[0]
             location = ("body", *(str(part) for part in problem["loc"]))
             raise InvalidInput.at(location, problem["type"], problem["msg"]) from error

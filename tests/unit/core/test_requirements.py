@@ -151,3 +151,10 @@ def test_a_requirement_is_stored_whole() -> None:
         requirement = asks(kind)
         assert Requirement.from_json(requirement.as_json()) == requirement
     assert "fields" not in asks(RequirementKind.CONFIRMATION).as_json()
+
+
+def test_changed_arguments_that_take_long_to_check_are_left_to_the_tool() -> None:
+    steps = {f"d{place}": {"allOf": [{"$ref": f"#/$defs/d{place + 1}"}] * 2} for place in range(40)}
+    growing = {"properties": {"city": {"$ref": "#/$defs/d0"}}, "$defs": {**steps, "d40": {}}}
+    requirement = replace(asks(RequirementKind.CONFIRMATION), schema=growing)
+    assert decision_problem(Decision(key="q", verdict=RUN, values={"city": "Oslo"}), requirement) is None

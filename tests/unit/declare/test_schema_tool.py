@@ -1,10 +1,11 @@
 """Tools with a JSON schema of their arguments: which calls they take, and what a person may add to one."""
 
+import time
 from typing import Any
 
 import pytest
 
-from musterd import Tool
+from musterd import Tool, tool
 from musterd.declare import ToolArgumentsInvalid
 from musterd.declare.schema_tool import schema_tool
 from musterd.declare.source_location import current_place
@@ -73,3 +74,49 @@ def test_the_models_own_arguments_are_checked_before_a_person_is_asked(arguments
     tool = mail(requires_user_input=True, user_input_fields=("to",))
     with pytest.raises(ToolArgumentsInvalid, match=f"{problem}. It takes 'text'"):
         tool.validate_proposed(arguments)
+
+
+def test_the_first_of_many_problems_are_told() -> None:
+    schema = {"type": "object", "properties": {"to": {"type": "array", "items": {"type": "string"}}}}
+    with pytest.raises(ToolArgumentsInvalid, match=r"to.19: 1 is not of type \"string\"; and 80 more problems. It "):
+        mail(schema).validate({"to": [1] * 100})
+    with pytest.raises(ToolArgumentsInvalid, match="and 80 more problems"):
+        mail().validate({"to": "Ann", "text": "Hello", **{f"field{place}": 1 for place in range(100)}})
+
+
+def test_many_problems_make_a_short_text() -> None:
+    limits = {"type": "object", "properties": {"to": {"allOf": [{"maxItems": 1}] * 100}}}
+    start = time.thread_time()
+    with pytest.raises(ToolArgumentsInvalid, match="has more than 1 item") as refusal:
+        mail(limits).validate({"to": [1] * 20_000})
+    assert len(str(refusal.value)) < 2000
+    assert time.thread_time() - start < 1
+
+    def names(people: list[str]) -> str:
+        """Name people."""
+        return ", ".join(people)
+
+    for number, words in ((3000, "people.19: .*; and 2980 more problems"), (60_000, "60000 problems, too many")):
+        with pytest.raises(ToolArgumentsInvalid, match=words) as refusal:
+            tool(names).validate({"people": [1] * number})
+        assert len(str(refusal.value)) < 3000
+    with pytest.raises(ToolArgumentsInvalid, match="60000 problems, too many"):
+        tool(requires_user_input=True)(names).validate_proposed({"people": [1] * 60_000})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"pattern": r"(?=(a+))\1b"},
+        {"pattern": r"\pL{150}"},
+        {"$ref": "https://example.org/other.json"},
+        {"$ref": "#/$defs/d0"},
+    ],
+    ids=["back-reference", "large pattern", "another schema", "growing references"],
+)
+def test_what_takes_long_to_check_is_left_to_the_tool(part: dict[str, Any]) -> None:
+    steps = {f"d{place}": {"allOf": [{"$ref": f"#/$defs/d{place + 1}"}] * 2} for place in range(40)}
+    schema = {"type": "object", "properties": {"text": part}, "$defs": {**steps, "d40": {}}}
+    start = time.thread_time()
+    assert mail(schema).validate({"text": "a" * 100_000}) == {"text": "a" * 100_000}
+    assert time.thread_time() - start < 1

@@ -7,6 +7,7 @@ import pytest
 from musterd import MCPServer, Settings
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import (
+    LIST_BYTES,
     SKIPPED_TOOLS,
     UnusableResult,
     as_one_text,
@@ -17,6 +18,8 @@ from musterd.mcp.results import (
 
 LIMITS = Limits.of(Settings())
 ANY: dict[str, Any] = {"type": "object"}
+GROWING = {f"d{place}": {"allOf": [{"$ref": f"#/$defs/d{place + 1}"}] * 2} for place in range(40)}
+"""References that unfold without end."""
 
 
 def listed(name: str, **more: Any) -> dict[str, Any]:
@@ -71,6 +74,14 @@ def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
             listed("bad", inputSchema={**ANY, "default": float("inf")}),
             "bad: its definition contains a number that is not valid in JSON",
         ),
+        (
+            listed("bad", inputSchema={**ANY, "$ref": "#/$defs/d0", "$defs": {**GROWING, "d40": {}}}),
+            "bad: its inputSchema should have at most 20000 parts after its references are resolved",
+        ),
+        (
+            listed("bad", inputSchema={**ANY, "properties": {"a": {"pattern": r"\pL{150}"}}}),
+            "bad: its inputSchema should have fewer or shorter patterns, with fewer repetitions",
+        ),
         (listed("bad", description="x" * 70_000), "bad: its definition is longer than 65536 bytes"),
     ],
 )
@@ -97,6 +108,9 @@ def test_nothing_is_said_of_tools_that_do_not_count() -> None:
         {"$schema": "https://json-schema.org/draft/2099-01/schema", "properties": {"a": ANY}},
         {"$schema": "http://127.0.0.1:1/fetched", "properties": {"a": ANY}},
         nested(45),
+        {"properties": {"a": {"$ref": "https://example.org/other.json"}}},
+        {"properties": {"a": {"pattern": r"^(?!\.)\w+$"}}},
+        {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}},
     ],
 )
 def test_schemas_of_several_drafts_can_be_used(schema: dict[str, Any]) -> None:
@@ -109,6 +123,13 @@ def test_what_is_not_used_of_a_tool_is_dropped() -> None:
     tool = listed("one", description=5, annotations="no", icons=[{}], outputSchema={"pattern": "(a+)+$"})
     page = readable_tools({"tools": [tool]}, LIMITS)
     assert page["tools"] == [listed("one")]
+
+
+def test_copies_of_references_count_as_bytes_of_the_list() -> None:
+    schema = {**ANY, "$ref": "#/$defs/d30", "$defs": {**GROWING, "d40": {}}}
+    page = readable_tools({"tools": [listed(f"t{number}", inputSchema=schema) for number in range(20)]}, LIMITS)
+    assert page["_meta"][SKIPPED_TOOLS] == []
+    assert page["_meta"][LIST_BYTES] > LIMITS.message_bytes
 
 
 def test_a_server_may_have_so_many_tools() -> None:

@@ -1,0 +1,59 @@
+"""Checks of answers: what is wrong is said in few words and little time."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from musterd.loop.structured_answers import MOST_VALUES, AnswerForm, AnswerInvalid
+
+
+class People(BaseModel):
+    names: list[str]
+
+
+MODEL = AnswerForm(name="People", schema=People.model_json_schema(), model_class=People)
+
+
+def problem(form: AnswerForm, value: Any) -> str:
+    text = json.dumps(value)
+    start = time.thread_time()
+    with pytest.raises(AnswerInvalid) as refusal:
+        form.parse(text)
+    assert time.thread_time() - start < 1
+    return str(refusal.value)
+
+
+def test_the_first_problems_of_a_models_answer_are_told() -> None:
+    text = problem(MODEL, {"names": [1] * 30})
+    assert text.startswith("names.0: Input should be a valid string; names.1: ")
+    assert text.endswith("names.19: Input should be a valid string; and 10 more problems")
+    assert problem(MODEL, {"names": [1] * 100_000}) == "The answer has 100000 problems, too many to list."
+
+
+def test_an_answer_has_so_many_values() -> None:
+    assert problem(MODEL, {"names": [1] * MOST_VALUES}) == "The answer has more than 200000 values. Make it shorter."
+    assert MODEL.parse(json.dumps({"names": ["," * MOST_VALUES]}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "words"),
+    [
+        ({"type": "object"}, [1] * 100_000, '] is not of type "object"'),
+        ({"items": {"type": "string"}}, [1] * 100_000, '0: 1 is not of type "string"'),
+        ({"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, [1] * 100_000, "does not match the schema."),
+        ({"items": {"allOf": [{"minLength": 1}] * 4000}}, ["a"] * 20_000, "too large to be checked"),
+    ],
+)
+def test_a_large_answer_gets_few_words(schema: dict[str, Any], value: Any, words: str) -> None:
+    text = problem(AnswerForm(name="answer", schema=schema), value)
+    assert words in text
+    assert len(text) < 1100
+
+
+def test_a_declared_schema_may_look_around() -> None:
+    form = AnswerForm(name="answer", schema={"properties": {"a": {"pattern": "^(?!x)"}}})
+    assert form.parse('{"a": "y"}') == {"a": "y"}
+    assert problem(form, {"a": "x"}).startswith("a: ")
