@@ -25,7 +25,7 @@ class ConnectOptions(TypedDict, total=False):
     no_echo: bool
     allow_reconnect: bool
     max_reconnect_attempts: int
-    ping_interval: float
+    ping_interval: int
     max_outstanding_pings: int
     disconnected_cb: Callable[[], Awaitable[None]]
     reconnected_cb: Callable[[], Awaitable[None]]

@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said_where_that_is_quick() -> None:
 
 def test_copies_of_targets_are_counted() -> None:
     name = {"type": "object", "properties": {"first": {"type": "string"}, "last": {"type": "string"}}}
-    once = {"properties": {"a": {"$ref": "#/$defs/name"}}, "$defs": {"name": name}}
+    once: dict[str, Any] = {"properties": {"a": {"$ref": "#/$defs/name"}}, "$defs": {"name": name}}
     twice = {"properties": {**once["properties"], "b": {"$ref": "#/$defs/name"}}, "$defs": {"name": name}}
     assert schema_cost({"properties": {"a": name, "b": name}}).copies == 0
     assert schema_cost(once).copies == 0
