@@ -71,7 +71,7 @@ async def test_runs_go_on_while_nats_is_away(
 async def test_runs_go_on_while_nats_does_not_answer(
     processes: Processes, model: HeldModel, own_nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musterd.engine.bus_nats.PING_SECONDS", 0.2)
+    monkeypatch.setattr("musterd.engine.bus_nats.PING_SECONDS", 1)
     hold = model.hold("wait")
     async with processes(API, WORKER) as (api, worker):
         await api.start("wait", "r1")
