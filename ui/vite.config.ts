@@ -30,6 +30,10 @@ export default defineConfig(({ command }) => ({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     cssCodeSplit: false, // one file compresses better than a small one for each page
+    // The same for script that several pages use. Style sheets keep their order only outside groups.
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "shared", test: /\.[jt]sx?$/, minShareCount: 3 }] } },
+    },
   },
   // `npm run dev` beside `musterd serve`: everything but the page itself is the server's.
   server: { proxy: { "^/(?!ui/)": { target: "http://127.0.0.1:7777", changeOrigin: false } } },

@@ -5,8 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Literal
 
-from musterd import Agent, Loop, Parallel, Step, StepInput, StepOutput, Team, Workflow, tool
+from pydantic import BaseModel
+
+from musterd import (
+    Agent,
+    Loop,
+    Parallel,
+    Step,
+    StepInput,
+    StepOutput,
+    Team,
+    Workflow,
+    WorkflowExecutionInput,
+    tool,
+)
 
 FOLDER = Path(os.environ["MUSTERD_TEST_FOLDER"])
 
@@ -117,4 +131,37 @@ article = Workflow(
             confirmation_message="Publish this article?",
         ),
     ],
+)
+
+
+def write_report(
+    _workflow: Workflow,
+    execution_input: WorkflowExecutionInput,
+    count: int,
+    tone: Literal["dry", "warm"] = "dry",
+    *,
+    is_urgent: bool = False,
+    pages: list[int] | None = None,
+    share: float | None = None,
+) -> str:
+    """A whole workflow with parameters; it returns what it was given."""
+    return f"{execution_input.input}: {count=}, {tone=}, {is_urgent=}, {pages=}, {share=}"
+
+
+report = Workflow(id="report", name="Report", description="Writes a report.", steps=write_report)
+
+
+class Trip(BaseModel):
+    """What a message to the workflow holds."""
+
+    city: str
+    days: int = 3
+
+
+booking = Workflow(
+    id="booking",
+    name="Booking",
+    description="Books a trip.",
+    input_schema=Trip,
+    steps=[Step(name="collect", executor=collect, retry_safe=True)],
 )

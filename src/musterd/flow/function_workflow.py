@@ -192,8 +192,20 @@ def _function_step(walk: "Walk", function: Callable[..., Json], handle: Workflow
         function=step_function(walk.component.name, function, walk.component.spec.declared_at),
         first=(handle, execution_input),
         on_text=partial(walk.emit_text, walk.run.at(_PLACE), None),
-        values=run.request_options.get("arguments") or {},
+        values=_arguments(walk),
     )
+
+
+def _arguments(walk: "Walk") -> JsonObject:
+    """The request's arguments, in the types that the function declares."""
+    stored: JsonObject = walk.run.request_options.get("arguments") or {}
+    parameters = walk.component.parameters
+    if parameters is None:
+        return stored
+    try:
+        return parameters.arguments(stored)
+    except ValueError:  # the function was changed after the run was accepted: the call says what is wrong
+        return stored
 
 
 async def _call(walk: "Walk", function: Callable[..., Json], path: str, handle: WorkflowRun) -> ToolStep:

@@ -375,6 +375,23 @@ def test_a_function_may_be_the_whole_workflow() -> None:
         resolved_of(lambda workflow: None)
 
 
+def listed(
+    workflow: Any, execution_input: Any, pages: list[int], note: str | None = None, share: float | None = None
+) -> str:
+    return ""
+
+
+def test_a_form_has_the_arguments_of_a_function_as_json_text() -> None:
+    parameters = resolved_of(listed).parameters
+    assert parameters is not None
+    assert parameters.schema["properties"]["pages"] == {"items": {"type": "integer"}, "type": "array"}
+    assert parameters.arguments({"pages": "[2, 3]", "share": "null"}) == {"pages": [2, 3], "share": None}
+    assert parameters.arguments({"pages": [2], "note": "[2]"}) == {"pages": [2], "note": "[2]"}
+    for text in ("two", '["two"]', "2", "[" * 100_000):
+        with pytest.raises(ValidationError):
+            parameters.arguments({"pages": text})
+
+
 def test_workflows_of_a_module_are_served(project: Project) -> None:
     project(
         "app.py",

@@ -51,7 +51,9 @@ export function segment(id: string): string {
 }
 
 async function send(request: Request): Promise<Response> {
-  const usedKey = authState().key;
+  const { key: usedKey, isRefused } = authState();
+  // The server counts refused keys by address, and after too many of them it takes no valid one either.
+  if (isRefused) throw new ApiError("The key was not accepted.", 401, "");
   if (usedKey) request.headers.set("Authorization", `Bearer ${usedKey}`);
   let response: Response;
   try {

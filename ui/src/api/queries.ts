@@ -1,10 +1,18 @@
 /** The query cache, and the queries that several pages share. */
-import { QueryClient, queryOptions } from "@tanstack/react-query";
+import { QueryCache, QueryClient, queryOptions } from "@tanstack/react-query";
 import { dataOf } from "musterd-client";
 import { authState, onAuthChange } from "./auth";
 import { ApiError, api } from "./client";
 
 export const queryClient = new QueryClient({
+  queryCache: new QueryCache({
+    onError: (error, query) => {
+      // What is gone, or may not be seen any more, goes from the page too.
+      if (error instanceof ApiError && (error.status === 403 || error.status === 404)) {
+        query.setState({ data: undefined });
+      }
+    },
+  }),
   defaultOptions: {
     queries: {
       staleTime: 2_000,
@@ -20,9 +28,11 @@ export const queryClient = new QueryClient({
   },
 });
 
-// Another key may see other things: everything is asked for again.
+// Another key may see other things: everything is read again. What it may see stays on the page, with what is typed.
 onAuthChange(() => {
-  if (!authState().isRefused) void queryClient.resetQueries();
+  if (authState().isRefused) return;
+  queryClient.removeQueries({ type: "inactive" });
+  void queryClient.invalidateQueries();
 });
 
 export const meQuery = queryOptions({

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryFilters, useQuery, useQueryClient } from "@tanstack/react-query";
 import {
   Activity,
   HeartPulse,
@@ -147,7 +147,11 @@ function usePendingApprovals(): number {
   });
   useFeed({ onCounts: (counts) => client.setQueryData(pendingApprovalsQuery.queryKey, counts.pending_approvals) });
   useEffect(() => {
-    if (connection === "live") void client.invalidateQueries({ queryKey: pendingApprovalsQuery.queryKey });
+    if (connection !== "live") return;
+    void client.invalidateQueries({ queryKey: pendingApprovalsQuery.queryKey });
+    // What could not be read may be there now.
+    const unread = { type: "active", predicate: ({ state }) => state.status === "error" } satisfies QueryFilters;
+    void client.refetchQueries(unread, { cancelRefetch: false });
   }, [client, connection]);
   useEffect(() => setBadge(data), [data]);
   return data;

@@ -7,7 +7,7 @@ import { useConnection } from "../api/feed";
 import { serverNow } from "../api/serverClock";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
-import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { Banner, EmptyState, Unread, UnreadPage } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { useNow } from "../shared/useNow";
 import { ApprovalList, type MorePages } from "./ApprovalList";
@@ -25,14 +25,11 @@ export default function ApprovalsPage({ approvalId }: { approvalId: string | nul
   const rough = useNow(true, tickSeconds(listed, serverNow()));
   const error = pending.error ?? recent.error;
   if (pending.data === undefined || recent.data === undefined) {
-    return (
-      <div className="page">
-        <h1 className="sr-only">Approvals</h1>
-        <section className="panel">
-          {error ? <ErrorState error={error} onRetry={() => void pending.refetch()} /> : <Skeleton />}
-        </section>
-      </div>
-    );
+    const retry = () => {
+      void pending.refetch();
+      void recent.refetch();
+    };
+    return <UnreadPage title="Approvals" error={error} onRetry={retry} />;
   }
   const { hasNextPage, isFetchingNextPage: isLoading, fetchNextPage } = pending;
   const inbox = toInbox(listed, recent.data.data, rough, hasNextPage);
@@ -97,7 +94,7 @@ function InboxPanes({ inbox, count, more, now, approvalId, isPhone }: InboxPanes
             </>
           ) : null}
           <ConnectionBanner />
-          <Selected shown={shown} error={single.error} shownId={shownId} next={next} />
+          <Selected shown={shown} single={single} shownId={shownId} next={next} />
         </section>
       )}
     </div>
@@ -106,15 +103,14 @@ function InboxPanes({ inbox, count, more, now, approvalId, isPhone }: InboxPanes
 
 interface SelectedProps {
   shown: Approval | undefined;
-  error: Error | null;
+  single: ReturnType<typeof useApproval>;
   shownId: string | undefined;
   next: Approval | undefined;
 }
 
-function Selected({ shown, error, shownId, next }: SelectedProps) {
+function Selected({ shown, single, shownId, next }: SelectedProps) {
   if (shown !== undefined) return <ApprovalView key={shown.id} approval={shown} next={next} />;
-  if (error !== null) return <ErrorState error={error} />;
-  if (shownId !== undefined) return <Skeleton />;
+  if (shownId !== undefined) return <Unread error={single.error} onRetry={() => void single.refetch()} />;
   return (
     <EmptyState icon={InboxIcon} title="Nothing needs you">
       Questions for a person show up here, and in the title of this tab.

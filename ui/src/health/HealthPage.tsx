@@ -2,33 +2,28 @@ import "./health.css";
 import { CircleAlert, CircleCheck, CircleX } from "lucide-react";
 import { usePageTitle } from "../app/pageTitle";
 import { formatTime } from "../shared/format";
-import { ErrorState, Skeleton } from "../shared/PageStates";
+import { UnreadPage } from "../shared/PageStates";
 import { Checks } from "./Checks";
 import { DatabasePanel, ModelsPanel, ProcessesPanel, UsagePanel, WorkPanel } from "./Panels";
-import { isForbidden, useReadiness, useServerStatus, useUsageToday } from "./queries";
+import { isForbidden, isRefused, useReadiness, useServerStatus, useUsageToday } from "./queries";
 import { checksOf, type ServerStatus } from "./status";
 import { type Verdict, verdictOf } from "./verdict";
 
 export default function HealthPage() {
   usePageTitle("Health");
   const status = useServerStatus();
-  const hasNoScope = isForbidden(status.error);
+  // A key that is refused is asked for above the page, which stays as it is.
+  const wasRefused = isRefused(status.error);
+  const hasNoScope = status.data === undefined && (wasRefused || isForbidden(status.error));
   const readiness = useReadiness(hasNoScope);
   const usage = useUsageToday();
   const asked = hasNoScope ? readiness : status;
   const checks = hasNoScope ? readiness.data && checksOf(readiness.data) : status.data?.checks;
   if (checks === undefined) {
-    return (
-      <div className="page">
-        <h1 className="sr-only">Health</h1>
-        <section className="panel">
-          {asked.error ? <ErrorState error={asked.error} onRetry={() => void asked.refetch()} /> : <Skeleton />}
-        </section>
-      </div>
-    );
+    return <UnreadPage title="Health" error={asked.error} onRetry={() => void asked.refetch()} />;
   }
   const current = hasNoScope ? undefined : status.data;
-  const verdict = asked.error ? noAnswer(asked.error, asked.dataUpdatedAt) : verdictOf(checks, current);
+  const verdict = asked.error && !wasRefused ? noAnswer(asked.error, asked.dataUpdatedAt) : verdictOf(checks, current);
   return (
     <div className="page">
       <Sentence verdict={verdict} />

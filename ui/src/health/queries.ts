@@ -12,6 +12,7 @@ export function useServerStatus() {
     queryKey: ["server", "status"],
     queryFn: async ({ signal }) => (await dataOf(api.GET("/-/status", { signal }))) as ServerStatus,
     refetchInterval: (query) => (isForbidden(query.state.error) ? false : STATUS_MS),
+    retry: false, // it is asked for again soon, and until then the page says why there is no answer
   });
 }
 
@@ -29,6 +30,7 @@ export function useReadiness(isEnabled: boolean) {
     },
     enabled: isEnabled,
     refetchInterval: STATUS_MS,
+    retry: false,
   });
 }
 
@@ -55,6 +57,10 @@ export type DayUsage = Schemas["DayAggregatedMetrics"];
 
 export function isForbidden(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 403 || error.status === 404);
+}
+
+export function isRefused(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 401;
 }
 
 function hasChecks(body: unknown): body is Readiness {

@@ -2,7 +2,7 @@ import "./run.css";
 import { useEffect } from "react";
 import { navigate } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
-import { ErrorState, Skeleton } from "../shared/PageStates";
+import { UnreadPage } from "../shared/PageStates";
 import { messageOf, type RunDetail } from "./model/types";
 import { useRun } from "./queries";
 import { RunView } from "./RunView";
@@ -21,14 +21,7 @@ export default function RunPage({ runId }: { runId: string }) {
 
   const isLoading = run.isPending || (rootId !== undefined && rootId !== runId);
   if (isLoading || run.data === undefined) {
-    return (
-      <div className="page">
-        <h1 className="sr-only">Run</h1>
-        <section className="panel">
-          {isLoading ? <Skeleton rows={6} /> : <ErrorState error={run.error} onRetry={() => void run.refetch()} />}
-        </section>
-      </div>
-    );
+    return <UnreadPage title="Run" error={isLoading ? null : run.error} onRetry={() => void run.refetch()} rows={6} />;
   }
   return <RunView run={run.data} />;
 }

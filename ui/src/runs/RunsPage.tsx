@@ -55,9 +55,8 @@ export function RunsPage() {
             {plural(list.freshCount, "new run")}
           </button>
         ) : null}
-        {list.error && rows.length === 0 ? (
-          <ErrorState error={list.error} onRetry={() => void list.refresh()} />
-        ) : list.isLoading ? (
+        {list.error ? <ErrorState error={list.error} onRetry={() => void list.refresh()} /> : null}
+        {list.error && rows.length === 0 ? null : list.isLoading ? (
           <Skeleton rows={8} />
         ) : rows.length === 0 ? (
           <NoRuns

@@ -139,10 +139,12 @@ export function useRunList(filters: Filters) {
   freshIds.current = changed.fresh;
   const refresh = useCallback(async () => {
     const revealed = freshIds.current;
-    await Promise.all([
-      client.refetchQueries({ queryKey: ["runs", "list"], type: "active" }),
-      client.refetchQueries({ queryKey: ["runs", "counts"], type: "active" }),
-    ]);
+    void client.refetchQueries({ queryKey: ["runs", "counts"], type: "active" });
+    try {
+      await client.refetchQueries({ queryKey: ["runs", "list"], type: "active" }, { throwOnError: true });
+    } catch {
+      return; // the page says why, and the new runs stay behind the button
+    }
     // Runs that came while the answers were on their way stay behind the button.
     setChanged(({ changes, fresh }) => ({ changes, fresh: new Set([...fresh].filter((id) => !revealed.has(id))) }));
   }, [client]);

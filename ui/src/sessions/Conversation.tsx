@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { Button } from "../shared/Button";
 import { Menu, type MenuItem } from "../shared/Menu";
-import { Banner, EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { Banner, EmptyState, Unread } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { AboutDialog } from "./AboutDialog";
 import { Composer } from "./Composer";
@@ -29,11 +29,15 @@ export function Conversation({ session, item }: ConversationProps) {
   const texts = useLiveTexts(session.session_id, turns.some(isWriting));
   const error = runs.error ?? figures.error;
   const isLoading = runs.data === undefined || figures.data === undefined;
+  const retry = () => {
+    void runs.refetch();
+    void figures.refetch();
+  };
   return (
     <section className="conversation" aria-label="Conversation">
       <Head session={session} item={item} />
       <Scroll turns={turns}>
-        {isLoading ? error ? <ErrorState error={error} onRetry={() => void runs.refetch()} /> : <Skeleton /> : null}
+        {isLoading ? <Unread error={error} onRetry={retry} /> : null}
         {runs.hasNextPage ? (
           <div className="mb-4 text-center">
             <Button kind="quiet" disabled={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>

@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import type { ParamChanges } from "../app/hashLocation";
 import { Button } from "../shared/Button";
 import { Time } from "../shared/Figures";
-import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { EmptyState, Unread } from "../shared/PageStates";
 import { Dot } from "../shared/Status";
 import { STATUS_LABEL, STATUS_TONE } from "../shared/status";
 import type { useSessionList } from "./queries";
@@ -47,13 +47,7 @@ export function SessionList({ list, sessions, filter, onFilter, currentId }: Ses
           ))}
         </select>
       </div>
-      {list.data === undefined ? (
-        list.error ? (
-          <ErrorState error={list.error} onRetry={() => void list.refetch()} />
-        ) : (
-          <Skeleton />
-        )
-      ) : null}
+      {list.data === undefined ? <Unread error={list.error} onRetry={() => void list.refetch()} /> : null}
       {list.isSuccess && sessions.length === 0 ? <NoSessions filter={filter} onFilter={onFilter} /> : null}
       <ul>
         {sessions.map((session) => (

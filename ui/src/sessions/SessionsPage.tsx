@@ -6,7 +6,7 @@ import { useLocation } from "wouter";
 import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { useKeys } from "../shared/keyboard";
-import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { EmptyState, Unread } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { Conversation } from "./Conversation";
 import { itemsOf, useSession, useSessionList } from "./queries";
@@ -55,7 +55,7 @@ export default function SessionsPage({ sessionId }: { sessionId: string | null }
           id={shownId}
           session={session}
           item={item}
-          isEmpty={list.isSuccess}
+          list={list}
           isFiltered={filter.text !== "" || filter.status !== null}
         />
       )}
@@ -72,23 +72,21 @@ interface PaneProps {
   id: string | undefined;
   session: ReturnType<typeof useSession>;
   item: SessionItem | undefined;
-  isEmpty: boolean;
+  list: ReturnType<typeof useSessionList>;
   isFiltered: boolean;
 }
 
-function Pane({ id, session, item, isEmpty, isFiltered }: PaneProps) {
+function Pane({ id, session, item, list, isFiltered }: PaneProps) {
   if (id !== undefined && session.data !== undefined) return <Conversation session={session.data} item={item} />;
   return (
     <section className="pane-main" aria-label="Conversation">
-      {id !== undefined && session.error ? (
-        <ErrorState error={session.error} onRetry={() => void session.refetch()} />
-      ) : id === undefined && isEmpty ? (
+      {id !== undefined || list.isPending ? (
+        <Unread error={session.error} onRetry={() => void session.refetch()} />
+      ) : list.isSuccess ? (
         <EmptyState icon={MessagesSquare} title="No session to show">
           {isFiltered ? "No session matches the filter." : "A session begins with its first run."}
         </EmptyState>
-      ) : (
-        <Skeleton />
-      )}
+      ) : null}
     </section>
   );
 }

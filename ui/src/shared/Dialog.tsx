@@ -36,6 +36,7 @@ export function Dialog(props: DialogProps) {
       ref={element}
       className="dialog"
       aria-labelledby={titleId}
+      closedby={isFixed ? "none" : undefined} // a second Escape closes a dialog whatever its listeners do
       onCancel={(event) => {
         event.preventDefault();
         if (!isFixed) onClose();

@@ -53,6 +53,30 @@ function cureOf(error: unknown): string {
   return [cure, request].filter(Boolean).join(" ");
 }
 
+export interface UnreadProps {
+  /** Why it cannot be read; null: it is being read. */
+  error: unknown;
+  onRetry: () => void;
+  rows?: number | undefined;
+}
+
+/** In place of what is not there yet, or cannot be read. */
+export function Unread({ error, onRetry, rows }: UnreadProps) {
+  return error ? <ErrorState error={error} onRetry={onRetry} /> : <Skeleton rows={rows} />;
+}
+
+/** A page whose contents are not there yet, or cannot be read. */
+export function UnreadPage({ title, ...rest }: UnreadProps & { title: string }) {
+  return (
+    <div className="page">
+      <h1 className="sr-only">{title}</h1>
+      <section className="panel">
+        <Unread {...rest} />
+      </section>
+    </div>
+  );
+}
+
 export interface BannerProps {
   tone: Tone;
   icon?: LucideIcon;
@@ -74,7 +98,7 @@ export function Banner({ tone, icon: Icon = Info, end, children }: BannerProps) 
 const WIDTHS = ["w-[88%]", "w-[64%]", "w-[76%]", "w-[52%]"];
 
 /** Bars in place of a first load; nothing is drawn for the first 150 ms. */
-export function Skeleton({ rows = 4 }: { rows?: number }) {
+export function Skeleton({ rows = 4 }: { rows?: number | undefined }) {
   return (
     <div role="status">
       <span className="sr-only">Loading</span>

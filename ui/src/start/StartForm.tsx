@@ -17,7 +17,7 @@ import { takesJsonMessages } from "../teams/workflow";
 import { CurlDialog } from "./CurlDialog";
 import { curlCommand } from "./curl";
 import { FilePicker } from "./FilePicker";
-import { argumentTexts, type Parameter, parametersOf, readArguments } from "./parameters";
+import { argumentTexts, outlineOf, type Parameter, parametersOf, readArguments } from "./parameters";
 import {
   EMPTY_FORM,
   type StartForm as Form,
@@ -94,6 +94,7 @@ export function StartForm({ target, component, initial, onStarted, isFocused = f
       <TextField
         {...field("message")}
         label={takesJson ? `Input for ${component.name} as JSON` : `What should ${component.name} do?`}
+        placeholder={takesJson ? outlineOf((workflow ?? component).input_schema) : undefined}
         isLong
         isFocused={isFocused}
       />
@@ -169,7 +170,7 @@ interface FieldProps {
 
 interface TextFieldProps extends FieldProps {
   label: string;
-  placeholder?: string;
+  placeholder?: string | undefined;
   isLong?: boolean;
   isNumber?: boolean;
   isFocused?: boolean;
@@ -218,24 +219,35 @@ function ArgumentField({ parameter, text, problem, onText }: ArgumentFieldProps)
   const props = {
     id,
     value: text,
+    "aria-required": parameter.isRequired,
     "aria-invalid": problem !== undefined,
     "aria-describedby": `${id}-help`,
     onChange: (event: { target: { value: string } }) => onText(event.target.value),
   };
   const isNumber = parameter.type === "int" || parameter.type === "float";
+  const { isRequired } = parameter;
   return (
     <div className="field">
       <span>
         <label htmlFor={id}>{parameter.name}</label>
       </span>
-      {parameter.type === "bool" ? (
+      {parameter.options ? (
         <select className="input" {...props}>
-          {parameter.value === null ? <option value="">{parameter.isRequired ? "Choose" : "None"}</option> : null}
-          <option value="true">true</option>
-          <option value="false">false</option>
+          {parameter.value === null ? <option value="">{isRequired ? "Choose" : "None"}</option> : null}
+          {parameter.options.map(String).map((option) => (
+            <option key={option} value={option}>
+              {option}
+            </option>
+          ))}
         </select>
       ) : (
-        <input className="input" autoComplete="off" inputMode={isNumber ? "decimal" : undefined} {...props} />
+        <input
+          className="input"
+          autoComplete="off"
+          inputMode={isNumber ? "decimal" : undefined}
+          placeholder={isRequired || parameter.value !== null ? undefined : "None"}
+          {...props}
+        />
       )}
       <div id={`${id}-help`}>
         {problem === undefined ? null : <p className="field-problem">{problem}</p>}

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Dialog } from "../shared/Dialog";
-import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { EmptyState, Unread } from "../shared/PageStates";
 import { componentKey, type Directory, type DirectoryEntry } from "../teams/component";
 import { useDirectory } from "../teams/queries";
 import { StartForm } from "./StartForm";
@@ -20,11 +20,7 @@ export default function StartRunDialog({ onClose, componentId, form = {} }: Star
   return (
     <Dialog title="Start a run" onClose={onClose}>
       {directory === undefined ? (
-        error ? (
-          <ErrorState error={error} onRetry={refetch} />
-        ) : (
-          <Skeleton />
-        )
+        <Unread error={error} onRetry={refetch} />
       ) : (
         <Choose directory={directory} componentId={componentId} form={form} onClose={onClose} />
       )}

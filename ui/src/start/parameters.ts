@@ -9,6 +9,7 @@ export interface Parameter extends Field {
 
 interface Property {
   type?: string;
+  enum?: Json[];
   anyOf?: { type?: string }[];
   default?: Json;
   description?: string;
@@ -28,6 +29,12 @@ const TYPES: Record<string, FieldType> = {
   object: "dict",
 };
 
+/** What a message that is JSON looks like: `{"city": …, "days": …}`. */
+export function outlineOf(schema: Schema | null | undefined): string {
+  const names = Object.keys(schema?.properties ?? {});
+  return `{${names.map((name) => `"${name}": …`).join(", ")}}`;
+}
+
 /** Those of a workflow that is a list of steps: none. */
 export function parametersOf(workflow: Workflow | undefined): Parameter[] {
   if (workflow === undefined || takesJsonMessages(workflow)) return [];
@@ -37,6 +44,7 @@ export function parametersOf(workflow: Workflow | undefined): Parameter[] {
     type: typeOf(property),
     description: property.description ?? null,
     value: property.default ?? null,
+    options: typeOf(property) === "bool" ? [true, false] : property.type ? property.enum : undefined,
     isRequired: schema.required?.includes(name) ?? false,
   }));
 }

@@ -7,7 +7,7 @@ import { useParams } from "../app/hashLocation";
 import { usePageTitle } from "../app/pageTitle";
 import { plural } from "../shared/format";
 import { useKeys } from "../shared/keyboard";
-import { EmptyState, ErrorState, Skeleton } from "../shared/PageStates";
+import { EmptyState, UnreadPage } from "../shared/PageStates";
 import { useIsPhone } from "../shared/useIsPhone";
 import { StartForm } from "../start/StartForm";
 import { ComponentView } from "./ComponentView";
@@ -27,14 +27,7 @@ const KINDS = ["team", "agent", "workflow"] as const;
 export default function TeamsPage({ componentId }: { componentId: string | null }) {
   usePageTitle("Teams");
   const { directory, error, refetch } = useDirectory();
-  if (directory === undefined) {
-    return (
-      <div className="page">
-        <h1 className="sr-only">Teams</h1>
-        <section className="panel">{error ? <ErrorState error={error} onRetry={refetch} /> : <Skeleton />}</section>
-      </div>
-    );
-  }
+  if (directory === undefined) return <UnreadPage title="Teams" error={error} onRetry={refetch} />;
   return <Panes directory={directory} componentId={componentId} />;
 }
 

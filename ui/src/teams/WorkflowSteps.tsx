@@ -1,6 +1,6 @@
 import { Hand } from "lucide-react";
 import { Link } from "wouter";
-import { ErrorState, Skeleton } from "../shared/PageStates";
+import { Unread } from "../shared/PageStates";
 import { componentPath } from "./component";
 import { useWorkflow } from "./queries";
 import { kindText, personText, runnerOf, type WorkflowStep } from "./workflow";
@@ -8,7 +8,7 @@ import { kindText, personText, runnerOf, type WorkflowStep } from "./workflow";
 /** The declared steps of a workflow as a tree: what runs each of them, and which need a person. */
 export function WorkflowSteps({ id }: { id: string }) {
   const { data, error, refetch } = useWorkflow(id);
-  if (data === undefined) return error ? <ErrorState error={error} onRetry={() => void refetch()} /> : <Skeleton />;
+  if (data === undefined) return <Unread error={error} onRetry={() => void refetch()} />;
   if (data.steps.length === 0) return <p className="text-ink-3">A function decides about its steps.</p>;
   return (
     <ol className="member-tree">

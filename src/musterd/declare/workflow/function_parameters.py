@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from musterd.core import jsontext
 from musterd.declare.signature import schema_writer
 from musterd.declare.source_location import declaration_error
 from musterd.declare.workflow.workflow import Workflow
@@ -47,7 +48,7 @@ def read_parameters(spec: Workflow) -> FunctionParameters:
 
     :raises DeclarationError: it does not take the workflow and the input, or a parameter has no JSON schema.
     """
-    from pydantic import PydanticUserError, create_model
+    from pydantic import PydanticUserError, WrapValidator, create_model
 
     assert spec.function is not None
     parameters = list(inspect.signature(spec.function).parameters.values())
@@ -60,7 +61,10 @@ def read_parameters(spec: Workflow) -> FunctionParameters:
     try:
         hints = typing.get_type_hints(spec.function) if own else {}
         fields: dict[str, Any] = {
-            parameter.name: (hints.get(parameter.name, _type_of(parameter.default)), _default_of(parameter))
+            parameter.name: (
+                Annotated[hints.get(parameter.name, _type_of(parameter.default)), WrapValidator(_read)],
+                _default_of(parameter),
+            )
             for parameter in own
             if parameter.name not in FILLED
         }
@@ -74,6 +78,20 @@ def read_parameters(spec: Workflow) -> FunctionParameters:
         schema={"type": "object", "properties": schema.get("properties", {}), "required": schema.get("required", [])},
         model=model,
     )
+
+
+def _read(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """A value, or the one that its JSON text says: the fields of a form with files are texts."""
+    try:
+        return validate(value)
+    except ValueError:  # pydantic's ValidationError is one
+        if not isinstance(value, str):
+            raise
+        try:
+            parsed = jsontext.loads(value)
+        except ValueError:
+            parsed = value
+        return validate(parsed)
 
 
 def _type_of(default: Any) -> Any:
