@@ -107,8 +107,12 @@ def test_a_revoked_key_is_asked_for_again_above_the_page(
     visitor.check()
     if size == PHONE:
         assert visitor.small_targets() == []
+    refused: list[str] = []
+    visitor.page.on("response", lambda answer: refused.append(answer.url) if answer.status == 401 else None)
     sign_in(visitor, "wrong")
-    expect(visitor.page.get_by_label("Key or token")).to_have_value("")  # it is asked for again
+    expect(dialog.get_by_role("alert")).to_have_text("The key was not accepted.")
+    assert refused == [f"{visitor.address}/me"], "wrong keys are limited by address"
+    visitor.check()
     visitor.see(words)
     sign_in(visitor, accounts.create("ida", *SCOPES).token)
     expect(dialog).to_be_hidden()

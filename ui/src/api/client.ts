@@ -55,18 +55,30 @@ async function send(request: Request): Promise<Response> {
   // The server counts refused keys by address, and after too many of them it takes no valid one either.
   if (isRefused) throw new ApiError("The key was not accepted.", 401, "");
   if (usedKey) request.headers.set("Authorization", `Bearer ${usedKey}`);
-  let response: Response;
-  try {
-    response = await fetch(request);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError("The server cannot be reached.", 0, "network_error");
-  }
+  const response = await reached(request);
   noteServerDate(response.headers.get("Date"));
   if (response.status < 500) noteReachable();
   if (response.status === 401) reportRefused(usedKey);
   if (!response.ok) throw await errorOf(response);
   return response;
+}
+
+/** Ask the server whether it accepts a key; throws an `ApiError` if it does not, or cannot say. */
+export async function checkKey(key: string): Promise<void> {
+  const headers = { Accept: "application/json", Authorization: `Bearer ${key}` };
+  const response = await reached(new Request(apiUrl("/me"), { headers }));
+  if (response.status === 401) throw new ApiError("The key was not accepted.", 401, "");
+  if (!response.ok) throw await errorOf(response);
+}
+
+/** The answer to a request, whatever its status. */
+async function reached(request: Request): Promise<Response> {
+  try {
+    return await fetch(request);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError("The server cannot be reached.", 0, "network_error");
+  }
 }
 
 export async function errorOf(response: Response): Promise<ApiError> {

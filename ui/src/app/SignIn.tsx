@@ -1,5 +1,6 @@
 import { type FormEvent, useId, useState } from "react";
 import { signIn } from "../api/auth";
+import { ApiError, checkKey } from "../api/client";
 import { focusOnMount } from "../shared/autofocus";
 import { Button } from "../shared/Button";
 import { Dialog } from "../shared/Dialog";
@@ -33,11 +34,20 @@ export function SignIn({ isAgain = false }: { isAgain?: boolean }) {
 
 function KeyForm() {
   const [key, setKey] = useState("");
+  const [problem, setProblem] = useState("");
   const id = useId();
-  const submit = (event: FormEvent) => {
+  const submit = async (event: FormEvent) => {
     event.preventDefault();
     const trimmed = key.trim();
-    if (trimmed) signIn(trimmed);
+    if (!trimmed) return;
+    setProblem("");
+    try {
+      // One request first: a page sends many at once, and each counts against the limit of wrong keys.
+      await checkKey(trimmed);
+      signIn(trimmed);
+    } catch (error) {
+      setProblem(error instanceof ApiError ? error.message : "The key was not accepted."); // no header can hold it
+    }
   };
   return (
     <form onSubmit={submit}>
@@ -53,7 +63,12 @@ function KeyForm() {
         ref={focusOnMount}
         value={key}
         onChange={(event) => setKey(event.target.value)}
+        aria-invalid={problem !== ""}
+        aria-describedby={`${id}-problem`}
       />
+      <p className="field-problem" id={`${id}-problem`} role="alert">
+        {problem}
+      </p>
       <div className="mt-3 flex items-center gap-3">
         <Button kind="primary" type="submit" disabled={!key.trim()}>
           Sign in
