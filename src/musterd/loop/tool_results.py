@@ -9,6 +9,7 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.core.threads import in_thread
+from musterd.loop.state import MOST_VALUES
 from musterd.loop.steps import ToolStep
 from musterd.models.answer_limits import byte_count
 
@@ -48,7 +49,7 @@ async def bounded_text(result: Json, most_bytes: int) -> str:
 def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
     """Check that a tool's change of the session's state is JSON, and small enough.
 
-    :raises ResultTooLarge: if it has more than ``most_bytes``.
+    :raises ResultTooLarge: if it has more than ``most_bytes``, or than ``MOST_VALUES`` values.
     :raises TypeError, ValueError: if it is not a JSON value.
     """
     if change is None:
@@ -56,6 +57,10 @@ def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
     if _size(change, most_bytes) > most_bytes or byte_count(jsontext.dumps(change)) > most_bytes:
         raise ResultTooLarge(
             f"The tool was called, but it left more than {most_bytes} bytes in the session state; nothing was kept."
+        )
+    if jsontext.has_more_values(change, MOST_VALUES):
+        raise ResultTooLarge(
+            f"The tool was called, but it left more than {MOST_VALUES:,} values in the session state; nothing was kept."
         )
 
 
